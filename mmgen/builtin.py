@@ -1,0 +1,1 @@
+"""What mmgen itself brings, registered through the same door as everybody's plugins."""

@@ -1,0 +1,1 @@
+"""The `mmgen` command: one file for a group of commands."""

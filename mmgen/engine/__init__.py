@@ -1,0 +1,1 @@
+"""Turns of work. Knows jobs and runners; not tokens, pixels or torch."""

@@ -1,0 +1,97 @@
+"""What a user can fix. Every message is one line: the value, the limit, the remedy."""
+
+
+class MmgenError(Exception):
+    """Base of all errors that a user can act on: exit code 2 in the CLI, a 4xx status in the API."""
+
+    status = 400  # HTTP status of the API
+
+
+class BadRequest(MmgenError):
+    """An argument is out of its range."""
+
+
+class NotFound(MmgenError):
+    """A name, path or id that does not exist."""
+
+    status = 404
+
+
+class Clash(MmgenError):
+    """Two owners want one name."""
+
+    status = 409
+
+
+class Busy(MmgenError):
+    """Somebody else holds what is needed; trying again later can work."""
+
+    status = 429
+
+
+class TooLarge(MmgenError):
+    """More than the device or a limit can ever hold."""
+
+    status = 413
+
+
+class TooLong(TooLarge):
+    """More tokens than a model reads."""
+
+
+class ConfigError(MmgenError):
+    """A configuration that cannot be understood."""
+
+
+class UnreadableFile(MmgenError):
+    """A file that no loader can turn into text."""
+
+    status = 422
+
+
+class StoreError(MmgenError):
+    """A store that cannot be opened or written."""
+
+    status = 409
+
+
+class BadWeights(MmgenError):
+    """Weights that are missing, damaged or of another shape than their configuration says."""
+
+    status = 422
+
+
+class PluginError(MmgenError):
+    """A plugin that could not be absorbed."""
+
+
+class Cancelled(MmgenError):
+    """The caller cancelled the request."""
+
+    status = 499
+
+
+class DeadlineExceeded(MmgenError):
+    """The request's deadline passed before it was done."""
+
+    status = 504
+
+
+class Closed(MmgenError):
+    """The engine or store was closed and takes no new work."""
+
+    status = 503
+
+
+class JobFailed(MmgenError):
+    """A runner failed on this job by a fault of its own; the cause is chained."""
+
+    status = 500
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """`' (did you mean "x"?)'` for the name closest to `name`, or an empty string."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -1,0 +1,114 @@
+"""What the rooms say to each other: the protocols a plugin can implement, and the data that travels between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Scalar = str | int | float | bool
+TokenSpans = Callable[[str], list[tuple[int, int]]]
+"""Character ranges of a text's tokens, without special tokens: how the splitter measures length."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file as text. All offsets of its passages refer to `text`."""
+
+    uri: str  # the loader: absolute path, or a name such as "stdin"
+    text: str  # the loader
+    kind: str  # the loader: "text", "markdown", "html", "pdf", "docx", "csv", "jsonl", "code"
+    content_hash: str  # the loader: sha256 of the file's bytes
+    pages: tuple[int, ...] = ()  # the loader: offset in `text` where each page begins, pdf only
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)  # the loader and the caller
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document: `text == document.text[start:end]`, always."""
+
+    text: str
+    start: int
+    end: int
+    page: int | None = None  # from 1, where the passage begins; pdf only
+    heading: str = ""  # the headings it stands under, outermost first, joined by " > "
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A passage found by a search."""
+
+    passage_id: int
+    document_id: int
+    uri: str
+    passage: Passage
+    score: float  # of the method that ranked it: BM25, cosine, or the fused score
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)  # every method's own score, by name
+
+
+class Runner(Protocol):
+    """Makes one model take turns. Only the engine's thread calls `step`; a job is an `mmgen.engine.job.Job`."""
+
+    def key(self, job: Any) -> Hashable: ...  # jobs with equal keys can share a forward pass
+    def reserve(self, job: Any) -> int: ...  # bytes held until the job ends; TooLarge if it can never fit
+    def step(self, jobs: Sequence[Any]) -> None: ...  # one quantum for every job; a bad job fails alone
+    def release(self, job: Any) -> None: ...  # the job ended, however it ended
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Text to vectors of unit length."""
+
+    name: str
+    dimension: int
+    max_tokens: int
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray: ...  # (B, D) float32, unit length
+    def token_spans(self, text: str) -> list[tuple[int, int]]: ...
+
+
+class TextModel(Protocol):
+    """Tokens in, logits out; a later room gives it its cache and its decoding."""
+
+    name: str
+    max_tokens: int
+
+
+class Denoiser(Protocol):
+    """A noisy picture and its timestep in, the model's prediction out."""
+
+    name: str
+
+
+class Store(Protocol):
+    """Documents, their passages and vectors. What `add` returned survives a crash."""
+
+    def add(
+        self, document: Document, passages: Sequence[Passage], vectors: np.ndarray
+    ) -> int: ...  # the document's id; replaces an older version of the same uri
+    def search(
+        self,
+        query: str | None = None,
+        vector: np.ndarray | None = None,
+        k: int = 5,
+        where: Mapping[str, Scalar] | None = None,
+    ) -> list[Hit]: ...
+    def remove(self, uri: str) -> bool: ...
+    def close(self) -> None: ...
+
+
+class Reranker(Protocol):
+    """Orders hits anew."""
+
+    def rerank(self, query: str, hits: Sequence[Hit], k: int) -> list[Hit]: ...
+
+
+class Loader(Protocol):
+    """One file format to text."""
+
+    def __call__(self, path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]: ...

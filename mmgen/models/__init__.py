@@ -1,0 +1,1 @@
+"""Tensors in, tensors out. No threads, and no files but weights."""

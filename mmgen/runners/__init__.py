@@ -1,0 +1,1 @@
+"""A model taking turns: one forward pass for many jobs a step."""

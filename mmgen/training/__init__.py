@@ -1,0 +1,1 @@
+"""One recipe a file: data, loss, loop, checkpoints."""
