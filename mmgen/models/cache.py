@@ -1,0 +1,23 @@
+"""Keys and values kept between forward passes. Knows layers and tensors; not requests or memory limits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class GrowingCache:
+    """One tensor of keys and one of values a layer, each (B, heads, N, head width), that grow as passes go by."""
+
+    def __init__(self) -> None:
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.frozen = False  # a frozen cache is read, and never grows: many continuations can share one prefix
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values this layer's queries may see: what is kept, then the new ones."""
+        if layer in self.layers:
+            kept_keys, kept_values = self.layers[layer]
+            keys, values = torch.cat((kept_keys, keys), dim=2), torch.cat((kept_values, values), dim=2)
+        if not self.frozen:
+            self.layers[layer] = (keys, values)
+        return keys, values

@@ -1,0 +1,48 @@
+"""Text to token ids with character offsets. A thin hand on the `tokenizers` library; knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmgen.errors import BadWeights
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text's tokens, without special ones. `text[start:end]` of `spans[i]` is what `ids[i]` stands for."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+
+class Tokenizer:
+    """A fast tokenizer (`tokenizer.json`) used as the checkpoint made it, without its padding and truncation."""
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer as Fast
+
+        try:
+            self.fast = Fast.from_file(str(path))
+        except Exception as why:  # the library raises bare Exception for a missing or damaged file
+            raise BadWeights(f"{path} is no tokenizer.json ({why}); fetch the model again") from None
+        self.fast.no_truncation()
+        self.fast.no_padding()
+
+    def id(self, token: str) -> int:
+        number = self.fast.token_to_id(token)
+        if number is None:
+            raise BadWeights(f"the tokenizer has no token {token!r}; it is not this model's")
+        return int(number)
+
+    def encode(self, text: str) -> Tokens:
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str]) -> list[Tokens]:
+        """Several texts at once, on all threads."""
+        encoded = self.fast.encode_batch(list(texts), add_special_tokens=False)
+        return [Tokens(one.ids, one.offsets) for one in encoded]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.fast.decode(list(ids)))

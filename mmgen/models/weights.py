@@ -1,0 +1,113 @@
+"""Checkpoints by name table, both ways. Reads safetensors only; nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.errors import BadWeights
+
+Table = Mapping[str, str | tuple[str, ...]]
+"""Our name -> theirs. `{}` stands for a layer's number; a tuple of names is one tensor of ours, joined along rows."""
+
+BERT: Table = {
+    "embed.words.weight": "embeddings.word_embeddings.weight",
+    "embed.positions.weight": "embeddings.position_embeddings.weight",
+    "embed.types.weight": "embeddings.token_type_embeddings.weight",
+    "embed.norm.weight": "embeddings.LayerNorm.weight",
+    "embed.norm.bias": "embeddings.LayerNorm.bias",
+    **{
+        f"blocks.{{}}.attention.qkv.{part}": tuple(
+            f"encoder.layer.{{}}.attention.self.{one}.{part}" for one in ("query", "key", "value")
+        )
+        for part in ("weight", "bias")
+    },
+    "blocks.{}.attention.out.weight": "encoder.layer.{}.attention.output.dense.weight",
+    "blocks.{}.attention.out.bias": "encoder.layer.{}.attention.output.dense.bias",
+    "blocks.{}.attention_norm.weight": "encoder.layer.{}.attention.output.LayerNorm.weight",
+    "blocks.{}.attention_norm.bias": "encoder.layer.{}.attention.output.LayerNorm.bias",
+    "blocks.{}.up.weight": "encoder.layer.{}.intermediate.dense.weight",
+    "blocks.{}.up.bias": "encoder.layer.{}.intermediate.dense.bias",
+    "blocks.{}.down.weight": "encoder.layer.{}.output.dense.weight",
+    "blocks.{}.down.bias": "encoder.layer.{}.output.dense.bias",
+    "blocks.{}.norm.weight": "encoder.layer.{}.output.LayerNorm.weight",
+    "blocks.{}.norm.bias": "encoder.layer.{}.output.LayerNorm.bias",
+}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; BadWeights where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadWeights(f"{path.parent} has no {path.name}; give a folder that holds a whole checkpoint") from None
+    except (ValueError, OSError) as why:
+        raise BadWeights(f"{path} cannot be read ({why}); fetch the model again") from None
+    if not isinstance(value, dict):
+        raise BadWeights(f"{path} is no JSON object; fetch the model again")
+    return value
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file; BadWeights where it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise BadWeights(f"{path.parent} has no {path.name}; only safetensors are read") from None
+    except (SafetensorError, ValueError, OSError) as why:
+        raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
+
+
+def spread(table: Table, layers: int) -> dict[str, tuple[str, ...]]:
+    """The table with every layer's number written out."""
+    out: dict[str, tuple[str, ...]] = {}
+    for ours, theirs in table.items():
+        names = (theirs,) if isinstance(theirs, str) else theirs
+        for layer in range(layers) if "{}" in ours else (0,):
+            out[ours.format(layer)] = tuple(name.format(layer) for name in names)
+    return out
+
+
+def imported(tensors: Mapping[str, Tensor], table: Table, layers: int) -> dict[str, Tensor]:
+    """A checkpoint's tensors under our names; BadWeights names what is missing."""
+    names = spread(table, layers)
+    missing = sorted({one for theirs in names.values() for one in theirs if one not in tensors})
+    if missing:
+        raise BadWeights(f"checkpoint lacks {_some(missing)}; it is not of this architecture or not whole")
+    return {ours: torch.cat([tensors[one] for one in theirs]) for ours, theirs in names.items()}
+
+
+def exported(state: Mapping[str, Tensor], table: Table, layers: int) -> dict[str, Tensor]:
+    """Our tensors under the checkpoint family's names: the inverse of `imported`."""
+    out: dict[str, Tensor] = {}
+    for ours, theirs in spread(table, layers).items():
+        parts = state[ours].chunk(len(theirs))
+        out.update({name: part.contiguous() for name, part in zip(theirs, parts, strict=True)})
+    return out
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copies tensors into a module, in the module's own dtype; every name and shape must agree, or BadWeights."""
+    state = module.state_dict()
+    if missing := sorted(set(state) - set(tensors)):
+        raise BadWeights(f"weights lack {_some(missing)}; the file is not whole or of another model")
+    if extra := sorted(set(tensors) - set(state)):
+        raise BadWeights(f"weights hold {_some(extra)}, which this architecture has not")
+    wrong = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(t.shape)}" for name, t in state.items()
+             if tensors[name].shape != t.shape]  # fmt: skip
+    if wrong:
+        raise BadWeights(f"weights of another shape than the configuration says: {_some(wrong)}")
+    module.load_state_dict(dict(tensors))
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

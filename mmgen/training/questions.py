@@ -1,0 +1,190 @@
+"""Questions about passages as training data: reading, splitting, windows, negatives, batches. No model but an encoder's vectors."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mmgen.errors import BadRequest, NotFound
+from mmgen.models.tokenizer import Tokenizer, Tokens
+
+
+@dataclass
+class Question:
+    """A question, its gold passage and every reference answer."""
+
+    id: str
+    title: str
+    text: str
+    context: str
+    answers: list[str]
+    starts: list[int]  # character offset of each answer in the context; -1: not a literal span
+    source: str  # which data set
+
+
+def read_questions(folder: Path, source: str) -> list[Question]:
+    """A data set by name, such as `squadshifts/new_wiki`, from `folder/NAME.jsonl.gz`."""
+    path = folder / f"{source}.jsonl.gz"
+    if not path.is_file():
+        raise NotFound(f"{path} does not exist; give --data the folder that holds squadshifts/, qamr/ and the others")
+    rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
+    return [
+        Question(row["id"], row["title"], row["question"], row["context"], row["answers"], row["answer_starts"], source)
+        for row in rows
+        if "context" in row
+    ]
+
+
+def titles_of(questions: Sequence[Question], share: float, skip: float = 0.0) -> set[str]:
+    """A fixed share of the titles, the same on every machine: those with the smallest hashes, after the first `skip`."""
+    titles = sorted({q.title for q in questions}, key=lambda title: hashlib.sha256(title.encode()).hexdigest())
+    first, last = round(skip * len(titles)), round((skip + share) * len(titles))
+    return set(titles[first:last])
+
+
+@dataclass
+class Corpus:
+    """Tokenised contexts and questions; every text once."""
+
+    questions: list[Question]
+    contexts: list[str] = field(default_factory=list)
+    context_of: list[int] = field(default_factory=list)  # question -> context
+    context_tokens: list[Tokens] = field(default_factory=list)
+    question_tokens: list[Tokens] = field(default_factory=list)
+    negatives: list[list[int]] = field(default_factory=list)  # question -> contexts that look right and hold no answer
+
+    @classmethod
+    def build(cls, questions: list[Question], tokenizer: Tokenizer) -> Corpus:
+        numbers: dict[str, int] = {}
+        context_of = [numbers.setdefault(q.context, len(numbers)) for q in questions]
+        contexts = list(numbers)
+        return cls(
+            questions,
+            contexts,
+            context_of,
+            tokenizer.encode_many(contexts),
+            tokenizer.encode_many([q.text for q in questions]),
+        )
+
+    def find_negatives(self, question_vectors: np.ndarray, context_vectors: np.ndarray, most: int = 8) -> None:
+        """The nearest contexts that contain none of the reference answers: hard negatives from retrieval."""
+        lowered = [text.lower() for text in self.contexts]
+        for first in range(0, len(self.questions), 512):
+            scores = question_vectors[first : first + 512] @ context_vectors.T
+            nearest = np.argsort(-scores, axis=1)[:, : 3 * most]
+            for row, order in enumerate(nearest):
+                q = first + row
+                answers = [a.lower() for a in self.questions[q].answers]
+                fit = [int(c) for c in order if c != self.context_of[q] and not any(a in lowered[c] for a in answers)]
+                self.negatives.append(fit[:most])
+
+
+@dataclass(frozen=True)
+class Example:
+    """What one row of a batch is made of: numbers only, so that a whole run can be planned ahead."""
+
+    question: int
+    context: int
+    first: int  # window into the context's tokens
+    last: int
+    start: int  # answer's first token within the context, or -1: not in this window
+    end: int  # its last token
+
+    def size(self) -> int:
+        return self.last - self.first
+
+
+def answer_tokens(tokens: Tokens, start: int, answer: str) -> tuple[int, int] | None:
+    """Characters to tokens: the first and last token that overlap `[start, start + len(answer))`."""
+    end = start + len(answer.rstrip())
+    inside = [i for i, (a, b) in enumerate(tokens.spans) if a < end and b > start]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def plan_epoch(
+    corpus: Corpus, rng: random.Random, window: int, share: dict[str, float], negatives: float, longest: int
+) -> list[Example]:
+    """One epoch's examples: a window around one reference answer each, and for some a passage without any."""
+    out: list[Example] = []
+    for number, question in enumerate(corpus.questions):
+        if rng.random() >= share.get(question.source, 1.0):
+            continue
+        context = corpus.context_of[number]
+        tokens = corpus.context_tokens[context]
+        literal = [(s, a) for s, a in zip(question.starts, question.answers, strict=True) if s >= 0 and a.strip()]
+        if not literal:
+            continue
+        span = answer_tokens(tokens, *rng.choice(literal))
+        if span is None or span[1] - span[0] >= longest:
+            continue
+        out.append(_window(number, context, len(tokens.ids), window, span, rng))
+        if rng.random() < negatives:
+            out.append(_negative(corpus, number, span, window, rng))
+    return out
+
+
+def _window(question: int, context: int, length: int, window: int, span: tuple[int, int], rng: random.Random) -> Example:
+    low = max(0, min(span[1] - window + 1, length - window))
+    high = min(span[0], max(0, length - window))
+    first = rng.randint(min(low, high), high)
+    return Example(question, context, first, min(length, first + window), *span)
+
+
+def _negative(corpus: Corpus, number: int, span: tuple[int, int], window: int, rng: random.Random) -> Example:
+    """The same passage with the answer out of sight where it is long enough (one in three), else a retrieved one."""
+    own = corpus.context_of[number]
+    length = len(corpus.context_tokens[own].ids)
+    answers = {a.lower() for a in corpus.questions[number].answers}
+    if span[0] >= window // 2 and rng.random() < 1 / 3:
+        text, spans = corpus.contexts[own].lower(), corpus.context_tokens[own].spans
+        first, last = max(0, span[0] - window), span[0]
+        if not any(a in text[spans[first][0] : spans[last - 1][1]] for a in answers):
+            return Example(number, own, first, last, -1, -1)
+    pool = corpus.negatives[number] if corpus.negatives and corpus.negatives[number] else None
+    context = rng.choice(pool) if pool else rng.randrange(len(corpus.contexts))
+    length = len(corpus.context_tokens[context].ids)
+    first = rng.randint(0, max(0, length - window))
+    return Example(number, context, first, min(length, first + window), -1, -1)
+
+
+def plan_batches(examples: list[Example], corpus: Corpus, budget: int, rng: random.Random) -> list[list[Example]]:
+    """Examples of like length together, at most `budget` padded tokens a batch; batches in random order.
+
+    Rows with long answers keep to themselves: one of them would pad the answers of a whole batch.
+    """
+    if budget < 600:
+        raise BadRequest(f"batch_tokens is {budget}; a batch holds at least 600 tokens")
+
+    def length(e: Example) -> int:
+        return e.size() + len(corpus.question_tokens[e.question].ids) + e.end - e.start + 4
+
+    shuffled = sorted(examples, key=lambda e: (e.end - e.start >= 6, length(e) + rng.random() * 16))
+    batches: list[list[Example]] = [[]]
+    longest = 0
+    for example in shuffled:
+        longest = max(longest, length(example))
+        if longest * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            longest = length(example)
+        batches[-1].append(example)
+    rng.shuffle(batches)
+    return batches
+
+
+def without_overlap(questions: list[Question], held: list[Question], words: int = 13) -> list[Question]:
+    """The questions whose passage shares no run of 13 words with a held-out passage."""
+
+    def runs(text: str) -> set[int]:
+        parts = text.lower().split()
+        return {hash(tuple(parts[i : i + words])) for i in range(len(parts) - words + 1)}
+
+    seen = set().union(*(runs(text) for text in {q.context for q in held}))
+    clean = {text: seen.isdisjoint(runs(text)) for text in {q.context for q in questions}}
+    return [q for q in questions if clean[q.context]]

@@ -1,0 +1,266 @@
+"""Recipe of the grounded reader: MiniLM's layers go on as a prefix language model that copies its answers."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.errors import BadRequest
+from mmgen.models.encoder import SentenceEncoder
+from mmgen.models.reader import PASSAGE, Reader, Rows
+from mmgen.training import checkpoint
+from mmgen.training.questions import (
+    Corpus,
+    Example,
+    Question,
+    plan_batches,
+    plan_epoch,
+    read_questions,
+    titles_of,
+    without_overlap,
+)
+
+NOWHERE = -100
+
+
+class ReaderRecipe(BaseModel):
+    """configs/train/reader-*.yaml"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str = "embedded:minilm"  # an encoder to start from
+    data: Path | None = None  # folder with squadshifts/, qamr/ ...
+    out: Path = Path("runs/reader")
+    sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions, each epoch
+    held_out: float = 0.10  # share of new_wiki's titles kept for the reported figures
+    development: float = 0.06  # further titles, for calibration
+    windows: list[int] = [128, 192]  # passage tokens, epoch by epoch
+    negatives: float = 0.3  # passages without the answer, for each with it
+    longest_answer: int = 24  # tokens
+    longest_question: int = 40
+    batch_tokens: int = 5000  # padded
+    learning_rate: float = 3e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    language_model_weight: float = 0.1
+    gradient_clip: float = 1.0
+    mixed_precision: str = "no"
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+
+
+@dataclass
+class Batch:
+    """One step's tensors."""
+
+    rows: Rows
+    answers: Tensor  # (B, M): [CLS], then the answer's tokens, padded
+    start: Tensor  # (B,) place of the first answer token in the row; 0: not here
+    copied: Tensor  # (B, M - 1) place in the row of each answer token, padded with 0
+    stop: Tensor  # (B, M - 1) 1 at the last answer token, 0 before, NOWHERE after
+    words: Tensor  # (B, M) next word, NOWHERE where there is none
+
+    def to(self, device: torch.device) -> Batch:
+        r = self.rows
+        rows = Rows(r.ids.to(device), r.types.to(device), r.lengths.to(device), r.starts.to(device))
+        rest = (t.to(device) for t in (self.answers, self.start, self.copied, self.stop, self.words))
+        return Batch(rows, *rest)
+
+
+def collate(batch: Sequence[Example], corpus: Corpus, cls: int, sep: int, longest_question: int) -> Batch:
+    """Examples -> padded tensors."""
+    rows, answers = [], []
+    for e in batch:
+        question = corpus.question_tokens[e.question].ids[:longest_question]
+        rows.append(([cls, *question, sep], [*corpus.context_tokens[e.context].ids[e.first : e.last], sep]))
+        answers.append(corpus.context_tokens[e.context].ids[e.start : e.end + 1] if e.start >= 0 else [])
+    size = max(len(q) + len(p) for q, p in rows)
+    steps = max(1, max(len(a) for a in answers))
+    ids, types = torch.zeros(len(batch), size, dtype=torch.long), torch.zeros(len(batch), size, dtype=torch.long)
+    starts = torch.zeros(len(batch), size, dtype=torch.bool)
+    written = torch.full((len(batch), 1 + steps), cls)
+    copied = torch.zeros(len(batch), steps, dtype=torch.long)
+    stop, words = torch.full((len(batch), steps), NOWHERE), torch.full((len(batch), 1 + steps), NOWHERE)
+    start = torch.zeros(len(batch), dtype=torch.long)
+    for b, ((q, p), a, e) in enumerate(zip(rows, answers, batch, strict=True)):
+        n, m = len(q) + len(p), len(a)
+        ids[b, :n], types[b, len(q) : n] = torch.tensor(q + p), PASSAGE
+        starts[b, 0], starts[b, len(q) : n - 1] = True, True
+        if m:
+            start[b] = len(q) + e.start - e.first
+            written[b, 1 : 1 + m] = torch.tensor(a)
+            copied[b, :m] = start[b] + torch.arange(m)
+            stop[b, : m - 1], stop[b, m - 1] = 0, 1
+            words[b, : m + 1] = torch.tensor([*a, sep])
+    lengths = torch.tensor([len(q) + len(p) for q, p in rows])
+    return Batch(Rows(ids, types, lengths, starts), written, start, copied, stop, words)
+
+
+class ReaderLoss(nn.Module):
+    """Negative log-likelihood of the gold span, plus a share of the language model's."""
+
+    def __init__(self, reader: Reader, language_model_weight: float) -> None:
+        super().__init__()
+        self.reader, self.weight = reader, language_model_weight
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        prefix, states = self.reader.joint(batch.rows, batch.answers)
+        start = F.nll_loss(self.reader.start(batch.rows, prefix, states[:, 0]), batch.start)
+        copied = prefix.gather(1, batch.copied[..., None].expand(-1, -1, prefix.shape[-1]))
+        real = batch.stop != NOWHERE
+        stops = self.reader.stops(copied[real], states[:, 1:][real])
+        stop = F.binary_cross_entropy_with_logits(stops, batch.stop[real].to(stops.dtype), reduction="sum") / len(real)
+        known = batch.words != NOWHERE
+        words = F.cross_entropy(self.reader.words(states[known]), batch.words[known]) if known.any() else start * 0
+        return {"loss": start + stop + self.weight * words, "start": start, "stop": stop, "words": words}
+
+
+def split(recipe: ReaderRecipe, data: Path) -> tuple[list[Question], list[Question], list[Question]]:
+    """Training, development and held-out questions; no training passage shares 13 words with the other two."""
+    wiki = read_questions(data, "squadshifts/new_wiki")
+    held, kept = titles_of(wiki, recipe.held_out), titles_of(wiki, recipe.development, recipe.held_out)
+    test = [q for q in wiki if q.title in held]
+    development = [q for q in wiki if q.title in kept]
+    train = [q for source in recipe.sources for q in read_questions(data, source)]
+    named = {title.replace("_", " ").lower() for title in held | kept}
+    train = [q for q in train if q.title.replace("_", " ").lower() not in named]
+    return without_overlap(train, test + development), development, test
+
+
+def start_from(encoder: SentenceEncoder) -> Reader:
+    """A reader whose transformer is the encoder's, with two more segments; the word embeddings stay as they are."""
+    config = replace(encoder.config, token_types=3)
+    reader = Reader(config)
+    state = {name: tensor.clone() for name, tensor in encoder.transformer.state_dict().items()}
+    state["embed.types.weight"] = state["embed.types.weight"][:1].repeat(3, 1)
+    state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.width, generator=torch.Generator().manual_seed(0))
+    reader.transformer.load_state_dict(state)
+    reader.transformer.embed.words.weight.requires_grad_(False)
+    for linear in (reader.query, reader.key, reader.place, reader.stop[0], reader.stop[2]):
+        nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
+    nn.init.eye_(reader.transform[0].weight)  # the word vectors and the states share a space: begin at their product
+    return reader
+
+
+def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> Path:
+    """Trains, or goes on training, and returns the run's folder. Writes metrics.jsonl, loss.png and checkpoints."""
+    from accelerate import Accelerator
+
+    if recipe.data is None:
+        raise BadRequest("no data; give --data the folder that holds squadshifts/, qamr/ and the others")
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    torch.manual_seed(recipe.seed)
+    encoder = SentenceEncoder.load(hub.resolve(recipe.base), device=str(accelerator.device))
+    questions, _, _ = split(recipe, recipe.data)
+    corpus = Corpus.build(questions, encoder.tokenizer)
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    _negatives(corpus, encoder, recipe.out / "negatives.json")
+    batches = plan(recipe, corpus)
+    reader = start_from(encoder)
+    optimizer = torch.optim.AdamW(_groups(reader, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    progress = checkpoint.load(recipe.out / "checkpoint", reader, optimizer) or {"step": 0, "seconds": 0.0}
+    loss, optimizer = accelerator.prepare(ReaderLoss(reader, recipe.language_model_weight), optimizer)
+    specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
+    began = saved = time.monotonic()
+    before, spent, examples, recent = progress["seconds"], 0.0, 0, []
+    with (recipe.out / "metrics.jsonl").open("a") as log:
+        for step in range(progress["step"], len(batches)):
+            rate = _rate(step, len(batches), recipe)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            mine = batches[step][accelerator.process_index :: accelerator.num_processes]
+            losses = loss(collate(mine, corpus, *specials).to(accelerator.device))
+            accelerator.backward(losses["loss"])
+            accelerator.clip_grad_norm_(loss.parameters(), recipe.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            recent.append({name: float(value.detach()) for name, value in losses.items()})
+            examples += len(batches[step])
+            spent = time.monotonic() - began
+            if len(recent) == 20:
+                mean = {name: round(sum(r[name] for r in recent) / len(recent), 4) for name in recent[0]}
+                row = {"step": step + 1, "of": len(batches), "rate": round(rate, 7), **mean}
+                row |= {"seconds": round(before + spent), "examples_per_second": round(examples / spent, 1)}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                recent = []
+            enough = stop_after_minutes is not None and spent > 60 * stop_after_minutes
+            last = step + 1 == len(batches)
+            if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
+                progress = {"step": step + 1, "of": len(batches), "seconds": before + spent}
+                checkpoint.save(recipe.out / "checkpoint", reader, optimizer.optimizer, progress)
+                plot(recipe.out)
+                saved = time.monotonic()
+            if enough:
+                break
+    return recipe.out
+
+
+def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:
+    """Every batch of the run, drawn ahead from the seed, so that a resumed run sees what an undisturbed one sees."""
+    batches: list[list[Example]] = []
+    for epoch, window in enumerate(recipe.windows):
+        rng = random.Random(f"{recipe.seed}/{epoch}")
+        examples = plan_epoch(corpus, rng, window, recipe.sources, recipe.negatives, recipe.longest_answer)
+        batches += plan_batches(examples, corpus, recipe.batch_tokens, rng)
+    return batches
+
+
+def plot(folder: Path) -> None:
+    """metrics.jsonl -> loss.png"""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    figure, axes = plt.subplots(figsize=(7, 4))
+    for name in ("loss", "start", "stop"):
+        axes.plot([r["step"] for r in rows], [r[name] for r in rows], label=name, linewidth=1)
+    axes.set(xlabel="step", ylabel="nats an example", title="reader")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(folder / "loss.png", dpi=100)
+    plt.close(figure)
+
+
+def _rate(step: int, steps: int, recipe: ReaderRecipe) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth."""
+    ramp = max(1, round(recipe.warmup * steps))
+    if step < ramp:
+        return recipe.learning_rate * (step + 1) / ramp
+    done = (step - ramp) / max(1, steps - ramp)
+    return recipe.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _groups(reader: Reader, weight_decay: float) -> list[dict[str, Any]]:
+    learned = [p for p in reader.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learned if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.dim() == 1], "weight_decay": 0.0},
+    ]
+
+
+def _negatives(corpus: Corpus, encoder: SentenceEncoder, path: Path) -> None:
+    """Found once and kept beside the run: embedding all passages takes minutes on a CPU."""
+    if path.is_file():
+        corpus.negatives = json.loads(path.read_text())
+    if len(corpus.negatives) != len(corpus.questions):
+        corpus.negatives = []
+        corpus.find_negatives(
+            encoder.embed_text([q.text for q in corpus.questions]), encoder.embed_text(corpus.contexts)
+        )
+        path.write_text(json.dumps(corpus.negatives))
