@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.errors import BadWeights
+from mmgen.errors import BadRequest, BadWeights
 from mmgen.models import weights
 from mmgen.models.attention import padding_mask
+from mmgen.models.quantize import quantize
 from mmgen.models.tokenizer import Tokenizer
 from mmgen.models.transformer import Transformer, TransformerConfig
 
@@ -94,6 +95,11 @@ class SentenceEncoder:
         seen = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
         return (states * seen[..., None]).sum(1) / lengths[:, None]
 
+    def embed_rows(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """`embed_tokens` as float32 on the CPU: a row runner's pass."""
+        vectors: np.ndarray = self.embed_tokens(rows).float().cpu().numpy()
+        return vectors
+
     def embed_text(self, texts: Sequence[str], budget: int = 4096) -> np.ndarray:
         """(B, D) float32. Short texts go together, `budget` padded tokens a pass; the answer is in the texts' order."""
         rows = self.tokenize(texts)
@@ -105,6 +111,16 @@ class SentenceEncoder:
             while last < len(order) and len(rows[order[last]]) * (last + 1 - first) <= budget:
                 last += 1
             part = order[first:last]
-            out[part] = self.embed_tokens([rows[i] for i in part]).float().cpu().numpy()
+            out[part] = self.embed_rows([rows[i] for i in part])
             first = last
         return out
+
+
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> SentenceEncoder:
+    """The registry's loader for BERT-family folders; `precision` "int8" rounds the weights of the linear layers."""
+    encoder = SentenceEncoder.load(folder, device, name)
+    if precision == "int8":
+        quantize(encoder.transformer)
+    elif precision not in ("", "fp32"):
+        raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    return encoder
