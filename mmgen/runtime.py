@@ -19,7 +19,8 @@ from mmgen.plugins import load_plugins
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmgen.models.reading import Found, ReaderModel
+    from mmgen.models.confidence import Found
+    from mmgen.models.reading import ReaderModel
     from mmgen.stores.documents import DocumentStore
 
 Model = TypeVar("Model")
@@ -124,12 +125,14 @@ class Runtime:
     def _load_reader(self, reference: str) -> ReaderClient:
         from mmgen.models.reading import ReaderModel
         from mmgen.runners.rows import RowRunner
+        from mmgen.runners.write import WriteRunner
 
         self._set_threads()
         model = self.engine.call(ReaderModel.load, hub.resolve(reference), device=self.device, name=reference)
         runner = f"read:{reference}"
         self.engine.add_runner(runner, RowRunner(model.read, row_bytes=256))
-        return ReaderClient(self, runner, model)
+        self.engine.add_runner(f"write:{reference}", WriteRunner(model))
+        return ReaderClient(self, reference, model)
 
     def _set_threads(self) -> None:
         if self.config.threads:
@@ -162,12 +165,18 @@ class EncoderClient:
 class ReaderClient:
     """A reader whose passes are the engine's."""
 
-    def __init__(self, runtime: Runtime, runner: str, model: ReaderModel) -> None:
-        self.runtime, self.runner, self.model = runtime, runner, model
+    def __init__(self, runtime: Runtime, reference: str, model: ReaderModel) -> None:
+        self.runtime, self.reference, self.model = runtime, reference, model
 
     def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[Found]]:
         """The best answer in each passage."""
         if not passages:
             return []
-        found: list[list[Found]] = self.runtime.submit(self.runner, self.model.pairs(question, passages), request)
+        pairs = self.model.pairs(question, passages)
+        found: list[list[Found]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
         return found
+
+    def write(self, question: str, passage: str, request: Request | None = None) -> str:
+        """Free text from the language-model head: not bound to the passage's words."""
+        pair = self.model.pairs(question, [passage])[0]
+        return str(self.runtime.submit(f"write:{self.reference}", pair, request))

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mmgen.models.reading import Found
+
+@dataclass(frozen=True)
+class Found:
+    """An answer in one passage: `text[start:end]`, and how sure the reader is of it there."""
+
+    start: int
+    end: int
+    log_probability: float  # of this span in this passage, against its other spans and "not here"
+    nowhere: float  # log-probability that the passage does not answer
 
 
 def same_text(text: str) -> str:

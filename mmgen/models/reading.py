@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models import weights
+from mmgen.models.cache import GrowingCache
+from mmgen.models.confidence import Calibration, Found
 from mmgen.models.grounding import best_spans
-from mmgen.models.reader import PASSAGE, Reader, Rows
+from mmgen.models.reader import ANSWER, PASSAGE, Reader, Rows
 from mmgen.models.tokenizer import Tokenizer, Tokens
 from mmgen.models.transformer import TransformerConfig
 
@@ -35,14 +37,14 @@ class Pair:
         return len(self.question.ids) + len(self.passage.ids) + 3
 
 
-@dataclass(frozen=True)
-class Found:
-    """An answer in one passage: `text[start:end]`, and how sure the reader is of it there."""
+@dataclass
+class Writing:
+    """Free text under way: the kept prefix, and what was written behind it."""
 
-    start: int
-    end: int
-    log_probability: float  # of this span in this passage, against its other spans and "not here"
-    nowhere: float  # log-probability that the passage does not answer
+    cache: GrowingCache
+    place: int  # position of the next token
+    last: int  # the token that is read next
+    ids: list[int] = field(default_factory=list)
 
 
 class ReaderModel:
@@ -52,6 +54,7 @@ class ReaderModel:
         self.reader, self.tokenizer, self.settings, self.name = reader.eval(), tokenizer, settings, name
         self.cls, self.sep = tokenizer.id("[CLS]"), tokenizer.id("[SEP]")
         self.max_tokens = reader.transformer.config.max_tokens
+        self.calibration = Calibration.of(settings.get("calibration"))
         self.longest_answer = int(settings.get("longest_answer", 24))
         pieces = tokenizer.fast.get_vocab()
         self.continues = torch.zeros(reader.transformer.config.vocabulary + 1, dtype=torch.bool)
@@ -140,7 +143,28 @@ class ReaderModel:
             ])  # fmt: skip
         return found
 
-    def _open(self, rows: Rows, cache: Any, prefix: Tensor, starts: Tensor, opened: dict[Any, Tensor]) -> None:
+    @torch.inference_mode()
+    def begin(self, pair: Pair) -> Writing:
+        """Free writing over one pair: its prefix read and kept."""
+        rows, _ = self.pack([pair])
+        cache, _ = self.reader.prefill(rows)
+        return Writing(cache, int(rows.lengths[0]), self.cls)
+
+    @torch.inference_mode()
+    def write(self, writing: Writing) -> bool:
+        """The likeliest next word piece by the language-model head; False at the end of the answer."""
+        ids = torch.tensor([[writing.last]], device=self.reader.word_bias.device)
+        states = self.reader.transformer(
+            ids, positions=torch.full_like(ids, writing.place), types=torch.full_like(ids, ANSWER), cache=writing.cache
+        )
+        writing.last = int(self.reader.words(states[0, 0]).argmax())
+        writing.place += 1
+        if writing.last == self.sep or len(writing.ids) == self.longest_answer:
+            return False
+        writing.ids.append(writing.last)
+        return True
+
+    def _open(self, rows: Rows, cache: GrowingCache, prefix: Tensor, starts: Tensor, opened: dict[Any, Tensor]) -> None:
         """The most promising starts of all rows in one pass: mostly the search then needs no other."""
         top = starts.topk(min(2, starts.shape[1]), dim=1)
         pairs = [
@@ -153,7 +177,7 @@ class ReaderModel:
             self._open_pairs(rows, cache, prefix, pairs, opened)
 
     def _open_pairs(
-        self, rows: Rows, cache: Any, prefix: Tensor, pairs: list[tuple[int, int]], opened: dict[Any, Tensor]
+        self, rows: Rows, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], opened: dict[Any, Tensor]
     ) -> None:
         """Prices all spans that begin at (row, place): log P(length | start), for 1..longest tokens."""
         length, size = self.longest_answer, rows.ids.shape[1]
@@ -186,10 +210,8 @@ class ReaderModel:
                 opened[row, place] = prices[line, branch]
 
 
-def _rows_of(cache: Any, some: Tensor, total: int) -> Any:
+def _rows_of(cache: GrowingCache, some: Tensor, total: int) -> GrowingCache:
     """The cache of some rows; itself where that is all of them."""
-    from mmgen.models.cache import GrowingCache
-
     if len(some) == total:
         return cache
     part = GrowingCache()

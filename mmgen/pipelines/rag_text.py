@@ -145,9 +145,10 @@ class RagText:
         yield Event("candidates", candidates)
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         floor = calibration.threshold if threshold is None else threshold
-        abstained = not candidates or (grounding != "off" and confidence < floor)
-        if grounding == "off":
-            text, citations = reader.write(question, texts, request), []
+        abstained = not hits or (grounding != "off" and (not candidates or confidence < floor))
+        if grounding == "off" and hits:
+            best = candidates[0].places[0][0] if candidates else 0
+            text, citations = reader.write(question, texts[best], request), []
         elif abstained:
             text, citations = NOT_THERE, []
         else:

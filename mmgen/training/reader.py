@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmgen import hub
 from mmgen.errors import BadRequest
+from mmgen.models import weights
 from mmgen.models.encoder import SentenceEncoder
 from mmgen.models.reader import PASSAGE, Reader, Rows
 from mmgen.training import checkpoint
@@ -127,16 +128,20 @@ class ReaderLoss(nn.Module):
         return {"loss": start + stop + self.weight * words, "start": start, "stop": stop, "words": words}
 
 
-def split(recipe: ReaderRecipe, data: Path) -> tuple[list[Question], list[Question], list[Question]]:
-    """Training, development and held-out questions; no training passage shares 13 words with the other two."""
+def held_out(recipe: ReaderRecipe, data: Path) -> tuple[list[Question], list[Question]]:
+    """Questions that are never trained on: for calibration, and for the reported figures. They share no title."""
     wiki = read_questions(data, "squadshifts/new_wiki")
-    held, kept = titles_of(wiki, recipe.held_out), titles_of(wiki, recipe.development, recipe.held_out)
-    test = [q for q in wiki if q.title in held]
-    development = [q for q in wiki if q.title in kept]
-    train = [q for source in recipe.sources for q in read_questions(data, source)]
-    named = {title.replace("_", " ").lower() for title in held | kept}
-    train = [q for q in train if q.title.replace("_", " ").lower() not in named]
-    return without_overlap(train, test + development), development, test
+    reported = titles_of(wiki, recipe.held_out)
+    development = titles_of(wiki, recipe.development, recipe.held_out)
+    return [q for q in wiki if q.title in development], [q for q in wiki if q.title in reported]
+
+
+def training_questions(recipe: ReaderRecipe, data: Path) -> list[Question]:
+    """All others of the recipe's sources whose passages share no title and no 13 words with the held-out ones."""
+    held = [q for part in held_out(recipe, data) for q in part]
+    named = {q.title.replace("_", " ").lower() for q in held}
+    every = [q for source in recipe.sources for q in read_questions(data, source)]
+    return without_overlap([q for q in every if q.title.replace("_", " ").lower() not in named], held)
 
 
 def start_from(encoder: SentenceEncoder) -> Reader:
@@ -155,8 +160,8 @@ def start_from(encoder: SentenceEncoder) -> Reader:
     return reader
 
 
-def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> Path:
-    """Trains, or goes on training, and returns the run's folder. Writes metrics.jsonl, loss.png and checkpoints."""
+def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> bool:
+    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
     from accelerate import Accelerator
 
     if recipe.data is None:
@@ -164,8 +169,7 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> P
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     torch.manual_seed(recipe.seed)
     encoder = SentenceEncoder.load(hub.resolve(recipe.base), device=str(accelerator.device))
-    questions, _, _ = split(recipe, recipe.data)
-    corpus = Corpus.build(questions, encoder.tokenizer)
+    corpus = Corpus.build(training_questions(recipe, recipe.data), encoder.tokenizer)
     recipe.out.mkdir(parents=True, exist_ok=True)
     _negatives(corpus, encoder, recipe.out / "negatives.json")
     batches = plan(recipe, corpus)
@@ -206,7 +210,35 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> P
                 saved = time.monotonic()
             if enough:
                 break
-    return recipe.out
+    return bool(progress["step"] == len(batches))
+
+
+def export(recipe: ReaderRecipe) -> Path:
+    """The run's last checkpoint, calibrated on the development titles -> `out/model`, ready for `--reader out/model`."""
+    import tempfile
+
+    from mmgen.config import RuntimeConfig
+    from mmgen.models.reading import ReaderModel
+    from mmgen.runtime import Runtime
+    from mmgen.training import calibrate
+
+    assert recipe.data is not None
+    folder = recipe.out / "model"
+    base = SentenceEncoder.load(hub.resolve(recipe.base))
+    reader = start_from(base)
+    reader.load_state_dict(weights.read(recipe.out / "checkpoint" / "model.safetensors"))
+    settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
+    settings["transformer"] = asdict(reader.transformer.config)
+    model = ReaderModel(reader, base.tokenizer, settings)
+    model.save(folder)
+    development, _ = held_out(recipe, recipe.data)
+    with tempfile.TemporaryDirectory() as home, Runtime(RuntimeConfig(home=Path(home))) as rt:
+        library = calibrate.index(rt, development, Path(home) / "store")
+        client = rt.reader(str(folder.resolve()))
+        asked = [calibrate.ask(library, client, q, 5, answerable) for q in development for answerable in (True, False)]
+    model.settings["calibration"] = calibrate.fit(asked).settings()
+    model.save(folder)
+    return folder
 
 
 def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:

@@ -1,0 +1,45 @@
+# Everything sets itself up: `make demo` on a fresh clone is enough.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
+
+.PHONY: demo test lint check-slow format clean
+
+demo: $(READY)
+	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
+	@for question in \
+		"How far could the light at Cordouan be seen?" \
+		"Where did Edward Lloyd open his coffee house?" \
+		"Who won the football world cup in 1998?"; do \
+		echo; echo "> $$question"; MMGEN_HOME=.demo $(BIN)/mmgen rag ask "$$question"; done
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check-slow: $(DEV)
+	$(BIN)/python -m pytest -m slow --timeout=3600
+
+format: $(DEV)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .demo build dist
+
+# torch first and pinned: an unpinned torch brings gigabytes of CUDA packages to a machine without a GPU.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEV): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@

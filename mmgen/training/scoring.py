@@ -1,0 +1,58 @@
+"""How good answers are: exact match, token F1, AUROC, reliability. Numbers in, numbers out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from mmgen.models.confidence import same_text
+
+
+def exact_match(answer: str, references: Sequence[str]) -> float:
+    """1 if the answer equals a reference after SQuAD's normalisation (Rajpurkar et al. 2016), else 0."""
+    return float(any(same_text(answer) == same_text(reference) for reference in references))
+
+
+def f1(answer: str, references: Sequence[str]) -> float:
+    """Best token F1 over the references, SQuAD's way; 0 to 1."""
+    return max((_f1(same_text(answer).split(), same_text(reference).split()) for reference in references), default=0.0)
+
+
+def _f1(ours: list[str], theirs: list[str]) -> float:
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    if not common:
+        return float(ours == theirs)
+    precision, recall = common / len(ours), common / len(theirs)
+    return 2 * precision * recall / (precision + recall)
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """P(a positive scores above a negative), ties counted half: the Mann-Whitney statistic; 0 to 1."""
+    ranked = sorted([(score, 1) for score in positive] + [(score, 0) for score in negative])
+    total, first = 0.0, 0
+    while first < len(ranked):
+        last = first
+        while last < len(ranked) and ranked[last][0] == ranked[first][0]:
+            last += 1
+        ones = sum(label for _, label in ranked[first:last])
+        total += ones * (first + 1 + last) / 2  # the mean rank of a tie
+        first = last
+    n = len(positive)
+    return (total - n * (n + 1) / 2) / (n * len(negative))
+
+
+def reliability(confidences: Sequence[float], right: Sequence[float], bins: int = 10) -> list[tuple[float, float, int]]:
+    """(mean confidence, share right, count) of every filled bin of equal width."""
+    groups: dict[int, list[tuple[float, float]]] = {}
+    for confidence, truth in zip(confidences, right, strict=True):
+        groups.setdefault(min(bins - 1, int(confidence * bins)), []).append((confidence, truth))
+    return [
+        (sum(c for c, _ in rows) / len(rows), sum(t for _, t in rows) / len(rows), len(rows))
+        for _, rows in sorted(groups.items())
+    ]
+
+
+def calibration_error(confidences: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
+    """Expected calibration error (Guo et al. 2017, eq. 3); 0 to 1."""
+    rows = reliability(confidences, right, bins)
+    return sum(abs(confidence - share) * count for confidence, share, count in rows) / max(1, len(confidences))
