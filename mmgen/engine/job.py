@@ -1,0 +1,204 @@
+"""What travels: a request, its jobs, and the handle that a caller holds. Knows no runner and no scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed, MmgenError
+
+Priority = Literal["interactive", "normal", "batch"]
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(eq=False)
+class Request:
+    """One call of a pipeline: one id, one deadline, one cancel over all its jobs."""
+
+    id: str = field(default_factory=lambda: secrets.token_hex(6))  # the caller
+    user: str = "local"  # the caller: whose share of the device it takes
+    priority: Priority = "normal"  # the caller
+    deadline: float | None = None  # the caller: time.monotonic() seconds
+    cancelled: bool = field(default=False, init=False)  # cancel()
+    _on_cancel: list[Callable[[Request], None]] = field(default_factory=list, init=False, repr=False)  # the engine
+
+    def __post_init__(self) -> None:
+        if self.priority not in ("interactive", "normal", "batch"):
+            raise BadRequest(f"priority {self.priority!r} is unknown; use interactive, normal or batch")
+
+    @classmethod
+    def new(cls, user: str = "local", priority: Priority = "normal", timeout_s: float | None = None) -> Request:
+        """`timeout_s`: seconds from now after which its jobs fail with DeadlineExceeded."""
+        if timeout_s is not None and not timeout_s > 0:
+            raise BadRequest(f"timeout is {timeout_s} s; it must be above 0")
+        return cls(user=user, priority=priority, deadline=None if timeout_s is None else time.monotonic() + timeout_s)
+
+    def cancel(self) -> None:
+        """Its jobs end as cancelled before their next quantum."""
+        self.cancelled = True
+        for tell in list(self._on_cancel):
+            tell(self)
+
+    def when_cancelled(self, tell: Callable[[Request], None]) -> None:
+        if tell not in self._on_cancel:
+            self._on_cancel.append(tell)
+
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+
+@dataclass(eq=False)
+class Job:
+    """Work for one runner, in as many quanta as it takes."""
+
+    runner: str  # the caller: the name of the runner that takes it
+    payload: Any  # the caller
+    request: Request = field(default_factory=Request)  # the caller
+    seed: int = field(default_factory=lambda: secrets.randbits(63))  # the caller, or drawn
+    state: Any = field(default=None, init=False, repr=False)  # the runner: its own
+    units: float = field(default=1.0, init=False)  # the runner: this job's part of the last quantum's work
+    status: Status = field(default="queued", init=False)  # the engine, and the job's end
+    key: Any = field(default=None, init=False)  # the engine, from runner.key
+    submitted: float = field(default_factory=time.monotonic, init=False)  # the constructor
+    started: float | None = field(default=None, init=False)  # the engine
+    ended: float | None = field(default=None, init=False)  # the job's end
+    device_ms: float = field(default=0.0, init=False)  # the engine
+    rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws
+    future: Future[Any] = field(default_factory=Future, init=False, repr=False)  # finish, fail
+    log: list[Any] = field(default_factory=list, init=False, repr=False)  # emit
+    news: threading.Condition = field(default_factory=threading.Condition, init=False, repr=False)
+    listeners: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)  # the handle
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.future.set_running_or_notify_cancel()  # from here on only finish and fail end it
+
+    def emit(self, event: Any) -> None:
+        """Hands an event to whoever follows the job."""
+        with self.news:
+            if self.ended is None:
+                self.log.append(event)
+                self._tell()
+
+    def finish(self, value: Any = None) -> None:
+        """Ends it well. The first end counts; later ones are ignored."""
+        self._end("done", value, None)
+
+    def fail(self, error: BaseException) -> None:
+        """Ends it badly: an MmgenError as it is, anything else as the cause of a JobFailed."""
+        if not isinstance(error, MmgenError):
+            cause, error = error, JobFailed(f"{self.runner} failed: {type(error).__name__}: {error}")
+            error.__cause__ = cause
+        cancelled = isinstance(error, Cancelled | DeadlineExceeded)
+        self._end("cancelled" if cancelled else "failed", None, error)
+
+    def _end(self, status: Status, value: Any, error: MmgenError | None) -> None:
+        with self.news:
+            if self.ended is not None:
+                return
+            self.status, self.ended = status, time.monotonic()
+            if error is None:
+                self.future.set_result(value)
+            else:
+                self.future.set_exception(error)
+            self._tell()
+
+    def _tell(self) -> None:
+        self.news.notify_all()
+        for listener in self.listeners:
+            listener()
+
+
+class Handle:
+    """A caller's end of a job: read its events and its result, or cancel it; from threads and from asyncio."""
+
+    def __init__(self, job: Job, may_wait: Callable[[], None] = lambda: None) -> None:
+        self.job = job
+        self._may_wait = may_wait  # raises on the device thread, which would wait for itself
+
+    @property
+    def status(self) -> Status:
+        return self.job.status
+
+    def done(self) -> bool:
+        return self.job.ended is not None
+
+    def cancel(self) -> None:
+        """Cancels the whole request that the job belongs to."""
+        self.job.request.cancel()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Waits for the end. Raises the job's error, or TimeoutError after `timeout` seconds (the job goes on)."""
+        self._may_wait()
+        try:
+            return self.job.future.result(timeout)
+        except FutureTimeout:
+            if self.done():
+                raise
+            raise TimeoutError(f"job of {self.job.runner} is not done after {timeout} s") from None
+
+    def events(self, timeout: float | None = None) -> Iterator[Any]:
+        """Every event from the first on, until the job ends; then raises its error if it has one."""
+        self._may_wait()
+        read = 0
+        while True:
+            with self.job.news:
+                if not self.job.news.wait_for(lambda: len(self.job.log) > read or self.done(), timeout):  # noqa: B023
+                    raise TimeoutError(f"no event from {self.job.runner} in {timeout} s")
+                fresh = self.job.log[read:]
+            if not fresh:
+                self.job.future.result()
+                return
+            read += len(fresh)
+            yield from fresh
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self.aresult().__await__()
+
+    async def aresult(self) -> Any:
+        """`result` for asyncio; cancelling the waiting task cancels the request."""
+        self._may_wait()
+        try:
+            return await asyncio.wrap_future(self.job.future)
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    async def aevents(self) -> AsyncIterator[Any]:
+        """`events` for asyncio."""
+        self._may_wait()
+        loop, fresh = asyncio.get_running_loop(), asyncio.Event()
+
+        def listener() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(fresh.set)
+
+        with self.job.news:
+            self.job.listeners.append(listener)
+        read = 0
+        try:
+            while True:
+                fresh.clear()
+                ended = self.done()
+                for event in self.job.log[read:]:
+                    read += 1
+                    yield event
+                if ended and read == len(self.job.log):
+                    self.job.future.result()
+                    return
+                if read == len(self.job.log) and not self.done():
+                    await fresh.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        finally:
+            with self.job.news:
+                self.job.listeners.remove(listener)
