@@ -135,7 +135,7 @@ class Engine:
             return {
                 "waiting": len(self._inbox),
                 "running": len(self.scheduler),
-                "users": {name: round(user.virtual * user.weight, 3) for name, user in self.scheduler.users.items()},
+                "device_ms": {name: round(spent, 3) for name, spent in self.metrics.users.items()},
                 "memory": self.ledger.by_kind(),
                 "quanta": {runner: histogram.count for runner, histogram in self.metrics.quanta.items()},
                 "jobs": {f"{runner} {status}": n for (runner, status), n in self.metrics.jobs.items()},

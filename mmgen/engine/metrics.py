@@ -34,6 +34,7 @@ class Metrics:
         self.quanta: dict[str, Histogram] = {}  # runner -> milliseconds of its quanta
         self.waits: dict[str, Histogram] = {}  # runner -> milliseconds from submission to the first quantum
         self.jobs: dict[tuple[str, str], int] = {}  # runner, status -> ended jobs
+        self.users: dict[str, float] = {}  # user -> device-milliseconds of ended jobs
         self.rows: dict[str, int] = {}  # runner -> jobs stepped, summed over quanta
 
     def quantum(self, runner: str, jobs: Sequence[Job], milliseconds: float) -> None:
@@ -46,6 +47,7 @@ class Metrics:
 
     def ended(self, job: Job) -> None:
         self.jobs[job.runner, job.status] = self.jobs.get((job.runner, job.status), 0) + 1
+        self.users[job.request.user] = self.users.get(job.request.user, 0.0) + job.device_ms
 
     def prometheus(self) -> str:
         """The text exposition format."""
@@ -73,8 +75,8 @@ class _Collector:
 
         quanta = HistogramMetricFamily("mmgen_quantum_milliseconds", "Length of a quantum", labels=["runner"])
         waits = HistogramMetricFamily("mmgen_wait_milliseconds", "Submission to first quantum", labels=["runner"])
-        for family, rows in ((quanta, self.metrics.quanta), (waits, self.metrics.waits)):
-            for runner, histogram in list(rows.items()):
+        for family, histograms in ((quanta, self.metrics.quanta), (waits, self.metrics.waits)):
+            for runner, histogram in list(histograms.items()):
                 total, buckets = 0, []
                 for bound, count in zip(MILLISECONDS, histogram.counts, strict=True):
                     total += count
@@ -86,4 +88,7 @@ class _Collector:
         rows = CounterMetricFamily("mmgen_rows", "Jobs stepped, summed over quanta", labels=["runner"])
         for runner, count in list(self.metrics.rows.items()):
             rows.add_metric([runner], count)
-        return [quanta, waits, jobs, rows]
+        users = CounterMetricFamily("mmgen_device_milliseconds", "Device time of ended jobs", labels=["user"])
+        for user, spent in list(self.metrics.users.items()):
+            users.add_metric([user], spent)
+        return [quanta, waits, jobs, rows, users]

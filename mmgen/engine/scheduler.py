@@ -1,18 +1,20 @@
 """Who is next. Knows users, priorities, deadlines and measured milliseconds; not runners or what a quantum does.
 
-Start-time fair queueing (Goyal, Vin and Cheng 1996) over device-milliseconds, as VTC does over tokens (Sheng et al. 2024, arXiv
-2401.00588): every user has a virtual time that grows by milliseconds / weight, and the least is served. Who comes back from
-idleness starts at the least virtual time of those at work, so that idleness is neither punished nor saved up. Within a user the
-priorities share in the same way, and within a priority the earliest deadline comes first, then the earliest submission.
+Start-time fair queueing (Goyal, Vin and Cheng 1996) over device-milliseconds, as VTC does over tokens (Sheng et al. 2024,
+arXiv 2401.00588): every user has a virtual time that grows by milliseconds / weight, and the least is served. Who comes back
+from idleness starts no earlier than the clock, the virtual time of whom was served last, so that idleness is neither punished
+nor saved up. Within a user the priorities share in the same way, and within a priority the earliest deadline comes first, then
+the earliest submission.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest
@@ -31,8 +33,42 @@ class Share:
 
 
 @dataclass
+class Shares:
+    """Flows side by side, and their clock."""
+
+    flows: dict[str, Any] = field(default_factory=dict)
+    clock: float = 0.0
+
+    def join(self, name: str) -> None:
+        """One more job of that flow."""
+        flow = self.flows[name]
+        if not flow.jobs:
+            flow.virtual = max(flow.virtual, self.clock)
+        flow.jobs += 1
+
+    def leave(self, name: str) -> None:
+        """One job fewer; when all are idle the past is forgotten: all will start even."""
+        self.flows[name].jobs -= 1
+        if not any(flow.jobs for flow in self.flows.values()):
+            self.clock = max(flow.virtual for flow in self.flows.values())
+
+    def working(self) -> list[str]:
+        """Flows with jobs, who has had least first."""
+        return sorted((name for name, flow in self.flows.items() if flow.jobs), key=lambda name: self.flows[name].virtual)
+
+    def charge(self, name: str, milliseconds: float) -> None:
+        flow = self.flows[name]
+        self.clock = max(self.clock, min(flow.virtual, *(f.virtual for f in self.flows.values() if f.jobs)))
+        flow.virtual += milliseconds / flow.weight
+
+
+def priorities() -> Shares:
+    return Shares({name: Share(weight) for name, weight in WEIGHTS.items()})
+
+
+@dataclass
 class User(Share):
-    classes: dict[str, Share] = field(default_factory=lambda: {name: Share(weight) for name, weight in WEIGHTS.items()})
+    classes: Shares = field(default_factory=priorities)
     queues: dict[str, list[tuple[float, int, Job]]] = field(default_factory=lambda: {name: [] for name in WEIGHTS})
     groups: dict[Group, dict[Job, None]] = field(default_factory=dict)  # oldest first
 
@@ -42,7 +78,7 @@ class FairScheduler:
 
     def __init__(self, max_batch: int = 64) -> None:
         self.max_batch = max_batch
-        self.users: dict[str, User] = {}
+        self.users = Shares()
         self._jobs: set[Job] = set()
         self._numbers = count()
 
@@ -53,13 +89,13 @@ class FairScheduler:
         """A user of weight 2 gets twice the milliseconds of one of weight 1 while both have work."""
         if not (weight > 0 and math.isfinite(weight)):
             raise BadRequest(f"weight of {user} is {weight}; it must be above 0")
-        self.users.setdefault(user, User()).weight = weight
+        self._user(user).weight = weight
 
     def add(self, job: Job) -> None:
         name, priority = job.request.user, job.request.priority
-        user = self.users.setdefault(name, User())
-        _join(user, self.users.values())
-        _join(user.classes[priority], user.classes.values())
+        user = self._user(name)
+        self.users.join(name)
+        user.classes.join(priority)
         deadline = math.inf if job.request.deadline is None else job.request.deadline
         heapq.heappush(user.queues[priority], (deadline, next(self._numbers), job))
         user.groups.setdefault((job.runner, job.key), {})[job] = None
@@ -70,11 +106,11 @@ class FairScheduler:
         if job not in self._jobs:
             return
         self._jobs.remove(job)
-        user = self.users[job.request.user]
-        user.jobs -= 1
-        user.classes[job.request.priority].jobs -= 1
-        if not user.classes[job.request.priority].jobs:
-            user.queues[job.request.priority].clear()  # ended jobs may still stand there
+        user, priority = self._user(job.request.user), job.request.priority
+        self.users.leave(job.request.user)
+        user.classes.leave(priority)
+        if not user.classes.flows[priority].jobs:
+            user.queues[priority].clear()  # ended jobs may still stand there
         group = (job.runner, job.key)
         del user.groups[group][job]
         if not user.groups[group]:
@@ -82,7 +118,7 @@ class FairScheduler:
 
     def next(self) -> list[Job]:
         """The next quantum's jobs, all of one runner and key; empty when there is no work."""
-        working = sorted((user for user in self.users.values() if user.jobs), key=lambda user: user.virtual)
+        working = [self._user(name) for name in self.users.working()]
         if not working:
             return []
         head = self._head(working[0])
@@ -99,27 +135,20 @@ class FairScheduler:
         return batch
 
     def charge(self, jobs: Sequence[Job], milliseconds: float) -> None:
-        """Splits a quantum's milliseconds among its jobs by their units."""
+        """Splits a quantum's milliseconds among its jobs by their units. Call it before `remove`."""
         total = sum(job.units for job in jobs)
         for job in jobs:
             cost = milliseconds * (job.units / total if total > 0 else 1 / len(jobs))
             job.device_ms += cost
-            user = self.users[job.request.user]
-            user.virtual += cost / user.weight
-            share = user.classes[job.request.priority]
-            share.virtual += cost / share.weight
+            self.users.charge(job.request.user, cost)
+            self._user(job.request.user).classes.charge(job.request.priority, cost)
+
+    def _user(self, name: str) -> User:
+        user: User = self.users.flows.setdefault(name, User())
+        return user
 
     def _head(self, user: User) -> Job:
-        name = min((name for name, share in user.classes.items() if share.jobs), key=lambda n: user.classes[n].virtual)
-        queue = user.queues[name]
+        queue = user.queues[user.classes.working()[0]]
         while queue[0][2] not in self._jobs:  # ended since it was queued
             heapq.heappop(queue)
         return queue[0][2]
-
-
-def _join(share: Share, beside: Iterable[Share]) -> None:
-    """One more job; a share that was idle starts no earlier than the least of those at work."""
-    if not share.jobs:
-        working = [other.virtual for other in beside if other.jobs]
-        share.virtual = max([share.virtual, *([min(working)] if working else [])])
-    share.jobs += 1

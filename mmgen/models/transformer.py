@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,8 +31,8 @@ class TransformerConfig:
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu"
 
 
-NORMS = {"layer": nn.LayerNorm}
-ACTIVATIONS = {"gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU("tanh"), "relu": nn.ReLU}
+NORMS: dict[str, Callable[..., nn.Module]] = {"layer": nn.LayerNorm}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"gelu": nn.GELU, "gelu_tanh": lambda: nn.GELU("tanh"), "relu": nn.ReLU}
 
 
 class Embeddings(nn.Module):

@@ -16,3 +16,4 @@ def test_prometheus_text() -> None:
     assert 'mmgen_wait_milliseconds_bucket{le="5",runner="encode"} 1.0' in text
     assert 'mmgen_jobs_total{runner="encode",status="done"} 1.0' in text
     assert 'mmgen_rows_total{runner="encode"} 3.0' in text
+    assert 'mmgen_device_milliseconds_total{user="local"} 0.0' in text

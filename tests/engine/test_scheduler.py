@@ -39,7 +39,7 @@ def test_backlogged_users_differ_by_two_quanta_at_most(weights: list[float], cos
     for cost in costs:
         (head,) = scheduler.next()
         scheduler.charge([head], cost)
-        normal[head.request.user] += cost / scheduler.users[head.request.user].weight
+        normal[head.request.user] += cost / weights[int(head.request.user[1:])]
         history.append(dict(normal))
     bound = 2 * max(costs) / min(weights)
     for first in history[:: max(1, len(history) // 20)]:
@@ -62,6 +62,20 @@ def test_idleness_is_neither_punished_nor_saved_up() -> None:
         served[head.request.user] += 10
     assert abs(served["ann"] - served["bob"]) <= 10
     assert busy.device_ms == pytest.approx(1000 + served["ann"])
+
+
+def test_what_was_used_while_alone_is_not_held_against_anybody() -> None:
+    """Ann works alone and leaves, Bob works alone, Ann comes back: they share evenly from then on."""
+    scheduler = FairScheduler()
+    for user, quanta in (("ann", 50), ("bob", 3)):
+        add(scheduler, alone := job(user))
+        for _ in range(quanta):
+            scheduler.charge(scheduler.next(), 10)
+        scheduler.remove(alone)
+    add(scheduler, bob := job("bob"), ann := job("ann"))
+    for _ in range(20):
+        scheduler.charge(scheduler.next(), 10)
+    assert (ann.device_ms, bob.device_ms) == (100, 100)
 
 
 @settings(max_examples=40, deadline=None)
