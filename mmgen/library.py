@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,8 +52,9 @@ class Step:
 class Library:
     """Opens its store on first use: reading an absent store is an error, adding to it makes it."""
 
-    def __init__(self, rt: Runtime, where: str | Path | None = None, encoder: str | None = None) -> None:
-        self.rt, self.path, self.encoder_reference = rt, rt.store_path(where), encoder
+    def __init__(self, rt: Runtime, path: Path, *, encoder: str | None = None, index: str = "auto") -> None:
+        self.rt, self.path, self.encoder_reference, self.index = rt, path, encoder, index
+        self._opening = threading.Lock()
         self._store: DocumentStore | None = None
         self._reading: DocumentStore | None = None
 
@@ -64,18 +66,24 @@ class Library:
 
     def writable(self) -> DocumentStore:
         """The store, made if need be."""
-        if self._store is None:
-            encoder = self.rt.encoder(self.encoder_reference)
-            self._store = self.rt.open_store(self.path, encoder.name, encoder.dimension)
-        return self._store
+        from mmgen.stores.documents import DocumentStore
+
+        with self._opening:
+            if self._store is None:
+                encoder = self.rt.encoder(self.encoder_reference)
+                self._store = DocumentStore(self.path, encoder=encoder.name, dimension=encoder.dimension, index=self.index)
+            return self._store
 
     def readable(self) -> DocumentStore:
         """The store as it is; NotFound with a remedy where there is none."""
-        if self._store is not None:
-            return self._store
-        if self._reading is None:
-            self._reading = self.rt.open_store(self.path, readonly=True)
-        return self._reading
+        from mmgen.stores.documents import DocumentStore
+
+        with self._opening:
+            if self._store is not None:
+                return self._store
+            if self._reading is None:
+                self._reading = DocumentStore(self.path, readonly=True, index=self.index)
+            return self._reading
 
     def add(
         self,
@@ -155,7 +163,7 @@ class Library:
             raise NotFound(f"store {self.path} is empty; add documents first: mmgen rag add PATH")
         vector = self.rt.encoder(store.encoder).embed_text([query], request)[0]
         conditions = where if isinstance(where, Mapping) else store.parse_where(where)
-        hits = store.search(query, vector, k=4 * k if rerank else k, where=conditions, method=method)
+        hits = store.search(query, vector, 4 * k if rerank else k, conditions, method)
         if rerank:
             hits = self.rt.registry.rerankers.get(rerank)(store).rerank(query, hits, k)
         return hits

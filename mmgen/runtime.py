@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,14 +15,15 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.ledger import Ledger
 from mmgen.errors import BadRequest
-from mmgen.plugins import load_plugins
+from mmgen.library import Library
+from mmgen.plugins import registry
 
 if TYPE_CHECKING:
     import numpy as np
 
     from mmgen.models.confidence import Found
     from mmgen.models.reading import ReaderModel
-    from mmgen.stores.documents import DocumentStore
+    from mmgen.registry import Table
 
 Model = TypeVar("Model")
 
@@ -37,7 +39,7 @@ class Runtime:
 
     def __init__(self, config: RuntimeConfig | None = None) -> None:
         self.config = config or RuntimeConfig()
-        self.registry = load_plugins()
+        self.registry = registry()
         self.home: Path = self.config.home or home()
         self.engine = Engine({}, ledger=Ledger(self.config.memory_limit))
         self._models: dict[tuple[str, str], Any] = {}
@@ -82,11 +84,9 @@ class Runtime:
         reference = reference or self.config.reader
         return self._once("reader", reference, self._load_reader)
 
-    def store(self, where: str | Path | None = None, *, readonly: bool = False) -> DocumentStore:
-        """Opens a store: a bare name stands under the home's stores/, anything with a separator is a path."""
-        from mmgen.stores.documents import DocumentStore
-
-        return DocumentStore(self.store_path(where), encoder=self.config.encoder, readonly=readonly)
+    def library(self, where: str | Path | None = None, *, encoder: str | None = None, index: str = "auto") -> Library:
+        """A store with its encoder: a bare name stands under the home's stores/, anything with a separator is a path."""
+        return Library(self, self.store_path(where), encoder=encoder or self.config.encoder, index=index)
 
     def store_path(self, where: str | Path | None = None) -> Path:
         name = str(where or self.config.store or "default")
@@ -112,12 +112,13 @@ class Runtime:
             return model
 
     def _load_encoder(self, reference: str) -> EncoderClient:
-        from mmgen.models.encoder import load
         from mmgen.runners.rows import RowRunner
 
         self._set_threads()
         name, _, precision = reference.partition("#")
-        model = self.engine.call(load, hub.resolve(name), device=self.device, name=reference, precision=precision)
+        folder = hub.resolve(name)
+        load = self.registry.encoders.get(self._architecture(folder, self.registry.encoders, "sentence-transformers"))
+        model = self.engine.call(load, folder, device=self.device, name=reference, precision=precision)
         runner = f"encode:{reference}"
         self.engine.add_runner(runner, RowRunner(model.embed_rows, row_bytes=4 * model.dimension))
         return EncoderClient(self, runner, model)
@@ -133,6 +134,14 @@ class Runtime:
         self.engine.add_runner(runner, RowRunner(model.read, row_bytes=256))
         self.engine.add_runner(f"write:{reference}", WriteRunner(model))
         return ReaderClient(self, reference, model)
+
+    def _architecture(self, folder: Path, table: Table, otherwise: str) -> str:
+        """The `model_type` that a checkpoint names, where a loader of that name is registered."""
+        try:
+            named = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+        except (OSError, ValueError, AttributeError):
+            return otherwise
+        return named if named in table else otherwise
 
     def _set_threads(self) -> None:
         if self.config.threads:
