@@ -1,1 +1,19 @@
 """What mmgen itself brings, registered through the same door as everybody's plugins."""
+
+from __future__ import annotations
+
+from mmgen.registry import Registry
+
+
+def register(mm: Registry) -> None:
+    mm.pipelines.add("rag-text", "mmgen.pipelines.rag_text:RagText", "Answer a question from your documents, with sources")
+    mm.encoders.add("bert", "mmgen.models.encoder:load", "BERT-family sentence encoders on our own transformer")
+    mm.encoders.add(
+        "sentence-transformers",
+        "mmgen.models.sentence_transformers:load",
+        "any model of the sentence-transformers package",
+    )
+    mm.readers.add("reader", "mmgen.models.reader:load", "the grounded reader: answers are spans of the passages")
+    mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
+    mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
+    mm.policies.add("fair", "mmgen.engine.scheduler:FairScheduler", "fair shares of device time between users and classes")

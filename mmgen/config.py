@@ -1,0 +1,179 @@
+"""YAML to frozen models, and where things lie. A mistake is told in one line: the file, the key, what was expected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
+
+from mmgen.errors import ConfigError, NotFound, nearest
+
+UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which `~` is the home directory."""
+
+
+class Config(BaseModel):
+    """Base of all configurations: nothing unknown gets in, nothing changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def _device(value: str) -> str:
+    kind, colon, index = value.partition(":")
+    if value not in ("auto", "cpu", "cuda", "mps") and not (kind == "cuda" and colon and index.isdecimal()):
+        raise ValueError("expected auto, cpu, cuda, cuda:N or mps")
+    return value
+
+
+class RuntimeConfig(Config):
+    """What a Runtime is wired from."""
+
+    home: UserPath | None = None  # where stores and settings live; None: home()
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    threads: int | None = Field(default=None, ge=1)  # None: all cores
+    memory_limit: ByteSize | None = Field(default=None, gt=0)  # bytes or "8 GiB"; None: what the device has
+    encoder: str = "embedded:minilm"  # a model reference, see hub.py
+    reader: str = "embedded:reader"
+    store: UserPath | None = None  # None: the default store in `home`
+    plugins: tuple[str, ...] | None = None  # allow-list; None: MMGEN_PLUGINS decides
+
+
+def home() -> Path:
+    """MMGEN_HOME, or else the platform's directory for user data. It need not exist."""
+    if given := os.environ.get("MMGEN_HOME"):
+        return Path(given).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("mmgen", appauthor=False)
+
+
+def assets_dir() -> Path:
+    return _carried("assets")
+
+
+def configs_dir() -> Path:
+    return _carried("configs")
+
+
+def _carried(name: str) -> Path:
+    """Inside the package when it came from a wheel, beside it in a checkout; see hatch_build.py."""
+    package = Path(__file__).resolve().parent
+    return package / name if (package / name).is_dir() else package.parent / name
+
+
+def load(source: Path | str | Mapping[str, Any], model: type[C], overrides: Sequence[str] = ()) -> C:
+    """Reads a YAML file, or takes a mapping; `overrides` such as "optimizer.lr=3e-4" are laid over it.
+
+    Raises NotFound for a missing file and ConfigError for everything else, with file, key path and remedy.
+    """
+    where = "configuration" if isinstance(source, Mapping) else str(source)
+    values = dict(source) if isinstance(source, Mapping) else _read(Path(source).expanduser())
+    return _build(_laid_over(values, overrides), model, where)
+
+
+def load_runtime(path: Path | None = None, overrides: Sequence[str] = ()) -> RuntimeConfig:
+    """The runtime's configuration: `path`, or config.yaml in home() if there is one, or the defaults."""
+    standard = home() / "config.yaml"
+    if path is None and standard.is_file():
+        path = standard
+    return load({} if path is None else path, RuntimeConfig, overrides)
+
+
+def with_overrides(config: C, overrides: Sequence[str]) -> C:
+    """A copy with "key.path=value" laid over it; values are YAML. Raises ConfigError."""
+    return _build(_laid_over(config.model_dump(), overrides), type(config), "override")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"configuration {path} does not exist; check the path") from None
+    except (OSError, UnicodeDecodeError) as why:
+        raise ConfigError(f"{path} cannot be read ({why}); it should be a YAML file in UTF-8") from None
+    except yaml.YAMLError as why:
+        raise ConfigError(f"{path}{_position(why)}: not valid YAML ({_problem(why)})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path} holds a {type(values).__name__}; it should hold lines of the form "key: value"')
+    return values
+
+
+def _position(why: yaml.YAMLError) -> str:
+    mark = getattr(why, "problem_mark", None)
+    return f", line {mark.line + 1}" if mark else ""
+
+
+def _problem(why: yaml.YAMLError) -> str:
+    return " ".join(str(getattr(why, "problem", None) or getattr(why, "reason", None) or "unreadable").split())
+
+
+def _laid_over(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f'override "{override}" is not of the form key=value')
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as why:
+            raise ConfigError(f'override "{override}": the value is not valid YAML ({_problem(why)})') from None
+        values = _put(values, key.strip().split("."), value, override)
+    return values
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: Any, override: str) -> dict[str, Any]:
+    """A copy of `values` with one leaf changed."""
+    first, *rest = path
+    if not rest:
+        return {**values, first: value}
+    below = values.get(first)
+    if below is not None and not isinstance(below, dict):
+        raise ConfigError(f'override "{override}": {first} is a single value and has no key "{rest[0]}"')
+    return {**values, first: _put(below or {}, rest, value, override)}
+
+
+def _build(values: Mapping[str, Any], model: type[C], where: str) -> C:
+    try:
+        return model.model_validate(values)
+    except ValidationError as why:
+        errors = sorted(why.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")  # typos first
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise ConfigError(f"{where}: {_explain(errors[0], model)}{more}") from None
+
+
+def _explain(error: Any, model: type[BaseModel]) -> str:
+    *parents, last = error["loc"] or ("",)
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = list(_model_at(model, parents).model_fields)
+        return f'unknown key "{key}"' + (nearest(str(last), known) or f" (known: {', '.join(known)})")
+    if error["type"] == "missing":
+        return f'"{key}" is missing'
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
+    if error["type"].startswith("byte_size"):
+        message = "expected a size such as 8 GiB"
+    return f"{key} is {error['input']!r}, {message[:1].lower()}{message[1:]}"
+
+
+def _model_at(model: type[BaseModel], path: Sequence[Any]) -> type[BaseModel]:
+    """The model of the section that a key path leads to; parts that are no field are indexes or a union's choices."""
+    for part in path:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None:
+            model = next(_models_in(field.annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
