@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mmgen.ingest.decoding import Unreadable, clean, decode
+
 Extracted = tuple[str, tuple[int, ...], dict[str, Any]]
-
-
-BINARY = "is a binary file; give text, or a format that mmgen reads"
-
-
-class Unreadable(Exception):
-    """Why not, as the rest of a sentence that begins with the path."""
-
-
-def clean(text: str) -> str:
-    """Newlines as \\n, no byte-order mark, no NUL: the only changes that are made to a text."""
-    return re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff")).replace("\0", " ")
-
-
-def decode(data: bytes) -> tuple[str, dict[str, Any]]:
-    """UTF-8, else UTF-16 by its mark, else the likeliest encoding; metadata says which if it is not UTF-8."""
-    encoding = "utf-8"
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            encoding = "utf-16"
-        elif b"\0" in data[:8192]:
-            raise Unreadable(BINARY) from None
-        else:
-            from charset_normalizer import from_bytes
-
-            best = from_bytes(data[: 2**20]).best()
-            encoding = best.encoding if best else "utf-8"
-        text = data.decode(encoding, errors="replace")
-    sample = text[:8192]
-    if sum(c < " " and c not in "\t\n\r\f\x1b\0" for c in sample) > len(sample) / 10:
-        raise Unreadable(BINARY)
-    return clean(text), {} if encoding == "utf-8" else {"encoding": encoding}
+UNPACKED = 2**29  # bytes that a docx may unpack to
 
 
 def plain(path: Path, data: bytes) -> Extracted:
@@ -52,64 +22,11 @@ def plain(path: Path, data: bytes) -> Extracted:
     return text, (), metadata
 
 
-def html(path: Path, data: bytes) -> Extracted:
-    """Headings become markdown's, so that the splitter sees them; scripts, styles and navigation go."""
-    from bs4 import BeautifulSoup
-    from bs4.element import NavigableString, PreformattedString, Tag
-
-    soup = BeautifulSoup(data, "lxml")
-    title = " ".join(soup.title.get_text().split()) if soup.title else ""
-    for tag in soup(["script", "style", "nav", "noscript", "template", "svg", "head", "iframe"]):
-        tag.decompose()
-    parts: list[str] = []
-    code: list[str] = []  # kept out of the text until its white space is tidied
-    blocks = {"p", "div", "section", "article", "ul", "ol", "table", "tr", "blockquote", "pre", "dl", "dt", "dd", "figure",
-              "main", "header", "footer", "aside", "form", "figcaption"}  # fmt: skip
-
-    def walk(node: Tag) -> None:
-        for child in node.children:
-            if isinstance(child, PreformattedString):
-                continue  # comments and the like
-            if isinstance(child, NavigableString):
-                parts.append(re.sub(r"[\s\0]+", " ", str(child)))
-            elif isinstance(child, Tag):
-                element(child)
-
-    def element(tag: Tag) -> None:
-        if re.fullmatch(r"h[1-6]", tag.name):
-            parts.append("\n\n" + "#" * int(tag.name[1]) + " " + " ".join(tag.get_text(" ").split()) + "\n\n")
-        elif tag.name == "pre":
-            code.append("```\n" + tag.get_text().strip("\n") + "\n```")
-            parts.append(f"\n\n\0{len(code) - 1}\0\n\n")
-        elif tag.name == "br":
-            parts.append("\n")
-        elif tag.name == "li":
-            parts.append("\n- ")
-            walk(tag)
-        elif tag.name in ("td", "th"):
-            walk(tag)
-            parts.append(" | ")
-        else:
-            around = "\n\n" if tag.name in blocks - {"tr"} else "\n" if tag.name == "tr" else ""
-            parts.append(around)
-            walk(tag)
-            parts.append(around)
-
-    walk(soup)
-    text = re.sub(r"[ \t]*\n[ \t]*(?=\n|\S)", "\n", "".join(parts))
-    text = re.sub(r" {2,}", " ", re.sub(r"\n{3,}", "\n\n", text)).strip()
-    text = clean(re.sub(r"\0(\d+)\0", lambda mark: code[int(mark[1])], text))
-    if title and title not in text[: len(title) + 80]:
-        text = f"# {title}\n\n{text}"
-    return text, (), {"title": title} if title else {}
-
-
 def pdf(path: Path, data: bytes) -> Extracted:
     """The text of each page; pages are joined by a blank line, and their offsets are kept."""
     import logging
 
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings are about the file, and we report those ourselves
     try:
@@ -117,65 +34,94 @@ def pdf(path: Path, data: bytes) -> Extracted:
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("is encrypted; save it without a password first")
         texts = [clean(page.extract_text() or "").strip() for page in reader.pages]
-        title = (reader.metadata.title or "").strip() if reader.metadata else ""
+        title = clean((reader.metadata.title or "") if reader.metadata else "").strip()
     except Unreadable:
         raise
-    except PyPdfError as why:
-        raise Unreadable(f"is a damaged pdf ({_line(why)}); save it anew") from None
     except Exception as why:  # pypdf lets all kinds of errors out of damaged files
-        raise Unreadable(f"is a damaged pdf ({type(why).__name__}: {_line(why)}); save it anew") from None
+        raise Unreadable(f"is a damaged pdf ({_line(why)}); save it anew") from None
     if not any(texts):
         raise Unreadable(f"has {len(texts)} pages and no text: it is scanned; run OCR over it first")
     pages, at = [], 0
     for text in texts:
         pages.append(at)
         at += len(text) + 2
-    return "\n\n".join(texts), tuple(pages), {"title": title} if title else {}
+    return "\n\n".join(texts), tuple(pages), {"title": title} if title not in ("", "untitled") else {}
 
 
 def docx(path: Path, data: bytes) -> Extracted:
     """Paragraphs and tables in their order; heading styles become markdown's headings."""
-    import docx as library
-    from docx.table import Table
+    import zipfile
 
+    import docx as library
+
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
+        raise Unreadable("is encrypted, or an old .doc; save it as docx without a password")
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            unpacked = sum(part.file_size for part in parts.infolist())
+        if unpacked > UNPACKED:
+            raise Unreadable(f"unpacks to {unpacked / 2**20:.0f} MB, the limit is {UNPACKED / 2**20:.0f} MB; split it")
         document = library.Document(io.BytesIO(data))
-        parts = []
-        for block in document.iter_inner_content():
-            if isinstance(block, Table):
-                parts.append("\n".join(" | ".join(cell.text.strip() for cell in row.cells) for row in block.rows))
-                continue
-            style = (block.style.name or "") if block.style else ""
-            level = re.fullmatch(r"Heading (\d)", style)
-            marks = "#" * int(level[1]) + " " if level else "# " if style == "Title" else ""
-            if block.text.strip():
-                parts.append(marks + block.text)
+        _unwrap(document.element.body)
+        text = "\n\n".join(part for part in map(_block_text, document.iter_inner_content()) if part)
         title = document.core_properties.title or ""
+    except Unreadable:
+        raise
     except Exception as why:  # zip, XML and package errors: the library has no base class for them
-        raise Unreadable(f"is a damaged docx ({type(why).__name__}: {_line(why)}); save it anew") from None
-    return clean("\n\n".join(parts)), (), {"title": title} if title else {}
+        raise Unreadable(f"is a damaged docx ({_line(why)}); save it anew") from None
+    return clean(text), (), {"title": title} if title else {}
+
+
+def _unwrap(body: Any) -> None:
+    """Puts the content of content controls and tracked insertions where python-docx looks for it."""
+    from docx.oxml.ns import qn
+
+    for name in ("w:sdtContent", "w:sdt", "w:ins", "w:moveTo", "w:smartTag"):
+        for node in list(body.iter(qn(name))):
+            for child in list(node):
+                node.addprevious(child)
+            node.getparent().remove(node)
+
+
+def _block_text(block: Any) -> str:
+    """A paragraph with its mark as in markdown, or a table as lines of cells."""
+    if hasattr(block, "rows"):
+        rows = ({cell._tc: cell for cell in row.cells} for row in block.rows)  # merged cells come once for every place
+        return "\n".join(" | ".join(map(_cell_text, row.values())) for row in rows)
+    text, mark = block.text.strip(), _mark((block.style.name or "") if block.style else "")
+    return f"{mark} {' '.join(text.split())}" if text and mark else text
+
+
+def _mark(style: str) -> str:
+    if level := re.fullmatch(r"Heading (\d)", style):
+        return "#" * min(6, int(level[1]))
+    return "#" if style == "Title" else "-" if style.startswith("List") else ""
+
+
+def _cell_text(cell: Any) -> str:
+    from docx.text.paragraph import Paragraph
+
+    paragraphs = (Paragraph(node, cell).text for node in cell._tc.iter("{*}p"))  # of inner tables too
+    return " ".join(" ".join(paragraphs).split())
 
 
 def csv(path: Path, data: bytes) -> Extracted:
-    """Every row becomes lines of `column: value`, rows parted by a blank line."""
+    """Every row becomes lines of `column: value`, rows parted by a blank line. The first row names the columns."""
     import csv as library
 
     text, metadata = decode(data)
+    header = re.sub(r'"[^"]*"', "", text[: text.find("\n") + 1])
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=header.count)
     try:
-        sample = text[:8192]
-        dialect: Any = library.Sniffer().sniff(sample, delimiters=",;\t|")
-    except library.Error:
-        dialect = library.excel_tab if path.suffix.lower() == ".tsv" else library.excel
-    try:
-        rows = list(library.reader(io.StringIO(text), dialect))
+        rows = [row for row in library.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
     except library.Error as why:
-        raise Unreadable(f"is a damaged csv ({_line(why)}); save it anew") from None
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
+        raise Unreadable(f"is a damaged csv ({why}); look for a quote that is not closed") from None
     if len(rows) < 2:
         return text, (), metadata
-    names = [name.strip() or f"column {number}" for number, name in enumerate(rows[0], 1)]
+    names = [" ".join(name.split()) or f"column {number}" for number, name in enumerate(rows[0], 1)]
+    names += [f"column {number}" for number in range(len(names) + 1, max(map(len, rows)) + 1)]
     blocks = [
-        "\n".join(f"{name}: {cell.strip()}" for name, cell in zip(names, row, strict=False) if cell.strip())
+        "\n".join(f"{name}: {' '.join(cell.split())}" for name, cell in zip(names, row, strict=False) if cell.strip())
         for row in rows[1:]
     ]
     return "\n\n".join(blocks), (), {**metadata, "rows": len(blocks)}
@@ -191,10 +137,10 @@ def jsonl(path: Path, data: bytes) -> Extracted:
         if not line.strip():
             continue
         try:
-            blocks.append(_block(library.loads(line)))
-        except ValueError as why:
+            blocks.append(_record(library.loads(line)))
+        except (ValueError, RecursionError) as why:
             raise Unreadable(f"is damaged at line {number} ({_line(why)}); repair that line") from None
-    return "\n\n".join(blocks), (), {**metadata, "rows": len(blocks)}
+    return "\n\n".join(filter(None, blocks)), (), {**metadata, "rows": len(blocks)}
 
 
 def json(path: Path, data: bytes) -> Extracted:
@@ -204,20 +150,39 @@ def json(path: Path, data: bytes) -> Extracted:
     text, metadata = decode(data)
     try:
         value = library.loads(text)
-    except ValueError as why:
+        if isinstance(value, list):
+            return "\n\n".join(filter(None, map(_record, value))), (), metadata
+        return clean(library.dumps(value, indent=2, ensure_ascii=False)), (), metadata
+    except (ValueError, RecursionError) as why:
         raise Unreadable(f"is damaged json ({_line(why)}); repair it") from None
-    if isinstance(value, list):
-        return "\n\n".join(_block(item) for item in value), (), metadata
-    return clean(library.dumps(value, indent=2, ensure_ascii=False)), (), metadata
 
 
-def _block(value: Any) -> str:
+def _record(value: Any) -> str:
     if not isinstance(value, dict):
-        return clean(str(value))
+        return clean("\n".join(_lines("", value))).strip()
     body = next((key for key in ("text", "content", "body") if isinstance(value.get(key), str)), None)
-    lines = [f"{key}: {item}" for key, item in value.items() if key != body and isinstance(item, str | int | float | bool)]
-    return clean("\n".join([*lines, value[body]] if body else lines))
+    rest = {key: item for key, item in value.items() if key != body}
+    return clean("\n".join([*_lines("", rest), *([value[body]] if body else [])])).strip()
+
+
+def _lines(key: str, value: Any) -> Iterator[str]:
+    """`key: value` for every scalar inside, keys of inner objects joined by dots; a list of scalars is one line."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _lines(f"{key}.{name}" if key else name, item)
+    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        for item in value:
+            yield from _lines(key, item)
+    elif value not in (None, "", []):
+        words = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+        yield f"{key}: {words}" if key else words
+
+
+def _scalar(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
 def _line(why: BaseException) -> str:
-    return " ".join(str(why).split())[:120] or type(why).__name__
+    """An error on one short line; its kind too, where the words alone may say little."""
+    words = " ".join(str(why).split())[:120].rstrip(".")
+    return words if words and isinstance(why, ValueError) else f"{type(why).__name__} {words}".rstrip()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
-from mmgen.ingest import formats
+from mmgen.ingest import formats, markup
+from mmgen.ingest.decoding import Unreadable
 from mmgen.ingest.formats import Extracted
 from mmgen.interfaces import Document, Scalar
 
@@ -15,30 +18,35 @@ MAX_BYTES = 64 * 2**20
 Loader = Callable[[Path, bytes], Extracted]
 
 CODE = {
-    "py": "python", "js": "javascript", "ts": "typescript", "go": "go", "rs": "rust", "java": "java", "c": "c", "h": "c",
-    "cpp": "c++", "hpp": "c++", "cs": "c#", "rb": "ruby", "php": "php", "sh": "shell", "sql": "sql", "toml": "toml", "yaml": "yaml",
-    "yml": "yaml", "css": "css", "kt": "kotlin", "swift": "swift", "scala": "scala", "lua": "lua", "r": "r", "pl": "perl",
+    "py": "python", "js": "javascript", "mjs": "javascript", "jsx": "javascript", "ts": "typescript",
+    "tsx": "typescript", "go": "go", "rs": "rust", "java": "java", "c": "c", "h": "c", "cpp": "c++", "cc": "c++",
+    "cxx": "c++", "hpp": "c++", "cs": "c#", "rb": "ruby", "php": "php", "sh": "shell", "bash": "shell",
+    "sql": "sql", "toml": "toml", "ini": "ini", "cfg": "ini", "yaml": "yaml", "yml": "yaml", "xml": "xml",
+    "css": "css", "kt": "kotlin", "swift": "swift", "scala": "scala", "lua": "lua", "r": "r", "pl": "perl",
 }  # fmt: skip
 LOADERS: dict[str, tuple[str, Loader]] = {
     "txt": ("text", formats.plain),
+    "text": ("text", formats.plain),
+    "rst": ("text", formats.plain),
     "md": ("markdown", formats.plain),
     "markdown": ("markdown", formats.plain),
-    "rst": ("text", formats.plain),
-    "html": ("html", formats.html),
-    "htm": ("html", formats.html),
+    "html": ("html", markup.html),
+    "htm": ("html", markup.html),
+    "xhtml": ("html", markup.html),
     "pdf": ("pdf", formats.pdf),
     "docx": ("docx", formats.docx),
     "csv": ("csv", formats.csv),
     "tsv": ("csv", formats.csv),
     "jsonl": ("jsonl", formats.jsonl),
+    "ndjson": ("jsonl", formats.jsonl),
     "json": ("json", formats.json),
-    **{suffix: ("code", formats.plain) for suffix in CODE},
+    **dict.fromkeys(CODE, ("code", formats.plain)),
 }
-"""Suffix -> the document's kind, and what reads it. Another suffix is read as text if it looks like text."""
+"""Suffix -> the document's kind, and what reads it. With another suffix the first bytes tell."""
 
 
 def load(
-    path: Path,
+    path: str | Path,
     data: bytes | None = None,
     *,
     metadata: Mapping[str, Scalar] | None = None,
@@ -58,41 +66,66 @@ def load(
         NotFound: no such file.
         UnreadableFile: empty, too large, damaged, encrypted, binary, or without text; one line says which.
     """
+    path = Path(path)
+    shown = str(path).encode("utf-8", "backslashreplace").decode()
+    if shown != str(path):
+        raise UnreadableFile(f"{shown} has a name that is not UTF-8; rename it")
     if data is None:
+        path = path.absolute()
         data = _read(path, max_bytes)
+    if len(data) > max_bytes:
+        raise UnreadableFile(_too_large(path, len(data), max_bytes))
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf"):
         raise UnreadableFile(f"{path} is empty; there is nothing to add")
     suffix = path.suffix.lower().removeprefix(".")
     if loaders and suffix in loaders:
         kind, loader = suffix, loaders[suffix]
     else:
-        kind, loader = LOADERS.get(suffix, ("text", formats.plain))
+        kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
     try:
         text, pages, found = loader(path, data)
-    except formats.Unreadable as why:
+    except Unreadable as why:
         raise UnreadableFile(f"{path} {why}") from None
     if not text.strip():
         raise UnreadableFile(f"{path} holds no text; there is nothing to add")
-    if suffix in CODE and kind == "code":
+    if kind == "code" and suffix in CODE:
         found["language"] = CODE[suffix]
     digest = hashlib.sha256(data).hexdigest()
     return Document(str(path), text, kind, digest, pages, {**found, **(metadata or {})})
 
 
-def load_stdin(data: bytes, name: str = "stdin", metadata: Mapping[str, Scalar] | None = None) -> Document:
-    """Text from a pipe; UnreadableFile where it is none."""
-    return load(Path(name), data, metadata=metadata)
+def load_stdin(data: bytes | str, name: str = "stdin", metadata: Mapping[str, Scalar] | None = None) -> Document:
+    """Text from a pipe; a suffix in `name` chooses the format. UnreadableFile where it is none."""
+    return load(Path(name), data.encode("utf-8", "replace") if isinstance(data, str) else data, metadata=metadata)
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise UnreadableFile(f"{path} is {size / 2**20:.0f} MB, the limit is {max_bytes / 2**20:.0f} MB; split it")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"{path} does not exist") from None
-    except IsADirectoryError:
-        raise UnreadableFile(f"{path} is a folder; give a file") from None
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise UnreadableFile(f"{path} is a folder that cannot be listed; give a file, or check its permissions")
+        if not stat.S_ISREG(found.st_mode):  # a named pipe would block, a device never end
+            raise UnreadableFile(f"{path} is no regular file; pipe its content to standard input")
+        if found.st_size > max_bytes:
+            raise UnreadableFile(_too_large(path, found.st_size, max_bytes))
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)  # it may be growing
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{path} does not exist; check the path") from None
     except OSError as why:
         raise UnreadableFile(f"{path} cannot be read ({why.strerror}); check its permissions") from None
+    except ValueError:  # a NUL in the name
+        raise NotFound(f"{str(path)!r} is no file name; check the path") from None
+
+
+def _too_large(path: Path, size: int, limit: int) -> str:
+    return f"{path} is {size / 2**20:.0f} MB, the limit is {limit / 2**20:.0f} MB; split it"
+
+
+def _sniffed(data: bytes) -> str:
+    """The suffix that data without a known one should have."""
+    if data.startswith(b"%PDF-"):
+        return "pdf"
+    if data.startswith(b"PK\x03\x04") and b"word/document.xml" in data:
+        return "docx"
+    return "html" if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", data[:512], re.I) else "txt"

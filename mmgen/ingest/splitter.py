@@ -1,33 +1,41 @@
-"""Documents to passages with exact offsets. Knows sentences, headings and code blocks; length is whatever `token_spans` counts."""
+"""Documents to passages with exact offsets. Knows blocks and sentences; length is whatever `token_spans` counts."""
 
 from __future__ import annotations
 
-import re
+from array import array
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mmgen.errors import BadRequest
+from mmgen.ingest.blocks import Block, blocks, lines, paragraphs, trimmed
+from mmgen.ingest.sentences import sentences
 from mmgen.interfaces import Document, Passage, TokenSpans
 
-HEADING = re.compile(r"(#{1,6})[ \t]+(\S.*)")
-FENCE = re.compile(r"[ \t]*(```|~~~)")
-ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st vs etc e.g i.e eg ie cf al fig figs eq eqs no nos vol vols pp ed eds inc ltd co corp gen col lt capt sgt "
-    "rev hon gov sen rep mt ft approx ca c dept est univ jan feb mar apr jun jul aug sep sept oct nov dec u.s u.k u.n a.m p.m ph.d".split()
-)
-ENDS = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s|$)|[。！？]+[」』”’）]*")
+SMALL = 25
+"""Tokens below which the last passage under a heading takes sentences from the one before."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """A paragraph, a code block, or a heading with what it heads."""
+class Unit:
+    """What a passage takes whole: a sentence, a heading, some code, a record."""
 
     start: int
     end: int
-    heading: str  # the headings above it, joined
-    code: bool = False
-    title: bool = False  # the block is itself a heading
+    block: Block
+    sentence: bool = False  # a whole one: it may stand in two neighbouring passages
+
+
+@dataclass
+class Section:
+    """What stands under one heading, its own line included."""
+
+    heading: str  # the path, joined by " > "
+    units: list[Unit]
+
+    def has_body(self) -> bool:
+        return bool(self.units) and self.units[-1].block.form != "heading"
 
 
 def split(document: Document, token_spans: TokenSpans, max_tokens: int = 200, overlap: int = 40) -> list[Passage]:
@@ -35,179 +43,162 @@ def split(document: Document, token_spans: TokenSpans, max_tokens: int = 200, ov
 
     Args:
         document: its text, kind and page offsets.
-        token_spans: character ranges of a text's tokens.
-        max_tokens: of a passage.
+        token_spans: character ranges of a text's tokens; asked once for every part of the text.
+        max_tokens: of a passage, 8 or more.
         overlap: at most so many tokens, in whole sentences, stand in two neighbours; never across a heading.
+
+    Raises:
+        BadRequest: the two numbers do not fit together.
     """
     if max_tokens < 8 or not 0 <= overlap < max_tokens:
         raise BadRequest(f"max_tokens {max_tokens} and overlap {overlap} do not fit; max_tokens is 8 or more, overlap below it")
     text = document.text
-    tokens = Tokens(text, token_spans)
-    out: list[Passage] = []
-    for section in _sections(list(blocks(text, document.kind))):
-        units = [unit for block in section for unit in _units(text, block, tokens, max_tokens)]
-        for start, end in _pack(units, tokens, max_tokens, overlap):
+    packer = Packer(text, Tokens(text, token_spans), max_tokens, overlap)
+    out = []
+    for section in packer.sections(document.kind):
+        for units in packer.pack(section):
+            start, end = units[0].start, units[-1].end
             page = bisect_right(document.pages, start) if document.pages else None
-            out.append(Passage(text[start:end], start, end, page, section[-1].heading))
+            out.append(Passage(text[start:end], start, end, page, section.heading))
     return out
 
 
 class Tokens:
-    """Counts a text's tokens between two offsets. The text is tokenised once, in pieces."""
+    """Counts a text's tokens between two offsets. The text is tokenised once, in parts that end at white space."""
 
-    def __init__(self, text: str, token_spans: TokenSpans, piece: int = 200_000) -> None:
-        self.spans: list[tuple[int, int]] = []
+    def __init__(self, text: str, token_spans: TokenSpans, part: int = 100_000) -> None:
+        self.starts, self.ends = array("q"), array("q")
         at = 0
         while at < len(text):
-            end = min(len(text), at + piece)
+            end = min(len(text), at + part)
             if end < len(text) and (cut := max(text.rfind(" ", at, end), text.rfind("\n", at, end))) > at:
                 end = cut
-            self.spans += [(at + a, at + b) for a, b in token_spans(text[at:end])]
+            for a, b in token_spans(text[at:end]):
+                self.starts.append(at + a)
+                self.ends.append(at + b)
             at = end
-        self.starts = [start for start, _ in self.spans]
-        self.ends = [end for _, end in self.spans]
 
     def count(self, start: int, end: int) -> int:
         """Tokens that overlap `[start, end)`."""
         return max(0, bisect_left(self.starts, end) - bisect_right(self.ends, start))
 
-    def nth_end(self, start: int, count: int) -> int:
-        """Where the `count`-th token from `start` on ends."""
-        first = bisect_right(self.ends, start)
-        return self.ends[min(first + count, len(self.ends)) - 1]
+    def after(self, start: int, count: int) -> int:
+        """The end of the `count`-th token from `start` on."""
+        last = bisect_right(self.ends, start) + count - 1
+        return self.ends[min(last, len(self.ends) - 1)]
 
 
-def blocks(text: str, kind: str = "markdown") -> Iterator[Block]:
-    """Paragraphs, headings and fenced code, in order; blank lines between them belong to none."""
-    path: list[tuple[int, str]] = []
-    marked = kind in ("markdown", "html", "docx")
-    begin: int | None = None
-    at, fence, code = 0, "", kind == "code"
-    for line in text.splitlines(keepends=True) if "\n" in text else [text]:
-        end = at + len(line)
-        opened = FENCE.match(line) if marked else None
-        if fence:
-            if opened and opened[1] == fence:
-                yield Block(at if begin is None else begin, end, _joined(path), code=True)
-                begin, fence = None, ""
-        elif opened:
-            if begin is not None:
-                yield Block(begin, at, _joined(path))
-            begin, fence = at, opened[1]
-        elif marked and (heading := HEADING.match(line)):
-            if begin is not None:
-                yield Block(begin, at, _joined(path))
-                begin = None
-            level = len(heading[1])
-            path = [*(entry for entry in path if entry[0] < level), (level, heading[2].strip(" #\n"))]
-            yield Block(at, end, _joined(path), title=True)
-        elif line.strip():
-            begin = at if begin is None else begin
-        elif begin is not None:
-            yield Block(begin, at, _joined(path), code=code)
-            begin = None
-        at = end
-    if begin is not None:
-        yield Block(begin, len(text), _joined(path), code=code or bool(fence))
+class Packer:
+    """Fills passages, greedily."""
 
+    def __init__(self, text: str, tokens: Tokens, most: int, overlap: int) -> None:
+        self.text, self.tokens, self.most, self.overlap = text, tokens, most, overlap
 
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Character ranges of the sentences, without gaps: each takes the white space that follows it."""
-    cuts = [0]
-    for match in ENDS.finditer(text):
-        if _ends(text, match):
-            end = match.end()
-            while end < len(text) and text[end].isspace():
-                end += 1
-            if end < len(text):
-                cuts.append(end)
-    cuts += [match.end() for match in re.finditer(r"\n(?=[ \t]*([-*•]|\d+[.)])\s)", text)]  # list items
-    cuts = sorted(set(cuts))
-    return [(a, b) for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True) if a < b]
-
-
-def _ends(text: str, match: re.Match[str]) -> bool:
-    """Whether a stop ends a sentence: not after an abbreviation or an initial, nor before a small letter."""
-    if match[0][0] not in ".…":
-        return True
-    word = re.search(r"[\w.]*$", text[max(0, match.start() - 24) : match.start()])
-    before = word[0].lower() if word else ""
-    if before in ABBREVIATIONS or (len(before) == 1 and before.isalpha() and word and word[0].isupper()):
-        return False
-    after = text[match.end() : match.end() + 8].lstrip()
-    return not (after[:1].isalpha() and after[:1].islower())
-
-
-def _joined(path: list[tuple[int, str]]) -> str:
-    return " > ".join(title for _, title in path)
-
-
-def _sections(every: list[Block]) -> Iterator[list[Block]]:
-    """Blocks under one heading; headings with nothing of their own go on into the next section."""
-    section: list[Block] = []
-    for block in every:
-        if block.title and any(not one.title for one in section):
+    def sections(self, kind: str) -> Iterator[Section]:
+        """Every heading begins one; a heading without a text of its own goes into the section of the next."""
+        path: list[Block] = []
+        section = Section("", [])
+        for block in blocks(self.text, kind):
+            if block.form == "heading":
+                if section.has_body():
+                    yield section
+                    section = Section("", [])
+                path = [*(one for one in path if one.level < block.level), block]
+                section.heading = " > ".join(one.title for one in path)
+            section.units += self.units(block, block.start, block.end, self.most)
+        if section.units:
             yield section
-            section = []
-        elif section and section[-1].heading != block.heading and not section[-1].title:
-            yield section
-            section = []
-        section.append(block)
-    if section:
-        yield section
 
+    def units(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+        """The units of (a part of) a block, none of more than `limit` tokens; code and records stay whole if they can."""
+        if block.form == "prose":
+            yield from self.prose(block, start, end, limit)
+        elif self.size(start, end) <= limit:
+            yield Unit(start, end, block)
+        elif block.form == "heading":
+            yield from self.cut(block, start, end, limit)
+        else:
+            for a, b in paragraphs(self.text, start, end):
+                if self.size(a, b) <= limit:
+                    yield Unit(a, b, block)
+                    continue
+                for c, d in lines(self.text, a, b):
+                    yield from (self.prose if block.form == "record" else self.cut)(block, c, d, limit)
 
-def _units(text: str, block: Block, tokens: Tokens, most: int) -> Iterator[tuple[int, int]]:
-    """Pieces that a passage takes whole: sentences, or lines of code; longer ones are cut at tokens."""
-    body = text[block.start : block.end]
-    if block.title:
-        ranges = [(0, len(body))]
-    elif block.code:
-        ranges = [(m.start(), m.end()) for m in re.finditer(r"[^\n]*\n|[^\n]+", body)]
-    else:
-        ranges = sentences(body)
-    for start, end in ranges:
-        start, end = _stripped(text, block.start + start, block.start + end)
-        while start < end and tokens.count(start, end) > most:
-            cut = _cut(text, start, tokens.nth_end(start, most))
-            yield _stripped(text, start, cut)
-            start, end = _stripped(text, cut, end)
+    def prose(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+        for a, b in sentences(self.text[start:end]):
+            a, b = trimmed(self.text, start + a, start + b)
+            if a < b and self.size(a, b) <= limit:
+                yield Unit(a, b, block, sentence=True)
+            elif a < b:
+                yield from self.cut(block, a, b, limit)
+
+    def cut(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+        """Pieces of at most `limit` tokens, cut after a clause or a word where there is one in the second half."""
+        while self.size(start, end) > limit:
+            stop = self.border(start, max(self.tokens.after(start, limit), start + 1))
+            a, b = trimmed(self.text, start, stop)
+            if a < b:
+                yield Unit(a, b, block)
+            start, end = trimmed(self.text, stop, end)
         if start < end:
-            yield start, end
+            yield Unit(start, end, block)
 
+    def border(self, start: int, stop: int) -> int:
+        """Where to cut `[start, stop)`: after the last clause in its second half, else at the last space, else at its end."""
+        text, space = self.text, 0
+        for at in range(stop, (start + stop) // 2, -1):
+            spaced = text[at : at + 1].isspace()
+            if text[at - 1] in "、，；：" or (spaced and text[at - 1] in ",;:—–)"):
+                return at
+            space = space or (at if spaced else 0)
+        return space or stop
 
-def _cut(text: str, start: int, limit: int) -> int:
-    """The last clause border or gap before `limit`, unless it lies in the first half."""
-    for pattern in (r"[,;:]\s", r"\s"):
-        gaps = [m.end() for m in re.finditer(pattern, text[start:limit])]
-        if gaps and gaps[-1] > (limit - start) // 2:
-            return start + gaps[-1]
-    return limit
+    def pack(self, section: Section) -> list[list[Unit]]:
+        """Passages as runs of units; the next run repeats the last sentences that fit into the overlap."""
+        todo, runs = deque(section.units), []
+        run: list[Unit] = []
+        while todo:
+            unit = todo.popleft()
+            if run and self.size(run[0].start, unit.end) > self.most:
+                room = self.most - self.size(run[0].start, unit.start)
+                if run[-1].block.form == "heading" != unit.block.form and room >= self.most // 2:
+                    pieces = list(self.units(unit.block, unit.start, unit.end, room))
+                    if len(pieces) > 1:  # a heading does not stand alone: what follows it is cut to fit
+                        todo.extendleft(reversed(pieces))
+                        continue
+                runs.append(run)
+                run = self.repeated(run, unit)
+            run.append(unit)
+        runs.append(run)
+        if len(runs) > 1:
+            self.level(runs)
+        return runs
 
-
-def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end
-
-
-def _pack(units: list[tuple[int, int]], tokens: Tokens, most: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Units to passages, greedily; the next passage repeats the last units that fit into `overlap`."""
-    first = 0
-    while first < len(units):
-        last = first
-        while last + 1 < len(units) and tokens.count(units[first][0], units[last + 1][1]) <= most:
-            last += 1
-        yield units[first][0], units[last][1]
-        if last + 1 == len(units):
-            return
-        back = last + 1
+    def repeated(self, run: list[Unit], following: Unit) -> list[Unit]:
+        """The sentences at the end of a run that the next one begins with."""
+        first = len(run)
         while (
-            back - 1 > first
-            and tokens.count(units[back - 1][0], units[last][1]) <= overlap
-            and tokens.count(units[back - 1][0], units[last + 1][1]) <= most
+            first > 1
+            and run[first - 1].sentence
+            and self.size(run[first - 1].start, run[-1].end) <= self.overlap
+            and self.size(run[first - 1].start, following.end) <= self.most
         ):
-            back -= 1
-        first = back
+            first -= 1
+        return run[first:]
+
+    def level(self, runs: list[list[Unit]]) -> None:
+        """Moves units from the last run but one to a last run that is too small to be found by itself."""
+        before, last = runs[-2], runs[-1]
+        while (
+            self.size(last[0].start, last[-1].end) < SMALL
+            and len(before) > 1
+            and self.size(before[-1].start, last[-1].end) <= self.most
+            and self.size(before[0].start, before[-2].end) >= SMALL
+        ):
+            unit = before.pop()
+            if unit.start < last[0].start:
+                last.insert(0, unit)
+
+    def size(self, start: int, end: int) -> int:
+        return self.tokens.count(start, end)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
-from mmgen.errors import NotFound
+from mmgen.errors import BadRequest, NotFound
 
 NEVER = {".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
-BINARY = set(
-    "png jpg jpeg gif webp avif heic bmp ico tif tiff mp3 mp4 wav ogg flac mov avi mkv zip gz bz2 xz zst tar 7z rar exe dll so dylib "
-    "o a class pyc pyo whl jar bin dat pt pth ckpt safetensors onnx gguf npy npz parquet sqlite db faiss ttf otf woff woff2 iso lock".split()
+BINARY = frozenset(
+    """png jpg jpeg gif webp avif heic bmp ico tif tiff psd mp3 mp4 m4a wav ogg flac mov avi mkv webm zip gz bz2 xz zst
+    tar 7z rar exe dll so dylib o a class pyc pyo whl jar bin dat pt pth ckpt safetensors onnx gguf npy npz parquet
+    pkl sqlite db faiss ttf otf woff woff2 iso lock""".split()  # noqa: SIM905  a list of words
 )
+GLOB = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?[^\]]+\])")
 
 
 def files(
@@ -21,19 +24,35 @@ def files(
 ) -> Iterator[Path]:
     """Files of the paths, each once; folders recursively, in sorted order.
 
+    A folder that cannot be listed is given out itself, last of its root, so that whoever reads it says why. Links to files are
+    followed, links to folders are not.
+
     Args:
         paths: a file is always taken; of a folder what fits the patterns.
-        include: glob patterns over the path within the folder, such as `*.md` or `docs/**`; none: all that is not binary.
+        include: glob patterns such as `*.md`, `docs/**`, `**/notes/*.txt`; none: all that is not binary. One without a slash
+            is about a name anywhere, one with a slash about the path within the folder; a folder stands for all in it.
         exclude: patterns of what to leave out, files and folders.
         hidden: also names that begin with a dot.
 
     Raises:
         NotFound: a path does not exist; before any file is given.
+        BadRequest: a pattern that cannot be understood.
     """
+    for pattern in (*include, *exclude):
+        _compiled(pattern)
     for path in paths:
-        if not path.exists():
+        if not _exists(path):
             raise NotFound(f"{path} does not exist; give a file or a folder")
     return _each(paths, include, exclude, hidden)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # whoever reads it says why not
+    except OSError:
+        return False  # no name that a file can have
 
 
 def _each(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], hidden: bool) -> Iterator[Path]:
@@ -47,14 +66,13 @@ def _each(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str],
 
 
 def _under(root: Path, include: Sequence[str], exclude: Sequence[str], hidden: bool) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):  # does not follow links to folders, so that a loop cannot trap it
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if name not in NEVER
-            and (hidden or not name.startswith("."))
-            and not fits((here / name).relative_to(root), exclude)
+            if name not in NEVER and (hidden or not name.startswith(".")) and not fits((here / name).relative_to(root), exclude)
         )
         for name in sorted(names):
             path = here / name
@@ -62,9 +80,31 @@ def _under(root: Path, include: Sequence[str], exclude: Sequence[str], hidden: b
             wanted = fits(inside, include) if include else path.suffix.lower().removeprefix(".") not in BINARY
             if wanted and (hidden or not name.startswith(".")) and not fits(inside, exclude) and path.is_file():
                 yield path
+    yield from (Path(why.filename) for why in closed)
 
 
 def fits(path: Path, patterns: Sequence[str]) -> bool:
-    """Whether a relative path, its name, or a folder it stands in fits one of the patterns."""
-    names = [path.as_posix(), path.name, *(parent.as_posix() for parent in path.parents if parent.name)]
-    return any(fnmatch(name, pattern.rstrip("/")) for pattern in patterns for name in names)
+    """Whether a relative path, or a folder it stands in, fits one of the patterns."""
+    ways = [path, *path.parents[:-1]]
+    return any(
+        _compiled(pattern).fullmatch(way.as_posix() if "/" in pattern.rstrip("/") else way.name)
+        for pattern in patterns
+        for way in ways
+    )
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """`*` and `?` stay within a name, `**` crosses folders; Python's own glob can do that from 3.13 on."""
+    try:
+        return re.compile("".join(map(_rule, GLOB.split(pattern.removeprefix("./").strip("/")))), re.DOTALL)
+    except re.error as why:
+        raise BadRequest(f"pattern {pattern!r} cannot be understood ({why}); write it like *.md or docs/**") from None
+
+
+def _rule(part: str) -> str:
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    if part in known or not GLOB.fullmatch(part):
+        return known.get(part) or re.escape(part)
+    inside = re.escape(part[1:-1].removeprefix("!")).replace(r"\-", "-")
+    return f"[^{inside}]" if part[1] == "!" else f"[{inside}]"

@@ -1,8 +1,11 @@
+"""What is found in folders: what the patterns say, in order, once, and whatever the folder is like."""
+
+import shutil
 from pathlib import Path
 
 import pytest
 
-from mmgen.errors import NotFound
+from mmgen.errors import BadRequest, NotFound
 from mmgen.ingest.walk import files
 
 
@@ -25,10 +28,18 @@ def test_sorted_and_without_what_is_never_text(tree: Path) -> None:
 
 def test_patterns(tree: Path) -> None:
     assert names(tree, include=["*.md"]) == ["b.md", "docs/c.md"]
-    assert names(tree, include=["docs/**"]) == ["docs/c.md", "docs/deep/d.txt"]
+    assert names(tree, include=["docs/**"]) == names(tree, include=["docs"]) == ["docs/c.md", "docs/deep/d.txt"]
+    assert names(tree, include=["**/*.md"]) == ["b.md", "docs/c.md"]
+    assert names(tree, include=["./docs/*.md"]) == names(tree, include=["docs/?.md"]) == ["docs/c.md"]
+    assert names(tree, include=["*.md"], exclude=["/b.md"]) == ["docs/c.md"]
+    assert names(tree, include=["[ab].*"]) == ["a.txt", "b.md"] and names(tree, include=["[!a-b].md"]) == ["docs/c.md"]
+    assert names(tree, include=["*.png"]) == ["photo.png"]
+    assert names(tree, exclude=["docs/deep/"]) == ["a.txt", "b.md", "docs/c.md"]
     assert names(tree, exclude=["docs"]) == ["a.txt", "b.md"]
     assert names(tree, exclude=["*.md"]) == ["a.txt", "docs/deep/d.txt"]
-    assert ".hidden.md" in names(tree, hidden=True)
+    assert names(tree, hidden=True) == [".hidden.md", "a.txt", "b.md", "docs/c.md", "docs/deep/d.txt"]
+    with pytest.raises(BadRequest, match=r"pattern '\[z-a\]' cannot be understood"):
+        files([tree], exclude=["[z-a]"])
 
 
 def test_a_given_file_is_always_taken_and_once(tree: Path) -> None:
@@ -47,3 +58,20 @@ def test_a_loop_of_links_ends(tree: Path) -> None:
 def test_missing(tree: Path) -> None:
     with pytest.raises(NotFound, match=r"none does not exist; give a file or a folder"):
         files([tree, tree / "none"])
+    with pytest.raises(NotFound):
+        files([tree / ("x" * 300)])
+
+
+def test_a_folder_that_cannot_be_listed_is_given_out(tree: Path) -> None:
+    """Here it vanishes on the way, which also works for root."""
+    found = files([tree])
+    first = next(found)
+    shutil.rmtree(tree / "docs")
+    assert [first, *found] == [tree / "a.txt", tree / "b.md", tree / "docs"]
+
+
+def test_broken_links_are_passed_over(tree: Path) -> None:
+    (tree / "broken.md").symlink_to(tree / "none")
+    (tree / "linked.md").symlink_to(tree.parent / "elsewhere.md")
+    (tree.parent / "elsewhere.md").write_text("x")
+    assert names(tree) == ["a.txt", "b.md", "linked.md", "docs/c.md", "docs/deep/d.txt"]
