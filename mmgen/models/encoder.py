@@ -78,7 +78,7 @@ class SentenceEncoder:
     @torch.inference_mode()
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """One forward pass over rows of token ids -> (B, D), unit length."""
-        device = self.transformer.embed.norm.weight.device
+        device = self.transformer.embed.words.weight.device
         lengths = torch.tensor([len(row) for row in rows])
         size = int(lengths.max())
         ids = torch.zeros(len(rows), size, dtype=torch.long)

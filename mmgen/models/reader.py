@@ -88,7 +88,5 @@ class Reader(nn.Module):
         mask = branches_mask(rows.lengths, rows.ids.shape[1], branches, length)
         flat = answers.reshape(batch, branches * length)
         cache.frozen = True
-        states = self.transformer(
-            flat, mask, positions=positions, types=torch.full_like(flat, ANSWER), cache=cache
-        )
+        states = self.transformer(flat, mask, positions=positions, types=torch.full_like(flat, ANSWER), cache=cache)
         return states.view(batch, branches, length, -1)  # type: ignore[no-any-return]

@@ -34,7 +34,9 @@ class SentenceTransformerEncoder:
             )
         except (OSError, ValueError, KeyError) as why:
             line = str(why).splitlines()[0] if str(why) else type(why).__name__
-            raise BadWeights(f"{folder} is no sentence-transformers model ({line}); give a folder saved by that package") from None
+            raise BadWeights(
+                f"{folder} is no sentence-transformers model ({line}); give a folder saved by that package"
+            ) from None
         self.name = name or folder.name
         self.dimension = int(self.model.get_embedding_dimension() or 0)
         self.max_tokens = int(self.model.max_seq_length or 512)

@@ -153,10 +153,10 @@ def start_from(encoder: SentenceEncoder) -> Reader:
     state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.width, generator=torch.Generator().manual_seed(0))
     reader.transformer.load_state_dict(state)
     reader.transformer.embed.words.weight.requires_grad_(False)
-    for linear in (reader.query, reader.key, reader.place, reader.stop[0], reader.stop[2]):
-        nn.init.normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
-    nn.init.eye_(reader.transform[0].weight)  # the word vectors and the states share a space: begin at their product
+    for head in (reader.query, reader.key, reader.place, reader.stop):
+        for name, parameter in head.named_parameters():
+            nn.init.normal_(parameter, std=0.02) if name.endswith("weight") else nn.init.zeros_(parameter)
+    nn.init.eye_(reader.transform.get_parameter("0.weight"))  # word vectors and states share a space: begin at their product
     return reader
 
 
@@ -292,7 +292,5 @@ def _negatives(corpus: Corpus, encoder: SentenceEncoder, path: Path) -> None:
         corpus.negatives = json.loads(path.read_text())
     if len(corpus.negatives) != len(corpus.questions):
         corpus.negatives = []
-        corpus.find_negatives(
-            encoder.embed_text([q.text for q in corpus.questions]), encoder.embed_text(corpus.contexts)
-        )
+        corpus.find_negatives(encoder.embed_text([q.text for q in corpus.questions]), encoder.embed_text(corpus.contexts))
         path.write_text(json.dumps(corpus.negatives))

@@ -25,9 +25,7 @@ PASSAGES = [
 @pytest.fixture(scope="module")
 def model() -> ReaderModel:
     torch.manual_seed(3)
-    shape = TransformerConfig(
-        vocabulary=30522, width=32, layers=2, heads=4, hidden=64, max_tokens=128, token_types=3
-    )
+    shape = TransformerConfig(vocabulary=30522, width=32, layers=2, heads=4, hidden=64, max_tokens=128, token_types=3)
     reader = Reader(shape)
     for parameter in reader.parameters():
         if parameter.dim() > 1:
