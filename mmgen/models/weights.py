@@ -94,6 +94,32 @@ def exported(state: Mapping[str, Tensor], table: Table, layers: int) -> dict[str
     return out
 
 
+def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For a small file: matrices as int8 with one fp16 scale a row (`NAME.scale`), everything else as fp16."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.dim() == 2:
+            scale = (tensor.abs().amax(1) / 127).clamp(min=1e-7).half()
+            out[name] = (tensor / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+            out[f"{name}.scale"] = scale
+        else:
+            out[name] = tensor.half().contiguous()
+    return out
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `packed`, as fp32; BadWeights for an int8 matrix without its scales."""
+    scales = {name.removesuffix(".scale"): t for name, t in tensors.items() if name.endswith(".scale")}
+    out: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".scale"):
+            continue
+        if tensor.dtype == torch.int8 and name not in scales:
+            raise BadWeights(f"weights hold {name} as int8 without its scales; the file is not whole")
+        out[name] = tensor.float() * scales[name].float()[:, None] if name in scales else tensor.float()
+    return out
+
+
 def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copies tensors into a module, in the module's own dtype; every name and shape must agree, or BadWeights."""
     state = module.state_dict()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.errors import BadRequest
 from mmgen.interfaces import Document, Hit
 from mmgen.library import Library
 from mmgen.models.confidence import Calibration, Candidate, Found
@@ -78,6 +79,9 @@ def fit(asked: Sequence[Asked], threshold: float = 0.5) -> Calibration:
         candidates = one.candidates(best)
         rows.append(best.features(candidates, one.similarities))
         labels.append(int(one.answerable and f1(candidates[0].text, one.question.answers) >= RIGHT))
+    if len(set(labels)) < 2:
+        share = "all" if any(labels) else "none"
+        raise BadRequest(f"{share} of {len(labels)} development answers are right; there is nothing to calibrate, train longer")
     model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, labels)
     weights, bias = tuple(round(float(w), 5) for w in model.coef_[0]), round(float(model.intercept_[0]), 5)
     return replace(best, weights=weights, bias=bias, threshold=threshold)

@@ -34,6 +34,7 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Restores both and returns the progress, or None where there is no checkpoint."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     old = folder.with_name(folder.name + ".old")
@@ -49,5 +50,5 @@ def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> di
             rows.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": rows, "param_groups": optimizer.state_dict()["param_groups"]})
         return dict(json.loads((folder / "progress.json").read_text()))
-    except (OSError, ValueError, RuntimeError) as why:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as why:
         raise BadWeights(f"checkpoint {folder} is damaged ({why}); delete it to start anew") from None

@@ -1,4 +1,4 @@
-"""Questions about passages as training data: reading, splitting, windows, negatives, batches. No model but an encoder's vectors."""
+"""Questions about passages as training data: reading, windows, negatives, batches. Knows an encoder's vectors, no model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def read_questions(folder: Path, source: str) -> list[Question]:
     path = folder / f"{source}.jsonl.gz"
     if not path.is_file():
         raise NotFound(f"{path} does not exist; give --data the folder that holds squadshifts/, qamr/ and the others")
-    rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
     return [
         Question(row["id"], row["title"], row["question"], row["context"], row["answers"], row["answer_starts"], source)
         for row in rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from mmgen.models import weights
 from mmgen.models.encoder import SentenceEncoder
 from mmgen.models.reader import PASSAGE, Reader, Rows
 from mmgen.training import checkpoint
+from mmgen.training.metrics import Record, cosine
 from mmgen.training.questions import (
     Corpus,
     Example,
@@ -178,38 +178,28 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> b
     progress = checkpoint.load(recipe.out / "checkpoint", reader, optimizer) or {"step": 0, "seconds": 0.0}
     loss, optimizer = accelerator.prepare(ReaderLoss(reader, recipe.language_model_weight), optimizer)
     specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
-    began = saved = time.monotonic()
-    before, spent, examples, recent = progress["seconds"], 0.0, 0, []
-    with (recipe.out / "metrics.jsonl").open("a") as log:
-        for step in range(progress["step"], len(batches)):
-            rate = _rate(step, len(batches), recipe)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            mine = batches[step][accelerator.process_index :: accelerator.num_processes]
-            losses = loss(collate(mine, corpus, *specials).to(accelerator.device))
-            accelerator.backward(losses["loss"])
-            accelerator.clip_grad_norm_(loss.parameters(), recipe.gradient_clip)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            recent.append({name: float(value.detach()) for name, value in losses.items()})
-            examples += len(batches[step])
-            spent = time.monotonic() - began
-            if len(recent) == 20:
-                mean = {name: round(sum(r[name] for r in recent) / len(recent), 4) for name in recent[0]}
-                row = {"step": step + 1, "of": len(batches), "rate": round(rate, 7), **mean}
-                row |= {"seconds": round(before + spent), "examples_per_second": round(examples / spent, 1)}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
-                recent = []
-            enough = stop_after_minutes is not None and spent > 60 * stop_after_minutes
-            last = step + 1 == len(batches)
-            if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
-                progress = {"step": step + 1, "of": len(batches), "seconds": before + spent}
-                checkpoint.save(recipe.out / "checkpoint", reader, optimizer.optimizer, progress)
-                plot(recipe.out)
-                saved = time.monotonic()
-            if enough:
-                break
+    record = Record(recipe.out, len(batches), seconds=progress["seconds"])
+    before, saved = progress["seconds"], time.monotonic()
+    for step in range(progress["step"], len(batches)):
+        rate = cosine(step, len(batches), recipe.learning_rate, recipe.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        mine = batches[step][accelerator.process_index :: accelerator.num_processes]
+        losses = loss(collate(mine, corpus, *specials).to(accelerator.device))
+        accelerator.backward(losses["loss"])
+        accelerator.clip_grad_norm_(loss.parameters(), recipe.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        record.add(step, losses, len(batches[step]), rate)
+        enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
+        last = step + 1 == len(batches)
+        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
+            progress = {"step": step + 1, "of": len(batches), "seconds": record.seconds}
+            checkpoint.save(recipe.out / "checkpoint", reader, optimizer.optimizer, progress)
+            record.plot(("loss", "start", "stop"), "nats an example")
+            saved = time.monotonic()
+        if enough:
+            break
     return bool(progress["step"] == len(batches))
 
 
@@ -249,33 +239,6 @@ def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:
         examples = plan_epoch(corpus, rng, window, recipe.sources, recipe.negatives, recipe.longest_answer)
         batches += plan_batches(examples, corpus, recipe.batch_tokens, rng)
     return batches
-
-
-def plot(folder: Path) -> None:
-    """metrics.jsonl -> loss.png"""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    rows: list[dict[str, Any]] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    figure, axes = plt.subplots(figsize=(7, 4))
-    for name in ("loss", "start", "stop"):
-        axes.plot([r["step"] for r in rows], [r[name] for r in rows], label=name, linewidth=1)
-    axes.set(xlabel="step", ylabel="nats an example", title="reader")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(folder / "loss.png", dpi=100)
-    plt.close(figure)
-
-
-def _rate(step: int, steps: int, recipe: ReaderRecipe) -> float:
-    """Linear warm-up, then a cosine down to a fiftieth."""
-    ramp = max(1, round(recipe.warmup * steps))
-    if step < ramp:
-        return recipe.learning_rate * (step + 1) / ramp
-    done = (step - ramp) / max(1, steps - ramp)
-    return recipe.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _groups(reader: Reader, weight_decay: float) -> list[dict[str, Any]]:

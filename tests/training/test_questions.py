@@ -38,7 +38,7 @@ def corpus(tokenizer: Tokenizer) -> Corpus:
     questions = [question(0, LAMP, "Augustin Fresnel"), question(1, TEA, "monks"), question(2, LAMP, "1823")] * 5
     corpus = Corpus.build(questions, tokenizer)
     vectors = np.eye(2, dtype=np.float32)
-    corpus.find_negatives(vectors[[c for c in corpus.context_of]], vectors)
+    corpus.find_negatives(vectors[list(corpus.context_of)], vectors)
     return corpus
 
 

@@ -1,0 +1,68 @@
+"""The record of a run: means of the last steps as lines of metrics.jsonl, and a plot of them. Knows names and numbers only."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+
+class Record:
+    """Appends one JSON object every `every` steps to `folder/metrics.jsonl`."""
+
+    def __init__(self, folder: Path, of: int, *, seconds: float = 0.0, every: int = 20) -> None:
+        """`of`: steps of the whole run; `seconds`: what earlier stretches of it took."""
+        self.folder, self.of, self.before, self.every = folder, of, seconds, every
+        self.began = time.monotonic()
+        self.examples = 0
+        self._recent: list[dict[str, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        """What the run has taken so far."""
+        return self.before + time.monotonic() - self.began
+
+    def add(self, step: int, losses: Mapping[str, Tensor], examples: int, rate: float) -> None:
+        self._recent.append({name: float(value.detach()) for name, value in losses.items()})
+        self.examples += examples
+        if len(self._recent) < self.every:
+            return
+        mean = {name: round(sum(r[name] for r in self._recent) / self.every, 4) for name in self._recent[0]}
+        speed = round(self.examples / max(1e-9, time.monotonic() - self.began), 1)
+        row = {"step": step + 1, "of": self.of, "rate": round(rate, 7), **mean, "seconds": round(self.seconds)}
+        with (self.folder / "metrics.jsonl").open("a") as log:
+            log.write(json.dumps({**row, "examples_per_second": speed}) + "\n")
+        self._recent = []
+
+    def plot(self, names: Sequence[str], ylabel: str) -> None:
+        """metrics.jsonl -> loss.png"""
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        figure, axes = plt.subplots(figsize=(7, 4))
+        for name in names:
+            axes.plot([r["step"] for r in rows], [r[name] for r in rows], label=name, linewidth=1)
+        axes.set(xlabel="step", ylabel=ylabel, title=self.folder.name)
+        axes.legend()
+        figure.tight_layout()
+        figure.savefig(self.folder / "loss.png", dpi=100)
+        plt.close(figure)
+
+
+def cosine(step: int, steps: int, peak: float, warmup: float) -> float:
+    """Learning rate: linear warm-up over a share of the steps, then a cosine down to a fiftieth of the peak."""
+    ramp = max(1, round(warmup * steps))
+    if step < ramp:
+        return peak * (step + 1) / ramp
+    done = (step - ramp) / max(1, steps - ramp)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
