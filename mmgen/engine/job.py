@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 @dataclass(eq=False)
 class Request:
-    """One call of a pipeline: one id, one deadline, one cancel over all its jobs."""
+    """One call of a pipeline: one id, one deadline, one cancel over all its jobs. Fixed once its first job is submitted."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(6))  # the caller
     user: str = "local"  # the caller: whose share of the device it takes
@@ -62,24 +62,33 @@ class Job:
     runner: str  # the caller: the name of the runner that takes it
     payload: Any  # the caller
     request: Request = field(default_factory=Request)  # the caller
-    seed: int = field(default_factory=lambda: secrets.randbits(63))  # the caller, or drawn
+    seed: int | None = None  # the caller; where it is None the constructor draws one, so that it can be read and repeated
     state: Any = field(default=None, init=False, repr=False)  # the runner: its own
     units: float = field(default=1.0, init=False)  # the runner: this job's part of the last quantum's work
-    status: Status = field(default="queued", init=False)  # the engine, and the job's end
+    status: Status = field(default="queued", init=False)  # begin, finish, fail
     key: Any = field(default=None, init=False)  # the engine, from runner.key
-    submitted: float = field(default_factory=time.monotonic, init=False)  # the constructor
-    started: float | None = field(default=None, init=False)  # the engine
-    ended: float | None = field(default=None, init=False)  # the job's end
-    device_ms: float = field(default=0.0, init=False)  # the engine
+    submitted: float | None = field(default=None, init=False)  # the engine; this and the next two in time.monotonic() seconds
+    started: float | None = field(default=None, init=False)  # begin
+    ended: float | None = field(default=None, init=False)  # finish, fail
+    device_ms: float = field(default=0.0, init=False)  # the engine, after each quantum
     rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws
     future: Future[Any] = field(default_factory=Future, init=False, repr=False)  # finish, fail
     log: list[Any] = field(default_factory=list, init=False, repr=False)  # emit
     news: threading.Condition = field(default_factory=threading.Condition, init=False, repr=False)
     listeners: list[Callable[[], None]] = field(default_factory=list, init=False, repr=False)  # the handle
+    when_ended: Callable[[Job], None] | None = field(default=None, init=False, repr=False)  # the engine
 
     def __post_init__(self) -> None:
+        if self.seed is None:
+            self.seed = secrets.randbits(63)
         self.rng = random.Random(self.seed)
         self.future.set_running_or_notify_cancel()  # from here on only finish and fail end it
+
+    def begin(self) -> None:
+        """Its first quantum begins."""
+        with self.news:
+            if self.ended is None:
+                self.status, self.started = "running", time.monotonic()
 
     def emit(self, event: Any) -> None:
         """Hands an event to whoever follows the job."""
@@ -95,7 +104,8 @@ class Job:
     def fail(self, error: BaseException) -> None:
         """Ends it badly: an MmgenError as it is, anything else as the cause of a JobFailed."""
         if not isinstance(error, MmgenError):
-            cause, error = error, JobFailed(f"{self.runner} failed: {type(error).__name__}: {error}")
+            cause, reason = error, str(error).partition("\n")[0] or "no reason given"
+            error = JobFailed(f"{self.runner} failed: {type(cause).__name__}: {reason}")
             error.__cause__ = cause
         cancelled = isinstance(error, Cancelled | DeadlineExceeded)
         self._end("cancelled" if cancelled else "failed", None, error)
@@ -105,11 +115,14 @@ class Job:
             if self.ended is not None:
                 return
             self.status, self.ended = status, time.monotonic()
-            if error is None:
-                self.future.set_result(value)
-            else:
-                self.future.set_exception(error)
+        if error is None:  # not under the lock: callbacks take locks of their own
+            self.future.set_result(value)
+        else:
+            self.future.set_exception(error)
+        with self.news:
             self._tell()
+        if self.when_ended:
+            self.when_ended(self)
 
     def _tell(self) -> None:
         self.news.notify_all()
@@ -129,7 +142,7 @@ class Handle:
         return self.job.status
 
     def done(self) -> bool:
-        return self.job.ended is not None
+        return self.job.future.done()
 
     def cancel(self) -> None:
         """Cancels the whole request that the job belongs to."""
@@ -140,13 +153,14 @@ class Handle:
         self._may_wait()
         try:
             return self.job.future.result(timeout)
-        except FutureTimeout:
-            if self.done():
-                raise
+        except TimeoutError:
             raise TimeoutError(f"job of {self.job.runner} is not done after {timeout} s") from None
 
     def events(self, timeout: float | None = None) -> Iterator[Any]:
-        """Every event from the first on, until the job ends; then raises its error if it has one."""
+        """Every event from the first on, until the job ends; then raises its error if it has one.
+
+        Raises TimeoutError after `timeout` seconds without an event. Who stops reading does not stop the job: `cancel` does.
+        """
         self._may_wait()
         read = 0
         while True:
@@ -173,12 +187,12 @@ class Handle:
             raise
 
     async def aevents(self) -> AsyncIterator[Any]:
-        """`events` for asyncio."""
+        """`events` for asyncio; cancelling the task while it waits here cancels the request."""
         self._may_wait()
         loop, fresh = asyncio.get_running_loop(), asyncio.Event()
 
         def listener() -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop was closed: nobody reads any more
                 loop.call_soon_threadsafe(fresh.set)
 
         with self.job.news:

@@ -35,3 +35,15 @@ def test_an_owner_books_once() -> None:
 def test_negative_limit() -> None:
     with pytest.raises(BadRequest):
         Ledger(-1)
+
+
+def test_what_is_free() -> None:
+    ledger = Ledger(100)
+    ledger.reserve("a", 60, "weights")
+    assert ledger.free == 40 and Ledger().free is None
+    assert ledger.fits_ever(100) and not ledger.fits_ever(101)
+
+
+def test_negative_bytes_are_a_bug() -> None:
+    with pytest.raises(AssertionError, match="picture asks for -1 bytes"):
+        Ledger(100).check(-1, "picture")
