@@ -13,7 +13,11 @@ def register(mm: Registry) -> None:
         "mmgen.models.sentence_transformers:load",
         "any model of the sentence-transformers package",
     )
-    mm.readers.add("reader", "mmgen.models.reader:load", "the grounded reader: answers are spans of the passages")
+    mm.readers.add("reader", "mmgen.models.reading:ReaderModel.load", "the grounded reader: answers are spans of the passages")
+    mm.denoisers.add("unet", "mmgen.models.denoiser:load", "diffusers folders with a UNet, step by step beside other work")
+    mm.denoisers.add(
+        "diffusers", "mmgen.runners.diffusers_pipeline:load", "every other diffusers pipeline, a request at a time"
+    )
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
     mm.policies.add("fair", "mmgen.engine.scheduler:FairScheduler", "fair shares of device time between users and classes")

@@ -223,7 +223,7 @@ def _weights(folder: Path) -> list[Path]:
 def _check_weights(folder: Path) -> None:
     """Raises BadWeights for a folder without whole safetensors, with the command that makes them from a pickle."""
     if not _weights(folder):
-        pickles = sorted(path for path in folder.glob("*") if path.suffix in PICKLES)
+        pickles = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix in PICKLES)
         if pickles:
             command = CONVERT.format(old=pickles[0], new=pickles[0].with_name("model.safetensors"))
             raise BadWeights(f"{folder} holds only pickled weights, which can run code when read; convert them: {command}")

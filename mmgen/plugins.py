@@ -31,7 +31,7 @@ def load_plugins(allow: Collection[str] | None = None) -> Registry:
             merged.plugins.append(_absorb(merged, point))
     for name in sorted(set(allow or ()) - {info.name for info in merged.plugins}):
         hint = nearest(name, [point.name for point in others])
-        error = f"MMGEN_PLUGINS names it, but no such plugin is installed{hint}"
+        error = f"the list of plugins to load names it, but it is not installed{hint}"
         merged.plugins.append(PluginInfo(name, "", "failed", error))
     return merged
 

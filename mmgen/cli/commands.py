@@ -1,0 +1,85 @@
+"""The list of commands: mmgen's own and one for every pipeline. A command's module is imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command, get_group
+
+from mmgen.errors import NotFound, nearest
+from mmgen.plugins import registry
+
+
+@dataclass(frozen=True)
+class Own:
+    """A command of mmgen's."""
+
+    target: str  # "module:attribute", a Typer app or a function
+    summary: str
+
+
+OWN = {
+    "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
+    "train": Own("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
+    "data": Own("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
+    "doctor": Own("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
+    "models": Own("mmgen.cli.lists:models", "The models on this machine"),
+    "pipelines": Own("mmgen.cli.lists:pipelines", "What can be called, from here and from Python"),
+    "plugins": Own("mmgen.cli.lists:plugins", "What is plugged in, and what failed to be"),
+}
+
+
+class Commands(TyperGroup):
+    """Lists names and summaries without importing what is behind them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*OWN, *registry().pipelines.names()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
+        """A stand-in with a name and a line of help, for lists of commands; `resolve_command` gives the real one."""
+        if cmd_name in OWN:
+            return TyperCommand(cmd_name, help=OWN[cmd_name].summary)
+        if cmd_name not in registry().pipelines:
+            return None
+        from rich.markup import escape
+
+        entry = registry().pipelines.entry(cmd_name)
+        return TyperCommand(cmd_name, help=escape(entry.summary or f"of plugin {entry.owner}"), rich_help_panel="Pipelines")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, *rest = args
+        if name not in OWN and name not in registry().pipelines:
+            if ctx.resilient_parsing:  # the shell asks for completions
+                return None, None, rest
+            raise NotFound(f'there is no command "{name}"{_hint(name, self.list_commands(ctx))}')
+        return name, load(name), rest
+
+
+def load(name: str) -> Any:
+    """The command itself, its module imported. Raises PluginError if a pipeline cannot be imported."""
+    if name not in OWN:
+        from mmgen.cli.generated import command
+
+        return as_command(name, command(name, registry().pipelines.get(name)))
+    module, _, attribute = OWN[name].target.partition(":")
+    found = getattr(import_module(module), attribute)
+    return get_group(found) if isinstance(found, typer.Typer) else as_command(name, found)
+
+
+def as_command(name: str, function: Callable[..., Any]) -> Any:
+    app = typer.Typer(add_completion=False)
+    app.command(name)(function)
+    return get_command(app)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    if hint := nearest(name, known):
+        return hint
+    failed = [plugin.name for plugin in registry().plugins if plugin.status == "failed"]
+    also = f"; plugin {failed[0]} failed to load, see `mmgen plugins`" if failed else ""
+    return f"; `mmgen --help` names them all{also}"

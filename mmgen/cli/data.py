@@ -1,0 +1,52 @@
+"""`mmgen data`: data sets, built or checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mmgen.training.emoji import Report
+
+app = typer.Typer(help="Build or check the data sets that models are trained on.", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Keeps `emoji` a subcommand while it is the only one."""
+
+
+@app.command()
+def emoji(
+    folder: Annotated[Path, typer.Argument(help="Where the data set lies, or shall lie.")],
+    packages: Annotated[Path | None, typer.Option(help="Folder with the npm tarballs, to build without a network.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Emoji pictures with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is another set."""
+    from mmgen.training import emoji as data
+
+    filled = folder.is_dir() and any(folder.iterdir())
+    report = data.check(folder) if filled else _built(folder, packages, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(vars(report)))
+    else:
+        for vendor, count in report.counts.items():
+            typer.echo(f"{vendor:12} {count:5} pictures  {report.licenses[vendor]}")
+        typer.echo(f"{sum(report.counts.values())} pictures of {report.names} things")
+        typer.echo(f"sha256 of the rows   {report.rows}\nsha256 of the pixels {report.pixels}")
+        typer.echo("this is the pinned set" if report.pinned else f"this is not the pinned set, whose rows have {data.ROWS}")
+    if not report.pinned:
+        raise typer.Exit(1)
+
+
+def _built(folder: Path, packages: Path | None, quiet: bool) -> Report:
+    from rich.progress import Progress
+
+    from mmgen.training.emoji_build import build
+
+    with Progress(disable=quiet, transient=True) as bar:
+        task = bar.add_task("drawing")
+        return build(folder, packages, lambda done, total: bar.update(task, completed=done, total=total))

@@ -1,0 +1,183 @@
+"""`mmgen doctor`: what this installation stands on, and a remedy for whatever is wrong. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mmgen.cli.output import print_columns, print_json
+from mmgen.errors import MmgenError
+from mmgen.registry import one_line
+
+SHOWN = ("torch", "transformers", "sentence-transformers", "faiss-cpu", "numpy", "safetensors", "huggingface_hub")
+ROOM = 1_000_000_000  # bytes of memory and of disk below which it says so
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    about: str
+    status: Literal["ok", "note", "wrong"]  # a note is no fault: what needs it is refused with a reason of its own
+    found: str
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Check versions, device, memory, disk, embedded models, plugins and the hub. Exit code 1 if something is wrong."""
+    findings = list(examine())
+    wrong = sum(finding.status == "wrong" for finding in findings)
+    if as_json:
+        print_json(findings)
+    else:
+        rows = [(f.status, f.about, f.found + (f"; {f.remedy}" if f.remedy else "")) for f in findings]
+        print_columns(("", "what", "found"), rows)
+        typer.echo(f"\n{wrong} wrong: see the remedies above" if wrong else "\nnothing is wrong")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Every check, in the order of the report; one that breaks is itself a finding."""
+    for check in CHECKS:
+        try:
+            yield from check()
+        except Exception as why:  # a doctor does not fall ill of what it finds
+            yield Finding(check.__name__, "wrong", one_line(why), "please report this")
+
+
+def packages() -> Iterator[Finding]:
+    """Ours and what it requires, each against its range."""
+    yield Finding("mmgen", "ok", f"{version('mmgen')} in {Path(__file__).parents[1]}")
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    yield Finding("packages", "ok", ", ".join(f"{name} {_installed(name) or 'missing'}" for name in SHOWN))
+    from packaging.requirements import Requirement
+
+    for requirement in map(Requirement, requires("mmgen") or ()):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        found = _installed(requirement.name)
+        if found is None or not requirement.specifier.contains(found, prereleases=True):
+            wanted = f"{requirement.name}{requirement.specifier}"
+            state = f"{found}, not {requirement.specifier}" if found else "not installed"
+            yield Finding(requirement.name, "wrong", state, f'python -m pip install "{wanted}"')
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def device() -> Iterator[Finding]:
+    """What models run on."""
+    from mmgen.runtime import Runtime
+
+    try:
+        import torch
+    except Exception as why:  # a broken build fails in the loader's own words
+        yield Finding("device", "wrong", f"torch cannot be imported ({one_line(why)})", "reinstall torch")
+        return
+    with Runtime() as rt:
+        name = rt.device
+    if name.startswith("cuda"):
+        properties = torch.cuda.get_device_properties(torch.device(name))
+        name += f", {properties.name}, {properties.total_memory / 1e9:.0f} GB"
+    yield Finding("device", "ok", name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("threads", "ok", f"{torch.get_num_threads()} for {cores} cores")
+
+
+def memory() -> Iterator[Finding]:
+    import psutil
+
+    state = psutil.virtual_memory()
+    low = state.available < ROOM
+    remedy = "large models will be refused; close other programs" if low else ""
+    yield Finding("memory", "note" if low else "ok", f"{_gb(state.available)} free of {_gb(state.total)}", remedy)
+
+
+def places() -> Iterator[Finding]:
+    """Where stores lie, the room there, and the configuration."""
+    from mmgen.config import home, load_runtime
+
+    folder = home()
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        yield Finding("home", "ok", str(folder))
+    else:
+        yield Finding("home", "wrong", f"{folder} cannot be written", "change its rights, or set MMGEN_HOME to another folder")
+    free = shutil.disk_usage(existing).free
+    low = free < ROOM
+    yield Finding("disk", "wrong" if low else "ok", f"{_gb(free)} free", "make room, or set MMGEN_HOME" if low else "")
+    try:
+        load_runtime()
+    except MmgenError as why:
+        yield Finding("configuration", "wrong", str(why), "correct or remove that file")
+
+
+def database() -> Iterator[Finding]:
+    try:
+        with sqlite3.connect(":memory:") as connection:
+            connection.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
+        yield Finding("sqlite", "ok", f"{sqlite3.sqlite_version} with full-text search")
+    except sqlite3.OperationalError:
+        yield Finding("sqlite", "wrong", f"{sqlite3.sqlite_version} without FTS5", "use a Python whose sqlite3 has FTS5")
+
+
+def models() -> Iterator[Finding]:
+    """The embedded ones, their checksums computed anew."""
+    from mmgen import hub
+
+    for reference in hub.EMBEDDED:
+        problem = hub.verify(reference)
+        if problem:
+            yield Finding(reference, "wrong", problem.removeprefix(f"{reference} "))
+        else:
+            yield Finding(reference, "ok", "checksum verified")
+
+
+def the_hub() -> Iterator[Finding]:
+    from mmgen import hub
+
+    if hub.reachable():
+        yield Finding("hub", "ok", "reachable")
+    else:
+        yield Finding("hub", "note", "not reachable; embedded models, local folders and what was downloaded work without it")
+
+
+def plugins() -> Iterator[Finding]:
+    from mmgen.plugins import registry
+
+    good = [plugin.name for plugin in registry().plugins if plugin.status == "ok"]
+    yield Finding("plugins", "ok", ", ".join(good))
+    for plugin in registry().plugins:
+        if plugin.status == "failed":
+            remedy = "repair or uninstall it, or set MMGEN_PLUGINS to the names of those to load"
+            yield Finding(f"plugin {plugin.name}", "wrong", plugin.error, remedy)
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    packages,
+    device,
+    memory,
+    places,
+    database,
+    models,
+    plugins,
+    the_hub,
+)

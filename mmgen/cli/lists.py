@@ -1,0 +1,70 @@
+"""`mmgen models`, `mmgen pipelines`, `mmgen plugins`: what there is."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mmgen.cli.output import print_columns, print_json
+from mmgen.errors import PluginError
+from mmgen.plugins import registry
+from mmgen.registry import Entry
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def models(as_json: Json = False) -> None:
+    """The models on this machine: those that come with mmgen, then the Hugging Face cache."""
+    from mmgen import hub
+
+    found = hub.models()
+    if as_json:
+        print_json(found)
+        return
+    rows = [(m.reference, m.kind, f"{m.bytes / 1e6:.0f} MB", m.licence, str(m.path)) for m in found]
+    print_columns(("reference", "kind", "size", "licence", "where"), rows)
+
+
+def pipelines(as_json: Json = False) -> None:
+    """What can be called: name, what it does, and how; `mmgen NAME --help` says more, `mmgen.pipeline(NAME)` is the same."""
+    found = [_described(entry) for entry in registry().pipelines]
+    if as_json:
+        print_json(found)
+        return
+    for one in found:
+        typer.secho(one["name"], bold=True, nl=False)
+        typer.echo(f"  {one['summary']}" + (f" (plugin {one['owner']})" if one["owner"] != "builtin" else ""))
+        typer.echo(f"  {one['error'] or one['signature']}")
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    from mmgen.pipelines import signature
+
+    about = {"name": entry.name, "summary": entry.summary, "owner": entry.owner, "signature": "", "error": ""}
+    try:
+        read = signature.read(entry.name, registry().pipelines.get(entry.name))
+    except PluginError as why:
+        return {**about, "error": str(why), "parameters": []}
+    first = read.text.partition("\n")[0]
+    parameters = [
+        {
+            "name": p.name,
+            "type": str(p).partition(": ")[2].partition(" = ")[0],
+            "required": p.required,
+            "default": p.default,
+            "help": p.help,
+        }
+        for p in read.parameters
+    ]
+    return {**about, "summary": entry.summary or first, "signature": str(read), "parameters": parameters}
+
+
+def plugins(as_json: Json = False) -> None:
+    """What is plugged in by installed packages, what each brought, and why one failed."""
+    found = registry().plugins
+    if as_json:
+        print_json(found)
+        return
+    rows = [(p.name, p.version, p.status, p.error or " ".join(p.registered)) for p in found]
+    print_columns(("plugin", "version", "status", "registered, or what is wrong"), rows)

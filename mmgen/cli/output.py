@@ -1,0 +1,33 @@
+"""What commands print: aligned columns for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import typer
+
+
+def print_json(value: Any) -> None:
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str))
+
+
+def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """As wide as what is in them; the last column is never cut, so that every row can be copied whole."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
+    for number, row in enumerate((head, *rows)):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        typer.secho("  ".join([*cells, row[-1]]).rstrip(), dim=number == 0)
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON can hold it: its own `to_dict()`, a dataclass's fields, or what it is."""
+    if callable(to_dict := getattr(value, "to_dict", None)):
+        return to_dict()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value

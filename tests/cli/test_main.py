@@ -1,0 +1,161 @@
+"""The `mmgen` command itself: first screen, errors in one line, exit codes, and how little it imports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mmgen import __version__
+from mmgen.cli.commands import OWN
+from mmgen.cli.main import main
+from mmgen.errors import BadRequest
+from mmgen.registry import Registry
+
+HEAVY = ("torch", "transformers", "diffusers", "gradio", "faiss", "numpy", "sentence_transformers", "huggingface_hub")
+MAIN = "from mmgen.cli.main import main; main()"
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(words))
+    return int(ended.value.code or 0)
+
+
+def fails(rt: Any, how: str = "kindly") -> None:
+    """Fails.
+
+    how: kindly, badly, by Ctrl-C or by a closed pipe.
+    """
+    raise {
+        "kindly": BadRequest("k is 0;\nit can be 1 to 100"),
+        "badly": ZeroDivisionError("by zero"),
+        "ctrl-c": KeyboardInterrupt(),
+        "pipe": BrokenPipeError(32, "Broken pipe"),
+    }[how]
+
+
+def register(mm: Registry) -> None:
+    mm.pipelines.add("fails", f"{__name__}:fails")
+    mm.pipelines.add("gone", "no_such_module:gone", "Has [/brackets] in its line")
+
+
+def test_alone_it_says_what_one_can_do_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"mmgen {__version__}: ") and 'mmgen rag ask "QUESTION"' in out and "mmgen doctor" in out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"mmgen {__version__}\n"
+
+
+def test_help_lists_commands_and_pipelines_without_importing_them(
+    plug: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug(tests=register)
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in (*OWN, "rag-text", "fails", "of plugin tests", "Has [/brackets] in its line"))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(name, "--help") == 0
+    assert f"mmgen {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("rga", "add"), 'error: there is no command "rga" (did you mean "rag"?)'),
+        (("rag-txt", "x"), 'error: there is no command "rag-txt" (did you mean "rag-text"?)'),
+        (("zzz",), 'error: there is no command "zzz"; `mmgen --help` names them all'),
+        (("rag", "aks"), "error: No such command 'aks'. Did you mean 'ask'"),
+        (("doctor", "--jso"), "error: No such option: --jso (Possible options: --json); see `mmgen doctor --help`"),
+        (("rag-text",), "error: Missing argument 'question'; see `mmgen rag-text --help`"),
+        (("rag-text", "x", "-k", "many"), "error: Invalid value for '-k' / '--k': Input should be a valid integer"),
+        (("rag-text", "x", "--grounding", "loose"), "error: Invalid value for '--grounding': 'loose' is not one of"),
+        (("fails",), "error: k is 0; it can be 1 to 100"),
+        (("gone",), 'error: pipeline "gone" of tests cannot be imported from no_such_module:gone'),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: tuple[str, ...], told: str, plug: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plug(tests=register)
+    assert run(*words) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith(told) and error.count("\n") == 1 and not out
+
+
+def test_an_unknown_command_points_to_a_failed_plugin(plug: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    plug(pixel="no function")
+    assert run("zzz") == 2
+    assert "plugin pixel failed to load, see `mmgen plugins`" in capsys.readouterr().err
+
+
+def test_what_is_not_the_users_fault_keeps_its_traceback(plug: Callable[..., None]) -> None:
+    plug(tests=register)
+    with pytest.raises(ZeroDivisionError):
+        main(["fails", "--how", "badly"])
+
+
+def test_ctrl_c_is_a_word(plug: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    plug(tests=register)
+    assert run("fails", "--how", "ctrl-c") == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+
+
+def test_a_closed_pipe_is_quiet(plug: Callable[..., None], capfd: pytest.CaptureFixture[str]) -> None:
+    plug(tests=register)
+    assert run("fails", "--how", "pipe") == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -c '{MAIN}' --help | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_a_real_ctrl_c() -> None:
+    """A command that takes long is left by SIGINT."""
+    slow = "import sys, time; import mmgen.cli.lists as lists; sys.argv[1:] = ['plugins'];"
+    slow += "lists.registry = lambda: print('up', flush=True) or time.sleep(60);"
+    process = subprocess.Popen([sys.executable, "-c", slow + MAIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and error.strip() == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "code", ["import mmgen", "import mmgen; mmgen.__version__", "import sys; sys.argv[1:] = ['--help']; " + MAIN, MAIN]
+)
+def test_light_imports(code: str) -> None:
+    ending = f"import atexit, sys; atexit.register(lambda: print('HEAVY', [m for m in {HEAVY} if m in sys.modules]));"
+    done = subprocess.run([sys.executable, "-c", ending + code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.rstrip().endswith("HEAVY []")
+
+
+@pytest.mark.parametrize(("limit", "code"), [(0.1, "import mmgen"), (0.3, "import sys; sys.argv[1:] = ['--help']; " + MAIN)])
+def test_quick_to_start(limit: float, code: str) -> None:
+    """Processor seconds, so that a busy machine does not matter; the best of five, so that a cold disk does not either."""
+    assert min(cpu_seconds(code) for _ in range(5)) <= limit
+
+
+def cpu_seconds(code: str) -> float:
+    def spent() -> float:
+        usage = os.times()
+        return usage.children_user + usage.children_system
+
+    before = spent()
+    subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True, timeout=60)
+    return spent() - before

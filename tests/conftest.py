@@ -1,0 +1,38 @@
+"""What many tests need: a home of their own, and plugins that no package brings."""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tiny import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
+
+from mmgen import plugins
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MMGEN_HOME in a temporary folder: no test reads or writes the user's."""
+    folder = tmp_path_factory.mktemp("home") / "mmgen"
+    monkeypatch.setenv("MMGEN_HOME", str(folder))
+    monkeypatch.delenv("MMGEN_PLUGINS", raising=False)
+    return folder
+
+
+@pytest.fixture
+def plug(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`plug(pixel=register, ...)`: makes these the installed plugins, beside our own."""
+
+    def install(**registers: Any) -> None:
+        module = ModuleType("plugged")
+        vars(module).update(registers)
+        monkeypatch.setitem(sys.modules, "plugged", module)
+        points = [EntryPoint(name, f"plugged:{name}", plugins.GROUP) for name in registers]
+        monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+        plugins.registry.cache_clear()
+
+    yield install
+    plugins.registry.cache_clear()

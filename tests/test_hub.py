@@ -1,0 +1,183 @@
+"""References to folders without a network: embedded, local, and repo ids that nobody can fetch."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmgen import hub
+from mmgen.errors import BadRequest, BadWeights, NotFound
+
+MINILM = "embedded:minilm"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache, and a hub at a port where nobody listens."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "cache"), raising=False)
+    return tmp_path / "cache"
+
+
+def model(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        (folder / name).parent.mkdir(exist_ok=True)
+        save_file({"x": torch.zeros(2)}, folder / name)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An embedded model whose weights are not what the checksum says."""
+    assets = tmp_path / "assets"
+    model(assets / "models" / "odd", "model.safetensors")
+    odd = hub.Embedded("embedded:odd", "encoder", "assets:models/odd", "Apache-2.0", "odd")
+    monkeypatch.setitem(hub.EMBEDDED, odd.reference, odd)
+    monkeypatch.setattr(hub, "assets_dir", lambda: assets)
+    (assets / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": "0" * 64}))
+    yield odd.reference
+
+
+def test_an_embedded_model() -> None:
+    folder = hub.resolve(MINILM, kind="encoder")
+    assert (folder / "model.safetensors").is_file() and hub.verify(MINILM) is None
+
+
+def test_a_damaged_embedded_model(damaged: str) -> None:
+    with pytest.raises(BadWeights, match=r"embedded:odd is damaged: .* expected 000000000000\.\.\.; reinstall mmgen"):
+        hub.resolve(damaged)
+    problem = hub.verify(damaged)
+    assert problem is not None and "\n" not in problem
+
+
+def test_a_repaired_model_is_seen(damaged: str) -> None:
+    assert hub.verify(damaged)
+    weights = hub.EMBEDDED[damaged].folder / "model.safetensors"
+    checksum = hub._sha256(weights, *hub._stamp(weights))
+    (hub.assets_dir() / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": checksum}))
+    assert hub.verify(damaged) is None
+    weights.write_bytes(weights.read_bytes() + b"x")
+    assert "damaged" in str(hub.verify(damaged))
+
+
+@pytest.mark.parametrize("text", ["not json", "[]"])
+def test_damaged_checksums(damaged: str, text: str) -> None:
+    (hub.assets_dir() / "models" / "checksums.json").write_text(text)
+    with pytest.raises(BadWeights, match=r"checksums\.json is damaged; reinstall mmgen"):
+        hub.resolve(damaged)
+
+
+def test_an_embedded_model_that_is_gone(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (hub.EMBEDDED[damaged].folder / "model.safetensors").unlink()
+    with pytest.raises(NotFound, match=r"embedded:odd is not in .*; reinstall mmgen"):
+        hub.resolve(damaged)
+    monkeypatch.setitem(hub.EMBEDDED, MINILM, replace(hub.EMBEDDED[MINILM], place="no_such_package:model"))
+    with pytest.raises(NotFound, match="pip install no-such-package"):
+        hub.resolve(MINILM)
+    assert "no-such-package" in str(hub.verify(MINILM))
+
+
+def test_kinds_and_typos() -> None:
+    with pytest.raises(BadRequest, match="embedded:reader is of kind reader, not encoder; take embedded:minilm"):
+        hub.resolve("embedded:reader", kind="encoder")
+    with pytest.raises(NotFound, match='did you mean "embedded:minilm"'):
+        hub.resolve("embedded:minlm")
+    with pytest.raises(NotFound, match='did you mean "embedded:minilm"'):
+        hub.resolve("minilm")
+    with pytest.raises(NotFound, match=r"known: embedded:minilm"):
+        hub.resolve("embedded:")
+
+
+def test_a_local_folder(tmp_path: Path) -> None:
+    whole = model(tmp_path / "whole", "model.safetensors")
+    nested = model(tmp_path / "nested", "unet/diffusion.safetensors")
+    assert hub.resolve(str(whole)) == whole and hub.resolve(str(nested)) == nested
+    with pytest.raises(BadRequest, match="is a file; give the folder"):
+        hub.resolve(str(whole / "config.json"))
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    with pytest.raises(BadWeights, match=r"holds no \*\.safetensors; give a model's folder"):
+        hub.resolve(str(model(tmp_path / "empty")))
+
+
+def test_pickles_are_refused_with_the_command_that_converts_them(tmp_path: Path) -> None:
+    folder = model(tmp_path / "old")
+    shared = torch.arange(3.0)
+    torch.save({"a": shared, "b": shared}, folder / "pytorch_model.bin")
+    with pytest.raises(
+        BadWeights, match="only pickled weights, which can run code when read; convert them: python -c"
+    ) as error:
+        hub.resolve(str(folder))
+    _, *words = shlex.split(str(error.value).partition("convert them: ")[2])
+    subprocess.run([sys.executable, *words], check=True)
+    assert hub.resolve(str(folder)) == folder
+    assert (folder / "model.safetensors").is_file()
+
+
+def test_pickles_in_subfolders_are_recognised(tmp_path: Path) -> None:
+    folder = model(tmp_path / "old")
+    (folder / "unet").mkdir()
+    torch.save({}, folder / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(BadWeights, match="only pickled weights"):
+        hub.resolve(str(folder))
+
+
+def test_missing_shards(tmp_path: Path) -> None:
+    folder = model(tmp_path / "big", "model-1.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}))
+    with pytest.raises(BadWeights, match=r"lacks model-2\.safetensors, which its index names"):
+        hub.resolve(str(folder))
+    index.write_text("{")
+    with pytest.raises(BadWeights, match=r"index\.json is damaged"):
+        hub.resolve(str(folder))
+
+
+@pytest.mark.parametrize("reference", ["", "a b", "org/", "a/b/c", "~/nowhere/at-all", "/nowhere/at/all", "org/name@"])
+def test_what_is_no_reference(reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((NotFound, BadWeights)) as error:
+        hub.resolve(reference)
+    assert "\n" not in str(error.value)
+
+
+def test_a_repo_id_without_a_network() -> None:
+    with pytest.raises(NotFound, match="model org/name is not in the cache and the hub cannot be reached; connect once"):
+        hub.resolve("org/name")
+
+
+def test_a_repo_id_in_the_cache(offline: Path) -> None:
+    repository = offline / "models--org--name"
+    folder = model(repository / "snapshots" / ("a" * 40), "model.safetensors")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    assert hub.resolve("org/name") == folder
+    (entry,) = [entry for entry in hub.models() if entry.reference == "org/name"]
+    assert entry.path == folder and entry.kind == "text model" and entry.bytes > 0
+
+
+def test_models_lists_what_is_installed() -> None:
+    entry = next(entry for entry in hub.models() if entry.reference == MINILM)
+    assert (entry.kind, entry.licence) == ("encoder", "Apache-2.0") and 80e6 < entry.bytes < 100e6
+
+
+def test_an_unreachable_hub_is_found_out_quickly() -> None:
+    assert hub.reachable(timeout=1) is False
+
+
+@pytest.mark.parametrize("reference", list(hub.EMBEDDED))
+def test_every_embedded_model_verifies(reference: str) -> None:
+    assert hub.verify(reference) is None
