@@ -1,0 +1,66 @@
+"""Latents to pictures, a tile a turn. Knows tiles and who waits for them; not how the latents came about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+
+import torch
+from torch import Tensor
+
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest
+from mmgen.models.autoencoder import Autoencoder, Canvas, tile_size
+
+
+class DecodeRunner:
+    """A job's payload is latents, (C, h, w); its result is the picture, (3, H, W) in [-1, 1], on the CPU.
+
+    A large picture takes several quanta, one tile each. A quantum decodes at most `budget` pixels, or one tile: jobs that do
+    not fit wait for their next turn and are charged nothing.
+    """
+
+    def __init__(self, autoencoder: Autoencoder, budget: int = 512 * 512) -> None:
+        self.autoencoder, self.budget = autoencoder, budget
+
+    def key(self, job: Job) -> Hashable:
+        return tile_size(self.autoencoder, *self._size(job))
+
+    def reserve(self, job: Job) -> int:
+        height, width = self._size(job)
+        canvas = 4 * 4 * height * width * self.autoencoder.factor**2  # three colours and a weight, fp32
+        return canvas + self.autoencoder.decode_bytes(*tile_size(self.autoencoder, height, width))
+
+    def _size(self, job: Job) -> tuple[int, int]:
+        latents: Tensor = job.payload
+        if latents.dim() != 3 or latents.shape[0] != self.autoencoder.channels:
+            wanted = f"({self.autoencoder.channels}, h, w)"
+            raise BadRequest(f"latents are of shape {tuple(latents.shape)}, this autoencoder reads {wanted}")
+        return latents.shape[1], latents.shape[2]
+
+    def release(self, job: Job) -> None:
+        job.state = None
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.units = 0.0
+            if job.state is None:
+                job.state = Canvas(self.autoencoder, job.payload)
+        tile = math.prod(jobs[0].state.size) * self.autoencoder.factor**2
+        self._advance(jobs[: max(1, self.budget // tile)])
+
+    def _advance(self, jobs: Sequence[Job]) -> None:
+        try:
+            pictures = self.autoencoder.decode(torch.stack([job.state.tile() for job in jobs]))
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].fail(error)
+                return
+            for job in jobs:
+                self._advance([job])
+            return
+        for job, picture in zip(jobs, pictures, strict=True):
+            job.units = 1.0
+            job.state.add(picture)
+            if not job.state.waiting:
+                job.finish(job.state.picture())

@@ -1,0 +1,237 @@
+"""A denoiser taking turns: one step for every job in one forward pass. Knows steps and rows; not prompts, files or pipelines.
+
+Jobs of one picture size share the pass whatever their step, solver, step count, guidance or seed. A guided job puts a second
+row, its unconditional one, into the same pass. All that is random comes from the job's own generator, drawn on the CPU in the
+order of its own steps, so that a seed gives the same picture alone and in any company.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest
+from mmgen.models.denoiser import Denoiser
+from mmgen.models.guidance import guide
+from mmgen.models.prompt import Condition
+from mmgen.models.table import HISTORY, Table, fused_update, stack
+
+WORKING = 8
+"""States that the update of one row holds at once, besides what the job keeps."""
+
+
+@dataclass(frozen=True, eq=False)
+class DenoiseRequest:
+    """A job's payload; its result is the latents of one picture, (C, h, w), on the CPU. `width` and `height` in pixels."""
+
+    condition: Condition
+    table: Table  # mmgen.models.solvers.tabulate
+    width: int
+    height: int
+    negative: Condition | None = None  # None, or a guidance of at most 1: the job takes one row
+    guidance: float = 1.0
+    guidance_rescale: float = 0.0
+    start: Tensor | None = None  # (C, h, w): img2img begins with this, noised to the table's first level; None: with noise
+    known: Tensor | None = None  # (C, h, w): what stays as it is where `mask` is 0
+    mask: Tensor | None = None  # (1, h, w) in [0, 1]: 1 is drawn anew
+    preview_every: int = 0  # steps between previews; 0: none
+
+
+@dataclass(frozen=True)
+class Step:
+    """Event: an evaluation of the model is done. Heun takes 2n - 1 of them for n steps."""
+
+    step: int  # from 1
+    of: int
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """Event: what the picture would be by now. The x0 prediction as latents, (C, h, w), on the CPU."""
+
+    step: int
+    of: int
+    latents: Tensor
+
+
+@dataclass(eq=False)
+class Drawing:
+    """A job's state here."""
+
+    x: Tensor  # (C, h, w)
+    history: Tensor  # (HISTORY, C, h, w)
+    generator: torch.Generator
+    noise: Tensor | None  # that the picture began with; kept for inpainting only
+    row: int = 0  # of the table, next
+
+
+class DenoiseRunner:
+    """One model. Every job in a quantum advances by one row of its table."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+
+    def key(self, job: Job) -> Hashable:
+        request: DenoiseRequest = job.payload
+        return self.denoiser.latent_shape(request.width, request.height), request.condition.shape
+
+    def reserve(self, job: Job) -> int:
+        """Bytes of the job's rows at the peak of a step and of what it keeps. Raises BadRequest for what cannot be drawn."""
+        request: DenoiseRequest = job.payload
+        shape = self.denoiser.latent_shape(request.width, request.height)
+        _check(request, shape)
+        states = 1 + HISTORY + WORKING + sum(one is not None for one in (request.start, request.known, request.mask))
+        rows = 1 + self._guided(request)
+        told = request.condition.bytes * rows
+        return 4 * math.prod(shape) * states + rows * self.denoiser.step_bytes(*shape[1:]) + told
+
+    def release(self, job: Job) -> None:
+        job.state = None
+
+    @torch.inference_mode()
+    def step(self, jobs: Sequence[Job]) -> None:
+        self._advance([job for job in jobs if self._begin(job)])
+
+    def _begin(self, job: Job) -> bool:
+        if job.state is None:
+            try:
+                job.state = self._first(job)
+            except Exception as error:
+                job.fail(error)
+        return job.ended is None
+
+    def _first(self, job: Job) -> Drawing:
+        request: DenoiseRequest = job.payload
+        generator = generator_of(job)
+        shape, device = self.denoiser.latent_shape(request.width, request.height), self.denoiser.device
+        noise = torch.randn(shape, generator=generator).to(device)
+        if request.start is None:
+            x = request.table.first(noise)
+        else:
+            x = request.table.noised(request.start.to(device, torch.float32), noise)
+        history = torch.zeros(HISTORY, *shape, device=device)
+        return Drawing(x, history, generator, noise if request.mask is not None else None)
+
+    def _guided(self, request: DenoiseRequest) -> bool:
+        return request.negative is not None and request.guidance > 1 and not self.denoiser.guidance_embedded
+
+    def _advance(self, jobs: Sequence[Job]) -> None:
+        """All of them by one step; if the pass fails, each alone, so that the bad job fails alone."""
+        if not jobs:
+            return
+        try:
+            outputs = self._evaluate(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].fail(error)
+                return
+            for job in jobs:  # a pass changes nothing, so it can be tried again
+                self._advance([job])
+            return
+        self._update(jobs, outputs)
+
+    def _evaluate(self, jobs: Sequence[Job]) -> Tensor:
+        """The one forward pass -> (B, C, h, w), guidance applied."""
+        requests = [job.payload for job in jobs]
+        guided = [n for n, request in enumerate(requests) if self._guided(request)]
+        x = torch.stack([job.state.x for job in jobs])
+        timesteps = torch.stack([request.table.timesteps[job.state.row] for job, request in zip(jobs, requests, strict=True)])
+        scale = torch.tensor([request.guidance for request in requests])
+        for job in jobs:
+            job.units = 1 + self._guided(job.payload)
+        outputs = self.denoiser.predict(
+            torch.cat([x, x[guided]]),
+            torch.cat([timesteps, timesteps[guided]]),
+            [request.condition for request in requests] + [requests[n].negative for n in guided],
+            scale if self.denoiser.guidance_embedded else None,
+        )
+        if not guided:
+            return outputs
+        rescale = torch.tensor([request.guidance_rescale for request in requests])
+        return guide(outputs, torch.tensor(guided, device=outputs.device), scale, rescale)
+
+    def _update(self, jobs: Sequence[Job], outputs: Tensor) -> None:
+        device = self.denoiser.device
+        rows = stack([(job.payload.table, job.state.row) for job in jobs], device)
+        x, history, x0 = fused_update(
+            torch.stack([job.state.x for job in jobs]),
+            outputs,
+            torch.stack([job.state.history for job in jobs]),
+            torch.stack([_noise(job) for job in jobs]).to(device),
+            rows,
+        )
+        finite = torch.isfinite(x).flatten(1).all(1).tolist()
+        for n, job in enumerate(jobs):
+            if finite[n]:
+                self._settle(job, x[n], history[n], x0[n])
+            else:
+                done, of = job.state.row + 1, len(job.payload.table)
+                job.fail(
+                    BadRequest(
+                        f"the picture is not a number any more after step {done} of {of} with guidance "
+                        f"{job.payload.guidance:g}; lower the guidance or take another solver"
+                    )
+                )
+
+    def _settle(self, job: Job, x: Tensor, history: Tensor, x0: Tensor) -> None:
+        """A job takes over its row of the batch, tells of it, and ends with its last one."""
+        request, drawing = job.payload, job.state
+        drawing.row += 1
+        done, of = drawing.row, len(request.table)
+        drawing.x, drawing.history = self._keep_known(request, drawing, x), history
+        job.emit(Step(done, of))
+        if done == of:
+            job.finish(drawing.x.cpu())
+        elif request.preview_every and done % request.preview_every == 0:
+            job.emit(Preview(done, of, x0.cpu()))
+
+    def _keep_known(self, request: DenoiseRequest, drawing: Drawing, x: Tensor) -> Tensor:
+        """Inpainting: outside the mask stands the given picture, noised to the level just reached.
+
+        RePaint (Lugmayr et al. 2022), eq. 8, with one noise for all levels and without resampling, as diffusers does.
+        """
+        if request.mask is None:
+            return x
+        assert request.known is not None and drawing.noise is not None
+        known = request.table.noised(request.known.to(x), drawing.noise, drawing.row)
+        mask = request.mask.to(x)
+        return mask * x + (1 - mask) * known
+
+
+def generator_of(job: Job) -> torch.Generator:
+    """The job's own source of random numbers, on the CPU. Raises BadRequest for a seed that torch does not take."""
+    assert job.seed is not None
+    if not 0 <= job.seed < 2**63:
+        raise BadRequest(f"seed is {job.seed}; use 0 to {2**63 - 1}")
+    return torch.Generator().manual_seed(job.seed)
+
+
+def _noise(job: Job) -> Tensor:
+    """What this step draws; zeros where it draws none."""
+    drawing: Drawing = job.state
+    if job.payload.table.draws(drawing.row):
+        return torch.randn(drawing.x.shape, generator=drawing.generator)
+    return torch.zeros(drawing.x.shape)
+
+
+def _check(request: DenoiseRequest, shape: tuple[int, int, int]) -> None:
+    if not 0 <= request.guidance < math.inf:
+        raise BadRequest(f"guidance is {request.guidance}; use 0 or more, usually 1 to 15")
+    if not 0 <= request.guidance_rescale <= 1:
+        raise BadRequest(f"guidance rescale is {request.guidance_rescale}; use 0 to 1")
+    if request.negative is not None and request.negative.shape != request.condition.shape:
+        raise BadRequest("the negative prompt is embedded by another model than the prompt; embed both with this one")
+    if (request.mask is None) != (request.known is None):
+        raise BadRequest("a mask goes with the latents to keep; give both or none")
+    for name, tensor, wanted in (
+        ("start", request.start, shape),
+        ("known", request.known, shape),
+        ("mask", request.mask, (1, *shape[1:])),
+    ):
+        if tensor is not None and tuple(tensor.shape) != wanted:
+            raise BadRequest(f"{name} is of shape {tuple(tensor.shape)}, the picture's is {wanted}; resize it first")

@@ -1,0 +1,136 @@
+"""Any other diffusers pipeline (SD3, Flux, PixArt, ...), run by the library's own loop: one request a quantum.
+
+Other work waits until a request is done. Knows what such a pipeline can be told; not how it draws or what memory it takes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded, nearest
+from mmgen.models import component
+from mmgen.models.denoiser import PRECISIONS
+from mmgen.models.weights import read_json
+from mmgen.runners.denoise import Step, generator_of
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineRequest:
+    """A job's payload: arguments as the pipeline's `__call__` names them. Its result: pictures (3, H, W) in [-1, 1], a list."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+class PipelineModel:
+    """A whole diffusers pipeline on one device."""
+
+    def __init__(self, pipeline: Any, name: str = "") -> None:
+        self.pipeline, self.name = pipeline, name
+        pipeline.set_progress_bar_config(disable=True)
+        self.known = [name for name in inspect.signature(pipeline.__call__).parameters if name != "kwargs"]
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> PipelineModel:
+        """From a folder with model_index.json. Raises BadWeights, in one line, for an unknown class or incomplete weights."""
+        import diffusers
+
+        if precision not in PRECISIONS:
+            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
+        index = read_json(folder / "model_index.json")
+        found = str(index.get("_class_name", ""))
+        made = getattr(diffusers, found, None) if found.endswith("Pipeline") else None
+        if made is None:
+            raise BadWeights(
+                f"{folder} is of class {found or 'unknown'}, which diffusers {diffusers.__version__} does not have"
+            )
+        dtype = PRECISIONS[precision]
+        parts = {part: component.load(cls_, folder / part, device, dtype) for part, cls_ in _modules(folder, index)}
+        try:
+            with component.quiet():
+                pipeline = made.from_pretrained(folder, **parts, use_safetensors=True, local_files_only=True, dtype=dtype)
+        except Exception as why:  # a pipeline's parts raise whatever they like
+            raise BadWeights(f"{folder} cannot be read as {found} ({component.brief(why)}); fetch the model again") from why
+        return cls(pipeline.to(device), name or folder.name)
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """BadRequest for an argument that this pipeline does not take."""
+        for argument in arguments:
+            if argument not in self.known:
+                kind = type(self.pipeline).__name__
+                raise BadRequest(f"{kind} takes no {argument!r}{nearest(argument, self.known)}; leave it out")
+
+    def draw(self, arguments: Mapping[str, Any], generator: torch.Generator, tell: Callable[[int, int], None]) -> list[Tensor]:
+        """Runs the whole loop; `tell(step, of)` after each step may raise to end it."""
+        out = self.pipeline(**arguments, **self._callback(tell), generator=generator, output_type="np")
+        return [2 * torch.from_numpy(picture).permute(2, 0, 1).float() - 1 for picture in out.images]  # (H, W, 3) in [0, 1]
+
+    def _callback(self, tell: Callable[[int, int], None]) -> dict[str, Any]:
+        """The way in which this pipeline tells of its steps, or none: then a request runs to its end in silence."""
+
+        def at_step_end(pipeline: Any, step: int, timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            tell(step + 1, len(pipeline.scheduler.timesteps))
+            return values
+
+        def before_that(step: int, timestep: Any, latents: Tensor) -> None:
+            tell(step + 1, len(self.pipeline.scheduler.timesteps))
+
+        if "callback_on_step_end" in self.known:
+            return {"callback_on_step_end": at_step_end}
+        return {"callback": before_that, "callback_steps": 1} if "callback" in self.known else {}
+
+
+class PipelineRunner:
+    """Requests one after another; a cancelled or late one ends at its next step."""
+
+    def __init__(self, model: PipelineModel) -> None:
+        self.model = model
+
+    def key(self, job: Job) -> Hashable:
+        return id(job)  # nothing is shared
+
+    def reserve(self, job: Job) -> int:
+        self.model.check(job.payload.arguments)
+        return 0
+
+    def release(self, job: Job) -> None:
+        pass
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            try:
+                job.finish(self.model.draw(job.payload.arguments, generator_of(job), partial(_tell, job)))
+            except Exception as error:
+                job.fail(error)
+
+
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> PipelineModel:
+    """The registry's loader for every other diffusers pipeline."""
+    return PipelineModel.load(folder, device, name, precision)
+
+
+def _modules(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The pipeline's parts with weights and their classes: loaded one by one, so that what one lacks is said in one line."""
+    for part, named in index.items():
+        if isinstance(named, list) and named[0] in ("diffusers", "transformers") and (folder / part / "config.json").is_file():
+            made = getattr(import_module(named[0]), str(named[1]), None)
+            if made is None:
+                raise BadWeights(f"{folder / part} is of class {named[1]}, which {named[0]} here does not have; update it")
+            yield part, made
+
+
+def _tell(job: Job, step: int, of: int) -> None:
+    if job.request.cancelled:
+        raise Cancelled(f"request {job.request.id} was cancelled")
+    if job.request.late():
+        raise DeadlineExceeded(f"request {job.request.id} passed its deadline at step {step} of {of}; allow it more time")
+    job.emit(Step(step, of))
