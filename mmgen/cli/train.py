@@ -3,35 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 app = typer.Typer(help="Train the models that mmgen ships, or your own.", no_args_is_help=True)
 
-
-@app.callback()
-def group() -> None:
-    """Keeps `reader` a subcommand while it is the only one."""
+Config = Annotated[Path, typer.Option(help="A recipe of configs/train.")]
+Data = Annotated[Path | None, typer.Option(help="Folder of the training data.")]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is resumed.")]
+Minutes = Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command goes on.")]
+Values = Annotated[list[str] | None, typer.Option("--set", help="Another value of the recipe: learning_rate=1e-4")]
+R = TypeVar("R", bound=BaseModel)
 
 
 @app.command()
-def reader(
-    config: Annotated[Path, typer.Option(help="A recipe, such as configs/train/reader-cpu.yaml.")],
-    data: Annotated[Path | None, typer.Option(help="Folder with squadshifts/, qamr/ and the others.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is resumed.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command goes on.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Another value: learning_rate=1e-4")] = None,
-) -> None:
-    """The grounded reader: trains, calibrates, and writes OUT/model."""
-    from mmgen.config import load, with_overrides
+def reader(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """The grounded reader: trains, calibrates, and writes OUT/model. DATA holds squadshifts/, qamr/ and the others."""
     from mmgen.training import reader as recipe_module
 
-    recipe = with_overrides(load(config, recipe_module.ReaderRecipe), set_ or [])
+    recipe = read(config, recipe_module.ReaderRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe_module.export(recipe)}")
+
+
+@app.command()
+def upscaler(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """The x2 upscaler that ends the denoiser of small pictures. DATA is what `mmgen data emoji` built."""
+    from mmgen.training import upscaler as recipe_module
+
+    recipe = read(config, recipe_module.UpscalerRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
+def denoiser(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """The text-to-image denoiser; OUT/model is a folder in diffusers' format. DATA is what `mmgen data emoji` built."""
+    from mmgen.training import denoiser as recipe_module
+
+    recipe = read(config, recipe_module.DenoiserRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
+def judge(config: Config, data: Data = None, out: Out = None, set_: Values = None) -> None:
+    """The picture encoder that measures the denoiser. DATA is what `mmgen data emoji` built."""
+    from mmgen.training import judge as recipe_module
+
+    typer.echo(f"model: {recipe_module.train(read(config, recipe_module.JudgeRecipe, data, out, set_))}")
+
+
+def read(config: Path, recipe: type[R], data: Path | None, out: Path | None, values: list[str] | None) -> R:
+    """The recipe with what the command line says in place of what it says itself."""
+    from mmgen.config import load, with_overrides
+
     given = {name: value for name, value in (("data", data), ("out", out)) if value is not None}
-    recipe = recipe.model_copy(update=given)
-    finished = recipe_module.train(recipe, stop_after_minutes=minutes)
+    return with_overrides(load(config, recipe), values or []).model_copy(update=given)
+
+
+def report(finished: bool, out: Path) -> bool:
     if not finished:
-        typer.echo(f"stopped; the same command goes on from {recipe.out / 'checkpoint'}")
-        return
-    typer.echo(f"model: {recipe_module.export(recipe)}")
+        typer.echo(f"stopped; the same command goes on from {out / 'checkpoint'}")
+    return finished
