@@ -1,0 +1,46 @@
+"""A tiny folder of drawings, as `mmgen data emoji` would build it: coloured L-shapes that know left from right."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmgen.training import emoji
+from mmgen.training.pictures import Pictures
+
+THINGS = [f"{colour} {shape}" for colour in ("dark", "pale", "warm", "cold", "wild", "calm") for shape in "abcdef"]
+THINGS = [f"{name}{'nose' if n % 2 else 'hat'}" for n, name in enumerate(THINGS)]  # "dark ahat", "dark bnose", ...
+VENDORS = ("noto", "twemoji")
+
+
+def row(vendor: str, name: str, **more: Any) -> dict[str, Any]:
+    license_ = emoji.SOURCES[vendor].license
+    words = {"keywords": [*name.split(), f"like {name}"], "group": "objects", "subgroup": "tool", "license": license_}
+    return {"file": f"{vendor}/{name}.png", "vendor": vendor, "name": name, **words, **more}
+
+
+def drawing(number: int, vendor: int) -> np.ndarray:
+    """(64, 64, 4) RGBA: an L in the thing's own colour, 6 pixels from the edges."""
+    rng = np.random.default_rng([number, vendor])
+    pixels = np.zeros((64, 64, 4), dtype=np.uint8)
+    pixels[6:58, 6:20, 3] = pixels[40:58, 6:58, 3] = 255
+    pixels[pixels[..., 3] > 0, :3] = rng.integers(0, 120, 3)
+    return pixels
+
+
+def make(folder: Path) -> Path:
+    rows = [row(vendor, name) for vendor in VENDORS for name in THINGS]
+    rows[1] |= {"name": "left arrow", "keywords": ["arrow"], "group": "symbols"}
+    emoji.write(folder, rows, [drawing(n % len(THINGS), n // len(THINGS)) for n in range(len(rows))])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("data") / "drawings")
+
+
+@pytest.fixture(scope="session")
+def pictures(drawings: Path) -> Pictures:
+    return Pictures.load(drawings)
