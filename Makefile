@@ -11,7 +11,7 @@ demo: $(READY)
 	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
 	@for question in \
 		"How far could the light at Cordouan be seen?" \
-		"Where did Edward Lloyd open his coffee house?" \
+		"Who found the Antikythera mechanism?" \
 		"Who won the football world cup in 1998?"; do \
 		echo; echo "> $$question"; MMGEN_HOME=.demo $(BIN)/mmgen rag ask "$$question"; done
 

@@ -7,6 +7,10 @@ from mmgen.registry import Registry
 
 def register(mm: Registry) -> None:
     mm.pipelines.add("rag-text", "mmgen.pipelines.rag_text:RagText", "Answer a question from your documents, with sources")
+    mm.pipelines.add("txt2img", "mmgen.pipelines.txt2img:Txt2Img", "Draw pictures from words")
+    mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Draw a picture anew, as words say")
+    mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Draw a part of a picture anew")
+    mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Draw pictures that are like a picture")
     mm.encoders.add("bert", "mmgen.models.encoder:load", "BERT-family sentence encoders on our own transformer")
     mm.encoders.add(
         "sentence-transformers",

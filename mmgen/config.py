@@ -41,6 +41,7 @@ class RuntimeConfig(Config):
     memory_limit: ByteSize | None = Field(default=None, gt=0)  # bytes or "8 GiB"; None: what the device has
     encoder: str = "embedded:minilm"  # a model reference, see hub.py
     reader: str = "embedded:reader"
+    denoiser: str = "embedded:emoji"
     store: UserPath | None = None  # None: the default store in `home`
     plugins: tuple[str, ...] | None = None  # allow-list; None: MMGEN_PLUGINS decides
 

@@ -39,7 +39,8 @@ class Embedded:
     place: str  # "assets:FOLDER", or "PACKAGE:FOLDER" of an installed package
     licence: str
     summary: str
-    sha256: str = ""  # of model.safetensors; empty: it stands in assets/models/checksums.json
+    sha256: str = ""  # of model.safetensors; empty: assets/models/checksums.json has it, and that of every other file
+    shipped: bool = True  # False: announced, its weights are not part of this version
 
     @property
     def folder(self) -> Path:
@@ -71,6 +72,14 @@ EMBEDDED = {
             "assets:models/reader",
             "Apache-2.0",
             "grounded reader: answers with spans of the passages",
+        ),
+        Embedded(
+            "embedded:emoji",
+            "denoiser",
+            "assets:models/emoji",
+            "Apache-2.0; pictures Apache-2.0, CC-BY-4.0",
+            "text to pictures of 64 x 64 pixels",
+            shipped=False,  # TODO: take this line away once assets/models/emoji and its checksums are there
         ),
     )
 }
@@ -113,18 +122,36 @@ def verify(reference: str) -> str | None:
     """What is wrong with an embedded model, in one line, or None. Raises NotFound for an unknown reference."""
     model = _find(reference)
     try:
-        weights, expected = _installed(model) / "model.safetensors", _checksum(model)
+        folder, expected = _installed(model), _checksums(model)
     except (NotFound, BadWeights) as why:
         return str(why)
-    if not expected:
-        return f"{reference} has no checksum in {assets_dir() / 'models' / 'checksums.json'}; reinstall mmgen"
-    found = _sha256(weights, *_stamp(weights))
-    if found != expected:
-        return (
-            f"{reference} is damaged: {weights} has sha256 {found[:12]}..., expected {expected[:12]}...; "
-            f"reinstall {_carrier(model)}"
-        )
+    for path in _weights(folder):
+        name = path.relative_to(folder).as_posix()
+        if name not in expected:
+            return f"{reference}: {name} has no checksum in {assets_dir() / 'models' / 'checksums.json'}; reinstall mmgen"
+        found, wanted = _sha256(path, *_stamp(path)), expected.pop(name)
+        if found != wanted:
+            return (
+                f"{reference} is damaged: {path} has sha256 {found[:12]}..., expected {wanted[:12]}...; "
+                f"reinstall {_carrier(model)}"
+            )
+    if expected:
+        return f"{reference} is damaged: {folder} lacks {', '.join(expected)}; reinstall {_carrier(model)}"
     return None
+
+
+def digest(folder: Path) -> str:
+    """One sha256 over all weights of a folder: of the lines `sha256  name` of its safetensors, as `sha256sum` writes them."""
+    lines = [f"{_sha256(path, *_stamp(path))}  {path.relative_to(folder).as_posix()}\n" for path in _weights(folder)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """A file's sha256. Raises NotFound where it cannot be read."""
+    try:
+        return _sha256(path, *_stamp(path))
+    except OSError as why:
+        raise NotFound(f"{path} cannot be read ({why.strerror}); check the path") from None
 
 
 def models() -> list[ModelEntry]:
@@ -171,7 +198,11 @@ def _meant(reference: str) -> str:
 
 def _installed(model: Embedded) -> Path:
     folder = model.folder
-    if not (folder / "model.safetensors").is_file():
+    if not _weights(folder):
+        if not model.shipped:
+            raise NotFound(
+                f"{model.reference} is not part of this version of mmgen; name another {model.kind}: a folder or a repo id"
+            )
         raise NotFound(f"{model.reference} is not in {folder}; reinstall {_carrier(model)}")
     return folder
 
@@ -182,7 +213,7 @@ def _embedded(reference: str, kind: str | None) -> Path:
         fit = [other.reference for other in EMBEDDED.values() if other.kind == kind]
         raise BadRequest(f"{reference} is of kind {model.kind}, not {kind}; take {' or '.join(fit) or 'a folder'}")
     folder = _installed(model)
-    if _checksum(model) and (problem := verify(reference)):
+    if _checksums(model) and (problem := verify(reference)):
         raise BadWeights(problem)
     return folder
 
@@ -192,13 +223,17 @@ def _carrier(model: Embedded) -> str:
     return "mmgen" if package == "assets" else package.replace("_", "-")
 
 
-def _checksum(model: Embedded) -> str:
-    """The expected sha256, or "" where none is written down yet."""
+def _checksums(model: Embedded) -> dict[str, str]:
+    """The expected sha256 of every weight file, by its name in the model's folder; empty where none is written down yet."""
+    if model.sha256:
+        return {"model.safetensors": model.sha256}
     path = assets_dir() / "models" / "checksums.json"
-    if model.sha256 or not path.is_file():
-        return model.sha256
+    if not path.is_file():
+        return {}
+    start = f"{model.folder.name}/"
     try:
-        return str(json.loads(path.read_text()).get(f"{model.folder.name}/model.safetensors", ""))
+        found = json.loads(path.read_text()).items()
+        return {str(name).removeprefix(start): str(sha256) for name, sha256 in found if name.startswith(start)}
     except (ValueError, AttributeError):
         raise BadWeights(f"{path} is damaged; reinstall mmgen") from None
 
@@ -225,7 +260,8 @@ def _check_weights(folder: Path) -> None:
     if not _weights(folder):
         pickles = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.suffix in PICKLES)
         if pickles:
-            command = CONVERT.format(old=pickles[0], new=pickles[0].with_name("model.safetensors"))
+            stem = "model" if pickles[0].stem == "pytorch_model" else pickles[0].stem  # as each library looks for it
+            command = CONVERT.format(old=pickles[0], new=pickles[0].with_name(f"{stem}.safetensors"))
             raise BadWeights(f"{folder} holds only pickled weights, which can run code when read; convert them: {command}")
         raise BadWeights(f"{folder} holds no *.safetensors; give a model's folder")
     if missing := next(_missing_shards(folder), None):

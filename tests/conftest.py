@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from calling import call  # noqa: F401  a fixture
+from drawn import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
 from tiny import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
 
 from mmgen import plugins

@@ -178,6 +178,47 @@ def test_an_unreachable_hub_is_found_out_quickly() -> None:
     assert hub.reachable(timeout=1) is False
 
 
-@pytest.mark.parametrize("reference", list(hub.EMBEDDED))
+@pytest.mark.parametrize("reference", [model.reference for model in hub.EMBEDDED.values() if model.shipped])
 def test_every_embedded_model_verifies(reference: str) -> None:
     assert hub.verify(reference) is None
+
+
+@pytest.fixture
+def manifold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An embedded model of several weight files, all with their checksums."""
+    assets = tmp_path / "assets"
+    folder = model(assets / "models" / "many", "unet/diffusion_pytorch_model.safetensors", "upscaler/model.safetensors")
+    monkeypatch.setitem(hub.EMBEDDED, "embedded:many", hub.Embedded("embedded:many", "denoiser", "assets:models/many", "", ""))
+    monkeypatch.setattr(hub, "assets_dir", lambda: assets)
+    sums = {f"many/{path.relative_to(folder).as_posix()}": hub.file_digest(path) for path in hub._weights(folder)}
+    (assets / "models" / "checksums.json").write_text(json.dumps(sums | {"other/model.safetensors": "0" * 64}))
+    return folder
+
+
+def test_every_weight_file_is_verified(manifold: Path) -> None:
+    assert hub.resolve("embedded:many", kind="denoiser") == manifold
+    weights = manifold / "upscaler" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"x")
+    with pytest.raises(BadWeights, match=r"is damaged: .*upscaler/model\.safetensors has sha256"):
+        hub.resolve("embedded:many")
+    weights.unlink()
+    assert str(hub.verify("embedded:many")).endswith("many lacks upscaler/model.safetensors; reinstall mmgen")
+    model(manifold, "unet/more.safetensors")
+    assert "unet/more.safetensors has no checksum" in str(hub.verify("embedded:many"))
+
+
+def test_a_digest_over_all_weights(manifold: Path) -> None:
+    before = hub.digest(manifold)
+    (manifold / "config.json").write_text('{"a": 1}')
+    assert hub.digest(manifold) == before and len(before) == 64
+    weights = manifold / "upscaler" / "model.safetensors"
+    weights.rename(weights.with_name("renamed.safetensors"))
+    assert hub.digest(manifold) != before
+
+
+def test_a_model_that_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soon = hub.Embedded("embedded:soon", "denoiser", "assets:models/soon", "Apache-2.0", "soon", shipped=False)
+    monkeypatch.setitem(hub.EMBEDDED, soon.reference, soon)
+    with pytest.raises(NotFound, match="embedded:soon is not part of this version of mmgen; name another denoiser"):
+        hub.resolve(soon.reference)
+    assert soon.reference not in {entry.reference for entry in hub.models()}

@@ -13,6 +13,7 @@ from typer.main import get_command, get_group
 
 from mmgen.errors import NotFound, nearest
 from mmgen.plugins import registry
+from mmgen.registry import import_target
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Own:
 
 
 OWN = {
+    "show": Own("mmgen.cli.recipes:show", "How a picture was made"),
+    "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
     "train": Own("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
     "data": Own("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
@@ -61,11 +64,16 @@ class Commands(TyperGroup):
 
 
 def load(name: str) -> Any:
-    """The command itself, its module imported. Raises PluginError if a pipeline cannot be imported."""
-    if name not in OWN:
-        from mmgen.cli.generated import command
+    """The command itself, its module imported. Raises PluginError if a pipeline cannot be imported.
 
-        return as_command(name, command(name, registry().pipelines.get(name)))
+    A pipeline whose command line cannot be read from its signature alone names what makes it: `command_line`, a
+    "module:function" that takes the name and the pipeline.
+    """
+    if name not in OWN:
+        pipeline = registry().pipelines.get(name)
+        named = getattr(pipeline, "command_line", None)
+        maker = named if isinstance(named, str) else "mmgen.cli.generated:command"
+        return as_command(name, import_target(maker, f"the command of {name}")(name, pipeline))
     module, _, attribute = OWN[name].target.partition(":")
     found = getattr(import_module(module), attribute)
     return get_group(found) if isinstance(found, typer.Typer) else as_command(name, found)

@@ -25,14 +25,14 @@ RESERVED = frozenset({"json", "help"})
 def command(name: str, made: Any) -> Callable[..., None]:
     """A function that Typer can turn into a command. Raises PluginError for what a command line cannot express."""
     described = signature.read(name, made)
-    wanted = [parameter for parameter in described.parameters if _shown(name, parameter)]
+    wanted = [parameter for parameter in described.parameters if shown(name, parameter)]
 
     def run(**given: Any) -> None:
         as_json = given.pop("as_json")
         values = {key: value for key, value in given.items() if value is not None}
         execute(described, values, as_json)
 
-    options = [_option(parameter) for parameter in wanted]
+    options = [option(parameter) for parameter in wanted]
     json_option = typer.Option(False, "--json", help="Print JSON.")
     options.append(inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=json_option, annotation=bool))
     run.__doc__ = escape(described.text)
@@ -60,7 +60,7 @@ def execute(described: Signature, given: Mapping[str, Any], as_json: bool) -> No
                 close()
 
 
-def _shown(name: str, parameter: Parameter) -> bool:
+def shown(name: str, parameter: Parameter) -> bool:
     """Whether a command line can express it; if it must be given, it has to."""
     if parameter.name in RESERVED:
         raise PluginError(f'pipeline "{name}": parameter {parameter.name} hides an option of every command; rename it')
@@ -71,7 +71,7 @@ def _shown(name: str, parameter: Parameter) -> bool:
     return False
 
 
-def _option(parameter: Parameter) -> inspect.Parameter:
+def option(parameter: Parameter) -> inspect.Parameter:
     """For Typer; keyword-only, so that the order of defaults is free."""
     kind: Any = command_type(parameter.annotation)
     if parameter.required:

@@ -58,13 +58,18 @@ def tabulate(
 
     Raises BadRequest, naming the value and the limit.
     """
-    if solver not in SOLVERS:
-        raise BadRequest(f"unknown solver {solver!r}{nearest(solver, list(SOLVERS))}; one of {', '.join(SOLVERS)}")
+    check_name(solver)
     request = _checked(schedule, solver, steps, strength, eta, clip, original_steps)
     with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused below
         levels, columns = SOLVERS[solver](schedule, request)
         columns = {Column.CLIP: math.inf, **columns, **_x0_columns(schedule.prediction, levels)}
     return _table(solver, schedule, levels, columns if clip is None else {**columns, Column.CLIP: clip})
+
+
+def check_name(solver: str) -> None:
+    """BadRequest for a name that is not in SOLVERS, with the nearest."""
+    if solver not in SOLVERS:
+        raise BadRequest(f"unknown solver {solver!r}{nearest(solver, list(SOLVERS))}; one of {', '.join(SOLVERS)}")
 
 
 def _checked(

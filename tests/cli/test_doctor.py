@@ -51,7 +51,11 @@ def test_a_damaged_model_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(hub, "verify", lambda reference: f"{reference} is damaged; reinstall mmgen")
     assert run() == 1
     out = capsys.readouterr().out
-    assert "wrong" in out and "is damaged; reinstall mmgen" in out and f"{len(hub.EMBEDDED)} wrong: " in out
+    assert (
+        "wrong" in out
+        and "is damaged; reinstall mmgen" in out
+        and f"{sum(model.shipped for model in hub.EMBEDDED.values())} wrong: " in out
+    )
 
 
 def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,155 @@
+"""Commands of the picture pipelines: their own options, and where the pictures go, with a progress bar and previews."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markup import escape
+
+from mmgen.cli.blocks import show_picture
+from mmgen.cli.generated import option, shown
+from mmgen.cli.output import print_json
+from mmgen.errors import BadRequest, NotFound, UnreadableFile
+from mmgen.pipelines import signature
+from mmgen.pipelines.signature import Signature
+
+if TYPE_CHECKING:
+    from mmgen.drawing import Progress
+    from mmgen.pipelines.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Output:
+    """What becomes of the pictures."""
+
+    pattern: str
+    preview: bool
+    as_json: bool
+
+    def write(self, picture: Picture, path: Path) -> None:
+        from mmgen.pipelines import recipe
+
+        recipe.save(picture.image, picture.recipe, path)
+        if self.preview:
+            show_picture(picture.image, err=self.as_json)
+        if not self.as_json:
+            typer.echo(f"{path} (seed {picture.recipe.seed})")
+
+
+def command(name: str, made: Any) -> Callable[..., None]:
+    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.pictures` has them."""
+    described = signature.read(name, made)
+    options = [option(parameter) for parameter in described.parameters if shown(name, parameter)]
+    many = any(parameter.name == "prompt" and parameter.required for parameter in described.parameters)
+    if many:
+        say = typer.Argument(None, help="What to draw; - reads it from standard input.")
+        options = [one.replace(default=say, annotation=str | None) if one.name == "prompt" else one for one in options]
+        options.append(_own("prompts", Path | None, None, "--prompts", "A file with a prompt on every line; - reads them too."))
+    where = "A file, a pattern such as out-{seed}.png or out-{n}.png, or a folder."
+    options.append(_own("pattern", str, f"{name}-{{seed}}.png", "-o", "--output", where))
+    options.append(_own("preview", bool, False, "--preview", "Show the pictures in the terminal, in 24-bit colour."))
+    options.append(_own("as_json", bool, False, "--json", "Print JSON."))
+
+    def run(**given: Any) -> None:
+        output = Output(given.pop("pattern"), given.pop("preview"), given.pop("as_json"))
+        values = {key: value for key, value in given.items() if value is not None}
+        if many:
+            values["prompt"] = _prompts(values.get("prompt"), values.pop("prompts", None))
+        execute(described, values, output)
+
+    run.__doc__ = escape(described.text)
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in options}
+    return run
+
+
+def execute(described: Signature, given: Mapping[str, Any], output: Output) -> None:
+    """Draws, and writes every picture as soon as it is done. What an interrupt leaves behind is whole."""
+    from mmgen.pipelines import recipe
+    from mmgen.pipelines.call import pipeline
+    from mmgen.runtime import Runtime
+
+    (probe,) = recipe.places(output.pattern, [0])
+    recipe.check_writable(probe)  # told before a model is loaded
+    making = {p.name for p in described.parameters if p.stage == "make"}
+    paths: list[Path] = []
+    with Runtime() as rt:
+        made = pipeline(described.name, runtime=rt, **{key: value for key, value in given.items() if key in making})
+        events = made.stream(**{key: value for key, value in given.items() if key not in making})
+        with closing(events), progress_bar(quiet=output.as_json) as bar:
+            for event in events:
+                if event.kind == "start":
+                    paths = recipe.places(output.pattern, event.value)
+                    bar.begin(len(paths))
+                elif event.kind == "step":
+                    bar.advance(event.value)
+                elif event.kind == "preview" and output.preview:
+                    show_picture(event.value.image, err=output.as_json)
+                elif event.kind == "picture":
+                    output.write(event.value, paths[event.value.index])
+                elif event.kind == "pictures":
+                    result = event.value
+    if output.as_json:
+        print_json({"files": [str(path) for path in paths], **result.to_dict()})
+
+
+def _prompts(prompt: str | None, file: Path | None) -> str | list[str]:
+    """From the argument or the file, one of the two."""
+    if (prompt is None) == (file is None):
+        raise BadRequest("there is no prompt; say what to draw" if file is None else "give a prompt or --prompts, not both")
+    if file is None:
+        assert prompt is not None
+        return sys.stdin.read() if prompt == "-" else prompt
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.expanduser().read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFound(f"{file} does not exist; give a text file with a prompt on every line") from None
+    except (OSError, UnicodeDecodeError) as why:
+        raise UnreadableFile(f"{file} cannot be read ({why}); it should be a text file in UTF-8") from None
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise BadRequest(f"{file} holds no prompt; write one on every line")
+    return found
+
+
+def _own(name: str, kind: Any, default: Any, *names_and_help: str) -> inspect.Parameter:
+    *names, text = names_and_help
+    info = typer.Option(default, *names, help=text)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=kind)
+
+
+class Bar:
+    """How much of all steps of all pictures is done."""
+
+    def __init__(self, progress: Any) -> None:
+        self.progress, self.done, self.pictures = progress, {}, 0  # type: ignore[var-annotated]
+        self.task = progress.add_task("loading", total=None)
+
+    def begin(self, pictures: int) -> None:
+        self.pictures = pictures
+        self.progress.update(self.task, description="drawing")
+
+    def advance(self, step: Progress) -> None:
+        self.done[step.picture] = step.step
+        self.progress.update(self.task, total=self.pictures * step.of, completed=sum(self.done.values()))
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Bar]:
+    """On a terminal, and nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn())
+    off = quiet or not console.is_terminal
+    redirect = sys.stdout.isatty()  # what goes into a pipe stays there
+    with Progress(*columns, console=console, transient=True, disable=off, redirect_stdout=redirect) as progress:
+        yield Bar(progress)

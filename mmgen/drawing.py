@@ -1,0 +1,337 @@
+"""Text-to-image models through the engine: orders in; progress, previews and pictures out. Part of the wiring.
+
+Knows models, runners and jobs; not tasks, files or recipes. Pictures are (3, H, W) in [-1, 1] on the CPU.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmgen import hub
+from mmgen.engine.follow import Ended, Following
+from mmgen.engine.job import Job, Request
+from mmgen.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmgen.models.denoiser import Denoiser
+    from mmgen.models.prompt import Condition
+    from mmgen.models.table import Table
+    from mmgen.runners.diffusers_pipeline import PipelineModel
+    from mmgen.runtime import Runtime
+
+STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
+"""What a UNet draws with unless the caller says otherwise ..."""
+CONSISTENCY_STEPS = 4
+"""... and one that was distilled for consistency sampling (LCM)."""
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA file and how much of it."""
+
+    path: Path
+    scale: float = 1.0
+
+    @classmethod
+    def read(cls, text: str) -> Lora:
+        """From `PATH` or `PATH@SCALE`."""
+        path, _, scale = text.rpartition("@")
+        try:
+            lora = cls(Path(path).expanduser(), float(scale)) if path else cls(Path(text).expanduser())
+        except ValueError:  # the @ belongs to the path
+            lora = cls(Path(text).expanduser())
+        if not lora.path.exists():
+            raise NotFound(f"LoRA {lora.path} does not exist; give a safetensors file, or FILE@SCALE")
+        return lora
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.scale:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """One picture. What is None is the model's choice."""
+
+    prompt: str = ""
+    seed: int = 0
+    negative: str = ""
+    steps: int | None = None
+    solver: str | None = None
+    guidance: float | None = None
+    guidance_rescale: float = 0.0
+    width: int | None = None  # pixels
+    height: int | None = None
+    image: Tensor | None = None  # (3, height, width): begin with this
+    mask: Tensor | None = None  # (1, height, width) in [0, 1]: draw only where it is 1
+    strength: float = 1.0  # in (0, 1]: how far from the image
+    preview_every: int = 0  # steps; 0: none
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Event: an evaluation of the model is done."""
+
+    picture: int  # its place among the orders
+    step: int  # from 1
+    of: int
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """Event: what a picture would be by now."""
+
+    picture: int
+    step: int
+    of: int
+    pixels: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Event: a picture is done."""
+
+    picture: int
+    pixels: Tensor
+
+
+class DrawingClient(ABC):
+    """A model that draws, whose passes are the engine's."""
+
+    size: int | None  # pixels a side that it draws best; None: it does not say
+    conditional: bool  # whether it listens to a prompt
+
+    def __init__(self, runtime: Runtime, reference: str, folder: Path, loras: Sequence[Lora]) -> None:
+        self.runtime, self.reference, self.folder, self.loras = runtime, reference, folder, list(loras)
+
+    @cached_property
+    def weights(self) -> str:
+        """sha256 of the model's weights, see `hub.digest`; those of the LoRA files are not in it."""
+        return hub.digest(self.folder)
+
+    @abstractmethod
+    def settled(self, order: Order) -> Order:
+        """The order with what this model takes where the caller left it open. Raises BadRequest for what it cannot do."""
+
+    @abstractmethod
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """The size in which it draws best a picture that has these sides' ratio."""
+
+    @abstractmethod
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
+        """Draws settled orders, all at once. Leaving the iteration early cancels the request."""
+
+
+class DenoiserClient(DrawingClient):
+    """A UNet, step by step: orders of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
+
+    def __init__(
+        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: Denoiser
+    ) -> None:
+        from mmgen.models.schedule import Schedule
+        from mmgen.runners.decode import DecodeRunner
+        from mmgen.runners.denoise import DenoiseRunner
+
+        super().__init__(runtime, reference, folder, loras)
+        self.model, self.size, self.conditional = model, model.size, model.conditional
+        self.schedule = Schedule.from_config(model.scheduler_config)
+        self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
+        runtime.engine.add_runner(self.denoise, DenoiseRunner(model))
+        runtime.engine.add_runner(self.decode, DecodeRunner(model.pictures))
+
+    def settled(self, order: Order) -> Order:
+        consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
+        solver = order.solver or ("lcm" if consistency else SOLVER)
+        settled = replace(
+            order,
+            solver=solver,
+            steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if order.steps is None else order.steps,
+            guidance=(GUIDANCE if self.conditional else 1.0) if order.guidance is None else order.guidance,
+            width=self.model.size if order.width is None else order.width,
+            height=self.model.size if order.height is None else order.height,
+        )
+        assert settled.width is not None and settled.height is not None
+        self.model.latent_shape(settled.width, settled.height)
+        self._table(settled)
+        return settled
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        grain = self.model.factor * 2 ** (self.model.levels - 1)
+        scale = self.model.size / math.sqrt(width * height)
+
+        return max(grain, grain * round(scale * width / grain)), max(grain, grain * round(scale * height / grain))
+
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
+        from mmgen.runners.denoise import Preview as Latents
+        from mmgen.runners.denoise import Step
+
+        engine, following, ended = self.runtime.engine, Following(), False
+        try:
+            conditions, latents = self._conditions(orders), self._latents(orders)
+            for number, order in enumerate(orders):
+                job = Job(
+                    self.denoise, self._payload(order, conditions, latents.get(id(order.image))), request, seed=order.seed
+                )
+                following.add((number, None), engine.submit(job))
+            for (number, preview), event in following:
+                if isinstance(event, Step):
+                    yield Progress(number, event.step, event.of)
+                elif isinstance(event, Latents) and self.model.cheap:
+                    yield Preview(number, event.step, event.of, self.model.decode(event.latents[None])[0])
+                elif isinstance(event, Latents):
+                    following.add((number, event), engine.submit(Job(self.decode, event.latents, request)))
+                elif isinstance(event, Ended) and preview is not None and preview != "decode":
+                    yield Preview(number, preview.step, preview.of, event.value)
+                elif isinstance(event, Ended) and preview is None:
+                    following.add((number, "decode"), engine.submit(Job(self.decode, event.value, request)))
+                elif isinstance(event, Ended):
+                    yield Drawn(number, kept(orders[number], event.value))
+            ended = True
+        finally:
+            if not ended:
+                request.cancel()
+
+    def _conditions(self, orders: Sequence[Order]) -> dict[str, Condition]:
+        """Of every prompt and negative prompt, embedded once."""
+        texts = list(dict.fromkeys(text for order in orders for text in (order.prompt, order.negative)))
+        return dict(zip(texts, self.runtime.engine.call(self.model.embed_prompts, texts), strict=True))
+
+    def _latents(self, orders: Sequence[Order]) -> dict[int, Tensor]:
+        """Of every image that orders begin with, by its `id`, encoded once."""
+        images = {id(order.image): order.image for order in orders if order.image is not None}
+        return {key: self.runtime.engine.call(self.model.encode, image[None])[0].cpu() for key, image in images.items()}
+
+    def _payload(self, order: Order, conditions: dict[str, Condition], latents: Tensor | None) -> Any:
+        import torch.nn.functional as F
+
+        from mmgen.runners.denoise import DenoiseRequest
+
+        assert order.width is not None and order.height is not None and order.guidance is not None
+        shape = self.model.latent_shape(order.width, order.height)[1:]
+        return DenoiseRequest(
+            condition=conditions[order.prompt],
+            table=self._table(order),
+            width=order.width,
+            height=order.height,
+            negative=conditions[order.negative] if self.conditional else None,
+            guidance=order.guidance,
+            guidance_rescale=order.guidance_rescale,
+            start=None if order.strength == 1 else latents,
+            known=None if order.mask is None else latents,
+            mask=None if order.mask is None else F.adaptive_max_pool2d(order.mask, shape),  # (1, H, W) -> (1, h, w)
+            preview_every=order.preview_every,
+        )
+
+    def _table(self, order: Order) -> Table:
+        from mmgen.models.solvers import tabulate
+
+        assert order.solver is not None and order.steps is not None
+        return tabulate(self.schedule, order.solver, order.steps, strength=order.strength)
+
+
+class PipelineClient(DrawingClient):
+    """Any other diffusers pipeline, a picture at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
+
+    def __init__(
+        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: PipelineModel
+    ) -> None:
+        from mmgen.runners.diffusers_pipeline import PipelineRunner
+
+        super().__init__(runtime, reference, folder, loras)
+        self.model, self.size, self.conditional = model, None, "prompt" in model.known
+        self.kind = type(model.pipeline).__name__
+        self.runner = f"pipeline:{key}"
+        runtime.engine.add_runner(self.runner, PipelineRunner(model))
+
+    def settled(self, order: Order) -> Order:
+        if order.solver is not None:
+            raise BadRequest(f"solver is {order.solver!r}, but {self.reference} is a {self.kind} with its own; leave it out")
+        if order.image is not None:
+            raise BadRequest(f"{self.reference} is a {self.kind}, which draws from words alone here; take a model with a UNet")
+        known = inspect.signature(self.model.pipeline.__call__).parameters
+        standard = {name: known[name].default for name in ("num_inference_steps", "guidance_scale") if name in known}
+        settled = replace(
+            order,
+            steps=standard.get("num_inference_steps") if order.steps is None else order.steps,
+            guidance=standard.get("guidance_scale") if order.guidance is None else order.guidance,
+        )
+        self.model.check(self._arguments(settled))
+        return settled
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        return width, height
+
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
+        from mmgen.runners.diffusers_pipeline import PipelineRequest
+
+        following, ended = Following(), False
+        try:
+            for number, order in enumerate(orders):
+                job = Job(self.runner, PipelineRequest(self._arguments(order)), request, seed=order.seed)
+                following.add(number, self.runtime.engine.submit(job))
+            for number, event in following:
+                if isinstance(event, Ended):
+                    yield Drawn(number, event.value[0])
+                else:
+                    yield Progress(number, event.step, event.of)
+            ended = True
+        finally:
+            if not ended:
+                request.cancel()
+
+    def _arguments(self, order: Order) -> dict[str, Any]:
+        """As the pipeline calls them; what was left open is left to it."""
+        given = {
+            "prompt": order.prompt or None,
+            "negative_prompt": order.negative or None,
+            "num_inference_steps": order.steps,
+            "guidance_scale": order.guidance,
+            "guidance_rescale": order.guidance_rescale or None,
+            "width": order.width,
+            "height": order.height,
+        }
+        asked = {"use_resolution_binning": False, "clean_caption": False}  # PixArt, Sana: the size and words as they are
+        return {name: value for name, value in given.items() if value is not None} | {
+            name: value for name, value in asked.items() if name in self.model.known
+        }
+
+
+def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
+    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
+    from mmgen.models.denoiser import handles
+    from mmgen.runners.diffusers_pipeline import PipelineModel
+
+    runtime.set_threads()
+    name, _, precision = reference.partition("#")
+    folder = hub.resolve(name, kind="denoiser")
+    table = runtime.registry.denoisers
+    loader = table.get(runtime.architecture(folder, table, "unet" if handles(folder) else "diffusers"))
+
+    def loaded() -> Any:
+        from mmgen.models import lora
+
+        model = loader(folder, device=runtime.device, name=reference, precision=precision)
+        if loras and isinstance(model, PipelineModel):
+            raise BadRequest(f"{reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet")
+        for one in loras:
+            lora.apply(model, one.path, one.scale)
+        return model
+
+    model = runtime.engine.call(loaded)
+    make = PipelineClient if isinstance(model, PipelineModel) else DenoiserClient
+    return make(runtime, key, reference, folder, loras, model)
+
+
+def kept(order: Order, pixels: Tensor) -> Tensor:
+    """The picture with the image's own pixels where the mask leaves them."""
+    if order.mask is None or order.image is None:
+        return pixels
+    return order.mask * pixels + (1 - order.mask) * order.image

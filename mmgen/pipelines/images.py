@@ -1,0 +1,86 @@
+"""Pictures from files, and between Pillow and tensors. Knows no model."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mmgen.errors import NotFound, TooLarge, UnreadableFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Given = str | Path | Image.Image
+"""A picture as a caller has it."""
+
+
+def read(given: Given) -> Image.Image:
+    """An opened picture with all its pixels, turned as its EXIF says.
+
+    Raises NotFound for a missing file, UnreadableFile for one that is no whole picture, TooLarge for more pixels than Pillow's
+    limit allows, before they are decoded.
+    """
+    if isinstance(given, Image.Image):
+        return given
+    path = Path(given).expanduser()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                picture.load()
+                return ImageOps.exif_transpose(picture)
+    except FileNotFoundError:
+        raise NotFound(f"picture {path} does not exist; check the path") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise TooLarge(f"{path} has more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make it smaller first") from None
+    except UnidentifiedImageError:
+        raise UnreadableFile(f"{path} is no picture; give a PNG, JPEG or WebP file") from None
+    except (OSError, ValueError, SyntaxError) as why:  # what Pillow raises for damaged files
+        reason = why.strerror if isinstance(why, OSError) and why.strerror else why
+        raise UnreadableFile(f"{path} cannot be read as a picture ({reason}); save it anew") from None
+
+
+def name_of(given: Given) -> str:
+    """The file's name; of an opened picture what Pillow remembers."""
+    return Path(str(getattr(given, "filename", "") or "") if isinstance(given, Image.Image) else given).name
+
+
+def digest(picture: Image.Image) -> str:
+    """sha256 of a picture's mode, size and pixels: the same for a copy in another lossless format."""
+    head = f"{picture.mode} {picture.width} {picture.height} ".encode()
+    return hashlib.sha256(head + picture.tobytes()).hexdigest()
+
+
+def colours(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white."""
+    if picture.has_transparency_data:
+        front = picture.convert("RGBA")
+        picture = Image.new("RGBA", front.size, "white")
+        picture.alpha_composite(front)
+    return _tensor(picture.convert("RGB"), size) * 2 - 1
+
+
+def mask(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """(1, height, width) in [0, 1], white is 1; cut and scaled as `colours` does."""
+    return _tensor(picture.convert("L"), size)
+
+
+def _tensor(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) in [0, 1]"""
+    import numpy as np
+    import torch
+
+    if picture.size != size:
+        picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
+    return values[None] if values.dim() == 2 else values.permute(2, 0, 1)
+
+
+def picture_of(pixels: Tensor) -> Image.Image:
+    """(3, H, W) in [-1, 1] -> an RGB picture."""
+    values: Any = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return Image.fromarray(values)

@@ -1,0 +1,254 @@
+"""What the picture pipelines have in common: a checked call, its events, and the pictures with their recipes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from PIL.Image import Image
+
+from mmgen import hub
+from mmgen.drawing import Drawn, Order, Preview, Progress
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.pipelines import checks, images, recipe
+from mmgen.pipelines.clock import Clock
+from mmgen.pipelines.images import Given
+from mmgen.pipelines.recipe import Part, Recipe
+
+if TYPE_CHECKING:
+    from mmgen.drawing import DrawingClient
+    from mmgen.runtime import Runtime
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A finished picture: the value of a "picture" event."""
+
+    index: int
+    image: Image
+    recipe: Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Early:
+    """A picture that is not finished: the value of a "preview" event."""
+
+    index: int
+    step: int
+    of: int
+    image: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """What happens while pictures are drawn.
+
+    "start" with the seeds, "step" with a Progress, "preview" with an Early, "picture" with a Picture, in the order in which
+    they are finished, and at last "pictures" with all of them.
+    """
+
+    kind: str
+    value: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a picture pipeline returns, in the order of the prompts and seeds."""
+
+    images: list[Image]
+    seeds: list[int]
+    recipes: list[Recipe]
+    timings: dict[str, float] = field(repr=False)  # milliseconds a stage
+    request_id: str = ""
+
+    def save(self, pattern: str | Path) -> list[Path]:
+        """Writes them as PNG with their recipes; see `recipe.places` for the pattern. Returns where they are."""
+        paths = recipe.places(pattern, self.seeds)
+        for path, image, one in zip(paths, self.images, self.recipes, strict=True):
+            recipe.check_writable(path)
+            recipe.save(image, one, path)
+        return paths
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pixels."""
+        made = [one.model_dump(exclude_defaults=True) for one in self.recipes]
+        return {"seeds": self.seeds, "recipes": made, "timings": self.timings, "request_id": self.request_id}
+
+    def __str__(self) -> str:
+        seeds, (width, height) = ", ".join(map(str, self.seeds)), self.images[0].size
+        count = f"{len(self.images)} pictures" if len(self.images) > 1 else "1 picture"
+        return f"{count} of {width} x {height}, seed {seeds}, {self.timings['total'] / 1000:.1f} s"
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A checked call."""
+
+    prompts: Sequence[str]
+    order: Order  # of every picture, but for its prompt and seed
+    n: int  # pictures a prompt
+    seed: int | None
+    request: Request | None
+    image: Given | None = None
+    mask: Given | None = None
+
+
+class PicturePipeline(ABC):
+    """One task: `asked` turns a call into orders, the rest is common."""
+
+    command_line = "mmgen.cli.pictures:command"  # what makes its command, see mmgen.cli.commands
+    task: str
+
+    def __init__(self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = ()) -> None:
+        """Opens nothing yet.
+
+        model: what draws: embedded:NAME, a folder or a repo id.
+        lora: LoRA files in the model's weights, each PATH or PATH@SCALE.
+        """
+        self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
+
+    asked: Callable[..., Asked]
+    """The call's parameters, checked. Each task has its own."""
+
+    @abstractmethod
+    def __call__(self, *args: Any, **options: Any) -> Pictures: ...
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
+        """The same call, step by step; see `Event`. Leaving it early cancels the request."""
+        return self.draw(self.asked(*args, **options))
+
+    async def acall(self, *args: Any, **options: Any) -> Pictures:
+        """`__call__` for asyncio: the event loop stays free, and cancelling the task cancels the request."""
+        request = options.pop("request", None) or Request.new()
+        try:
+            return await asyncio.to_thread(self, *args, request=request, **options)
+        except asyncio.CancelledError:
+            request.cancel()
+            raise
+
+    async def astream(self, *args: Any, **options: Any) -> AsyncIterator[Event]:
+        """`stream` for asyncio; leaving it early, or cancelling the task, cancels the request."""
+        request = options.pop("request", None) or Request.new()
+        events, end = self.stream(*args, request=request, **options), object()
+        try:
+            while (event := await asyncio.to_thread(next, events, end)) is not end:
+                assert isinstance(event, Event)
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            request.cancel()
+            raise
+
+    def draw(self, asked: Asked) -> Iterator[Event]:
+        """Loads, draws, and says how each picture was made."""
+        request, clock = asked.request or Request.new(), Clock()
+        source = None if asked.image is None else images.read(asked.image)
+        mask = None if asked.mask is None else checks.mask(images.read(asked.mask), source)
+        client = self.rt.denoiser(self.model, self.lora)
+        clock.lap("load")
+        order = client.settled(started(asked.order, client, source, mask))
+        if client.conditional:
+            checks.prompted(asked.prompts, client.reference)
+        parts = part(asked.image, source), part(asked.mask, mask)
+        seeds = seeds_from(asked.seed, len(asked.prompts) * asked.n)
+        prompts = [prompt for prompt in asked.prompts for _ in range(asked.n)]
+        orders = [replace(order, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        yield Event("start", seeds)
+        pictures: list[Picture | None] = [None] * len(orders)
+        for event in client.draw(orders, request):
+            if isinstance(event, Progress):
+                yield Event("step", event)
+            elif isinstance(event, Preview):
+                yield Event("preview", Early(event.picture, event.step, event.of, images.picture_of(event.pixels)))
+            elif isinstance(event, Drawn):
+                image = images.picture_of(event.pixels)
+                made = self._recipe(client, orders[event.picture], image, *parts)
+                pictures[event.picture] = picture = Picture(event.picture, image, made)
+                yield Event("picture", picture)
+        clock.lap("draw")
+        done = [picture for picture in pictures if picture is not None]
+        yield Event("pictures", Pictures([p.image for p in done], seeds, [p.recipe for p in done], clock.laps(), request.id))
+
+    def _recipe(self, client: DrawingClient, order: Order, drawn: Image, image: Part | None, mask: Part | None) -> Recipe:
+        return Recipe(
+            task=self.task,
+            model=client.reference,
+            weights=client.weights,
+            lora=tuple(Part(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras),
+            prompt=order.prompt,
+            negative=order.negative,
+            seed=order.seed,
+            solver=order.solver,
+            steps=order.steps,
+            guidance=order.guidance,
+            guidance_rescale=order.guidance_rescale,
+            width=drawn.width,
+            height=drawn.height,
+            strength=order.strength,
+            image=image,
+            mask=mask,
+            versions=recipe.versions(),
+            device=self.rt.device,
+        )
+
+
+def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[Any, P], Pictures]:
+    """A `__call__` with the parameters of `asked`: draws all of it."""
+
+    @wraps(asked)
+    def call(self: PicturePipeline, *args: P.args, **options: P.kwargs) -> Pictures:
+        *_, last = self.draw(asked(self, *args, **options))
+        assert isinstance(last.value, Pictures)
+        return last.value
+
+    return call
+
+
+def started(order: Order, client: DrawingClient, source: Image | None, mask: Image | None) -> Order:
+    """The order with its picture and mask as tensors, in the size that was asked for or else suits the model."""
+    if source is None:
+        return order
+    width, height = client.fit(*source.size)
+    size = (order.width or width, order.height or height)
+    return replace(
+        order,
+        width=size[0],
+        height=size[1],
+        image=images.colours(source, size),
+        mask=None if mask is None else images.mask(mask, size),
+    )
+
+
+def seeds_from(seed: int | None, count: int) -> list[int]:
+    """`seed` and its successors; without one a short one is drawn."""
+    first = secrets.randbelow(2**32) if seed is None else seed
+    if first + count > 2**63:
+        raise BadRequest(f"seed is {first}; with {count} pictures it can be 0 to {2**63 - count}")
+    return list(range(first, first + count))
+
+
+def part(given: Given | None, opened: Image | None) -> Part | None:
+    """What the recipe remembers of a picture that was given: its name, and the digest of its pixels."""
+    if given is None or opened is None:
+        return None
+    return Part(file=images.name_of(given), sha256=images.digest(opened))
+
+
+def lora_digest(path: Path) -> str:
+    return hub.digest(path) if path.is_dir() else hub.file_digest(path)
+
+
+def recalled(picture: Image) -> Recipe | None:
+    """The recipe that a picture brings along, if it does."""
+    try:
+        return recipe.of(picture, "it")
+    except UnreadableFile:
+        return None

@@ -1,0 +1,134 @@
+"""A picture drawn again from its recipe, and held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageChops
+
+from mmgen.drawing import Drawn, Order, Progress
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, NotFound
+from mmgen.pipelines import checks, images, recipe
+from mmgen.pipelines.pictures import lora_digest, started
+from mmgen.pipelines.recipe import Part, Recipe
+
+if TYPE_CHECKING:
+    from mmgen.drawing import DrawingClient
+    from mmgen.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of it."""
+
+    file: str
+    equal: bool  # bit by bit
+    difference: int  # the largest of a colour of a pixel, of 255
+    changed: tuple[str, ...]  # what is not as it was
+    image: Image.Image
+    recipe: Recipe  # as it was drawn now
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name not in ("image", "recipe")}
+
+    def __str__(self) -> str:
+        if self.equal:
+            but = f" (although {'; '.join(self.changed)})" if self.changed else ""
+            return f"{self.file} is reproduced bit by bit{but}"
+        why = "; ".join(self.changed) or "nothing else is known to differ: pictures drawn together can differ by 1"
+        return f"{self.file} is not reproduced: the largest difference of a pixel is {self.difference} of 255; {why}"
+
+
+def reproduce(
+    rt: Runtime,
+    path: Path,
+    *,
+    sources: tuple[Path | None, Path | None] = (None, None),
+    progress: Callable[[Progress], None] | None = None,
+    request: Request | None = None,
+) -> Reproduction:
+    """Draws the picture of a PNG again as its recipe says.
+
+    `sources`: where the picture and the mask are that it began with; by default beside it, or in the current folder.
+    Raises UnreadableFile for a file without recipe, NotFound for a model or picture that is gone.
+    """
+    picture = images.read(path)
+    made = recipe.of(picture, str(path))
+    source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
+    mask = None if mask is None else checks.mask(mask, source)
+    client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
+    order = client.settled(started(order_of(made), client, source, mask))
+    drawn = picture
+    for event in client.draw([order], request or Request.new()):
+        if isinstance(event, Drawn):
+            drawn = images.picture_of(event.pixels)
+        elif progress is not None and isinstance(event, Progress):
+            progress(event)
+    changed = tuple(changes(made, client, rt.device, source, mask))
+    now = made.model_copy(update={"weights": client.weights, "versions": recipe.versions(), "device": rt.device})
+    difference = most_different(picture, drawn)
+    return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
+
+
+def order_of(made: Recipe) -> Order:
+    options = checks.options(
+        negative=made.negative,
+        steps=made.steps,
+        solver=made.solver,
+        guidance=made.guidance,
+        guidance_rescale=made.guidance_rescale,
+        seed=made.seed,
+        width=made.width,
+        height=made.height,
+        preview_every=0,
+        strength=made.strength,
+    )
+    (prompt,) = checks.prompts(made.prompt, None, 1)
+    return Order(prompt=prompt, seed=made.seed, **options)
+
+
+def find(part: Part | None, picture: Path, given: Path | None) -> Image.Image | None:
+    """A file that the recipe names, opened."""
+    if part is None:
+        if given is not None:
+            raise BadRequest(f"{picture} began with no such picture; leave {given} out")
+        return None
+    name = Path(part.file).name  # a recipe comes from anywhere: nothing beyond these two folders is opened by its word
+    if given is None and not name:
+        raise NotFound(f"{picture} began with a picture that was no file; give it with --image or --mask")
+    for path in [given] if given else [picture.parent / name, Path(name)]:
+        if given or path.is_file():
+            return images.read(path)
+    raise NotFound(f"{picture} began with {name}, which is not beside it; give it with --image or --mask")
+
+
+def changes(
+    made: Recipe, client: DrawingClient, device: str, source: Image.Image | None, mask: Image.Image | None
+) -> list[str]:
+    """What differs from then, in words."""
+    found = []
+    if made.weights != client.weights:
+        found.append(f"the weights of {made.model} are others")
+    for then, now in zip(made.lora, client.loras, strict=True):
+        if then.sha256 != lora_digest(now.path):
+            found.append(f"LoRA {now.path} is another")
+    for part, picture in ((made.image, source), (made.mask, mask)):
+        if part is not None and picture is not None and part.sha256 != images.digest(picture):
+            found.append(f"{part.file} is another picture")
+    here = recipe.versions()
+    found += [
+        f"{name} was {made.versions.get(name)} and is {here[name]}" for name in here if made.versions.get(name) != here[name]
+    ]
+    return [*found, f"it was drawn on {made.device}, now on {device}"] if made.device != device else found
+
+
+def most_different(one: Image.Image, other: Image.Image) -> int:
+    """0 to 255; pictures of unlike size differ by 255."""
+    if one.size != other.size:
+        return 255
+    extrema = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).getextrema()
+    return max(int(high) for _, high in extrema)  # type: ignore[misc]

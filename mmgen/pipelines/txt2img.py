@@ -1,0 +1,64 @@
+"""txt2img: pictures from words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmgen.drawing import Order
+from mmgen.engine.job import Request
+from mmgen.pipelines import checks
+from mmgen.pipelines.pictures import Asked, PicturePipeline, called
+
+
+class Txt2Img(PicturePipeline):
+    """Draw pictures from words."""
+
+    task = "txt2img"
+
+    def asked(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        negative: str = "",
+        n: int = 1,
+        seed: int | None = None,
+        steps: int | None = None,
+        solver: str | None = None,
+        guidance: float | None = None,
+        guidance_rescale: float = 0.0,
+        width: int | None = None,
+        height: int | None = None,
+        style: str | None = None,
+        preview_every: int = 0,
+        request: Request | None = None,
+    ) -> Asked:
+        """Draws `n` pictures of every prompt.
+
+        prompt: what to draw.
+        negative: what not to draw.
+        n: pictures a prompt; they take the seed and its successors.
+        seed: the same seed draws the same picture; without one it is drawn by lot and reported.
+        steps: how many steps; the default is the model's, 20 for most.
+        solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
+        guidance: how closely to follow the prompt, 1 (not more than it must) to 15.
+        guidance_rescale: 0 to 1: takes back the contrast that a high guidance adds.
+        width, height: pixels; the default is the model's.
+        style: a word for the style, such as flat.
+        preview_every: show the unfinished picture after so many steps; 0: never.
+
+        Raises BadRequest for a value out of its range, NotFound for a model that is not here, BadWeights for a damaged one.
+        """
+        options = checks.options(
+            negative=negative,
+            steps=steps,
+            solver=solver,
+            guidance=guidance,
+            guidance_rescale=guidance_rescale,
+            seed=seed,
+            width=width,
+            height=height,
+            preview_every=preview_every,
+        )
+        return Asked(checks.prompts(prompt, style, n), Order(**options), n, seed, request)
+
+    __call__ = called(asked)

@@ -1,0 +1,55 @@
+"""Pictures from files: what Pillow can read, as tensors; what it cannot, in one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mmgen.errors import NotFound, TooLarge, UnreadableFile
+from mmgen.pipelines import images
+
+
+def test_there_and_back() -> None:
+    picture = Image.effect_noise((6, 4), 80).convert("RGB")
+    pixels = images.colours(picture, (6, 4))
+    assert pixels.shape == (3, 4, 6) and images.picture_of(pixels).tobytes() == picture.tobytes()
+    assert images.picture_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_what_is_transparent_is_white() -> None:
+    assert images.colours(Image.new("RGBA", (2, 2), (0, 0, 0, 0)), (2, 2)).min() == 1
+    assert images.colours(Image.new("LA", (2, 2), (0, 255)), (2, 2)).max() == -1
+
+
+def test_masks() -> None:
+    assert images.mask(Image.new("1", (4, 2), 1), (2, 2)).tolist() == [[[1, 1], [1, 1]]]
+
+
+def test_exif_turns_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    assert images.read(tmp_path / "a.jpg").size == (4, 6)
+
+
+def test_what_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NotFound, match="does not exist"):
+        images.read(tmp_path / "none.png")
+    with pytest.raises(UnreadableFile, match="is no picture; give a PNG"):
+        images.read(Path(__file__))
+    with pytest.raises(UnreadableFile, match="cannot be read as a picture"):
+        images.read(tmp_path)
+    whole = tmp_path / "a.png"
+    Image.effect_noise((64, 64), 80).save(whole)
+    whole.write_bytes(whole.read_bytes()[:1000])
+    with pytest.raises(UnreadableFile, match=r"a\.png cannot be read as a picture \(.*truncated"):
+        images.read(whole)
+
+
+@pytest.mark.parametrize("pixels", [150, 450])  # Pillow warns above its limit and refuses above twice the limit
+def test_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    Image.new("RGB", (pixels, 1)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(TooLarge, match=r"bomb\.png has more than 100 pixels; make it smaller first"):
+        images.read(tmp_path / "bomb.png")

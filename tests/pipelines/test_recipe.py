@@ -1,0 +1,118 @@
+"""Recipes in PNGs, where the PNGs go, and that none is ever half written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from mmgen.errors import BadRequest, NotFound, UnreadableFile
+from mmgen.pipelines import images, recipe
+from mmgen.pipelines.recipe import Part, Recipe, places
+
+MADE = Recipe(
+    task="img2img",
+    model="embedded:emoji",
+    weights="ab" * 32,
+    lora=(Part(file="cats.safetensors", sha256="cd" * 32, scale=0.5),),
+    prompt="eine süße Katze 🐱",
+    negative="rot",
+    seed=2**63 - 1,
+    solver="dpm++2m-karras",
+    steps=20,
+    guidance=7.5,
+    width=8,
+    height=4,
+    strength=0.6,
+    image=Part(file="photo.jpg", sha256="ef" * 32),
+    versions={"mmgen": "1.2", "torch": "2"},
+    device="cpu",
+)
+PICTURE = Image.new("RGB", (8, 4), "red")
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    recipe.save(PICTURE, MADE, path)
+    assert recipe.read(path) == MADE and images.read(path).tobytes() == PICTURE.tobytes()
+    assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_text_that_other_tools_read(tmp_path: Path) -> None:
+    recipe.save(PICTURE, MADE, tmp_path / "a.png")
+    assert images.read(tmp_path / "a.png").info["parameters"].splitlines() == [
+        "eine süße Katze 🐱",
+        "Negative prompt: rot",
+        "Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9223372036854775807, Size: 8x4, Model hash: ababababab, "
+        "Model: embedded:emoji, Denoising strength: 0.6, Version: mmgen 1.2",
+    ]
+
+
+def test_a_later_version_says_more(tmp_path: Path) -> None:
+    chunks = PngInfo()
+    chunks.add_text("mmgen", json.dumps(MADE.model_dump() | {"invented_later": 1}))
+    PICTURE.save(tmp_path / "a.png", pnginfo=chunks)
+    assert recipe.read(tmp_path / "a.png") == MADE
+
+
+def test_pictures_without_recipe(tmp_path: Path) -> None:
+    PICTURE.save(tmp_path / "a.png")
+    with pytest.raises(UnreadableFile, match=r"a\.png holds no recipe; pictures that mmgen wrote"):
+        recipe.read(tmp_path / "a.png")
+    chunks = PngInfo()
+    chunks.add_text("mmgen", '{"task": 3')
+    PICTURE.save(tmp_path / "b.png", pnginfo=chunks)
+    with pytest.raises(UnreadableFile, match=r"b\.png holds a damaged recipe"):
+        recipe.read(tmp_path / "b.png")
+    with pytest.raises(NotFound, match="does not exist"):
+        recipe.read(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "seeds", "names"),
+    [
+        ("out.png", [7], ["out.png"]),
+        ("out.png", [7, 8], ["out-7.png", "out-8.png"]),
+        ("a/out-{n}.PNG", [7, 8], ["a/out-1.PNG", "a/out-2.PNG"]),
+        ("{n}-{seed}.png", [7], ["1-7.png"]),
+        ("new/", [7, 8], ["new/7.png", "new/8.png"]),
+        (".", [7], ["7.png"]),
+        ("{odd}.png", [7], ["{odd}.png"]),
+    ],
+)
+def test_places(pattern: str, seeds: list[int], names: list[str]) -> None:
+    assert places(pattern, seeds) == [Path(name) for name in names]
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("out.jpg", "is not named .png"), ("out", "not named"), ("", "no name")])
+def test_names_that_are_no_places(pattern: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        places(pattern, [1])
+
+
+def test_an_interrupt_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"before")
+
+    def interrupted(self: Image.Image, file: Any, *_: Any, **__: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.save(PICTURE, MADE, path)
+    assert path.read_bytes() == b"before" and [one.name for one in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"cannot be written \(No such file or directory\); choose another place"):
+        recipe.save(PICTURE, MADE, tmp_path / "gone" / "a.png")
+    (tmp_path / "b.png").mkdir()
+    with pytest.raises(BadRequest, match=r"b\.png is a folder"):
+        recipe.check_writable(tmp_path / "b.png")
+    with pytest.raises(BadRequest, match="is no folder; make it first"):
+        recipe.check_writable(tmp_path / "x" / "y" / "a.png")
+    recipe.check_writable(tmp_path / "made" / "a.png")
+    assert (tmp_path / "made").is_dir()

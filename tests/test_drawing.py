@@ -1,0 +1,40 @@
+"""What an order may leave open, and LoRA references."""
+
+from pathlib import Path
+
+import pytest
+
+from mmgen.drawing import DenoiserClient, Lora, Order
+from mmgen.errors import NotFound
+from mmgen.runtime import Runtime
+
+
+def test_a_model_is_loaded_once(studio: Runtime, stable_diffusion: Path) -> None:
+    assert studio.denoiser() is studio.denoiser(str(stable_diffusion))
+    assert len(studio.denoiser().weights) == 64
+
+
+def test_what_an_order_leaves_open(studio: Runtime) -> None:
+    client = studio.denoiser()
+    assert isinstance(client, DenoiserClient)
+    order = client.settled(Order("a cat"))
+    assert (order.steps, order.solver, order.guidance, order.width, order.height) == (20, "dpm++2m", 5.0, 16, 16)
+    consistency = client.settled(Order("a cat", solver="lcm"))
+    assert consistency.steps == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "best"), [((16, 16), (16, 16)), ((640, 640), (16, 16)), ((400, 100), (32, 8)), ((1, 99), (4, 160))]
+)
+def test_the_size_that_suits_a_picture(studio: Runtime, given: tuple[int, int], best: tuple[int, int]) -> None:
+    assert studio.denoiser().fit(*given) == best
+
+
+def test_references_of_lora_files(tmp_path: Path) -> None:
+    for name in ("a.safetensors", "b@home"):
+        (tmp_path / name).touch()
+    assert Lora.read(f"{tmp_path}/a.safetensors") == Lora(tmp_path / "a.safetensors", 1.0)
+    assert Lora.read(f"{tmp_path}/a.safetensors@0.5") == Lora(tmp_path / "a.safetensors", 0.5)
+    assert Lora.read(f"{tmp_path}/b@home") == Lora(tmp_path / "b@home", 1.0)
+    with pytest.raises(NotFound, match=r"LoRA .*c does not exist"):
+        Lora.read(f"{tmp_path}/c@2")
