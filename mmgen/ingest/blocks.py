@@ -97,7 +97,7 @@ def _markdown(text: str) -> Iterator[Block]:
             begin, fence = at, marks[1]
         elif found := HEADING.match(line):
             yield from flush()
-            yield Block(*trimmed(text, at, end), "heading", len(found[1]), re.sub(r"\s+#+$", "", found[2].strip()))
+            yield Block(*trimmed(text, at, end), "heading", len(found[1]), _title(found[2]))
             begin = end
         elif (rule := UNDERLINE.match(line)) and _one_line(text[begin:at]):
             a, b = trimmed(text, begin, at)
@@ -110,9 +110,16 @@ def _markdown(text: str) -> Iterator[Block]:
     yield from flush("code" if fence else "prose")
 
 
+def _title(words: str) -> str:
+    """Without the hashes that may close a heading after a space."""
+    words = words.strip()
+    rest = words.rstrip("#")
+    return rest.rstrip() if rest[-1:].isspace() else words
+
+
 def _front_matter(text: str) -> int:
     """Where a YAML preamble ends; its last `---` would make a heading of the line before."""
-    found = re.match(r"---[ \t]*\n(?:[\w-]+:.*\n|[ \t-].*\n)*?---[ \t]*(?:\n|$)", text)
+    found = re.match(r"---[ \t]*\n(?:\w[\w-]*:.*\n|[ \t-].*\n)*?---[ \t]*(?:\n|$)", text)
     return found.end() if found else 0
 
 

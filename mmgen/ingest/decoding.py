@@ -15,6 +15,9 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\x1b") + b"\x7f"
+LIKELY = """utf_8 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 iso8859_5 iso8859_7 iso8859_9 koi8_r
+    koi8_u cp866 cp932 euc_jp iso2022_jp gb18030 big5 cp949""".split()  # noqa: SIM905  a list of words
+"""Encodings of real files. In short texts the statistics take code pages that hardly anybody used (cp775) for others."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -82,7 +85,7 @@ def _guess(data: bytes) -> str:
     from charset_normalizer import from_bytes
 
     sample = data[: 2**20]
-    matches = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample)
+    matches = from_bytes(sample[: sample.rfind(b"\n") + 1] or sample, cp_isolation=LIKELY)
     best = matches.best()
     if best is None:
         return ""

@@ -23,6 +23,9 @@ CODE = {
     "cxx": "c++", "hpp": "c++", "cs": "c#", "rb": "ruby", "php": "php", "sh": "shell", "bash": "shell",
     "sql": "sql", "toml": "toml", "ini": "ini", "cfg": "ini", "yaml": "yaml", "yml": "yaml", "xml": "xml",
     "css": "css", "kt": "kotlin", "swift": "swift", "scala": "scala", "lua": "lua", "r": "r", "pl": "perl",
+    "pyi": "python", "cjs": "javascript", "vue": "vue", "svelte": "svelte", "scss": "css", "hs": "haskell", "jl": "julia",
+    "dart": "dart", "ex": "elixir", "exs": "elixir", "erl": "erlang", "clj": "clojure", "ml": "ocaml", "zig": "zig",
+    "proto": "protobuf", "ps1": "powershell", "bat": "batch", "tf": "terraform", "m": "objective-c",
 }  # fmt: skip
 LOADERS: dict[str, tuple[str, Loader]] = {
     "txt": ("text", formats.plain),
@@ -74,7 +77,7 @@ def load(
         path = path.absolute()
         data = _read(path, max_bytes)
     if len(data) > max_bytes:
-        raise UnreadableFile(_too_large(path, len(data), max_bytes))
+        raise UnreadableFile(f"{path} is larger than the limit of {max_bytes / 2**20:.0f} MB; split it")
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf"):
         raise UnreadableFile(f"{path} is empty; there is nothing to add")
     suffix = path.suffix.lower().removeprefix(".")
@@ -107,7 +110,8 @@ def _read(path: Path, max_bytes: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):  # a named pipe would block, a device never end
             raise UnreadableFile(f"{path} is no regular file; pipe its content to standard input")
         if found.st_size > max_bytes:
-            raise UnreadableFile(_too_large(path, found.st_size, max_bytes))
+            size, limit = found.st_size / 2**20, max_bytes / 2**20
+            raise UnreadableFile(f"{path} is {size:.0f} MB, the limit is {limit:.0f} MB; split it")
         with path.open("rb") as file:
             return file.read(max_bytes + 1)  # it may be growing
     except (FileNotFoundError, NotADirectoryError):
@@ -116,10 +120,6 @@ def _read(path: Path, max_bytes: int) -> bytes:
         raise UnreadableFile(f"{path} cannot be read ({why.strerror}); check its permissions") from None
     except ValueError:  # a NUL in the name
         raise NotFound(f"{str(path)!r} is no file name; check the path") from None
-
-
-def _too_large(path: Path, size: int, limit: int) -> str:
-    return f"{path} is {size / 2**20:.0f} MB, the limit is {limit / 2**20:.0f} MB; split it"
 
 
 def _sniffed(data: bytes) -> str:

@@ -34,9 +34,9 @@ def html(path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]
     soup = BeautifulSoup(io.StringIO("<!doctype html><html>" + text), "lxml")  # without both it warns of XML, or of a file name
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     for tag in soup(DROPPED):
-        tag.decompose()
+        tag.clear()
     for tag in soup("br"):
-        tag.replace_with(BREAK)
+        tag.append(BREAK)  # taking a tag out would search for it among its siblings, of which there can be thousands
     code = [tag.get_text().replace(BREAK, "\n").strip("\n") for tag in soup("pre")]
     text = _tidied(_rendered(soup), code)
     if title and not soup.h1:

@@ -21,7 +21,7 @@ OPENERS = frozenset(
     among between""".split()  # noqa: SIM905  a list of words
 )
 STOP = re.compile(
-    r"(?<![.!?…])[.!?…؟۔।॥]+(?:\[\d{1,4}\])*[\"'”’»)\]]*(?=\s)"  # a stop, note numbers, what closes; then white space
+    r"(?<![.!?…؟۔।॥])[.!?…؟۔।॥]+(?:\[\d{1,4}\])*[\"'”’»)\]]*(?=\s)"  # a stop, note numbers, what closes; then white space
     r"|[。！？｡]+[」』”’）】》]*"
 )
 ITEM = re.compile(r"\n(?=[ \t]*+(?:[-*+•‣]|\(?\d{1,3}[.)]|\||[^\n|]* \|)[ \t])")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -41,16 +41,16 @@ def files(
     for pattern in (*include, *exclude):
         _compiled(pattern)
     for path in paths:
-        if not _exists(path):
+        if not _is(Path.exists, path):
             raise NotFound(f"{path} does not exist; give a file or a folder")
     return _each(paths, include, exclude, hidden)
 
 
-def _exists(path: Path) -> bool:
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return path.exists()
+        return kind(path)
     except PermissionError:
-        return True  # whoever reads it says why not
+        return kind is not Path.is_dir  # whoever reads it says why not
     except OSError:
         return False  # no name that a file can have
 
@@ -58,7 +58,7 @@ def _exists(path: Path) -> bool:
 def _each(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], hidden: bool) -> Iterator[Path]:
     seen: set[Path] = set()
     for root in paths:
-        for path in _under(root, include, exclude, hidden) if root.is_dir() else [root]:
+        for path in _under(root, include, exclude, hidden) if _is(Path.is_dir, root) else [root]:
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
@@ -78,7 +78,7 @@ def _under(root: Path, include: Sequence[str], exclude: Sequence[str], hidden: b
             path = here / name
             inside = path.relative_to(root)
             wanted = fits(inside, include) if include else path.suffix.lower().removeprefix(".") not in BINARY
-            if wanted and (hidden or not name.startswith(".")) and not fits(inside, exclude) and path.is_file():
+            if wanted and (hidden or not name.startswith(".")) and not fits(inside, exclude) and _is(Path.is_file, path):
                 yield path
     yield from (Path(why.filename) for why in closed)
 

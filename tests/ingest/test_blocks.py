@@ -1,5 +1,7 @@
 """Blocks: headings, paragraphs, listings and records, with nothing lost between them."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +48,23 @@ def test_other_kinds() -> None:
 def test_code_at_its_definitions() -> None:
     text = "import x\n\n\ndef f():\n    a()\n\n    b()\n\nfunc g() {\n\n}\n"
     assert seen(text, "code") == [("code", "import x"), ("code", "def f():\n    a()\n\n    b()"), ("code", "func g() {\n\n}")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\n" + "-a: b\n" * 60,
+        "# a" + " " * 50_000 + "#" * 50_000 + "x",
+        "`" * 100_000,
+        "a\n---\n" * 20_000,
+        "a\n" + " \n" * 50_000,
+    ],
+    ids=["front matter without an end", "closing hashes", "ticks", "underlines", "blank lines"],
+)
+def test_hostile_text_takes_no_longer(text: str) -> None:
+    began = time.process_time()
+    assert list(blocks(text, "markdown"))
+    assert time.process_time() - began < 2
 
 
 @given(

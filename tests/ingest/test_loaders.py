@@ -201,7 +201,8 @@ def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "x"}\nnot json\n', "is damaged at line 2"),
         ("a.txt", bytes(range(256)) * 20, "is a binary file"),
         ("a", b"\x7fELF" + bytes(100), "is no text file"),
-        ("a.md", b"%PDF-1.4 text", "is no text file in spite of its name"),
+        ("a.md", b"%PDF-1.4 text", "is no text file, it begins with b'%PDF'; rename a pdf or docx, convert anything else"),
+        ("a.xlsx", b"PK\x03\x04 sheet", "convert anything else"),
     ],
 )
 def test_unreadable_files_say_why_in_one_line(tmp_path: Path, name: str, data: bytes, message: str) -> None:
@@ -242,6 +243,11 @@ def test_a_file_of_200_mb_is_refused_unread(tmp_path: Path) -> None:
         file.truncate(200 * 2**20)
     with pytest.raises(UnreadableFile, match="is 200 MB, the limit is 64 MB; split it"):
         load(path)
+
+
+def test_more_than_the_limit_from_a_pipe() -> None:
+    with pytest.raises(UnreadableFile, match="stdin is larger than the limit of 64 MB; split it"):
+        load_stdin(b"x" * (64 * 2**20 + 1))
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:

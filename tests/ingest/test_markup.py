@@ -1,5 +1,6 @@
 """HTML as a reader would see it, however it is written."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,10 @@ def test_a_page() -> None:
 )
 def test_all_kinds_of_html(page: str | bytes, text: str) -> None:
     assert text_of(page) == text
+
+
+@pytest.mark.parametrize("part", ["x<br>", "<script>x</script>", "<p>x</p>", "<ul><li>", "<td>x"])
+def test_thousands_of_tags_take_seconds(part: str) -> None:
+    began = time.process_time()
+    text_of(part * 20_000)
+    assert time.process_time() - began < 10

@@ -1,5 +1,7 @@
 """Sentences of prose, as a careful reader would part them."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,13 @@ from mmgen.ingest.sentences import sentences
 def test_sentences(marked: str) -> None:
     text = marked.replace("¦", "")
     assert [text[a:b] for a, b in sentences(text)] == marked.split("¦")
+
+
+@pytest.mark.parametrize("part", [".", "।", '."', ".[1]", "\na ", "\n   ", "a |"])
+def test_hostile_text_takes_no_longer(part: str) -> None:
+    began = time.process_time()
+    assert sentences(part * 50_000)
+    assert time.process_time() - began < 2
 
 
 @given(st.text(st.sampled_from("aA1. !?\n\r-|。」\"'\u200b\U0001f642\u0301\u05d0")) | st.text())

@@ -1,5 +1,6 @@
 """What is found in folders: what the patterns say, in order, once, and whatever the folder is like."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -70,8 +71,25 @@ def test_a_folder_that_cannot_be_listed_is_given_out(tree: Path) -> None:
     assert [first, *found] == [tree / "a.txt", tree / "b.md", tree / "docs"]
 
 
+def test_files_of_a_folder_that_may_be_listed_but_not_entered_are_given_out(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a stand-in, as root may enter everything: a folder with mode r-- tells names, and no more."""
+    real = os.stat
+
+    def stat(path: str | Path, **options: bool) -> os.stat_result:
+        if "docs/" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert names(tree) == ["a.txt", "b.md", "docs/c.md", "docs/deep/d.txt"]
+    assert list(files([tree / "docs" / "c.md"])) == [tree / "docs" / "c.md"]
+
+
 def test_broken_links_are_passed_over(tree: Path) -> None:
     (tree / "broken.md").symlink_to(tree / "none")
+    (tree / "circle.md").symlink_to(tree / "circle.md")
     (tree / "linked.md").symlink_to(tree.parent / "elsewhere.md")
     (tree.parent / "elsewhere.md").write_text("x")
     assert names(tree) == ["a.txt", "b.md", "linked.md", "docs/c.md", "docs/deep/d.txt"]
