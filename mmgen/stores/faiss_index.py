@@ -5,44 +5,66 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from mmgen.errors import BadRequest
 
 Kind = Literal["flat", "hnsw", "ivf-pq"]
-VectorsOf = Callable[[Sequence[int]], np.ndarray]
+Parts = Iterable[tuple[np.ndarray, np.ndarray]]  # (ids, vectors) in the order of ids
+VectorsOf = Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]  # of those ids that are still there, ids growing
 
 FLAT_UNTIL, HNSW_UNTIL = 200_000, 1_000_000
+LEAST_TO_TRAIN = 1_000
+LINKS, EF_CONSTRUCTION, EF_SEARCH = 32, 80, 64  # HNSW (Malkov and Yashunin 2018)
+CODE_BYTES, PROBES = 64, 32  # IVF-PQ (Jegou et al. 2011)
+RESCORED = 5  # times k that product quantization brings to the exact rescoring
 
 
-def choose(count: int) -> Kind:
+def lists_for(count: int) -> int:
+    """Of an inverted file over that many vectors."""
+    return max(1, min(4096, int(4 * count**0.5)))
+
+
+def training_size(count: int) -> int:
+    """Vectors that train its centroids and codes."""
+    return 64 * lists_for(count) + 256 * 100
+
+
+def choose(count: int, asked: str = "auto") -> Kind:
     """Which index for how many vectors.
 
-    Flat is exact and builds at the speed of memory: up to 200,000 x 384 a query takes some tens of milliseconds on two cores.
-    HNSW answers in about a millisecond but builds slowly; beyond a million its memory is what hurts, and product
-    quantization (Jegou et al. 2011) with exact rescoring takes over. `benchmarks/index.py` measures all three.
+    Raises:
+        BadRequest: `asked` is no index.
     """
-    return "flat" if count <= FLAT_UNTIL else "hnsw" if count <= HNSW_UNTIL else "ivf-pq"
+    if asked not in ("auto", "flat", "hnsw", "ivf-pq"):
+        raise BadRequest(f"index {asked!r} is unknown; it can be auto, flat, hnsw or ivf-pq")
+    if asked == "auto":
+        return "flat" if count <= FLAT_UNTIL else "hnsw" if count <= HNSW_UNTIL else "ivf-pq"
+    return "flat" if asked == "ivf-pq" and count < LEAST_TO_TRAIN else asked  # type: ignore[return-value]
 
 
 class VectorIndex:
-    """Inner product over unit vectors. `ids[p]` is the passage at position p; removed ones are masked until a rebuild."""
+    """Inner product over unit vectors. `ids[p]` is the passage at position p; removed ones are masked until a rebuild.
+
+    Searches may run side by side; `add` and `remove` may not run beside anything.
+    """
 
     def __init__(self, dimension: int, kind: Kind = "flat") -> None:
-        if kind not in ("flat", "hnsw", "ivf-pq"):
-            raise BadRequest(f"index {kind!r} is unknown; it can be auto, flat, hnsw or ivf-pq")
         self.dimension, self.kind = dimension, kind
+        self.stamp = (-1, 0)  # the commit it stands at: generation, token
+        self.trained = 0  # vectors it was laid out for
         self.ids = np.empty(0, dtype=np.int64)
         self.removed = np.empty(0, dtype=bool)
-        self.generation = -1
+        self.gone = 0  # how many are removed
         self.faiss: Any = None
 
     def __len__(self) -> int:
-        return len(self.ids) - int(self.removed.sum())
+        return len(self.ids) - self.gone
 
     @property
     def last_id(self) -> int:
@@ -50,11 +72,11 @@ class VectorIndex:
         return int(self.ids[-1]) if len(self.ids) else 0
 
     @classmethod
-    def build(cls, dimension: int, kind: Kind, count: int, parts: Callable[[], Iterable[tuple[np.ndarray, np.ndarray]]]) -> VectorIndex:
-        """From (ids, vectors) parts in the order of ids; `parts` is called twice where the index has to be trained first."""
+    def build(cls, dimension: int, kind: Kind, count: int, parts: Callable[[], Parts]) -> VectorIndex:
+        """An index laid out for `count` vectors; `parts` is called twice where it has to be trained first."""
         index = cls(dimension, kind)
-        if kind == "ivf-pq":
-            index._train(count, parts())
+        if count:
+            index._lay_out(count, parts)
         for ids, vectors in parts():
             index.add(ids, vectors)
         return index
@@ -64,7 +86,7 @@ class VectorIndex:
         if not len(ids):
             return
         if self.faiss is None:
-            self._train(len(ids), [(ids, vectors)])
+            self._lay_out(len(ids), lambda: [(ids, vectors)])
         self.faiss.add(np.ascontiguousarray(vectors, dtype=np.float32))
         self.ids = np.concatenate((self.ids, np.asarray(ids, dtype=np.int64)))
         self.removed = np.concatenate((self.removed, np.zeros(len(ids), dtype=bool)))
@@ -73,10 +95,12 @@ class VectorIndex:
         """Masks them; unknown ids are ignored."""
         if len(ids) and len(self.ids):
             self.removed |= np.isin(self.ids, np.asarray(ids, dtype=np.int64))
+            self.gone = int(self.removed.sum())
 
     def worn(self) -> bool:
-        """Whether so much was removed that building anew pays."""
-        return int(self.removed.sum()) > max(1000, len(self.ids) // 4)
+        """Whether so much was removed, or added since it was trained, that building anew pays."""
+        outgrown = self.kind == "ivf-pq" and len(self.ids) > 4 * self.trained
+        return outgrown or self.gone > max(1000, len(self.ids) // 4)
 
     def search(
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None, vectors_of: VectorsOf | None = None
@@ -87,7 +111,7 @@ class VectorIndex:
             vectors: (Q, D) float32.
             k: how many.
             allowed: ids that may be found; None: all.
-            vectors_of: gives the true vectors of ids, for rescoring what product quantization found.
+            vectors_of: gives the true vectors, for rescoring what product quantization found.
 
         Returns:
             scores (Q, K) and ids (Q, K), best first, K <= k; id -1 where there are fewer.
@@ -96,9 +120,8 @@ class VectorIndex:
             return np.empty((len(vectors), 0), np.float32), np.empty((len(vectors), 0), np.int64)
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         rescored = self.kind == "ivf-pq" and vectors_of is not None
-        wanted = min(len(self.ids), max(10 * k, 100) if rescored else k)
-        keep = ~self.removed if allowed is None else np.isin(self.ids, allowed) & ~self.removed
-        scores, positions = self.faiss.search(vectors, wanted, params=self._parameters(keep, wanted))
+        wanted = min(len(self), RESCORED * k if rescored else k)
+        scores, positions = self.faiss.search(vectors, wanted, params=self._parameters(self._keep(allowed), wanted))
         found = np.where(positions >= 0, self.ids[positions], -1)
         if rescored:
             assert vectors_of is not None
@@ -106,103 +129,144 @@ class VectorIndex:
         return scores[:, :k], found[:, :k]
 
     def save(self, path: Path) -> None:
-        """Replaces the files at `path` (.faiss, .ids.npy, .json) one by one; the checksums in the last tell a torn set."""
+        """Replaces the file at `path`: FAISS's bytes, the ids (negative: removed), the facts, their length, a checksum."""
         import faiss
 
         if self.faiss is None:
             return
-        _replace(path.with_suffix(".faiss"), lambda fresh: faiss.write_index(self.faiss, str(fresh)))
-        _replace(path.with_suffix(".ids.npy"), lambda fresh: np.save(fresh, np.where(self.removed, -self.ids, self.ids)))
         facts = {
-            "generation": self.generation,
+            "stamp": self.stamp,
             "kind": self.kind,
             "dimension": self.dimension,
             "count": len(self.ids),
-            "sha256": [_digest(path.with_suffix(suffix)) for suffix in (".faiss", ".ids.npy")],
+            "trained": self.trained,
         }
-        _replace(path.with_suffix(".json"), lambda fresh: fresh.write_text(json.dumps(facts)))
+        told = json.dumps(facts).encode()
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+        for left in path.parent.glob(f"{path.name}.*.new"):  # by a process that was killed
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink(missing_ok=True)
+        try:
+            faiss.write_index(self.faiss, str(fresh))
+            with fresh.open("r+b") as file:
+                digest = hashlib.file_digest(file, "sha256")
+                signed = np.where(self.removed, -self.ids, self.ids).astype("<i8")
+                for piece in (signed.tobytes(), told, len(told).to_bytes(4, "little")):
+                    digest.update(piece)
+                    file.write(piece)
+                file.write(digest.digest())
+                file.flush()
+                os.fsync(file.fileno())  # whole on disk before it takes the old one's name
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path, dimension: int) -> VectorIndex | None:
-        """What `save` wrote, or None where anything is missing, torn or damaged."""
+        """What `save` wrote, or None where it is missing, torn or damaged."""
         import faiss
 
         try:
-            facts = json.loads(path.with_suffix(".json").read_text())
-            if facts["dimension"] != dimension:
-                return None
-            if facts["sha256"] != [_digest(path.with_suffix(suffix)) for suffix in (".faiss", ".ids.npy")]:
-                return None
-            index = cls(dimension, facts["kind"])
-            signed = np.load(path.with_suffix(".ids.npy"), allow_pickle=False)
-            index.ids, index.removed = np.abs(signed), signed < 0
-            index.faiss = faiss.read_index(str(path.with_suffix(".faiss")))
-            index.generation = facts["generation"]
-            return index if index.faiss.ntotal == len(index.ids) == facts["count"] else None
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadRequest):  # RuntimeError is faiss's own
+            with path.open("rb") as file:
+                facts, end = _facts(file)
+                if facts["dimension"] != dimension or not _whole(file):
+                    return None
+                index = cls(dimension, facts["kind"])
+                index.stamp, index.trained = tuple(facts["stamp"]), facts["trained"]
+                file.seek(end - 8 * facts["count"])
+                signed = np.frombuffer(file.read(8 * facts["count"]), dtype="<i8")
+                index.ids, index.removed = np.abs(signed), signed < 0
+                index.gone = int(index.removed.sum())
+                file.seek(0)
+                index.faiss = faiss.read_index(faiss.PyCallbackIOReader(file.read, 1 << 20))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError):  # RuntimeError is faiss's own
             return None
+        return index if index.faiss.ntotal == len(index.ids) else None
 
-    def _train(self, count: int, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    def _lay_out(self, count: int, parts: Callable[[], Parts]) -> None:
         import faiss
 
+        self.trained = count
         if self.kind == "flat":
             self.faiss = faiss.IndexFlatIP(self.dimension)
         elif self.kind == "hnsw":
-            self.faiss = faiss.IndexHNSWFlat(self.dimension, 32, faiss.METRIC_INNER_PRODUCT)
-            self.faiss.hnsw.efConstruction = 80
+            self.faiss = faiss.IndexHNSWFlat(self.dimension, LINKS, faiss.METRIC_INNER_PRODUCT)
+            self.faiss.hnsw.efConstruction = EF_CONSTRUCTION
         else:
-            lists = max(1, min(4096, int(4 * count**0.5)))
-            bytes_each = next(n for n in (64, 48, 32, 16, 8, 4, 2, 1) if self.dimension % n == 0)
-            bits = 8 if count >= 256 * 39 else 4
+            size = next(n for n in (CODE_BYTES, 48, 32, 16, 8, 4, 2, 1) if self.dimension % n == 0)
+            bits = 8 if count >= 256 * 39 else 4  # 39 vectors a centroid are FAISS's least
             quantizer = faiss.IndexFlatIP(self.dimension)
-            self.faiss = faiss.IndexIVFPQ(
-                quantizer, self.dimension, lists, bytes_each, bits, faiss.METRIC_INNER_PRODUCT
-            )
+            self.faiss = faiss.IndexIVFPQ(quantizer, self.dimension, lists_for(count), size, bits, faiss.METRIC_INNER_PRODUCT)
             self.faiss.cp.min_points_per_centroid = 1
-            self.faiss.train(_sample(parts, count, most=64 * lists + 256 * 100))
+            self.faiss.train(_sample(parts(), count, most=training_size(count)))
 
-    def _parameters(self, keep: np.ndarray, wanted: int) -> Any:
+    def _keep(self, allowed: np.ndarray | None) -> np.ndarray | None:
+        """(N,) bool of what may be found, or None for everything."""
+        if allowed is None:
+            return ~self.removed if self.gone else None
+        return np.isin(self.ids, allowed) & ~self.removed
+
+    def _parameters(self, keep: np.ndarray | None, wanted: int) -> Any:
+        """Searches wider where only a part may be found."""
         import faiss
 
-        selector = None
-        if not keep.all():
-            self._bits = np.packbits(keep, bitorder="little")  # faiss keeps a pointer to it
-            selector = faiss.IDSelectorBitmap(self._bits)
+        selector, share = None, 1.0
+        if keep is not None:
+            selector = faiss.IDSelectorBitmap(np.packbits(keep, bitorder="little"))
+            share = max(float(keep.mean()), 1e-3)
         if self.kind == "hnsw":
-            return faiss.SearchParametersHNSW(sel=selector, efSearch=max(64, 2 * wanted))
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=int(max(EF_SEARCH, 2 * wanted) / share))
         if self.kind == "ivf-pq":
-            return faiss.SearchParametersIVF(sel=selector, nprobe=min(self.faiss.nlist, 32))
+            return faiss.SearchParametersIVF(sel=selector, nprobe=min(self.faiss.nlist, int(PROBES / share)))
         return faiss.SearchParameters(sel=selector)
 
 
-def _sample(parts: Iterable[tuple[np.ndarray, np.ndarray]], count: int, most: int) -> np.ndarray:
+def stamp_and_count(path: Path) -> tuple[tuple[int, int], int]:
+    """Of a saved index, unchecked: the commit it stands at, and how many vectors; (-1, 0), 0 where there is none."""
+    try:
+        with path.open("rb") as file:
+            facts, _ = _facts(file)
+            return tuple(facts["stamp"]), int(facts["count"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return (-1, 0), 0
+
+
+def _facts(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """What stands at the end of a saved index, and where that begins."""
+    end = file.seek(-36, os.SEEK_END)
+    length = int.from_bytes(file.read(4), "little")
+    begin = file.seek(end - length)
+    return json.loads(file.read(length)), begin
+
+
+def _whole(file: BinaryIO) -> bool:
+    """Whether the last 32 bytes are the checksum of all before."""
+    left, digest = file.seek(-32, os.SEEK_END), hashlib.sha256()
+    expected = file.read()
+    file.seek(0)
+    while left and (piece := file.read(min(left, 1 << 20))):
+        digest.update(piece)
+        left -= len(piece)
+    return digest.digest() == expected
+
+
+def _sample(parts: Parts, count: int, most: int) -> np.ndarray:
     """At most about `most` vectors, evenly spread over the parts."""
     step = max(1, count // most)
     return np.ascontiguousarray(np.concatenate([vectors[::step] for _, vectors in parts]), dtype=np.float32)
 
 
-def _rescore(queries: np.ndarray, found: np.ndarray, vectors_of: VectorsOf) -> tuple[np.ndarray, np.ndarray]:
-    scores = np.full(found.shape, -np.inf, dtype=np.float32)
-    for row, ids in enumerate(found):
-        real = ids >= 0
-        if real.any():
-            scores[row, real] = vectors_of(ids[real].tolist()) @ queries[row]
+def _rescore(queries: np.ndarray, found: np.ndarray, vectors_of: VectorsOf, rows: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """True scores for what was found, best first; what is not there any more becomes -1."""
+    scores, ids = np.full(found.shape, -np.inf, dtype=np.float32), np.full(found.shape, -1)
+    for first in range(0, len(queries), rows):
+        some = found[first : first + rows]
+        known, vectors = vectors_of(np.unique(some[some >= 0]).tolist())
+        if len(known):
+            at = np.minimum(np.searchsorted(known, some), len(known) - 1)
+            real = known[at] == some
+            true = np.einsum("qd,qkd->qk", queries[first : first + rows], vectors[at])
+            scores[first : first + rows] = np.where(real, true, -np.inf)
+            ids[first : first + rows] = np.where(real, some, -1)
     order = np.argsort(-scores, axis=1, kind="stable")
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(found, order, 1)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """The new file is whole on disk before it takes the old one's name."""
-    fresh = path.with_name(f"{path.stem}.{os.getpid()}.new{path.suffix}")
-    try:
-        write(fresh)
-        with fresh.open("rb") as file:
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound=Hashable)
 
+DENSE_WEIGHT = 0.7
+# The best mean nDCG@10 of `benchmarks/retrieval.py --tune` over SciFact's training queries and the questions of SQuADShifts
+# (Wikipedia, Amazon, Reddit) and Natural Questions; from 0.6 to 0.8 it changes by less than 0.004.
+
+
+def hybrid(bm25: Mapping[Key, float], cosines: Mapping[Key, float], weight: float = DENSE_WEIGHT) -> dict[Key, float]:
+    """Both methods' scores as one, each scaled from the least that there can be to its best candidate."""
+    return weighted(scaled(cosines, -1.0), scaled(bm25, 0.0), weight)
+
 
 def reciprocal_rank(rankings: Sequence[Sequence[Key]], k: float = 20.0) -> dict[Key, float]:
     """Sum of 1 / (k + rank) over the rankings, ranks from 1 (Cormack, Clarke and Buettcher 2009)."""
@@ -39,9 +48,7 @@ def weighted(one: Mapping[Key, float], other: Mapping[Key, float], weight: float
 
     The convex combination of Bruch, Gai and Ingber 2023 (arXiv 2210.11934).
     """
-    return {
-        key: weight * one.get(key, 0.0) + (1 - weight) * other.get(key, 0.0) for key in dict.fromkeys([*one, *other])
-    }
+    return {key: weight * one.get(key, 0.0) + (1 - weight) * other.get(key, 0.0) for key in dict.fromkeys([*one, *other])}
 
 
 def mmr(relevance: Sequence[float], vectors: np.ndarray, k: int, diversity: float = 0.3) -> list[int]:
@@ -54,7 +61,7 @@ def mmr(relevance: Sequence[float], vectors: np.ndarray, k: int, diversity: floa
     """
     worth = np.array(list(scaled(dict(enumerate(relevance))).values()), dtype=np.float32)
     likeness = np.zeros(len(worth), dtype=np.float32)
-    left, chosen = list(range(len(worth))), []
+    left, chosen = list(range(len(worth))), list[int]()
     while left and len(chosen) < k:
         scores = (1 - diversity) * worth[left] - diversity * likeness[left]
         best = left.pop(int(scores.argmax()))

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmgen.errors import Busy, NotFound, StoreError
+from mmgen.errors import Busy, Closed, MmgenError, NotFound, StoreError
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
 VERSION = 1
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE commits (generation INTEGER PRIMARY KEY, token INTEGER NOT NULL);
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, content_hash TEXT NOT NULL,
     text TEXT NOT NULL, pages TEXT NOT NULL, metadata TEXT NOT NULL, added_at TEXT NOT NULL DEFAULT (datetime('now')));
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
-    start INTEGER NOT NULL, "end" INTEGER NOT NULL, page INTEGER, heading TEXT NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);
+    start INTEGER NOT NULL, "end" INTEGER NOT NULL, page INTEGER, heading TEXT NOT NULL, text TEXT NOT NULL,
+    vector BLOB NOT NULL);
 CREATE INDEX passages_of ON passages(document_id);
 CREATE TABLE removed (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(
@@ -30,11 +33,12 @@ CREATE TRIGGER passage_added AFTER INSERT ON passages BEGIN
 END;
 CREATE TRIGGER passage_removed AFTER DELETE ON passages BEGIN
     INSERT INTO words(words, rowid, text) VALUES ('delete', old.id, old.text);
-    INSERT INTO removed(id, generation) VALUES (old.id, (SELECT value + 1 FROM meta WHERE key = 'generation'));
+    INSERT INTO removed(id, generation) VALUES (old.id, (SELECT max(generation) + 1 FROM commits));
 END;
-INSERT INTO meta VALUES ('generation', 0);
+INSERT INTO commits VALUES (0, random());
 """
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
+# `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.
 # `removed` tells a cached index, by generation, what to mask.
 
 
@@ -43,18 +47,30 @@ def explained(path: Path) -> Iterator[None]:
     """SQLite's errors as one line that says what to do."""
     try:
         yield
+    except sqlite3.ProgrammingError as why:
+        if "closed" not in str(why):
+            raise  # a fault of ours
+        raise Closed(f"store {path.parent} was closed; open it again") from None
     except sqlite3.DatabaseError as why:
-        text = str(why)
-        if "locked" in text or "busy" in text:
-            raise Busy(f"store {path.parent} is being written by another process; try again when it is done") from None
-        if "full" in text or "disk I/O" in text:
-            free = shutil.disk_usage(path.parent).free
-            raise StoreError(
-                f"store {path.parent} cannot grow ({text}, {free:,} bytes free); make room, what was added before is safe"
-            ) from None
-        if "readonly" in text or "unable to open" in text:
-            raise StoreError(f"store {path.parent} cannot be written ({text}); check its permissions") from None
-        raise StoreError(f"store {path.parent} is damaged ({text}); restore a copy, or add the documents anew") from None
+        raise _plain(path, str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None
+
+
+def _plain(path: Path, text: str, code: int) -> MmgenError:
+    store = path.parent
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(f"store {store} is being written by another process; try again when it is done")
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        free = f"{shutil.disk_usage(store).free:,} bytes free" if store.exists() else "the folder is gone"
+        return StoreError(f"store {store} cannot grow ({text}, {free}); make room, what was added before is safe")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreError(f"{path} is no mmgen store; give another --store")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(f"store {store} cannot be opened ({text}); check its permissions")
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return StoreError(f"store {store} cannot be written ({text}); check its permissions")
+    if code == sqlite3.SQLITE_TOOBIG:
+        return StoreError(f"a document is larger than SQLite can hold ({text}, 1,000,000,000 bytes); split it")
+    return StoreError(f"store {store} is damaged ({text}); restore a copy, or add the documents anew")
 
 
 def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connection:
@@ -62,53 +78,79 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
 
     Raises:
         NotFound: no such store.
-        StoreError: another kind of file, or a store of a newer format.
+        StoreError: another kind of file, a store of a newer format, or one that may not be read.
     """
-    if not path.is_file():
-        raise NotFound(f"there is no store at {path.parent}; make one with: mmgen rag add PATH --store {path.parent}")
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head and head != b"SQLite format 3\0":
-        raise StoreError(f"{path} is no mmgen store; give another --store")
+    _seen(path)
     with explained(path):
         connection = _open(path, readonly, timeout)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        empty = not application and not _tables(connection)
+    if application == APPLICATION and version <= VERSION:
+        return connection
+    connection.close()
+    if empty:  # somebody is about to make it, or was killed when about to
+        raise _absent(path)
     if application != APPLICATION:
-        connection.close()
         raise StoreError(f"{path} is some other program's SQLite file; give another --store")
-    if version > VERSION:
-        connection.close()
-        raise StoreError(f"store {path.parent} has format {version}, this mmgen reads up to {VERSION}; upgrade mmgen")
-    return connection
+    raise StoreError(f"store {path.parent} has format {version}, this mmgen reads up to {VERSION}; upgrade mmgen")
 
 
-def create(path: Path, encoder: str, dimension: int) -> None:
-    """A new store, whole or not at all; an existing one is left as it is."""
+def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> None:
+    """A new store, whole or not at all; whatever is there already is left as it is."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as why:
         raise StoreError(f"store {path.parent} cannot be made ({why.strerror}); give another --store") from None
-    if path.is_file() and path.stat().st_size:
-        return
-    with explained(path):
-        connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+    until = time.monotonic() + timeout
+    while True:
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:  # nobody was faster
-                for statement in _statements(TABLES):
-                    connection.execute(statement)
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
-                connection.execute(f"PRAGMA application_id={APPLICATION}")
-                connection.execute(f"PRAGMA user_version={VERSION}")
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+            with explained(path):
+                return _make(path, encoder, dimension, timeout)
+        except Busy:  # SQLite waits for locks, but not when two change to WAL at once
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+    try:
+        if _tables(connection):
+            return
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if not _tables(connection):  # nobody was faster
+            for statement in _statements(TABLES):
+                connection.execute(statement)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
+            connection.execute(f"PRAGMA application_id={APPLICATION}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+def _absent(path: Path) -> NotFound:
+    return NotFound(f"there is no store at {path.parent}; make one with: mmgen rag add PATH --store {path.parent}")
+
+
+def _seen(path: Path) -> None:
+    """Looks, and never opens: closing a file of ours would drop SQLite's own locks (sqlite.org/howtocorrupt.html, 2.2)."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise _absent(path) from None
+    except OSError as why:
+        raise StoreError(f"store {path.parent} cannot be opened ({why.strerror}); check its permissions") from None
+
+
+def _tables(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
 
 
 def _open(path: Path, readonly: bool, timeout: float) -> sqlite3.Connection:
-    # check_same_thread: a connection is used by its own thread, and closed by whoever closes the store
+    # check_same_thread: connections are lent to one thread at a time, not bound to it
     if not readonly:
         connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA foreign_keys=ON")
@@ -117,9 +159,18 @@ def _open(path: Path, readonly: bool, timeout: float) -> sqlite3.Connection:
     uri = path.resolve().as_uri()
     connection = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=timeout, check_same_thread=False)
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:  # no -shm can be made in a folder that nobody writes: then nothing changes either
+        _tables(connection)
+    except sqlite3.OperationalError as why:
         connection.close()
+        if why.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        # WAL takes a file beside the store, and none can be made here: then nothing changes here either
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreError(
+                f"store {path.parent} was not closed properly and cannot be put in order here; copy the folder to where it can"
+                " be written"
+            ) from None
         connection = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, check_same_thread=False)
     return connection
 

@@ -10,6 +10,7 @@ from mmgen.errors import BadRequest
 from mmgen.interfaces import Scalar
 
 CONDITION = re.compile(r"\s*([\w.-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
+NUMBER = re.compile(r"[+-]?(\d{1,18}|\d+\.\d*|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
 COLUMNS = {"uri": "documents.uri", "kind": "documents.kind"}  # filters work on these too
 
 
@@ -27,19 +28,27 @@ class Condition:
         column, parameters = "json_extract(documents.metadata, ?)", (path,)
         if self.key in COLUMNS:
             column = f"coalesce({column}, {COLUMNS[self.key]})"
-        operator = {"=": "IS", "!=": "IS NOT"}.get(self.operator, self.operator)
-        return f"{column} {operator} ?", (*parameters, self.value)
+        if self.operator in ("=", "!="):
+            return f"{column} {'IS' if self.operator == '=' else 'IS NOT'} ?", (*parameters, self.value)
+        # to SQLite every text is larger than every number
+        same = f"(typeof({column}) = 'text') = {int(isinstance(self.value, str))}"
+        return f"{same} AND {column} {self.operator} ?", (*parameters, *parameters, self.value)
 
 
-def parse(texts: Sequence[str] | Mapping[str, Scalar]) -> list[Condition]:
+def parse(texts: Mapping[str, Scalar] | Sequence[str | Condition]) -> list[Condition]:
     """`["lang=en", "year>=2020"]` or `{"lang": "en"}` as conditions that must all hold; BadRequest for anything else."""
     if isinstance(texts, Mapping):
-        for key in texts:
+        for key, wanted in texts.items():
             if not re.fullmatch(r"[\w.-]+", key):
                 raise BadRequest(f"filter key {key!r} is unusable; keys are letters, digits, dots and dashes")
+            if isinstance(wanted, int) and abs(wanted) >= 2**63:
+                raise BadRequest(f"filter {key} is an integer of {wanted.bit_length()} bits; at most 63 can be compared")
         return [Condition(key, "=", value) for key, value in texts.items()]
     out = []
     for text in [texts] if isinstance(texts, str) else texts:
+        if isinstance(text, Condition):
+            out.append(text)
+            continue
         match = CONDITION.fullmatch(text)
         if not match:
             raise BadRequest(f"filter {text!r} cannot be understood; write name=value, with one of = != < <= > >=")
@@ -51,9 +60,16 @@ def value(text: str) -> Scalar:
     """`2020` as a number, `true` as a boolean, anything else as it stands; quotes keep a text a text."""
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         return text[1:-1]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    if NUMBER.fullmatch(text):
+        return float(text) if set(text) & set(".eE") else int(text)
     return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def within(conditions: Sequence[Condition], column: str) -> tuple[str, list[Scalar]]:
+    """`AND column IN (passages of fitting documents)`, or nothing."""
+    if not conditions:
+        return "", []
+    parts = [condition.sql() for condition in conditions]
+    sql = " AND ".join(expression for expression, _ in parts)
+    inner = f"SELECT passages.id FROM passages JOIN documents ON documents.id = passages.document_id WHERE {sql}"
+    return f"AND {column} IN ({inner})", [value for _, values in parts for value in values]

@@ -6,7 +6,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from mmgen.stores.documents import DocumentStore
 
@@ -17,40 +20,89 @@ from pathlib import Path
 from mmgen.interfaces import Document, Passage
 from mmgen.stores.documents import DocumentStore
 
-store, first = DocumentStore(Path(sys.argv[1]), encoder="tiny", dimension=8), int(sys.argv[2])
+path, first = Path(sys.argv[1]), int(sys.argv[2])
 vector = np.full((3, 8), 8**-0.5, dtype=np.float32)
+
+def document(uri, number):
+    text = f"Tea {number:07}. " * 3
+    return Document(uri, text, "text", "h"), [Passage(text[i : i + 12], i, i + 12) for i in (0, 13, 26)], vector
+
+print("ready", flush=True)
+store = DocumentStore(path, encoder="tiny", dimension=8)
 for number in range(first, first + 100_000):
-    text = f"Tea number {number}. " * 3
-    passages = [Passage(text[i : i + 9], i, i + 9) for i in (0, 3, 6)]
-    store.add(Document(f"/{number}", text, "text", "h"), passages, vector)
+    store.add_many([document(f"/{number}", number), document("/updated", number)])
     print(number, flush=True)
+    if number % 7 == 0:
+        store.refresh()
 """
 
 
-def test_fifty_kills(tmp_path: Path) -> None:
-    rng, acknowledged = random.Random(0), set()
-    for kill in range(50):
+def check(path: Path, acknowledged: set[int], kills: int) -> None:
+    """The store opens, holds what was told and at most one commit more for each kill, all of it whole."""
+    with DocumentStore(path, encoder="tiny", dimension=8) as store:
+        stored = {int(uri[1:]) for uri in store.uris() if uri != "/updated"}
+        assert acknowledged <= stored
+        assert len(stored - acknowledged) <= kills
+        assert {summary.passages for summary in store.documents()} <= {3}
+        if not stored:
+            return
+        newest = f"Tea {max(stored):07}."
+        assert store.document("/updated").text == f"{newest} " * 3
+        found = store.search(f"tea {max(stored):07}", store.vectors([store.search("tea", method="bm25")[0].passage_id])[0], k=6)
+        assert {(hit.uri, hit.passage.text) for hit in found} == {("/updated", newest), (f"/{max(stored)}", newest)}
+        assert len(store.search_many(store.vectors([found[0].passage_id]), 1000)[1][0]) == min(1000, store.count())
+
+
+def killed(path: Path, first: int, moment: Callable[[], None]) -> set[int]:
+    """What a process said it had stored before it was killed at that moment."""
+    command = [sys.executable, "-c", CHILD, str(path), str(first)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline() == "ready\n"
+            moment()
+        finally:
+            child.send_signal(signal.SIGKILL)
+        return {int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")}
+
+
+def kill_often(path: Path, kills: int) -> None:
+    rng, acknowledged = random.Random(kills), set[int]()
+    for kill in range(kills):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "s"), str(kill * 100_000)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(path), str(kill * 100_000)], stdout=subprocess.PIPE, text=True
         )
-        assert child.stdout is not None
-        acknowledged.add(int(child.stdout.readline()))  # it runs
-        time.sleep(rng.random() * 0.05)
+        assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        time.sleep(rng.random() * 0.2)  # the first of it makes the store, or opens it again
         child.send_signal(signal.SIGKILL)
         out, _ = child.communicate()
-        acknowledged.update(int(line) for line in out.splitlines() if line.strip())
-    with DocumentStore(tmp_path / "s", readonly=True) as store:
-        stored = {int(uri[1:]) for uri in store.uris()}
-        assert acknowledged <= stored
-        assert len(stored - acknowledged) <= 50, "at most one a kill was stored and not yet told"
-        assert {summary.passages for summary in store.documents()} == {3}
-        for number in rng.sample(sorted(acknowledged), 20):
-            assert f"Tea number {number}." in store.document(f"/{number}").text
-        vector = store.vectors([1])[0]
-        assert len(store.search("tea", vector, k=5)) == 5
-    connection = sqlite3.connect(tmp_path / "s" / "store.sqlite")
+        acknowledged.update(int(line) for line in out.splitlines(keepends=True) if line.endswith("\n"))
+        check(path, acknowledged, kill + 1)
+    assert len(acknowledged) > kills, "it was killed in the middle of adding, not before"
+    connection = sqlite3.connect(path / "store.sqlite")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    connection.execute("INSERT INTO words(words) VALUES ('integrity-check')")
-    ((rows,),) = connection.execute("SELECT count(*) FROM passages WHERE length(vector) = 32")
-    assert rows == 3 * len(stored)
+    connection.execute("INSERT INTO words(words, rank) VALUES ('integrity-check', 1)")
+    ((passages, vectors),) = connection.execute("SELECT count(*), sum(length(vector) = 32) FROM passages")
+    ((documents,),) = connection.execute("SELECT count(*) FROM documents")
+    assert passages == vectors == 3 * documents
     connection.close()
+
+
+def test_eight_kills(tmp_path: Path) -> None:
+    kill_often(tmp_path / "s", 8)
+
+
+@pytest.mark.slow
+def test_fifty_kills(tmp_path: Path) -> None:
+    kill_often(tmp_path / "s", 50)
+
+
+def test_kills_while_the_store_is_made(tmp_path: Path) -> None:
+    def moment(path: Path, later: float) -> None:
+        until = time.monotonic() + 10
+        while not (path / "store.sqlite").exists() and time.monotonic() < until:
+            time.sleep(0.0002)
+        time.sleep(later)
+
+    for number in range(6):
+        path = tmp_path / str(number)
+        check(path, killed(path, 0, lambda path=path, number=number: moment(path, number * 0.001)), 1)

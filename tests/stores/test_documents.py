@@ -4,16 +4,20 @@ import json
 import os
 import sqlite3
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
-from mmgen.errors import BadRequest, Busy, NotFound, StoreError
+from mmgen.errors import BadRequest, Busy, Closed, NotFound, StoreError
 from mmgen.interfaces import Document, Passage
+from mmgen.stores import faiss_index
 from mmgen.stores.documents import DocumentStore
+from mmgen.stores.faiss_index import VectorIndex
 
 D = 16
 
@@ -53,7 +57,8 @@ def test_what_went_in_comes_out(store: DocumentStore) -> None:
     lamp = store.document("/a/lamp.txt")
     assert lamp.text == "The lamp was lit in 1823.\n\nIt shone over the sea."
     assert lamp.metadata == {"lang": "en", "year": 1823} and store.document(1) == lamp
-    assert [(s.uri, s.passages, s.characters) for s in store.documents()][0] == ("/a/lamp.txt", 2, len(lamp.text))
+    first = store.documents()[0]
+    assert (first.uri, first.passages, first.characters) == ("/a/lamp.txt", 2, len(lamp.text))
     np.testing.assert_array_equal(store.vectors([2, 1]), v[[1, 0]])
 
 
@@ -90,10 +95,12 @@ def test_filters_come_before_the_best_k(store: DocumentStore) -> None:
     assert found("year<1000", "lang=en") == {"tea.txt"}
     assert found("kind=text", "uri=/b/tee.txt") == {"tee.txt"}
     assert found("nothing=1") == set()
+    assert found("lang>=1") == set(), "a text is not larger than a number"
+    assert found("lang>=de") == {"lamp.txt", "tea.txt", "tee.txt"} and found("lang>de", "year<1e3") == {"tea.txt"}
     assert store.search("tee", v[0], where={"lang": "de"})[0].uri == "/b/tee.txt"
 
 
-@pytest.mark.parametrize("text", ["lang", "=de", "la ng=x", 'x"]\') OR 1=1 --=1'])
+@pytest.mark.parametrize("text", ["lang", "=de", "la ng=x", "x\"]') OR 1=1 --=1"])
 def test_bad_filters(store: DocumentStore, text: str) -> None:
     with pytest.raises(BadRequest, match="cannot be understood"):
         store.parse_where([text])
@@ -155,31 +162,123 @@ def test_the_store_is_there_when_opened_again(tmp_path: Path) -> None:
             store.remove("/a/tea.txt")
 
 
-@pytest.mark.parametrize("damage", ["missing", "torn", "garbage", "stale", "other kind"])
-def test_a_bad_cache_is_built_again(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "s"
+@pytest.mark.parametrize("damage", ["missing", "torn", "flipped", "empty", "of another store"])
+def test_a_bad_cache_is_built_again(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    path, cache = tmp_path / "s", tmp_path / "s" / "vectors.faiss"
     with DocumentStore(path, encoder="tiny", dimension=D) as store:
         v = fill(store)
         expected = store.search(vector=v[1], method="dense", k=9)
-    cache = path / "vectors.faiss"
+    data = bytearray(cache.read_bytes())
     if damage == "missing":
         cache.unlink()
     elif damage == "torn":
-        cache.write_bytes(cache.read_bytes()[:-7])
-    elif damage == "garbage":
-        (path / "vectors.json").write_text("[]")
-    elif damage == "stale":
-        old = {name: (path / name).read_bytes() for name in os.listdir(path) if name.startswith("vectors")}
-        with DocumentStore(path, encoder="tiny", dimension=D) as store:
-            store.add(*document("/c", "New."), -v[1:2])
-            store.remove("/b/tee.txt")
-            expected = store.search(vector=v[1], method="dense", k=9)
-        for name, data in old.items():
-            (path / name).write_bytes(data)
-    index = "hnsw" if damage == "other kind" else "auto"
-    with DocumentStore(path, readonly=True, index=index) as store:
-        found = store.search(vector=v[1], method="dense", k=9)
-        assert [hit.passage_id for hit in found] == [hit.passage_id for hit in expected]
+        cache.write_bytes(data[:-7])
+    elif damage == "flipped":
+        data[100] ^= 1
+        cache.write_bytes(data)
+    elif damage == "empty":
+        cache.write_bytes(b"")
+    else:  # as many commits and passages, other vectors
+        with DocumentStore(tmp_path / "t", encoder="tiny", dimension=D) as other:
+            fill(other)
+            for number in range(4):
+                other.add(*document(f"/{number}", "New."), vectors(1, seed=number + 5))
+                other.remove(f"/{number}")
+            other.search(vector=v[1], method="dense")
+        with sqlite3.connect(tmp_path / "t" / "store.sqlite") as connection:
+            assert connection.execute("SELECT max(generation) FROM commits").fetchone() == (11,)
+        connection.close()
+        cache.write_bytes((tmp_path / "t" / "vectors.faiss").read_bytes())
+    with caplog.at_level("INFO", "mmgen.stores"), DocumentStore(path, readonly=True) as store:
+        assert store.search(vector=v[1], method="dense", k=9) == expected
+    assert "building a flat index over 4 passages" in caplog.text
+    with DocumentStore(path, readonly=True) as store:
+        caplog.clear()
+        assert store.search(vector=v[1], method="dense", k=9) == expected
+    assert "building" not in caplog.text
+
+
+def test_a_stale_cache_is_caught_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, cache = tmp_path / "s", tmp_path / "s" / "vectors.faiss"
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        v = fill(store)
+        store.search("warm", v[1])
+    old = cache.read_bytes()
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        store.add(*document("/c", "New."), -v[1:2])
+        store.remove("/b/tee.txt")
+        expected = store.search(vector=v[1], method="dense", k=9)
+    cache.write_bytes(old)
+    with caplog.at_level("INFO", "mmgen.stores"), DocumentStore(path, readonly=True) as store:
+        assert store.search(vector=v[1], method="dense", k=9) == expected
+    assert "building" not in caplog.text
+
+
+def test_a_restored_copy_does_not_take_the_later_index(tmp_path: Path) -> None:
+    """The copy goes on to the same generation with other documents; only the commit's token tells."""
+    path = tmp_path / "s"
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        v = fill(store)
+    copy = store.file.read_bytes()
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        store.add(*document("/c", "Lost with the restored copy."), v[:1])
+        store.search("warm", v[0])
+    store.file.write_bytes(copy)
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        new = vectors(1, seed=9)
+        store.add(*document("/d", "Added after it."), new)
+        assert store.search(vector=new[0], method="dense", k=1)[0].score == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-pq"])
+def test_the_index_can_be_asked_for(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    v = vectors(1200)
+    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+        store.add_many([(*document(f"/{number}", f"Tea {number}."), v[number : number + 1]) for number in range(1200)])
+        expected = [hit.passage_id for hit in store.search(vector=v[3], method="dense", k=3)]
+    with (
+        caplog.at_level("INFO", "mmgen.stores"),
+        DocumentStore(tmp_path / "s", readonly=True, index=kind) as store,
+    ):
+        assert [hit.passage_id for hit in store.search(vector=v[3], method="dense", k=3)] == expected
+        scores, ids = store.search_many(v[:64], 3)
+        assert ids.shape == (64, 3) and ids[:, 0].tolist() == list(range(1, 65))
+        np.testing.assert_allclose(scores[:, 0], 1, atol=1e-5)
+    assert ("building a" in caplog.text) == (kind != "flat")
+
+
+def test_the_index_of_a_store_is_kept(tmp_path: Path) -> None:
+    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+        v = fill(store)
+        store.use_index("hnsw")
+        store.refresh()
+    loaded = VectorIndex.load(tmp_path / "s" / "vectors.faiss", D)
+    assert loaded is not None and (loaded.kind, len(loaded)) == ("hnsw", 4)
+    with DocumentStore(tmp_path / "s", readonly=True) as store:
+        assert store.search(vector=v[1], method="dense", k=1)[0].passage_id == 2
+        assert store._cache.kind == "hnsw"
+    with pytest.raises(BadRequest, match="index 'tree' is unknown"):
+        store.use_index("tree")
+
+
+def test_a_writer_leaves_the_index_that_its_size_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search goes on with the index it has; the writer builds the better one when it closes."""
+    monkeypatch.setattr(faiss_index, "FLAT_UNTIL", 100)
+    v, path = vectors(150), tmp_path / "s"
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        store.add_many([(*document(f"/{number}", "Tea."), v[number : number + 1]) for number in range(90)])
+        store.search(vector=v[0], method="dense")
+        store.add_many([(*document(f"/{number}", "Tea."), v[number : number + 1]) for number in range(90, 150)])
+        assert store.search(vector=v[149], method="dense", k=1)[0].uri == "/149"
+        assert store._cache.kind == "flat"
+    loaded = VectorIndex.load(path / "vectors.faiss", D)
+    assert loaded is not None and (loaded.kind, len(loaded)) == ("hnsw", 150)
+    before = (path / "vectors.faiss").stat().st_mtime_ns
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        store.remove("/0")
+    with DocumentStore(path, readonly=True) as store:
+        assert "/0" not in {hit.uri for hit in store.search(vector=v[0], method="dense")}
+    assert (path / "vectors.faiss").stat().st_mtime_ns == before, "a small change is not worth writing a large file"
 
 
 def test_another_process_sees_what_was_written(tmp_path: Path) -> None:
@@ -200,7 +299,7 @@ def test_a_second_writer_waits_and_then_is_told(tmp_path: Path) -> None:
         DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as one,
         DocumentStore(tmp_path / "s", encoder="tiny", dimension=D, timeout=0.2) as two,
     ):
-        with one._transaction(), pytest.raises(Busy, match="is being written by another process"):
+        with one._database.transaction(), pytest.raises(Busy, match="is being written by another process"):
             two.remove("/a")
         assert two.add(*document("/a", "Now it works."), vectors(1)) == 1
 
@@ -229,7 +328,7 @@ def test_many_threads_read_while_one_writes(store: DocumentStore) -> None:
 
 
 def test_no_store(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="there is no store at .*make one with: mmgen rag add"):
+    with pytest.raises(NotFound, match=r"there is no store at .*make one with: mmgen rag add"):
         DocumentStore(tmp_path / "none", readonly=True)
     assert not (tmp_path / "none").exists()
 
@@ -244,11 +343,11 @@ def test_a_newer_format(store: DocumentStore) -> None:
 
 
 def test_some_other_file(tmp_path: Path) -> None:
-    for name, make in (("other", _other_database), ("text", _text)):
+    for name, make in (("other", _other_database), ("text", _text), ("short", lambda path: path.write_text("hello\n"))):
         (tmp_path / name).mkdir()
         make(tmp_path / name / "store.sqlite")
         before = (tmp_path / name / "store.sqlite").read_bytes()
-        with pytest.raises(StoreError, match="some other program's SQLite file|is no mmgen store"):
+        with pytest.raises(StoreError, match=r"some other program's SQLite file|is no mmgen store"):
             DocumentStore(tmp_path / name, encoder="tiny", dimension=D)
         assert (tmp_path / name / "store.sqlite").read_bytes() == before
 
@@ -289,6 +388,41 @@ def test_bad_arguments(store: DocumentStore) -> None:
         store.search(vector=np.ones(3, np.float32), method="dense")
     with pytest.raises(BadRequest, match="index 'tree' is unknown"):
         DocumentStore(store.path, index="tree")
+    with pytest.raises(BadRequest, match="method dense needs a vector"):
+        store.search("x", method="dense")
+    with pytest.raises(BadRequest, match=r"query vectors have shape \(3,\)"):
+        store.search_many(np.ones(3, np.float32), 5)
+    with pytest.raises(BadRequest, match="a vector is not finite"):
+        store.add(*document("/a", "One."), np.full((1, D), np.nan, np.float32))
+    with pytest.raises(BadRequest, match="filter year is an integer of 101 bits"):
+        store.search("x", where={"year": 2**100})
+    with pytest.raises(NotFound, match="no passage 7"):
+        store.vectors([7])
+
+
+def test_a_pasted_page_is_a_query(store: DocumentStore) -> None:
+    fill(store)
+    page = "lamp " + " ".join(f"word{number}" for number in range(20_000))
+    assert store.search(page, method="bm25")[0].uri == "/a/lamp.txt"
+
+
+def test_a_closed_store_says_so(store: DocumentStore) -> None:
+    v = fill(store)
+    store.close()
+    store.close()
+    with pytest.raises(Closed, match="was closed; open it again"):
+        store.search("tea", v[0])
+
+
+def test_threads_that_end_leave_no_connection(store: DocumentStore) -> None:
+    v = fill(store)
+    store.search("tea", v[0])
+    before = psutil.Process().num_fds()
+    for _ in range(20):
+        thread = threading.Thread(target=store.search, args=("tea", v[0]))
+        thread.start()
+        thread.join()
+    assert psutil.Process().num_fds() == before
 
 
 @pytest.fixture
@@ -324,10 +458,61 @@ def test_a_read_only_folder_can_be_read(mounted: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
     with DocumentStore(mounted / "s", readonly=True) as store:
         assert store.search("tea", v[2])[0].uri == "/a/tea.txt"
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match=r"cannot be (opened|written)"):
         DocumentStore(mounted / "s", encoder="tiny", dimension=D).remove("/a/tea.txt")
     with pytest.raises(StoreError, match="cannot be made"):
         DocumentStore(mounted / "t", encoder="tiny", dimension=D)
+
+
+def test_a_store_in_disorder_in_a_read_only_folder_is_not_half_read(mounted: Path, tmp_path: Path) -> None:
+    """A log that nobody can merge holds what was acknowledged; leaving it out would lose that without a word."""
+    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+        fill(store)
+        (mounted / "s").mkdir()
+        for name in ("store.sqlite", "store.sqlite-wal"):
+            (mounted / "s" / name).write_bytes((tmp_path / "s" / name).read_bytes())
+    subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
+    with pytest.raises(StoreError, match=r"was not closed properly .* copy the folder to where it can be written"):
+        DocumentStore(mounted / "s", readonly=True)
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Root may do everything: be somebody else for the length of a test."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+def test_permissions(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    path = tmp_path / "s"
+    with DocumentStore(path, encoder="tiny", dimension=D) as store:
+        v = fill(store)
+    for folder in [path, *path.parents][: -len(Path(tempfile.gettempdir()).parts)]:
+        folder.chmod(0o755)
+    store.file.chmod(0o444)
+    path.chmod(0o555)
+    request.addfinalizer(lambda: path.chmod(0o700))
+    request.getfixturevalue("ordinary_user")
+    with DocumentStore(path, readonly=True) as store:
+        assert store.search("tea", v[2])[0].uri == "/a/tea.txt"
+    with pytest.raises(StoreError, match=r"cannot be (opened|written)"):
+        DocumentStore(path, encoder="tiny", dimension=D).remove("/a/tea.txt")
+    with pytest.raises(StoreError, match=r"cannot be (made|written)"):
+        DocumentStore(path / "inside", encoder="tiny", dimension=D)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+        fill(store)
+    tmp_path.chmod(0)
+    request.addfinalizer(lambda: tmp_path.chmod(0o700))
+    request.getfixturevalue("ordinary_user")
+    with pytest.raises(StoreError, match=r"cannot be opened \(Permission denied\)"):
+        DocumentStore(tmp_path / "s", readonly=True)
 
 
 def test_pages_and_headings_are_kept(store: DocumentStore) -> None:

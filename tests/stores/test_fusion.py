@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmgen.interfaces import Hit, Passage
-from mmgen.stores.fusion import MMR, mmr, reciprocal_rank, scaled, weighted
+from mmgen.stores.fusion import MMR, hybrid, mmr, reciprocal_rank, scaled, weighted
 
 
 def test_reciprocal_rank() -> None:
@@ -18,6 +18,13 @@ def test_scaled() -> None:
 
 def test_weighted() -> None:
     assert weighted({"a": 1.0, "b": 0.5}, {"b": 1.0, "c": 0.2}, 0.25) == pytest.approx({"a": 0.25, "b": 0.875, "c": 0.15})
+
+
+def test_hybrid() -> None:
+    """The best candidate of each method counts full; no word in common is 0, a cosine of -1 is 0."""
+    scores = hybrid({"a": 8.0, "b": 2.0}, {"a": 0.2, "b": 0.6, "c": -1.0}, 0.25)
+    assert scores == pytest.approx({"a": 0.25 * 0.75 + 0.75, "b": 0.25 + 0.75 * 0.25, "c": 0.0})
+    assert hybrid({}, {"a": 0.5}, 0.25) == {"a": 0.25} and hybrid({"a": 3.0}, {}, 0.25) == {"a": 0.75}
 
 
 VECTORS = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)

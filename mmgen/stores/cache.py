@@ -1,0 +1,146 @@
+"""The index beside the database, kept up to what SQLite holds. Knows commits, vectors and the index's file; not words."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmgen.stores.database import Database
+from mmgen.stores.faiss_index import VectorIndex, choose, stamp_and_count
+from mmgen.stores.locks import SharedLock
+
+log = logging.getLogger(__name__)
+
+
+class VectorCache:
+    """Never the truth: it is built again when missing, damaged, or not of this store's history.
+
+    A search brings the index up to date but never waits for a better kind of index: that is built when a writer closes.
+    """
+
+    def __init__(self, database: Database, file: Path, dimension: int, index: str) -> None:
+        self.database, self.file, self.dimension, self.asked = database, file, dimension, index
+        self._lock = SharedLock()
+        self._index: VectorIndex | None = None
+        self._changes = 0  # vectors since it was loaded or saved
+
+    def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(Q, D) -> scores (Q, K) and passage ids (Q, K), best first, -1 where there are fewer; K <= k."""
+        stamp = self._newest()
+        with self._lock.shared():
+            if self._index is not None and self._index.stamp == stamp:
+                return self._index.search(vectors, k, allowed, self.vectors)
+        with self._lock.exclusive():
+            index = self._refresh()
+        with self._lock.shared():
+            return index.search(vectors, k, allowed, self.vectors)
+
+    def exact(self, vectors: np.ndarray, k: int, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """The same among few passages, without the index."""
+        known, rows = self.vectors(ids)
+        scores = vectors @ rows.T
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, 1), known[order]
+
+    def vectors(self, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the ids that are there, growing: (N,) and their vectors (N, D)."""
+        return self._arrays(
+            self.database.all(
+                "SELECT id, vector FROM passages WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                (json.dumps(list(ids)),),
+            )
+        )
+
+    @property
+    def kind(self) -> str:
+        """Of the index in use, or of the one that would be built."""
+        index = self._index
+        return index.kind if index is not None else choose(self._count(), self.asked)
+
+    def settle(self) -> None:
+        """Builds the index that the size asks for, and keeps it."""
+        with self._lock.exclusive():
+            self._better()
+            self._save()
+
+    def close(self) -> None:
+        """Keeps what was gained; after much writing builds what the next search would have to wait for."""
+        with self._lock.exclusive():
+            if self.database.wrote and self._due():
+                self._better()
+            if self._index is not None and self._changes > len(self._index) // 100:
+                self._save()
+            self._index = None
+
+    def _better(self) -> None:
+        index = self._refresh()
+        if index.kind != choose(len(index), self.asked) or index.worn():
+            self._build()
+
+    def _due(self) -> bool:
+        """Whether the file is missing or a tenth behind, and building takes long enough to matter."""
+        count = self._count()
+        _, cached = stamp_and_count(self.file)
+        return choose(count, self.asked) != "flat" and abs(count - cached) > count // 10
+
+    def _refresh(self) -> VectorIndex:
+        index, stamp = self._index or self._load(), self._newest()
+        if index is None:
+            return self._build()
+        if index.stamp != stamp:
+            gone = self.database.all("SELECT id FROM removed WHERE generation > ?", (index.stamp[0],))
+            index.remove([number for (number,) in gone])
+            before = len(index.ids)
+            for ids, vectors in self._parts(after=index.last_id):
+                index.add(ids, vectors)
+            index.stamp = stamp
+            self._changes += len(gone) + len(index.ids) - before
+        self._index = index
+        return index
+
+    def _load(self) -> VectorIndex | None:
+        """The file's index, if it can be caught up: one of this store's own commits, and of the kind that was asked for."""
+        index = VectorIndex.load(self.file, self.dimension)
+        if index is None or (self.asked != "auto" and index.kind != choose(len(index), self.asked)):
+            return None
+        known = self.database.one("SELECT 1 FROM commits WHERE generation = ? AND token = ?", index.stamp)
+        return index if known else None
+
+    def _build(self) -> VectorIndex:
+        stamp, count = self._newest(), self._count()
+        kind = choose(count, self.asked)
+        log.info("building a %s index over %d passages: %s", kind, count, self.file.parent)
+        index = VectorIndex.build(self.dimension, kind, count, self._parts)
+        index.stamp = stamp
+        self._index, self._changes = index, max(1, count)
+        return index
+
+    def _parts(self, after: int = 0, size: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        sql = "SELECT id, vector FROM passages WHERE id > ? ORDER BY id LIMIT ?"
+        while rows := self.database.all(sql, (after, size)):
+            yield self._arrays(rows)
+            after = rows[-1][0]
+
+    def _arrays(self, rows: Sequence[tuple[int, bytes]]) -> tuple[np.ndarray, np.ndarray]:
+        vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32)
+        return np.array([row[0] for row in rows], dtype=np.int64), vectors.reshape(len(rows), self.dimension)
+
+    def _save(self) -> None:
+        assert self._index is not None
+        try:
+            self._index.save(self.file)
+            self._changes = 0
+        except (OSError, RuntimeError) as why:  # a cache that cannot be kept costs time, not data
+            log.info("the index of %s was not kept: %s", self.file.parent, why)
+
+    def _newest(self) -> tuple[int, int]:
+        """The last commit: generation and token."""
+        row = self.database.one("SELECT generation, token FROM commits ORDER BY generation DESC LIMIT 1")
+        return (row[0], row[1])
+
+    def _count(self) -> int:
+        return int(self.database.one("SELECT count(*) FROM passages")[0])

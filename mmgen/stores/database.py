@@ -1,0 +1,76 @@
+"""SQLite for several threads: connections are lent, writers take turns. Knows no table but `commits`."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmgen.errors import Closed, StoreError
+from mmgen.stores import schema
+
+
+class Database:
+    """Any number of threads and processes read while one writes; every read sees whole transactions."""
+
+    def __init__(self, path: Path, readonly: bool, timeout: float) -> None:
+        """`timeout`: seconds to wait for another process that writes; then Busy."""
+        self.path, self.readonly, self.timeout = path, readonly, timeout
+        self.closed = self.wrote = False
+        self._idle: list[sqlite3.Connection] = []
+        self._guard, self._writing = threading.Lock(), threading.Lock()
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Every row."""
+        with self._lent() as connection, schema.explained(self.path):
+            return connection.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first row, or None."""
+        with self._lent() as connection, schema.explained(self.path):
+            return connection.execute(sql, parameters).fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything inside is stored durably when it ends, or nothing of it; counts as one commit."""
+        if self.readonly:
+            raise StoreError(f"store {self.path.parent} was opened for reading only; open it without readonly")
+        with self._writing, self._lent() as connection, schema.explained(self.path):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("INSERT INTO commits(token) VALUES (random())")
+                connection.execute("COMMIT")
+                self.wrote = True
+            except BaseException:
+                if connection.in_transaction:  # a full disk has rolled back already
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Connections that are in use close when they come back."""
+        with self._guard:
+            self.closed = True
+            for connection in self._idle:
+                connection.close()
+            self._idle.clear()
+
+    @contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        with self._guard:
+            if self.closed:
+                raise Closed(f"store {self.path.parent} was closed; open it again")
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = schema.connect(self.path, self.readonly, self.timeout)
+        try:
+            yield connection
+        finally:
+            with self._guard:
+                if self.closed:
+                    connection.close()
+                else:
+                    self._idle.append(connection)
