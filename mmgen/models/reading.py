@@ -71,21 +71,21 @@ class ReaderModel:
         with torch.device("meta"):
             reader = Reader(shape)
         reader.to_empty(device=device)
-        tensors = {key: value.float() for key, value in weights.read(folder / "model.safetensors").items()}
+        tensors = weights.unpacked(weights.read(folder / "model.safetensors"))
         words = weights.read(base / "model.safetensors")
         tensors[SHARED] = words[weights.BERT["embed.words.weight"]]  # type: ignore[index]
         weights.fill(reader, tensors)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 
     def save(self, folder: Path) -> None:
-        """fp16 without the word embeddings."""
+        """int8 matrices, without the word embeddings."""
         import json
 
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.half().contiguous() for k, v in self.reader.state_dict().items() if k != SHARED}
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        state = {name: tensor for name, tensor in self.reader.state_dict().items() if name != SHARED}
+        save_file(weights.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(self.settings, indent=2) + "\n")
 
     def pairs(self, question: str, passages: Sequence[str]) -> list[Pair]:

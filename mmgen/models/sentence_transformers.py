@@ -25,6 +25,8 @@ class Text:
 class SentenceTransformerEncoder:
     """The same calls as `models.encoder.SentenceEncoder`."""
 
+    pads = True
+
     def __init__(self, folder: Path, device: str = "cpu", name: str = "") -> None:
         from sentence_transformers import SentenceTransformer
 
@@ -32,11 +34,15 @@ class SentenceTransformerEncoder:
             self.model = SentenceTransformer(
                 str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
             )
-        except (OSError, ValueError, KeyError) as why:
+        except Exception as why:  # the package lets all kinds of errors out, those of the libraries below it too
             line = str(why).splitlines()[0] if str(why) else type(why).__name__
             raise BadWeights(
                 f"{folder} is no sentence-transformers model ({line}); give a folder saved by that package"
             ) from None
+        if not getattr(self.model.tokenizer, "is_fast", False):
+            raise BadWeights(
+                f"{folder} has no tokenizer.json, and without one there are no offsets; save one beside the weights"
+            )
         self.name = name or folder.name
         self.dimension = int(self.model.get_embedding_dimension() or 0)
         self.max_tokens = int(self.model.max_seq_length or 512)
@@ -48,7 +54,8 @@ class SentenceTransformerEncoder:
         return [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
 
     def tokenize(self, texts: Sequence[str]) -> list[Text]:
-        return [Text(text, min(self.max_tokens, len(self.token_spans(text)) + 2)) for text in texts]
+        ids = self.model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
+        return [Text(text, min(self.max_tokens, len(row))) for text, row in zip(texts, ids, strict=True)]
 
     def embed_rows(self, rows: Sequence[Text]) -> np.ndarray:
         """(B, D) float32, unit length."""
@@ -59,7 +66,7 @@ class SentenceTransformerEncoder:
             convert_to_numpy=True,
             show_progress_bar=False,
         )
-        return vectors
+        return vectors.astype(np.float32, copy=False)  # the package keeps a checkpoint's fp16
 
 
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> SentenceTransformerEncoder:

@@ -36,6 +36,13 @@ class Tokenizer:
             raise BadWeights(f"the tokenizer has no token {token!r}; it is not this model's")
         return int(number)
 
+    def ends(self) -> tuple[int, int]:
+        """The ids that an encoder reads before and after a text: [CLS] and [SEP], or <s> and </s>."""
+        ids = self.fast.encode("").ids
+        if len(ids) != 2:
+            raise BadWeights(f"the tokenizer puts {len(ids)} special tokens around a text, not 2; it is no encoder's")
+        return ids[0], ids[1]
+
     def encode(self, text: str) -> Tokens:
         return self.encode_many([text])[0]
 

@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.attention import Attention
+from mmgen.models.attention import Attention, SideBySide
 from mmgen.models.cache import GrowingCache
+from mmgen.models.linear import Linear
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(config, layer)
         self.attention_norm = NORMS[config.norm](config.width, eps=config.norm_eps)
-        self.up = nn.Linear(config.width, config.hidden)
+        self.up = Linear(config.width, config.hidden)
         self.activation = ACTIVATIONS[config.activation]()
-        self.down = nn.Linear(config.hidden, config.width)
+        self.down = Linear(config.hidden, config.width)
         self.norm = NORMS[config.norm](config.width, eps=config.norm_eps)
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: GrowingCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | SideBySide | None, cache: GrowingCache | None = None) -> Tensor:
         x = self.attention_norm(x + self.attention(x, mask, cache))
         return self.norm(x + self.down(self.activation(self.up(x))))  # type: ignore[no-any-return]
 
@@ -81,7 +82,7 @@ class Transformer(nn.Module):
     def forward(
         self,
         ids: Tensor,
-        mask: Tensor | None = None,
+        mask: Tensor | SideBySide | None = None,
         *,
         positions: Tensor | None = None,
         types: Tensor | None = None,
@@ -92,6 +93,7 @@ class Transformer(nn.Module):
         Args:
             ids: (B, N) token ids.
             mask: bool, True where a query may look; broadcast to (B, heads, N, keys). None: all see all.
+                `SideBySide`: many rows behind one another in a single one; `positions` must be given.
             positions: (B, N) or (N,), from 0 to `max_tokens - 1`; None counts from 0.
             types: (B, N) segments; None is segment 0.
             cache: keys and values of earlier places, read and extended.
