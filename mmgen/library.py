@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest, NotFound, UnreadableFile
+from mmgen.errors import BadRequest, NotFound, UnreadableFile, nearest
 from mmgen.interfaces import Document, Hit, Passage, Scalar
 
 if TYPE_CHECKING:
-    from mmgen.runtime import Runtime
+    from mmgen.runtime import EncoderClient, Runtime
     from mmgen.stores.documents import DocumentStore
 
 AT_ONCE = 256  # passages embedded and committed together
+MOST_HITS = 1000
+INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
 
 
 @dataclass
@@ -44,34 +49,43 @@ class Step:
     """Progress of an `add`: the file it stands at, and counts so far."""
 
     uri: str
-    files: int
+    files: int  # read
     of: int
-    passages: int
+    passages: int  # embedded
+    added: int  # documents that are stored, whatever happens next
 
 
 class Library:
     """Opens its store on first use: reading an absent store is an error, adding to it makes it."""
 
-    def __init__(self, rt: Runtime, path: Path, *, encoder: str | None = None, index: str = "auto") -> None:
-        self.rt, self.path, self.encoder_reference, self.index = rt, path, encoder, index
+    def __init__(self, rt: Runtime, path: Path, *, encoder: str | None = None) -> None:
+        """`encoder`: reference for a new store; one that exists keeps to its own, and refuses another."""
+        self.rt, self.path, self.encoder_reference = rt, path, encoder
         self._opening = threading.Lock()
         self._store: DocumentStore | None = None
         self._reading: DocumentStore | None = None
 
     def close(self) -> None:
-        for store in (self._store, self._reading):
-            if store is not None:
-                store.close()
-        self._store = self._reading = None
+        with self._opening:
+            for store in (self._store, self._reading):
+                if store is not None:
+                    store.close()
+            self._store = self._reading = None
 
-    def writable(self) -> DocumentStore:
-        """The store, made if need be."""
+    def writable(self, make: bool = True) -> DocumentStore:
+        """The store for writing, made if need be and `make`; NotFound where there is none."""
         from mmgen.stores.documents import DocumentStore
 
         with self._opening:
             if self._store is None:
+                try:
+                    self._store = None if make and self.encoder_reference else DocumentStore(self.path)
+                except NotFound:
+                    if not make:
+                        raise
+            if self._store is None:
                 encoder = self.rt.encoder(self.encoder_reference)
-                self._store = DocumentStore(self.path, encoder=encoder.name, dimension=encoder.dimension, index=self.index)
+                self._store = DocumentStore(self.path, encoder=encoder.name, dimension=encoder.dimension)
             return self._store
 
     def readable(self) -> DocumentStore:
@@ -82,7 +96,7 @@ class Library:
             if self._store is not None:
                 return self._store
             if self._reading is None:
-                self._reading = DocumentStore(self.path, readonly=True, index=self.index)
+                self._reading = DocumentStore(self.path, readonly=True)
             return self._reading
 
     def add(
@@ -93,6 +107,7 @@ class Library:
         exclude: Sequence[str] = (),
         metadata: Mapping[str, Scalar] | None = None,
         sync: bool = False,
+        index: str | None = None,
         documents: Iterable[Document] = (),
         progress: Callable[[Step], None] | None = None,
         request: Request | None = None,
@@ -102,48 +117,48 @@ class Library:
         Args:
             paths: files and folders.
             include, exclude: glob patterns for what stands in folders.
-            metadata: kept with every document, for filters.
-            sync: also removes documents whose files vanished from the given folders.
+            metadata: kept with every document, for filters; another value than before counts as a change.
+            sync: also removes documents of the given folders whose files vanished.
+            index: flat, hnsw, ivfpq or auto, from now on; None leaves the store's choice.
             documents: more documents, already in memory.
-            progress: called after every file.
+            progress: called after every file and every batch.
             request: cancels it between batches; what was stored until then stays.
 
         Raises:
             NotFound: a path does not exist; nothing was changed.
-            BadRequest: nothing to read in the given paths.
+            BadRequest: nothing to read in the given paths, or unusable metadata; nothing was changed.
+            StoreError: the store cannot be written; what an earlier batch stored stays.
         """
         from mmgen.ingest import walk
 
-        given = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-        files = list(walk.files(given, include=include, exclude=exclude))
+        if index is not None and index not in INDEXES:
+            raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
+        given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        metadata = _checked(metadata or {})
+        files = [path.resolve() for path in walk.files(given, include=include, exclude=exclude)]
         extra = list(documents)
         if not files and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
-            raise BadRequest(f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code")
-        began, report, store = time.perf_counter(), Added(), self.writable()
-        request = request or Request.new(priority="batch")
-        waiting: list[tuple[Document, list[Passage]]] = []
-        for count, (uri, read) in enumerate(self._sources(files, extra, metadata or {}), 1):
-            try:
-                document = read()
-                if store.unchanged(uri, document.content_hash):
-                    report.unchanged.append(uri)
-                else:
-                    waiting.append((document, self._split(document)))
-            except UnreadableFile as why:
-                report.skipped.append((uri, str(why)))
-            if sum(len(passages) for _, passages in waiting) >= AT_ONCE:
-                self._flush(store, waiting, report, request)
-            if progress:
-                progress(Step(uri, count, len(files) + len(extra), report.passages + sum(len(p) for _, p in waiting)))
-        self._flush(store, waiting, report, request)
+            raise BadRequest(
+                f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code"
+            )
+        began, store = time.perf_counter(), self.writable()
+        if index is not None:
+            store.use_index(INDEXES[index])
+        encoder = partial(self.rt.encoder, self.encoder_reference or store.encoder)  # not loaded where nothing changed
+        adding = Adding(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
+        for uri, unchanged, read in self._sources(store, files, extra, metadata):
+            adding.take(uri, unchanged, read)
+        adding.flush()
         if sync:
-            seen = {str(path.resolve()) for path in files}
-            for uri in [uri for root in given for uri in store.vanished(root.resolve(), seen)]:
+            seen = set(map(str, files))
+            for uri in [uri for root in given for uri in store.vanished(root.resolve(), seen) if not Path(uri).exists()]:
                 store.remove(uri)
-                report.removed.append(uri)
-        report.seconds = time.perf_counter() - began
-        return report
+                adding.report.removed.append(uri)
+        if index is not None:
+            store.refresh()
+        adding.report.seconds = time.perf_counter() - began
+        return adding.report
 
     def search(
         self,
@@ -155,45 +170,140 @@ class Library:
         rerank: str | None = None,
         request: Request | None = None,
     ) -> list[Hit]:
-        """The `k` passages nearest to the query, best first; `rerank` names a reranker of the registry."""
+        """The `k` passages nearest to the query, best first.
+
+        Args:
+            query: words or a sentence.
+            k: 1 to 1,000.
+            where: metadata filters, such as `["lang=en", "year>=2020"]` or `{"lang": "en"}`.
+            method: hybrid, bm25 or dense.
+            rerank: name of a reranker in the registry, such as mmr.
+            request: cancels it.
+
+        Raises:
+            NotFound: no store, an empty one, or no such reranker.
+            BadRequest: an empty query, k out of range, or a filter that cannot be understood.
+        """
         if not query.strip():
             raise BadRequest("the query is empty; write what to look for")
+        if not 1 <= k <= MOST_HITS:
+            raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} passages")
+        make = self.rt.registry.rerankers.get(rerank) if rerank else None
+        store = self.filled()
+        vector = None if method == "bm25" else self.rt.encoder(store.encoder).embed_text([query], request)[0]
+        hits = store.search(query, vector, min(4 * k, MOST_HITS) if make else k, where, method)
+        return list(make(store).rerank(query, hits, k)) if make else hits
+
+    def filled(self) -> DocumentStore:
+        """`readable`, with something in it; NotFound with a remedy if not."""
         store = self.readable()
-        if store.count() == 0:
-            raise NotFound(f"store {self.path} is empty; add documents first: mmgen rag add PATH")
-        vector = self.rt.encoder(store.encoder).embed_text([query], request)[0]
-        conditions = where if isinstance(where, Mapping) else store.parse_where(where)
-        hits = store.search(query, vector, 4 * k if rerank else k, conditions, method)
-        if rerank:
-            hits = self.rt.registry.rerankers.get(rerank)(store).rerank(query, hits, k)
-        return hits
+        if store.empty():
+            raise NotFound(f"store {self.path} is empty; add documents first: mmgen rag add PATH --store {self.path}")
+        return store
 
     def _sources(
-        self, files: Sequence[Path], documents: Sequence[Document], metadata: Mapping[str, Scalar]
-    ) -> Iterator[tuple[str, Callable[[], Document]]]:
+        self, store: DocumentStore, files: Sequence[Path], documents: Sequence[Document], metadata: Mapping[str, Scalar]
+    ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
+        """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
         from mmgen.ingest import loaders
 
+        more = self.rt.loaders()
         for path in files:
-            yield str(path.resolve()), lambda path=path: loaders.load(path.resolve(), metadata=metadata)  # type: ignore[misc]
+            shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
+            unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata)
+            yield shown, unchanged, lambda path=path: loaders.load(path, metadata=metadata, loaders=more)  # type: ignore[misc]
         for document in documents:
-            yield document.uri, lambda document=document: document  # type: ignore[misc]
+            unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
+            yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
+
+
+class Adding:
+    """One `add` under way: documents wait until there are AT_ONCE passages, which are embedded and committed together."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        encoder: Callable[[], EncoderClient],
+        request: Request,
+        progress: Callable[[Step], None] | None,
+        of: int,
+    ) -> None:
+        self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
+        self.report = Added()
+        self.waiting: list[tuple[Document, list[Passage]]] = []
+        self.files = 0
+        self.uri = ""
+
+    def take(self, uri: str, unchanged: bool, read: Callable[[], Document]) -> None:
+        """One more document."""
+        self.uri = uri
+        if unchanged:
+            self.report.unchanged.append(uri)
+        else:
+            try:
+                document = read()
+            except (UnreadableFile, NotFound) as why:  # NotFound: it vanished since the folder was listed
+                self.report.skipped.append((uri, str(why)))
+            else:
+                self.waiting.append((document, self._split(document)))
+        self.files += 1
+        if sum(len(passages) for _, passages in self.waiting) >= AT_ONCE:
+            self.flush()
+        self._tell()
+
+    def flush(self) -> None:
+        """Stores what waits, whole documents in one transaction."""
+        import numpy as np
+
+        if not self.waiting:
+            return
+        texts = [passage.text for _, passages in self.waiting for passage in passages]
+        encoder, parts = self.encoder(), []
+        for first in range(0, len(texts), AT_ONCE):
+            parts.append(encoder.embed_text(texts[first : first + AT_ONCE], self.request))
+            self.report.passages += len(parts[-1])
+            self._tell()
+        ends = np.cumsum([len(passages) for _, passages in self.waiting])[:-1]
+        vectors = np.split(np.concatenate(parts), ends)
+        self.store.add_many([(*row, v) for row, v in zip(self.waiting, vectors, strict=True)])
+        self.report.added += [document.uri for document, _ in self.waiting]
+        self.waiting.clear()
+        self._tell()
 
     def _split(self, document: Document) -> list[Passage]:
         from mmgen.ingest import splitter
 
-        encoder = self.rt.encoder(self.encoder_reference)
+        encoder = self.encoder()
         return splitter.split(document, encoder.token_spans, max_tokens=min(200, encoder.max_tokens - 2))
 
-    def _flush(self, store: Any, waiting: list[tuple[Document, list[Passage]]], report: Added, request: Request) -> None:
-        if not waiting:
-            return
-        texts = [passage.text for _, passages in waiting for passage in passages]
-        vectors = self.rt.encoder(self.encoder_reference).embed_text(texts, request)
-        rows, first = [], 0
-        for document, passages in waiting:
-            rows.append((document, passages, vectors[first : first + len(passages)]))
-            first += len(passages)
-        store.add_many(rows)
-        report.added += [document.uri for document, _ in waiting]
-        report.passages += len(texts)
-        waiting.clear()
+    def _tell(self) -> None:
+        if self.progress:
+            self.progress(Step(self.uri, self.files, self.of, self.report.passages, len(self.report.added)))
+
+
+def _checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """What a filter can find again."""
+    for key, value in metadata.items():
+        if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
+            raise BadRequest(f"metadata {key} is {value!r}; it can be a text, a finite number, true or false")
+    return dict(metadata)
+
+
+def _digest(path: Path) -> str:
+    """As `Document.content_hash`; empty where the loader has something to say."""
+    from mmgen.ingest.loaders import MAX_BYTES
+
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _unchanged(store: DocumentStore, uri: str, content_hash: str, metadata: Mapping[str, Scalar]) -> bool:
+    """Whether the store holds this content, with these metadata among its own."""
+    if not store.unchanged(uri, content_hash):
+        return False
+    return not metadata or store.document(uri).metadata == {**store.document(uri).metadata, **metadata}

@@ -5,22 +5,24 @@ from __future__ import annotations
 import atexit
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmgen import hub
-from mmgen.config import RuntimeConfig, home
+from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.ledger import Ledger
 from mmgen.errors import BadRequest
 from mmgen.library import Library
-from mmgen.plugins import registry
+from mmgen.plugins import load_plugins, registry
+from mmgen.registry import one_line
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mmgen.drawing import DrawingClient
     from mmgen.models.confidence import Found
     from mmgen.models.reading import ReaderModel
     from mmgen.registry import Table
@@ -38,8 +40,9 @@ class Runtime:
     _guard = threading.Lock()
 
     def __init__(self, config: RuntimeConfig | None = None) -> None:
-        self.config = config or RuntimeConfig()
-        self.registry = registry()
+        """`config` None: config.yaml in the home directory, where there is one."""
+        self.config = config or load_runtime()
+        self.registry = registry() if self.config.plugins is None else load_plugins(self.config.plugins)
         self.home: Path = self.config.home or home()
         self.engine = Engine({}, ledger=Ledger(self.config.memory_limit))
         self._models: dict[tuple[str, str], Any] = {}
@@ -60,7 +63,10 @@ class Runtime:
         self.close()
 
     def close(self, drain: bool = True) -> None:
-        """Finishes what is queued (or cancels it) and stops the engine."""
+        """Finishes what is queued (or cancels it) and stops the engine. Safe to repeat."""
+        with Runtime._guard:
+            if Runtime._shared is self:
+                Runtime._shared = None
         self.engine.close(drain=drain)
 
     @property
@@ -84,16 +90,43 @@ class Runtime:
         reference = reference or self.config.reader
         return self._once("reader", reference, self._load_reader)
 
-    def library(self, where: str | Path | None = None, *, encoder: str | None = None, index: str = "auto") -> Library:
-        """A store with its encoder: a bare name stands under the home's stores/, anything with a separator is a path."""
-        return Library(self, self.store_path(where), encoder=encoder or self.config.encoder, index=index)
+    def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> DrawingClient:
+        """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
+        from mmgen import drawing
+
+        reference, loras = reference or self.config.denoiser, [drawing.Lora.read(text) for text in lora]
+        key = "+".join([reference, *map(str, loras)])
+        return self._once("denoiser", key, lambda key: drawing.load(self, key, reference, loras))
+
+    def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Library:
+        """A store with its encoder; see `store_path` for `where`."""
+        return Library(self, self.store_path(where), encoder=encoder)
 
     def store_path(self, where: str | Path | None = None) -> Path:
-        name = str(where or self.config.store or "default")
-        if name.strip() in {"", ".", ".."}:
+        """A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store."""
+        chosen = (self.config.store or "default") if where is None else where
+        name = str(chosen)
+        if name.strip() in {"", ".", ".."} or "\0" in name:
             raise BadRequest(f"store {name!r} is no name; give a name such as notes, or a path such as ./notes")
-        separated = isinstance(where, Path) or "/" in name or "\\" in name or name.startswith("~")
+        separated = isinstance(chosen, Path) or "/" in name or "\\" in name or name.startswith("~")
         return Path(name).expanduser() if separated else self.home / "stores" / name
+
+    def loaders(self) -> dict[str, Callable[[Path, bytes], Any]]:
+        """The plugins' loaders by suffix, imported on use; what fails in one is told as the file's fault."""
+        from mmgen.ingest.decoding import Unreadable
+
+        def guarded(name: str) -> Callable[[Path, bytes], Any]:
+            def read(path: Path, data: bytes) -> Any:
+                try:
+                    return self.registry.loaders.get(name)(path, data)
+                except Unreadable:
+                    raise
+                except Exception as why:
+                    raise Unreadable(f"could not be read by the loader {name!r} ({one_line(why)})") from why
+
+            return read
+
+        return {entry.name: guarded(entry.name) for entry in self.registry.loaders}
 
     def submit(self, runner: str, payload: Any, request: Request | None = None) -> Any:
         """One job from submission to result; if the caller is interrupted, the job is cancelled."""
@@ -114,28 +147,32 @@ class Runtime:
     def _load_encoder(self, reference: str) -> EncoderClient:
         from mmgen.runners.rows import RowRunner
 
-        self._set_threads()
+        self.set_threads()
         name, _, precision = reference.partition("#")
-        folder = hub.resolve(name)
-        load = self.registry.encoders.get(self._architecture(folder, self.registry.encoders, "sentence-transformers"))
+        folder = hub.resolve(name, kind="encoder")
+        load = self.registry.encoders.get(self.architecture(folder, self.registry.encoders, "sentence-transformers"))
         model = self.engine.call(load, folder, device=self.device, name=reference, precision=precision)
         runner = f"encode:{reference}"
-        self.engine.add_runner(runner, RowRunner(model.embed_rows, row_bytes=4 * model.dimension))
+        budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
+        padding = 1.15 if getattr(model, "pads", True) else float("inf")
+        rows = RowRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
+        self.engine.add_runner(runner, rows)
         return EncoderClient(self, runner, model)
 
     def _load_reader(self, reference: str) -> ReaderClient:
-        from mmgen.models.reading import ReaderModel
         from mmgen.runners.rows import RowRunner
         from mmgen.runners.write import WriteRunner
 
-        self._set_threads()
-        model = self.engine.call(ReaderModel.load, hub.resolve(reference), device=self.device, name=reference)
+        self.set_threads()
+        folder = hub.resolve(reference, kind="reader")
+        load = self.registry.readers.get(self.architecture(folder, self.registry.readers, "reader"))
+        model = self.engine.call(load, folder, device=self.device, name=reference)
         runner = f"read:{reference}"
         self.engine.add_runner(runner, RowRunner(model.read, row_bytes=256))
         self.engine.add_runner(f"write:{reference}", WriteRunner(model))
         return ReaderClient(self, reference, model)
 
-    def _architecture(self, folder: Path, table: Table, otherwise: str) -> str:
+    def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
         """The `model_type` that a checkpoint names, where a loader of that name is registered."""
         try:
             named = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
@@ -143,7 +180,8 @@ class Runtime:
             return otherwise
         return named if named in table else otherwise
 
-    def _set_threads(self) -> None:
+    def set_threads(self) -> None:
+        """As many as the configuration says; called before a model is loaded."""
         if self.config.threads:
             import torch
 
@@ -185,7 +223,13 @@ class ReaderClient:
         found: list[list[Found]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
         return found
 
-    def write(self, question: str, passage: str, request: Request | None = None) -> str:
-        """Free text from the language-model head: not bound to the passage's words."""
+    def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
+        """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far."""
         pair = self.model.pairs(question, [passage])[0]
-        return str(self.runtime.submit(f"write:{self.reference}", pair, request))
+        handle = self.runtime.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
+        try:
+            yield from handle.events()
+            yield handle.result()
+        finally:
+            if not handle.done():  # the reader of this stream left
+                handle.cancel()

@@ -2,54 +2,64 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mmgen.cli.answers import one_line, print_answer
+from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest, MmgenError, NotFound
 
 if TYPE_CHECKING:
+    from mmgen.interfaces import Scalar
     from mmgen.library import Step
-    from mmgen.pipelines.rag_text import Answer, RagText
+    from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
 
-Store = Annotated[str, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
+Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filter, such as lang=en or year>=2020.")]
+Passages = Annotated[int, typer.Option("-k", "--k", help="How many passages to read.")]
+Grounding = Annotated[
+    Literal["strict", "cite", "off"],
+    typer.Option(help="strict: the words of the documents; cite: whole sentences; off: free, without citations."),
+]
+Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
+Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 
 
 @contextmanager
-def opened(store: str) -> Iterator[RagText]:
+def opened(store: str | None, reader: str | None = None, encoder: str | None = None) -> Iterator[RagText]:
     """The pipeline over a store, for the length of a command."""
     from mmgen.pipelines.rag_text import RagText
     from mmgen.runtime import Runtime
 
     with Runtime() as rt:
-        rag = RagText(rt, store=store)
+        rag = RagText(rt, store=store, reader=reader, encoder=encoder)
         try:
             yield rag
         finally:
             rag.close()
 
 
-def show(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
 @app.command()
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads from standard input.")],
-    store: Store = "default",
-    include: Annotated[list[str] | None, typer.Option(help="Only files like this, e.g. '*.md'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No files like this.")] = None,
+    store: Store = None,
+    include: Annotated[list[str] | None, typer.Option(help="Of folders only files like this, e.g. '*.md'.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents whose files vanished.")] = False,
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en.")] = None,
+    index: Annotated[
+        Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What standard input is called; a suffix tells its format.")] = "stdin",
+    encoder: Annotated[str | None, typer.Option(help="Model of a new store: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
     """Read files into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
@@ -57,13 +67,32 @@ def add(
 
     metadata = dict(one_value(pair) for pair in meta or [])
     files = [path for path in paths if str(path) != "-"]
-    typed = [loaders.load_stdin(sys.stdin.buffer.read(), metadata=metadata)] if len(files) < len(paths) else []
-    with opened(store) as rag, progress_bar(quiet=as_json) as advance:
-        report = rag.add(
-            files, include=include or (), exclude=exclude or (), metadata=metadata, sync=sync, documents=typed, progress=advance
-        )
+    piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if len(files) < len(paths) else []
+    typed = [loaders.load_stdin(data, name, metadata) for data in piped]
+    stored = 0
+    try:
+        with opened(store, encoder=encoder) as rag, progress_bar(quiet=as_json) as advance:
+
+            def tell(step: Step) -> None:
+                nonlocal stored
+                stored = step.added
+                advance(step)
+
+            report = rag.add(
+                files,
+                include=include or (),
+                exclude=exclude or (),
+                metadata=metadata,
+                sync=sync,
+                index=index,
+                documents=typed,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"{stored} documents were stored and stay; the same command goes on from there", err=True)
+        raise
     if as_json:
-        show(vars(report))
+        print_json(report)
     else:
         typer.echo(str(report))
     for path, reason in report.skipped:
@@ -74,138 +103,152 @@ def add(
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="What to ask.")],
-    store: Store = "default",
-    k: Annotated[int, typer.Option("-k", help="Passages to read.")] = 5,
-    grounding: Annotated[str, typer.Option(help="strict, cite or off.")] = "strict",
-    threshold: Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")] = None,
+    question: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
+    store: Store = None,
+    k: Passages = 5,
+    grounding: Grounding = "strict",
+    threshold: Threshold = None,
     where: Where = None,
+    reader: Reader = None,
     as_json: Json = False,
 ) -> None:
-    """Answer a question with exact quotes, or say that the documents do not."""
-    with opened(store) as rag:
-        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ())  # type: ignore[arg-type]
+    """Answer a question with exact quotes, or say that it is not in the documents."""
+    if question == "-":
+        question = sys.stdin.read()
+    with opened(store, reader) as rag:
+        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ())
     if as_json:
-        show(answer.to_dict())
+        print_json(answer)
     else:
         print_answer(answer)
 
 
 @app.command()
-def chat(store: Store = "default", k: Annotated[int, typer.Option("-k", help="Passages to read.")] = 5) -> None:
+def chat(
+    store: Store = None,
+    k: Passages = 5,
+    grounding: Grounding = "strict",
+    threshold: Threshold = None,
+    where: Where = None,
+    reader: Reader = None,
+) -> None:
     """Ask one question after another; an empty line or Ctrl-D ends."""
-    with opened(store) as rag:
-        count = rag.library.readable().count()
+    with opened(store, reader) as rag:
+        documents = len(rag.library.filled().uris())
         if sys.stdin.isatty():
-            typer.echo(f"{count} passages. Ask; an empty line ends.")
+            typer.echo(f"{documents} documents in {rag.library.path}. Ask; an empty line ends.")
         for question in questions():
             try:
-                print_answer(rag(question, k=k))
+                print_answer(rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ()))
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)
 
 
 @app.command(name="list")
-def list_(store: Store = "default", as_json: Json = False) -> None:
+def list_(store: Store = None, as_json: Json = False) -> None:
     """The documents in the store."""
-    from rich.console import Console
-    from rich.table import Table
-
     with opened(store) as rag:
         documents = rag.library.readable().documents()
+        path = rag.library.path
     if as_json:
-        show([vars(document) if hasattr(document, "__dict__") else document for document in documents])
-        return
-    table = Table("document", "kind", "passages", "characters", box=None)
-    for document in documents:
-        table.add_row(document.uri, document.kind, str(document.passages), str(document.characters))
-    Console(soft_wrap=True).print(table)
+        print_json(documents)
+    elif not documents:
+        typer.echo(f"store {path} is empty; add documents with: mmgen rag add PATH --store {path}")
+    else:
+        rows = [(d.kind, str(d.passages), str(d.characters), d.uri) for d in documents]
+        print_columns(("kind", "passages", "characters", "document"), rows)
 
 
 @app.command(name="show")
-def show_(document: Annotated[str, typer.Argument(help="The document's path or its end.")], store: Store = "default") -> None:
-    """The text of a document as it was read."""
+def show_(
+    document: Annotated[str, typer.Argument(help="The document's path or its end.")],
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """The text of a document as it was read; citations count its characters."""
     with opened(store) as rag:
-        typer.echo(rag.library.readable().document(matching(rag, document)).text)
+        found = rag.library.readable().document(matching(rag, document))
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(found.text)
 
 
 @app.command()
-def remove(documents: Annotated[list[str], typer.Argument(help="Paths, or their ends.")], store: Store = "default") -> None:
+def remove(documents: Annotated[list[str], typer.Argument(help="Paths, or their ends.")], store: Store = None) -> None:
     """Take documents out of the store; the files stay."""
     with opened(store) as rag:
-        rag.library.readable()  # an absent store is not made
-        for uri in [matching(rag, document) for document in documents]:
-            rag.library.writable().remove(uri)
+        writable = rag.library.writable(make=False)
+        for uri in dict.fromkeys([matching(rag, document) for document in documents]):
+            writable.remove(uri)
             typer.echo(f"removed {uri}")
 
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
-    store: Store = "default",
-    k: Annotated[int, typer.Option("-k", help="Passages to show.")] = 5,
-    method: Annotated[str, typer.Option(help="hybrid, bm25 or dense.")] = "hybrid",
+    query: Annotated[str, typer.Argument(help="What to look for; - reads it from standard input.")],
+    store: Store = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many passages to show.")] = 5,
+    method: Annotated[Literal["hybrid", "bm25", "dense"], typer.Option(help="How to look.")] = "hybrid",
     rerank: Annotated[str | None, typer.Option(help="A reranker, such as mmr.")] = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:
     """The passages nearest to a query."""
-    from dataclasses import asdict
-
+    if query == "-":
+        query = sys.stdin.read()
     with opened(store) as rag:
         hits = rag.library.search(query, k=k, method=method, rerank=rerank, where=where or ())
     if as_json:
-        show([asdict(hit) for hit in hits])
+        print_json(hits)
         return
     for number, hit in enumerate(hits, 1):
         page = f", page {hit.passage.page}" if hit.passage.page else ""
         typer.secho(f"{number}. {hit.score:.3f}  {hit.uri}{page} [{hit.passage.start}:{hit.passage.end}]", bold=True)
-        typer.echo("   " + " ".join(hit.passage.text.split())[:300])
-
-
-def print_answer(answer: Answer) -> None:
-    """The answer first, then each quote with its place."""
-    typer.secho(answer.text, bold=not answer.abstained, fg=None if not answer.abstained else typer.colors.YELLOW)
-    for number, citation in enumerate(answer.citations, 1):
-        typer.echo(f'  [{number}] "{citation.quote}"')
-        typer.secho(f"      {citation}", dim=True)
-    typer.secho(f"  confidence {answer.confidence:.0%}, {answer.timings['total']:.0f} ms", dim=True)
+        typer.echo("   " + one_line(hit.passage.text)[:300])
+    if not hits:
+        typer.echo("nothing found", err=True)
 
 
 def questions() -> Iterator[str]:
-    """Lines of the terminal or of a pipe, until an empty one or the end."""
+    """Lines of the terminal until an empty one, or all of a pipe."""
+    terminal = sys.stdin.isatty()
+    if terminal:
+        import contextlib
+
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401  gives `input` editing and a history
     while True:
         try:
-            line = input("> " if sys.stdin.isatty() else "")
+            line = input("> " if terminal else "")
         except EOFError:
             return
-        if not line.strip():
+        if line.strip():
+            yield line
+        elif terminal:
             return
-        yield line
 
 
 def matching(rag: RagText, name: str) -> str:
     """The uri of the one document whose uri is `name` or ends with it."""
     uris = rag.library.readable().uris()
-    found = [uri for uri in uris if uri == name] or [uri for uri in uris if uri.endswith("/" + name.lstrip("/"))]
+    absolute = str(Path(name).absolute())
+    found = [uri for uri in uris if uri in (name, absolute)] or [uri for uri in uris if uri.endswith("/" + name.lstrip("/"))]
     if not found:
-        raise NotFound(f"no document {name!r} in this store; `mmgen rag list` names all {len(uris)}")
+        raise NotFound(f"no document {name!r} in store {rag.library.path}; `mmgen rag list` names all {len(uris)}")
     if len(found) > 1:
         raise BadRequest(f"{name!r} fits {len(found)} documents, {found[0]} and {found[1]} among them; write more of the path")
     return found[0]
 
 
-def one_value(pair: str) -> tuple[str, str | int | float | bool]:
-    """`year=2020` -> ("year", 2020)"""
-    name, separator, value = pair.partition("=")
+def one_value(pair: str) -> tuple[str, Scalar]:
+    """`year=2020` -> ("year", 2020); values are read as filters read them."""
+    from mmgen.stores.where import value
+
+    name, separator, text = pair.partition("=")
     if not separator or not name.strip():
         raise BadRequest(f"--meta {pair!r} is no pair; write name=value")
-    for kind in (int, float):
-        try:
-            return name.strip(), kind(value)
-        except ValueError:
-            continue
-    return name.strip(), {"true": True, "false": False}.get(value.lower(), value)
+    return name.strip(), value(text.strip())
 
 
 @contextmanager
@@ -215,7 +258,13 @@ def progress_bar(quiet: bool) -> Iterator[Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("reading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("reading", total=None, speed="")
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Scalar
+from mmgen.pipelines.clock import Clock
 
 if TYPE_CHECKING:
+    from mmgen.library import Added
     from mmgen.models.confidence import Candidate
     from mmgen.runtime import Runtime
 
@@ -68,7 +69,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Event:
-    """A step of an answer as it is made: kind "passages", "candidates" or "answer", with what it brought."""
+    """A step of an answer as it is made, with what it brought: "passages", "candidates", and at last the "answer".
+
+    Free writing (grounding "off") has "text" events before the answer: all that is written so far.
+    """
 
     kind: str
     value: Any
@@ -82,15 +86,19 @@ class RagText:
     encoder: reference of the model that embeds them.
     """
 
-    def __init__(
-        self, rt: Runtime, *, store: str | None = None, reader: str | None = None, encoder: str | None = None
-    ) -> None:
+    def __init__(self, rt: Runtime, *, store: str | None = None, reader: str | None = None, encoder: str | None = None) -> None:
         self.rt, self.where, self.reader_reference = rt, store, reader
         self.library = rt.library(store, encoder=encoder)
 
-    def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Any:
+    def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Added:
         """Files and folders into the store; see `mmgen.library.Library.add`."""
         return self.library.add(paths, **options)
+
+    def add_text(self, text: str, name: str, **options: Any) -> Added:
+        """A text that is no file, under a name by which citations call it."""
+        from mmgen.ingest.loaders import load_stdin
+
+        return self.library.add(documents=[load_stdin(text, name, options.get("metadata"))], **options)
 
     def __call__(
         self,
@@ -99,7 +107,7 @@ class RagText:
         k: int = 5,
         grounding: Grounding = "strict",
         threshold: float | None = None,
-        where: Sequence[str] = (),
+        where: Sequence[str] | Mapping[str, Scalar] = (),
         request: Request | None = None,
     ) -> Answer:
         """Answers one question.
@@ -110,6 +118,8 @@ class RagText:
             off writes freely, without citations.
         threshold: confidence below which it abstains, 0 to 1; the default is the reader's own.
         where: metadata filters, such as lang=en.
+
+        Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty.
         """
         answer: Answer | None = None
         for event in self.stream(question, k=k, grounding=grounding, threshold=threshold, where=where, request=request):
@@ -128,32 +138,33 @@ class RagText:
         where: Sequence[str] | Mapping[str, Scalar] = (),
         request: Request | None = None,
     ) -> Iterator[Event]:
-        """The same, step by step: passages, candidates, answer."""
+        """The same, step by step; see `Event`. Who stops reading it cancels nothing: `request.cancel()` does."""
         question = check(question, k, grounding, threshold)
         request, clock = request or Request.new(priority="interactive"), Clock()
+        store = self.library.filled()  # told before a model is loaded for nothing
+        self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
         clock.lap("load")
         hits = self.library.search(question, k=k, where=where, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
-        texts = [hit.passage.text for hit in hits]
-        found = reader.read(question, texts, request)
-        clock.lap("read")
+        texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
-        similarities = [hit.scores["dense"] for hit in hits]
-        candidates = calibration.candidates(found, texts, similarities)
-        yield Event("candidates", candidates)
+        candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
+        clock.lap("read")
+        yield Event("candidates", candidates)
         floor = calibration.threshold if threshold is None else threshold
-        abstained = not hits or (grounding != "off" and (not candidates or confidence < floor))
-        if grounding == "off" and hits:
-            best = candidates[0].places[0][0] if candidates else 0
-            text, citations = reader.write(question, texts[best], request), []
-        elif abstained:
-            text, citations = NOT_THERE, []
-        else:
+        text, citations = NOT_THERE, []
+        abstained = not candidates or (grounding != "off" and confidence < floor)
+        if not abstained and grounding == "off":
+            for text in reader.write(question, texts[candidates[0].places[0][0]], request):
+                yield Event("text", text)
+            abstained = not text  # the reader closed its answer before the first word
+            text = text or NOT_THERE
+        elif not abstained:
             citations = cite(candidates[0], hits, whole_sentences=grounding == "cite")
-            text = candidates[0].text if grounding == "strict" else citations[0].quote
+            text = citations[0].quote
         clock.lap("answer")
         yield Event(
             "answer",
@@ -170,7 +181,7 @@ class RagText:
             raise
 
     async def astream(self, question: str, **options: Any) -> AsyncIterator[Event]:
-        """`stream` for asyncio."""
+        """`stream` for asyncio; leaving it early, or cancelling the task, cancels the request."""
         request = options.pop("request", None) or Request.new(priority="interactive")
         events = self.stream(question, request=request, **options)
         end = object()
@@ -186,30 +197,15 @@ class RagText:
         self.library.close()
 
 
-class Clock:
-    """Milliseconds between laps."""
-
-    def __init__(self) -> None:
-        self.began = self.last = time.perf_counter()
-        self.stages: dict[str, float] = {}
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.stages[stage], self.last = round(1000 * (now - self.last), 2), now
-
-    def laps(self) -> dict[str, float]:
-        return {**self.stages, "total": round(1000 * (self.last - self.began), 2)}
-
-
 def check(question: str, k: int, grounding: str, threshold: float | None) -> str:
     """The question, stripped; BadRequest for what cannot be answered."""
-    if not question.strip():
-        raise BadRequest("the question is empty; ask something, such as: mmgen rag ask \"who wrote it?\"")
-    if not 1 <= k <= 100:
-        raise BadRequest(f"k is {k}; it can be 1 to 100 passages")
-    if grounding not in ("strict", "cite", "off"):
-        raise BadRequest(f"grounding is {grounding!r}; it can be strict, cite or off")
-    if threshold is not None and not 0.0 <= threshold <= 1.0:
+    if not isinstance(question, str) or not question.strip():
+        raise BadRequest('the question is empty; ask something, such as "who built it?"')
+    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 100:
+        raise BadRequest(f"k is {k!r}; it can be 1 to 100 passages")
+    if grounding not in get_args(Grounding):
+        raise BadRequest(f"grounding is {grounding!r}; it can be {', '.join(get_args(Grounding))}")
+    if threshold is not None and not 0.0 <= threshold <= 1.0:  # nan is out too
         raise BadRequest(f"threshold is {threshold}; it can be 0 to 1")
     return question.strip()
 
@@ -230,10 +226,15 @@ def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> li
 
 
 def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The sentence or sentences of `text` that hold `[start, end)`, without surrounding white space."""
-    from mmgen.ingest.splitter import sentences
+    """The sentence or sentences of `text` that hold `[start, end)`, or its lines of code, without surrounding white space."""
+    from mmgen.ingest.blocks import blocks, lines, trimmed
+    from mmgen.ingest.sentences import sentences
 
-    touched = [(a, b) for a, b in sentences(text) if a < end and b > start]
-    first, last = min(a for a, _ in touched), max(b for _, b in touched)
-    piece = text[first:last]
-    return first + len(piece) - len(piece.lstrip()), last - len(piece) + len(piece.rstrip())
+    touched: list[tuple[int, int]] = []
+    for block in blocks(text, "markdown"):
+        if block.form == "code":
+            parts = list(lines(text, block.start, block.end))
+        else:
+            parts = [(block.start + a, block.start + b) for a, b in sentences(text[block.start : block.end])]
+        touched += [(a, b) for a, b in parts if a < end and b > start]
+    return trimmed(text, touched[0][0], touched[-1][1])

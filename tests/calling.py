@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from mmgen.cli.main import main
-
 
 @dataclass
 class Called:
@@ -25,6 +23,8 @@ Call = Callable[..., Called]
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """`call("rag", "list", stdin=b"...")`"""
+
+    from mmgen.cli.main import main
 
     def run(*args: object, stdin: bytes = b"") -> Called:
         capsys.readouterr()

@@ -1,0 +1,53 @@
+"""How an answer looks in a terminal. Knows answers; not how they come about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from mmgen.pipelines.rag_text import Answer, Citation
+
+MOST_CITATIONS = 5
+QUOTE, PLACE = "  ", "      "  # how far they are indented
+
+
+def print_answer(answer: Answer) -> None:
+    """The answer first, then each quote with its place and its sentence; an abstention says what was read instead."""
+    facts = f"confidence {answer.confidence:.0%}, {answer.timings['total'] - answer.timings['load']:.0f} ms"
+    if answer.abstained:
+        typer.secho(f"{QUOTE}-- {answer.text}", fg=typer.colors.YELLOW)
+        names = list(dict.fromkeys(Path(hit.uri).name for hit in answer.passages))
+        typer.secho(f"{QUOTE}looked at: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
+        typer.secho(f"{QUOTE}{facts}; --threshold 0 shows the best guess", dim=True)
+        return
+    typer.secho(one_line(answer.text) if answer.citations else answer.text, bold=True)
+    for number, citation in enumerate(answer.citations[:MOST_CITATIONS], 1):
+        typer.echo(f'{QUOTE}[{number}] "{one_line(citation.quote)}"')
+        typer.secho(f"{PLACE}{place(citation)}", dim=True)
+        sentence = context(answer, citation)
+        if sentence != one_line(citation.quote):
+            typer.secho(f"{PLACE}{sentence}", dim=True)
+    if (more := len(answer.citations) - MOST_CITATIONS) > 0:
+        typer.secho(f"{QUOTE}and {more} more places; --json names them", dim=True)
+    typer.secho(f"{QUOTE}{facts}", dim=True)
+
+
+def place(citation: Citation) -> str:
+    """`lighthouses.md [412:431], Lighthouses > Early towers`"""
+    return f"{citation}, {citation.heading}" if citation.heading else str(citation)
+
+
+def context(answer: Answer, citation: Citation) -> str:
+    """The sentence in which the quote stands, on one line."""
+    from mmgen.pipelines.rag_text import sentence_around
+
+    passage = next(hit.passage for hit in answer.passages if hit.passage_id == citation.passage_id)
+    start, end = sentence_around(passage.text, citation.start - passage.start, citation.end - passage.start)
+    return one_line(passage.text[start:end])
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

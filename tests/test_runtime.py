@@ -1,0 +1,155 @@
+"""The wiring over tiny models: what loads, what it is called, and who gets what through the engine."""
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from platformdirs import user_data_path
+from tiny import make_encoder, make_reader
+
+from mmgen.config import RuntimeConfig
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, BadWeights, Cancelled, Closed, ConfigError, NotFound
+from mmgen.models.reading import Writing
+from mmgen.runtime import Runtime
+
+TEXTS = ["The lamp was lit in 1823.", "Tea.", "Bees dance to tell where flowers are."]
+
+
+def test_vectors_through_the_engine_are_the_models_own(tiny_runtime: Runtime) -> None:
+    client = tiny_runtime.encoder()
+    np.testing.assert_allclose(client.embed_text(TEXTS), client.model.embed_text(TEXTS), atol=1e-6)
+    assert client.embed_text([]).shape == (0, client.dimension)
+    assert tiny_runtime.encoder() is client
+
+
+def test_answers_through_the_engine_are_the_models_own(tiny_runtime: Runtime) -> None:
+    client = tiny_runtime.reader()
+    alone = [client.model.read([pair])[0] for pair in client.model.pairs("what?", TEXTS)]
+    for ours, theirs in zip(client.read("what?", TEXTS), alone, strict=True):
+        assert [(f.start, f.end) for f in ours] == [(f.start, f.end) for f in theirs]
+    assert client.read("what?", []) == []
+
+
+def test_written_text_grows(tiny_runtime: Runtime) -> None:
+    written = list(tiny_runtime.reader().write("what?", TEXTS[0]))
+    assert len(written) > 1 and written[-1] == written[-2], "the last is the result"
+    lengths = [len(text) for text in written]
+    assert lengths == sorted(lengths)
+
+
+def test_leaving_a_stream_cancels_its_request(tiny_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = tiny_runtime.reader()
+
+    def endless(writing: Writing) -> bool:
+        time.sleep(0.001)
+        writing.ids.append(1000)
+        return True
+
+    monkeypatch.setattr(reader.model, "write", endless)
+    request = Request.new()
+    stream = reader.write("what?", TEXTS[0], request)
+    next(stream)
+    stream.close()
+    with pytest.raises(Cancelled):
+        tiny_runtime.encoder().embed_text(["late"], request)
+
+
+def test_threads_load_a_model_once(tiny_encoder: Path, tmp_path: Path) -> None:
+    with Runtime(RuntimeConfig(home=tmp_path, encoder=str(tiny_encoder))) as rt:
+        found: list[object] = []
+        threads = [threading.Thread(target=lambda: found.append(rt.encoder())) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 6 and len({id(client) for client in found}) == 1
+
+
+def test_precisions_are_models_of_their_own(tiny_runtime: Runtime, tiny_encoder: Path) -> None:
+    plain, rounded = tiny_runtime.encoder(), tiny_runtime.encoder(f"{tiny_encoder}#int8")
+    cosines = (plain.embed_text(TEXTS) * rounded.embed_text(TEXTS)).sum(1)
+    assert 0.95 < cosines.min() < 1 - 1e-7
+    with pytest.raises(BadRequest, match=r"int4.*fp32 or int8"):
+        tiny_runtime.encoder(f"{tiny_encoder}#int4")
+
+
+@pytest.mark.parametrize("where", ["", " ", ".", "..", "a\0b"])
+def test_no_name_for_a_store(tiny_runtime: Runtime, where: str) -> None:
+    with pytest.raises(BadRequest, match="is no name; give a name such as notes"):
+        tiny_runtime.store_path(where)
+
+
+def test_where_a_store_is(tiny_runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = tiny_runtime.home / "stores"
+    assert tiny_runtime.store_path(None) == stores / "default"
+    assert tiny_runtime.store_path("notes") == stores / "notes"
+    assert tiny_runtime.store_path("./notes") == Path("notes")
+    assert tiny_runtime.store_path(Path("notes")) == Path("notes")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert tiny_runtime.store_path("~/notes") == tmp_path / "notes"
+    with Runtime(RuntimeConfig(home=tmp_path, store=Path("here"))) as rt:
+        assert rt.store_path(None) == Path("here")
+
+
+def test_home_comes_from_the_environment_or_the_platform(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Runtime() as rt:
+        assert rt.store_path(None) == home / "stores" / "default"
+    monkeypatch.delenv("MMGEN_HOME")
+    with Runtime(RuntimeConfig()) as rt:
+        assert rt.home == user_data_path("mmgen", appauthor=False)
+
+
+def test_the_configuration_of_the_home_is_taken(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "config.yaml").write_text("encoder: elsewhere/model\n")
+    with Runtime() as rt:
+        assert rt.config.encoder == "elsewhere/model"
+    with Runtime(RuntimeConfig()) as rt:
+        assert rt.config.encoder == "embedded:minilm"
+    (home / "config.yaml").write_text("encodr: x\n")
+    with pytest.raises(ConfigError, match=r'config.yaml: unknown key "encodr" \(did you mean "encoder"\?\)'):
+        Runtime()
+
+
+def test_a_model_of_another_kind(tiny_runtime: Runtime) -> None:
+    with pytest.raises(BadRequest, match="embedded:reader is of kind reader, not encoder"):
+        tiny_runtime.encoder("embedded:reader")
+    with pytest.raises(BadRequest, match="embedded:minilm is of kind encoder, not reader"):
+        tiny_runtime.reader("embedded:minilm")
+    with pytest.raises(NotFound, match='did you mean "embedded:minilm"'):
+        tiny_runtime.encoder("embedded:minilmm")
+
+
+def test_damaged_models_leave_the_runtime_working(tiny_runtime: Runtime, tmp_path: Path) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    reader = make_reader(tmp_path / "reader", encoder)
+    weights = reader / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(BadWeights, match=r"reader/model\.safetensors is damaged"):
+        tiny_runtime.reader(str(reader))
+    (encoder / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    with pytest.raises(BadWeights, match=r"config\.json lacks"):
+        tiny_runtime.encoder(str(encoder))
+    assert tiny_runtime.encoder().embed_text(TEXTS).shape == (3, 32)
+
+
+def test_a_closed_runtime_says_so(tiny_encoder: Path, tmp_path: Path) -> None:
+    rt = Runtime(RuntimeConfig(home=tmp_path, encoder=str(tiny_encoder)))
+    client = rt.encoder()
+    rt.close()
+    rt.close()
+    with pytest.raises(Closed, match="make a new Runtime"):
+        client.embed_text(TEXTS)
+
+
+def test_the_shared_runtime_is_made_anew_after_closing(home: Path) -> None:
+    first = Runtime.shared()
+    assert Runtime.shared() is first
+    first.close()
+    second = Runtime.shared()
+    assert second is not first
+    second.close()
