@@ -1,6 +1,6 @@
 """How long a question takes in-process, warm, over a store of 1,000 passages: median and 95th percentile, by stage.
 
-python benchmarks/ask.py [--qa DATA/qa] [--passages 1000] [--questions 60] [-k 5] [--reader embedded:reader]
+python benchmarks/ask.py [--qa DATA/qa] [--passages 1000] [--questions 60] [-k 5] [--reader embedded:reader] [--folder KEPT]
 Paragraphs and questions come from DATA/qa/squadshifts/new_wiki.jsonl.gz; without --qa paragraphs are mixed from sentences of
 assets/sample, and the questions are about those.
 """
@@ -57,15 +57,17 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=60)
     parser.add_argument("-k", type=int, default=5)
     parser.add_argument("--reader", default="embedded:reader")
+    parser.add_argument("--folder", type=Path, help="keeps the store here, and uses it as it is when it is there")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng = random.Random(args.seed)
     paragraphs, questions = wiki(args.qa) if args.qa else mixed(rng)
     rng.shuffle(paragraphs)
     asked = rng.sample(questions, args.questions)
-    with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder), reader=args.reader)) as rt:
-        rag = RagText(rt)
-        held = fill(rag, iter(paragraphs), args.passages)
+    with tempfile.TemporaryDirectory() as passing, Runtime(RuntimeConfig(reader=args.reader)) as rt:
+        folder = args.folder or Path(passing) / "store"
+        rag = RagText(rt, store=str(folder.resolve()))
+        held = rag.library.readable().count() if folder.is_dir() else fill(rag, iter(paragraphs), args.passages)
         for question in asked[:3]:
             rag(question, k=args.k)
         answers = [rag(question, k=args.k) for question in asked]

@@ -20,8 +20,8 @@ VectorsOf = Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]  # of those
 
 FLAT_UNTIL, HNSW_UNTIL = 200_000, 1_000_000
 LEAST_TO_TRAIN = 1_000
-LINKS, EF_CONSTRUCTION, EF_SEARCH = 32, 80, 64  # HNSW (Malkov and Yashunin 2018)
-CODE_BYTES, PROBES = 64, 32  # IVF-PQ (Jegou et al. 2011)
+LINKS, EF_CONSTRUCTION, EF_SEARCH = 32, 80, 128  # HNSW (Malkov and Yashunin 2018)
+CODE_BYTES, PROBES = 64, 64  # IVF-PQ (Jegou et al. 2011)
 RESCORED = 5  # times k that product quantization brings to the exact rescoring
 
 
