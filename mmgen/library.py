@@ -7,52 +7,21 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.adding import Added, Adding, Step
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest, NotFound, UnreadableFile, nearest
-from mmgen.interfaces import Document, Hit, Passage, Scalar
+from mmgen.errors import BadRequest, NotFound, nearest
+from mmgen.interfaces import Document, Hit, Scalar
 
 if TYPE_CHECKING:
-    from mmgen.runtime import EncoderClient, Runtime
+    from mmgen.runtime import Runtime
     from mmgen.stores.documents import DocumentStore
 
-AT_ONCE = 256  # passages embedded and committed together
 MOST_HITS = 1000
 INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
-
-
-@dataclass
-class Added:
-    """What an `add` did. `skipped`: (path, reason) of every file that could not be read."""
-
-    added: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    skipped: list[tuple[str, str]] = field(default_factory=list)
-    passages: int = 0
-    seconds: float = 0.0
-
-    def __str__(self) -> str:
-        parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
-        parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
-        parts += [f"{len(self.removed)} removed"] if self.removed else []
-        parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
-class Step:
-    """Progress of an `add`: the file it stands at, and counts so far."""
-
-    uri: str
-    files: int  # read
-    of: int
-    passages: int  # embedded
-    added: int  # documents that are stored, whatever happens next
 
 
 class Library:
@@ -215,70 +184,6 @@ class Library:
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
-
-
-class Adding:
-    """One `add` under way: documents wait until there are AT_ONCE passages, which are embedded and committed together."""
-
-    def __init__(
-        self,
-        store: DocumentStore,
-        encoder: Callable[[], EncoderClient],
-        request: Request,
-        progress: Callable[[Step], None] | None,
-        of: int,
-    ) -> None:
-        self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
-        self.report = Added()
-        self.waiting: list[tuple[Document, list[Passage]]] = []
-        self.files = 0
-        self.uri = ""
-
-    def take(self, uri: str, unchanged: bool, read: Callable[[], Document]) -> None:
-        """One more document."""
-        self.uri = uri
-        if unchanged:
-            self.report.unchanged.append(uri)
-        else:
-            try:
-                document = read()
-            except (UnreadableFile, NotFound) as why:  # NotFound: it vanished since the folder was listed
-                self.report.skipped.append((uri, str(why)))
-            else:
-                self.waiting.append((document, self._split(document)))
-        self.files += 1
-        if sum(len(passages) for _, passages in self.waiting) >= AT_ONCE:
-            self.flush()
-        self._tell()
-
-    def flush(self) -> None:
-        """Stores what waits, whole documents in one transaction."""
-        import numpy as np
-
-        if not self.waiting:
-            return
-        texts = [passage.text for _, passages in self.waiting for passage in passages]
-        encoder, parts = self.encoder(), []
-        for first in range(0, len(texts), AT_ONCE):
-            parts.append(encoder.embed_text(texts[first : first + AT_ONCE], self.request))
-            self.report.passages += len(parts[-1])
-            self._tell()
-        ends = np.cumsum([len(passages) for _, passages in self.waiting])[:-1]
-        vectors = np.split(np.concatenate(parts), ends)
-        self.store.add_many([(*row, v) for row, v in zip(self.waiting, vectors, strict=True)])
-        self.report.added += [document.uri for document, _ in self.waiting]
-        self.waiting.clear()
-        self._tell()
-
-    def _split(self, document: Document) -> list[Passage]:
-        from mmgen.ingest import splitter
-
-        encoder = self.encoder()
-        return splitter.split(document, encoder.token_spans, max_tokens=min(200, encoder.max_tokens - 2))
-
-    def _tell(self) -> None:
-        if self.progress:
-            self.progress(Step(self.uri, self.files, self.of, self.report.passages, len(self.report.added)))
 
 
 def _checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:

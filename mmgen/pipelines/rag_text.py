@@ -14,7 +14,7 @@ from mmgen.interfaces import Hit, Scalar
 from mmgen.pipelines.clock import Clock
 
 if TYPE_CHECKING:
-    from mmgen.library import Added
+    from mmgen.adding import Added
     from mmgen.models.confidence import Candidate
     from mmgen.runtime import Runtime
 
