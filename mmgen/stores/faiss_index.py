@@ -38,17 +38,17 @@ def training_size(count: int) -> int:
 def choose(count: int, asked: str = "auto") -> Kind:
     """Which index for how many vectors, by what `benchmarks/index.py` measured on two cores at 384 dimensions:
 
-        vectors    index    build    memory   a query  recall@10
+        vectors    index    build      file   a query  recall@10
         10,000     flat       0 s     15 MB    0.5 ms      1.000
                    hnsw     0.4 s     18 MB    0.1 ms      0.957
         100,000    flat       0 s    154 MB      6 ms      1.000
                    hnsw      10 s    182 MB    0.3 ms      0.995
                    ivf-pq    14 s     10 MB    0.3 ms      0.996
-        1,000,000  hnsw     121 s   1811 MB    0.4 ms      0.967
-                   ivf-pq   130 s     79 MB    1.1 ms      0.982
+        1,000,000  hnsw     121 s   1816 MB    0.4 ms      0.967
+                   ivf-pq   183 s     87 MB    1.2 ms      0.982
 
     Flat while exactness costs milliseconds; HNSW while its memory is bearable; then IVF-PQ, whose codes alone find 0.64 of the
-    ten best at a million, so that the store rescores candidates by the true vectors: that is most of its 1.1 ms.
+    ten best at a million, so that the store rescores candidates by the true vectors: that is half of its 1.2 ms.
 
     Raises:
         BadRequest: `asked` is no index.
