@@ -49,9 +49,7 @@ class SentenceEncoder:
             raise BadWeights(f"{folder} needs {settings.beyond}; load it through the sentence-transformers package")
         tensors = weights.read(folder / "model.safetensors")
         tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
-        with torch.device("meta"):
-            transformer = Transformer(settings.config)
-        transformer.to_empty(device=device)
+        transformer = Transformer(settings.config).to(device)
         weights.fill(transformer, weights.imported(tensors, weights.BERT, settings.config.layers))
         tokenizer = Tokenizer(folder / "tokenizer.json")
         return cls(transformer, tokenizer, settings.max_tokens, settings.pooling, name or folder.name)

@@ -68,9 +68,7 @@ class ReaderModel:
             base, shape = hub.resolve(settings["base"]), TransformerConfig(**settings["transformer"])
         except (KeyError, TypeError) as why:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
-        with torch.device("meta"):
-            reader = Reader(shape)
-        reader.to_empty(device=device)
+        reader = Reader(shape).to(device)
         tensors = weights.unpacked(weights.read(folder / "model.safetensors"))
         words = weights.read(base / "model.safetensors")
         tensors[SHARED] = words[weights.BERT["embed.words.weight"]]  # type: ignore[index]
