@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
@@ -21,6 +19,7 @@ from mmgen.pipelines import checks, images, recipe
 from mmgen.pipelines.clock import Clock
 from mmgen.pipelines.images import Given
 from mmgen.pipelines.recipe import Part, Recipe
+from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
     from mmgen.drawing import DrawingClient
@@ -46,18 +45,6 @@ class Early:
     step: int
     of: int
     image: Image
-
-
-@dataclass(frozen=True, eq=False)
-class Event:
-    """What happens while pictures are drawn.
-
-    "start" with the seeds, "step" with a Progress, "preview" with an Early, "picture" with a Picture, in the order in which
-    they are finished, and at last "pictures" with all of them.
-    """
-
-    kind: str
-    value: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +89,7 @@ class Asked:
     mask: Given | None = None
 
 
-class PicturePipeline(ABC):
+class PicturePipeline(Streamed[Pictures]):
     """One task: `asked` turns a call into orders, the rest is common."""
 
     command_line = "mmgen.cli.pictures:command"  # what makes its command, see mmgen.cli.commands
@@ -119,33 +106,13 @@ class PicturePipeline(ABC):
     asked: Callable[..., Asked]
     """The call's parameters, checked. Each task has its own."""
 
-    @abstractmethod
-    def __call__(self, *args: Any, **options: Any) -> Pictures: ...
-
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
-        """The same call, step by step; see `Event`. Leaving it early cancels the request."""
+        """The same call, step by step. Leaving it early cancels the request.
+
+        Events: "start" with the seeds, "step" with a Progress, "preview" with an Early, "picture" with a Picture, in the order
+        in which they are finished, and at last "pictures" with all of them.
+        """
         return self.draw(self.asked(*args, **options))
-
-    async def acall(self, *args: Any, **options: Any) -> Pictures:
-        """`__call__` for asyncio: the event loop stays free, and cancelling the task cancels the request."""
-        request = options.pop("request", None) or Request.new()
-        try:
-            return await asyncio.to_thread(self, *args, request=request, **options)
-        except asyncio.CancelledError:
-            request.cancel()
-            raise
-
-    async def astream(self, *args: Any, **options: Any) -> AsyncIterator[Event]:
-        """`stream` for asyncio; leaving it early, or cancelling the task, cancels the request."""
-        request = options.pop("request", None) or Request.new()
-        events, end = self.stream(*args, request=request, **options), object()
-        try:
-            while (event := await asyncio.to_thread(next, events, end)) is not end:
-                assert isinstance(event, Event)
-                yield event
-        except (asyncio.CancelledError, GeneratorExit):
-            request.cancel()
-            raise
 
     def draw(self, asked: Asked) -> Iterator[Event]:
         """Loads, draws, and says how each picture was made."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -12,6 +11,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Scalar
 from mmgen.pipelines.clock import Clock
+from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
     from mmgen.adding import Added
@@ -67,24 +67,15 @@ class Answer:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Event:
-    """A step of an answer as it is made, with what it brought: "passages", "candidates", and at last the "answer".
-
-    Free writing (grounding "off") has "text" events before the answer: all that is written so far.
-    """
-
-    kind: str
-    value: Any
-
-
-class RagText:
+class RagText(Streamed[Answer]):
     """Answer a question from your documents, with exact quotes.
 
     store: name or path of the store.
     reader: reference of the model that reads the passages.
     encoder: reference of the model that embeds them.
     """
+
+    priority = "interactive"
 
     def __init__(self, rt: Runtime, *, store: str | None = None, reader: str | None = None, encoder: str | None = None) -> None:
         self.rt, self.where, self.reader_reference = rt, store, reader
@@ -138,7 +129,11 @@ class RagText:
         where: Sequence[str] | Mapping[str, Scalar] = (),
         request: Request | None = None,
     ) -> Iterator[Event]:
-        """The same, step by step; see `Event`. Who stops reading it cancels nothing: `request.cancel()` does."""
+        """The same, step by step. Who stops reading it cancels nothing: `request.cancel()` does.
+
+        Events: "passages", "candidates", and at last the "answer", each with what it brought; free writing (grounding "off")
+        has "text" events before the answer: all that is written so far.
+        """
         question = check(question, k, grounding, threshold)
         request, clock = request or Request.new(priority="interactive"), Clock()
         store = self.library.filled()  # told before a model is loaded for nothing
@@ -170,28 +165,6 @@ class RagText:
             "answer",
             Answer(question, text, citations, confidence, abstained, grounding, hits, clock.laps(), request.id),
         )
-
-    async def acall(self, question: str, **options: Any) -> Answer:
-        """`__call__` for asyncio: the event loop stays free, and cancelling the task cancels the request."""
-        request = options.pop("request", None) or Request.new(priority="interactive")
-        try:
-            return await asyncio.to_thread(self, question, request=request, **options)
-        except asyncio.CancelledError:
-            request.cancel()
-            raise
-
-    async def astream(self, question: str, **options: Any) -> AsyncIterator[Event]:
-        """`stream` for asyncio; leaving it early, or cancelling the task, cancels the request."""
-        request = options.pop("request", None) or Request.new(priority="interactive")
-        events = self.stream(question, request=request, **options)
-        end = object()
-        try:
-            while (event := await asyncio.to_thread(next, events, end)) is not end:
-                assert isinstance(event, Event)
-                yield event
-        except (asyncio.CancelledError, GeneratorExit):
-            request.cancel()
-            raise
 
     def close(self) -> None:
         self.library.close()
