@@ -5,7 +5,6 @@ Knows models, runners and jobs; not tasks, files or recipes. Pictures are (3, H,
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from mmgen.models.denoiser import Denoiser
     from mmgen.models.prompt import Condition
     from mmgen.models.table import Table
-    from mmgen.runners.diffusers_pipeline import PipelineModel
     from mmgen.runtime import Runtime
 
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
@@ -237,75 +235,9 @@ class DenoiserClient(DrawingClient):
         return tabulate(self.schedule, order.solver, order.steps, strength=order.strength)
 
 
-class PipelineClient(DrawingClient):
-    """Any other diffusers pipeline, a picture at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
-
-    def __init__(
-        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: PipelineModel
-    ) -> None:
-        from mmgen.runners.diffusers_pipeline import PipelineRunner
-
-        super().__init__(runtime, reference, folder, loras)
-        self.model, self.size, self.conditional = model, None, "prompt" in model.known
-        self.kind = type(model.pipeline).__name__
-        self.runner = f"pipeline:{key}"
-        runtime.engine.add_runner(self.runner, PipelineRunner(model))
-
-    def settled(self, order: Order) -> Order:
-        if order.solver is not None:
-            raise BadRequest(f"solver is {order.solver!r}, but {self.reference} is a {self.kind} with its own; leave it out")
-        if order.image is not None:
-            raise BadRequest(f"{self.reference} is a {self.kind}, which draws from words alone here; take a model with a UNet")
-        known = inspect.signature(self.model.pipeline.__call__).parameters
-        standard = {name: known[name].default for name in ("num_inference_steps", "guidance_scale") if name in known}
-        settled = replace(
-            order,
-            steps=standard.get("num_inference_steps") if order.steps is None else order.steps,
-            guidance=standard.get("guidance_scale") if order.guidance is None else order.guidance,
-        )
-        self.model.check(self._arguments(settled))
-        return settled
-
-    def fit(self, width: int, height: int) -> tuple[int, int]:
-        return width, height
-
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
-        from mmgen.runners.diffusers_pipeline import PipelineRequest
-
-        following, ended = Following(), False
-        try:
-            for number, order in enumerate(orders):
-                job = Job(self.runner, PipelineRequest(self._arguments(order)), request, seed=order.seed)
-                following.add(number, self.runtime.engine.submit(job))
-            for number, event in following:
-                if isinstance(event, Ended):
-                    yield Drawn(number, event.value[0])
-                else:
-                    yield Progress(number, event.step, event.of)
-            ended = True
-        finally:
-            if not ended:
-                request.cancel()
-
-    def _arguments(self, order: Order) -> dict[str, Any]:
-        """As the pipeline calls them; what was left open is left to it."""
-        given = {
-            "prompt": order.prompt or None,
-            "negative_prompt": order.negative or None,
-            "num_inference_steps": order.steps,
-            "guidance_scale": order.guidance,
-            "guidance_rescale": order.guidance_rescale or None,
-            "width": order.width,
-            "height": order.height,
-        }
-        asked = {"use_resolution_binning": False, "clean_caption": False}  # PixArt, Sana: the size and words as they are
-        return {name: value for name, value in given.items() if value is not None} | {
-            name: value for name, value in asked.items() if name in self.model.known
-        }
-
-
 def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
     """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
+    from mmgen.drawing_whole import PipelineClient
     from mmgen.models.denoiser import handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 

@@ -15,10 +15,10 @@ TIERS = (
     ("engine", "models", "stores", "ingest"),
     ("base",),
 )
-ROOMS = dict.fromkeys(("library", "adding", "drawing"), "runtime") | dict.fromkeys(
+ROOMS = dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime") | dict.fromkeys(
     ("interfaces", "config", "registry", "plugins", "builtin", "hub", "errors", "__init__"), "base"
 )
-"""Files that stand in no folder: library, adding and drawing beside runtime, the rest at the bottom."""
+"""Files that stand in no folder: library, adding and the drawing ones beside runtime, the rest at the bottom."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}
 DOOR = ROOT / "mmgen" / "__init__.py"  # names what it hands out, for type checkers alone
 FILES = sorted({*ROOT.glob("mmgen/**/*.py"), *ROOT.glob("apps/**/*.py")} - {DOOR})
