@@ -9,11 +9,8 @@ DEV := $(VENV)/.ready-dev
 
 demo: $(READY)
 	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
-	@for question in \
-		"How far could the light at Cordouan be seen?" \
-		"Who found the Antikythera mechanism?" \
-		"Who won the football world cup in 1998?"; do \
-		echo; echo "> $$question"; MMGEN_HOME=.demo $(BIN)/mmgen rag ask "$$question"; done
+	@printf '%s\n' "How far could the light at Cordouan be seen?" "Who found the Antikythera mechanism?" \
+		"Who won the football world cup in 1998?" | MMGEN_HOME=.demo $(BIN)/mmgen rag chat
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n 2 -m "not slow"

@@ -138,6 +138,8 @@ def chat(
         if sys.stdin.isatty():
             typer.echo(f"{documents} documents in {rag.library.path}. Ask; an empty line ends.")
         for question in questions():
+            if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
+                typer.echo(f"\n> {question.strip()}")
             try:
                 print_answer(rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ()))
             except MmgenError as error:

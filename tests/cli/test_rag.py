@@ -275,7 +275,8 @@ def test_the_embedded_models_answer(call: Call, tiny_home: Path) -> None:
     }
     lines = "\n".join(asked).encode()
     told = call("rag", "chat", "--threshold", "0", stdin=lines)
-    answers = [line for line in told.out.splitlines() if line and not line.startswith(" ")]
+    assert [line[2:] for line in told.out.splitlines() if line.startswith("> ")] == list(asked)
+    answers = [line for line in told.out.splitlines() if line and line[0] not in " >"]
     right = [part in answer for answer, part in zip(answers, asked.values(), strict=True)]
     assert sum(right) >= 3, answers
     known, unknown = (
