@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
+# The tests of the page need a browser. Where it cannot be installed they are skipped, and say so.
+BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
+	echo "chromium is missing and could not be installed: the tests of the page are skipped" >&2
+
 .PHONY: demo test lint check-slow format clean
 
 demo: $(READY)
@@ -13,6 +17,7 @@ demo: $(READY)
 		"Who won the football world cup in 1998?" | MMGEN_HOME=.demo $(BIN)/mmgen rag chat
 
 test: $(DEV)
+	@$(BROWSER)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(DEV)

@@ -12,7 +12,7 @@ from mmgen.errors import Clash, NotFound, PluginError, nearest
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-COMMANDS = frozenset({"rag", "train", "data", "doctor", "plugins", "pipelines", "models", "show", "reproduce"})
+COMMANDS = frozenset({"rag", "train", "data", "doctor", "plugins", "pipelines", "models", "show", "reproduce", "web"})
 """What `mmgen` has of its own; a pipeline becomes a command, so it cannot be called like one of them."""
 
 

@@ -15,7 +15,7 @@ TIERS = (
     ("engine", "models", "stores", "ingest"),
     ("base",),
 )
-ROOMS = dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime") | dict.fromkeys(
+ROOMS = {"__main__": "cli"} | dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime") | dict.fromkeys(
     ("interfaces", "config", "registry", "plugins", "builtin", "hub", "errors", "__init__"), "base"
 )
 """Files that stand in no folder: library, adding and the drawing ones beside runtime, the rest at the bottom."""

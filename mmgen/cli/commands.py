@@ -25,6 +25,7 @@ class Own:
 
 
 OWN = {
+    "web": Own("mmgen.cli.web:web", "Ask and draw in a browser"),
     "show": Own("mmgen.cli.recipes:show", "How a picture was made"),
     "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),

@@ -1,0 +1,1 @@
+"""The front end. In a wheel this folder is mmgen/apps; see hatch_build.py."""

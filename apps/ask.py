@@ -1,0 +1,126 @@
+"""The tab Ask: drop files, ask, see quotes. Knows what stands where on the page; not how answers are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmgen.adding import Added, Step
+from mmgen.config import assets_dir
+from mmgen.errors import MmgenError, NotFound
+from mmgen.ingest import loaders
+from mmgen.pipelines.rag_text import RagText
+from mmgen.runtime import Runtime
+
+from . import cards
+from .sessions import Sessions
+
+EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
+GROUNDINGS = [("Exact words", "strict"), ("Whole sentences", "cite"), ("Free text", "off")]
+
+
+def tab(rt: Runtime, store: str | None) -> Sessions:
+    """Builds it; the caller cancels what a closed page leaves behind."""
+    asked = Asking(RagText(rt, store=store))
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=1, min_width=280):
+            files = gr.File(label="Documents", file_count="multiple", height=150, elem_id="ask-files")
+            sample = gr.Button("Take the sample documents", size="sm", elem_id="ask-sample")
+            shelf = gr.HTML(cards.NO_DOCUMENTS, elem_id="ask-shelf")
+        with gr.Column(scale=2, min_width=320):
+            history = gr.State([])
+            said = gr.HTML(cards.EMPTY, elem_id="ask-answers")
+            with gr.Row(equal_height=True):
+                question = gr.Textbox(
+                    placeholder="Ask your documents", show_label=False, container=False, scale=4, elem_id="ask-question"
+                )
+                go = gr.Button("Ask", variant="primary", scale=0, min_width=96, elem_id="ask-go")
+            gr.Examples(EXAMPLES, question, label="Questions to the sample documents")
+            with gr.Accordion("Options", open=False):
+                grounding = gr.Radio(GROUNDINGS, value="strict", label="Answer with")
+                k = gr.Slider(1, 20, 5, step=1, label="Passages to read")
+    added = [shelf, files]
+    files.upload(asked.add, files, added, show_progress_on=shelf)
+    sample.click(asked.sample, None, added, show_progress_on=shelf)
+    asking = [question, grounding, k, history], [said, history, question]
+    for trigger in (question.submit, go.click):
+        trigger(asked.ask, *asking, show_progress="hidden")
+    shelf.attach_load_event(asked.shelf, None)
+    return asked.sessions
+
+
+class Asking:
+    """What the tab's buttons do."""
+
+    def __init__(self, rag: RagText) -> None:
+        self.rag, self.sessions = rag, Sessions()
+
+    def shelf(self) -> str:
+        try:
+            return cards.documents(self.rag.library.readable().documents())
+        except NotFound:
+            return cards.NO_DOCUMENTS
+
+    def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        """Uploaded files, by their own names; one of the same name is replaced."""
+        documents, skipped = [], []
+        for path in map(Path, paths or ()):
+            try:
+                documents.append(loaders.load_stdin(path.read_bytes(), path.name))
+            except MmgenError as why:
+                skipped.append((path.name, str(why)))
+        return self._stored(http, progress, skipped, documents=documents)
+
+    def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        return self._stored(http, progress, [], assets_dir() / "sample")
+
+    def _stored(
+        self, http: gr.Request, progress: gr.Progress, skipped: list[tuple[str, str]], *paths: Path, **more: Any
+    ) -> tuple[Any, ...]:
+        def tell(step: Step) -> None:
+            progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} documents")
+
+        done = Added()
+        if paths or more["documents"]:
+            with self.sessions.request(http, "batch") as request, toasts():
+                done = self.rag.add(paths, progress=tell, request=request, **more)
+        for name, reason in [*skipped, *done.skipped]:
+            gr.Warning(reason if name in reason else f"{name}: {reason}")
+        return f"<p class='report'>{done}</p>{self.shelf()}", None
+
+    def ask(
+        self, question: str, grounding: str, k: float, history: list[str], http: gr.Request
+    ) -> Iterator[tuple[str, list[str], str]]:
+        """The question goes into the conversation at once; its answer takes its place there when it is found."""
+        if not question.strip():
+            raise gr.Error('the question is empty; ask something, such as "who built it?"', print_exception=False)
+        yield cards.transcript([*history, cards.pending(question, "Looking for it")]), history, ""
+        try:
+            with self.sessions.request(http, "interactive") as request:
+                for event in self.rag.stream(question, k=int(k), grounding=grounding, request=request):  # type: ignore[arg-type]
+                    if event.kind == "passages":
+                        card = cards.pending(question, f"Reading {len(event.value)} passages")
+                    elif event.kind == "text":
+                        card = cards.pending(question, event.value)
+                    elif event.kind == "answer":
+                        card = cards.answer(event.value)
+                    else:
+                        continue
+                    yield cards.transcript([*history, card]), history, ""
+        except MmgenError as why:
+            card = cards.failed(question, str(why))
+            yield cards.transcript([*history, card]), history, ""
+        yield cards.transcript([*history, card]), [*history, card], ""
+
+
+class toasts:  # noqa: N801  used as a verb
+    """What a person can put right becomes a message in the corner."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, why: Any, trace: Any) -> None:
+        if isinstance(why, MmgenError):
+            raise gr.Error(str(why), print_exception=False) from None

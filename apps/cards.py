@@ -1,0 +1,71 @@
+"""Answers and documents as HTML. Everything that comes from a document or a person is escaped: it is shown, never rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmgen.interfaces import Hit
+    from mmgen.pipelines.rag_text import Answer, Citation
+    from mmgen.stores.documents import Summary
+
+MOST_CITATIONS = 5
+EMPTY = """<div class='empty'><p>Drop files on the left, or take the sample documents, and ask about them here.</p>
+<p>An answer is always a quote. Press a quote to see it in its passage; what the documents do not say is not answered.</p>
+</div>"""
+NO_DOCUMENTS = "<div class='empty'><p>No documents yet.</p></div>"
+
+
+def transcript(cards: Sequence[str]) -> str:
+    """The conversation, oldest first."""
+    return f"<div role='log' aria-live='polite'>{''.join(cards)}</div>" if cards else EMPTY
+
+
+def pending(question: str, note: str) -> str:
+    return _turn(question, f"<p class='pending'>{escape(note)}</p>", "")
+
+
+def failed(question: str, message: str) -> str:
+    return _turn(question, f"<p>{escape(message)}</p>", "failed")
+
+
+def answer(found: Answer) -> str:
+    """The question, its answer, and every quote, which opens to its passage."""
+    facts = f"<p class='facts'>confidence {found.confidence:.0%} · {found.timings['total'] - found.timings['load']:.0f} ms</p>"
+    if found.abstained:
+        names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
+        looked = f"Looked at {', '.join(names)}." if names else "No passage was found."
+        return _turn(found.question, f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{facts}", "absent")
+    quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
+    if not found.citations:
+        quotes = "<p class='warn'>Written freely: no source stands behind these words.</p>"
+    return _turn(found.question, f"<p class='text'>{escape(found.text)}</p>{quotes}{facts}", "")
+
+
+def documents(rows: Sequence[Summary]) -> str:
+    """What the store holds."""
+    if not rows:
+        return NO_DOCUMENTS
+    items = "".join(f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>" for row in rows)
+    return f"<ul class='documents' aria-label='Documents'>{items}</ul>"
+
+
+def _turn(question: str, body: str, kind: str) -> str:
+    return f"<article class='turn {kind}'><p class='question'>{escape(question)}</p><div class='answer'>{body}</div></article>"
+
+
+def _quote(number: int, found: Answer, citation: Citation) -> str:
+    hit = next(hit for hit in found.passages if hit.passage_id == citation.passage_id)
+    place = escape(str(citation) + (f", {citation.heading}" if citation.heading else ""))
+    summary = f"<summary>[{number}] “{escape(citation.quote)}” <small>{place}</small></summary>"
+    return f"<details class='citation'>{summary}<blockquote>{_marked(hit, citation)}</blockquote></details>"
+
+
+def _marked(hit: Hit, citation: Citation) -> str:
+    """The passage with the quote in a mark."""
+    text, offset = hit.passage.text, hit.passage.start
+    start, end = citation.start - offset, citation.end - offset
+    return f"{escape(text[:start])}<mark>{escape(text[start:end])}</mark>{escape(text[end:])}"

@@ -1,0 +1,44 @@
+"""Who has which request under way: a browser's session each. Knows ids and requests; not what they ask for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from mmgen.engine.job import Priority, Request
+
+
+class Sessions:
+    """One tab's requests by session, so that a button or a closed page can cancel what is really running."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, set[Request]] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def request(self, http: gr.Request, priority: Priority) -> Iterator[Request]:
+        """A request of this session's, cancelled when the caller leaves before its end."""
+        session = http.session_hash or "local"
+        request = Request.new(user=session, priority=priority)
+        with self._guard:
+            self._running.setdefault(session, set()).add(request)
+        try:
+            yield request
+        except BaseException:
+            request.cancel()
+            raise
+        finally:
+            with self._guard:
+                self._running[session].discard(request)
+                if not self._running[session]:
+                    del self._running[session]
+
+    def cancel(self, http: gr.Request) -> None:
+        """Cancels all that the session has running: its page was closed, or its button pressed."""
+        with self._guard:
+            found = list(self._running.get(http.session_hash or "local", ()))
+        for request in found:
+            request.cancel()

@@ -1,0 +1,52 @@
+"""Answers as HTML: everything is shown, nothing of a document is rendered."""
+
+from dataclasses import replace
+
+import pytest
+
+from apps import cards
+from mmgen.interfaces import Hit, Passage
+from mmgen.pipelines.rag_text import Answer, Citation
+
+HOSTILE = "The <img src=x onerror=alert(1)> light & <b>lens</b> were lit in 1823."
+QUOTE = "<b>lens</b>"
+START = 100 + HOSTILE.index(QUOTE)
+
+
+def found(**changes: object) -> Answer:
+    hit = Hit(7, 1, "/somewhere/a<i>.md", Passage(HOSTILE, 100, 100 + len(HOSTILE), heading="<u>Top</u>"), 1.0)
+    citation = Citation(hit.uri, 1, 7, START, START + len(QUOTE), QUOTE, heading="<u>Top</u>")
+    timings = {"load": 5.0, "total": 25.0}
+    return replace(Answer("What is <it>?", QUOTE, [citation], 0.82, False, "strict", [hit], timings), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("changes", [{}, {"abstained": True}, {"citations": []}])
+def test_nothing_is_rendered(changes: dict[str, object]) -> None:
+    page = cards.answer(found(**changes))
+    for tag in ("<img", "<b>", "<i>", "<u>", "<it>"):
+        assert tag not in page
+
+
+def test_a_quote_is_marked_in_its_passage() -> None:
+    page = cards.answer(found())
+    assert "light &amp; <mark>&lt;b&gt;lens&lt;/b&gt;</mark> were lit in 1823." in page
+    assert "82%" in page and "20 ms" in page
+
+
+def test_an_abstention_looks_different() -> None:
+    page = cards.answer(found(abstained=True, text="Not in the documents."))
+    assert "class='turn absent'" in page and "<mark>" not in page
+    assert "Looked at a&lt;i&gt;.md." in page
+
+
+def test_free_text_says_that_it_has_no_source() -> None:
+    assert "no source stands behind" in cards.answer(found(citations=[]))
+
+
+def test_an_empty_conversation_teaches() -> None:
+    assert cards.transcript([]) == cards.EMPTY
+    assert cards.documents([]) == cards.NO_DOCUMENTS
+
+
+def test_messages_are_escaped() -> None:
+    assert "<x>" not in cards.pending("<x>", "<x>") + cards.failed("<x>", "<x>")
