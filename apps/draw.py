@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL.Image import Image
 
 from mmgen.drawing import GUIDANCE, STEPS
 from mmgen.errors import Cancelled, MmgenError
 from mmgen.models.solvers import SOLVERS
 from mmgen.pipelines import recipe
-from mmgen.pipelines.pictures import Picture
+from mmgen.pipelines.recipe import Recipe
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 
@@ -121,7 +123,7 @@ class Board:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seeds: list[int] = []
-        self.pictures: dict[int, Any] = {}  # place -> a preview or a file
+        self.pictures: dict[int, str] = {}  # place -> the file of a preview or of the picture
         self.recipes: dict[int, str] = {}
         self.steps: dict[int, tuple[int, int]] = {}
 
@@ -132,17 +134,20 @@ class Board:
         elif kind == "step":
             self.steps[value.picture] = value.step, value.of
         elif kind == "preview":
-            self.pictures[value.index] = value.image
+            self.pictures[value.index] = self._file(value.image)
         elif kind == "picture":
-            self.pictures[value.index] = str(self._written(value))
+            self.pictures[value.index] = self._file(value.image, value.recipe)
             self.recipes[value.index] = json.dumps(value.recipe.model_dump(exclude_defaults=True), indent=2)
         return kind != "pictures"
 
-    def _written(self, picture: Picture) -> Path:
-        with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as reserved:
-            path = Path(f"{reserved.name}-{picture.recipe.seed}.png")
-        recipe.save(picture.image, picture.recipe, path)
-        return path
+    def _file(self, image: Image, made: Recipe | None = None) -> str:
+        """A file of its own for each, since a browser may still be fetching the one before."""
+        path = self.folder / f"{secrets.token_hex(8)}.png"
+        if made is None:
+            image.save(path)
+        else:
+            recipe.save(image, made, path)
+        return str(path)
 
     def note(self) -> str:
         done, of = sum(step for step, _ in self.steps.values()), sum(of for _, of in self.steps.values())

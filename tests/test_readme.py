@@ -22,10 +22,18 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PATH": path, "MMGEN_HOME": str(tmp_path_factory.mktemp("readme"))}
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what the README draws may lie; the sample documents are at hand as in a checkout."""
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "assets").symlink_to(ROOT / "assets")
+    return folder
+
+
 @pytest.mark.parametrize(("kind", "code"), [block for block in BLOCKS if block != ("shell", DEMO)])
-def test_block(kind: str, code: str, environment: dict[str, str]) -> None:
+def test_block(kind: str, code: str, environment: dict[str, str], folder: Path) -> None:
     command = ["bash", "-euo", "pipefail", "-c", code] if kind == "shell" else [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
 
 

@@ -19,6 +19,8 @@ mmgen {version}: generation and retrieval, all models on one device. What you ca
   mmgen rag add PATH...        read your documents: files or folders
   mmgen rag ask "QUESTION"     ask them; the answer quotes them, or says that it is not there
   mmgen rag chat               one question after another
+  mmgen txt2img "A RED APPLE"  draw a picture
+  mmgen web                    both in a browser
 
   mmgen models                 the models on this machine
   mmgen pipelines              what can be called, from here and from Python
