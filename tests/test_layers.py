@@ -15,8 +15,13 @@ TIERS = (
     ("engine", "models", "stores", "ingest"),
     ("base",),
 )
-ROOMS = {"__main__": "cli"} | dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime") | dict.fromkeys(
-    ("interfaces", "config", "registry", "plugins", "builtin", "hub", "errors", "__init__"), "base"
+ROOMS = (
+    {"__main__": "cli"}
+    | dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime")
+    | dict.fromkeys(
+        ("interfaces", "config", "registry", "plugins", "builtin", "hub", "embedded", "weight_files", "errors", "__init__"),
+        "base",
+    )
 )
 """Files that stand in no folder: library, adding and the drawing ones beside runtime, the rest at the bottom."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}

@@ -137,10 +137,10 @@ def database() -> Iterator[Finding]:
 
 def models() -> Iterator[Finding]:
     """The embedded ones, their checksums computed anew."""
-    from mmgen import hub
+    from mmgen import embedded
 
-    for reference, model in hub.EMBEDDED.items():
-        problem = hub.verify(reference)
+    for reference, model in embedded.EMBEDDED.items():
+        problem = embedded.verify(reference)
         if problem and not model.shipped:
             yield Finding(reference, "note", "not part of this version")
         elif problem:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from PIL.Image import Image
 
-from mmgen import hub
+from mmgen import weight_files
 from mmgen.drawing import Drawn, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
@@ -210,7 +210,7 @@ def part(given: Given | None, opened: Image | None) -> Part | None:
 
 
 def lora_digest(path: Path) -> str:
-    return hub.digest(path) if path.is_dir() else hub.file_digest(path)
+    return weight_files.digest(path) if path.is_dir() else weight_files.file_digest(path)
 
 
 def recalled(picture: Image) -> Recipe | None:

@@ -49,7 +49,7 @@ class Recipe(BaseModel):
 
     task: str
     model: str  # reference
-    weights: str  # sha256, see `hub.digest`
+    weights: str  # sha256, see `weight_files.digest`
     lora: tuple[Part, ...] = ()
     prompt: str  # as the model read it, with the style
     negative: str = ""

