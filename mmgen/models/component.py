@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from mmgen.errors import BadWeights
-from mmgen.hub import CONVERT, PICKLES
 from mmgen.models.weights import read_json
+from mmgen.weight_files import CONVERT, PICKLES
 
 NAMES = ("diffusion_pytorch_model", "model")
 """How diffusers and transformers call a file of weights."""
