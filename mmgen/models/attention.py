@@ -1,21 +1,71 @@
-"""Attention and its masks. Knows heads and who may see whom; not positions, tokens or layers' order."""
+"""Attention: heads, and who may see whom. Knows one layer's rules; not tokens, positions' kinds or the layers' order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models import flex
+from mmgen.models.cache import GrowingCache
+from mmgen.models.dot_product import dot_product
 from mmgen.models.linear import Linear
+from mmgen.models.masks import Sparse, narrowed
+from mmgen.models.norms import RMSNorm
+from mmgen.models.positions import Rotation
+from mmgen.models.shape import TransformerConfig
 
-if TYPE_CHECKING:
-    from mmgen.models.cache import GrowingCache
-    from mmgen.models.transformer import TransformerConfig
+Bias = Callable[[Tensor, Tensor], Tensor]
+"""(N,) positions of queries, (M,) of keys -> (heads, N, M), added to the scores."""
+Masks = dict[tuple[object, ...], "Tensor | None"]
+"""Masks of one pass, by the layers' kind."""
+
+
+@dataclass(frozen=True)
+class AttentionRules:
+    """How one layer attends."""
+
+    layer: int
+    causal: bool = False
+    window: int | None = None  # how many last keys a query sees, itself included
+    scale: float = 1.0
+    softcap: float | None = None
+    bias: Bias | None = None
+    sparse: Sparse | None = None
+
+    @classmethod
+    def of(cls, config: TransformerConfig, layer: int, bias: Bias | None = None) -> AttentionRules:
+        sparse = Sparse(config.sparse_block, config.sparse_local, config.sparse_global) if config.sparse_block else None
+        return cls(layer, config.causal, config.window_of(layer), config.score_scale, config.softcap, bias, sparse)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Layers of one kind have the same mask."""
+        return self.causal, self.window, self.bias, self.sparse
+
+    def mask(self, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
+        """(N,), (M,) positions -> who may see whom: bool (N, M), or (heads, N, M) to be added; None: all see all."""
+        seen = narrowed(q_positions, k_positions, self.causal, self.window, self.sparse)
+        if self.bias is None:
+            return seen
+        bias = self.bias(q_positions, k_positions)
+        return bias if seen is None else bias.masked_fill(~seen, torch.finfo(bias.dtype).min)
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """In place of a mask: attends itself, over keys and values it keeps. One long row (1, N) may hold many requests."""
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (1, heads, N, d), new k and v (1, kv_heads, N, d), rotated already -> (1, heads, N, d)
+
+        An attribute `lengths`, (N,), may say how long the text of each place is: dynamic and longrope rotary look at it.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -31,77 +81,170 @@ class SideBySide:
     def of(cls, lengths: Sequence[int]) -> SideBySide:
         return cls(tuple((len(list(run)), length) for length, run in groupby(lengths)))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) of each place's row."""
+        return torch.tensor([length for count, length in self.runs for _ in range(count * length)])
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(1, heads, N, d) -> (1, heads, N, d); N is the sum of all lengths."""
         parts, at = [], 0
         for count, length in self.runs:
-            shape = (q.shape[1], count, length, q.shape[3])
             run = slice(at, at + count * length)
-            q_, k_, v_ = (x[0, :, run].reshape(shape).transpose(0, 1) for x in (q, k, v))
-            y = F.scaled_dot_product_attention(q_, k_, v_)  # (count, heads, length, d)
+            q_, k_, v_ = (x[0, :, run].unflatten(1, (count, length)).transpose(0, 1) for x in (q, k, v))
+            y = attend_rows(rules, q_, k_, v_)  # (count, heads, length, d)
             parts.append(y.transpose(1, 2).flatten(0, 1))
             at = run.stop
         return torch.cat(parts).transpose(0, 1)[None]
 
 
+class Together:
+    """The plain way: rows (B, N) of equal length, one mask for all layers, a growing cache. Made anew for every pass."""
+
+    def __init__(self, mask: Tensor | None = None, cache: GrowingCache | None = None) -> None:
+        self.given, self.cache = mask, cache
+        self.masks: Masks = {}  # layers of one kind share a mask
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, heads, N, d), new (B, kv_heads, N, d) -> (B, heads, N, d)"""
+        if self.cache is not None:
+            k, v = self.cache.extend(rules.layer, k, v)
+        if self.given is None:
+            return attend_rows(rules, q, k, v, masks=self.masks)
+        given = self.given
+        mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
+        return dot_product(rules, q, k, v, mask)
+
+
+def _once(rules: AttentionRules, masks: Masks | None, make: Callable[[], Tensor | None]) -> Tensor | None:
+    """A pass's mask for layers of one kind, made once; or for each where gradients go through a learned bias, so that
+    activation checkpointing finds a layer the same the second time."""
+    if masks is None or (rules.bias is not None and torch.is_grad_enabled()):
+        return make()
+    if rules.kind not in masks:
+        masks[rules.kind] = make()
+    return masks[rules.kind]
+
+
+def _within(mask: Tensor | None, given: Tensor) -> Tensor:
+    """What a bool mask leaves of what the rules allow; broadcasts to (B, heads, N, M)."""
+    if mask is None:
+        return given
+    return mask & given if mask.dtype == torch.bool else mask.masked_fill(~given, torch.finfo(mask.dtype).min)
+
+
+def attend_rows(
+    rules: AttentionRules,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_positions: Tensor | None = None,
+    k_positions: Tensor | None = None,
+    masks: Masks | None = None,
+) -> Tensor:
+    """One request's queries over all its keys, or rows of one length: the plain computation by a layer's rules.
+
+    Args:
+        q: (B, heads, N, d).
+        k, v: (B, kv_heads, M, d) in the order of their positions, the queries' own last; kv_heads divides heads.
+        q_positions, k_positions: (N,), (M,); None: N last and M places without a gap.
+        masks: keeps a mask for the other layers of the pass.
+
+    Returns: (B, heads, N, d)
+    """
+    length, keys = q.shape[2], k.shape[2]
+    if rules.bias is None and rules.sparse is None:
+        if length == 1 and rules.causal:
+            if rules.window is not None:
+                k, v = k[:, :, -rules.window :], v[:, :, -rules.window :]
+            return dot_product(rules, q, k, v)
+        if (rules.window is None or rules.window >= keys) and (length == keys or not rules.causal):
+            return dot_product(rules, q, k, v, causal=rules.causal)
+    if rules.sparse is not None and length == keys and flex.fits(rules.bias, rules.softcap, q):
+        return flex.attend(rules.sparse, rules.causal, rules.window, q, k, v, rules.scale)
+
+    def make() -> Tensor | None:
+        ours, theirs = _places(q, k)
+        return rules.mask(ours if q_positions is None else q_positions, theirs if k_positions is None else k_positions)
+
+    return dot_product(rules, q, k, v, _once(rules, masks, make))
+
+
+def _places(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of queries and keys, the queries the last of them."""
+    places = torch.arange(k.shape[2], device=q.device)
+    return places[k.shape[2] - q.shape[2] :], places
+
+
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention, `softmax(QK'/sqrt(d))V`; Vaswani et al. 2017, eq. 1."""
+    """A layer's self-attention: its projections, and the rules by which it attends."""
+
+    def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
+        super().__init__()
+        self.rules = AttentionRules.of(config, layer, bias)
+        self.sizes, self.head = (config.heads, config.groups), config.head
+        self.qkv = Linear(config.width, (config.heads + 2 * config.groups) * config.head, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
+        self.query_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+        self.key_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+
+    def forward(self, x: Tensor, attending: Attending, rotation: Rotation | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D)"""
+        heads, groups = self.sizes
+        qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
+            q, k = self.query_norm(q), self.key_norm(k)
+            if rotation is not None:
+                q, k = rotation.turn(q), rotation.turn(k)
+        elif rotation is not None:
+            qk, v = qkv.split((heads + groups, groups), 2)
+            q, k = rotation.turn(qk).split((heads, groups), 2)
+        else:
+            q, k, v = qkv.split((heads, groups, groups), 2)
+        y = attending.attend(self.rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Memory:
+    """What a decoder reads beside its own text: an encoder's states. Every layer's keys and values are made once."""
+
+    def __init__(self, states: Tensor, mask: Tensor | None = None) -> None:
+        self.states, self.mask = states, mask  # (B or 1, M, D); bool, broadcast to (B, heads, N, M)
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        """(B, heads, N, d) -> (B, heads, N, d); `keys_values`: (B, M, D) -> (B, kv_heads, M, d) twice."""
+        if torch.is_grad_enabled():  # nothing is kept: activation checkpointing computes it a second time
+            k, v = keys_values(self.states)
+        else:
+            if rules.layer not in self.layers:
+                self.layers[rules.layer] = keys_values(self.states)
+            k, v = self.layers[rules.layer]
+        if len(k) != len(q):
+            k, v = k.expand(len(q), -1, -1, -1), v.expand(len(q), -1, -1, -1)
+        return dot_product(rules, q, k, v, self.mask)
+
+
+class CrossAttention(nn.Module):
+    """A layer's attention to the memory; Vaswani et al. 2017, 3.2.3. Positions and masks of the text play no part."""
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.heads, self.layer = config.heads, layer
-        self.qkv = Linear(config.width, 3 * config.width)  # one product instead of three
-        self.out = Linear(config.width, config.width)
+        self.rules = AttentionRules(layer, scale=config.score_scale)
+        self.groups, self.head = config.groups, config.head
+        memory = config.width if config.encoder is None else config.encoder.width
+        self.q = Linear(config.width, config.heads * config.head, bias=config.qkv_bias)
+        self.kv = Linear(memory, 2 * config.groups * config.head, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
 
-    def forward(self, x: Tensor, mask: Tensor | SideBySide | None, cache: GrowingCache | None = None) -> Tensor:
-        """`x`: (B, N, D); `mask`: bool, True where a query may look, broadcast to (B, heads, N, keys) -> (B, N, D)."""
-        batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, N, D / heads)
-        if cache is not None:
-            k, v = cache.extend(self.layer, k, v)
-        y = attend(q, k, v, mask)
-        return self.out(y.transpose(1, 2).reshape(batch, length, width))  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """(B, N, D) -> (B, N, D)"""
+        q = self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
+        y = memory.attend(self.rules, q, self.keys_values)
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-
-def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | SideBySide | None) -> Tensor:
-    """(B, heads, N, d) queries over (B, heads, M, d) keys and values -> (B, heads, N, d).
-
-    Under mixed precision on a CPU the sums are taken in fp32: torch's bfloat16 kernel is half as fast going backward.
-    """
-    if isinstance(mask, SideBySide):
-        return mask.attend(q, k, v)
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
-        with torch.autocast("cpu", enabled=False):
-            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=mask)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-
-
-def padding_mask(lengths: Tensor, size: int) -> Tensor:
-    """(B,) lengths -> (B, 1, 1, size): every query sees the first `length` keys of its row."""
-    return (torch.arange(size, device=lengths.device) < lengths[:, None])[:, None, None, :]
-
-
-def prefix_mask(prefix: Tensor, size: int, answer: int) -> Tensor:
-    """Who sees whom in rows of a padded prefix of `size` and then `answer` causal places -> (B, 1, N, N).
-
-    The prefix sees itself both ways, an answer place sees the prefix and the answer up to itself:
-    a prefix language model (Raffel et al. 2020, fig. 3, right). `prefix`: (B,) lengths.
-    """
-    total = size + answer
-    place = torch.arange(total, device=prefix.device)
-    in_prefix = place < prefix[:, None]  # (B, N)
-    causal = (place[:, None] >= place[None, :]) & (place >= size)[None, :] & (place >= size)[:, None]
-    return (in_prefix[:, None, :] | causal[None])[:, None]
-
-
-def branches_mask(prefix: Tensor, size: int, branches: int, length: int) -> Tensor:
-    """`branches` continuations of `length` side by side behind one kept prefix -> (B, 1, branches * length, keys).
-
-    Each sees the prefix and itself causally, none sees another, so one pass reads them all without copying the cache.
-    """
-    places = torch.arange(branches * length, device=prefix.device)
-    same = places[:, None] // length == places[None, :] // length
-    own = same & (places[:, None] >= places[None, :])  # (K * L, K * L)
-    seen = padding_mask(prefix, size).expand(-1, 1, branches * length, size)
-    return torch.cat((seen, own.expand(len(prefix), 1, -1, -1)), dim=-1)
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, D) -> keys and values, each (B, kv_heads, M, d)"""
+        k, v = self.kv(states).unflatten(-1, (2 * self.groups, self.head)).transpose(1, 2).chunk(2, 1)
+        return k, v

@@ -7,11 +7,15 @@ from torch import Tensor
 
 
 class GrowingCache:
-    """One tensor of keys and one of values a layer, each (B, heads, N, head width), that grow as passes go by."""
+    """One tensor of keys and one of values a layer, each (B, kv_heads, N, head width), that grow as passes go by."""
 
     def __init__(self) -> None:
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
         self.frozen = False  # a frozen cache is read, and never grows: many continuations can share one prefix
+
+    def __len__(self) -> int:
+        """Places kept."""
+        return self.layers[0][0].shape[2] if 0 in self.layers else 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values this layer's queries may see: what is kept, then the new ones."""

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.attention import branches_mask, padding_mask, prefix_mask
 from mmgen.models.cache import GrowingCache
+from mmgen.models.masks import branches_mask, padding_mask, prefix_mask
 from mmgen.models.transformer import Transformer, TransformerConfig
 
 QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segments

@@ -81,7 +81,7 @@ def imported(tensors: Mapping[str, Tensor], table: Table, layers: int) -> dict[s
     names = spread(table, layers)
     missing = sorted({one for theirs in names.values() for one in theirs if one not in tensors})
     if missing:
-        raise BadWeights(f"checkpoint lacks {_some(missing)}; it is not of this architecture or not whole")
+        raise BadWeights(f"checkpoint lacks {some(missing)}; it is not of this architecture or not whole")
     return {ours: torch.cat([tensors[one] for one in theirs]) for ours, theirs in names.items()}
 
 
@@ -124,16 +124,17 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copies tensors into a module, in the module's own dtype; every name and shape must agree, or BadWeights."""
     state = module.state_dict()
     if missing := sorted(set(state) - set(tensors)):
-        raise BadWeights(f"weights lack {_some(missing)}; the file is not whole or of another model")
+        raise BadWeights(f"weights lack {some(missing)}; the file is not whole or of another model")
     if extra := sorted(set(tensors) - set(state)):
-        raise BadWeights(f"weights hold {_some(extra)}, which this architecture has not")
+        raise BadWeights(f"weights hold {some(extra)}, which this architecture has not")
     wrong = [f"{name} {tuple(tensors[name].shape)} instead of {tuple(t.shape)}" for name, t in state.items()
              if tensors[name].shape != t.shape]  # fmt: skip
     if wrong:
-        raise BadWeights(f"weights of another shape than the configuration says: {_some(wrong)}")
+        raise BadWeights(f"weights of another shape than the configuration says: {some(wrong)}")
     module.load_state_dict(dict(tensors))
 
 
-def _some(names: Iterable[str], most: int = 4) -> str:
+def some(names: Iterable[str], most: int = 4) -> str:
+    """The first few names of an error message, and how many more there are."""
     names = list(names)
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

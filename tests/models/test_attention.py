@@ -2,17 +2,19 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from mmgen.models.attention import SideBySide, attend
+from mmgen.models.attention import AttentionRules, SideBySide
 from mmgen.models.transformer import Transformer, TransformerConfig
 
 
 @pytest.mark.parametrize("lengths", [[3], [4, 4, 4], [1, 5, 5, 2, 5]])
 def test_each_row_sees_itself_only(lengths: list[int]) -> None:
     q, k, v = torch.randn(3, 1, 2, sum(lengths), 8)
-    together = attend(q, k, v, SideBySide.of(lengths))
+    rules = AttentionRules(0, scale=8**-0.5)
+    together = SideBySide.of(lengths).attend(rules, q, k, v)
     parts = zip(*(x.split(lengths, 2) for x in (q, k, v)), strict=True)
-    torch.testing.assert_close(together, torch.cat([attend(*part, None) for part in parts], 2))
+    torch.testing.assert_close(together, torch.cat([F.scaled_dot_product_attention(*part) for part in parts], 2))
 
 
 def test_runs_of_equal_length() -> None:

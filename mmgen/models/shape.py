@@ -1,0 +1,163 @@
+"""The shape of a transformer: what differs between families is a field here, not another class. Knows no tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mmgen.errors import ConfigError
+
+Positions = Literal["learned", "sinusoidal", "rotary", "relative", "alibi", "none"]
+Norm = Literal["layer", "rms"]
+NormAt = Literal["post", "pre", "both"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+
+
+@dataclass(frozen=True)
+class RopeScaling:
+    """How rotary frequencies are stretched to texts longer than those of training; see positions.py for each kind."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a YAML file is loaded
+
+    kind: Literal["linear", "dynamic", "llama3", "yarn", "longrope"]
+    factor: float = 1.0
+    original: int = 0  # tokens the model was trained on; 0: the shape's max_tokens
+    low: float = 1.0  # llama3: turns over the original length below which a frequency is divided
+    high: float = 4.0  # llama3: and above which it is left alone
+    fast: float = 32.0  # yarn: the same two bounds
+    slow: float = 1.0
+    attention: float | None = None  # yarn, longrope: what cosines and sines are multiplied with; None: by their formula
+    short_factors: tuple[float, ...] = ()  # longrope, one a frequency
+    long_factors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """A shape. The defaults are BERT's."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int  # of the feed-forward
+    max_tokens: int
+    token_types: int = 0  # BERT's segments; 0: none
+    positions: Positions = "learned"
+    norm: Norm = "layer"
+    norm_at: NormAt = "post"  # the residual sum (Vaswani et al. 2017), what a sublayer reads, or what it reads and gives
+    norm_eps: float = 1e-12
+    activation: Activation = "gelu"
+
+    causal: bool = False  # False: places see all they are given: an encoder or, with `prefix_mask`, a prefix language model
+    kv_heads: int | None = None  # None: as many as heads; fewer: grouped-query; 1: multi-query attention
+    head_dim: int | None = None  # None: width / heads
+    qkv_bias: bool = True
+    out_bias: bool = True
+    qk_norm: bool = False  # RMSNorm over every head's queries and keys
+    scale: float | None = None  # of attention scores; None: 1 / sqrt(head_dim)
+    softcap: float | None = None  # scores become cap * tanh(scores / cap)
+    window: int | None = None  # how many last keys a query sees, itself included
+    windowed: tuple[bool, ...] = ()  # which layers have the window, repeated over all; empty: every one
+    sparse_block: int = 0  # block-sparse: a place sees blocks of so many places, see masks.py; 0: all
+    sparse_local: int = 1  # the last so many blocks, its own included
+    sparse_global: int = 1  # and the first so many
+
+    feed_forward_bias: bool = True
+    gated: bool = False  # act(gate) * up: SwiGLU with silu, GeGLU with gelu
+    experts: int = 0  # mixture of experts instead of one feed-forward; 0: none
+    experts_per_token: int = 2
+    parallel: bool = False  # attention and feed-forward read the same place and are added together
+
+    embedding_norm: bool = True
+    embedding_scaled: bool = False  # by sqrt(width); Vaswani et al. 2017, 3.4
+    norm_bias: bool = True
+    norm_plus_one: bool = False  # RMSNorm multiplies by 1 + weight
+    rope_theta: float = 10_000.0
+    rope_theta_windowed: float | None = None  # of layers with a window; None: the same
+    rope_scaling: RopeScaling | None = None  # of layers without one
+    rotary_dim: int | None = None  # how much of a head turns; None: all
+    relative_buckets: int = 32  # of T5's bias
+    relative_distance: int = 128
+    dropout: float = 0.0  # of embeddings and of what a sublayer adds, in training
+
+    tied: bool = True  # the language model's head is the word embedding
+    head_bias: bool = False
+    head_transform: bool = False  # BERT's masked language model: linear, activation, norm before the head
+    head_scaled: bool = False  # states by 1 / sqrt(width) before the head, as T5 does
+    head_softcap: float | None = None  # of logits
+    encoder: TransformerConfig | None = None  # of an encoder-decoder: the half that reads
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "width", "layers", "heads", "hidden", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; a transformer needs at least 1")
+        if self.head_dim is None and self.width % self.heads:
+            raise ConfigError(f"{self.heads} heads do not divide a width of {self.width}; change one or give head_dim")
+        if self.heads % self.groups:
+            raise ConfigError(f"{self.heads} heads cannot share {self.groups} key-value heads; take a divisor")
+        if self.experts and not 1 <= self.experts_per_token <= self.experts:
+            raise ConfigError(f"experts_per_token is {self.experts_per_token}, of {self.experts} experts; take 1 to as many")
+
+    @property
+    def groups(self) -> int:
+        """Key-value heads."""
+        return self.heads if self.kv_heads is None else self.kv_heads
+
+    @property
+    def head(self) -> int:
+        """Width of one head."""
+        return self.width // self.heads if self.head_dim is None else self.head_dim
+
+    def window_of(self, layer: int) -> int | None:
+        return self.window if not self.windowed or self.windowed[layer % len(self.windowed)] else None
+
+    @property
+    def embedding_scale(self) -> float:
+        return self.width**0.5 if self.embedding_scaled else 1.0
+
+    @property
+    def head_scale(self) -> float:
+        return self.width**-0.5 if self.head_scaled else 1.0
+
+    @property
+    def score_scale(self) -> float:
+        return 1 / math.sqrt(self.head) if self.scale is None else self.scale
+
+    def differs(self, other: TransformerConfig) -> list[str]:
+        """Fields in which two shapes are not the same model; dropout is none of them."""
+        ours, theirs = asdict(self._written_out()), asdict(other._written_out())
+        return [name for name in ours if ours[name] != theirs[name]]
+
+    def _written_out(self) -> TransformerConfig:
+        """What stands for a number that follows from others, replaced by that number."""
+        scaling = self.rope_scaling and replace(self.rope_scaling, original=self.rope_scaling.original or self.max_tokens)
+        return replace(
+            self,
+            kv_heads=self.groups,
+            head_dim=self.head,
+            scale=round(self.score_scale, 9),
+            windowed=tuple(self.window_of(layer) is not None for layer in range(self.layers)),
+            rope_scaling=scaling,
+            dropout=0.0,
+            encoder=self.encoder and self.encoder._written_out(),
+        )
+
+
+def load(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> TransformerConfig:
+    """A shape from a YAML file such as configs/models/gpt2.yaml, or from a mapping; `overrides` such as "layers=2".
+
+    Raises NotFound for a missing file and ConfigError for everything else.
+    """
+    from pydantic import RootModel
+
+    from mmgen import config
+
+    class Shape(RootModel[TransformerConfig]):
+        pass
+
+    return config.load(source, Shape, overrides).root
