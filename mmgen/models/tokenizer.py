@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmgen.errors import BadWeights
+from mmgen.registry import one_line
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,29 @@ class Tokenizer:
             self.fast = Fast.from_file(str(path))
         except Exception as why:  # the library raises bare Exception for a missing or damaged file
             raise BadWeights(f"{path} is no tokenizer.json ({why}); fetch the model again") from None
+        self._whole()
+
+    @classmethod
+    def of(cls, folder: Path) -> Tokenizer:
+        """A checkpoint's: its tokenizer.json, or what transformers makes of older files such as vocab.json and merges.txt."""
+        path = folder / "tokenizer.json"
+        if path.is_file():
+            return cls(path)
+        made = cls.__new__(cls)
+        try:
+            from transformers import AutoTokenizer
+
+            made.fast = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        except Exception as why:  # whatever a tokenizer of somebody's own raises
+            raise BadWeights(
+                f"{folder} has no tokenizer.json, and transformers makes none of its files ({one_line(why)[:200]}); "
+                "save it with a fast tokenizer"
+            ) from None
+        made._whole()
+        return made
+
+    def _whole(self) -> None:
+        """Texts are neither cut nor filled up."""
         self.fast.no_truncation()
         self.fast.no_padding()
 
@@ -45,6 +69,10 @@ class Tokenizer:
 
     def encode(self, text: str) -> Tokens:
         return self.encode_many([text])[0]
+
+    def prompt(self, text: str) -> list[int]:
+        """Ids with the special tokens that the checkpoint puts around a text, such as a first <s>."""
+        return list(self.fast.encode(text).ids)
 
     def encode_many(self, texts: Sequence[str]) -> list[Tokens]:
         """Several texts at once, on all threads."""
