@@ -1,0 +1,81 @@
+"""Token ids to text as they come: whole characters only, and nothing that may yet turn out to be a stop string.
+
+Knows ids and characters; not where they come from or who reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+HALF = "\ufffd"
+"""What a decoder writes for bytes that are no character, or not yet one."""
+
+
+class Detokenizer:
+    """`push` every id, then `flush`: the pieces together are `decode(ids)`.
+
+    A token's text can depend on the one before it (a sentencepiece word has its space only behind another word), so a few ids
+    that were told already are decoded with the new ones, and what they add is the piece.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self.decode = decode
+        self._ids: list[int] = []  # from the last piece but one on
+        self._told = 0  # of these: ids whose text was told
+        self._before = ""  # their text
+
+    def push(self, token: int) -> str:
+        """The text that is certain by now; empty while a character is not complete."""
+        self._ids.append(token)
+        text = self.decode(self._ids)
+        if text.endswith(HALF) or text == self._before or not text.startswith(self._before):
+            return ""
+        return self._tell(text)
+
+    def flush(self) -> str:
+        """The rest, bytes that never became a character included."""
+        return self._tell(self.decode(self._ids)) if len(self._ids) > self._told else ""
+
+    def _tell(self, text: str) -> str:
+        piece = text[len(self._before) :]
+        self._ids = self._ids[self._told :]
+        self._told, self._before = len(self._ids), self.decode(self._ids)
+        return piece
+
+    def copy(self) -> Detokenizer:
+        twin = Detokenizer(self.decode)
+        twin._ids, twin._told, twin._before = list(self._ids), self._told, self._before
+        return twin
+
+
+class Stops:
+    """Holds text back until it can no longer become a stop string, wherever the borders of the pieces are."""
+
+    def __init__(self, strings: Sequence[str] = ()) -> None:
+        self.strings = tuple(strings)
+        self.held = ""
+        self.found: str | None = None  # the stop string that ended the text
+
+    def push(self, text: str) -> str:
+        """What may be told. Once `found` is set, that was the end: the stop string and all behind it are dropped."""
+        if self.found is not None or not self.strings:
+            return "" if self.found is not None else text
+        text = self.held + text
+        places = [(at, stop) for stop in self.strings if (at := text.find(stop)) >= 0]
+        if places:
+            at, self.found = min(places, key=lambda place: (place[0], -len(place[1])))
+            self.held = ""
+            return text[:at]
+        keep = max(_overlap(text, stop) for stop in self.strings)
+        self.held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def flush(self) -> str:
+        """The end came otherwise: what was held is text."""
+        text, self.held = self.held, ""
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` with which `stop` begins."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if stop.startswith(text[-n:])), 0)
