@@ -61,6 +61,7 @@ class Engine:
         self._cancelled: deque[Request] = deque()
         self._deadlines = Deadlines()
         self._ended: deque[Job] = deque()  # to be retired
+        self._parked: dict[Job, None] = {}  # that said they wait, the longest first
         self._closing = False
         self._thread: threading.Thread | None = None
         for name, runner in runners.items():
@@ -228,6 +229,9 @@ class Engine:
             parts = self.scheduler.charge(batch, milliseconds)
             for job, part in zip(batch, parts, strict=True):
                 job.device_ms += part
+                if job.waits:
+                    self.scheduler.remove(job)
+                    self._parked[job] = None
             self.metrics.observe_quantum(runner, batch, milliseconds, parts)
 
     def _retire(self, job: Job) -> None:
@@ -239,11 +243,20 @@ class Engine:
         with self._wake:
             self.scheduler.remove(job)
             self._waiting.remove(job)
+            self._parked.pop(job, None)
+            self._wake_parked(job.runner)
             self.metrics.observe_end(job)
             jobs = self._jobs[job.request]
             jobs.discard(job)
             if not jobs:
                 del self._jobs[job.request]
+
+    def _wake_parked(self, runner: str) -> None:
+        """What that runner's ended job gave back may be what they wait for."""
+        for job in [parked for parked in self._parked if parked.runner == runner]:
+            del self._parked[job]
+            job.waits = False
+            self.scheduler.add(job)
 
     def _give_up(self, error: BaseException) -> None:
         with self._wake:

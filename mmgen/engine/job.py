@@ -65,6 +65,7 @@ class Job:
     seed: int | None = None  # the caller; where it is None the constructor draws one, so that it can be read and repeated
     state: Any = field(default=None, init=False, repr=False)  # the runner: its own
     units: float = field(default=1.0, init=False)  # the runner: this job's part of the last quantum's work
+    waits: bool = field(default=False, init=False)  # the runner: it can go on only once another of its jobs ended
     status: Status = field(default="queued", init=False)  # begin, finish, fail
     key: Any = field(default=None, init=False)  # the engine, from runner.key
     submitted: float | None = field(default=None, init=False)  # the engine; this and the next two in time.monotonic() seconds

@@ -595,3 +595,43 @@ def test_torch_free() -> None:
     program = "import sys, mmgen.engine.engine; print(*({'torch', 'numpy', 'prometheus_client'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == ""
+
+
+class OneAtATime(Counting):
+    """Room for one job: the first that gets a quantum; the others wait until it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holder: Job | None = None
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        self.holder = self.holder or jobs[0]
+        for one in jobs:
+            one.waits = one is not self.holder
+        if self.holder in jobs:
+            super().step([self.holder])
+
+    def release(self, job: Job) -> None:
+        super().release(job)
+        if job is self.holder:
+            self.holder = None
+
+
+@pytest.mark.parametrize("users", [("a", "a", "a", "a"), ("a", "b", "c", "a")])
+def test_jobs_that_wait_get_no_quanta_until_another_ended(users: Sequence[str]) -> None:
+    runner = OneAtATime()
+    with Engine({"count": runner}) as engine:
+        handles = [engine.submit(job(30, user=user)) for user in users]
+        assert [handle.result(WAIT) for handle in handles] == [30] * 4
+        assert engine.stats()["quanta"] < 4 * 30 + 20  # those who wait are not asked again and again
+    assert len(runner.released) == 4
+
+
+def test_a_job_that_waits_can_be_cancelled() -> None:
+    runner = OneAtATime()
+    with Engine({"count": runner}) as engine:
+        endless, waiting = engine.submit(job(ENDLESS)), engine.submit(job(1))
+        runner.first_quantum.wait(WAIT)
+        waiting.cancel()
+        assert isinstance(error_of(waiting), Cancelled)
+        endless.cancel()
