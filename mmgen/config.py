@@ -42,6 +42,8 @@ class RuntimeConfig(Config):
     encoder: str = "embedded:minilm"  # a model reference, see hub.py
     reader: str = "embedded:reader"
     denoiser: str = "embedded:emoji"
+    picture_encoder: str | None = None  # that says how well a picture shows a text; None: there is none
+    text: str = "embedded:books"
     store: UserPath | None = None  # None: the default store in `home`
     plugins: tuple[str, ...] | None = None  # allow-list; None: MMGEN_PLUGINS decides
 

@@ -63,6 +63,14 @@ EMBEDDED = {
             "text to pictures of 64 x 64 pixels",
             shipped=False,  # TODO: take this line away once assets/models/emoji and its checksums are there
         ),
+        Embedded(
+            "embedded:books",
+            "text",
+            "assets:models/books",
+            "Apache-2.0; trained on public-domain books",
+            "language model: goes on writing as books do",
+            shipped=False,  # TODO: take this line away once assets/models/books and its checksums are there
+        ),
     )
 }
 

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mmgen.drawing import DrawingClient
+    from mmgen.interfaces import PictureEncoder
     from mmgen.models.confidence import Found
     from mmgen.models.reading import ReaderModel
     from mmgen.registry import Table
+    from mmgen.writing import TextClient
 
 Model = TypeVar("Model")
 
@@ -90,6 +92,14 @@ class Runtime:
         reference = reference or self.config.reader
         return self._once("reader", reference, self._load_reader)
 
+    def text(self, reference: str | None = None, draft: str | None = None) -> TextClient:
+        """The language model of that reference, with a draft model if one is named, through the engine."""
+        from mmgen import writing
+
+        reference = reference or self.config.text
+        key = reference if draft is None else f"{reference}+{draft}"
+        return self._once("text", key, lambda key: writing.load(self, key, reference, draft))
+
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> DrawingClient:
         """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
         from mmgen import drawing
@@ -97,6 +107,13 @@ class Runtime:
         reference, loras = reference or self.config.denoiser, [drawing.Lora.read(text) for text in lora]
         key = "+".join([reference, *map(str, loras)])
         return self._once("denoiser", key, lambda key: drawing.load(self, key, reference, loras))
+
+    def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
+        """The picture encoder of that reference; its passes are `engine.call`s. Raises BadRequest if none is configured."""
+        reference = reference or self.config.picture_encoder
+        if reference is None:
+            raise BadRequest("no picture encoder is configured; name one as picture_encoder in config.yaml")
+        return self._once("picture encoder", reference, self._load_picture_encoder)
 
     def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Library:
         """A store with its encoder; see `store_path` for `where`."""
@@ -171,6 +188,14 @@ class Runtime:
         self.engine.add_runner(runner, RowRunner(model.read, row_bytes=256))
         self.engine.add_runner(f"write:{reference}", WriteRunner(model))
         return ReaderClient(self, reference, model)
+
+    def _load_picture_encoder(self, reference: str) -> PictureEncoder:
+        self.set_threads()
+        folder = hub.resolve(reference, kind="picture encoder")
+        table = self.registry.picture_encoders
+        load = table.get(self.architecture(folder, table, "clip"))
+        model: PictureEncoder = self.engine.call(load, folder, device=self.device, name=reference)
+        return model
 
     def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
         """The `model_type` that a checkpoint names, where a loader of that name is registered."""

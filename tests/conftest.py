@@ -11,6 +11,7 @@ import pytest
 from calling import call  # noqa: F401  a fixture
 from drawn import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
 from tiny import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
+from tiny_text import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures
 
 from mmgen import plugins
 

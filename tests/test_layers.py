@@ -17,7 +17,7 @@ TIERS = (
 )
 ROOMS = (
     {"__main__": "cli"}
-    | dict.fromkeys(("library", "adding", "drawing", "drawing_whole"), "runtime")
+    | dict.fromkeys(("library", "adding", "drawing", "drawing_whole", "writing"), "runtime")
     | dict.fromkeys(
         ("interfaces", "config", "registry", "plugins", "builtin", "hub", "embedded", "weight_files", "errors", "__init__"),
         "base",

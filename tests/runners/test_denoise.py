@@ -182,6 +182,7 @@ def together(runner: DenoiseRunner, jobs: Sequence[Job]) -> None:
 @pytest.mark.parametrize("kind", ["stable_diffusion", "embedded"])
 def test_the_same_picture_alone_and_in_company(tmp_path: Path, kind: str) -> None:
     model = Denoiser.load(getattr(tiny, kind)(tmp_path))
+    model.pack()
     runner, payloads = DenoiseRunner(model), mixed(model)
     alone = [Job("denoise", payload, seed=n) for n, payload in enumerate(payloads)]
     for job in alone:

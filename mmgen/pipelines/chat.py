@@ -1,0 +1,124 @@
+"""chat: a conversation gets its next message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.pipelines.text_options import Options, Strategy
+from mmgen.pipelines.texts import Asked, Completion, Prompt, TextPipeline, called
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+    from mmgen.writing import TextClient
+
+ROLES = {"system": "", "user": "User: ", "assistant": "Assistant: "}
+NEXT = "\nUser:"
+"""What a model without a chat template would go on with, in the user's stead."""
+
+
+@dataclass(frozen=True)
+class Reply(Completion):
+    """What `chat` returns."""
+
+    messages: tuple[Mapping[str, Any], ...] = ()  # the conversation with this reply: the next call can begin with it
+
+
+class Chat(TextPipeline[Reply]):
+    """Talk with a language model."""
+
+    last = "reply"
+
+    def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None, system: str = "") -> None:
+        """Opens nothing yet.
+
+        model: what answers: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
+        draft: a smaller model of the same family that guesses ahead; what is written does not change.
+        system: what the model is told before the conversation.
+        """
+        super().__init__(rt, model=model, draft=draft)
+        self.system = system
+
+    def asked(
+        self,
+        message: str | Sequence[Mapping[str, Any]],
+        *,
+        max_tokens: int | None = None,
+        strategy: Strategy = "sample",
+        temperature: float = 0.7,
+        top_k: int = 0,
+        top_p: float = 0.95,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        stop: str | Sequence[str] = (),
+        seed: int | None = None,
+        n: int = 1,
+        logprobs: int | None = None,
+        regex: str | None = None,
+        json_schema: str | Mapping[str, Any] | None = None,
+        lookup: bool = False,
+        request: Request | None = None,
+    ) -> Asked:
+        """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
+
+        message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}.
+        max_tokens: tokens to write at most; the default is 256, or what the model still holds.
+        strategy: sample draws each token; greedy takes the likeliest; beam and contrastive search for a text.
+        temperature: below 1 likely tokens become likelier, above 1 less so; 0 is greedy.
+        top_k: draw from so many of the likeliest tokens; 0 from all.
+        top_p: draw from the likeliest tokens that together have this probability.
+        min_p: draw from tokens that are at least so probable, as a share of the likeliest one's probability.
+        repetition_penalty: above 1 tokens of conversation and answer become less likely.
+        presence_penalty, frequency_penalty: above 0 tokens of the answer become less likely, once or for each time they came.
+        stop: end before this text; can be given several times.
+        seed: the same seed writes the same answer; without one it is drawn by lot and reported.
+        n: answers to write.
+        logprobs: tell the log-probabilities of the answer's tokens and of so many of the likeliest ones.
+        regex: a regular expression that the whole answer matches.
+        json_schema: a JSON schema that the answer follows, or the name of a .json file that holds it.
+        lookup: guess ahead from what repeats; never different.
+
+        Raises BadRequest for a value out of its range or a conversation that is none, TooLong for more tokens than the model
+        holds, NotFound for a model that is not here, BadWeights for a damaged one.
+        """
+        messages = conversation(message, self.system)
+        options = Options(
+            max_tokens, strategy, temperature, top_k, top_p, min_p, 1.0, repetition_penalty, presence_penalty,
+            frequency_penalty, None, stop, seed, n, logprobs=logprobs, regex=regex, json_schema=json_schema, lookup=lookup,
+        )  # fmt: skip
+
+        def answer(completion: Completion) -> Reply:
+            said = {"role": "assistant", "content": completion.text.strip()}
+            return Reply(**vars(completion), messages=(*messages, said))
+
+        return Asked(lambda client: written(client, messages), options, request, answer)
+
+    __call__ = called(asked)
+
+
+def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> list[dict[str, str]]:
+    """Messages that end with the user's, behind the system's. Raises BadRequest for what is no conversation."""
+    said = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    for one in said if isinstance(said, Sequence) else [said]:
+        if not isinstance(one, Mapping) or one.get("role") not in ROLES or not isinstance(one.get("content"), str):
+            raise BadRequest(f"message {one!r} is none; give a role ({', '.join(ROLES)}) and a content")
+    messages = [{"role": one["role"], "content": one["content"]} for one in said]
+    if not messages or messages[-1]["role"] == "assistant" or not messages[-1]["content"].strip():
+        raise BadRequest("there is no message to answer; say something")
+    if system and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": system})
+    return messages
+
+
+def written(client: TextClient, messages: Sequence[Mapping[str, str]]) -> Prompt:
+    """The conversation as the model reads it, up to where it answers."""
+    if client.model.template:
+        return Prompt(client.model.render_chat(messages), client.model.encode_chat(messages))
+    lines = [ROLES[one["role"]] + one["content"].strip() for one in messages]
+    text = "\n".join([*lines, "Assistant:"])
+    return Prompt(text, client.model.encode(text), (NEXT,))

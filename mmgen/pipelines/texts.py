@@ -1,0 +1,232 @@
+"""What the text pipelines have in common: a checked call, its events, and the texts with what they took."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.pipelines.clock import Clock
+from mmgen.pipelines.streamed import Event, Streamed
+from mmgen.pipelines.text_options import Options
+
+if TYPE_CHECKING:
+    from mmgen.models.sampling import Choice
+    from mmgen.runners.decoding import Finished, Piece, TextRequest
+    from mmgen.runtime import Runtime
+    from mmgen.writing import TextClient
+
+P = ParamSpec("P")
+R = TypeVar("R")
+USUAL = 256
+"""Tokens of an answer, unless the caller says otherwise."""
+LOOKUP, DRAFT = 10, 4
+"""Tokens that are guessed at once: from what repeats, and by a draft model."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token and its log-probability under the model itself."""
+
+    text: str
+    logprob: float
+    top: list[tuple[str, float]] = field(default_factory=list)  # the likeliest tokens with theirs, best first
+
+
+@dataclass(frozen=True)
+class Delta:
+    """More of a text: the value of a "text" event."""
+
+    index: int  # which of the texts
+    text: str
+    tokens: list[Token] = field(default_factory=list)  # with log-probabilities, where they are asked for
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of a call."""
+
+    prompt: int
+    cached: int  # of the prompt: known from earlier calls
+    written: int
+    guessed: int = 0  # tokens that were guessed, and how many of them were right
+    accepted: int = 0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What `text` returns."""
+
+    prompt: str
+    texts: list[str]
+    finish_reasons: list[str]  # "stop": an end token, a stop string or the constraint; "length": max_tokens
+    usage: Usage
+    seed: int
+    model: str
+    timings: dict[str, float] = field(repr=False)  # milliseconds: load, first (to the first token), write, total
+    logprobs: list[list[Token]] | None = None
+    scores: list[float] | None = None  # of beam search
+    request_id: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.texts[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return "\n---\n".join(self.texts)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads."""
+
+    text: str
+    ids: list[int]
+    stops: tuple[str, ...] = ()  # beside the caller's
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A checked call."""
+
+    prompt: Callable[[TextClient], Prompt]
+    options: Options
+    request: Request | None
+    answer: Callable[[Completion], Completion] = lambda completion: completion  # what is returned
+
+
+class TextPipeline(Streamed[R]):
+    """One task: `asked` turns a call into a prompt and options, the rest is common."""
+
+    priority = "interactive"
+    last: str  # kind of the last event, whose value is what a call returns
+
+    def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None) -> None:
+        """Opens nothing yet.
+
+        model: what writes: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
+        draft: a smaller model of the same family that guesses ahead; what is written does not change.
+        """
+        self.rt, self.model, self.draft = rt, model, draft
+
+    asked: Callable[..., Asked]
+    """The call's parameters, checked. Each task has its own."""
+
+    def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
+        """The same call, as it is written. Leaving it early cancels the request.
+
+        Events: "text" with a `Delta`: whole characters, never part of a stop string; and at last what the call returns.
+        """
+        return self.write(self.asked(*args, **options))
+
+    def write(self, asked: Asked) -> Iterator[Event]:
+        """Loads, writes, and says what it took."""
+        options, request, clock = asked.options, asked.request or Request.new(priority=self.priority), Clock()
+        client = self.rt.text(self.model, self.draft)
+        from mmgen.runners.decoding import Piece  # torch is imported by now
+
+        prompt = asked.prompt(client)
+        wanted = requested(client, prompt, options)
+        seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+        clock.lap("load")
+        for event in client.write(wanted, request, seed):
+            if "first" not in clock.stages:
+                clock.lap("first")
+            if isinstance(event, Piece):
+                yield Event("text", _delta(client, event))
+            else:
+                clock.lap("write")
+                completion = _completion(client, prompt.text, event, seed, clock, options, request)
+                yield Event(self.last, asked.answer(completion))
+
+
+def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[Any, P], Any]:
+    """A `__call__` with the parameters of `asked`: all of it, at once."""
+
+    @wraps(asked)
+    def call(self: TextPipeline[Any], *args: P.args, **options: P.kwargs) -> Any:
+        *_, last = self.write(asked(self, *args, **options))
+        return last.value
+
+    return call
+
+
+def requested(client: TextClient, prompt: Prompt, options: Options) -> TextRequest:
+    """The options in this model's terms. Raises BadRequest for what it cannot do."""
+    from mmgen.runners.decoding import TextRequest
+
+    lm = client.model.lm
+    if not lm.config.causal:
+        raise BadRequest(f"{client.name} is an encoder, which writes nothing; take a causal model")
+    for token, _ in options.sampling.logit_bias:
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < lm.config.vocabulary:
+            raise BadRequest(f"logit_bias names token {token!r}; {client.name} has 0 to {lm.config.vocabulary - 1}")
+    source = None if lm.encoder is None else prompt.ids
+    ids = prompt.ids if source is None else [client.model.start_id or 0]
+    room = client.max_tokens - len(ids)
+    drawn = options.strategy in ("sample", "greedy")
+    wanted = TextRequest(
+        ids,
+        max(1, min(USUAL, room)) if options.max_tokens is None else options.max_tokens,
+        options.sampling,
+        "sample" if drawn else options.strategy,  # type: ignore[arg-type]
+        n=options.n,
+        stop=(*options.stops, *prompt.stops),
+        beams=options.beams,
+        length_penalty=options.length_penalty,
+        early_stopping=options.early_stopping,
+        lookup=LOOKUP if options.lookup else 0,
+        draft=DRAFT if drawn and client.drafts else 0,
+        source=source,
+    )
+    if options.regex is not None:
+        return replace(wanted, constraint=client.grammars.regex(options.regex))
+    if options.json_schema is not None:
+        return replace(wanted, constraint=client.grammars.json_schema(_schema(options.json_schema)))
+    return wanted
+
+
+def _schema(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """JSON itself, or what is in a file."""
+    if not isinstance(given, str) or not given.endswith(".json"):
+        return given
+    try:
+        return Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as why:
+        raise UnreadableFile(f"JSON schema {given} cannot be read ({why}); give a file, or the schema itself") from None
+
+
+def _delta(client: TextClient, piece: Piece) -> Delta:
+    return Delta(piece.index, piece.text, [_token(client, one) for one in piece.choices])
+
+
+def _token(client: TextClient, one: Choice) -> Token:
+    decode = client.model.tokenizer.decode
+    return Token(decode([one.token]), one.logprob, [(decode([token]), logprob) for token, logprob in one.top])
+
+
+def _completion(
+    client: TextClient, prompt: str, finished: Finished, seed: int, clock: Clock, options: Options, request: Request
+) -> Completion:
+    texts = finished.texts
+    written = sum(len(one.ids) for one in texts)
+    return Completion(
+        prompt=prompt,
+        texts=[one.text for one in texts],
+        finish_reasons=[one.finish_reason for one in texts],
+        usage=Usage(finished.prompt_tokens, finished.cached_tokens, written, finished.guessed, finished.accepted),
+        seed=seed,
+        model=client.reference,
+        timings=clock.laps(),
+        logprobs=None if options.logprobs is None else [[_token(client, c) for c in one.choices] for one in texts],
+        scores=[one.score for one in texts if one.score is not None] if options.strategy == "beam" else None,
+        request_id=request.id,
+    )

@@ -1,0 +1,222 @@
+"""What a text job is: what it asks for, what it tells, and its texts between two passes. Knows tokens; not passes or memory.
+
+How texts go on is decided in sampled.py and searching.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest, TooLong
+from mmgen.models.attention import Memory
+from mmgen.models.blocks import Table
+from mmgen.models.constrain import Constraint
+from mmgen.models.detokenize import Detokenizer, Stops
+from mmgen.models.sampling import Choice, Sampling, choice
+from mmgen.models.search import EarlyStopping
+
+Strategy = Literal["sample", "beam", "contrastive"]
+Reason = Literal["stop", "length"]
+MOST_BRANCHES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class TextRequest:
+    """A job's payload; its result is a `Finished`."""
+
+    prompt: Sequence[int]  # token ids, at least one
+    max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)  # of beam and contrastive search bias and penalties count
+    strategy: Strategy = "sample"
+    n: int = 1  # texts
+    stop: tuple[str, ...] = ()
+    ends: frozenset[int] | None = None  # tokens that end a text; None: the model's
+    constraint: Constraint | None = None
+    beams: int = 4
+    length_penalty: float = 1.0
+    early_stopping: EarlyStopping = False
+    alpha: float = 0.6  # of contrastive search, and its candidates
+    candidates: int = 4
+    lookup: int = 0  # tokens that are guessed at once from what repeats; 0: none
+    draft: int = 0  # tokens that the runner's draft model guesses at once; 0: none
+    source: Sequence[int] | None = None  # what the encoder of an encoder-decoder reads
+
+    @property
+    def branches(self) -> int:
+        """Texts that are under way at most."""
+        return {"sample": self.n, "beam": self.beams, "contrastive": self.candidates}[self.strategy]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Event: more of a text. Its characters are whole; there are none while a stop string may be under way."""
+
+    index: int  # which of the job's texts
+    text: str
+    choices: tuple[Choice, ...] = ()  # of the tokens since the last piece, where log-probabilities are asked for
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text at its end."""
+
+    text: str
+    ids: tuple[int, ...]  # with the token that ended it
+    finish_reason: Reason
+    choices: tuple[Choice, ...] = ()
+    score: float | None = None  # of beam search
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job's result."""
+
+    texts: tuple[Written, ...]
+    prompt_tokens: int
+    cached_tokens: int = 0  # of the prompt: known from earlier requests
+    guessed: int = 0  # tokens that were guessed, and how many of them were right
+    accepted: int = 0
+
+
+@dataclass(eq=False)
+class Branch:
+    """A text that the model reads."""
+
+    ids: list[int]  # the prompt and what was chosen
+    constraint: Constraint | None = None
+    memory: Memory | None = None  # of what the encoder read
+    table: Table | None = None  # of its keys and values; None: nothing is kept, all is to be read
+    draft_table: Table | None = None  # of the draft model's
+    drafts: list[int] = field(default_factory=list)  # guesses, read behind `ids`
+    drawn_from: list[Tensor] = field(default_factory=list)  # what the draft model drew each from; empty: copied, or greedy
+    logits: Tensor | None = None  # (1 + drafts, V) behind the last token and each guess, once all is read
+    state: Tensor | None = None  # (D,) hidden state of the last token, where they are kept
+
+    @property
+    def unread(self) -> int:
+        return len(self.ids) - (0 if self.table is None else self.table.length)
+
+
+class Caches(ABC):
+    """What a decoding does to the keys and values of its branches; the runner's."""
+
+    @abstractmethod
+    def fork(self, branch: Branch) -> Branch: ...  # the same text a second time, its blocks shared
+    @abstractmethod
+    def drop(self, branch: Branch) -> None: ...  # the text ends
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """What a decoding needs to know of its model."""
+
+    decode: Callable[[Sequence[int]], str]
+    ends: frozenset[int]
+
+
+class Writer:
+    """One text becoming visible: tokens to pieces, and when it ends."""
+
+    def __init__(self, job: Job, index: int, vocabulary: Vocabulary) -> None:
+        request: TextRequest = job.payload
+        self.job, self.index, self.request = job, index, request
+        self.ends = vocabulary.ends if request.ends is None else request.ends
+        self.detokenizer, self.stops = Detokenizer(vocabulary.decode), Stops(request.stop)
+        self.ids: list[int] = []
+        self.choices: list[Choice] = []
+        self.told = 0  # choices that are told
+        self.text = ""
+        self.reason: Reason | None = None
+
+    def take(self, token: int, logits: Tensor, complete: bool) -> None:
+        """The next token. `logits`: the model's own (V,), that it was chosen from; `complete`: nothing may follow."""
+        self.ids.append(token)
+        if self.request.sampling.logprobs is not None:
+            self.choices.append(choice(logits, token, self.request.sampling.logprobs))
+        piece = "" if token in self.ends else self.stops.push(self.detokenizer.push(token))
+        if token in self.ends or complete or self.stops.found is not None:
+            self.reason = "stop"
+        elif len(self.ids) == self.request.max_tokens:
+            self.reason = "length"
+        if self.reason is not None:
+            piece += self.stops.push(self.detokenizer.flush())
+            if self.stops.found is not None:  # maybe only just
+                self.reason = "stop"
+            piece += self.stops.flush()
+        self._tell(piece)
+
+    def _tell(self, piece: str) -> None:
+        self.text += piece
+        fresh = tuple(self.choices[self.told :])
+        if piece or (fresh and self.reason is not None):
+            self.told = len(self.choices)
+            self.job.emit(Piece(self.index, piece, fresh))
+
+    def written(self) -> Written:
+        assert self.reason is not None
+        return Written(self.text, tuple(self.ids), self.reason, tuple(self.choices))
+
+
+class Decoding(ABC):
+    """A job under way."""
+
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+        request: TextRequest = job.payload
+        self.job, self.request, self.vocabulary, self.caches = job, request, vocabulary, caches
+        constraint = None if request.constraint is None else request.constraint.copy()
+        self.branches = [Branch(list(request.prompt), constraint)]  # that still go on
+        self.cached: int | None = None  # tokens of the prompt that were known; the runner's
+        self.guessed = self.accepted = 0
+
+    @property
+    def wants_states(self) -> bool:
+        """Whether it is still to be told the hidden states of its whole prompt, which has to be read for that."""
+        return False
+
+    @abstractmethod
+    def texts(self) -> tuple[Written, ...]: ...  # once no branch is left
+
+    def finish(self) -> None:
+        prompt = len(self.request.prompt if self.request.source is None else self.request.source)
+        self.job.finish(Finished(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted))
+
+
+def masked(logits: Tensor, constraint: Constraint | None) -> Tensor:
+    """(V,) with -inf for what the constraint forbids."""
+    return logits if constraint is None else logits.masked_fill(~constraint.mask().to(logits.device), float("-inf"))
+
+
+def check(request: TextRequest, limit: int) -> None:
+    """`limit`: tokens that the model holds. Raises BadRequest or TooLong for what cannot be written."""
+    prompt, answer = len(request.prompt), request.max_tokens
+    if not prompt:
+        raise BadRequest("the prompt is empty; begin the text with a word")
+    if max(prompt, len(request.source or ())) >= limit:
+        raise TooLong(f"the prompt is {max(prompt, len(request.source or ()))} tokens, the model reads {limit}; shorten it")
+    if answer < 1:
+        raise BadRequest(f"max_tokens is {answer}; it can be 1 or more")
+    if prompt + answer > limit:
+        raise TooLong(
+            f"{prompt} tokens of prompt and max_tokens {answer} are {prompt + answer}, the model holds {limit}; "
+            f"ask for {limit - prompt} at most"
+        )
+    if not 1 <= request.n <= MOST_BRANCHES or not 1 <= request.branches <= MOST_BRANCHES:
+        raise BadRequest(f"{max(request.n, request.branches)} texts at once; it can be 1 to {MOST_BRANCHES}")
+    if request.strategy != "sample":
+        _check_search(request)
+
+
+def _check_search(request: TextRequest) -> None:
+    most = request.beams if request.strategy == "beam" else 1
+    if request.n > most:
+        raise BadRequest(f"n is {request.n}; {request.strategy} search over {request.branches} texts gives {most} at most")
+    if request.lookup or request.draft:
+        raise BadRequest(f"{request.strategy} search takes no guesses; leave them out, or sample")
+    if request.strategy == "beam" and (request.stop or request.sampling.logprobs is not None):
+        raise BadRequest("beam search knows no stop strings and no logprobs; leave them out, or sample")

@@ -1,0 +1,52 @@
+"""One forward pass over the next tokens of many texts. Knows a model and its pool; not jobs or what becomes of the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmgen.models.attention import Memory
+from mmgen.models.blocks import Table
+from mmgen.models.language_model import LanguageModel
+from mmgen.models.paged import Memories, Paged, Pool, Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A text in a pass. Its table has place for the tokens; its length is that without them, and stays so."""
+
+    table: Table
+    ids: Sequence[int]  # the tokens to read
+    wanted: int  # logits of the last so many
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What came of a part."""
+
+    logits: Tensor  # (wanted, V)
+    states: Tensor  # (tokens, D)
+
+
+def read(lm: LanguageModel, pool: Pool, parts: Sequence[Part]) -> list[Read]:
+    """All parts in one row (1, N); logits are computed for those who want them alone."""
+    device = pool.keys[0].device
+    ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
+    positions = torch.tensor([at for part in parts for at in _places(part)], device=device)
+    paged = Paged(pool, [Reading(part.table, len(part.ids)) for part in parts])
+    memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
+    more = {"memory": Memories(memories)} if memories else {}
+    states = lm.hidden(ids, paged, positions=positions, **more)[0]  # (N, D)
+    texts = states.split([len(part.ids) for part in parts])
+    wanted = [part.wanted for part in parts]
+    last = [text[len(text) - count :] for text, count in zip(texts, wanted, strict=True)]
+    logits = lm.logits(torch.cat(last) if any(wanted) else states[:0])  # (sum of wanted, V)
+    return [Read(row, text) for row, text in zip(logits.split(wanted), texts, strict=True)]
+
+
+def _places(part: Part) -> range:
+    return range(part.table.length, part.table.length + len(part.ids))

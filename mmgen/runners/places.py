@@ -1,0 +1,140 @@
+"""Whose keys and values have a place, and who gives up his. Knows jobs by age, branches and blocks; not passes or logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+import torch
+
+from mmgen.engine.job import Job
+from mmgen.models.blocks import SIZE, Table, digests
+from mmgen.models.language_model import LanguageModel
+from mmgen.models.paged import Pool
+from mmgen.runners.decoding import Branch, Caches, Decoding
+
+ANSWER = 512
+"""Tokens of an answer for which place is kept free behind its prompt, as long as nobody else needs it."""
+
+
+class Places(Caches):
+    """The pools of a model and its draft model, and all jobs that began, the oldest first.
+
+    An older job takes blocks from younger ones, never the other way round, and one alone always has enough (the runner refuses
+    it otherwise): so the oldest goes on, and everyone becomes the oldest.
+    """
+
+    def __init__(self, lm: LanguageModel, draft: LanguageModel | None, memory: int) -> None:
+        self.block_bytes = sum(SIZE * bytes_per_token(model) for model in (lm, draft) if model is not None)
+        self.count = memory // self.block_bytes
+        self.pool = _pool(lm, self.count)
+        self.draft_pool = None if draft is None else _pool(draft, self.count)
+        self.active: dict[Job, Decoding] = {}
+        self.waiting: set[Job] = set()  # that found no place when they last asked
+        self.preempted = 0  # how often
+
+    def fork(self, branch: Branch) -> Branch:
+        constraint = None if branch.constraint is None else branch.constraint.copy()
+        twin = replace(branch, ids=list(branch.ids), constraint=constraint, drafts=[], drawn_from=[], logits=None, state=None)
+        if branch.table is not None:
+            twin.table = self.pool.fork(branch.table, branch.table.want)
+        if branch.draft_table is not None and self.draft_pool is not None:
+            twin.draft_table = self.draft_pool.fork(branch.draft_table, branch.draft_table.want)
+        return twin
+
+    def drop(self, branch: Branch) -> None:
+        if branch.table is not None:
+            self.pool.release(branch.table)
+        if branch.draft_table is not None and self.draft_pool is not None:
+            self.draft_pool.release(branch.draft_table)
+        branch.table = branch.draft_table = None
+
+    def cut(self, branch: Branch) -> None:
+        """What was read behind the branch's last token but one was a wrong guess."""
+        for pool, table in ((self.pool, branch.table), (self.draft_pool, branch.draft_table)):
+            if pool is not None and table is not None:
+                pool.cut(table, len(branch.ids) - 1)
+
+    def leave(self, job: Job) -> None:
+        """The job ended."""
+        decoding = self.active.pop(job, None)
+        self.waiting.discard(job)
+        for branch in decoding.branches if decoding is not None else ():
+            self.drop(branch)
+
+    def by_age(self, jobs: Sequence[Job]) -> list[Job]:
+        some = set(jobs)
+        return [job for job in self.active if job in some]
+
+    def open(self, job: Job, branch: Branch, coming: set[bytes]) -> bool:
+        """A table for a branch without one, with all that is known of its text. False: it has to wait.
+
+        It waits for blocks that are `coming`, being read by another in this very pass. And it waits behind older jobs as long
+        as it would soon be preempted: beside its own text every branch under way is to have a block to grow by.
+        """
+        decoding = self.active[job]
+        want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
+        known = not decoding.wants_states and decoding.request.source is None
+        table = self.pool.match(branch.ids, want) if known else Table(want)
+        fresh = digests(branch.ids[: table.length + SIZE], table.hashes) if known else []
+        if (fresh and fresh[0] in coming) or not self._comfortable(job, table, len(branch.ids)):
+            self.pool.release(table)
+            return False
+        branch.table = table
+        if self.draft_pool is not None:
+            branch.draft_table = self.draft_pool.match(branch.ids, want)
+        if decoding.cached is None:
+            decoding.cached = table.length
+        return True
+
+    def extend(self, job: Job, pool: Pool, table: Table, tokens: int) -> bool:
+        """Place for so many more tokens, if need be from younger jobs; False: there is none."""
+        while pool.extend(table, tokens) is None:
+            victim = self._younger(job)
+            if victim is None:
+                self.waiting.add(job)
+                return False
+            self._preempt(victim)
+        self.waiting.discard(job)
+        return True
+
+    def _comfortable(self, job: Job, table: Table, tokens: int) -> bool:
+        older = list(takewhile(lambda other: other is not job, self.active))
+        growing = [branch for decoding in self.active.values() for branch in decoding.branches if branch.table is not None]
+        crowded = self.pool.needed(table, tokens - table.length) + len(growing) >= self.pool.free
+        held = any(branch.table is not None for other in older for branch in self.active[other].branches)
+        if any(other in self.waiting for other in older) or (held and crowded):
+            self.waiting.add(job)
+            return False
+        return True
+
+    def _younger(self, job: Job) -> Decoding | None:
+        """The youngest that holds blocks and is younger than the job."""
+        for other in reversed(self.active):
+            if other is job:
+                return None
+            if any(branch.table is not None for branch in self.active[other].branches):
+                return self.active[other]
+        return None
+
+    def _preempt(self, decoding: Decoding) -> None:
+        self.preempted += 1
+        for branch in decoding.branches:
+            self.drop(branch)
+            branch.logits = branch.state = None  # guesses stay: drawing others would change the text
+
+
+def bytes_per_token(lm: LanguageModel) -> int:
+    """Of its keys and values in all layers."""
+    config = lm.config
+    return 2 * config.layers * config.groups * config.head * _weight(lm).element_size()
+
+
+def _pool(lm: LanguageModel, count: int) -> Pool:
+    weight = _weight(lm)
+    return Pool(lm.config, count, str(weight.device), weight.dtype)
+
+
+def _weight(lm: LanguageModel) -> torch.Tensor:
+    return lm.transformer.embed.words.weight

@@ -1,0 +1,112 @@
+"""Texts that go on together: beam search and contrastive search as jobs. Knows logits and states; not passes or memory."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmgen.engine.job import Job
+from mmgen.models.sampling import adjusted
+from mmgen.models.search import BeamSearch, Contrastive
+from mmgen.runners.decoding import Branch, Caches, Decoding, Piece, Vocabulary, Writer, Written, masked
+
+
+class Searching(Decoding):
+    """A step is taken once all branches were read."""
+
+    @abstractmethod
+    def advance(self) -> None:
+        """All branches have their logits."""
+
+    def _went_on(self, children: Sequence[tuple[int, int]]) -> None:
+        """The branches are now these: (parent, token)."""
+        before, self.branches = self.branches, []
+        for parent, token in children:
+            child = self.caches.fork(before[parent])
+            child.ids.append(token)
+            if child.constraint is not None:
+                child.constraint.accept(token)
+            self.branches.append(child)
+        for branch in before:
+            self.caches.drop(branch)
+
+    def _bent(self, branch: Branch, scores: Tensor) -> Tensor:
+        """(V,) with the request's bias, penalties and constraint."""
+        prompt = self.request.prompt
+        if self.request.sampling.adjusts:
+            scores = adjusted(scores, self.request.sampling, prompt, branch.ids[len(prompt) :])
+        return masked(scores, branch.constraint)
+
+
+class Beams(Searching):
+    """Beam search. As in transformers, bias and penalties change log-probabilities, not logits."""
+
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+        super().__init__(job, vocabulary, caches)
+        request = self.request
+        self.ends = vocabulary.ends if request.ends is None else request.ends
+        self.search = BeamSearch(request.beams, request.max_tokens, self.ends, request.length_penalty, request.early_stopping)
+
+    def advance(self) -> None:
+        rows = []
+        for branch in self.branches:
+            assert branch.logits is not None
+            rows.append(self._bent(branch, branch.logits[0].float().log_softmax(-1)))
+        self._went_on(self.search.step(torch.stack(rows)))
+
+    def texts(self) -> tuple[Written, ...]:
+        """The best ones; they are told here, all at once."""
+        found = []
+        for index, one in enumerate(self.search.finished[: self.request.n]):
+            ended = one.ids[-1] in self.ends
+            text = self.vocabulary.decode(one.ids[:-1] if ended else one.ids)
+            self.job.emit(Piece(index, text))
+            found.append(Written(text, one.ids, "stop" if ended else "length", score=one.score))
+        return tuple(found)
+
+
+class Contrasting(Searching):
+    """Contrastive search: the branches are the candidates for the next token."""
+
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+        super().__init__(job, vocabulary, caches)
+        self.search = Contrastive(self.request.alpha, self.request.candidates)
+        self.writer = Writer(job, 0, vocabulary)
+        self.states: Tensor | None = None  # (prompt + max_tokens, D): of what is certain
+        self.logits: Tensor | None = None  # (V,) that the candidates come from
+
+    @property
+    def wants_states(self) -> bool:
+        return self.logits is None
+
+    def collect(self, start: int, states: Tensor) -> None:
+        """(N, D) hidden states of the prompt from `start` on."""
+        if self.states is None:
+            self.states = states.new_empty(len(self.request.prompt) + self.request.max_tokens, states.shape[-1])
+        self.states[start : start + len(states)] = states
+
+    def advance(self) -> None:
+        chosen = 0 if self.logits is None else self._choose(self.logits)
+        branch = self.branches[chosen]
+        assert branch.logits is not None
+        self.logits = branch.logits[0]
+        if self.writer.reason is None:
+            self._went_on([(chosen, token) for token in self.search.propose(self._bent(branch, self.logits))])
+        else:
+            self._went_on([])
+
+    def _choose(self, logits: Tensor) -> int:
+        assert self.states is not None
+        known = len(self.branches[0].ids) - 1
+        states = torch.stack([branch.state for branch in self.branches if branch.state is not None])  # (k, D)
+        chosen = self.search.choose(states, self.states[:known])
+        self.states[known] = states[chosen]
+        constraint = self.branches[chosen].constraint
+        self.writer.take(self.search.tokens[chosen], logits, constraint is not None and constraint.complete)
+        return chosen
+
+    def texts(self) -> tuple[Written, ...]:
+        return (self.writer.written(),)

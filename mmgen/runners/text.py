@@ -1,0 +1,228 @@
+"""A language model taking turns: the next token of every text and chunks of new prompts in one pass.
+
+Knows which tokens are read when; not how they are chosen (sampled.py, searching.py) or where their keys and values go
+(places.py).
+
+Continuous batching (Orca, Yu et al. 2022) with chunked prefill (Sarathi-Serve, Agrawal et al. 2024): a quantum reads one token
+of every text under way, and then prompts as far as the budget of tokens goes. Where blocks run short the youngest job gives its
+own back, and reads all it had again later (Kwon et al. 2023, sec. 4.5: recomputation).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest, TooLarge
+from mmgen.models.attention import Memory
+from mmgen.models.blocks import SIZE, Table, digests
+from mmgen.models.language_model import LanguageModel
+from mmgen.runners.decoding import Branch, Decoding, TextRequest, Vocabulary, check
+from mmgen.runners.drafting import Drafting
+from mmgen.runners.passes import Part, Read, read
+from mmgen.runners.places import Places, bytes_per_token
+from mmgen.runners.sampled import Sampled, settle
+from mmgen.runners.searching import Beams, Contrasting, Searching
+
+DECODINGS: dict[str, type[Decoding]] = {"sample": Sampled, "beam": Beams, "contrastive": Contrasting}
+GUESSES = 32
+"""Tokens of a pass, over all texts, that may be guesses from what repeats."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A branch in a pass."""
+
+    job: Job
+    branch: Branch
+    table: Table  # the branch's when this was planned
+    count: int  # tokens that are read, guesses included
+    wanted: int  # logits of the last so many: none while tokens stay unread
+
+    def part(self) -> Part:
+        start, branch = self.table.length, self.branch
+        ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
+        return Part(self.table, ids, self.wanted, branch.memory)
+
+
+class TextRunner:
+    """One model, and a draft model where there is one. Jobs of any settings share its passes."""
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        vocabulary: Vocabulary,
+        *,
+        memory: int,
+        budget: int | None = None,
+        draft: LanguageModel | None = None,
+    ) -> None:
+        """
+        Args:
+            memory: bytes of keys and values, of the draft model's too.
+            budget: tokens a quantum; None: about a tenth of a second on two cores, 2048 elsewhere.
+            draft: a smaller model with the same vocabulary.
+
+        Raises BadRequest for a draft model with another vocabulary.
+        """
+        if draft is not None and draft.config.vocabulary != lm.config.vocabulary:
+            theirs, ours = draft.config.vocabulary, lm.config.vocabulary
+            raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
+        self.lm, self.vocabulary = lm, vocabulary
+        self.device = lm.transformer.embed.words.weight.device
+        self.budget = usual_budget(lm) if budget is None else budget
+        self.places = Places(lm, draft, memory)
+        self.drafting = None if draft is None else Drafting(draft, self.places, self.budget)
+
+    def key(self, job: Job) -> Hashable:
+        return "text"
+
+    def reserve(self, job: Job) -> int:
+        """Bytes of its keys and values at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
+        request: TextRequest = job.payload
+        check(request, self.lm.config.max_tokens)
+        if request.draft and self.drafting is None:
+            raise BadRequest("there is no draft model to guess with; name one, or guess from what repeats")
+        prompt, answer = (-(-tokens // SIZE) for tokens in (len(request.prompt), request.max_tokens))
+        blocks, block_bytes = prompt + request.branches * (answer + 2), self.places.block_bytes
+        if blocks > self.places.count:
+            raise TooLarge(
+                f"{len(request.prompt)} tokens of prompt and {request.branches} x {request.max_tokens} of answer need "
+                f"{blocks * block_bytes:,} bytes of keys and values, there are {self.places.count * block_bytes:,}; "
+                "ask for fewer tokens or texts"
+            )
+        return blocks * block_bytes + len(request.source or ()) * bytes_per_token(self.lm)
+
+    def release(self, job: Job) -> None:
+        self.places.leave(job)
+        job.state = None
+
+    @torch.inference_mode()
+    def step(self, jobs: Sequence[Job]) -> None:
+        begun = [job for job in jobs if self._begin(job)]
+        late = self._guess(begun)
+        rows = self._plan([job for job in begun if job.ended is None], late)
+        for job in begun:
+            job.units = sum(row.count for row in rows if row.job is job)
+        if rows:
+            self._pass(rows)
+
+    def _begin(self, job: Job) -> bool:
+        if job not in self.places.active:
+            try:
+                decoding = DECODINGS[job.payload.strategy](job, self.vocabulary, self.places)
+                decoding.branches[0].memory = self._encoded(job.payload)
+                job.state = self.places.active[job] = decoding
+            except Exception as error:
+                job.fail(error)
+        return job.ended is None
+
+    def _encoded(self, request: TextRequest) -> Memory | None:
+        """What the encoder of an encoder-decoder makes of the source, in one go."""
+        if request.source is None:
+            return None
+        return self.lm.encode(torch.tensor([list(request.source)], device=self.device))
+
+    def _guess(self, jobs: Sequence[Job]) -> set[Branch]:
+        """Guesses wherever they are asked for. Returns the branches whose guesses are not ready, which have to wait."""
+        drawn = [one for job in self.places.by_age(jobs) if isinstance(one := job.state, Sampled)]
+        for decoding in drawn:
+            decoding.look_up(GUESSES // max(1, sum(len(other.branches) for other in drawn)))
+        if self.drafting is None:
+            return set()
+        try:
+            return self.drafting.guess(drawn)
+        except Exception as error:
+            for decoding in drawn:  # they cannot be told apart any more: guesses were made in part
+                if decoding.request.draft:
+                    decoding.job.fail(error)
+            return set()
+
+    def _plan(self, jobs: Sequence[Job], late: set[Branch]) -> list[Row]:
+        """Who reads what in this quantum. A job that could read nothing for want of blocks is told to wait."""
+        rows = [row for job in self.places.by_age(jobs) for row in self._next_tokens(job, late)]
+        left, coming = max(self.budget - sum(row.count for row in rows), SIZE), set[bytes]()
+        for job in jobs:
+            for row in self._chunks(job, left, coming):
+                rows.append(row)
+                left -= row.count
+        rows = [row for row in rows if row.branch.table is row.table]  # an older job may have taken a younger one's blocks
+        reading = {row.job for row in rows}
+        for job in jobs:
+            job.waits = job in self.places.waiting and job not in reading
+        return rows
+
+    def _next_tokens(self, job: Job, late: set[Branch]) -> Iterator[Row]:
+        """Branches that have read all but their last token."""
+        for branch in job.state.branches:
+            if branch.table is not None and branch.unread == 1 and branch.logits is None and branch not in late:
+                count = 1 + len(branch.drafts)
+                if self.places.extend(job, self.places.pool, branch.table, count):
+                    yield Row(job, branch, branch.table, count, count)
+
+    def _chunks(self, job: Job, left: int, coming: set[bytes]) -> Iterator[Row]:
+        """Branches that have more to read: a prompt, or all there was before an interruption."""
+        for branch in job.state.branches:
+            begun = branch.table is not None
+            if left <= 0 or (begun and branch.unread <= 1) or not (begun or self.places.open(job, branch, coming)):
+                continue
+            assert branch.table is not None
+            guessed = bool(branch.drafts) or (isinstance(job.state, Sampled) and job.state.drafts_due(branch))
+            count = min(branch.unread - guessed, left)  # guesses are checked along with the last token
+            if count and self.places.extend(job, self.places.pool, branch.table, count):
+                coming.update(digests(branch.ids[: branch.table.length + count], branch.table.hashes))
+                left -= count
+                yield Row(job, branch, branch.table, count, int(count == branch.unread))
+
+    def _pass(self, rows: Sequence[Row]) -> None:
+        """Reads, and lets every job go on; if the pass fails, each job's part alone, so that the bad job fails alone."""
+        jobs = list(dict.fromkeys(row.job for row in rows))
+        try:
+            found = read(self.lm, self.places.pool, [row.part() for row in rows])
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].fail(error)
+                return
+            for job in jobs:  # nothing counts as read yet, so that it can be read again
+                self._pass([row for row in rows if row.job is job])
+            return
+        for row, one in zip(rows, found, strict=True):
+            self._took(row, one)
+        self._go_on(jobs)
+
+    def _took(self, row: Row, one: Read) -> None:
+        """The branch's tokens are read."""
+        branch, decoding, table = row.branch, row.job.state, row.table
+        if isinstance(decoding, Contrasting):
+            if decoding.wants_states:
+                decoding.collect(table.length, one.states)
+            branch.state = one.states[-1]
+        table.length += row.count
+        if branch.memory is None:  # otherwise the same tokens have other keys and values in every job
+            self.places.pool.keep(table, branch.ids)
+        if row.wanted:
+            branch.logits = one.logits
+
+    def _go_on(self, jobs: Sequence[Job]) -> None:
+        turns = [turn for job in jobs if isinstance(job.state, Sampled) for turn in job.state.turns()]
+        settle(turns)
+        for turn in turns:
+            self.places.cut(turn.branch)
+        for job in jobs:
+            try:
+                if isinstance(job.state, Searching) and all(branch.logits is not None for branch in job.state.branches):
+                    job.state.advance()
+                if job.ended is None and not job.state.branches:
+                    job.state.finish()
+            except Exception as error:
+                job.fail(error)
+
+
+def usual_budget(lm: LanguageModel) -> int:
+    """Tokens a quantum: what two cores multiply in about a tenth of a second; a GPU takes more to be busy."""
+    if lm.transformer.embed.words.weight.device.type != "cpu":
+        return 2048
+    return max(64, min(1024, 10**10 // sum(parameter.numel() for parameter in lm.parameters())))

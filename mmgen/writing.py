@@ -1,0 +1,83 @@
+"""Language models through the engine: requests in, pieces and finished texts out. Part of the wiring.
+
+Knows models, runners and jobs; not tasks or what prompts say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mmgen import hub
+from mmgen.engine.job import Job, Request
+
+if TYPE_CHECKING:
+    from mmgen.models.constrain import Grammars
+    from mmgen.models.language_model import TextModel
+    from mmgen.runners.decoding import Finished, Piece, TextRequest
+    from mmgen.runtime import Runtime
+
+CONTEXTS = 128
+"""Texts of full length whose keys and values are kept at most: those under way, and what is known of earlier ones."""
+
+
+class TextClient:
+    """A language model whose passes are the engine's. Owns the runner `text:KEY`."""
+
+    def __init__(self, runtime: Runtime, key: str, reference: str, model: TextModel, draft: TextModel | None) -> None:
+        from mmgen.runners.decoding import Vocabulary
+        from mmgen.runners.text import TextRunner
+
+        self.runtime, self.reference, self.model, self.runner = runtime, reference, model, f"text:{key}"
+        self.name, self.max_tokens, self.drafts = model.name, model.max_tokens, draft is not None
+        vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
+        memory, drafting = memory_for(runtime, model), None if draft is None else draft.lm
+        runtime.engine.add_runner(self.runner, TextRunner(model.lm, vocabulary, memory=memory, draft=drafting))
+
+    @cached_property
+    def grammars(self) -> Grammars:
+        """Constraints in this model's tokens."""
+        from mmgen.models.constrain import Grammars
+
+        return Grammars(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
+
+    def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[Piece | Finished]:
+        """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
+        handle = self.runtime.engine.submit(Job(self.runner, wanted, request, seed=seed))
+        try:
+            yield from handle.events()
+            yield handle.result()
+        finally:
+            if not handle.done():
+                handle.cancel()
+
+
+def load(runtime: Runtime, key: str, reference: str, draft: str | None) -> TextClient:
+    """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them."""
+    runtime.set_threads()
+    model = _model(runtime, reference)
+    return TextClient(runtime, key, reference, model, None if draft is None else _model(runtime, draft))
+
+
+def _model(runtime: Runtime, reference: str) -> TextModel:
+    name, _, precision = reference.partition("#")
+    folder = hub.resolve(name, kind="text")
+    table = runtime.registry.text_models
+    loader = table.get(runtime.architecture(folder, table, "causal"))
+    model: Any = runtime.engine.call(loader, folder, device=runtime.device, name=reference, precision=precision)
+    return model  # type: ignore[no-any-return]
+
+
+def memory_for(runtime: Runtime, model: TextModel) -> int:
+    """Bytes of keys and values: half of the configured limit, or else a quarter of the memory that is free by now."""
+    most = CONTEXTS * model.max_tokens * model.kv_bytes_per_token
+    if runtime.config.memory_limit is not None:
+        return min(most, int(runtime.config.memory_limit) // 2)
+    if runtime.device.startswith("cuda"):
+        import torch
+
+        return min(most, torch.cuda.mem_get_info(runtime.device)[0] // 4)
+    import psutil
+
+    return min(most, int(psutil.virtual_memory().available) // 4)

@@ -1,0 +1,482 @@
+"""Texts through the engine: transformers' tokens alone, in company, in chunks, with shared beginnings, after preemption."""
+
+import random
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmgen.engine.engine import Engine
+from mmgen.engine.job import Handle, Job, Request
+from mmgen.errors import BadRequest, BadWeights, Cancelled, JobFailed, MmgenError, TooLarge, TooLong
+from mmgen.models import language_model
+from mmgen.models.blocks import SIZE
+from mmgen.models.language_model import LanguageModel
+from mmgen.models.sampling import Sampling
+from mmgen.models.search import Contrastive
+from mmgen.runners.decoding import Finished, Piece, TextRequest, Vocabulary
+from mmgen.runners.places import Places
+from mmgen.runners.text import TextRunner
+
+WAIT = 60.0
+GREEDY = Sampling(temperature=0)
+LETTERS = string.ascii_letters + string.digits + string.punctuation + " \n"
+NEVER: frozenset[int] = frozenset()
+
+
+def decode(ids: Sequence[int]) -> str:
+    """Every token is a letter."""
+    return "".join(LETTERS[token] for token in ids)
+
+
+VOCABULARY = Vocabulary(decode, NEVER)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, LanguageModel]:
+    """A tiny llama in transformers, and here."""
+    folder = tmp_path_factory.mktemp("llama")
+    theirs = checkpoints.saved(checkpoints.llama(max_position_embeddings=512), folder)
+    return theirs, language_model.load(folder)
+
+
+@pytest.fixture(scope="module")
+def lm(pair: tuple[Any, LanguageModel]) -> LanguageModel:
+    return pair[1]
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    folder = tmp_path_factory.mktemp("draft")
+    checkpoints.saved(checkpoints.llama(num_hidden_layers=1), folder)
+    return language_model.load(folder)
+
+
+def ids(length: int, seed: int) -> list[int]:
+    return [random.Random(seed).randrange(checkpoints.VOCABULARY) for _ in range(length)]
+
+
+def runner(lm: LanguageModel, blocks: int = 400, **options: Any) -> TextRunner:
+    made = TextRunner(lm, VOCABULARY, memory=0, **options)
+    return TextRunner(lm, VOCABULARY, memory=blocks * made.places.block_bytes, **options)
+
+
+def submit(engine: Engine, *requests: TextRequest, seed: int = 3) -> list[Handle]:
+    return [engine.submit(Job("text", request, seed=seed + 100 * number)) for number, request in enumerate(requests)]
+
+
+def run(made: TextRunner, *requests: TextRequest, seed: int = 3) -> list[Finished]:
+    """All at once; no block is left held."""
+    with Engine({"text": made}) as engine:
+        found = [handle.result(WAIT) for handle in submit(engine, *requests, seed=seed)]
+    assert made.places.pool.references.sum() == 0
+    return found
+
+
+def tokens(finished: Finished) -> list[tuple[int, ...]]:
+    return [text.ids for text in finished.texts]
+
+
+def theirs(pair: tuple[Any, LanguageModel], prompt: Sequence[int], count: int, **options: Any) -> list[int]:
+    given = torch.tensor([list(prompt)])
+    options = {"do_sample": False, "pad_token_id": 0, **options}
+    out = pair[0].generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count, **options)
+    return [int(token) for token in out[0, len(prompt) :]]
+
+
+PROMPTS = [ids(length, seed) for seed, length in enumerate((1, 40, 17, 100, 33))]
+
+
+@pytest.fixture(scope="module")
+def expected(pair: tuple[Any, LanguageModel]) -> list[tuple[int, ...]]:
+    """transformers' greedy 48 tokens behind each prompt."""
+    return [tuple(theirs(pair, prompt, 48)) for prompt in PROMPTS]
+
+
+def greedy(**more: Any) -> list[TextRequest]:
+    return [TextRequest(prompt, 48, GREEDY, **more) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("budget", [1, 7, SIZE, 50, 1000])
+def test_greedy_is_that_of_transformers_whatever_the_chunks(
+    lm: LanguageModel, expected: list[tuple[int, ...]], budget: int
+) -> None:
+    assert [tokens(one) for one in run(runner(lm, budget=budget), *greedy())] == [[one] for one in expected]
+
+
+def test_greedy_alone(lm: LanguageModel, expected: list[tuple[int, ...]]) -> None:
+    for request, wanted in zip(greedy(), expected, strict=True):
+        (found,) = run(runner(lm), request)
+        assert tokens(found) == [wanted]
+        assert (found.texts[0].finish_reason, found.prompt_tokens) == ("length", len(request.prompt))
+        assert found.texts[0].text == decode(wanted)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.data())
+def test_greedy_in_mixed_arrivals(lm: LanguageModel, expected: list[tuple[int, ...]], data: st.DataObject) -> None:
+    """Jobs come while others are under way: the runner is stepped by hand."""
+    made = runner(lm, blocks=data.draw(st.sampled_from([13, 20, 400])), budget=data.draw(st.sampled_from([16, 48])))
+    order = data.draw(st.permutations(range(5)))
+    arrivals = data.draw(st.lists(st.integers(0, 30), min_size=5, max_size=5))
+    jobs = {number: Job("text", greedy()[number]) for number in order}
+    for turn in range(2000):
+        alive = [jobs[n] for n in order if arrivals[n] <= turn and jobs[n].ended is None]
+        if not alive and turn > max(arrivals):
+            break
+        if alive:
+            made.step(alive)
+        for job in jobs.values():
+            if job.ended is not None:
+                made.release(job)
+    assert [tokens(jobs[n].future.result(0)) for n in range(5)] == [[one] for one in expected]
+
+
+def test_a_shared_beginning_is_read_once(lm: LanguageModel) -> None:
+    start = ids(70, 9)
+    requests = [TextRequest([*start, *ids(5, seed)], 20, GREEDY) for seed in range(4)]
+    apart = [tokens(run(runner(lm), request)[0]) for request in requests]
+    made = runner(lm)
+    together = run(made, *requests)
+    assert [tokens(one) for one in together] == apart
+    assert [one.cached_tokens for one in together] == [0, 64, 64, 64]
+    (again,) = run(made, requests[1])
+    assert (tokens(again), again.cached_tokens) == (apart[1], 64)
+
+
+SAMPLED = Sampling(temperature=0.9, top_p=0.95, repetition_penalty=1.1, presence_penalty=0.2, logprobs=2)
+KINDS = {
+    "sampled": TextRequest(PROMPTS[1], 40, SAMPLED),
+    "three": TextRequest(PROMPTS[2], 40, SAMPLED, n=3),
+    "looked up": TextRequest(PROMPTS[2] * 2, 40, replace(SAMPLED, temperature=0.3), lookup=8),
+    "drafted": TextRequest(PROMPTS[1], 40, Sampling(), draft=3),
+    "drafted twice": TextRequest(PROMPTS[4], 40, Sampling(top_k=20), draft=4, n=2),
+    "beam": TextRequest(PROMPTS[1], 40, strategy="beam", beams=3, ends=frozenset({5, 6})),
+    "contrastive": TextRequest(PROMPTS[4], 40, strategy="contrastive"),
+}
+
+
+@pytest.fixture(scope="module")
+def alone(lm: LanguageModel, draft: LanguageModel) -> dict[str, Finished]:
+    return {name: run(runner(lm, draft=draft), request)[0] for name, request in KINDS.items()}
+
+
+def same(one: Finished, other: Finished) -> bool:
+    logprobs = [[choice.logprob for text in found.texts for choice in text.choices] for found in (one, other)]
+    return tokens(one) == tokens(other) and logprobs[0] == pytest.approx(logprobs[1], abs=1e-4)
+
+
+def in_company(made: TextRunner) -> dict[str, Finished]:
+    with Engine({"text": made}) as engine:
+        others = submit(engine, *greedy()[:3])
+        handles = {name: submit(engine, request)[0] for name, request in KINDS.items()}
+        more = submit(engine, *greedy()[3:])
+        found = {name: handle.result(WAIT) for name, handle in handles.items()}
+        for handle in (*others, *more):
+            handle.result(WAIT)
+    assert made.places.pool.references.sum() == 0
+    return found
+
+
+def test_a_seed_gives_the_same_text_in_any_company(lm: LanguageModel, draft: LanguageModel, alone: dict[str, Finished]) -> None:
+    found = in_company(runner(lm, draft=draft, budget=40))
+    assert [name for name in KINDS if not same(found[name], alone[name])] == []
+
+
+@pytest.mark.parametrize("hasty", [False, True])
+def test_a_preempted_job_gives_the_same_text(
+    lm: LanguageModel,
+    draft: LanguageModel,
+    alone: dict[str, Finished],
+    hasty: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if hasty:  # jobs are let in where they will soon be preempted
+        monkeypatch.setattr(Places, "_comfortable", lambda *_: True)
+    made = runner(lm, blocks=24, draft=draft, budget=40)
+    found = in_company(made)
+    assert made.places.preempted > (10 if hasty else 0)
+    assert [name for name in KINDS if not same(found[name], alone[name])] == []
+
+
+def test_another_seed_gives_another_text(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+    assert tokens(run(runner(lm), KINDS["sampled"], seed=4)[0]) != tokens(alone["sampled"])
+
+
+def test_text_i_of_a_seed_is_the_text_of_its_successor(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+    for index in range(3):
+        (found,) = run(runner(lm), replace(KINDS["three"], n=1), seed=3 + index)
+        assert tokens(found)[0] == tokens(alone["three"])[index]
+
+
+@pytest.mark.parametrize("early", [True, False, "never"])
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 2.5])
+def test_beams_are_those_of_transformers(pair: tuple[Any, LanguageModel], early: Any, penalty: float) -> None:
+    options = {"num_beams": 4, "early_stopping": early, "length_penalty": penalty, "eos_token_id": [5, 6, 7]}
+    request = TextRequest(
+        PROMPTS[1], 30, strategy="beam", beams=4, early_stopping=early, length_penalty=penalty, ends=frozenset({5, 6, 7}), n=2
+    )
+    given = torch.tensor([PROMPTS[1]])
+    out = pair[0].generate(
+        given, attention_mask=torch.ones_like(given), max_new_tokens=30, do_sample=False, pad_token_id=90,
+        num_return_sequences=2, return_dict_in_generate=True, output_scores=True, **options,
+    )  # fmt: skip
+    (found,) = run(runner(pair[1]), request)
+    for row, text in enumerate(found.texts):
+        wanted = out.sequences[row, len(PROMPTS[1]) :].tolist()
+        assert list(text.ids) == wanted[: len(text.ids)] and set(wanted[len(text.ids) :]) <= {90}
+        assert text.score == pytest.approx(float(out.sequences_scores[row]), abs=1e-4)
+
+
+def test_beams_with_a_penalty_are_those_of_transformers(pair: tuple[Any, LanguageModel]) -> None:
+    request = TextRequest(PROMPTS[2], 20, Sampling(repetition_penalty=1.4), strategy="beam", beams=3)
+    (found,) = run(runner(pair[1]), request)
+    assert list(found.texts[0].ids) == theirs(pair, PROMPTS[2], 20, num_beams=3, repetition_penalty=1.4)
+
+
+@torch.inference_mode()
+def naive_contrastive(lm: LanguageModel, prompt: list[int], count: int) -> tuple[int, ...]:
+    """Everything is read anew for every candidate."""
+    text, search = list(prompt), Contrastive()
+    for _ in range(count):
+        before = lm.hidden(torch.tensor([text]))[0]
+        candidates = search.propose(lm.logits(before[-1]))
+        states = [lm.hidden(torch.tensor([[*text, token]]))[0, -1] for token in candidates]
+        text.append(candidates[search.choose(torch.stack(states), before)])
+    return tuple(text[len(prompt) :])
+
+
+def test_contrastive_search_is_its_naive_twin(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+    assert tokens(alone["contrastive"]) == [naive_contrastive(lm, PROMPTS[4], 40)]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.5], ids=["greedy", "sampled"])
+def test_looking_up_changes_no_token(lm: LanguageModel, temperature: float) -> None:
+    sampling = Sampling(temperature=temperature, repetition_penalty=0.4)  # it likes to repeat
+    request = TextRequest(PROMPTS[2] * 3, 120, sampling)
+    (plain,), (guessed,) = run(runner(lm), request), run(runner(lm), replace(request, lookup=8))
+    assert same(plain, guessed)
+    assert guessed.guessed >= guessed.accepted > 10
+
+
+def test_a_draft_changes_no_greedy_token(lm: LanguageModel, draft: LanguageModel, expected: list[tuple[int, ...]]) -> None:
+    found = run(runner(lm, draft=draft, budget=30), *greedy(draft=4))
+    assert [tokens(one) for one in found] == [[one] for one in expected]
+    assert all(one.guessed > 20 for one in found)
+
+
+def test_a_draft_that_is_the_model_is_right(lm: LanguageModel) -> None:
+    found = run(runner(lm, draft=lm), TextRequest(PROMPTS[1], 41, Sampling(), draft=4))[0]
+    assert found.accepted == found.guessed == 32  # 40 tokens behind the first, four of five guessed
+
+
+@torch.inference_mode()
+def test_drafted_texts_are_distributed_as_the_model_draws(tmp_path: Path) -> None:
+    """Chi-square over all texts of three tokens from a vocabulary of five, 1,920 of them; cells under 5 are put together."""
+    pairs = []
+    for name, layers in (("model", 2), ("draft", 1)):
+        maker = checkpoints.llama(vocab_size=5, hidden_size=16, intermediate_size=16, num_hidden_layers=layers)
+        checkpoints.saved(maker, tmp_path / name)
+        pairs.append(language_model.load(tmp_path / name))
+    model, small = pairs
+    sampling, prompt, total = Sampling(temperature=1.5), [1, 2, 3], 1920
+    requests = [TextRequest(prompt, 3, sampling, n=64, draft=2)] * (total // 64)
+    found = run(runner(model, blocks=2000, draft=small), *requests)
+    counts = Counter(text for one in found for text in tokens(one))
+    texts = torch.cartesian_prod(*[torch.arange(5)] * 3)
+    logits = model(torch.cat([torch.tensor([prompt]).expand(125, -1), texts], 1))[:, 2:5] / 1.5
+    p = logits.log_softmax(-1).gather(2, texts[..., None]).sum((1, 2)).exp()
+    large = total * p >= 5
+    seen = torch.tensor([float(counts[tuple(text)]) for text in texts.tolist()])
+    cells = [(float(n), total * float(q)) for n, q in zip(seen[large], p[large], strict=True)]
+    cells.append((float(seen[~large].sum()), total * float(p[~large].sum())))
+    statistic, freedom = sum((n - e) ** 2 / e for n, e in cells), len(cells) - 1
+    assert freedom > 10
+    assert statistic < freedom + 4 * (2 * freedom) ** 0.5
+    accepted = sum(one.accepted for one in found) / sum(one.guessed for one in found)
+    assert 0.2 < accepted < 0.98
+
+
+@pytest.mark.parametrize("family", ["gpt2", "mistral", "gemma2", "bloom", "mixtral", "gemma3_text", "t5", "marian"])
+def test_every_kind_of_attention_is_that_of_transformers(family: str, tmp_path: Path) -> None:
+    """Learned positions, windows, soft caps, ALiBi, relative bias, experts, encoder-decoders; two texts, in chunks."""
+    model = checkpoints.saved(checkpoints.FAMILIES[family], tmp_path)
+    ours = language_model.load(tmp_path)
+    requests, wanted = [], []
+    for prompt in (ids(21, 1), ids(38, 2)):
+        given = torch.tensor([prompt])
+        out = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=30, do_sample=False)[0].tolist()
+        if ours.encoder is None:
+            requests.append(TextRequest(prompt, 30, GREEDY))
+            wanted.append([tuple(out[len(prompt) :])])
+        else:
+            requests.append(TextRequest(out[:1], 30, GREEDY, source=prompt))
+            wanted.append([tuple(out[1:])])
+    assert [tokens(one) for one in run(runner(ours, budget=16), *requests)] == wanted
+
+
+def test_texts_end_at_their_end_token_and_at_stop_strings(lm: LanguageModel, expected: list[tuple[int, ...]]) -> None:
+    whole = decode(expected[1])
+    end, stop = expected[1][20], whole[9:12]
+    ended, stopped, both = run(
+        runner(lm),
+        TextRequest(PROMPTS[1], 48, GREEDY, ends=frozenset({end})),
+        TextRequest(PROMPTS[1], 48, GREEDY, stop=("never there", stop)),
+        TextRequest(PROMPTS[1], 48, GREEDY, stop=(stop,), lookup=8),
+    )
+    first = expected[1].index(end)
+    assert (ended.texts[0].ids, ended.texts[0].finish_reason) == (expected[1][: first + 1], "stop")
+    assert ended.texts[0].text == decode(expected[1][:first])
+    for found in (stopped, both):
+        assert (found.texts[0].text, found.texts[0].finish_reason) == (whole[: whole.index(stop)], "stop")
+
+
+def test_pieces_are_the_text_and_carry_the_log_probabilities(lm: LanguageModel) -> None:
+    request = TextRequest(PROMPTS[2], 30, replace(SAMPLED, logprobs=2), n=2)
+    with Engine({"text": runner(lm)}) as engine:
+        (handle,) = submit(engine, request)
+        pieces: list[Piece] = list(handle.events(WAIT))
+        texts = handle.result(WAIT).texts
+    for index, text in enumerate(texts):
+        own = [piece for piece in pieces if piece.index == index]
+        assert "".join(piece.text for piece in own) == text.text
+        assert tuple(choice for piece in own for choice in piece.choices) == text.choices
+        assert [choice.token for choice in text.choices] == list(text.ids)
+    with torch.inference_mode():
+        logprobs = lm(torch.tensor([[*PROMPTS[2], *texts[0].ids]]))[0, len(PROMPTS[2]) - 1 : -1].log_softmax(-1)
+    for row, choice in zip(logprobs, texts[0].choices, strict=True):
+        assert choice.logprob == pytest.approx(float(row[choice.token]), abs=1e-4)
+        assert [token for token, _ in choice.top] == row.topk(2).indices.tolist()
+
+
+class Forbidding:
+    """A constraint that allows the tokens of one set, and after `most` tokens none."""
+
+    def __init__(self, allowed: set[int], most: int = 100) -> None:
+        self.allowed, self.most = allowed, most
+
+    complete = False
+
+    def mask(self) -> torch.Tensor:
+        if self.most == 0:
+            raise BadRequest("no token can continue; loosen it")
+        mask = torch.zeros(checkpoints.VOCABULARY, dtype=torch.bool)
+        mask[list(self.allowed)] = True
+        return mask
+
+    def accept(self, token: int) -> None:
+        assert token in self.allowed
+        self.most -= 1
+
+    def copy(self) -> "Forbidding":
+        return Forbidding(self.allowed, self.most)
+
+
+@pytest.mark.parametrize("kind", ["sampled", "three", "looked up", "drafted", "beam", "contrastive"])
+def test_every_strategy_keeps_a_constraint(lm: LanguageModel, draft: LanguageModel, kind: str) -> None:
+    allowed = {3, 8, 9, 40, 41}
+    constraint: Any = Forbidding(allowed)
+    (found,) = run(runner(lm, draft=draft), replace(KINDS[kind], constraint=constraint))
+    assert all(set(text.ids) <= allowed and len(text.ids) == 40 for text in found.texts)
+    assert constraint.most == 100  # the request's own was not used up
+
+
+def test_a_bad_job_fails_alone(lm: LanguageModel, expected: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = LanguageModel.hidden
+
+    def fails(self: LanguageModel, read: torch.Tensor, *given: Any, **more: Any) -> torch.Tensor:
+        if 77 in read:
+            raise ValueError("seventy-seven")
+        states = hidden(self, read, *given, **more)
+        return states.masked_fill((read == 78)[..., None], float("nan"))
+
+    monkeypatch.setattr(LanguageModel, "hidden", fails)
+    constraint: Any = Forbidding({1, 2}, most=5)
+    bad = [
+        TextRequest([1, 77, 2], 48, GREEDY),
+        TextRequest([1, 2], 48, GREEDY, constraint=constraint),
+        TextRequest([1, 78], 48, GREEDY),
+        TextRequest([1, 78], 48),
+        TextRequest([3], 48, GREEDY, strategy="beam", constraint=constraint),
+    ]
+    good = [request for request, wanted in zip(greedy(), expected, strict=True) if not {77, 78} & {*request.prompt, *wanted}]
+    wanted = [one for one in expected if not any(token in (77, 78) for token in one)]
+    assert good
+    made = runner(lm)
+    with Engine({"text": made}) as engine:
+        handles = submit(engine, *bad, *good)
+        errors = [error_of(handle) for handle in handles[: len(bad)]]
+        found = [handle.result(WAIT) for handle in handles[len(bad) :]]
+    assert [type(error) for error in errors] == [JobFailed, BadRequest, BadWeights, BadWeights, BadRequest]
+    assert all(one.texts[0].ids in wanted for one in found)
+    assert made.places.pool.references.sum() == 0
+
+
+def error_of(handle: Handle) -> MmgenError:
+    with pytest.raises(MmgenError) as caught:
+        handle.result(WAIT)
+    return caught.value
+
+
+def test_a_cancelled_job_gives_back_its_blocks(lm: LanguageModel) -> None:
+    made = runner(lm)
+    with Engine({"text": made}) as engine:
+        handles = [engine.submit(Job("text", TextRequest(PROMPTS[3], 400, n=4), Request.new())) for _ in range(3)]
+        next(handles[0].events(WAIT))
+        for handle in handles:
+            handle.cancel()
+        assert all(isinstance(error_of(handle), Cancelled) for handle in handles)
+    assert made.places.pool.references.sum() == 0 and not made.places.active
+
+
+def test_units_are_the_tokens_read(lm: LanguageModel) -> None:
+    made = runner(lm, budget=64)
+    jobs = [Job("text", TextRequest(ids(length, length), 5, GREEDY)) for length in (10, 200)]
+    made.step(jobs)
+    assert [job.units for job in jobs] == [10, 54]
+    made.step(jobs)
+    assert [job.units for job in jobs] == [1, 63]
+
+
+def test_reserved_is_what_full_length_takes(lm: LanguageModel) -> None:
+    made = runner(lm)
+    block = SIZE * 2 * 2 * 2 * 16 * 4  # tokens, keys and values, layers, heads, width, bytes
+    assert made.reserve(Job("text", TextRequest(ids(20, 1), 16))) == (2 + 3) * block
+    assert made.reserve(Job("text", TextRequest(ids(20, 1), 16, n=4))) == (2 + 4 * 3) * block
+
+
+@pytest.mark.parametrize(
+    ("request_", "kind", "told"),
+    [
+        (TextRequest([], 5), BadRequest, "the prompt is empty; begin the text with a word"),
+        (TextRequest([1] * 512, 5), TooLong, "the prompt is 512 tokens, the model reads 512; shorten it"),
+        (TextRequest([1] * 500, 13), TooLong, "500 tokens of prompt and max_tokens 13 are 513, the model holds 512; ask for"),
+        (TextRequest([1], 0), BadRequest, "max_tokens is 0; it can be 1 or more"),
+        (TextRequest([1], 10**9), TooLong, "1 tokens of prompt and max_tokens 1000000000 are 1000000001, the model holds 512"),
+        (TextRequest([1], 5, n=0), BadRequest, "0 texts at once; it can be 1 to 64"),
+        (TextRequest([1], 5, n=65), BadRequest, "65 texts at once; it can be 1 to 64"),
+        (TextRequest([1], 500, n=20), TooLarge, "1 tokens of prompt and 20 x 500 of answer need "),
+        (TextRequest([1], 5, draft=3), BadRequest, "there is no draft model to guess with"),
+        (TextRequest([1], 5, strategy="beam", beams=2, n=3), BadRequest, "n is 3; beam search over 2 texts gives 2 at most"),
+        (TextRequest([1], 5, strategy="beam", lookup=3), BadRequest, "beam search takes no guesses"),
+        (TextRequest([1], 5, strategy="beam", stop=("a",)), BadRequest, "beam search knows no stop strings"),
+    ],
+)
+def test_what_cannot_be_written(lm: LanguageModel, request_: TextRequest, kind: type[MmgenError], told: str) -> None:
+    with Engine({"text": runner(lm)}) as engine, pytest.raises(kind) as caught:
+        submit(engine, request_)
+    assert str(caught.value).startswith(told)
+
+
+def test_a_draft_of_another_vocabulary(lm: LanguageModel, tmp_path: Path) -> None:
+    checkpoints.saved(checkpoints.llama(vocab_size=50), tmp_path)
+    with pytest.raises(BadRequest, match=r"^the draft model knows 50 tokens, the model 96; take a draft of the same family$"):
+        TextRunner(lm, VOCABULARY, memory=10**6, draft=language_model.load(tmp_path))
