@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.engine.job import Job, Request
+from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmgen.models.constrain import Grammars
     from mmgen.models.language_model import TextModel
     from mmgen.runners.decoding import Finished, Piece, TextRequest
@@ -41,6 +44,17 @@ class TextClient:
         from mmgen.models.constrain import Grammars
 
         return Grammars(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
+
+    def attention(self, ids: list[int]) -> Tensor:
+        """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""
+        import torch
+
+        from mmgen.models.attention_maps import attention_maps
+
+        if self.model.lm.encoder is not None:
+            raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")
+        maps = self.runtime.engine.call(attention_maps, self.model.lm, torch.tensor(ids, device=self.model.device))
+        return maps.own
 
     def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[Piece | Finished]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""

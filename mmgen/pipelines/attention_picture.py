@@ -1,4 +1,4 @@
-"""Attention maps as a picture: a row for every layer, a column for every head, tokens along the edges. Knows no model."""
+"""Attention maps as a picture: a row for every layer, a column for every head, tokens along the edges. Knows no layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmgen.errors import TooLong
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from mmgen.writing import TextClient
 
 LETTERS = 11  # height of a line of text
 GAP = 8
 LEGIBLE = 24  # tokens of a cell that can all be named; of more, every second, third, ...
 CELL = 264  # pixels that a cell takes at least, where its tokens allow
 WORD = 12  # letters of a token that are shown
+MOST = 256  # tokens of a text whose attention is drawn
 PAPER, INK = (255, 255, 255), (8, 29, 88)
 
 
@@ -45,6 +50,14 @@ def attention_picture(weights: Tensor | np.ndarray, tokens: Sequence[str], keys:
     for head in range(heads):
         page.paste(labels, (left + head * width, GAP + layers * height))
     return page
+
+
+def read_again(client: TextClient, text: str) -> Image.Image:
+    """The attention of a model over a text that it reads once more. Raises TooLong, and BadRequest for an encoder-decoder."""
+    ids = client.model.encode(text)
+    if len(ids) > MOST:
+        raise TooLong(f"the text is {len(ids)} tokens; attention is drawn of {MOST} at most, lower --max-tokens")
+    return attention_picture(client.attention(ids), [client.model.tokenizer.decode([token]) for token in ids])
 
 
 def _cell(weights: np.ndarray, dot: int) -> Image.Image:

@@ -1,0 +1,113 @@
+"""Commands of the text pipelines: their options, printed while they are written; `mmgen chat` without a message talks on."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markup import escape
+
+from mmgen.cli.generated import option, shown
+from mmgen.cli.output import print_json
+from mmgen.cli.rag import questions
+from mmgen.errors import BadRequest, MmgenError
+from mmgen.pipelines import signature
+
+if TYPE_CHECKING:
+    from mmgen.pipelines.texts import Completion, TextPipeline
+
+SAID = {"prompt": "How the text begins; - reads it from standard input.",
+        "message": "What to say; - reads it from standard input, and without one the conversation goes on."}  # fmt: skip
+
+
+def command(name: str, made: Any) -> Callable[..., None]:
+    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.texts` has them."""
+    described = signature.read(name, made)
+    first = next(parameter.name for parameter in described.parameters if parameter.required)
+    options = [option(parameter) for parameter in described.parameters if parameter.name != first and shown(name, parameter)]
+    nothing: Any = ... if first == "prompt" else None
+    options.append(_own(first, str | None, typer.Argument(nothing, help=SAID[first])))
+    picture = typer.Option(None, "--attention", help="Draw what looked where, layers by heads, to this PNG.")
+    options.append(_own("attention", Path | None, picture))
+    options.append(_own("as_json", bool, typer.Option(False, "--json", help="Print JSON.")))
+    making = {p.name for p in described.parameters if p.stage == "make"}
+
+    def run(**given: Any) -> None:
+        from mmgen.pipelines.call import pipeline
+        from mmgen.runtime import Runtime
+
+        begun, as_json, attention = given.pop(first), given.pop("as_json"), given.pop("attention")
+        values = {key: value for key, value in given.items() if value is not None}
+        options = {key: value for key, value in values.items() if key not in making}
+        if attention is not None:
+            _check_picture(attention)
+        with Runtime() as rt:
+            made = pipeline(name, runtime=rt, **{key: value for key, value in values.items() if key in making})
+            if begun is None:
+                talk(made, options, as_json)
+                return
+            result = say(made, sys.stdin.read() if begun == "-" else begun, options, as_json)
+            if attention is not None:
+                draw(made, result, attention)
+
+    run.__doc__ = escape(described.text)
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in options}
+    return run
+
+
+def say(made: TextPipeline[Any], begun: Any, options: Mapping[str, Any], as_json: bool) -> Completion:
+    """One text is printed as it is written, several when they are done."""
+    alone = not as_json and options.get("n", 1) == 1
+    for event in made.stream(begun, **options):
+        if event.kind == "text":
+            if alone:
+                typer.echo(event.value.text, nl=False)
+                sys.stdout.flush()
+        else:
+            result: Completion = event.value
+    if as_json:
+        print_json(result)
+    else:
+        typer.echo("" if alone else str(result))
+    return result
+
+
+def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool) -> None:
+    """A message after another, each with all that was said before. A mistake is told and costs its own message alone."""
+    messages: list[Mapping[str, Any]] = []
+    if sys.stdin.isatty():
+        typer.echo("Say something; an empty line ends.")
+    for said in questions():
+        if not sys.stdin.isatty():  # whoever reads the answers did not see the messages
+            typer.echo(f"\n> {said.strip()}")
+        try:
+            reply: Any = say(made, [*messages, {"role": "user", "content": said}], options, as_json)
+            messages = list(reply.messages)
+        except MmgenError as error:
+            typer.echo(f"error: {error}", err=True)
+
+
+def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:
+    """The attention of the first text and its prompt."""
+    from mmgen.pipelines.attention_picture import read_again
+
+    read_again(made.rt.text(made.model, made.draft), result.prompt + result.text).save(path)
+    typer.echo(str(path), err=True)
+
+
+def _check_picture(path: Path) -> None:
+    """Told before a model is loaded."""
+    from mmgen.pipelines import recipe
+
+    if path.suffix.lower() != ".png":
+        raise BadRequest(f"{path} is no name of a PNG; give one that ends with .png")
+    recipe.check_writable(path)
+
+
+def _own(name: str, kind: Any, info: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=kind)
