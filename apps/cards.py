@@ -42,7 +42,7 @@ def answer(found: Answer) -> str:
     quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
     if not found.citations:
         quotes = "<p class='warn'>Written freely: no source stands behind these words.</p>"
-    return _turn(found.question, f"<p class='text'>{escape(found.text)}</p>{quotes}{facts}", "")
+    return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{facts}", "")
 
 
 def documents(rows: Sequence[Summary]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from calling import call  # noqa: F401  a fixture
 from drawn import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
+from said import say  # noqa: F401  a fixture
 from tiny import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
 from tiny_text import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures
 

@@ -21,9 +21,10 @@ def print_answer(answer: Answer) -> None:
         typer.secho(f"{QUOTE}-- {answer.text}", fg=typer.colors.YELLOW)
         names = list(dict.fromkeys(Path(hit.uri).name for hit in answer.passages))
         typer.secho(f"{QUOTE}looked at: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
-        typer.secho(f"{QUOTE}{facts}; --threshold 0 shows the best guess", dim=True)
+        hint = "--grounding off shows what the model writes" if answer.model else "--threshold 0 shows the best guess"
+        typer.secho(f"{QUOTE}{facts}; {hint}", dim=True)
         return
-    typer.secho(one_line(answer.text) if answer.citations else answer.text, bold=True)
+    typer.secho(one_line(answer.text) if answer.citations and not answer.model else answer.marked, bold=True)
     for number, citation in enumerate(answer.citations[:MOST_CITATIONS], 1):
         typer.echo(f'{QUOTE}[{number}] "{one_line(citation.quote)}"')
         typer.secho(f"{PLACE}{place(citation)}", dim=True)
@@ -42,7 +43,7 @@ def place(citation: Citation) -> str:
 
 def context(answer: Answer, citation: Citation) -> str:
     """The sentence in which the quote stands, on one line."""
-    from mmgen.pipelines.rag_text import sentence_around
+    from mmgen.pipelines.quotes import sentence_around
 
     passage = next(hit.passage for hit in answer.passages if hit.passage_id == citation.passage_id)
     start, end = sentence_around(passage.text, citation.start - passage.start, citation.end - passage.start)

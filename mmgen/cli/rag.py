@@ -27,20 +27,25 @@ Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filte
 Passages = Annotated[int, typer.Option("-k", "--k", help="How many passages to read.")]
 Grounding = Annotated[
     Literal["strict", "cite", "off"],
-    typer.Option(help="strict: the words of the documents; cite: whole sentences; off: free, without citations."),
+    typer.Option(
+        help="strict: the words of the documents; cite: whole sentences, and what has no source marked; off: free, unchecked."
+    ),
 ]
 Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
+Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
 
 
 @contextmanager
-def opened(store: str | None, reader: str | None = None, encoder: str | None = None) -> Iterator[RagText]:
+def opened(
+    store: str | None, reader: str | None = None, encoder: str | None = None, model: str | None = None
+) -> Iterator[RagText]:
     """The pipeline over a store, for the length of a command."""
     from mmgen.pipelines.rag_text import RagText
     from mmgen.runtime import Runtime
 
     with Runtime() as rt:
-        rag = RagText(rt, store=store, reader=reader, encoder=encoder)
+        rag = RagText(rt, store=store, reader=reader, encoder=encoder, model=model)
         try:
             yield rag
         finally:
@@ -110,12 +115,13 @@ def ask(
     threshold: Threshold = None,
     where: Where = None,
     reader: Reader = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Answer a question with exact quotes, or say that it is not in the documents."""
     if question == "-":
         question = sys.stdin.read()
-    with opened(store, reader) as rag:
+    with opened(store, reader, model=model) as rag:
         answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ())
     if as_json:
         print_json(answer)
@@ -131,9 +137,10 @@ def chat(
     threshold: Threshold = None,
     where: Where = None,
     reader: Reader = None,
+    model: Model = None,
 ) -> None:
     """Ask one question after another; an empty line or Ctrl-D ends."""
-    with opened(store, reader) as rag:
+    with opened(store, reader, model=model) as rag:
         documents = len(rag.library.filled().uris())
         if sys.stdin.isatty():
             typer.echo(f"{documents} documents in {rag.library.path}. Ask; an empty line ends.")

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Scalar
+from mmgen.pipelines.cited import NO_SOURCE, Sentence, joined
 from mmgen.pipelines.clock import Clock
+from mmgen.pipelines.quotes import sentence_around
 from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
     from mmgen.adding import Added
     from mmgen.models.confidence import Candidate
-    from mmgen.runtime import Runtime
+    from mmgen.runtime import ReaderClient, Runtime
 
 Grounding = Literal["strict", "cite", "off"]
 NOT_THERE = "Not in the documents."
@@ -47,12 +49,19 @@ class Answer:
     question: str
     text: str
     citations: list[Citation]
-    confidence: float  # calibrated probability that the answer is right, 0 to 1
-    abstained: bool  # True: the documents do not answer, as far as the reader can tell
+    confidence: float  # calibrated probability that the reader's answer from these passages is right, 0 to 1
+    abstained: bool  # True: the documents do not answer, as far as the model can tell
     grounding: str
-    passages: list[Hit] = field(repr=False)
+    passages: list[Hit] = field(repr=False)  # that the model read
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage
     request_id: str = ""
+    model: str = ""  # the language model that wrote it; empty: the reader answered
+    sentences: list[Sentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
+
+    @property
+    def marked(self) -> str:
+        """The text, with a mark behind each sentence that no passage supports."""
+        return joined(self.sentences, NO_SOURCE) if self.sentences else self.text
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(replace(self, passages=[]))
@@ -60,7 +69,7 @@ class Answer:
         return values
 
     def __str__(self) -> str:
-        lines = [self.text]
+        lines = [self.marked]
         for number, citation in enumerate(self.citations, 1):
             lines.append(f'  [{number}] "{citation.quote}" - {citation}')
         lines.append(f"  confidence {self.confidence:.0%}")
@@ -73,12 +82,21 @@ class RagText(Streamed[Answer]):
     store: name or path of the store.
     reader: reference of the model that reads the passages.
     encoder: reference of the model that embeds them.
+    model: a language model that writes the answer in place of the reader: embedded:NAME, a folder or a repo id.
     """
 
     priority = "interactive"
 
-    def __init__(self, rt: Runtime, *, store: str | None = None, reader: str | None = None, encoder: str | None = None) -> None:
-        self.rt, self.where, self.reader_reference = rt, store, reader
+    def __init__(
+        self,
+        rt: Runtime,
+        *,
+        store: str | None = None,
+        reader: str | None = None,
+        encoder: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        self.rt, self.where, self.reader_reference, self.model = rt, store, reader, model
         self.library = rt.library(store, encoder=encoder)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Added:
@@ -106,11 +124,16 @@ class RagText(Streamed[Answer]):
         question: what to ask.
         k: how many passages to read.
         grounding: strict answers with spans of the passages or abstains; cite answers with the whole sentences that hold them;
-            off writes freely, without citations.
-        threshold: confidence below which it abstains, 0 to 1; the default is the reader's own.
+            off writes freely, without citations. With a language model strict keeps its sentences whose words all stand in a
+            passage; cite keeps all, and marks those that no passage supports.
+        threshold: confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.
         where: metadata filters, such as lang=en.
 
-        Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty.
+        The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
+        passages answer the question, not whether the model's words are right. How those are checked: mmgen.pipelines.support.
+
+        Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
+        that the model cannot hold.
         """
         answer: Answer | None = None
         for event in self.stream(question, k=k, grounding=grounding, threshold=threshold, where=where, request=request):
@@ -132,13 +155,16 @@ class RagText(Streamed[Answer]):
         """The same, step by step. Who stops reading it cancels nothing: `request.cancel()` does.
 
         Events: "passages", "candidates", and at last the "answer", each with what it brought; free writing (grounding "off")
-        has "text" events before the answer: all that is written so far.
+        and a language model have "text" events before the answer: all that is written so far, not checked yet.
         """
+        from mmgen.pipelines.rag_model import write
+
         question = check(question, k, grounding, threshold)
         request, clock = request or Request.new(priority="interactive"), Clock()
         store = self.library.filled()  # told before a model is loaded for nothing
         self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
+        client = None if self.model is None else self.rt.text(self.model)
         clock.lap("load")
         hits = self.library.search(question, k=k, where=where, request=request)
         clock.lap("retrieve")
@@ -149,22 +175,29 @@ class RagText(Streamed[Answer]):
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
-        floor = calibration.threshold if threshold is None else threshold
-        text, citations = NOT_THERE, []
-        abstained = not candidates or (grounding != "off" and confidence < floor)
-        if not abstained and grounding == "off":
-            for text in reader.write(question, texts[candidates[0].places[0][0]], request):
-                yield Event("text", text)
-            abstained = not text  # the reader closed its answer before the first word
-            text = text or NOT_THERE
-        elif not abstained:
-            citations = cite(candidates[0], hits, whole_sentences=grounding == "cite")
-            text = citations[0].quote
+        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id)
+        floor = threshold if threshold is not None else calibration.threshold if client is None else 0.0
+        if (hits if client else candidates) and (grounding == "off" or confidence >= floor):
+            events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
+            for event in events:
+                if event.kind == "text":
+                    yield event
+                else:
+                    answer = event.value
         clock.lap("answer")
-        yield Event(
-            "answer",
-            Answer(question, text, citations, confidence, abstained, grounding, hits, clock.laps(), request.id),
-        )
+        yield Event("answer", replace(answer, timings=clock.laps()))
+
+    def _read(self, reader: ReaderClient, best: Candidate, answer: Answer, request: Request) -> Iterator[Event]:
+        """The reader's words: what it found, or what it writes to the passage where it found it."""
+        if answer.grounding != "off":
+            citations = cite(best, answer.passages, whole_sentences=answer.grounding == "cite")
+            yield Event("answer", replace(answer, text=citations[0].quote, citations=citations, abstained=False))
+            return
+        text = ""
+        for text in reader.write(answer.question, answer.passages[best.places[0][0]].passage.text, request):
+            yield Event("text", text)
+        if text:  # otherwise the reader closed its answer before the first word
+            yield Event("answer", replace(answer, text=text, abstained=False))
 
     def close(self) -> None:
         self.library.close()
@@ -191,23 +224,13 @@ def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> li
         start, end = found.start, found.end
         if whole_sentences:
             start, end = sentence_around(hit.passage.text, start, end)
-        place = (hit.document_id, hit.passage.start + start, hit.passage.start + end)
-        quote = hit.passage.text[start:end]
-        citation = Citation(hit.uri, hit.document_id, hit.passage_id, *place[1:], quote, hit.passage.page, hit.passage.heading)
-        citations.setdefault(place, citation)
+        citation = cited(hit, start, end)
+        citations.setdefault((citation.document_id, citation.start, citation.end), citation)
     return list(citations.values())
 
 
-def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The sentence or sentences of `text` that hold `[start, end)`, or its lines of code, without surrounding white space."""
-    from mmgen.ingest.blocks import blocks, lines, trimmed
-    from mmgen.ingest.sentences import sentences
-
-    touched: list[tuple[int, int]] = []
-    for block in blocks(text, "markdown"):
-        if block.form == "code":
-            parts = list(lines(text, block.start, block.end))
-        else:
-            parts = [(block.start + a, block.start + b) for a, b in sentences(text[block.start : block.end])]
-        touched += [(a, b) for a, b in parts if a < end and b > start]
-    return trimmed(text, touched[0][0], touched[-1][1])
+def cited(hit: Hit, start: int, end: int) -> Citation:
+    """Of `[start, end)` of the hit's passage."""
+    passage, quote = hit.passage, hit.passage.text[start:end]
+    place = passage.start + start, passage.start + end
+    return Citation(hit.uri, hit.document_id, hit.passage_id, *place, quote, passage.page, passage.heading)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from calling import MMGEN, Call
+from said import Say
 
 from mmgen import embedded
 from mmgen.stores.documents import DocumentStore
@@ -88,6 +89,23 @@ def test_groundings(call: Call, folder: Path) -> None:
     }  # fmt: skip
     free = call("rag", "ask", "When?", "--grounding", "off")
     assert free.code == 0 and "[1]" not in free.out
+
+
+def test_a_language_model_answers(call: Call, folder: Path, tiny_llama: Path, say: Say) -> None:
+    call("rag", "add", folder)
+    say("The lamp was lit in 1823 [9]. It was lit by Argand.")
+    ask = ("rag", "ask", "When?", "--model", tiny_llama)
+    cited = call(*ask, "--grounding", "cite").out.splitlines()
+    assert cited[0] == "The lamp was lit in 1823. [1] It was lit by Argand. (no source)"
+    assert cited[1].strip() == '[1] "The lamp was lit in 1823."' and cited[2].strip().startswith("lamp.md [9:34], Lamps")
+    assert call(*ask).out.splitlines()[0] == "The lamp was lit in 1823. [1]"
+    assert call("rag", "chat", "--model", tiny_llama, stdin=b"When?\n").out.splitlines()[2] == "The lamp was lit in 1823. [1]"
+    assert [one["sources"] for one in json.loads(call(*ask, "--json").out)["sentences"]] == [[1]]
+    say("It was lit by Argand.")
+    abstained = call(*ask).out
+    assert abstained.startswith("  -- Not in the documents.\n") and "--grounding off shows what the model writes" in abstained
+    missing = call("rag", "ask", "When?", "--model", folder / "none")
+    assert missing.code == 2 and missing.err.startswith("error: ") and missing.err.count("\n") == 1
 
 
 def test_adding_again_touches_only_what_changed(call: Call, folder: Path) -> None:

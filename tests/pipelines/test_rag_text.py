@@ -16,7 +16,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, NotFound, UnreadableFile
 from mmgen.interfaces import Hit, Passage
 from mmgen.models.confidence import Candidate, Found
-from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText, cite, sentence_around
+from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText, cite
 from mmgen.runtime import Runtime
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
@@ -279,21 +279,3 @@ def test_overlapping_passages_cite_a_place_once() -> None:
     places = ((0, Found(13, 19, -1.0, -9.0)), (1, Found(0, 6, -1.1, -9.0)), (2, Found(3, 7, -2.0, -9.0)))
     cited = cite(Candidate("By him", -1.0, places), hits, whole_sentences=False)
     assert [(c.document_id, c.start, c.end, c.quote) for c in cited] == [(1, 13, 19, "By him"), (2, 3, 7, "1823")]
-
-
-@pytest.mark.parametrize(
-    ("text", "span", "expected"),
-    [
-        ("  One here. Two there. ", "Two", "Two there."),
-        ("  One here. Two there. ", "here. Two", "One here. Two there."),
-        ("Dr. Low came.  Then he left.", "Low", "Dr. Low came."),
-        ("no stop at all", "stop", "no stop at all"),
-        ("# Lamps\n\nLit in 1823. It shone.", "1823", "Lit in 1823."),
-        ("# Lamps\nLit in 1823. It shone.", "Lamps\nLit", "# Lamps\nLit in 1823."),
-        ("Before.\n\n```\na = 1\nb = 2\n```", "= 2", "b = 2"),
-    ],
-)
-def test_sentence_around(text: str, span: str, expected: str) -> None:
-    at = text.index(span)
-    start, end = sentence_around(text, at, at + len(span))
-    assert text[start:end] == expected
