@@ -12,7 +12,10 @@ from mmgen.errors import Clash, NotFound, PluginError, nearest
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-COMMANDS = frozenset({"rag", "train", "data", "doctor", "plugins", "pipelines", "models", "show", "reproduce", "web"})
+COMMANDS = frozenset({
+    "rag", "train", "quantize", "scaling-law", "embed", "data", "doctor", "plugins", "pipelines", "models", "show", "reproduce",
+    "web",
+})  # fmt: skip
 """What `mmgen` has of its own; a pipeline becomes a command, so it cannot be called like one of them."""
 
 
@@ -118,6 +121,7 @@ class Registry:
         self.encoders = Table("encoder", owner)
         self.readers = Table("reader", owner)
         self.denoisers = Table("denoiser", owner)
+        self.picture_encoders = Table("picture encoder", owner)
         self.stores = Table("store", owner)
         self.rerankers = Table("reranker", owner)
         self.runners = Table("runner", owner)

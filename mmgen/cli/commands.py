@@ -30,6 +30,11 @@ OWN = {
     "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
     "train": Own("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
+    "quantize": Own("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
+    "scaling-law": Own(
+        "mmgen.cli.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
+    ),
+    "embed": Own("mmgen.cli.embed:app", "Vectors of words: analogies and neighbours"),
     "data": Own("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
     "doctor": Own("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
     "models": Own("mmgen.cli.lists:models", "The models on this machine"),

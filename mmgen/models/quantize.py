@@ -1,4 +1,4 @@
-"""Linear layers with int8 weights, one scale an output row. Knows layers; not what they compute."""
+"""Linear layers with int8 weights, one scale an output row, or with int4 ones. Knows layers; not what they compute."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
+from mmgen.models.int4 import Int4Linear, fits
 from mmgen.models.linear import ONEDNN
 
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
@@ -27,7 +28,7 @@ class Int8Linear(nn.Module):
         self.packed = torch.ops.onednn.qlinear_prepack(rounded, None)
         self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
         self.bias = None if linear.bias is None else linear.bias.detach().float()
-        self.shape = f"{linear.in_features} -> {linear.out_features}"
+        self.in_features, self.out_features = linear.in_features, linear.out_features
 
     def forward(self, x: Tensor) -> Tensor:
         largest = torch.maximum(x.amax(-1, keepdim=True), -x.amin(-1, keepdim=True))
@@ -40,16 +41,19 @@ class Int8Linear(nn.Module):
         return y.mul_(steps) if self.bias is None else torch.addcmul(self.bias, y, steps, out=y)
 
     def extra_repr(self) -> str:
-        return self.shape
+        return f"{self.in_features} -> {self.out_features}"
 
 
-def quantize(module: nn.Module) -> nn.Module:
-    """Replaces every nn.Linear inside `module` in place by its int8 form, and returns it."""
+def quantize(module: nn.Module, precision: str = "int8") -> nn.Module:
+    """Replaces every nn.Linear inside `module` in place by its int8 or int4 form, and returns it.
+
+    With int4, layers whose sizes its kernel does not take become int8.
+    """
     if not ONEDNN or any(parameter.device.type != "cpu" for parameter in module.parameters()):
-        raise BadRequest("int8 weights run on a CPU with oneDNN only; use the plain reference on this device")
+        raise BadRequest(f"{precision} weights run on a CPU with oneDNN only; use the plain reference on this device")
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            setattr(module, name, Int8Linear(child))
+            setattr(module, name, Int4Linear(child) if precision == "int4" and fits(child) else Int8Linear(child))
         else:
-            quantize(child)
+            quantize(child, precision)
     return module

@@ -1,0 +1,31 @@
+"""`mmgen quantize`: a language model's folder with rounded weights."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Precision(StrEnum):
+    int8 = "int8"
+    int4 = "int4"
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="A model reference or its folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
+    to: Annotated[Precision, typer.Option(help="Bits of a weight.")] = Precision.int8,
+) -> None:
+    """Rounds a language model's weights to int8 (a scale a row) or int4 (a scale a group), in a folder of its own."""
+    from mmgen import hub
+    from mmgen.models import language_model, quantized
+    from mmgen.training.checkpoint import replaced
+
+    folder = hub.resolve(model)
+    lm = language_model.load(folder)
+    replaced(out, lambda fresh: quantized.save(lm, folder, fresh, to.value))
+    before, after = (sum(path.stat().st_size for path in place.glob("*.safetensors")) for place in (folder, out))
+    typer.echo(f"{out}: {after / 1e6:.1f} MB of weights instead of {before / 1e6:.1f}")
