@@ -56,6 +56,52 @@ def judge(config: Config, data: Data = None, out: Out = None, set_: Values = Non
     typer.echo(f"model: {recipe_module.train(read(config, recipe_module.JudgeRecipe, data, out, set_))}")
 
 
+@app.command()
+def lm(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """A causal language model; OUT/model loads in transformers too. DATA is a file or folder of *.jsonl or *.txt."""
+    from mmgen.training import language_model as recipe_module
+
+    recipe = read(config, recipe_module.LanguageModelRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
+def sft(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """Tunes a causal language model on conversations: all of it, a LoRA adapter or a prefix. DATA is JSON lines of messages."""
+    from mmgen.training import instructions as recipe_module
+
+    recipe = read(config, recipe_module.InstructionsRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
+def dpo(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """Tunes a causal language model on pairs of answers. DATA is JSON lines of prompt, chosen and rejected."""
+    from mmgen.training import preference as recipe_module
+
+    recipe = read(config, recipe_module.PreferenceRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
+def tokenizer(
+    data: Annotated[Path, typer.Argument(help="A file or folder of *.jsonl or *.txt.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write tokenizer.json into.")],
+    vocabulary: Annotated[int, typer.Option(min=257, help="Tokens: 256 bytes, <|endoftext|> and merges.")] = 8192,
+    characters: Annotated[bool, typer.Option(help="A token for each character of the texts instead.")] = False,
+) -> None:
+    """A byte-level BPE tokenizer, or one of characters. The same texts give the same file."""
+    from mmgen.training import texts
+    from mmgen.training import tokenizer as recipe_module
+
+    kind: recipe_module.Kind = "characters" if characters else "bpe"
+    fast = recipe_module.train(texts.read(texts.files(data)), kind, vocabulary)
+    typer.echo(f"{fast.get_vocab_size()} tokens: {recipe_module.save(fast, out)}")
+
+
 def read(config: Path, recipe: type[R], data: Path | None, out: Path | None, values: list[str] | None) -> R:
     """The recipe with what the command line says in place of what it says itself."""
     from mmgen.config import load, with_overrides

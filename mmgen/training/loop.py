@@ -1,0 +1,112 @@
+"""The loop of all recipes of language models: steps, checkpoints, time. Knows a task by its batches and losses alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmgen.config import Config
+from mmgen.errors import BadRequest
+from mmgen.training import checkpoint
+from mmgen.training.metrics import Record
+from mmgen.training.schedules import Schedule
+
+
+class LoopRecipe(Config):
+    """What all these recipes say."""
+
+    out: Path = Path("runs/lm")
+    steps: int = Field(..., ge=1)
+    batch: int = Field(32, ge=1)  # rows a step, over all devices
+    together: int = Field(0, ge=0)  # rows that a device computes at once, gradients added up; 0: its whole part of the batch
+    schedule: Schedule = Schedule()
+    weight_decay: float = Field(0.1, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    gradient_clip: float = Field(1.0, gt=0)
+    mixed_precision: str = "no"
+    activation_checkpointing: bool = False
+    compile: bool = False
+    seed: int = 0
+    validate_every: int = Field(250, ge=1)  # steps
+    checkpoint_minutes: float = Field(5.0, ge=0)
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    ylabel: str  # of loss.png
+    optimizer: torch.optim.Optimizer
+
+    @property
+    def model(self) -> nn.Module: ...  # what a checkpoint holds
+    @property
+    def loss(self) -> nn.Module: ...  # a batch -> losses by name; "loss" is minimised
+
+    def parts(self, step: int, process: int, processes: int) -> Sequence[tuple[Any, float]]:
+        """A process's share of a step, as much at a time as a device computes: batches on the CPU, and the weight of each.
+        It depends on the seed and the step alone."""
+        ...
+
+    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+        """Notes how good the model is after so many steps; exports it where it has never been better."""
+        ...
+
+
+def run(recipe: LoopRecipe, task: Task, record: Record, accelerator: Any, stop_after_minutes: float | None = None) -> bool:
+    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
+    if recipe.batch % accelerator.num_processes:
+        raise BadRequest(f"{recipe.batch} rows do not divide among {accelerator.num_processes} devices; change the batch")
+    progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": math.inf}
+    progress |= checkpoint.load(recipe.out / "checkpoint", task.model, task.optimizer) or {}
+    module, optimizer = accelerator.prepare(task.loss, task.optimizer)
+    record.before = before = progress["seconds"]
+    saved = time.monotonic()
+    module.train()
+    for step in range(progress["step"], recipe.steps):
+        rate = recipe.schedule.rate(step, recipe.steps)
+        losses = _step(recipe, task, accelerator, module, optimizer, step, rate)
+        record.add(step, losses, recipe.batch, rate)
+        enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
+        last = step + 1 == recipe.steps
+        if ((step + 1) % recipe.validate_every == 0 or last) and accelerator.is_main_process:
+            module.eval()
+            with accelerator.autocast(), torch.inference_mode():
+                task.validate(step + 1, record, progress)
+            module.train()
+        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
+            progress |= {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
+            checkpoint.save(recipe.out / "checkpoint", task.model, optimizer.optimizer, progress)
+            record.plot(("loss", "validation"), task.ylabel)
+            saved = time.monotonic()
+        if enough and not last:
+            return False
+    return True
+
+
+def _step(
+    recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, optimizer: Any, step: int, rate: float
+) -> dict[str, Tensor]:
+    """One step of the optimizer -> the batch's losses"""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    torch.manual_seed(recipe.seed * 1_000_003 + step)  # of dropout: the step's own, so that a resumed run draws the same
+    parts = task.parts(step, accelerator.process_index, accelerator.num_processes)
+    total: dict[str, Tensor] = {}
+    for number, (batch, weight) in enumerate(parts):
+        with accelerator.no_sync(module) if number + 1 < len(parts) else nullcontext():
+            losses = module(batch.to(accelerator.device))
+            accelerator.backward(losses["loss"] * weight)
+        for name, value in losses.items():
+            total[name] = total.get(name, 0.0) + value.detach() * weight
+    accelerator.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total

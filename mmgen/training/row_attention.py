@@ -1,0 +1,51 @@
+"""Attention of training rows: every document of a row sees itself only. Knows a row's documents; nothing of a cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmgen.models.attention import AttentionRules, attend_rows
+from mmgen.models.dot_product import attention_weights, dot_product
+from mmgen.models.masks import packed_mask
+
+
+class RowAttention:
+    """An `Attending` over whole rows (B, N), made anew for every pass."""
+
+    def __init__(self, documents: Tensor | None = None) -> None:
+        """`documents`: (B, N) numbers of documents; None: every row is of one."""
+        self.documents = documents
+        self.masks: dict[tuple[object, ...], Tensor] = {}
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, heads, N, d), (B, kv_heads, N, d) twice -> (B, heads, N, d)"""
+        if (
+            q.device.type == "cpu" and q.dtype == torch.bfloat16
+        ):  # the fused kernel takes three times as long, with its backward
+            weights = attention_weights(rules, q, k, self._mask(rules, q)).unflatten(1, (k.shape[1], -1))
+            y: Tensor = weights @ v[:, :, None]
+            return y.flatten(1, 2)
+        if self.documents is None:
+            return attend_rows(rules, q, k, v)
+        return dot_product(rules, q, k, v, self._mask(rules, q))
+
+    def _mask(self, rules: AttentionRules, q: Tensor) -> Tensor:
+        """What is added to the scores: (N, N), or (B, 1 or heads, N, N); layers of one kind share it."""
+        if rules.kind not in self.masks:
+            places = torch.arange(q.shape[2], device=q.device)
+            mask = rules.mask(places, places)
+            if mask is None:
+                mask = torch.ones(len(places), len(places), dtype=torch.bool, device=q.device)
+            same = None if self.documents is None else packed_mask(self.documents)
+            self.masks[rules.kind] = _added(mask, same, q.dtype)
+        return self.masks[rules.kind]
+
+
+def _added(mask: Tensor, same: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """A mask, bool or added to scores, and who is of one document -> added to scores."""
+    least = torch.finfo(dtype).min
+    if mask.dtype == torch.bool:
+        seen = mask if same is None else mask & same
+        return torch.zeros(seen.shape, dtype=dtype, device=mask.device).masked_fill_(~seen, least)
+    return mask.to(dtype) if same is None else mask.to(dtype).masked_fill(~same, least)

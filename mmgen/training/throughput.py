@@ -1,0 +1,36 @@
+"""How fast training goes and how fast this device could: tokens, floating-point operations. Knows a shape, not a model."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from mmgen.models.shape import TransformerConfig
+
+
+def flops_per_token(config: TransformerConfig, length: int) -> float:
+    """Of a forward and a backward pass: `6 N + 12 L H d T`; Chowdhery et al. 2022, appendix B. N: with head, without lookup.
+
+    `length`: places of a row. A mixture counts the experts that a token goes to.
+    """
+    attention = (config.heads * 2 + config.groups * 2) * config.head * config.width
+    feed_forward = (
+        (3 if config.gated else 2) * config.width * config.hidden * (config.experts_per_token if config.experts else 1)
+    )
+    weights = config.layers * (attention + feed_forward) + config.vocabulary * config.width
+    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head * length
+
+
+def peak(device: torch.device, precision: str, seconds: float = 0.2) -> float:
+    """FLOP/s of a large product, the best of several in about so many seconds: what utilization is measured by."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    size = 1024 if device.type == "cpu" else 8192
+    x = torch.randn(size, size, device=device).to(dtype)
+    best, began = float("inf"), time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        product = x @ x
+        product[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * size**3 / best
