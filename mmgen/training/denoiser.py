@@ -16,11 +16,12 @@ from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.models.autoencoder import Autoencoder, Pixels
+from mmgen.models.denoiser import Denoiser
 from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.prompt import null_condition, stack
+from mmgen.models.prompt import SentencePrompts, null_condition, stack
 from mmgen.models.schedule import Schedule
 from mmgen.models.upscaler import SmallPictures, Upscaler
-from mmgen.training import captions, checkpoint, states
+from mmgen.training import captions, checkpoint, samples, states
 from mmgen.training.captions import Mix
 from mmgen.training.metrics import Record
 from mmgen.training.painter import Augment, Painter
@@ -54,7 +55,7 @@ class DenoiserRecipe(Config):
     gradient_clip: float = 1.0
     average: float = 0.999  # decay of the weights' moving average
     drop_caption: float = 0.1  # for classifier-free guidance
-    min_snr_gamma: float = 5.0
+    min_snr_gamma: float | None = 5.0  # None: every timestep weighs the same
     gradient_checkpointing: bool = False
     mixed_precision: str = "no"
     seed: int = 0
@@ -65,7 +66,7 @@ class DenoiserRecipe(Config):
 class DenoiserLoss(nn.Module):
     """Weighted squared error of the model's prediction; Hang et al. 2023, eq. 5 to 7, the mean over pixels."""
 
-    def __init__(self, unet: nn.Module, schedule: Schedule, gamma: float) -> None:
+    def __init__(self, unet: nn.Module, schedule: Schedule, gamma: float | None) -> None:
         super().__init__()
         self.unet, self.schedule, self.gamma = unet, schedule, gamma
 
@@ -73,8 +74,9 @@ class DenoiserLoss(nn.Module):
         noisy = self.schedule.add_noise(clean, noise, timesteps)
         output = self.unet(noisy, timesteps, tokens, class_labels=pooled, encoder_attention_mask=mask).sample
         error: Tensor = (output.float() - self.schedule.target(clean, noise, timesteps)).pow(2).mean((1, 2, 3))
-        weighted: Tensor = self.schedule.loss_weight(timesteps, self.gamma) * error
-        return weighted.mean()
+        if self.gamma is not None:
+            error = self.schedule.loss_weight(timesteps, self.gamma) * error
+        return error.mean()
 
 
 class Captions:
@@ -88,8 +90,8 @@ class Captions:
         heard = self.states.gather(batch.caption)
         tokens, mask, pooled = heard.tokens, heard.mask, heard.pooled
         assert tokens is not None and mask is not None and pooled is not None
-        dropped = torch.rand(len(tokens), generator=rng) < self.drop
-        nothing = stack([null_condition(*tokens.shape[1:])])
+        dropped = torch.rand(len(tokens), generator=rng, device=tokens.device) < self.drop
+        nothing = stack([null_condition(tokens.shape[1], tokens.shape[2], tokens.device)])
         for own, silent in ((tokens, nothing.tokens), (mask, nothing.mask), (pooled, nothing.pooled)):
             assert silent is not None
             own[dropped] = silent
@@ -106,12 +108,12 @@ def make_unet(recipe: DenoiserRecipe, autoencoder: Autoencoder, width: int, side
         in_channels=autoencoder.channels,
         out_channels=autoencoder.channels,
         cross_attention_dim=width,
-        class_embed_type="simple_projection",
+        class_embed_type="projection",
         projection_class_embeddings_input_dim=width,
         **recipe.unet,
     )
     with torch.no_grad():  # a unit vector's entries are small: begin where the caption weighs as much as the timestep
-        unet.class_embedding.weight.mul_(width**0.5)
+        unet.class_embedding.linear_1.weight.mul_(width**0.5)
     if recipe.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     return unet
@@ -122,23 +124,24 @@ def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
 
 
 class Run:
-    """All that a run is made of."""
+    """All that a run is made of. Pictures and captions live on `device`, where batches are painted."""
 
-    def __init__(self, recipe: DenoiserRecipe) -> None:
+    def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
         if recipe.data is None:
             raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
-        self.recipe = recipe
+        self.recipe, self.device = recipe, torch.device(device)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.pictures = Pictures.load(recipe.data, recipe.vendors, recipe.leave_out)
         pool = captions.draw(self.pictures, recipe.pool, recipe.mix, recipe.seed)
-        painter = Painter(self.pictures, augment=recipe.augment)
+        painter = Painter(self.pictures, augment=recipe.augment, device=self.device)
         self.scenes = Scenes(painter, pool, batch=recipe.batch, seed=recipe.seed, mix=recipe.mix)
-        encoder = SentenceEncoder.load(hub.resolve(recipe.text), name=recipe.text)
-        self.captions = Captions(states.cached(pool.captions, encoder, recipe.out), recipe.drop_caption)
+        encoder = SentenceEncoder.load(hub.resolve(recipe.text), str(self.device), recipe.text)
+        self.text = SentencePrompts(encoder, recipe.tokens)
+        self.captions = Captions(states.cached(pool.captions, encoder, recipe.out).to(self.device), recipe.drop_caption)
         self.autoencoder = autoencoder_of(recipe)
         self.schedule = Schedule.from_config(recipe.schedule)
         self.unet = make_unet(recipe, self.autoencoder, encoder.dimension, SIDE)
-        self.average = copy.deepcopy(self.unet).requires_grad_(False)
+        self.average = copy.deepcopy(self.unet).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
         )
@@ -150,11 +153,11 @@ class Run:
 
     def inputs(self, step: int) -> tuple[Tensor, ...]:
         """DenoiserLoss's arguments; they depend on the seed and the step alone."""
-        rng = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + step)
+        rng = torch.Generator(self.device).manual_seed(self.recipe.seed * 1_000_003 + step)
         batch = self.scenes.batch(step)
         clean = self.autoencoder.encode(batch.images)
-        noise = torch.randn(clean.shape, generator=rng)
-        timesteps = torch.randint(self.schedule.train_steps, (len(clean),), generator=rng)
+        noise = torch.randn(clean.shape, generator=rng, device=self.device)
+        timesteps = torch.randint(self.schedule.train_steps, (len(clean),), generator=rng, device=self.device)
         return clean, noise, timesteps, *self.captions.conditions(batch, rng)
 
     @torch.no_grad()
@@ -165,12 +168,12 @@ class Run:
 
 
 def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, samples and checkpoints."""
+    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, samples.png and checkpoints."""
     from accelerate import Accelerator
     from diffusers.models.attention_processor import AttnProcessor
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    run = Run(recipe)
+    run = Run(recipe, accelerator.device)
     for module in (run.unet, run.average):
         module.to(accelerator.device, memory_format=torch.channels_last)
     if accelerator.device.type == "cpu":
@@ -184,7 +187,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
         rate = rate_of(step, recipe)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(*(tensor.to(accelerator.device) for tensor in run.inputs(step)))
+        loss = loss_of(*run.inputs(step))
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(run.unet.parameters(), recipe.gradient_clip)
         optimizer.step()
@@ -200,6 +203,8 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
             saved = time.monotonic()
         if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
             export(run)
+            drawing = Denoiser(run.average, run.text, run.autoencoder, recipe.schedule)
+            samples.write(drawing, samples.prompts(run.pictures), recipe.out / "samples.png")
             sampled = time.monotonic()
         if enough and not last:
             return False

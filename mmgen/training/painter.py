@@ -38,6 +38,7 @@ class Augment(Config):
     shift: bool = True
     scale: float = Field(default=0.3, ge=0, le=1)  # chance that a single thing is made smaller
     smallest: float = Field(default=0.8, gt=0, le=1)
+    vendor: str = ""  # who draws it where no style is named; empty, or where that vendor did not: any of them
 
 
 class Painter:
@@ -50,7 +51,10 @@ class Painter:
         if side not in (SIDE, SIDE // 2):
             raise BadRequest(f"pictures of side {side} are not made; choose {SIDE} or {SIDE // 2}")
         self.pictures, self.side, self.augment = pictures, side, augment or Augment()
+        if (favoured := self.augment.vendor) and favoured not in pictures.vendors:
+            raise BadRequest(f"augment.vendor is {favoured!r}; it can be {', '.join(pictures.vendors)}, or empty")
         self.device = torch.device(device)
+        self.favoured = np.array([vendor == self.augment.vendor for vendor in pictures.vendors])  # (V,)
         self.pixels = pictures.pixels.to(self.device)
         self.colours = torch.tensor(list(COLOURS.values()), dtype=torch.float32, device=self.device)
 
@@ -84,10 +88,10 @@ class Painter:
     def _choose(
         self, a: np.ndarray, b: np.ndarray, style: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The pictures of both things by the named vendor, or by one at random who drew both."""
+        """The pictures of both things by the named vendor, or by the favoured one or one at random who drew both."""
         table = self.pictures.table
         both = (table[a] >= 0).astype(float) + (table[b] >= 0)  # (B, V)
-        any_vendor = (both + rng.random(both.shape)).argmax(1)
+        any_vendor = (both + np.maximum(rng.random(both.shape), self.favoured)).argmax(1)
         vendor = np.where(style >= 0, style, any_vendor)
         first, second = table[a, vendor], table[b, vendor]
         return np.where(first < 0, table[a].max(1), first), np.where(second < 0, table[b].max(1), second)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from drawings import drawings  # noqa: F401  fixture
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmgen.config import load
 from mmgen.errors import BadRequest
@@ -14,7 +15,7 @@ from mmgen.models import weights
 from mmgen.models.denoiser import Denoiser
 from mmgen.training import denoiser as recipe_module
 from mmgen.training import upscaler
-from mmgen.training.denoiser import DenoiserLoss, DenoiserRecipe, Run, rate_of
+from mmgen.training.denoiser import DenoiserLoss, DenoiserRecipe, Run, autoencoder_of, make_unet, rate_of
 from mmgen.training.upscaler import UpscalerRecipe
 
 # ruff: noqa: F811
@@ -61,6 +62,7 @@ def test_exported_model_is_read_by_diffusers_and_by_ourselves(recipe: DenoiserRe
     assert torch.allclose(theirs.conv_in.weight, average, atol=1e-3)
     ours = Denoiser.load(folder)
     condition = ours.embed_prompts(["a dark ahat"])[0]
+    assert (recipe.out / "samples.png").is_file()
     assert ours.latent_shape(64, 64) == (48, 16, 16)
     assert torch.isfinite(ours.predict(torch.randn(1, 48, 16, 16), torch.tensor([10]), [condition])).all()
 
@@ -76,7 +78,20 @@ def test_loss_of_a_perfect_model_is_zero_and_of_silence_is_not(recipe: DenoiserR
     for share, low, high in ((1.0, 0.0, 1e-6), (0.0, 1e-3, 100.0)):
         oracle = Oracle()
         oracle.share = share  # type: ignore[assignment]
-        assert low <= float(DenoiserLoss(oracle, run.schedule, 5.0)(clean, noise, timesteps, *heard)) <= high
+        for gamma in (5.0, None):
+            assert low <= float(DenoiserLoss(oracle, run.schedule, gamma)(clean, noise, timesteps, *heard)) <= high
+
+
+def test_without_min_snr_every_timestep_weighs_the_same(recipe: DenoiserRecipe) -> None:
+    """Silence's loss is the mean square of the target."""
+    run = Run(recipe)
+    clean, noise, timesteps, *heard = run.inputs(0)
+    silence = lambda noisy, *_, **__: type("Output", (), {"sample": torch.zeros_like(noisy)})  # noqa: E731
+    plain, weighted = (
+        float(DenoiserLoss(silence, run.schedule, gamma)(clean, noise, timesteps, *heard)) for gamma in (None, 5.0)
+    )
+    assert plain == pytest.approx(float(run.schedule.velocity(clean, noise, timesteps).pow(2).mean()), rel=1e-5)
+    assert weighted < plain
 
 
 def test_dropped_captions_are_the_null_condition(recipe: DenoiserRecipe) -> None:
@@ -108,6 +123,21 @@ def test_upscaler_learns_and_resumes(drawings: Path, tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_gpu_recipe_stays_within_its_limits() -> None:
+    """64 x 64 pictures, 10 to 20 million parameters, at most 8 GFLOP a forward pass, several million pictures."""
+    recipe = load(Path("configs/train/emoji-gpu.yaml"), DenoiserRecipe)
+    pixels = autoencoder_of(recipe)
+    with torch.device("meta"):
+        unet = make_unet(recipe, pixels, 384, 64)
+        size = 64 // pixels.factor
+        row = torch.zeros(1, pixels.channels, size, size), torch.zeros(1), torch.zeros(1, recipe.tokens, 384)
+        with FlopCounterMode(display=False) as counter:
+            unet(*row, class_labels=torch.zeros(1, 384))
+    assert 10e6 <= sum(parameter.numel() for parameter in unet.parameters()) <= 20e6
+    assert 5e9 <= counter.get_total_flops() <= 8e9
+    assert recipe.upscaler is None and recipe.steps * recipe.batch > 3e6 and len(recipe.vendors) > 2
+
+
 def test_shipped_recipes_read() -> None:
     assert load(Path("configs/train/emoji-cpu.yaml"), DenoiserRecipe).unet["layers_per_block"] == 1
-    assert load(Path("configs/train/emoji-upscaler.yaml"), UpscalerRecipe).steps == 3000
+    assert load(Path("configs/train/emoji-upscaler.yaml"), UpscalerRecipe).channels == 48

@@ -82,6 +82,17 @@ def test_vendors(pictures: Pictures) -> None:
     assert paint(painter, "single", arrow, arrow, style=-1).min() < 0  # drawn by the one vendor who has it
 
 
+def test_a_favoured_vendor_draws_what_no_style_is_named_for(pictures: Pictures) -> None:
+    painter = Painter(pictures, augment=STILL.model_copy(update={"vendor": "twemoji"}))
+    for seed in range(10):
+        np.testing.assert_allclose(paint(painter, "single", 3, 3, style=-1, seed=seed), over(drawing(3, 1), "white"), atol=1e-5)
+    np.testing.assert_allclose(paint(painter, "single", 3, 3, style=0), over(drawing(3, 0), "white"), atol=1e-5)
+    arrow = pictures.names.index("left arrow")
+    assert paint(painter, "single", arrow, arrow, style=-1).min() < 0  # drawn by the one vendor who has it
+    with pytest.raises(BadRequest, match=r"augment\.vendor is 'apple'; it can be noto, twemoji, or empty"):
+        Painter(pictures, augment=Augment(vendor="apple"))
+
+
 def test_another_side(pictures: Pictures) -> None:
     with pytest.raises(BadRequest, match="side 48 are not made; choose 64 or 32"):
         Painter(pictures, 48)
