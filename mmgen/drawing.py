@@ -238,7 +238,7 @@ class DenoiserClient(DrawingClient):
 def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
     """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
     from mmgen.drawing_whole import PipelineClient
-    from mmgen.models.denoiser import handles
+    from mmgen.models.denoiser import Denoiser, handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 
     runtime.set_threads()
@@ -255,6 +255,8 @@ def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> D
             raise BadRequest(f"{reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet")
         for one in loras:
             lora.apply(model, one.path, one.scale)
+        if isinstance(model, Denoiser):
+            model.pack()
         return model
 
     model = runtime.engine.call(loaded)

@@ -1,0 +1,205 @@
+"""Drawing speed: diffusers' loop as its documentation writes it, and mmgen, on the same UNet weights in one run; ratios last.
+
+python benchmarks/txt2img.py [--model REF] [--solver dpm++2m] [--steps 20] [--repeats 7] [--only alone|together|whole]
+Two models: the embedded one, and a random UNet of Stable Diffusion's shape, scaled down. Both ways start from embedded prompts
+and end in latents, mmgen's through the engine, as every caller uses it; they take turns and medians are quoted.
+alone: one guided picture. together: eight requests, 100 ms apart, each with steps (10 to 30) and guidance of its own; diffusers
+draws them one after another. whole: the embedded model from prompt to picture, and the peak memory of a process that draws one.
+"""
+
+import argparse
+import copy
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor
+
+import mmgen
+from mmgen import hub
+from mmgen.config import load_runtime
+from mmgen.engine.engine import Engine
+from mmgen.engine.job import Job
+from mmgen.models.denoiser import Denoiser
+from mmgen.models.prompt import Condition
+from mmgen.models.schedule import Schedule
+from mmgen.models.solvers import tabulate
+from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
+
+SCHEDULERS = {
+    "ddim": diffusers.DDIMScheduler,
+    "euler": diffusers.EulerDiscreteScheduler,
+    "dpm++2m": diffusers.DPMSolverMultistepScheduler,
+}
+STEPS, GUIDANCE = (10, 13, 16, 19, 21, 24, 27, 30), (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
+APART = 0.1  # seconds between two arrivals
+PROMPT = "a smiling cat with heart eyes"
+WHOLE = """
+import time, mmgen
+began = time.perf_counter()
+mmgen.pipeline("txt2img", model={model!r})({prompt!r}, steps={steps}, guidance=5.0, seed=0)
+print(time.perf_counter() - began, open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+"""
+
+
+@dataclass
+class Case:
+    """A model twice: as diffusers loads it, and ours."""
+
+    name: str
+    peer: Any
+    model: Denoiser
+    prompt: Condition
+    nothing: Condition
+
+    @classmethod
+    def of(cls, name: str, model: Denoiser) -> "Case":
+        prompt, nothing = model.embed_prompts([PROMPT, ""])
+        case = cls(name, copy.deepcopy(model.unet), model, prompt, nothing)
+        model.pack()
+        return case
+
+
+class Heard:
+    """A text side that says something at random."""
+
+    def embed(self, prompts: Sequence[str]) -> list[Condition]:
+        return [Condition(torch.randn(77, 256)) for _ in prompts]
+
+    def modules(self) -> list[Any]:
+        return []
+
+
+def small_stable_diffusion() -> Denoiser:
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=32,
+        block_out_channels=(64, 128, 256),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=4,
+        cross_attention_dim=256,
+    )
+    latents: Any = SimpleNamespace(channels=4, factor=8, cheap=True, modules=list)  # no decoder: nothing is decoded here
+    schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
+    return Denoiser(
+        unet.requires_grad_(False).eval(), Heard(), latents, {**schedule, "set_alpha_to_one": False, "steps_offset": 1}
+    )
+
+
+@torch.no_grad()
+def theirs(case: Case, solver: str, steps: int, guidance: float, seed: int) -> Tensor:
+    """https://huggingface.co/docs/diffusers/using-diffusers/write_own_pipeline, with what this UNet is told besides."""
+    scheduler = SCHEDULERS[solver].from_config(case.model.scheduler_config)
+    scheduler.set_timesteps(steps)
+    told = {"encoder_hidden_states": torch.stack([case.nothing.tokens, case.prompt.tokens])}
+    if case.prompt.mask is not None:
+        told["encoder_attention_mask"] = torch.stack([case.nothing.mask, case.prompt.mask])
+    if case.prompt.pooled is not None:
+        told["class_labels"] = torch.stack([case.nothing.pooled, case.prompt.pooled])
+    shape = case.model.latent_shape(case.model.size, case.model.size)
+    latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed))[None] * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        latent_model_input = torch.cat([latents] * 2)
+        latent_model_input = scheduler.scale_model_input(latent_model_input, timestep=t)
+        noise_pred = case.peer(latent_model_input, t, **told).sample
+        noise_pred_uncond, noise_pred_text = noise_pred.chunk(2)
+        noise_pred = noise_pred_uncond + guidance * (noise_pred_text - noise_pred_uncond)
+        latents = scheduler.step(noise_pred, t, latents).prev_sample
+    return latents[0]
+
+
+def job(case: Case, solver: str, steps: int, guidance: float, seed: int) -> Job:
+    model = case.model
+    table = tabulate(Schedule.from_config(model.scheduler_config), solver, steps)
+    return Job("denoise", DenoiseRequest(case.prompt, table, model.size, model.size, case.nothing, guidance), seed=seed)
+
+
+def one_after_another(case: Case, solver: str) -> None:
+    began = time.perf_counter()
+    for n, (steps, guidance) in enumerate(zip(STEPS, GUIDANCE, strict=True)):
+        time.sleep(max(0.0, began + APART * n - time.perf_counter()))
+        theirs(case, solver, steps, guidance, n)
+
+
+def as_they_come(case: Case, engine: Engine, solver: str) -> None:
+    began, handles = time.perf_counter(), []
+    for n, (steps, guidance) in enumerate(zip(STEPS, GUIDANCE, strict=True)):
+        time.sleep(max(0.0, began + APART * n - time.perf_counter()))
+        handles.append(engine.submit(job(case, solver, steps, guidance, n)))
+    for handle in handles:
+        handle.result()
+
+
+def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each, after one turn that is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, work in ways.items():
+            began = time.perf_counter()
+            work()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def alone(case: Case, engine: Engine, args: argparse.Namespace) -> str:
+    order = (args.solver, args.steps, 5.0, 1)
+    one, other = theirs(case, *order), engine.submit(job(case, *order)).result()
+    found = in_turn(
+        {"diffusers": lambda: theirs(case, *order), "mmgen": lambda: engine.submit(job(case, *order)).result()}, args.repeats
+    )
+    for name, seconds in found.items():
+        print(f"{case.name}, one picture, {args.steps} steps, {name:10} {seconds:7.3f} s")
+    print(f"{case.name}: largest difference of the latents {(one - other).abs().max():.1e}, of {one.abs().max():.1f}")
+    return f"{case.name}, one picture: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.2x)"
+
+
+def together(case: Case, engine: Engine, args: argparse.Namespace) -> str:
+    ways = {"diffusers": lambda: one_after_another(case, args.solver), "mmgen": lambda: as_they_come(case, engine, args.solver)}
+    found = in_turn(ways, max(1, args.repeats // 2))
+    for name, seconds in found.items():
+        print(f"{case.name}, eight requests, {name:10} {60 * len(STEPS) / seconds:7.1f} pictures a minute")
+    return f"{case.name}, eight requests: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.4x)"
+
+
+def whole(reference: str, args: argparse.Namespace) -> str:
+    draw = mmgen.pipeline("txt2img", model=reference)
+    found = in_turn({"mmgen": lambda: draw(PROMPT, steps=args.steps, guidance=5.0, seed=0)}, args.repeats)["mmgen"]
+    code = WHOLE.format(model=reference, prompt=PROMPT, steps=args.steps)
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    cold, peak = child.stdout.split()
+    print(f"a process that draws one picture: {float(cold):.1f} s with loading, peak memory {int(peak) / 1024:.0f} MiB")
+    return f"prompt to picture, {args.steps} steps with guidance: {found:.2f} s (target at most 5 s)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=load_runtime().denoiser)
+    parser.add_argument("--solver", choices=SCHEDULERS, default="dpm++2m")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", choices=["alone", "together", "whole"])
+    args = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads, {args.solver}, medians of {args.repeats} turns")
+    verdicts = []
+    models = {"embedded": lambda: Denoiser.load(hub.resolve(args.model, kind="denoiser")), "random": small_stable_diffusion}
+    for name, load in models.items():
+        case = Case.of(name, load())
+        with Engine({"denoise": DenoiseRunner(case.model)}) as engine:
+            verdicts += [part(case, engine, args) for part in (alone, together) if args.only in (None, part.__name__)]
+    if args.only in (None, "whole"):
+        verdicts.append(whole(args.model, args))
+    print("\n".join(verdicts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Convolutions and linear layers as oneDNN computes them fastest. Knows layers; not what they compute, training or int8."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.models.linear import ONEDNN, Linear
+
+PACKS = ONEDNN and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+
+
+class PackedConv2d(nn.Module):
+    """A convolution in fp32 on a CPU, without gradients. Its weights lie as the kernel reads them, and nowhere else.
+
+    torch lays them out anew in every pass: 0.46 against 0.31 ms for 192 channels of 8 x 8, two rows, one Zen core. The kernel
+    and so the layout depend on the pictures' size, hardly on the number of rows.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.size = conv.weight.detach(), (0, 0)  # laid out for that height and width; (0, 0): plainly
+        self.bias = None if conv.bias is None else conv.bias.detach()
+        self.how = ([*conv.padding], [*conv.stride], [*conv.dilation], conv.groups)
+        self.shape = f"{conv.in_channels} -> {conv.out_channels}, {conv.kernel_size[0]} x {conv.kernel_size[1]}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = (x.shape[2], x.shape[3])
+        if size != self.size:
+            plain = self.weight.to_dense() if self.weight.is_mkldnn else self.weight
+            self.weight = torch.ops.mkldnn._reorder_convolution_weight(plain, *self.how, list(x.shape))
+            self.size = size
+        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.how, "none", [], "")  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return self.shape
+
+
+def pack(module: nn.Module) -> nn.Module:
+    """Turns every convolution and linear layer inside `module`, in place, and returns it. It cannot be saved or trained then.
+
+    Without effect where there is no oneDNN, and on modules that are not in fp32 on a CPU.
+    """
+    if PACKS and all(p.device.type == "cpu" and p.dtype == torch.float32 for p in module.parameters()):
+        _pack(module)
+    return module
+
+
+def _pack(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+            setattr(module, name, PackedConv2d(child))
+        elif type(child) is nn.Linear:
+            child.__class__ = Linear
+        else:
+            _pack(child)

@@ -1,0 +1,66 @@
+"""Packed layers give what torch's own give, whatever sizes follow each other, and hold their weights once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_pictures as tiny
+import torch
+from torch import nn
+
+from mmgen.models.denoiser import Denoiser
+from mmgen.models.linear import Linear
+from mmgen.models.packed import PACKS, PackedConv2d, pack
+
+pytestmark = pytest.mark.skipif(not PACKS, reason="torch without oneDNN")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bias": False}, {"padding": 1}, {"padding": 1, "stride": 2}, {"groups": 4}, {"padding": 2, "dilation": 2}],
+)
+def test_equals_torchs_own(options: dict[str, Any]) -> None:
+    conv = nn.Conv2d(8, 12, 3, **options)
+    packed = PackedConv2d(conv)
+    with torch.inference_mode():
+        for rows, height, width in ((2, 8, 8), (1, 8, 8), (5, 16, 8), (2, 8, 8)):
+            x = torch.randn(rows, 8, height, width)
+            torch.testing.assert_close(packed(x), conv(x), atol=1e-5, rtol=1e-5)
+            x = x.to(memory_format=torch.channels_last)
+            torch.testing.assert_close(packed(x), conv(x), atol=1e-5, rtol=1e-5)
+
+
+def test_weights_are_laid_out_once_a_size() -> None:
+    packed = PackedConv2d(nn.Conv2d(16, 16, 3, padding=1))
+    with torch.inference_mode():
+        packed(torch.randn(2, 16, 8, 8))
+        first = packed.weight
+        packed(torch.randn(7, 16, 8, 8))
+        assert packed.weight is first and first.is_mkldnn and not list(packed.parameters())
+        packed(torch.randn(2, 16, 8, 4))
+        assert packed.weight is not first
+
+
+def test_what_is_packed() -> None:
+    circular = nn.Conv2d(4, 4, 3, padding_mode="circular", padding=1)
+    found = pack(
+        nn.Sequential(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Linear(4, 4)), circular, nn.Conv2d(4, 4, 3, padding="same"))
+    )
+    assert [type(module) for module in found[0]] == [PackedConv2d, Linear]  # type: ignore[index, arg-type]
+    assert found[1] is circular and type(found[2]) is nn.Conv2d  # type: ignore[index]
+    half = pack(nn.Sequential(nn.Conv2d(4, 4, 1)).bfloat16())
+    assert type(half[0]) is nn.Conv2d  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["stable_diffusion", "embedded", "unconditional"])
+def test_a_packed_denoiser_predicts_the_same(tmp_path: Path, kind: str) -> None:
+    model = Denoiser.load(getattr(tiny, kind)(tmp_path))
+    x, timesteps = torch.randn(3, model.channels, 8, 8), torch.tensor([999.0, 0.0, 500.25])
+    conditions, wide = model.embed_prompts(["a cat", "", "a dog"]), torch.randn(1, model.channels, 8, 16)
+    before = model.predict(x, timesteps, conditions), model.predict(wide, timesteps[:1], conditions[:1])
+    held = model.weight_bytes
+    model.pack()
+    assert any(isinstance(module, PackedConv2d) for module in model.unet.modules()) and model.weight_bytes == held
+    for _ in range(2):
+        torch.testing.assert_close(model.predict(x, timesteps, conditions), before[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(model.predict(wide, timesteps[:1], conditions[:1]), before[1], atol=1e-5, rtol=0)
