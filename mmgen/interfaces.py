@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 Scalar = str | int | float | bool
 TokenSpans = Callable[[str], list[tuple[int, int]]]
@@ -83,6 +84,14 @@ class Denoiser(Protocol):
     """A noisy picture and its timestep in, the model's prediction out."""
 
     name: str
+
+
+class PictureEncoder(Protocol):
+    """How well pictures show texts."""
+
+    name: str
+
+    def score(self, images: Tensor, texts: Sequence[str]) -> Tensor: ...  # (B, 3, H, W) in [-1, 1] -> (B,), higher is better
 
 
 class Store(Protocol):

@@ -86,13 +86,16 @@ def execute(described: Signature, given: Mapping[str, Any], output: Output) -> N
         with closing(events), progress_bar(quiet=output.as_json) as bar:
             for event in events:
                 if event.kind == "start":
-                    paths = recipe.places(output.pattern, event.value)
+                    seeds = list(event.value)
+                    paths = recipe.places(output.pattern, seeds)
                     bar.begin(len(paths))
                 elif event.kind == "step":
                     bar.advance(event.value)
                 elif event.kind == "preview" and output.preview:
                     show_picture(event.value.image, err=output.as_json)
                 elif event.kind == "picture":
+                    seeds[event.value.index] = event.value.recipe.seed  # of candidates only now is it known which
+                    paths = recipe.places(output.pattern, seeds)
                     output.write(event.value, paths[event.value.index])
                 elif event.kind == "pictures":
                     result = event.value

@@ -33,6 +33,15 @@ def prompts(given: str | Sequence[str], style: str | None, n: int) -> list[str]:
     return [styled(prompt.strip(), style) for prompt in found]
 
 
+def candidates(pictures: int, best_of: int) -> None:
+    """Whether so many can be drawn to choose from."""
+    number("best_of", best_of, 1, MOST_PICTURES)
+    if pictures * best_of > MOST_PICTURES:
+        raise BadRequest(
+            f"{pictures} pictures with best_of {best_of} are {pictures * best_of} to draw; draw {MOST_PICTURES} at most at once"
+        )
+
+
 def prompted(given: Sequence[str], model: str) -> None:
     """An empty prompt is for models that have no ears."""
     if not all(given):

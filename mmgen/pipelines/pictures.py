@@ -16,6 +16,7 @@ from mmgen.drawing import Drawn, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines import checks, images, recipe
+from mmgen.pipelines.best_of import BestOf
 from mmgen.pipelines.clock import Clock
 from mmgen.pipelines.images import Given
 from mmgen.pipelines.recipe import Part, Recipe
@@ -87,6 +88,7 @@ class Asked:
     request: Request | None
     image: Given | None = None
     mask: Given | None = None
+    best_of: int = 1  # candidates a picture
 
 
 class PicturePipeline(Streamed[Pictures]):
@@ -109,8 +111,8 @@ class PicturePipeline(Streamed[Pictures]):
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
         """The same call, step by step. Leaving it early cancels the request.
 
-        Events: "start" with the seeds, "step" with a Progress, "preview" with an Early, "picture" with a Picture, in the order
-        in which they are finished, and at last "pictures" with all of them.
+        Events: "start" with the seeds (of candidates: the first of every picture), "step" with a Progress, "preview" with an
+        Early, "picture" with a Picture, in the order in which they are finished, and at last "pictures" with all of them.
         """
         return self.draw(self.asked(*args, **options))
 
@@ -119,30 +121,34 @@ class PicturePipeline(Streamed[Pictures]):
         request, clock = asked.request or Request.new(), Clock()
         source = None if asked.image is None else images.read(asked.image)
         mask = None if asked.mask is None else checks.mask(images.read(asked.mask), source)
+        best = BestOf(self.rt, asked.best_of) if asked.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora)
         clock.lap("load")
         order = client.settled(started(asked.order, client, source, mask))
         if client.conditional:
             checks.prompted(asked.prompts, client.reference)
         parts = part(asked.image, source), part(asked.mask, mask)
-        seeds = seeds_from(asked.seed, len(asked.prompts) * asked.n)
-        prompts = [prompt for prompt in asked.prompts for _ in range(asked.n)]
+        prompts = [prompt for prompt in asked.prompts for _ in range(asked.n * asked.best_of)]
+        seeds = seeds_from(asked.seed, len(prompts))
         orders = [replace(order, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        yield Event("start", seeds)
-        pictures: list[Picture | None] = [None] * len(orders)
-        for event in client.draw(orders, request):
+        yield Event("start", seeds[:: asked.best_of])
+        pictures: list[Picture | None] = [None] * (len(orders) // asked.best_of)
+        events = client.draw(orders, request)
+        for event in best.among(events, orders) if best else events:
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
                 yield Event("preview", Early(event.picture, event.step, event.of, images.picture_of(event.pixels)))
             elif isinstance(event, Drawn):
-                image = images.picture_of(event.pixels)
+                image, index = images.picture_of(event.pixels), event.picture // asked.best_of
                 made = self._recipe(client, orders[event.picture], image, *parts)
-                pictures[event.picture] = picture = Picture(event.picture, image, made)
+                pictures[index] = picture = Picture(index, image, made)
                 yield Event("picture", picture)
         clock.lap("draw")
         done = [picture for picture in pictures if picture is not None]
-        yield Event("pictures", Pictures([p.image for p in done], seeds, [p.recipe for p in done], clock.laps(), request.id))
+        recipes = [picture.recipe for picture in done]
+        drawn = Pictures([picture.image for picture in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
+        yield Event("pictures", drawn)
 
     def _recipe(self, client: DrawingClient, order: Order, drawn: Image, image: Part | None, mask: Part | None) -> Recipe:
         return Recipe(

@@ -21,6 +21,7 @@ class Txt2Img(PicturePipeline):
         *,
         negative: str = "",
         n: int = 1,
+        best_of: int = 1,
         seed: int | None = None,
         steps: int | None = None,
         solver: str | None = None,
@@ -37,6 +38,8 @@ class Txt2Img(PicturePipeline):
         prompt: what to draw.
         negative: what not to draw.
         n: pictures a prompt; they take the seed and its successors.
+        best_of: draws so many candidates for every picture and keeps the one that a picture encoder finds the best. They take
+            the seed and its successors too: the first picture's, then the second's; each picture keeps its own.
         seed: the same seed draws the same picture; without one it is drawn by lot and reported.
         steps: how many steps; the default is the model's, 20 for most.
         solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
@@ -59,6 +62,8 @@ class Txt2Img(PicturePipeline):
             height=height,
             preview_every=preview_every,
         )
-        return Asked(checks.prompts(prompt, style, n), Order(**options), n, seed, request)
+        prompts = checks.prompts(prompt, style, n)
+        checks.candidates(n * len(prompts), best_of)
+        return Asked(prompts, Order(**options), n, seed, request, best_of=best_of)
 
     __call__ = called(asked)

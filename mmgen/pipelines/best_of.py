@@ -1,0 +1,62 @@
+"""Several candidates for a picture, and the one that a picture encoder finds to show its prompt best."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mmgen.drawing import Drawn, Order, Preview, Progress
+from mmgen.errors import BadRequest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmgen.interfaces import PictureEncoder
+    from mmgen.runtime import Runtime
+
+
+class BestOf:
+    """Chooses among `of` candidates a picture, which stand one after another among the orders."""
+
+    def __init__(self, rt: Runtime, of: int) -> None:
+        """Raises BadRequest where there is nobody to choose."""
+        if rt.config.picture_encoder is None:
+            raise BadRequest(
+                "best_of needs a picture encoder, and none is installed; name one as picture_encoder in config.yaml, or draw "
+                "several with n and choose yourself"
+            )
+        self.rt, self.of = rt, of
+        self.encoder: PictureEncoder = rt.picture_encoder()
+
+    def among(
+        self, events: Iterator[Progress | Preview | Drawn], orders: Sequence[Order]
+    ) -> Iterator[Progress | Preview | Drawn]:
+        """Progress as if a picture took the steps of all its candidates, previews of the first, and the best one's Drawn.
+
+        A Drawn keeps its number among the orders, by which its seed is found; the others get the picture's.
+        """
+        steps: dict[int, dict[int, int]] = defaultdict(dict)
+        drawn: dict[int, dict[int, Tensor]] = defaultdict(dict)
+        for event in events:
+            picture, candidate = divmod(event.picture, self.of)
+            if isinstance(event, Progress):
+                steps[picture][candidate] = event.step
+                yield Progress(picture, sum(steps[picture].values()), self.of * event.of)
+            elif isinstance(event, Drawn):
+                drawn[picture][event.picture] = event.pixels
+                if len(drawn[picture]) == self.of:
+                    yield self._best(drawn.pop(picture), orders)
+            elif candidate == 0:
+                yield replace(event, picture=picture)
+
+    def _best(self, candidates: dict[int, Tensor], orders: Sequence[Order]) -> Drawn:
+        """By their numbers among the orders. Of equally good ones the first."""
+        import torch
+
+        numbers = sorted(candidates)
+        images = torch.stack([candidates[number] for number in numbers])
+        scores = self.rt.engine.call(self.encoder.score, images, [orders[number].prompt for number in numbers])
+        number = numbers[int(scores.argmax())]
+        return Drawn(number, candidates[number])
