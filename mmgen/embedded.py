@@ -61,7 +61,6 @@ EMBEDDED = {
             "assets:models/emoji",
             "Apache-2.0; pictures Apache-2.0, CC-BY-4.0",
             "text to pictures of 64 x 64 pixels",
-            shipped=False,  # TODO: take this line away once assets/models/emoji and its checksums are there
         ),
         Embedded(
             "embedded:books",
