@@ -95,11 +95,18 @@ class Blocks:
         """The tokens from `length` on are not true after all. Never below what `keep` was told."""
         assert length >= SIZE * len(table.hashes), "a known block cannot be written again"
         table.length = min(table.length, length)
+        used = -(-table.length // SIZE)
+        shared = [block for block in table.blocks[used:] if self.references[block] > 1]
+        if shared:  # it may write into what it keeps beyond its end
+            self.references[shared] -= 1
+            table.blocks = [block for block in table.blocks if block not in shared]
+            table.runs = _runs(table.blocks)
 
     def fork(self, table: Table, want: int = 0) -> Table:
-        """A second table over the same blocks; whoever writes first into the last one copies it."""
-        self.references[table.blocks] += 1
-        return Table(want, list(table.blocks), table.length, list(table.hashes), list(table.runs))
+        """A second table over the blocks that are in use; whoever writes first into the last one copies it."""
+        shared = table.blocks[: -(-table.length // SIZE)]
+        self.references[shared] += 1
+        return Table(want, list(shared), table.length, list(table.hashes), _runs(shared))
 
     def release(self, table: Table) -> None:
         """The table ends. Its last blocks count as unused for the longest, so that beginnings stay."""

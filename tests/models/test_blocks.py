@@ -107,6 +107,20 @@ def filled(blocks: Blocks, ids: list[int], want: int = 0) -> Table:
     return table
 
 
+@pytest.mark.parametrize("fork_first", [True, False])
+def test_a_cut_text_does_not_write_into_its_twin(fork_first: bool) -> None:
+    """What stands beyond a text's end is shared with nobody, whether it was cut before or after the fork."""
+    blocks = Blocks(8)
+    table = blocks.match([0])
+    assert blocks.extend(table, 20) == []
+    table.length = 20
+    twin = blocks.fork(table) if fork_first else None
+    blocks.cut(table, 0)
+    twin = twin or blocks.fork(table)
+    assert blocks.extend(table, 20) == []
+    assert not set(table.blocks) & set(twin.blocks)
+
+
 def test_texts_that_grow_in_turn_stay_in_one_piece() -> None:
     blocks = Blocks(64)
     tables = [Table(want=160) for _ in range(3)]
