@@ -1,0 +1,45 @@
+"""The shipped model: what it draws is what was said, as far as a colour tells, and diffusers reads its folder."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from mmgen import hub
+from mmgen.config import RuntimeConfig
+from mmgen.pipelines.txt2img import Txt2Img
+from mmgen.runtime import Runtime
+
+
+@pytest.fixture(scope="module")
+def txt2img(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Txt2Img]:
+    with Runtime(RuntimeConfig(home=tmp_path_factory.mktemp("emoji"), device="cpu")) as rt:
+        yield Txt2Img(rt, model="embedded:emoji")
+
+
+def test_colours_of_things_and_backgrounds(txt2img: Txt2Img) -> None:
+    prompts = ["a red apple", "a cucumber", "an owl on a blue background", "four strawberries on a black background"]
+    drawn = [np.asarray(image).astype(int) for image in txt2img(prompts, seed=1, steps=10).images]
+    assert [picture.shape for picture in drawn] == [(64, 64, 3)] * 4
+    apple, cucumber = (picture[20:44, 20:44].reshape(-1, 3).mean(0) for picture in drawn[:2])
+    assert apple[0] > 150 > apple[1:].max(), "red"
+    assert cucumber[1] > cucumber[0] + 20 and cucumber[1] > cucumber[2] + 20, "green"
+    corners = [picture[[2, 2, -3, -3], [2, -3, 2, -3]].mean(0) for picture in drawn]
+    assert corners[0].min() > 220 and corners[3].max() < 60, "white where no background is named, black where black is"
+    assert corners[2][2] > corners[2][0] + 80, "blue"
+
+
+def test_a_seed_draws_the_same_alone(txt2img: Txt2Img) -> None:
+    together = txt2img(["a pizza", "a dog face"], seed=5, steps=4).images[1]
+    alone = txt2img("a dog face", seed=6, steps=4).images[0]
+    assert np.abs(np.asarray(together).astype(int) - np.asarray(alone).astype(int)).max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_diffusers_reads_it() -> None:
+    from diffusers import UNet2DConditionModel
+
+    unet = UNet2DConditionModel.from_pretrained(hub.resolve("embedded:emoji") / "unet")
+    x, tokens, told = torch.randn(1, 12, 16, 16), torch.randn(1, 4, 384), torch.randn(1, 384)
+    assert torch.isfinite(unet(x, 500, tokens, class_labels=told).sample).all()
