@@ -85,7 +85,7 @@ def _model(runtime: Runtime, reference: str) -> TextModel:
 
 def memory_for(runtime: Runtime, model: TextModel) -> int:
     """Bytes of keys and values: half of the configured limit, or else a quarter of the memory that is free by now."""
-    most = CONTEXTS * model.max_tokens * model.kv_bytes_per_token
+    most = CONTEXTS * model.max_tokens * model.lm.kv_bytes_per_token
     if runtime.config.memory_limit is not None:
         return min(most, int(runtime.config.memory_limit) // 2)
     if runtime.device.startswith("cuda"):

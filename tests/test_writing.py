@@ -44,7 +44,7 @@ def test_half_of_a_memory_limit_is_for_keys_and_values(tiny_llama: Path) -> None
         assert memory_for(rt, client.model) == 500_000
     with Runtime(RuntimeConfig(device="cpu", text=str(tiny_llama))) as rt:
         model = rt.text().model
-        assert memory_for(rt, model) == CONTEXTS * 512 * model.kv_bytes_per_token  # there is more than a tiny model can use
+        assert memory_for(rt, model) == CONTEXTS * 512 * model.lm.kv_bytes_per_token  # there is more than a tiny model can use
 
 
 def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None:

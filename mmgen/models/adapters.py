@@ -166,7 +166,7 @@ class Adapters:
             layer = Adapted(layer, self.choice)
             self._replace(ours, layer)
         lora = Lora(place.width, sorted(place.rows[theirs] for theirs in parts), place.out, rank, scale)
-        layer.loras[str(number)] = lora.to(self.lm.transformer.embed.words.weight.device)
+        layer.loras[str(number)] = lora.to(self.lm.device)
         return lora
 
     def _replace(self, ours: str, layer: nn.Module) -> None:

@@ -65,7 +65,7 @@ class SentenceEncoder:
     @torch.inference_mode()
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """One forward pass over rows of token ids -> last hidden states (B, N, D), zero behind a row's end; lengths (B,)."""
-        device = self.transformer.embed.words.weight.device
+        device = self.transformer.device
         sizes = [len(row) for row in rows]
         ids = torch.tensor([number for row in rows for number in row], device=device)
         positions = torch.cat([torch.arange(size, device=device) for size in sizes])

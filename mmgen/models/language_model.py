@@ -59,6 +59,16 @@ class LanguageModel(nn.Module):
         if self.encoder is not None:
             self.encoder.embed.words = words
 
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.device
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Of keys and values in all layers."""
+        config = self.config
+        return 2 * config.layers * config.groups * config.head * self.transformer.embed.words.weight.element_size()
+
     def encode(self, ids: Tensor, mask: Tensor | None = None) -> Memory:
         """What the decoder reads: (B, M) ids, and bool (B, M), True where there is a token -> its memory."""
         assert self.encoder is not None, "only an encoder-decoder encodes"
@@ -171,7 +181,7 @@ class TextModel:
         self.start_id: int | None = settings.get("decoder_start_token_id", self.bos_id)  # what a decoder begins with
         self.eos_ids = _ids(settings.get("eos_token_id"))
         self.template = template or ChatTemplate("", {})
-        self.device = next(lm.parameters()).device
+        self.device = lm.device
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
@@ -187,12 +197,6 @@ class TextModel:
             quantize(lm, precision)
         tokenizer, template = Tokenizer.of(folder), ChatTemplate.of(folder)
         return cls(lm, tokenizer, _settings(folder), name or folder.name, template)
-
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """Of keys and values in all layers."""
-        config = self.lm.config
-        return 2 * config.layers * config.groups * config.head * self.lm.transformer.embed.words.weight.element_size()
 
     def encode(self, text: str) -> list[int]:
         """A prompt's ids, with the special tokens that the checkpoint puts around a text."""

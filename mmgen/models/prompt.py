@@ -77,7 +77,7 @@ class SentencePrompts:
 
     def embed(self, prompts: Sequence[str]) -> list[Condition]:
         """Raises TooLong for a prompt of more than `tokens` tokens, [CLS] and [SEP] among them."""
-        device = self.encoder.transformer.embed.words.weight.device
+        device = self.encoder.transformer.device
         conditions = [null_condition(self.tokens, self.encoder.dimension, device) for _ in prompts]
         filled = [n for n, prompt in enumerate(prompts) if prompt.strip()]
         for n in filled:

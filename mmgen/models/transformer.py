@@ -119,6 +119,10 @@ class Transformer(nn.Module):
         self.norm = None if config.norm_at == "post" else norm(config)
         self.rotary, self.windowed = _rotaries(config)
 
+    @property
+    def device(self) -> torch.device:
+        return self.embed.words.weight.device
+
     def forward(
         self,
         ids: Tensor,

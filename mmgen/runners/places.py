@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-import torch
-
 from mmgen.engine.job import Job
 from mmgen.models.blocks import SIZE, Table, digests
 from mmgen.models.language_model import LanguageModel
@@ -26,7 +24,7 @@ class Places(Caches):
     """
 
     def __init__(self, lm: LanguageModel, draft: LanguageModel | None, memory: int) -> None:
-        self.block_bytes = sum(SIZE * bytes_per_token(model) for model in (lm, draft) if model is not None)
+        self.block_bytes = sum(SIZE * model.kv_bytes_per_token for model in (lm, draft) if model is not None)
         self.count = memory // self.block_bytes
         self.pool = _pool(lm, self.count)
         self.draft_pool = None if draft is None else _pool(draft, self.count)
@@ -125,16 +123,5 @@ class Places(Caches):
             branch.logits = branch.state = None  # guesses stay: drawing others would change the text
 
 
-def bytes_per_token(lm: LanguageModel) -> int:
-    """Of its keys and values in all layers."""
-    config = lm.config
-    return 2 * config.layers * config.groups * config.head * _weight(lm).element_size()
-
-
 def _pool(lm: LanguageModel, count: int) -> Pool:
-    weight = _weight(lm)
-    return Pool(lm.config, count, str(weight.device), weight.dtype)
-
-
-def _weight(lm: LanguageModel) -> torch.Tensor:
-    return lm.transformer.embed.words.weight
+    return Pool(lm.config, count, str(lm.device), lm.transformer.embed.words.weight.dtype)

@@ -23,7 +23,7 @@ from mmgen.models.language_model import LanguageModel
 from mmgen.runners.decoding import Branch, Decoding, TextRequest, Vocabulary, check
 from mmgen.runners.drafting import Drafting
 from mmgen.runners.passes import Part, Read, read
-from mmgen.runners.places import Places, bytes_per_token
+from mmgen.runners.places import Places
 from mmgen.runners.sampled import Sampled, settle
 from mmgen.runners.searching import Beams, Contrasting, Searching
 
@@ -72,7 +72,7 @@ class TextRunner:
             theirs, ours = draft.config.vocabulary, lm.config.vocabulary
             raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
         self.lm, self.vocabulary = lm, vocabulary
-        self.device = lm.transformer.embed.words.weight.device
+        self.device = lm.device
         self.budget = usual_budget(lm) if budget is None else budget
         self.places = Places(lm, draft, memory)
         self.drafting = None if draft is None else Drafting(draft, self.places, self.budget)
@@ -94,7 +94,7 @@ class TextRunner:
                 f"{blocks * block_bytes:,} bytes of keys and values, there are {self.places.count * block_bytes:,}; "
                 "ask for fewer tokens or texts"
             )
-        return blocks * block_bytes + len(request.source or ()) * bytes_per_token(self.lm)
+        return blocks * block_bytes + len(request.source or ()) * self.lm.kv_bytes_per_token
 
     def release(self, job: Job) -> None:
         self.places.leave(job)
@@ -223,6 +223,6 @@ class TextRunner:
 
 def usual_budget(lm: LanguageModel) -> int:
     """Tokens a quantum: what two cores multiply in about a tenth of a second; a GPU takes more to be busy."""
-    if lm.transformer.embed.words.weight.device.type != "cpu":
+    if lm.device.type != "cpu":
         return 2048
     return max(64, min(1024, 10**10 // sum(parameter.numel() for parameter in lm.parameters())))

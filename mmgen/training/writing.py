@@ -16,7 +16,7 @@ SAMPLING = Sampling(temperature=0.8, top_p=0.95)
 def write(lm: LanguageModel, tokenizer: Tokenizer, prompt: str, tokens: int, end: int, seed: int = 0) -> str:
     """The prompt and what follows, `tokens` at most or up to the token `end`. The same seed gives the same text."""
     ids = tokenizer.encode(prompt).ids or [end]
-    device, cache = lm.transformer.embed.words.weight.device, GrowingCache()
+    device, cache = lm.device, GrowingCache()
     rng, written, fresh = torch.Generator().manual_seed(seed), list(ids), list(ids)
     for _ in range(min(tokens, lm.config.max_tokens - len(ids))):
         hidden = lm.hidden(torch.tensor([fresh], device=device), cache=cache)

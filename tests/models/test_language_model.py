@@ -70,7 +70,7 @@ def test_what_is_in_the_folder(folder: Path) -> None:
     model = registry().text_models.get("causal")(folder)
     assert isinstance(model, TextModel)
     assert (model.name, model.max_tokens, model.bos_id, model.eos_ids) == ("tiny-chat", 128, 1, frozenset({2, 3}))
-    assert model.kv_bytes_per_token == 2 * 2 * 2 * 16 * 4
+    assert model.lm.kv_bytes_per_token == 2 * 2 * 2 * 16 * 4
     theirs = PreTrainedTokenizerFast.from_pretrained(folder)
     text = "Zwölf Boxkämpfer 🙂"
     assert model.encode(text) == theirs(text)["input_ids"] and model.encode(text)[0] == 1

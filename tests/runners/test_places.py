@@ -10,7 +10,7 @@ from mmgen.models import language_model
 from mmgen.models.blocks import SIZE, digests
 from mmgen.models.language_model import LanguageModel
 from mmgen.runners.decoding import TextRequest, Vocabulary
-from mmgen.runners.places import Places, bytes_per_token
+from mmgen.runners.places import Places
 from mmgen.runners.sampled import Sampled
 
 
@@ -24,7 +24,7 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 @pytest.fixture
 def places(lm: LanguageModel) -> Places:
     """Eight blocks."""
-    return Places(lm, None, 8 * SIZE * bytes_per_token(lm))
+    return Places(lm, None, 8 * SIZE * lm.kv_bytes_per_token)
 
 
 def begin(places: Places, tokens: int, first: int) -> Job:
