@@ -42,11 +42,6 @@ class Detokenizer:
         self._told, self._before = len(self._ids), self.decode(self._ids)
         return piece
 
-    def copy(self) -> Detokenizer:
-        twin = Detokenizer(self.decode)
-        twin._ids, twin._told, twin._before = list(self._ids), self._told, self._before
-        return twin
-
 
 class Stops:
     """Holds text back until it can no longer become a stop string, wherever the borders of the pieces are."""

@@ -55,11 +55,6 @@ class PromptLookup:
         elif accepted <= guessed // 2:
             self.reach = max(1, min(self.reach, accepted + 1))
 
-    def copy(self) -> PromptLookup:
-        twin = PromptLookup(self.most)
-        twin.__dict__.update(vars(self), _places=dict(self._places))
-        return twin
-
 
 def accept(drafted: int, p: Tensor, q: Tensor, u: float) -> int:
     """The drafted token, or another in its place: distributed as p, given that the draft was drawn from q.

@@ -85,14 +85,6 @@ def test_a_token_without_text_does_not_cost_the_next_word_its_space() -> None:
     assert told(PIECES.decode, ids) == ["a", "", " be", ""]
 
 
-def test_a_copy_goes_its_own_way() -> None:
-    detokenizer = Detokenizer(PIECES.decode)
-    detokenizer.push(PIECES.token_to_id("▁a"))
-    twin = detokenizer.copy()
-    assert twin.push(PIECES.token_to_id("▁be")) == " be"
-    assert detokenizer.push(PIECES.token_to_id("c")) == "c"
-
-
 @settings(max_examples=300, deadline=None)
 @given(st.text("abc", max_size=20), st.lists(st.text("abc", min_size=1, max_size=4), max_size=3), st.data())
 def test_a_stop_string_ends_the_text_wherever_pieces_begin(text: str, strings: list[str], data: st.DataObject) -> None:

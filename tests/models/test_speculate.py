@@ -51,16 +51,6 @@ def test_it_rests_longer_after_every_guess_that_was_all_wrong() -> None:
     assert lookup.propose(ids)
 
 
-def test_a_copy_learns_alone() -> None:
-    lookup = PromptLookup(8)
-    lookup.propose([1, 2, 3])
-    twin = lookup.copy()
-    twin.propose([1, 2, 3, 4, 1, 2])
-    twin.learn(4, 4)
-    assert (lookup.reach, twin.reach) == (4, 8)
-    assert lookup.propose([1, 2, 3, 1, 2]) == [3, 1, 2]
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_accepted_or_replaced_tokens_are_distributed_as_the_model_draws(seed: int) -> None:
     """Chi-square over ten tokens; without the rule (the draft's own distribution) the statistic is in the thousands."""
