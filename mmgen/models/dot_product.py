@@ -23,13 +23,17 @@ def dot_product(
         causal: instead of a mask, where N is M.
     """
     if rules.softcap is not None:
-        weights = attention_weights(rules, q, k, mask, causal).unflatten(1, (k.shape[1], -1))
-        y: Tensor = weights @ v[:, :, None]
-        return y.flatten(1, 2)
+        return weighted(attention_weights(rules, q, k, mask, causal), v)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):  # torch's bfloat16 kernel is half as fast going backward
             return _sdpa(q.float(), k.float(), v.float(), mask, causal, rules.scale)
     return _sdpa(q, k, v, mask, causal, rules.scale)
+
+
+def weighted(weights: Tensor, v: Tensor) -> Tensor:
+    """(B, heads, N, M) weights of (B, kv_heads, M, d) values -> (B, heads, N, d)"""
+    y: Tensor = weights.unflatten(1, (v.shape[1], -1)) @ v[:, :, None]
+    return y.flatten(1, 2)
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:

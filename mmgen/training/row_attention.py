@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmgen.models.attention import AttentionRules, attend_rows
-from mmgen.models.dot_product import attention_weights, dot_product
+from mmgen.models.dot_product import attention_weights, dot_product, weighted
 from mmgen.models.masks import packed_mask
 
 
@@ -20,12 +20,8 @@ class RowAttention:
 
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(B, heads, N, d), (B, kv_heads, N, d) twice -> (B, heads, N, d)"""
-        if (
-            q.device.type == "cpu" and q.dtype == torch.bfloat16
-        ):  # the fused kernel takes three times as long, with its backward
-            weights = attention_weights(rules, q, k, self._mask(rules, q)).unflatten(1, (k.shape[1], -1))
-            y: Tensor = weights @ v[:, :, None]
-            return y.flatten(1, 2)
+        if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused kernel takes three times as long going backward
+            return weighted(attention_weights(rules, q, k, self._mask(rules, q)), v)
         if self.documents is None:
             return attend_rows(rules, q, k, v)
         return dot_product(rules, q, k, v, self._mask(rules, q))
