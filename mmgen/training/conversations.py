@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ TEMPLATE = (
 """For models that have none. Answers begin with a space, which is a part of their first word's token."""
 
 Messages = Sequence[Mapping[str, str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,14 @@ def example_of(model: TextModel, messages: Messages) -> Example:
     return Example(tokens.ids, learned)
 
 
-def shuffled(count: int, number: int, seed: int) -> int:
-    """The `number`th of `count` things in an order of its own each epoch; it depends on the seed and the number alone."""
-    epoch, within = divmod(number, count)
+def drawn(examples: Sequence[T], numbers: Iterable[int], seed: int) -> list[T]:
+    """The examples of these numbers, counted on through epochs with an order of their own each, which the seed decides."""
+    count = len(examples)
+    return [examples[_order(count, number // count, seed)[number % count]] for number in numbers]
+
+
+@lru_cache(maxsize=2)  # a batch can stand in two epochs
+def _order(count: int, epoch: int, seed: int) -> list[int]:
     order = list(range(count))
     random.Random(f"{seed}/{epoch}").shuffle(order)
-    return order[within]
+    return order

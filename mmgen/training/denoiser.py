@@ -21,7 +21,7 @@ from mmgen.models.encoder import SentenceEncoder
 from mmgen.models.prompt import SentencePrompts, null_condition, stack
 from mmgen.models.schedule import Schedule
 from mmgen.models.upscaler import SmallPictures, Upscaler
-from mmgen.training import captions, checkpoint, samples, states
+from mmgen.training import captions, checkpoint, samples, schedules, states
 from mmgen.training.captions import Mix
 from mmgen.training.metrics import Record
 from mmgen.training.painter import Augment, Painter
@@ -184,7 +184,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     record = Record(recipe.out, recipe.steps, seconds=progress["seconds"])
     saved = sampled = time.monotonic()
     for step in range(progress["step"], recipe.steps):
-        rate = rate_of(step, recipe)
+        rate = rates(recipe).rate(step, recipe.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss = loss_of(*run.inputs(step))
@@ -211,12 +211,9 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     return True
 
 
-def rate_of(step: int, recipe: DenoiserRecipe) -> float:
-    """Warm-up, plateau and linear decay (WSD; Hu et al. 2024), so that a longer run can go on from the plateau."""
-    warm = max(1, round(recipe.warmup * recipe.steps))
-    cool = max(1, round(recipe.decay * recipe.steps))
-    up, down = (step + 1) / warm, (recipe.steps - step) / cool
-    return recipe.learning_rate * max(0.02, min(1.0, up, down))
+def rates(recipe: DenoiserRecipe) -> schedules.Schedule:
+    """With a plateau, from which a longer run can go on."""
+    return schedules.Schedule(kind="wsd", peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup, decay=recipe.decay)
 
 
 def export(run: Run) -> Path:

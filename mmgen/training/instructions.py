@@ -8,14 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmgen import hub
 from mmgen.errors import BadRequest
 from mmgen.models.language_model import TextModel
 from mmgen.training import checkpoint, conversations, loop, optimizers, texts
-from mmgen.training.conversations import Batch, Example, collate, example_of, shuffled
+from mmgen.training.conversations import Batch, Example, collate, drawn, example_of
 from mmgen.training.cross_entropy import IGNORED, loss_of
 from mmgen.training.metrics import Record
-from mmgen.training.tuning import Tuned, TuningRecipe, room, tune
+from mmgen.training.tuning import Tuned, TuningRecipe, begun, room, tune
 
 
 class InstructionsRecipe(TuningRecipe):
@@ -43,9 +42,7 @@ class Run:
 
     def __init__(self, recipe: InstructionsRecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
-        torch.manual_seed(recipe.seed)
-        model = TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32")
-        self.text = conversations.with_template(model)
+        self.text = begun(recipe, device)
         self.train, self.held_out = split(self._examples(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.tuned = tune(recipe, self.text)
@@ -64,10 +61,8 @@ class Run:
     def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
         """Parts weigh as many tokens as are learned in them."""
         recipe = self.recipe
-        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)[process::processes]
-        mine = [self.train[shuffled(len(self.train), number, recipe.seed)] for number in numbers]
-        size = recipe.together or len(mine)
-        batches = [collate(mine[at : at + size]) for at in range(0, len(mine), size)]
+        mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
+        batches = [collate(chunk) for chunk in recipe.chunks(mine)]
         counts = [int((batch.targets != IGNORED).sum()) for batch in batches]
         return [(batch, count / max(1, sum(counts))) for batch, count in zip(batches, counts, strict=True)]
 

@@ -88,11 +88,8 @@ class Run:
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
-        first = step * self.recipe.batch
-        mine = list(range(first, first + self.recipe.batch))[process::processes]
-        size = self.recipe.together or len(mine)
-        chunks = [mine[at : at + size] for at in range(0, len(mine), size)]
-        return [(self.rows.batch(chunk), len(chunk) / len(mine)) for chunk in chunks]
+        mine = self.recipe.numbers(step, process, processes)
+        return [(self.rows.batch(chunk), len(chunk) / len(mine)) for chunk in self.recipe.chunks(mine)]
 
     def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
         recipe, folder = self.recipe, self.recipe.out
@@ -130,7 +127,7 @@ def validation_loss(lm: LanguageModel, stream: Stream, size: int, most: int, tog
     """Mean nats a token of at most so many rows, evenly spaced over the documents; `inf` where there is not one row."""
     if len(stream.tokens) <= size:
         return math.inf
-    rows, device = Rows(stream, size, shuffled=False), lm.transformer.embed.words.weight.device
+    rows, device = Rows(stream, size, shuffled=False), lm.device
     count = min(most, len(rows))
     numbers = [index * len(rows) // count for index in range(count)]
     total = 0.0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from pydantic import Field
@@ -18,6 +18,8 @@ from mmgen.errors import BadRequest
 from mmgen.training import checkpoint
 from mmgen.training.metrics import Record
 from mmgen.training.schedules import Schedule
+
+T = TypeVar("T")
 
 
 class LoopRecipe(Config):
@@ -37,6 +39,15 @@ class LoopRecipe(Config):
     seed: int = 0
     validate_every: int = Field(250, ge=1)  # steps
     checkpoint_minutes: float = Field(5.0, ge=0)
+
+    def numbers(self, step: int, process: int, processes: int) -> range:
+        """Of a process's rows in a step, counted on through the run."""
+        return range(step * self.batch, (step + 1) * self.batch)[process::processes]
+
+    def chunks(self, rows: Sequence[T]) -> list[Sequence[T]]:
+        """A process's rows, as many together as a device computes at once."""
+        size = self.together or len(rows)
+        return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 class Task(Protocol):

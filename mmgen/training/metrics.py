@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -74,12 +73,3 @@ class Record:
         figure.tight_layout()
         figure.savefig(self.folder / "loss.png", dpi=100)
         plt.close(figure)
-
-
-def cosine(step: int, steps: int, peak: float, warmup: float) -> float:
-    """Learning rate: linear warm-up over a share of the steps, then a cosine down to a fiftieth of the peak."""
-    ramp = max(1, round(warmup * steps))
-    if step < ramp:
-        return peak * (step + 1) / ramp
-    done = (step - ramp) / max(1, steps - ramp)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmgen import hub
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.models.language_model import LanguageModel, TextModel
 from mmgen.training import checkpoint, conversations, loop, optimizers, texts
-from mmgen.training.conversations import Batch, Example, collate, example_of, shuffled
+from mmgen.training.conversations import Batch, Example, collate, drawn, example_of
 from mmgen.training.cross_entropy import IGNORED
 from mmgen.training.instructions import split
 from mmgen.training.metrics import Record
-from mmgen.training.tuning import Tuned, TuningRecipe, room, tune
+from mmgen.training.tuning import Tuned, TuningRecipe, begun, room, tune
 
 
 class PreferenceRecipe(TuningRecipe):
@@ -72,9 +71,7 @@ class Run:
 
     def __init__(self, recipe: PreferenceRecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
-        torch.manual_seed(recipe.seed)
-        model = TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32")
-        self.text = conversations.with_template(model)
+        self.text = begun(recipe, device)
         self.train, self.held_out = split(self._pairs(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.tuned = tune(recipe, self.text, frozen=True)
@@ -95,11 +92,8 @@ class Run:
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[Pairs, float]]:
         recipe = self.recipe
-        numbers = range(step * recipe.batch, (step + 1) * recipe.batch)[process::processes]
-        mine = [self.train[shuffled(len(self.train), number, recipe.seed)] for number in numbers]
-        size = recipe.together or len(mine)
-        chunks = [mine[at : at + size] for at in range(0, len(mine), size)]
-        return [(side_by_side(chunk), len(chunk) / len(mine)) for chunk in chunks]
+        mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
+        return [(side_by_side(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(mine)]
 
     def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
         """The mean over the held-out pairs; without any the newest weights are exported."""
@@ -115,7 +109,7 @@ class Run:
             checkpoint.replaced(self.recipe.out / "model", self.tuned.save)
 
 
-def side_by_side(pairs: list[tuple[Example, Example]]) -> Pairs:
+def side_by_side(pairs: Sequence[tuple[Example, Example]]) -> Pairs:
     return Pairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
 
 

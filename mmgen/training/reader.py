@@ -21,7 +21,7 @@ from mmgen.models import weights
 from mmgen.models.encoder import SentenceEncoder
 from mmgen.models.reader import PASSAGE, Reader, Rows
 from mmgen.training import checkpoint
-from mmgen.training.metrics import Record, cosine
+from mmgen.training.metrics import Record
 from mmgen.training.questions import (
     Corpus,
     Example,
@@ -32,6 +32,7 @@ from mmgen.training.questions import (
     titles_of,
     without_overlap,
 )
+from mmgen.training.schedules import Schedule
 
 NOWHERE = -100
 
@@ -180,8 +181,9 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> b
     specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
     record = Record(recipe.out, len(batches), seconds=progress["seconds"])
     before, saved = progress["seconds"], time.monotonic()
+    rates = Schedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
     for step in range(progress["step"], len(batches)):
-        rate = cosine(step, len(batches), recipe.learning_rate, recipe.warmup)
+        rate = rates.rate(step, len(batches))
         for group in optimizer.param_groups:
             group["lr"] = rate
         mine = batches[step][accelerator.process_index :: accelerator.num_processes]

@@ -18,6 +18,7 @@ from mmgen.models.adapters import Adapters
 from mmgen.models.language_model import TextModel
 from mmgen.models.prefixes import Prefix
 from mmgen.models.quantized import OTHERS
+from mmgen.training import conversations
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.row_attention import RowAttention
 
@@ -113,6 +114,12 @@ class PrefixTuned:
     def save(self, folder: Path) -> None:
         prefixes.save(self.prefix, folder, self.reference)
         _take_over(self.model, self.base, folder)
+
+
+def begun(recipe: TuningRecipe, device: torch.device | str = "cpu") -> TextModel:
+    """The model that is tuned, with a chat template, and torch's random numbers at the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    return conversations.with_template(TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32"))
 
 
 def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> Tuned:

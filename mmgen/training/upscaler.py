@@ -15,10 +15,11 @@ from mmgen.errors import BadRequest
 from mmgen.models.upscaler import Upscaler, UpscalerConfig, half
 from mmgen.training import captions, checkpoint
 from mmgen.training.captions import Mix
-from mmgen.training.metrics import Record, cosine
+from mmgen.training.metrics import Record
 from mmgen.training.painter import Painter
 from mmgen.training.pictures import Pictures
 from mmgen.training.scenes import Scenes
+from mmgen.training.schedules import Schedule
 
 
 class UpscalerRecipe(Config):
@@ -56,8 +57,9 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
     model, optimizer = accelerator.prepare(upscaler, optimizer)
     record = Record(recipe.out, recipe.steps, seconds=progress["seconds"])
     saved = time.monotonic()
+    rates = Schedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
     for step in range(progress["step"], recipe.steps):
-        rate = cosine(step, recipe.steps, recipe.learning_rate, recipe.warmup)
+        rate = rates.rate(step, recipe.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         images = scenes.batch(step).images.to(accelerator.device)
