@@ -12,11 +12,11 @@ from mmgen.adding import Added, Step
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
-from mmgen.pipelines.rag_text import RagText
+from mmgen.pipelines.rag_text import RagText, check
 from mmgen.runtime import Runtime
 
 from . import cards
-from .sessions import Sessions
+from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact words", "strict"), ("Whole sentences", "cite"), ("Free text", "off")]
@@ -85,7 +85,7 @@ class Asking:
 
         done = Added()
         if paths or more["documents"]:
-            with self.sessions.request(http, "batch") as request, toasts():
+            with self.sessions.request(http, "batch") as request, told():
                 done = self.rag.add(paths, progress=tell, request=request, **more)
         for name, reason in [*skipped, *done.skipped]:
             gr.Warning(reason if name in reason else f"{name}: {reason}")
@@ -95,8 +95,8 @@ class Asking:
         self, question: str, grounding: str, k: float, history: list[str], http: gr.Request
     ) -> Iterator[tuple[str, list[str], str]]:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
-        if not question.strip():
-            raise gr.Error('the question is empty; ask something, such as "who built it?"', print_exception=False)
+        with told():
+            check(question, int(k), grounding, None)
         yield cards.transcript([*history, cards.pending(question, "Looking for it")]), history, ""
         try:
             with self.sessions.request(http, "interactive") as request:
@@ -114,13 +114,3 @@ class Asking:
             card = cards.failed(question, str(why))
             yield cards.transcript([*history, card]), history, ""
         yield cards.transcript([*history, card]), [*history, card], ""
-
-
-class toasts:  # noqa: N801  used as a verb
-    """What a person can put right becomes a message in the corner."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, why: Any, trace: Any) -> None:
-        if isinstance(why, MmgenError):
-            raise gr.Error(str(why), print_exception=False) from None

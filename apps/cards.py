@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 MOST_CITATIONS = 5
 EMPTY = """<div class='empty'><p>Drop files on the left, or take the sample documents, and ask about them here.</p>
-<p>An answer is always a quote. Press a quote to see it in its passage; what the documents do not say is not answered.</p>
+<p>An answer is a quote, unless you choose free text. Press a quote to see it in its passage; what the documents do not say is
+not answered.</p>
 </div>"""
 NO_DOCUMENTS = "<div class='empty'><p>No documents yet.</p></div>"
 

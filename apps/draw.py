@@ -20,13 +20,13 @@ from mmgen.pipelines.recipe import Recipe
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 
-from .sessions import Sessions
+from .sessions import Sessions, told
 
 EXAMPLES = [
     "a smiling cat with heart eyes",
-    "a pizza left of a soccer ball",
     "three strawberries",
-    "an octopus on a blue background",
+    "a volcano in noto style",
+    "a crown on a blue background",
 ]
 STYLES = [("any", ""), ("noto", "noto"), ("twemoji", "twemoji")]
 PREVIEW_EVERY = 2
@@ -83,7 +83,6 @@ class Drawing:
 
     def __init__(self, txt2img: Txt2Img) -> None:
         self.txt2img, self.sessions = txt2img, Sessions()
-        self.folder = tempfile.TemporaryDirectory(prefix="mmgen-pictures-")
 
     def draw(
         self,
@@ -101,20 +100,22 @@ class Drawing:
         """Previews, then the pictures as files with their recipes; what was done before a cancel stays."""
         options = {"n": int(n), "negative": negative, "steps": int(steps), "guidance": guidance}
         options |= {"style": style or None, "solver": solver or None, "seed": int(seed) if lock and seed is not None else None}
-        board = Board(Path(self.folder.name))
-        yield board.shown("Loading the model", busy=True)
-        try:
-            with self.sessions.request(http, "normal") as request:
-                for event in self.txt2img.stream(prompt, preview_every=PREVIEW_EVERY, request=request, **options):
-                    if board.take(event.kind, event.value):
-                        yield board.shown(board.note(), busy=True)
-        except Cancelled:
-            yield board.shown("Cancelled.", busy=False)
-            return
-        except MmgenError as why:
-            yield board.shown("", busy=False)
-            raise gr.Error(str(why), print_exception=False) from None
-        yield board.shown(board.note(), busy=False)
+        with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:  # Gradio keeps what it has shown
+            board = Board(Path(folder))
+            yield board.shown("Loading the model", busy=True)
+            try:
+                with self.sessions.request(http, "normal") as request:
+                    for event in self.txt2img.stream(prompt, preview_every=PREVIEW_EVERY, request=request, **options):
+                        changed = board.take(event.kind, event.value)
+                        yield board.shown(board.note(), busy=True, pictures=changed)
+            except Cancelled:
+                yield board.shown("Cancelled.", busy=False)
+            except MmgenError:
+                yield board.shown("", busy=False)
+                with told():
+                    raise
+            else:
+                yield board.shown(board.note(), busy=False)
 
 
 class Board:
@@ -128,7 +129,7 @@ class Board:
         self.steps: dict[int, tuple[int, int]] = {}
 
     def take(self, kind: str, value: Any) -> bool:
-        """An event of the pipeline's. True when there is something new to see."""
+        """An event of the pipeline's. True when the pictures are others than before."""
         if kind == "start":
             self.seeds = value
         elif kind == "step":
@@ -138,7 +139,7 @@ class Board:
         elif kind == "picture":
             self.pictures[value.index] = self._file(value.image, value.recipe)
             self.recipes[value.index] = json.dumps(value.recipe.model_dump(exclude_defaults=True), indent=2)
-        return kind != "pictures"
+        return kind in ("preview", "picture")
 
     def _file(self, image: Image, made: Recipe | None = None) -> str:
         """A file of its own for each, since a browser may still be fetching the one before."""
@@ -158,14 +159,14 @@ class Board:
             return f"{len(self.seeds)} drawn, seed {self.seeds[0]}" + (f" to {self.seeds[-1]}" if len(self.seeds) > 1 else "")
         return f"<progress max='{of}' value='{done}'></progress> step {done} of {of}"
 
-    def shown(self, note: str, busy: bool) -> tuple[Any, ...]:
-        """For the tab's outputs."""
-        pictures = [(self.pictures[place], f"seed {self.seeds[place]}") for place in sorted(self.pictures)]
+    def shown(self, note: str, busy: bool, pictures: bool = True) -> tuple[Any, ...]:
+        """For the tab's outputs. `pictures` False: they stay as they are, which spares sending them at every step."""
+        shown = [(self.pictures[place], f"seed {self.seeds[place]}") for place in sorted(self.pictures)]
         recipes = [self.recipes.get(place, "") for place in sorted(self.pictures)]
         seed = self.seeds[0] if self.seeds else gr.skip()
         first = recipes[0] if recipes and not busy else gr.skip()
         return (
-            pictures,
+            shown if pictures else gr.skip(),
             f"<p class='status'>{note}</p>" if note else HINT,
             seed,
             recipes,

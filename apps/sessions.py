@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import gradio as gr
 
 from mmgen.engine.job import Priority, Request
+from mmgen.errors import MmgenError
 
 
 class Sessions:
@@ -42,3 +43,12 @@ class Sessions:
             found = list(self._running.get(http.session_hash or "local", ()))
         for request in found:
             request.cancel()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What a person can put right becomes a message in the corner of the page."""
+    try:
+        yield
+    except MmgenError as why:
+        raise gr.Error(str(why), print_exception=False) from None

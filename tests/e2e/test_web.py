@@ -1,5 +1,6 @@
 """The page in a real browser: `mmgen web` over the embedded reader and a tiny model that draws."""
 
+import io
 import os
 import re
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
+
+from mmgen.pipelines import recipe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -87,7 +91,9 @@ def test_ask_and_draw(page: "Page", tmp_path: Path) -> None:
     page.locator("#draw-go").click()
     expect(page.locator("#draw-progress")).to_contain_text(re.compile(r"1 drawn, seed \d+"))
     expect(page.locator("#draw-gallery img")).to_have_count(1)
-    assert page.locator("#draw-gallery img").evaluate("image => image.naturalWidth") == 16
+    served = page.request.get(page.locator("#draw-gallery img").evaluate("image => image.src")).body()
+    with Image.open(io.BytesIO(served)) as picture:
+        assert picture.size == (16, 16) and recipe.of(picture, "it").prompt == "a red apple"
     page.get_by_role("button", name="Recipe").click()
     expect(page.locator("#draw-recipe")).to_contain_text('"prompt": "a red apple"')
 
