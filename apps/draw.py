@@ -28,7 +28,7 @@ EXAMPLES = [
     "a volcano in noto style",
     "a crown on a blue background",
 ]
-STYLES = [("any", ""), ("noto", "noto"), ("twemoji", "twemoji")]
+STYLES = [("the usual", ""), ("noto", "noto"), ("twemoji", "twemoji")]
 PREVIEW_EVERY = 2
 HINT = "<p class='empty'>Say what to draw; the picture appears here while it is drawn.</p>"
 
