@@ -79,8 +79,13 @@ def _model(runtime: Runtime, reference: str) -> TextModel:
     folder = hub.resolve(name, kind="text")
     table = runtime.registry.text_models
     loader = table.get(runtime.architecture(folder, table, "causal"))
-    model: Any = runtime.engine.call(loader, folder, device=runtime.device, name=reference, precision=precision)
-    return model  # type: ignore[no-any-return]
+
+    def loaded() -> Any:
+        model = loader(folder, device=runtime.device, name=reference, precision=precision)
+        model.pack()
+        return model
+
+    return runtime.engine.call(loaded)  # type: ignore[no-any-return]
 
 
 def memory_for(runtime: Runtime, model: TextModel) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models import families, quantized
+from mmgen.models import families, packed, quantized
 from mmgen.models.attention import Memory
 from mmgen.models.chat_template import ChatTemplate
 from mmgen.models.checkpoint import Checkpoint, Names, Theirs, drawn, pour
@@ -197,6 +197,10 @@ class TextModel:
             quantize(lm, precision)
         tokenizer, template = Tokenizer.of(folder), ChatTemplate.of(folder)
         return cls(lm, tokenizer, _settings(folder), name or folder.name, template)
+
+    def pack(self) -> None:
+        """Weights as the processor's kernels read them; the model runs and does nothing else from then on."""
+        packed.pack(self.lm)
 
     def encode(self, text: str) -> list[int]:
         """A prompt's ids, with the special tokens that the checkpoint puts around a text."""

@@ -12,6 +12,9 @@ from mmgen.models.linear import ONEDNN
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
 """Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
 
+LEAST = torch.tensor(1e-14)
+"""Added to an activation's step, so that it is never 0."""
+
 
 class Int8Linear(nn.Module):
     """`x W' + b` with weights rounded to int8 and activations rounded on the way (dynamic quantization); CPU only.
@@ -31,8 +34,7 @@ class Int8Linear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        largest = torch.maximum(x.amax(-1, keepdim=True), -x.amin(-1, keepdim=True))
-        steps = largest.clamp_(min=1e-12) / MOST  # (..., 1)
+        steps = torch.add(LEAST, torch.linalg.vector_norm(x, float("inf"), -1, keepdim=True), alpha=1 / MOST)  # (..., 1)
         signed = (x / steps).round_().to(torch.int8)  # a cast to uint8 is six times slower than this one
         rounded = signed.view(torch.uint8).bitwise_xor_(128)  # adds 128, which stands for zero
         y = torch.ops.onednn.qlinear_pointwise(

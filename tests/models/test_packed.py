@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from mmgen.models.denoiser import Denoiser
-from mmgen.models.linear import Linear
-from mmgen.models.packed import PACKS, PackedConv2d, pack
+from mmgen.models.packed import PACKS, PackedConv2d, PackedLinear, pack
 
 pytestmark = pytest.mark.skipif(not PACKS, reason="torch without oneDNN")
 
@@ -41,12 +40,24 @@ def test_weights_are_laid_out_once_a_size() -> None:
         assert packed.weight is not first
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_linear_equals_torchs_own_and_a_row_is_the_same_in_any_company(bias: bool) -> None:
+    linear = nn.Linear(48, 20, bias=bias)
+    packed = PackedLinear(linear)
+    with torch.inference_mode():
+        x = torch.randn(1, 40, 48)
+        y = packed(x)
+        torch.testing.assert_close(y, linear(x), atol=1e-5, rtol=1e-5)
+        assert all(torch.equal(packed(x[:, at : at + 1]), y[:, at : at + 1]) for at in range(40))
+    assert packed.weight.is_mkldnn and not list(packed.parameters())
+
+
 def test_what_is_packed() -> None:
     circular = nn.Conv2d(4, 4, 3, padding_mode="circular", padding=1)
     found = pack(
         nn.Sequential(nn.Sequential(nn.Conv2d(4, 4, 1), nn.Linear(4, 4)), circular, nn.Conv2d(4, 4, 3, padding="same"))
     )
-    assert [type(module) for module in found[0]] == [PackedConv2d, Linear]  # type: ignore[index, arg-type]
+    assert [type(module) for module in found[0]] == [PackedConv2d, PackedLinear]  # type: ignore[index, arg-type]
     assert found[1] is circular and type(found[2]) is nn.Conv2d  # type: ignore[index]
     half = pack(nn.Sequential(nn.Conv2d(4, 4, 1)).bfloat16())
     assert type(half[0]) is nn.Conv2d  # type: ignore[index]
