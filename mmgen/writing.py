@@ -6,12 +6,14 @@ Knows models, runners and jobs; not tasks or what prompts say.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.engine.job import Job, Request
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,15 +30,19 @@ CONTEXTS = 128
 class TextClient:
     """A language model whose passes are the engine's. Owns the runner `text:KEY`."""
 
-    def __init__(self, runtime: Runtime, key: str, reference: str, model: TextModel, draft: TextModel | None) -> None:
+    def __init__(
+        self, runtime: Runtime, key: str, reference: str, folder: Path, model: TextModel, draft: TextModel | None
+    ) -> None:
         from mmgen.runners.decoding import Vocabulary
         from mmgen.runners.text import TextRunner
 
-        self.runtime, self.reference, self.model, self.runner = runtime, reference, model, f"text:{key}"
+        self.runtime, self.reference, self.folder, self.model = runtime, reference, folder, model
+        self.runner = f"text:{key}"
         self.name, self.max_tokens, self.drafts = model.name, model.max_tokens, draft is not None
         vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
         memory, drafting = memory_for(runtime, model), None if draft is None else draft.lm
-        runtime.engine.add_runner(self.runner, TextRunner(model.lm, vocabulary, memory=memory, draft=drafting))
+        self.text_runner = TextRunner(model.lm, vocabulary, memory=memory, draft=drafting)
+        runtime.engine.add_runner(self.runner, self.text_runner)
 
     @cached_property
     def grammars(self) -> Grammars:
@@ -45,7 +51,28 @@ class TextClient:
 
         return Grammars(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
 
-    def attention(self, ids: list[int]) -> Tensor:
+    def adapt(self, adapter: str) -> str:
+        """Loads a LoRA adapter, a folder as PEFT writes it, unless it is loaded; its name in requests. Many are served at once.
+
+        Raises NotFound where there is none, BadWeights for one of another model or kind.
+        """
+        folder = Path(adapter).expanduser().resolve()
+        if not (folder / "adapter_config.json").is_file():
+            raise NotFound(f"{adapter} is no folder of a LoRA adapter; give one that holds adapter_config.json")
+        self.runtime.engine.call(self._adapt, str(folder), folder)
+        return str(folder)
+
+    def _adapt(self, name: str, folder: Path) -> None:
+        from mmgen.models import adapter_files
+        from mmgen.models.adapters import Adapters
+
+        if self.text_runner.adapters is None:
+            names = adapter_files.names_of(self.folder, self.model.lm)
+            self.text_runner.adapters = Adapters(self.model.lm, names)
+        if name not in self.text_runner.adapters.numbers:
+            adapter_files.load(self.text_runner.adapters, name, folder)
+
+    def attention(self, ids: list[int], adapter: str | None = None) -> Tensor:
         """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""
         import torch
 
@@ -53,8 +80,12 @@ class TextClient:
 
         if self.model.lm.encoder is not None:
             raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")
-        maps = self.runtime.engine.call(attention_maps, self.model.lm, torch.tensor(ids, device=self.model.device))
-        return maps.own
+        def maps() -> Tensor:
+            adapters = self.text_runner.adapters
+            with nullcontext() if adapters is None else adapters.use(adapter):
+                return attention_maps(self.model.lm, torch.tensor(ids, device=self.model.device)).own
+
+        return self.runtime.engine.call(maps)
 
     def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[Piece | Finished]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
@@ -70,11 +101,11 @@ class TextClient:
 def load(runtime: Runtime, key: str, reference: str, draft: str | None) -> TextClient:
     """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them."""
     runtime.set_threads()
-    model = _model(runtime, reference)
-    return TextClient(runtime, key, reference, model, None if draft is None else _model(runtime, draft))
+    folder, model = _model(runtime, reference)
+    return TextClient(runtime, key, reference, folder, model, None if draft is None else _model(runtime, draft)[1])
 
 
-def _model(runtime: Runtime, reference: str) -> TextModel:
+def _model(runtime: Runtime, reference: str) -> tuple[Path, TextModel]:
     name, _, precision = reference.partition("#")
     folder = hub.resolve(name, kind="text")
     table = runtime.registry.text_models
@@ -85,7 +116,7 @@ def _model(runtime: Runtime, reference: str) -> TextModel:
         model.pack()
         return model
 
-    return runtime.engine.call(loaded)  # type: ignore[no-any-return]
+    return folder, runtime.engine.call(loaded)
 
 
 def memory_for(runtime: Runtime, model: TextModel) -> int:

@@ -96,7 +96,9 @@ def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:
     """The attention of the first text and its prompt."""
     from mmgen.pipelines.attention_picture import read_again
 
-    read_again(made.rt.text(made.model, made.draft), result.prompt + result.text).save(path)
+    client = made.rt.text(made.model, made.draft)
+    adapter = None if made.adapter is None else client.adapt(made.adapter)
+    read_again(client, result.prompt + result.text, adapter).save(path)
     typer.echo(str(path), err=True)
 
 

@@ -26,6 +26,7 @@ class Table:
     """One text's blocks, in order. Written by `Blocks` alone."""
 
     want: int = 0  # tokens that it will hold as far as one can tell
+    salt: bytes = b""  # whose keys and values they are: tables with another share nothing with it
     blocks: list[int] = field(default_factory=list)
     length: int = 0  # tokens whose keys and values stand there
     hashes: list[bytes] = field(default_factory=list)  # of its first full blocks
@@ -68,10 +69,10 @@ class Blocks:
             table.runs = _runs(table.blocks)
         return copies
 
-    def match(self, ids: Sequence[int], want: int = 0) -> Table:
+    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"") -> Table:
         """A table that begins with all known blocks of these tokens, but for the last token, which is to be read."""
-        table = Table(want)
-        for digest in digests(ids[:-1]):
+        table = Table(want, salt)
+        for digest in digests(ids[:-1], salt=salt):
             block = self._known.get(digest)
             if block is None:
                 break
@@ -85,7 +86,7 @@ class Blocks:
 
     def keep(self, table: Table, ids: Sequence[int]) -> None:
         """`ids`: all tokens of the table. Its full blocks become known."""
-        for digest in digests(ids[: table.length], table.hashes):
+        for digest in digests(ids[: table.length], table.hashes, table.salt):
             block = table.blocks[len(table.hashes)]
             table.hashes.append(digest)
             if digest not in self._known:
@@ -106,7 +107,7 @@ class Blocks:
         """A second table over the blocks that are in use; whoever writes first into the last one copies it."""
         shared = table.blocks[: -(-table.length // SIZE)]
         self.references[shared] += 1
-        return Table(want, list(shared), table.length, list(table.hashes), _runs(shared))
+        return Table(want, table.salt, list(shared), table.length, list(table.hashes), _runs(shared))
 
     def release(self, table: Table) -> None:
         """The table ends. Its last blocks count as unused for the longest, so that beginnings stay."""
@@ -178,9 +179,9 @@ class Blocks:
         self._rooms.pop(table, None)
 
 
-def digests(ids: Sequence[int], known: Sequence[bytes] = ()) -> list[bytes]:
+def digests(ids: Sequence[int], known: Sequence[bytes] = (), salt: bytes = b"") -> list[bytes]:
     """The chained hashes of the full blocks behind those whose hashes are known already."""
-    found, last = [], known[-1] if known else b""
+    found, last = [], known[-1] if known else salt
     for at in range(SIZE * len(known), len(ids) - SIZE + 1, SIZE):
         last = blake2b(last + np.asarray(ids[at : at + SIZE], dtype=np.int64).tobytes(), digest_size=16).digest()
         found.append(last)

@@ -70,7 +70,7 @@ def _pack(module: nn.Module) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
             setattr(module, name, PackedConv2d(child))
-        elif type(child) in (nn.Linear, Linear):
+        elif isinstance(child, nn.Linear) and type(child) in (nn.Linear, Linear):
             setattr(module, name, PackedLinear(child))
         else:
             _pack(child)

@@ -52,12 +52,12 @@ def attention_picture(weights: Tensor | np.ndarray, tokens: Sequence[str], keys:
     return page
 
 
-def read_again(client: TextClient, text: str) -> Image.Image:
+def read_again(client: TextClient, text: str, adapter: str | None = None) -> Image.Image:
     """The attention of a model over a text that it reads once more. Raises TooLong, and BadRequest for an encoder-decoder."""
     ids = client.model.encode(text)
     if len(ids) > MOST:
         raise TooLong(f"the text is {len(ids)} tokens; attention is drawn of {MOST} at most, lower --max-tokens")
-    return attention_picture(client.attention(ids), [client.model.tokenizer.decode([token]) for token in ids])
+    return attention_picture(client.attention(ids, adapter), [client.model.tokenizer.decode([token]) for token in ids])
 
 
 def _cell(weights: np.ndarray, dot: int) -> Image.Image:

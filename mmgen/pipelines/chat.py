@@ -32,14 +32,23 @@ class Chat(TextPipeline[Reply]):
 
     last = "reply"
 
-    def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None, system: str = "") -> None:
+    def __init__(
+        self,
+        rt: Runtime,
+        *,
+        model: str | None = None,
+        draft: str | None = None,
+        adapter: str | None = None,
+        system: str = "",
+    ) -> None:
         """Opens nothing yet.
 
         model: what answers: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
         draft: a smaller model of the same family that guesses ahead; what is written does not change.
+        adapter: a LoRA adapter of the model: a folder as PEFT and mmgen train sft write it.
         system: what the model is told before the conversation.
         """
-        super().__init__(rt, model=model, draft=draft)
+        super().__init__(rt, model=model, draft=draft, adapter=adapter)
         self.system = system
 
     def asked(

@@ -110,13 +110,17 @@ class TextPipeline(Streamed[R]):
     priority = "interactive"
     last: str  # kind of the last event, whose value is what a call returns
 
-    def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None) -> None:
+    def __init__(
+        self, rt: Runtime, *, model: str | None = None, draft: str | None = None, adapter: str | None = None
+    ) -> None:
         """Opens nothing yet.
 
         model: what writes: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
         draft: a smaller model of the same family that guesses ahead; what is written does not change.
+        adapter: a LoRA adapter of the model: a folder as PEFT and mmgen train sft write it. Pipelines with other adapters of
+            the model run in the same batches.
         """
-        self.rt, self.model, self.draft = rt, model, draft
+        self.rt, self.model, self.draft, self.adapter = rt, model, draft, adapter
 
     asked: Callable[..., Asked]
     """The call's parameters, checked. Each task has its own."""
@@ -135,7 +139,8 @@ class TextPipeline(Streamed[R]):
         from mmgen.runners.decoding import Piece  # torch is imported by now
 
         prompt = asked.prompt(client)
-        wanted = requested(client, prompt, options)
+        adapter = None if self.adapter is None else client.adapt(self.adapter)
+        wanted = replace(requested(client, prompt, options), adapter=adapter)
         seed = secrets.randbelow(2**32) if options.seed is None else options.seed
         clock.lap("load")
         for event in client.write(wanted, request, seed):

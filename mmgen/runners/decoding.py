@@ -46,6 +46,7 @@ class TextRequest:
     lookup: int = 0  # tokens that are guessed at once from what repeats; 0: none
     draft: int = 0  # tokens that the runner's draft model guesses at once; 0: none
     source: Sequence[int] | None = None  # what the encoder of an encoder-decoder reads
+    adapter: str | None = None  # one of the runner's adapters, by name
 
     @property
     def branches(self) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from mmgen.models.adapters import Adapters
 from mmgen.models.attention import Memory
 from mmgen.models.blocks import Table
 from mmgen.models.language_model import LanguageModel
@@ -22,6 +24,7 @@ class Part:
     ids: Sequence[int]  # the tokens to read
     wanted: int  # logits of the last so many
     memory: Memory | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +35,30 @@ class Read:
     states: Tensor  # (tokens, D)
 
 
-def read(lm: LanguageModel, pool: Pool, parts: Sequence[Part]) -> list[Read]:
-    """All parts in one row (1, N); logits are computed for those who want them alone."""
+def read(lm: LanguageModel, pool: Pool, parts: Sequence[Part], adapters: Adapters | None = None) -> list[Read]:
+    """All parts in one row (1, N), each through its adapter; logits are computed for those who want them alone."""
     device = pool.keys[0].device
     ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
     positions = torch.tensor([at for part in parts for at in _places(part)], device=device)
     paged = Paged(pool, [Reading(part.table, len(part.ids)) for part in parts])
     memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
     more = {"memory": Memories(memories)} if memories else {}
-    states = lm.hidden(ids, paged, positions=positions, **more)[0]  # (N, D)
+    with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device)):
+        states = lm.hidden(ids, paged, positions=positions, **more)[0]  # (N, D)
     texts = states.split([len(part.ids) for part in parts])
     wanted = [part.wanted for part in parts]
     last = [text[len(text) - count :] for text, count in zip(texts, wanted, strict=True)]
     logits = lm.logits(torch.cat(last) if any(wanted) else states[:0])  # (sum of wanted, V)
     return [Read(row, text) for row, text in zip(logits.split(wanted), texts, strict=True)]
+
+
+def _rows(parts: Sequence[Part], adapters: Adapters, device: torch.device) -> Tensor | str | None:
+    """Whose place is whose adapter's, as `Adapters.use` takes it."""
+    names = {part.adapter for part in parts}
+    if len(names) == 1:
+        return names.pop()
+    numbers = [adapters.numbers.get(part.adapter or "", -1) for part in parts for _ in part.ids]
+    return torch.tensor([numbers], device=device)
 
 
 def _places(part: Part) -> range:

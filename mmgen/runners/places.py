@@ -74,8 +74,9 @@ class Places(Caches):
         decoding = self.active[job]
         want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
         known = not decoding.wants_states and decoding.request.source is None
-        table = self.pool.match(branch.ids, want) if known else Table(want)
-        fresh = digests(branch.ids[: table.length + SIZE], table.hashes) if known else []
+        salt = (decoding.request.adapter or "").encode()
+        table = self.pool.match(branch.ids, want, salt) if known else Table(want, salt)
+        fresh = digests(branch.ids[: table.length + SIZE], table.hashes, salt) if known else []
         if (fresh and fresh[0] in coming) or not self._comfortable(job, table, len(branch.ids)):
             self.pool.release(table)
             return False

@@ -17,6 +17,7 @@ import torch
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLarge
+from mmgen.models.adapters import Adapters
 from mmgen.models.attention import Memory
 from mmgen.models.blocks import SIZE, Table, digests
 from mmgen.models.language_model import LanguageModel
@@ -45,7 +46,7 @@ class Row:
     def part(self) -> Part:
         start, branch = self.table.length, self.branch
         ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
-        return Part(self.table, ids, self.wanted, branch.memory)
+        return Part(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter)
 
 
 class TextRunner:
@@ -59,19 +60,21 @@ class TextRunner:
         memory: int,
         budget: int | None = None,
         draft: LanguageModel | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         """
         Args:
             memory: bytes of keys and values, of the draft model's too.
             budget: tokens a quantum; None: about a tenth of a second on two cores, 2048 elsewhere.
             draft: a smaller model with the same vocabulary.
+            adapters: of the model; a request may name one of them.
 
         Raises BadRequest for a draft model with another vocabulary.
         """
         if draft is not None and draft.config.vocabulary != lm.config.vocabulary:
             theirs, ours = draft.config.vocabulary, lm.config.vocabulary
             raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
-        self.lm, self.vocabulary = lm, vocabulary
+        self.lm, self.vocabulary, self.adapters = lm, vocabulary, adapters
         self.device = lm.device
         self.budget = usual_budget(lm) if budget is None else budget
         self.places = Places(lm, draft, memory)
@@ -84,6 +87,8 @@ class TextRunner:
         """Bytes of its keys and values at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
         request: TextRequest = job.payload
         check(request, self.lm.config.max_tokens)
+        if request.adapter is not None and (self.adapters is None or request.adapter not in self.adapters.numbers):
+            raise BadRequest(f"there is no adapter {request.adapter!r}; load it first")
         if request.draft and self.drafting is None:
             raise BadRequest("there is no draft model to guess with; name one, or guess from what repeats")
         prompt, answer = (-(-tokens // SIZE) for tokens in (len(request.prompt), request.max_tokens))
@@ -173,7 +178,7 @@ class TextRunner:
             guessed = bool(branch.drafts) or (isinstance(job.state, Sampled) and job.state.drafts_due(branch))
             count = min(branch.unread - guessed, left)  # guesses are checked along with the last token
             if count and self.places.extend(job, self.places.pool, branch.table, count):
-                coming.update(digests(branch.ids[: branch.table.length + count], branch.table.hashes))
+                coming.update(digests(branch.ids[: branch.table.length + count], branch.table.hashes, branch.table.salt))
                 left -= count
                 yield Row(job, branch, branch.table, count, int(count == branch.unread))
 
@@ -181,7 +186,7 @@ class TextRunner:
         """Reads, and lets every job go on; if the pass fails, each job's part alone, so that the bad job fails alone."""
         jobs = list(dict.fromkeys(row.job for row in rows))
         try:
-            found = read(self.lm, self.places.pool, [row.part() for row in rows])
+            found = read(self.lm, self.places.pool, [row.part() for row in rows], self.adapters)
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].fail(error)

@@ -201,12 +201,50 @@ def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
         Text(rt)(PROMPT)
 
 
-def test_the_model_that_is_not_shipped_yet() -> None:
-    with (
-        Runtime() as rt,
-        pytest.raises(NotFound, match=r"^embedded:books is not part of this version of mmgen; name another text: "),
-    ):
-        Text(rt)(PROMPT)
+@pytest.fixture(scope="module")
+def lora(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter of the tiny llama that changes what it writes."""
+    from mmgen.models import adapter_files, language_model
+    from mmgen.models.adapters import Adapters
+
+    folder, lm = tmp_path_factory.mktemp("lora"), language_model.load(tiny_llama)
+    adapters = Adapters(lm, adapter_files.names_of(tiny_llama, lm))
+    adapters.add("a", targets=["q_proj", "v_proj", "up_proj"])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in adapters.parameters("a"):
+            parameter.normal_(std=0.3)
+    adapter_files.save(adapters, "a", folder)
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft calls what transformers deprecates
+def test_an_adapter_writes_beside_the_model_itself(text: Text, tiny_llama: Path, lora: Path, call: Any) -> None:
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+    options: dict[str, Any] = {"strategy": "greedy", "max_tokens": 20}
+    plain = text(PROMPT, **options).text
+    adapted = Text(text.rt, adapter=str(lora))
+    found = adapted(PROMPT, **options).text
+    assert found != plain == text(PROMPT, **options).text
+    theirs = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(tiny_llama), lora).eval()
+    given = torch.tensor([text.rt.text().model.encode(PROMPT)])
+    out = theirs.generate(input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=20, do_sample=False)
+    assert found == text.rt.text().model.tokenizer.decode(out[0, given.shape[1] :].tolist())
+    done = call("text", PROMPT, "--model", tiny_llama, "--adapter", lora, "--strategy", "greedy", "--max-tokens", 20)
+    assert (done.code, done.out) == (0, found + "\n")
+
+
+def test_an_adapter_that_is_not_there(text: Text, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"is no folder of a LoRA adapter; give one that holds adapter_config.json$"):
+        Text(text.rt, adapter=str(tmp_path))(PROMPT)
+
+
+def test_the_embedded_model_writes() -> None:
+    with Runtime() as rt:
+        found = Text(rt)("Once upon a time", max_tokens=24, seed=1)
+        assert len(set(found.text.split())) > 8 and found.text == Text(rt)("Once upon a time", max_tokens=24, seed=1).text
 
 
 def test_the_command(call: Any, tiny_llama: Path, text: Text) -> None:

@@ -18,6 +18,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, JobFailed, MmgenError, TooLarge, TooLong
 from mmgen.models import language_model
+from mmgen.models.adapters import Adapters
 from mmgen.models.blocks import SIZE
 from mmgen.models.language_model import LanguageModel
 from mmgen.models.sampling import Sampling
@@ -110,6 +111,30 @@ def test_greedy_is_that_of_transformers_whatever_the_chunks(
     lm: LanguageModel, expected: list[tuple[int, ...]], budget: int
 ) -> None:
     assert [tokens(one) for one in run(runner(lm, budget=budget), *greedy())] == [[one] for one in expected]
+
+
+def test_adapters_share_passes_and_no_blocks(pair: tuple[Any, LanguageModel], tmp_path: Path) -> None:
+    checkpoints_folder = tmp_path / "own"
+    language_model.save(pair[1], checkpoints_folder)
+    lm = language_model.load(checkpoints_folder)
+    adapters = Adapters(lm, lm.names())
+    torch.manual_seed(0)
+    for name in ("a", "b"):
+        adapters.add(name, targets=["qkv", "down"])
+        with torch.no_grad():
+            for parameter in adapters.parameters(name):
+                parameter.normal_(std=0.3)
+    requests = [TextRequest(PROMPTS[1], 24, GREEDY, adapter=name) for name in ("a", None, "b", "a")]
+    together = [tokens(one) for one in run(runner(lm, adapters=adapters, budget=50), *requests)]
+    alone = [tokens(run(runner(lm, adapters=adapters), request)[0]) for request in requests]
+    assert together == alone and together[0] == together[3]
+    assert len({str(one) for one in together}) == 3
+    with Engine({"text": runner(lm, adapters=adapters)}) as engine:  # one after the other: the same prompt, known or not
+        kept = [submit(engine, request)[0].result(WAIT) for request in requests]
+    assert [tokens(one) for one in kept] == alone
+    assert [one.cached_tokens for one in kept] == [0, 0, 0, 2 * SIZE]
+    with Engine({"text": runner(lm)}) as engine, pytest.raises(BadRequest, match="there is no adapter 'a'; load it first"):
+        submit(engine, requests[0])[0].result(WAIT)
 
 
 def test_greedy_alone(lm: LanguageModel, expected: list[tuple[int, ...]]) -> None:
