@@ -109,11 +109,12 @@ class Peer:
         return out[:, longest:].tolist()  # type: ignore[no-any-return]
 
     def continuous(self, requests: Sequence[tuple[list[int], int]]) -> None:
-        """Its own continuous batching. All requests have one limit there, so those of one length come together."""
-        from transformers import GenerationConfig
+        """Its own continuous batching."""
+        from transformers import ContinuousBatchingConfig, GenerationConfig
 
         config = GenerationConfig(do_sample=False, max_new_tokens=1, eos_token_id=-1, pad_token_id=0)
-        manager = self.model.init_continuous_batching(generation_config=config)
+        limits = ContinuousBatchingConfig(page_size=32, num_blocks=512, max_batch_tokens=512)  # its own are a GPU's
+        manager = self.model.init_continuous_batching(generation_config=config, continuous_batching_config=limits)
         manager.start()
         try:
             for prompt, tokens in requests:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from mmgen import hub
-from mmgen.models.language_model import TextModel
+from mmgen.models.language_model import LanguageModel, TextModel
 from mmgen.training import texts
 
 
@@ -36,6 +36,12 @@ def nats(model: TextModel, text: str, most: int) -> tuple[float, float]:
     return total, (done - 1) / (len(ids) - 1)
 
 
+def parameters(model: TextModel) -> int:
+    """Of its shape, whatever they are rounded to."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in LanguageModel(model.lm.config).parameters())
+
+
 def figures(model: TextModel, documents: list[str], units: list[int], most: int) -> dict[str, float]:
     """`units`: bytes, words or characters of each document."""
     total = count = 0.0
@@ -54,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10**9, help="of each document at most")
     args = parser.parse_args()
     model = TextModel.load(hub.resolve(args.model), precision=args.precision)
-    out: dict[str, object] = {"model": args.model, "parameters": sum(p.numel() for p in model.lm.parameters())}
+    out: dict[str, object] = {"model": args.model, "parameters": parameters(model)}
     if (args.data / "books").is_dir():
         _, books = texts.split(list(texts.read(texts.files(args.data / "books"))), args.held_out)
         sizes = [len(text.encode()) for text in books]

@@ -68,7 +68,6 @@ EMBEDDED = {
             "assets:models/books",
             "Apache-2.0; trained on public-domain books",
             "language model: goes on writing as books do",
-            shipped=False,  # TODO: take this line away once assets/models/books and its checksums are there
         ),
     )
 }
