@@ -13,6 +13,13 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Draw pictures that are like a picture")
     mm.pipelines.add("text", "mmgen.pipelines.text:Text", "Go on writing from a beginning")
     mm.pipelines.add("chat", "mmgen.pipelines.chat:Chat", "Talk with a language model")
+    mm.pipelines.add(
+        "image-search", "mmgen.pipelines.image_search:ImageSearch", "Find pictures in a store, by words or a picture"
+    )
+    mm.pipelines.add("zero-shot-image", "mmgen.pipelines.zero_shot:ZeroShotImage", "Which of some labels fits a picture")
+    mm.pipelines.add("image-embed", "mmgen.pipelines.image_embed:image_embed", "Vectors of pictures")
+    mm.pipelines.add("tags", "mmgen.pipelines.tags:tags", "The words of a list that lie nearest to a picture")
+    mm.pipelines.add("caption", "mmgen.pipelines.caption:caption", "Say what a picture shows, by a vision-language model")
     mm.encoders.add("bert", "mmgen.models.encoder:load", "BERT-family sentence encoders on our own transformer")
     mm.encoders.add(
         "sentence-transformers",
@@ -25,6 +32,12 @@ def register(mm: Registry) -> None:
     mm.denoisers.add(
         "diffusers", "mmgen.runners.diffusers_pipeline:load", "every other diffusers pipeline, a request at a time"
     )
+    mm.picture_encoders.add("clip", "mmgen.models.two_towers:load", "CLIP, SigLIP and our own: pictures and texts in one space")
+    mm.picture_encoders.add("vit", "mmgen.models.classifier:load", "ViT: pictures alone, and a classifier's labels")
+    mm.picture_encoders.add("dinov2", "mmgen.models.classifier:load", "DINOv2: pictures alone, and a classifier's labels")
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
-    mm.policies.add("fair", "mmgen.engine.scheduler:FairScheduler", "fair shares of device time between users and classes")
+    mm.policies.add("fair", "mmgen.engine.fair:FairScheduler", "fair shares of device time between users and classes")
+    mm.policies.add("fifo", "mmgen.engine.queues:Fifo", "one request after the other, each to its end")
+    mm.policies.add("priority", "mmgen.engine.queues:ByPriority", "interactive first, then normal, then batch")
+    mm.policies.add("shortest", "mmgen.engine.queues:Shortest", "the least expected work first")

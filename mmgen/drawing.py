@@ -195,17 +195,18 @@ class DenoiserClient(DrawingClient):
             ended = True
         finally:
             if not ended:
-                request.cancel()
+                request.leave()
 
     def _conditions(self, orders: Sequence[Order]) -> dict[str, Condition]:
         """Of every prompt and negative prompt, embedded once."""
         texts = list(dict.fromkeys(text for order in orders for text in (order.prompt, order.negative)))
-        return dict(zip(texts, self.runtime.engine.call(self.model.embed_prompts, texts), strict=True))
+        return dict(zip(texts, self.runtime.engine.call_with(self.denoise, self.model.embed_prompts, texts), strict=True))
 
     def _latents(self, orders: Sequence[Order]) -> dict[int, Tensor]:
         """Of every image that orders begin with, by its `id`, encoded once."""
         images = {id(order.image): order.image for order in orders if order.image is not None}
-        return {key: self.runtime.engine.call(self.model.encode, image[None])[0].cpu() for key, image in images.items()}
+        engine, encode = self.runtime.engine, self.model.encode
+        return {key: engine.call_with(self.denoise, encode, image[None])[0].cpu() for key, image in images.items()}
 
     def _payload(self, order: Order, conditions: dict[str, Condition], latents: Tensor | None) -> Any:
         import torch.nn.functional as F
@@ -259,7 +260,8 @@ def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> D
             model.pack()
         return model
 
-    model = runtime.engine.call(loaded)
+    runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
+    model = runtime.resident(f"denoiser {key}", [folder], loaded, runners).model
     make = PipelineClient if isinstance(model, PipelineModel) else DenoiserClient
     return make(runtime, key, reference, folder, loras, model)
 

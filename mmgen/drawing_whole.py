@@ -66,7 +66,7 @@ class PipelineClient(DrawingClient):
             ended = True
         finally:
             if not ended:
-                request.cancel()
+                request.leave()
 
     def _arguments(self, order: Order) -> dict[str, Any]:
         """As the pipeline calls them; what was left open is left to it."""

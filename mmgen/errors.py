@@ -83,10 +83,21 @@ class Closed(MmgenError):
     status = 503
 
 
+class Stuck(MmgenError):
+    """A step hangs, and the engine takes no new work until it comes back."""
+
+    status = 503
+
+
 class JobFailed(MmgenError):
     """A runner failed on this job by a fault of its own; the cause is chained."""
 
     status = 500
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory was short. By the class's name, so that nobody has to import the library that raised it."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def nearest(name: str, names: list[str]) -> str:

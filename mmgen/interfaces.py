@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
     from torch import Tensor
 
 Scalar = str | int | float | bool
@@ -52,8 +53,37 @@ class Hit:
     scores: Mapping[str, float] = field(default_factory=dict)  # every method's own score, by name
 
 
+@dataclass(frozen=True)
+class PictureHit:
+    """A picture found by a search."""
+
+    picture_id: int
+    document_id: int
+    uri: str
+    source: str  # the file that it is, or stands in
+    page: int | None  # from 1; in a pdf only
+    caption: str  # alt text, caption, or the file's own description; may be empty
+    width: int  # pixels
+    height: int
+    score: float  # the cosine, or the fused score where several took part
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)  # "text", "picture": cosines; "caption": BM25
+
+    def __str__(self) -> str:
+        """`lamp.png`, or `report.pdf, page 3, picture-2`"""
+        inside = self.uri[len(self.source) + 1 :] if self.uri != self.source else ""
+        page = f"page {self.page}" if self.page else ""
+        return ", ".join(filter(None, (Path(self.source).name, page, inside)))
+
+
 class Runner(Protocol):
-    """Makes one model take turns. Only the engine's thread calls `step`; a job is an `mmgen.engine.job.Job`."""
+    """Makes one model take turns. Only the engine's thread calls `step`; a job is an `mmgen.engine.job.Job`.
+
+    A step that raises for want of memory has moved no job on: it is tried again with fewer. A runner may also have
+    `kind`, what its bytes are for (kv, latents, activations, decode); `streams`, True where people read along;
+    `estimate(job)` -> mmgen.engine.costs.Estimate, called like `reserve`; `counters()` -> name to number, for metrics; and
+    `room_ms`, written by the engine before a step: milliseconds that it may take, None for as many as it likes.
+    """
 
     def key(self, job: Any) -> Hashable: ...  # jobs with equal keys can share a forward pass
     def reserve(self, job: Any) -> int: ...  # bytes held until the job ends; TooLarge if it can never fit
@@ -87,10 +117,13 @@ class Denoiser(Protocol):
 
 
 class PictureEncoder(Protocol):
-    """How well pictures show texts."""
+    """Pictures and texts to unit vectors of one space. Choosing the best of several pictures asks for `score` alone."""
 
     name: str
+    dimension: int
 
+    def embed_images(self, images: Sequence[Image] | Tensor) -> np.ndarray: ...  # pictures, or as below -> (B, E) float32
+    def embed_texts(self, texts: Sequence[str]) -> np.ndarray: ...  # (B, E) float32
     def score(self, images: Tensor, texts: Sequence[str]) -> Tensor: ...  # (B, 3, H, W) in [-1, 1] -> (B,), higher is better
 
 

@@ -17,6 +17,7 @@ from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Scalar
 
 if TYPE_CHECKING:
+    from mmgen.gallery import Gallery
     from mmgen.runtime import Runtime
     from mmgen.stores.documents import DocumentStore
 
@@ -78,6 +79,7 @@ class Library:
         sync: bool = False,
         index: str | None = None,
         documents: Iterable[Document] = (),
+        pictures: bool | None = None,
         progress: Callable[[Step], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -90,6 +92,7 @@ class Library:
             sync: also removes documents of the given folders whose files vanished.
             index: flat, hnsw, ivfpq or auto, from now on; None leaves the store's choice.
             documents: more documents, already in memory.
+            pictures: also picture files, and the pictures in pdf and html files; None: where the store has pictures already.
             progress: called after every file and every batch.
             request: cancels it between batches; what was stored until then stays.
 
@@ -103,10 +106,13 @@ class Library:
         if index is not None and index not in INDEXES:
             raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        metadata = _checked(metadata or {})
+        metadata = checked(metadata or {})
         files = [path.resolve() for path in walk.files(given, include=include, exclude=exclude)]
+        gallery = self._gallery(pictures)
+        seen = [] if gallery is None else [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
+        files = [path for path in files if gallery is None or not gallery.is_picture(path)]
         extra = list(documents)
-        if not files and not extra and not sync:
+        if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
             raise BadRequest(
                 f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code"
@@ -120,10 +126,15 @@ class Library:
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
-            seen = set(map(str, files))
-            for uri in [uri for root in given for uri in store.vanished(root.resolve(), seen) if not Path(uri).exists()]:
+            kept = set(map(str, files))
+            for uri in [uri for root in given for uri in store.vanished(root.resolve(), kept) if not Path(uri).exists()]:
                 store.remove(uri)
                 adding.report.removed.append(uri)
+        if gallery is not None and (seen or sync):
+            told = dict(adding.report.skipped)  # a damaged pdf is one fault
+            found = gallery.read(seen, given if sync else (), metadata, progress=progress, request=request)
+            found.skipped = [(path, reason) for path, reason in found.skipped if path not in told]
+            adding.report.pictures = found
         if index is not None:
             store.refresh()
         adding.report.seconds = time.perf_counter() - began
@@ -163,6 +174,21 @@ class Library:
         hits = store.search(query, vector, min(4 * k, MOST_HITS) if make else k, where, method)
         return list(make(store).rerank(query, hits, k)) if make else hits
 
+    def gallery(self, encoder: str | None = None) -> Gallery:
+        """The store's pictures. `encoder`: reference for a store that has none yet."""
+        from mmgen.gallery import Gallery
+
+        return Gallery(self, encoder)
+
+    def _gallery(self, wanted: bool | None) -> Gallery | None:
+        """None where pictures are not wanted, or not asked for and not there."""
+        if wanted is None:
+            try:
+                wanted = self.readable().pictures is not None
+            except NotFound:
+                wanted = False
+        return self.gallery() if wanted else None
+
     def filled(self) -> DocumentStore:
         """`readable`, with something in it; NotFound with a remedy if not."""
         store = self.readable()
@@ -186,7 +212,7 @@ class Library:
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
 
 
-def _checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """What a filter can find again."""
     for key, value in metadata.items():
         if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import atexit
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmgen import hub
+from mmgen import hub, weight_files
 from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
+from mmgen.engine.exporter import Exporter
 from mmgen.engine.job import Job, Request
 from mmgen.engine.ledger import Ledger
+from mmgen.engine.trace import Trace
 from mmgen.errors import BadRequest
 from mmgen.library import Library
 from mmgen.plugins import load_plugins, registry
@@ -22,11 +26,14 @@ from mmgen.registry import one_line
 if TYPE_CHECKING:
     import numpy as np
 
+    from mmgen.captioning import CaptionClient
     from mmgen.drawing import DrawingClient
     from mmgen.interfaces import PictureEncoder
     from mmgen.models.confidence import Found
     from mmgen.models.reading import ReaderModel
+    from mmgen.models.residence import Loaded
     from mmgen.registry import Table
+    from mmgen.seeing import SeeingClient
     from mmgen.writing import TextClient
 
 Model = TypeVar("Model")
@@ -46,7 +53,8 @@ class Runtime:
         self.config = config or load_runtime()
         self.registry = registry() if self.config.plugins is None else load_plugins(self.config.plugins)
         self.home: Path = self.config.home or home()
-        self.engine = Engine({}, ledger=Ledger(self.config.memory_limit))
+        self._metrics: Exporter | None = None
+        self.engine = self._engine()
         self._models: dict[tuple[str, str], Any] = {}
         self._loading = threading.RLock()
 
@@ -64,12 +72,60 @@ class Runtime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _engine(self) -> Engine:
+        config = self.config
+        policy = self.registry.policies.get(config.policy)()
+        ledger = Ledger(config.memory_limit, config.device, partial(_measured, config.device))
+        trace = None if config.trace is None else Trace(config.trace)
+        engine = Engine(
+            {},
+            policy,
+            ledger,
+            max_gap_ms=config.max_gap_ms,
+            trace=trace,
+            watchdog_s=config.watchdog_s,
+            free_memory=_free_memory,
+        )
+        if config.metrics_port is not None:
+            self._metrics = Exporter(engine.metrics, config.metrics_port)
+        return engine
+
+    def sleep(self, model: str, drop: bool = False) -> None:
+        """Sends a loaded model off the device until it is needed: its reference, as in `sleep("embedded:emoji")`.
+
+        Where there is a GPU it rests in the host's memory, or with `drop` nowhere. Raises Busy while it has jobs or is pinned.
+        """
+        self.engine.call(self.engine.residents.sleep, model, drop)
+
+    def wake(self, model: str) -> None:
+        """Brings it back before it is needed. Raises Busy where there is no place."""
+        self.engine.call(self.engine.residents.wake, model)
+
+    def pin(self, model: str, pinned: bool = True) -> None:
+        """A pinned model stays on the device."""
+        self.engine.call(self.engine.residents.pin, model, pinned)
+
+    def resident(self, name: str, folders: Sequence[Path], load: Callable[[], Model], runners: Sequence[str]) -> Loaded[Model]:
+        """Loads a model on the device's thread, and again whenever one of these runners needs it and it had to leave.
+
+        `name`: its kind and reference. `folders`: of its weights, by which room is made for it.
+        """
+        from mmgen.models.residence import Loaded
+
+        nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
+        residents = self.engine.residents
+        found = self.engine.call(residents.introduce, name, nbytes, lambda: Loaded(load, self.device))
+        residents.serve(name, runners)
+        return found
+
     def close(self, drain: bool = True) -> None:
         """Finishes what is queued (or cancels it) and stops the engine. Safe to repeat."""
         with Runtime._guard:
             if Runtime._shared is self:
                 Runtime._shared = None
         self.engine.close(drain=drain)
+        if self._metrics is not None:
+            self._metrics.close()
 
     @property
     def device(self) -> str:
@@ -110,10 +166,19 @@ class Runtime:
 
     def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
         """The picture encoder of that reference; its passes are `engine.call`s. Raises BadRequest if none is configured."""
-        reference = reference or self.config.picture_encoder
-        if reference is None:
-            raise BadRequest("no picture encoder is configured; name one as picture_encoder in config.yaml")
-        return self._once("picture encoder", reference, self._load_picture_encoder)
+        return self._once("picture encoder", self._seeing_reference(reference), self._load_picture_encoder)
+
+    def seeing(self, reference: str | None = None) -> SeeingClient:
+        """The picture encoder or classifier of that reference, through the engine. Raises BadRequest as `picture_encoder`."""
+        from mmgen import seeing
+
+        return self._once("seeing", self._seeing_reference(reference), lambda key: seeing.SeeingClient(self, key))
+
+    def captioner(self, reference: str) -> CaptionClient:
+        """The vision-language model of that reference, through the engine."""
+        from mmgen import captioning
+
+        return self._once("captioner", reference, lambda key: captioning.CaptionClient(self, key))
 
     def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Library:
         """A store with its encoder; see `store_path` for `where`."""
@@ -168,8 +233,9 @@ class Runtime:
         name, _, precision = reference.partition("#")
         folder = hub.resolve(name, kind="encoder")
         load = self.registry.encoders.get(self.architecture(folder, self.registry.encoders, "sentence-transformers"))
-        model = self.engine.call(load, folder, device=self.device, name=reference, precision=precision)
         runner = f"encode:{reference}"
+        loaded = partial(load, folder, device=self.device, name=reference, precision=precision)
+        model: Any = self.resident(f"encoder {reference}", [folder], loaded, [runner]).model
         budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
         padding = 1.15 if getattr(model, "pads", True) else float("inf")
         rows = RowRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
@@ -183,18 +249,29 @@ class Runtime:
         self.set_threads()
         folder = hub.resolve(reference, kind="reader")
         load = self.registry.readers.get(self.architecture(folder, self.registry.readers, "reader"))
-        model = self.engine.call(load, folder, device=self.device, name=reference)
-        runner = f"read:{reference}"
-        self.engine.add_runner(runner, RowRunner(model.read, row_bytes=256))
-        self.engine.add_runner(f"write:{reference}", WriteRunner(model))
+        loaded, runners = partial(load, folder, device=self.device, name=reference), (f"read:{reference}", f"write:{reference}")
+        model: Any = self.resident(f"reader {reference}", [folder], loaded, runners).model
+        self.engine.add_runner(runners[0], RowRunner(model.read, row_bytes=256))
+        self.engine.add_runner(runners[1], WriteRunner(model))
         return ReaderClient(self, reference, model)
+
+    def _seeing_reference(self, reference: str | None) -> str:
+        chosen = reference or self.config.picture_encoder
+        if chosen is None:
+            raise BadRequest("no picture encoder is configured; name one as picture_encoder in config.yaml")
+        return chosen
 
     def _load_picture_encoder(self, reference: str) -> PictureEncoder:
         self.set_threads()
-        folder = hub.resolve(reference, kind="picture encoder")
+        name, _, precision = reference.partition("#")
+        folder = hub.resolve(name, kind="picture encoder")
         table = self.registry.picture_encoders
         load = table.get(self.architecture(folder, table, "clip"))
-        model: PictureEncoder = self.engine.call(load, folder, device=self.device, name=reference)
+        more = {"precision": precision} if precision else {}
+        loaded = partial(load, folder, device=self.device, name=reference, **more)
+        runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
+        model: PictureEncoder = self.resident(f"picture encoder {reference}", [folder], loaded, runners).model
+        self.pin(f"picture encoder {reference}")  # best_of calls it without a runner
         return model
 
     def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
@@ -257,4 +334,21 @@ class ReaderClient:
             yield handle.result()
         finally:
             if not handle.done():  # the reader of this stream left
-                handle.cancel()
+                handle.leave()
+
+
+def _measured(device: str) -> dict[str, int]:
+    """What the allocator of a GPU says, or the process's memory on a CPU."""
+    torch = sys.modules.get("torch")
+    if device != "cpu" and torch is not None and torch.cuda.is_initialized():
+        return {"allocated": torch.cuda.memory_allocated(), "peak": torch.cuda.max_memory_allocated()}
+    import psutil
+
+    return {"process": psutil.Process().memory_info().rss}
+
+
+def _free_memory() -> None:
+    """What a GPU's allocator keeps for later."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -5,11 +5,11 @@ Knows models, runners and jobs; not tasks or what prompts say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmgen import hub
 from mmgen.engine.job import Job, Request
@@ -59,7 +59,7 @@ class TextClient:
         folder = Path(adapter).expanduser().resolve()
         if not (folder / "adapter_config.json").is_file():
             raise NotFound(f"{adapter} is no folder of a LoRA adapter; give one that holds adapter_config.json")
-        self.runtime.engine.call(self._adapt, str(folder), folder)
+        self.runtime.engine.call_with(self.runner, self._adapt, str(folder), folder)
         return str(folder)
 
     def _adapt(self, name: str, folder: Path) -> None:
@@ -80,12 +80,13 @@ class TextClient:
 
         if self.model.lm.encoder is not None:
             raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")
+
         def maps() -> Tensor:
             adapters = self.text_runner.adapters
             with nullcontext() if adapters is None else adapters.use(adapter):
                 return attention_maps(self.model.lm, torch.tensor(ids, device=self.model.device)).own
 
-        return self.runtime.engine.call(maps)
+        return self.runtime.engine.call_with(self.runner, maps)
 
     def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[Piece | Finished]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
@@ -95,28 +96,33 @@ class TextClient:
             yield handle.result()
         finally:
             if not handle.done():
-                handle.cancel()
+                handle.leave()
 
 
 def load(runtime: Runtime, key: str, reference: str, draft: str | None) -> TextClient:
     """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them."""
     runtime.set_threads()
-    folder, model = _model(runtime, reference)
-    return TextClient(runtime, key, reference, folder, model, None if draft is None else _model(runtime, draft)[1])
+    found = [_model(runtime, one) for one in (reference, draft) if one is not None]
+    folders, loaders = [folder for folder, _ in found], [loaded for _, loaded in found]
+    loaded = runtime.resident(f"text {key}", folders, lambda: [load() for load in loaders], [f"text:{key}"])
+    model, drafting = loaded.model[0], None if draft is None else loaded.model[1]
+    client = TextClient(runtime, key, reference, folders[0], model, drafting)
+    loaded.beside.append(client.text_runner.places)
+    return client
 
 
-def _model(runtime: Runtime, reference: str) -> tuple[Path, TextModel]:
+def _model(runtime: Runtime, reference: str) -> tuple[Path, Callable[[], TextModel]]:
     name, _, precision = reference.partition("#")
     folder = hub.resolve(name, kind="text")
     table = runtime.registry.text_models
     loader = table.get(runtime.architecture(folder, table, "causal"))
 
-    def loaded() -> Any:
-        model = loader(folder, device=runtime.device, name=reference, precision=precision)
+    def loaded() -> TextModel:
+        model: TextModel = loader(folder, device=runtime.device, name=reference, precision=precision)
         model.pack()
         return model
 
-    return folder, runtime.engine.call(loaded)
+    return folder, loaded
 
 
 def memory_for(runtime: Runtime, model: TextModel) -> int:

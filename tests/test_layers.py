@@ -17,13 +17,16 @@ TIERS = (
 )
 ROOMS = (
     {"__main__": "cli"}
-    | dict.fromkeys(("library", "adding", "drawing", "drawing_whole", "writing"), "runtime")
+    | dict.fromkeys(
+        ("library", "adding", "gallery", "adding_pictures", "captioning", "drawing", "drawing_whole", "seeing", "writing"),
+        "runtime",
+    )
     | dict.fromkeys(
         ("interfaces", "config", "registry", "plugins", "builtin", "hub", "embedded", "weight_files", "errors", "__init__"),
         "base",
     )
 )
-"""Files that stand in no folder: library, adding and the drawing ones beside runtime, the rest at the bottom."""
+"""Files that stand in no folder: library, adding and the clients of models beside runtime, the rest at the bottom."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}
 DOOR = ROOT / "mmgen" / "__init__.py"  # names what it hands out, for type checkers alone
 FILES = sorted({*ROOT.glob("mmgen/**/*.py"), *ROOT.glob("apps/**/*.py")} - {DOOR})

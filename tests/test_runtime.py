@@ -12,7 +12,7 @@ from tiny import make_encoder, make_reader
 
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest, BadWeights, Cancelled, Closed, ConfigError, NotFound
+from mmgen.errors import BadRequest, BadWeights, Busy, Cancelled, Closed, ConfigError, NotFound, TooLarge
 from mmgen.models.reading import Writing
 from mmgen.runtime import Runtime
 
@@ -153,3 +153,65 @@ def test_the_shared_runtime_is_made_anew_after_closing(home: Path) -> None:
     second = Runtime.shared()
     assert second is not first
     second.close()
+
+
+def test_a_model_sleeps_and_comes_back_for_a_job(tiny_encoder: Path, tiny_reader: Path, tmp_path: Path) -> None:
+    with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader))) as rt:
+        vectors = rt.encoder().embed_text(TEXTS)
+        found = rt.reader().read("what?", TEXTS)
+        weights = rt.engine.ledger.by_kind()["weights"]
+        assert weights > 2 * 30522 * 32 * 4
+        states = {}
+        for name in (str(tiny_encoder), str(tiny_reader)):
+            rest(rt, name)
+            states |= {one.name: one.state for one in rt.engine.residents}
+        assert set(states.values()) == {"asleep"} and rt.engine.ledger.held == 0
+        np.testing.assert_array_equal(rt.encoder().embed_text(TEXTS), vectors)
+        assert rt.reader().read("what?", TEXTS) == found
+        rt.wake(str(tiny_encoder))
+        assert rt.engine.ledger.by_kind()["weights"] == weights
+        rt.pin(str(tiny_encoder))
+        with pytest.raises(Busy, match="is pinned; unpin it first"):
+            rt.sleep(str(tiny_encoder))
+        with pytest.raises(NotFound, match="no model embedded:minilm was loaded"):
+            rt.sleep("embedded:minilm")
+
+
+def rest(rt: Runtime, name: str) -> None:
+    """Its last job may not be quite over."""
+    for _ in range(200):
+        try:
+            rt.sleep(name)
+            break
+        except Busy:
+            time.sleep(0.005)
+
+
+def test_models_leave_for_each_other_under_a_limit(tiny_encoder: Path, tiny_reader: Path, tmp_path: Path) -> None:
+    with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader))) as rt:
+        vectors, found = rt.encoder().embed_text(TEXTS), rt.reader().read("what?", TEXTS)
+        most = max(one.nbytes for one in rt.engine.residents)
+    limit = RuntimeConfig(
+        home=tmp_path, device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader), memory_limit=most + 10_000
+    )
+    with Runtime(limit) as rt:
+        for _ in range(3):
+            np.testing.assert_array_equal(rt.encoder().embed_text(TEXTS), vectors)
+            assert rt.reader().read("what?", TEXTS) == found
+        assert rt.engine.residents.evictions >= 5
+    with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), memory_limit=1_000_000)) as rt:
+        with pytest.raises(TooLarge, match=r"model encoder .* needs 3,9\d\d,\d\d\d bytes, the device's limit is 1,000,000"):
+            rt.encoder()
+        assert rt.engine.ledger.held == 0
+
+
+def test_policy_trace_and_metrics_come_from_the_configuration(tiny_encoder: Path, tmp_path: Path) -> None:
+    config = RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), policy="fifo", trace=tmp_path / "trace.json")
+    with Runtime(config) as rt:
+        assert type(rt.engine.scheduler.policy).__name__ == "Fifo" and rt.engine.scheduler.max_gap_ms is None
+        rt.encoder().embed_text(TEXTS)
+        measured = rt.engine.ledger.measured()
+        assert measured["process"] > 10_000_000
+    assert f'"name":"encode:{tiny_encoder} x1"' in (tmp_path / "trace.json").read_text()
+    with pytest.raises(NotFound, match=r'there is no policy "fare" \(did you mean "fair"\?\)'):
+        Runtime(RuntimeConfig(home=tmp_path, policy="fare"))

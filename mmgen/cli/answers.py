@@ -23,6 +23,7 @@ def print_answer(answer: Answer) -> None:
         typer.secho(f"{QUOTE}looked at: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
         hint = "--grounding off shows what the model writes" if answer.model else "--threshold 0 shows the best guess"
         typer.secho(f"{QUOTE}{facts}; {hint}", dim=True)
+        print_pictures(answer)
         return
     typer.secho(one_line(answer.text) if answer.citations and not answer.model else answer.marked, bold=True)
     for number, citation in enumerate(answer.citations[:MOST_CITATIONS], 1):
@@ -34,6 +35,14 @@ def print_answer(answer: Answer) -> None:
     if (more := len(answer.citations) - MOST_CITATIONS) > 0:
         typer.secho(f"{QUOTE}and {more} more places; --json names them", dim=True)
     typer.secho(f"{QUOTE}{facts}", dim=True)
+    print_pictures(answer)
+
+
+def print_pictures(answer: Answer) -> None:
+    """Each with its file and by what it was found."""
+    for number, picture in enumerate(answer.pictures, 1):
+        typer.echo(f"{QUOTE}picture {number}: {picture}")
+        typer.secho(f"{PLACE}by {picture.why}", dim=True)
 
 
 def place(citation: Citation) -> str:

@@ -29,6 +29,8 @@ OWN = {
     "show": Own("mmgen.cli.recipes:show", "How a picture was made"),
     "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
+    "image": Own("mmgen.cli.image:app", "Your pictures: add files, find them by words or by another picture"),
+    "zero-shot": Own("mmgen.cli.image:zero_shot", "Which of some labels fits a picture"),
     "train": Own("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
     "quantize": Own("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
     "scaling-law": Own(
@@ -36,6 +38,8 @@ OWN = {
     ),
     "embed": Own("mmgen.cli.embed:app", "Vectors of words: analogies and neighbours"),
     "data": Own("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
+    "simulate": Own("mmgen.cli.simulate:simulate", "Play a recorded trace again under another policy"),
+    "top": Own("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
     "doctor": Own("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
     "models": Own("mmgen.cli.lists:models", "The models on this machine"),
     "pipelines": Own("mmgen.cli.lists:pipelines", "What can be called, from here and from Python"),

@@ -22,6 +22,12 @@ def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.secho("  ".join([*cells, row[-1]]).rstrip(), dim=number == 0)
 
 
+def bar(share: float, width: int = 30) -> str:
+    """A share of 0 to 1 as blocks, by eighths of a character."""
+    eighths = round(8 * width * min(1.0, max(0.0, share)))
+    return "\u2588" * (eighths // 8) + (chr(0x2590 - eighths % 8) if eighths % 8 else "")
+
+
 def plain(value: Any) -> Any:
     """A result as JSON can hold it: its own `to_dict()`, a dataclass's fields, or what it is."""
     if callable(to_dict := getattr(value, "to_dict", None)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,6 +34,7 @@ Grounding = Annotated[
 Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
+Pictures = Annotated[int, typer.Option("--pictures", help="How many of the store's pictures to find beside the passages.")]
 
 
 @contextmanager
@@ -60,6 +61,10 @@ def add(
     exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents whose files vanished.")] = False,
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en.")] = None,
+    pictures: Annotated[
+        bool | None,
+        typer.Option("--pictures/--no-pictures", help="Also pictures, and those in pdf and html; default: if it has any."),
+    ] = None,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
     ] = None,
@@ -91,6 +96,7 @@ def add(
                 sync=sync,
                 index=index,
                 documents=typed,
+                pictures=pictures,
                 progress=tell,
             )
     except KeyboardInterrupt:
@@ -100,9 +106,9 @@ def add(
         print_json(report)
     else:
         typer.echo(str(report))
-    for path, reason in report.skipped:
+    for path, reason in report.skipped + (report.pictures.skipped if report.pictures else []):
         typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
-    if report.skipped:
+    if report.skipped or (report.pictures and report.pictures.skipped):
         raise typer.Exit(1)
 
 
@@ -114,6 +120,7 @@ def ask(
     grounding: Grounding = "strict",
     threshold: Threshold = None,
     where: Where = None,
+    pictures: Pictures = 0,
     reader: Reader = None,
     model: Model = None,
     as_json: Json = False,
@@ -122,7 +129,7 @@ def ask(
     if question == "-":
         question = sys.stdin.read()
     with opened(store, reader, model=model) as rag:
-        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ())
+        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or (), pictures=pictures)
     if as_json:
         print_json(answer)
     else:
@@ -136,6 +143,7 @@ def chat(
     grounding: Grounding = "strict",
     threshold: Threshold = None,
     where: Where = None,
+    pictures: Pictures = 0,
     reader: Reader = None,
     model: Model = None,
 ) -> None:
@@ -148,7 +156,8 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                print_answer(rag(question, k=k, grounding=grounding, threshold=threshold, where=where or ()))
+                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "pictures": pictures}
+                print_answer(rag(question, **options, where=where or ()))
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)
 
@@ -240,13 +249,17 @@ def questions() -> Iterator[str]:
 
 def matching(rag: RagText, name: str) -> str:
     """The uri of the one document whose uri is `name` or ends with it."""
-    uris = rag.library.readable().uris()
+    return one_of(rag.library.readable().uris(), name, "document", rag.library.path, "rag")
+
+
+def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) -> str:
+    """The one that is `name` or ends with it, of the paths that `mmgen GROUP list` shows."""
     absolute = str(Path(name).absolute())
-    found = [uri for uri in uris if uri in (name, absolute)] or [uri for uri in uris if uri.endswith("/" + name.lstrip("/"))]
+    found = [uri for uri in known if uri in (name, absolute)] or [uri for uri in known if uri.endswith("/" + name.lstrip("/"))]
     if not found:
-        raise NotFound(f"no document {name!r} in store {rag.library.path}; `mmgen rag list` names all {len(uris)}")
+        raise NotFound(f"no {noun} {name!r} in store {store}; `mmgen {group} list` names all {len(known)}")
     if len(found) > 1:
-        raise BadRequest(f"{name!r} fits {len(found)} documents, {found[0]} and {found[1]} among them; write more of the path")
+        raise BadRequest(f"{name!r} fits {len(found)} {noun}s, {found[0]} and {found[1]} among them; write more of the path")
     return found[0]
 
 
@@ -261,8 +274,8 @@ def one_value(pair: str) -> tuple[str, Scalar]:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Any]:
-    """A bar with files and passages a second on a terminal, nothing elsewhere."""
+def progress_bar(quiet: bool, unit: str = "passages") -> Iterator[Any]:
+    """A bar with files, and passages or pictures a second, on a terminal; nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -278,7 +291,7 @@ def progress_bar(quiet: bool) -> Iterator[Any]:
         task = progress.add_task("reading", total=None, speed="")
 
         def advance(step: Step) -> None:
-            speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} passages/s"
+            speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
             progress.update(task, total=step.of, completed=step.files, speed=speed)
 
         yield advance

@@ -14,7 +14,7 @@ from rich.markup import escape
 from mmgen.cli.generated import option, shown
 from mmgen.cli.output import print_json
 from mmgen.cli.rag import questions
-from mmgen.errors import BadRequest, MmgenError
+from mmgen.errors import MmgenError
 from mmgen.pipelines import signature
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
     making = {p.name for p in described.parameters if p.stage == "make"}
 
     def run(**given: Any) -> None:
+        from mmgen.pipelines import recipe
         from mmgen.pipelines.call import pipeline
         from mmgen.runtime import Runtime
 
@@ -44,7 +45,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
         values = {key: value for key, value in given.items() if value is not None}
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
-            _check_picture(attention)
+            recipe.check_png(attention)  # told before a model is loaded
         with Runtime() as rt:
             made = pipeline(name, runtime=rt, **{key: value for key, value in values.items() if key in making})
             if begun is None:
@@ -100,15 +101,6 @@ def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:
     adapter = None if made.adapter is None else client.adapt(made.adapter)
     read_again(client, result.prompt + result.text, adapter).save(path)
     typer.echo(str(path), err=True)
-
-
-def _check_picture(path: Path) -> None:
-    """Told before a model is loaded."""
-    from mmgen.pipelines import recipe
-
-    if path.suffix.lower() != ".png":
-        raise BadRequest(f"{path} is no name of a PNG; give one that ends with .png")
-    recipe.check_writable(path)
 
 
 def _own(name: str, kind: Any, info: Any) -> inspect.Parameter:

@@ -57,6 +57,16 @@ def judge(config: Config, data: Data = None, out: Out = None, set_: Values = Non
 
 
 @app.command()
+def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
+    """A vision tower in the space of a sentence encoder. DATA is what `mmgen data emoji` built."""
+    from mmgen.training import clip as recipe_module
+
+    recipe = read(config, recipe_module.ClipRecipe, data, out, set_)
+    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+        typer.echo(f"model: {recipe.out / 'model'}")
+
+
+@app.command()
 def lm(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """A causal language model; OUT/model loads in transformers too. DATA is a file or folder of *.jsonl or *.txt."""
     from mmgen.training import language_model as recipe_module

@@ -5,18 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from mmgen.engine import faults
 from mmgen.engine.admission import Admission
+from mmgen.engine.costs import Costs, Estimate
 from mmgen.engine.deadlines import Deadlines
+from mmgen.engine.fair import FairScheduler
+from mmgen.engine.forecast import Forecast, Outlook
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.ledger import Ledger
-from mmgen.engine.metrics import Metrics
-from mmgen.engine.scheduler import FairScheduler, Scheduler
-from mmgen.errors import Busy, Cancelled, Clash, Closed, DeadlineExceeded, MmgenError, NotFound, nearest
+from mmgen.engine.metrics import Metrics, Now
+from mmgen.engine.parking import Parking
+from mmgen.engine.residents import Residents
+from mmgen.engine.scheduler import Scheduler
+from mmgen.engine.sizes import Sizes
+from mmgen.engine.trace import Trace
+from mmgen.engine.turns import Turns
+from mmgen.engine.watchdog import Watchdog
+from mmgen.errors import Busy, Cancelled, Clash, Closed, DeadlineExceeded, MmgenError, NotFound, Stuck, nearest
 from mmgen.interfaces import Runner
 
 log = logging.getLogger(__name__)
@@ -50,13 +60,32 @@ class Engine:
         scheduler: Scheduler | None = None,
         ledger: Ledger | None = None,
         metrics: Metrics | None = None,
+        *,
+        max_gap_ms: float | None = None,
+        trace: Trace | None = None,
+        watchdog_s: float = 600.0,
+        free_memory: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        Args:
+            scheduler: the policy; None: fair.
+            max_gap_ms: what a streaming answer waits for others at most, see turns.py; None: as long as it takes.
+            watchdog_s: after so long without a sign of life a step counts as hanging.
+            free_memory: is called after a step ran out of memory, before it is tried again.
+        """
         self.runners: dict[str, Runner] = {"call": Calls()}
-        self.scheduler: Scheduler = FairScheduler() if scheduler is None else scheduler
+        self.costs = Costs()
+        self.scheduler = Turns(FairScheduler() if scheduler is None else scheduler, self.costs, max_gap_ms)
         self.ledger = Ledger() if ledger is None else ledger
-        self.metrics = Metrics() if metrics is None else metrics
+        self.residents = Residents(self.ledger)
+        self.metrics = Metrics(self._now) if metrics is None else metrics
+        self.trace, self.parking = trace, Parking()
+        self._forecast, self._sizes = Forecast(self.costs), Sizes()
+        self._free_memory = free_memory
+        self._watchdog = Watchdog(watchdog_s, self._hang)
+        self._hangs = ""  # what the watchdog has to say, while it has
         self._wake = threading.Condition()  # guards all below, the scheduler and runners
-        self._waiting = Admission(self.ledger)
+        self._waiting = Admission(self.ledger, self.residents)
         self._jobs: dict[Request, set[Job]] = {}  # that are not retired
         self._cancelled: deque[Request] = deque()
         self._deadlines = Deadlines()
@@ -85,6 +114,7 @@ class Engine:
         with self._wake:
             self.scheduler.set_weight(user, weight)
             self._waiting.set_weight(user, weight)
+            self._forecast.weights[user] = weight
 
     def submit(self, job: Job) -> Handle:
         """Queues a job; the first one starts the device thread.
@@ -92,7 +122,9 @@ class Engine:
         Raises:
             NotFound: no runner of that name.
             TooLarge: it could never fit, with the numbers; or whatever else the runner has against it.
+            DeadlineExceeded: its deadline cannot be met, by what its runner's quanta took so far, with the numbers.
             Closed: the engine takes no more work.
+            Stuck: a step hangs.
         """
         self._not_here("submit")
         runner = self.runners.get(job.runner)
@@ -101,16 +133,25 @@ class Engine:
         key, nbytes = runner.key(job), runner.reserve(job)
         hash(key)  # a TypeError is for who wrote the runner, here and not on the device thread
         self.ledger.check(nbytes, f"this {job.runner} job")
+        estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
         with self._wake:
             if self._closing:
                 raise Closed("the engine is closed; make a new Runtime")
+            if self._hangs:
+                raise Stuck(f"{self._hangs}; try again later, or restart the process")
             if job.submitted is not None or job.ended is not None:
                 raise RuntimeError("a job is submitted once")
-            job.key, job.submitted, job.when_ended = key, time.monotonic(), self._note_end
+            job.key = key
+            job.streams = getattr(runner, "streams", False) and job.request.priority != "batch"
+            self._expect(job, estimate)
+            job.submitted, job.when_ended = time.monotonic(), self._note_end
             self._jobs.setdefault(job.request, set()).add(job)
             self._deadlines.add(job)
-            if nbytes:
-                self._waiting.add(job, nbytes)
+            self._forecast.add(job)
+            if self.trace is not None:
+                self.trace.submitted(job)
+            if nbytes or self.residents.knows(job.runner):
+                self._waiting.add(job, nbytes, getattr(runner, "kind", ""))
             else:
                 self.scheduler.add(job)
             job.request.when_cancelled(self._note_cancel)
@@ -120,12 +161,38 @@ class Engine:
                 self._thread = threading.Thread(target=self._run, name="mmgen-device", daemon=True)
                 self._thread.start()
             self._wake.notify()
+        log.debug("request %s: %s job of %s", job.request.id, job.runner, job.request.user, extra={"request": job.request.id})
         return Handle(job, lambda: self._not_here("wait"))
+
+    def outlook(self, job: Job) -> Outlook | None:
+        """When a job would be done if it were submitted now; None where nobody knows yet. Changes nothing.
+
+        A server that is full computes from it when to come back.
+        """
+        runner = self.runners[job.runner]
+        estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
+        with self._wake:
+            job.key, job.expected_quanta = runner.key(job), None if estimate is None else estimate.quanta
+            return self._forecast.of(job)
+
+    def collect(self, request_id: str) -> list[Handle]:
+        """The ended jobs of a request that was left with `on_leave="park"`, once. Raises NotFound."""
+        with self._wake:
+            return [Handle(job) for job in self.parking.take(request_id)]
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs `function` on the device thread between two quanta and returns what it returns."""
         result: R = self.submit(Job("call", lambda: function(*args, **kwargs))).result()
         return result
+
+    def call_with(self, runner: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`call` for a function that needs the model of that runner."""
+
+        def visit() -> R:
+            self.residents.visit(runner)
+            return function(*args, **kwargs)
+
+        return self.call(visit)
 
     def close(self, drain: bool = True, timeout: float | None = None) -> None:
         """Takes no more work, finishes what is queued (or cancels it), and ends the thread. Safe to repeat and in atexit.
@@ -141,19 +208,63 @@ class Engine:
             request.cancel()
         if self._thread is not None:
             self._thread.join(timeout)
+        self._watchdog.close()
+        if self.trace is not None and (self._thread is None or not self._thread.is_alive()):
+            self.trace.close()
 
     def stats(self) -> dict[str, Any]:
-        """A snapshot: jobs without a quantum so far, jobs with one, bytes held by runner, and `Metrics.snapshot`."""
+        """A snapshot: jobs without a quantum so far, jobs with one, bytes held by kind, and `Metrics.snapshot`."""
+        now = self._now()
+        return {
+            "queued": sum(now.queued.values()),
+            "running": sum(now.running.values()),
+            "ledger": now.ledger,
+            "quanta": sum(histogram.count for histogram in self.metrics.quanta.values()),
+            **self.metrics.snapshot(),
+        }
+
+    def _now(self) -> Now:
         with self._wake:
             jobs = [job for jobs in self._jobs.values() for job in jobs if job.ended is None]
-            running = sum(job.started is not None for job in jobs)
-            return {
-                "queued": len(jobs) - running,
-                "running": running,
-                "ledger": self.ledger.by_kind(),
-                "quanta": sum(histogram.count for histogram in self.metrics.quanta.values()),
-                **self.metrics.snapshot(),
-            }
+            return Now(
+                queued=Counter((job.runner, job.request.priority) for job in jobs if job.started is None),
+                running=Counter((job.runner, job.request.priority) for job in jobs if job.started is not None),
+                ledger=self.ledger.by_kind(),
+                measured=dict(self.ledger.measured()),
+                limit=self.ledger.limit,
+                device=self.ledger.device,
+                models={one.name: one.state for one in self.residents},
+                evictions=self.residents.evictions,
+                broken_gaps=dict(self.scheduler.broken),
+                longest_gap_ms=self.scheduler.longest_gap,
+                counters={name: dict(one.counters()) for name, one in self.runners.items() if hasattr(one, "counters")},
+            )
+
+    def _expect(self, job: Job, estimate: Estimate | None) -> None:
+        """What is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
+        if estimate is None:
+            return
+        group = (job.runner, job.key)
+        job.expected_quanta = estimate.quanta
+        self.costs.expect(group, estimate.milliseconds)
+        outlook, deadline = self._forecast.of(job), job.request.deadline
+        if outlook is None:
+            return
+        job.expected_ms = 1000 * outlook.alone
+        given = None if deadline is None else deadline - time.monotonic()
+        if given is not None and outlook.least > given and self.costs.known(group):
+            raise DeadlineExceeded(
+                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {outlook.least:.3g} s at "
+                f"least ({outlook.alone:.3g} s of the device alone); allow it {outlook.expected:.3g} s or ask for less"
+            )
+
+    def _hang(self, message: str) -> None:
+        """Told by the watchdog, on its thread: nobody is to wait for a step that may never end."""
+        with self._wake:
+            self._hangs = message
+            jobs = [job for jobs in self._jobs.values() for job in jobs]
+        for job in jobs:
+            job.fail(Stuck(f"{message}; try again later, or restart the process"))
 
     def _note_cancel(self, request: Request) -> None:
         with self._wake:
@@ -214,25 +325,55 @@ class Engine:
 
     def _step(self, batch: list[Job]) -> None:
         runner = batch[0].runner
-        began = time.perf_counter()
+        self._watchdog.begin(batch)
+        if self._arrive(runner, batch):
+            batch = self._sizes.cut(batch)
+            moment, began = time.monotonic(), time.perf_counter()
+            self._begin(batch)
+            if hasattr(self.runners[runner], "room_ms"):
+                self.runners[runner].room_ms = self.scheduler.room  # type: ignore[attr-defined]
+            fitted = faults.step(self.runners[runner].step, batch, lambda: self._make_room(runner))
+            self._sizes.note(batch, fitted)
+            self._charge(batch, moment, 1000 * (time.perf_counter() - began))
+        if self._watchdog.end():
+            log.warning("the step of %s came back", runner, extra={"request": batch[0].request.id})
+            self._hangs = ""
+
+    def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
+        """Brings the model that the batch needs."""
+        try:
+            self.residents.arrive(runner)
+        except BaseException as error:
+            for job in batch:
+                job.fail(error)
+            return False
+        return True
+
+    def _begin(self, batch: Sequence[Job]) -> None:
         for job in batch:
             if job.started is None:
                 job.begin()
                 self.metrics.observe_start(job)
-        try:
-            self.runners[runner].step(batch)
-        except BaseException as error:  # whatever it is, the engine lives on and every caller gets to know
-            for job in batch:
-                job.fail(error)
-        milliseconds = 1000 * (time.perf_counter() - began)
+
+    def _make_room(self, runner: str) -> bool:
+        self.metrics.observe_shortage(runner)
+        self._free_memory()
+        return self.residents.clear(but=runner)
+
+    def _charge(self, batch: Sequence[Job], began: float, milliseconds: float) -> None:
         with self._wake:
             parts = self.scheduler.charge(batch, milliseconds)
             for job, part in zip(batch, parts, strict=True):
                 job.device_ms += part
+                if job.units:
+                    job.quanta += 1
+                    self._forecast.took(job)
                 if job.waits:
                     self.scheduler.remove(job)
                     self._parked[job] = None
-            self.metrics.observe_quantum(runner, batch, milliseconds, parts)
+            self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
+            if self.trace is not None:
+                self.trace.quantum(batch, began, milliseconds)
 
     def _retire(self, job: Job) -> None:
         """An ended job gives back all it held."""
@@ -245,11 +386,25 @@ class Engine:
             self._waiting.remove(job)
             self._parked.pop(job, None)
             self._wake_parked(job.runner)
-            self.metrics.observe_end(job)
+            self._note_result(job)
             jobs = self._jobs[job.request]
             jobs.discard(job)
             if not jobs:
                 del self._jobs[job.request]
+
+    def _note_result(self, job: Job) -> None:
+        self._forecast.remove(job)
+        if job.status == "done" and job.expected_quanta is not None:
+            self.costs.observe_end(job.runner, job.expected_quanta, job.quanta)
+        self.metrics.observe_end(job)
+        if job.request.left and job.request.on_leave == "park":
+            self.parking.keep(job)
+        if self.trace is not None:
+            self.trace.ended(job)
+        log.debug(
+            "request %s: %s job %s after %d quanta and %.0f ms",
+            job.request.id, job.runner, job.status, job.quanta, job.device_ms, extra={"request": job.request.id},
+        )  # fmt: skip
 
     def _wake_parked(self, runner: str) -> None:
         """What that runner's ended job gave back may be what they wait for."""

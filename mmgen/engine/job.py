@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed, MmgenError
+from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed, MmgenError, TooLarge, out_of_memory
 
 Priority = Literal["interactive", "normal", "batch"]
+OnLeave = Literal["abort", "finish", "park"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -27,12 +28,16 @@ class Request:
     user: str = "local"  # the caller: whose share of the device it takes
     priority: Priority = "normal"  # the caller
     deadline: float | None = None  # the caller: time.monotonic() seconds
+    on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs if nobody reads any more; park: Engine.collect
     cancelled: bool = field(default=False, init=False)  # cancel()
+    left: bool = field(default=False, init=False)  # leave()
     _on_cancel: list[Callable[[Request], None]] = field(default_factory=list, init=False, repr=False)  # the engine
 
     def __post_init__(self) -> None:
         if self.priority not in ("interactive", "normal", "batch"):
             raise BadRequest(f"priority {self.priority!r} is unknown; use interactive, normal or batch")
+        if self.on_leave not in ("abort", "finish", "park"):
+            raise BadRequest(f"on_leave {self.on_leave!r} is unknown; use abort, finish or park")
 
     @classmethod
     def new(cls, user: str = "local", priority: Priority = "normal", timeout_s: float | None = None) -> Request:
@@ -46,6 +51,12 @@ class Request:
         self.cancelled = True
         for tell in list(self._on_cancel):
             tell(self)
+
+    def leave(self) -> None:
+        """Whoever read it is gone: a client that hung up, a stream that was left early."""
+        self.left = True
+        if self.on_leave == "abort":
+            self.cancel()
 
     def when_cancelled(self, tell: Callable[[Request], None]) -> None:
         if tell not in self._on_cancel:
@@ -72,6 +83,10 @@ class Job:
     started: float | None = field(default=None, init=False)  # begin
     ended: float | None = field(default=None, init=False)  # finish, fail
     device_ms: float = field(default=0.0, init=False)  # the engine, after each quantum
+    quanta: int = field(default=0, init=False)  # the engine, after each quantum
+    expected_quanta: float | None = field(default=None, init=False)  # the engine, from runner.estimate; None: nobody knows
+    expected_ms: float | None = field(default=None, init=False)  # the engine: of the device, alone
+    streams: bool = field(default=False, init=False)  # the engine: somebody reads along
     rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws
     future: Future[Any] = field(default_factory=Future, init=False, repr=False)  # finish, fail
     log: list[Any] = field(default_factory=list, init=False, repr=False)  # emit
@@ -106,7 +121,12 @@ class Job:
         """Ends it badly: an MmgenError as it is, anything else as the cause of a JobFailed."""
         if not isinstance(error, MmgenError):
             cause, reason = error, str(error).partition("\n")[0] or "no reason given"
-            error = JobFailed(f"{self.runner} failed: {type(cause).__name__}: {reason}")
+            if out_of_memory(cause):
+                error = TooLarge(
+                    f"this {self.runner} job does not fit into the device's memory ({reason}); ask for less at once"
+                )
+            else:
+                error = JobFailed(f"{self.runner} failed: {type(cause).__name__}: {reason}")
             error.__cause__ = cause
         cancelled = isinstance(error, Cancelled | DeadlineExceeded)
         self._end("cancelled" if cancelled else "failed", None, error)
@@ -144,6 +164,10 @@ class Handle:
 
     def done(self) -> bool:
         return self.job.future.done()
+
+    def leave(self) -> None:
+        """Nobody reads any more; see `Request.on_leave`."""
+        self.job.request.leave()
 
     def cancel(self) -> None:
         """Cancels the whole request that the job belongs to."""
@@ -184,7 +208,7 @@ class Handle:
         try:
             return await asyncio.wrap_future(self.job.future)
         except asyncio.CancelledError:
-            self.cancel()
+            self.leave()
             raise
 
     async def aevents(self) -> AsyncIterator[Any]:
@@ -212,7 +236,7 @@ class Handle:
                 if read == len(self.job.log) and not self.done():
                     await fresh.wait()
         except asyncio.CancelledError:
-            self.cancel()
+            self.leave()
             raise
         finally:
             with self.job.news:

@@ -1,9 +1,12 @@
-"""One account of a device's memory. Knows owners, bytes and kinds; not what the bytes hold."""
+"""One account of a device's memory. Knows owners, bytes and kinds; not what the bytes hold.
+
+Kinds: weights, kv, latents, activations, decode. `measured` is what the device says itself, to be laid beside the account.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 
 from mmgen.errors import BadRequest, TooLarge
 
@@ -11,13 +14,18 @@ from mmgen.errors import BadRequest, TooLarge
 class Ledger:
     """What is reserved stays reserved until it is released. `limit` None: no limit, but still an account."""
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(
+        self, limit: int | None = None, device: str = "", measured: Callable[[], Mapping[str, int]] = dict[str, int]
+    ) -> None:
         if limit is not None and limit < 0:
             raise BadRequest(f"memory limit is {limit} bytes; it must be 0 or more")
-        self.limit = limit
+        self.limit, self.device, self.measured = limit, device, measured
         self.held = 0  # bytes
         self._owners: dict[Hashable, tuple[int, str]] = {}
         self._lock = threading.Lock()
+
+    def __contains__(self, owner: Hashable) -> bool:
+        return owner in self._owners
 
     @property
     def free(self) -> int | None:

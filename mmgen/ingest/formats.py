@@ -6,9 +6,12 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmgen.ingest.decoding import Unreadable, clean, decode
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
 
 Extracted = tuple[str, tuple[int, ...], dict[str, Any]]
 UNPACKED = 2**29  # bytes that a docx may unpack to
@@ -24,21 +27,14 @@ def plain(path: Path, data: bytes) -> Extracted:
 
 def pdf(path: Path, data: bytes) -> Extracted:
     """The text of each page; pages are joined by a blank line, and their offsets are kept."""
-    import logging
-
-    from pypdf import PdfReader
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings are about the file, and we report those ourselves
     try:
-        reader = PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise Unreadable("is encrypted; save it without a password first")
+        reader = pdf_reader(data)
         texts = [clean(page.extract_text() or "").strip() for page in reader.pages]
         title = clean((reader.metadata.title or "") if reader.metadata else "").strip()
     except Unreadable:
         raise
     except Exception as why:  # pypdf lets all kinds of errors out of damaged files
-        raise Unreadable(f"is a damaged pdf ({_line(why)}); save it anew") from None
+        raise damaged_pdf(why) from None
     if not any(texts):
         raise Unreadable(f"has {len(texts)} pages and no text: it is scanned; run OCR over it first")
     pages, at = [], 0
@@ -46,6 +42,23 @@ def pdf(path: Path, data: bytes) -> Extracted:
         pages.append(at)
         at += len(text) + 2
     return "\n\n".join(texts), tuple(pages), {"title": title} if title not in ("", "untitled") else {}
+
+
+def pdf_reader(data: bytes) -> PdfReader:
+    """Raises Unreadable for one with a password, and whatever pypdf raises for a damaged one; see `damaged_pdf`."""
+    import logging
+
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its warnings are about the file, and we report those ourselves
+    reader = PdfReader(io.BytesIO(data))
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise Unreadable("is encrypted; save it without a password first")
+    return reader
+
+
+def damaged_pdf(why: Exception) -> Unreadable:
+    return Unreadable(f"is a damaged pdf ({_line(why)}); save it anew")
 
 
 def docx(path: Path, data: bytes) -> Extracted:

@@ -75,7 +75,7 @@ def load(
         raise UnreadableFile(f"{shown} has a name that is not UTF-8; rename it")
     if data is None:
         path = path.absolute()
-        data = _read(path, max_bytes)
+        data = read_bytes(path, max_bytes)
     if len(data) > max_bytes:
         raise UnreadableFile(f"{path} is larger than the limit of {max_bytes / 2**20:.0f} MB; split it")
     if not data.strip(b" \t\r\n\0\xef\xbb\xbf"):
@@ -102,7 +102,8 @@ def load_stdin(data: bytes | str, name: str = "stdin", metadata: Mapping[str, Sc
     return load(Path(name), data.encode("utf-8", "replace") if isinstance(data, str) else data, metadata=metadata)
 
 
-def _read(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """All of a file. Raises NotFound, or UnreadableFile where it is no regular file, too large, or may not be read."""
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mmgen.ingest.decoding import clean, decode
 
 if TYPE_CHECKING:
+    from bs4 import BeautifulSoup
     from bs4.element import Tag
 
 CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.I)
@@ -26,12 +27,7 @@ BREAK = "\v"
 
 def html(path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]:
     """Headings become markdown's, so that the splitter sees them; scripts, styles and navigation go."""
-    from bs4 import BeautifulSoup
-
-    declared = CHARSET.search(data[:2048])
-    text, metadata = decode(data, declared[1].decode() if declared else "")
-    text = re.sub(r"^\s*<\?xml[^>]*>", "", text)
-    soup = BeautifulSoup(io.StringIO("<!doctype html><html>" + text), "lxml")  # without both it warns of XML, or of a file name
+    soup, metadata = parsed(data)
     title = " ".join(soup.title.get_text().split()) if soup.title else ""
     for tag in soup(DROPPED):
         tag.clear()
@@ -42,6 +38,17 @@ def html(path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]
     if title and not soup.h1:
         text = f"# {title}\n\n{text}"
     return text, (), {**metadata, "title": title} if title else metadata
+
+
+def parsed(data: bytes) -> tuple[BeautifulSoup, dict[str, Any]]:
+    """The tree, and what `decode` has to say. Raises Unreadable for what is no text."""
+    from bs4 import BeautifulSoup
+
+    declared = CHARSET.search(data[:2048])
+    text, metadata = decode(data, declared[1].decode() if declared else "")
+    text = re.sub(r"^\s*<\?xml[^>]*>", "", text)
+    # without the two in front and around it warns of XML, or of a file name
+    return BeautifulSoup(io.StringIO("<!doctype html><html>" + text), "lxml"), metadata
 
 
 def _rendered(root: Tag) -> str:

@@ -26,32 +26,50 @@ class Theirs:
     sizes: tuple[int, ...] = ()  # rows of each; empty: equal
     transposed: bool = False  # (in, out), as GPT-2 has it
     heads: int = 0  # > 0: rows are q, k, v of the first head, then of the second, ...
-    one_row: bool = False  # a vector that is kept as (1, V)
+    ones: int = 0  # leading dimensions of size 1 that ours lacks
+    rows: tuple[int, int, int] | None = None  # ours is theirs from such a row to such a one of so many; read only
+    scale: str = ""  # a vector of theirs that ours has multiplied into its rows; read only
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of all that are read."""
+        return (*self.names, self.scale) if self.scale else self.names
 
     def shapes(self, ours: torch.Size) -> list[tuple[int, ...]]:
-        """Of each name's tensor."""
-        if self.one_row:
-            return [(1, *ours)]
+        """Of each tensor that is read."""
+        if self.ones:
+            return [(*(1,) * self.ones, *ours)]
         if self.transposed:
             return [tuple(ours)[::-1]]
+        if self.rows:
+            return [(self.rows[2], *ours[1:])]
+        if self.scale:
+            return [tuple(ours), (ours[0],)]
+        if len(self.names) == 1:
+            return [tuple(ours)]
         sizes = self.sizes or (ours[0] // len(self.names),) * len(self.names)
         return [(size, *ours[1:]) for size in sizes]
 
     def joined(self, parts: list[Tensor]) -> Tensor:
         """Their tensors -> ours."""
         (whole, *rest) = parts
+        if self.scale:
+            return torch.einsum("i...,i->i...", whole, rest[0])
         if rest:
             return torch.cat(parts)
-        if self.one_row:
-            return whole[0]
+        if self.ones:
+            return whole[(0,) * self.ones]
+        if self.rows:
+            return whole[slice(*self.rows[:2])]
         if self.transposed:
             return whole.t()
         return whole.unflatten(0, (self.heads, 3, -1)).transpose(0, 1).flatten(0, 2) if self.heads else whole
 
     def parted(self, ours: Tensor) -> list[Tensor]:
         """Ours -> their tensors."""
-        if self.one_row:
-            return [ours[None]]
+        assert not self.rows and not self.scale, "there is no way back"
+        if self.ones:
+            return [ours[(None,) * self.ones]]
         if self.transposed:
             return [ours.t()]
         if self.heads:
@@ -64,20 +82,20 @@ Names = Mapping[str, Theirs]
 
 
 class Checkpoint:
-    """The safetensors of a folder: model.safetensors, or the shards that its index names. Tensors are read when asked for."""
+    """The safetensors of a folder: STEM.safetensors, or the shards that its index names. Tensors are read when asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stem: str = "model") -> None:
         """Raises BadWeights where a file is missing or damaged."""
-        self.folder = folder
+        self.folder, self.stem = folder, stem
         self.files: dict[str, Path] = {}  # tensor -> its file
         self._opened = {path: _open(path) for path in sorted(set(self._shards()))}
         for path, file in self._opened.items():
             self.files.update(dict.fromkeys(file.keys(), path))
 
     def _shards(self) -> list[Path]:
-        index = self.folder / "model.safetensors.index.json"
-        if (self.folder / "model.safetensors").is_file() or not index.is_file():
-            return [self.folder / "model.safetensors"]
+        whole, index = (self.folder / f"{self.stem}.safetensors{end}" for end in ("", ".index.json"))
+        if whole.is_file() or not index.is_file():
+            return [whole]
         try:
             return [self.folder / name for name in read_json(index)["weight_map"].values()]
         except (KeyError, AttributeError, TypeError):
@@ -121,7 +139,7 @@ def pour(checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, 
     """
     state = module.state_dict()
     strip = bool(prefix) and not any(name.startswith(prefix) for name in checkpoint)
-    there = {name: name.removeprefix(prefix) if strip else name for theirs in names.values() for name in theirs.names}
+    there = {name: name.removeprefix(prefix) if strip else name for theirs in names.values() for name in theirs.needed}
     if missing := sorted({there[name] for name in there if there[name] not in checkpoint}):
         raise BadWeights(f"{checkpoint.folder} lacks {some(missing)}; it is not of this architecture or not whole")
     unknown = sorted(set(checkpoint) - set(there.values()))
@@ -130,14 +148,14 @@ def pour(checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, 
     wrong = [
         f"{there[name]} {checkpoint.shape(there[name])} instead of {shape}"
         for ours, theirs in names.items()
-        for name, shape in zip(theirs.names, theirs.shapes(state[ours].shape), strict=True)
+        for name, shape in zip(theirs.needed, theirs.shapes(state[ours].shape), strict=True)
         if checkpoint.shape(there[name]) != shape
     ]
     if wrong:
         raise BadWeights(f"weights of another shape than config.json says: {some(wrong)}")
     with torch.no_grad():
         for ours, theirs in names.items():
-            state[ours].copy_(theirs.joined([checkpoint[there[name]] for name in theirs.names]))
+            state[ours].copy_(theirs.joined([checkpoint[there[name]] for name in theirs.needed]))
 
 
 def drawn(module: nn.Module, names: Names) -> dict[str, Tensor]:

@@ -11,9 +11,18 @@ from torch import Tensor, nn
 from mmgen.models.linear import Linear
 from mmgen.models.shape import TransformerConfig
 
+
+class QuickGELU(nn.Module):
+    """`x sigmoid(1.702 x)`, near to GELU; Hendrycks and Gimpel 2016, 2. What OpenAI's CLIP was trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "gelu_tanh": lambda: nn.GELU("tanh"),
+    "quick_gelu": QuickGELU,
     "relu": nn.ReLU,
     "silu": nn.SiLU,
 }

@@ -13,7 +13,7 @@ from mmgen.errors import ConfigError
 Positions = Literal["learned", "sinusoidal", "rotary", "relative", "alibi", "none"]
 Norm = Literal["layer", "rms"]
 NormAt = Literal["post", "pre", "both"]
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 
 
 @dataclass(frozen=True)

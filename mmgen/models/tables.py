@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from mmgen.models import weights
@@ -27,7 +28,7 @@ def spread(config: TransformerConfig, table: Entries, ours: str = "transformer."
                 key = f"{ours}{name.format(*numbers)}{kind and '.'}{kind}"
                 transposed = theirs.transposed and kind == "weight"
                 full = tuple(f"{one}{kind and '.'}{kind}" for one in names)
-                out[key] = Theirs(full, theirs.sizes, transposed, theirs.heads, theirs.one_row)
+                out[key] = replace(theirs, names=full, transposed=transposed, scale=theirs.scale.format(*numbers))
     return out
 
 
@@ -213,7 +214,7 @@ def marian(config: TransformerConfig) -> Names:
         f"{cross}.kv": (f"{layer}.k_proj", f"{layer}.v_proj"),
         f"{cross}.out": f"{layer}.out_proj",
     }
-    head = {"head.bias": Theirs(("final_logits_bias",), one_row=True)}
+    head = {"head.bias": Theirs(("final_logits_bias",), ones=1)}
     return encoder | decoder | spread(config, table) | head | _head(config)
 
 

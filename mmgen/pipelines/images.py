@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from mmgen.errors import NotFound, TooLarge, UnreadableFile
+from mmgen.errors import NotFound
+from mmgen.ingest import pictures
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,20 +28,9 @@ def read(given: Given) -> Image.Image:
         return given
     path = Path(given).expanduser()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                picture.load()
-                return ImageOps.exif_transpose(picture)
-    except FileNotFoundError:
+        return pictures.load(path)
+    except NotFound:
         raise NotFound(f"picture {path} does not exist; check the path") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise TooLarge(f"{path} has more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; make it smaller first") from None
-    except UnidentifiedImageError:
-        raise UnreadableFile(f"{path} is no picture; give a PNG, JPEG or WebP file") from None
-    except (OSError, ValueError, SyntaxError) as why:  # what Pillow raises for damaged files
-        reason = why.strerror if isinstance(why, OSError) and why.strerror else why
-        raise UnreadableFile(f"{path} cannot be read as a picture ({reason}); save it anew") from None
 
 
 def name_of(given: Given) -> str:
@@ -57,11 +46,7 @@ def digest(picture: Image.Image) -> str:
 
 def colours(picture: Image.Image, size: tuple[int, int]) -> Tensor:
     """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white."""
-    if picture.has_transparency_data:
-        front = picture.convert("RGBA")
-        picture = Image.new("RGBA", front.size, "white")
-        picture.alpha_composite(front)
-    return _tensor(picture.convert("RGB"), size) * 2 - 1
+    return _tensor(pictures.rgb(picture), size) * 2 - 1
 
 
 def mask(picture: Image.Image, size: tuple[int, int]) -> Tensor:

@@ -13,6 +13,7 @@ from mmgen.interfaces import Hit, Scalar
 from mmgen.pipelines.cited import NO_SOURCE, Sentence, joined
 from mmgen.pipelines.clock import Clock
 from mmgen.pipelines.quotes import sentence_around
+from mmgen.pipelines.rag_pictures import Illustration, illustrations
 from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Answer:
     request_id: str = ""
     model: str = ""  # the language model that wrote it; empty: the reader answered
     sentences: list[Sentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
+    pictures: list[Illustration] = field(default_factory=list)  # found next to the passages; no part of the answer
 
     @property
     def marked(self) -> str:
@@ -72,6 +74,7 @@ class Answer:
         lines = [self.marked]
         for number, citation in enumerate(self.citations, 1):
             lines.append(f'  [{number}] "{citation.quote}" - {citation}')
+        lines += [f"  picture {number}: {picture}, by {picture.why}" for number, picture in enumerate(self.pictures, 1)]
         lines.append(f"  confidence {self.confidence:.0%}")
         return "\n".join(lines)
 
@@ -117,6 +120,7 @@ class RagText(Streamed[Answer]):
         grounding: Grounding = "strict",
         threshold: float | None = None,
         where: Sequence[str] | Mapping[str, Scalar] = (),
+        pictures: int = 0,
         request: Request | None = None,
     ) -> Answer:
         """Answers one question.
@@ -128,6 +132,7 @@ class RagText(Streamed[Answer]):
             passage; cite keeps all, and marks those that no passage supports.
         threshold: confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.
         where: metadata filters, such as lang=en.
+        pictures: how many of the store's pictures to find beside the passages; they come with the answer and are no part of it.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
         passages answer the question, not whether the model's words are right. How those are checked: mmgen.pipelines.support.
@@ -136,7 +141,8 @@ class RagText(Streamed[Answer]):
         that the model cannot hold.
         """
         answer: Answer | None = None
-        for event in self.stream(question, k=k, grounding=grounding, threshold=threshold, where=where, request=request):
+        options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "where": where, "pictures": pictures}
+        for event in self.stream(question, **options, request=request):
             if event.kind == "answer":
                 answer = event.value
         assert answer is not None
@@ -150,18 +156,23 @@ class RagText(Streamed[Answer]):
         grounding: Grounding = "strict",
         threshold: float | None = None,
         where: Sequence[str] | Mapping[str, Scalar] = (),
+        pictures: int = 0,
         request: Request | None = None,
     ) -> Iterator[Event]:
         """The same, step by step. Who stops reading it cancels nothing: `request.cancel()` does.
 
-        Events: "passages", "candidates", and at last the "answer", each with what it brought; free writing (grounding "off")
-        and a language model have "text" events before the answer: all that is written so far, not checked yet.
+        Events: "passages", "pictures" where they were asked for, "candidates", and at last the "answer", each with what it
+        brought; free writing (grounding "off") and a language model have "text" events before the answer: all that is written
+        so far, not checked yet.
         """
         from mmgen.pipelines.rag_model import write
 
-        question = check(question, k, grounding, threshold)
+        question = check(question, k, grounding, threshold, pictures)
         request, clock = request or Request.new(priority="interactive"), Clock()
         store = self.library.filled()  # told before a model is loaded for nothing
+        gallery = self.library.gallery() if pictures else None
+        if gallery:
+            gallery.client(gallery.filled())
         self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
         client = None if self.model is None else self.rt.text(self.model)
@@ -169,13 +180,17 @@ class RagText(Streamed[Answer]):
         hits = self.library.search(question, k=k, where=where, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
+        shown = illustrations(gallery, question, pictures, where, request) if gallery else []
+        if gallery:
+            clock.lap("pictures")
+            yield Event("pictures", shown)
         texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
         candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
-        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id)
+        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id, pictures=shown)
         floor = threshold if threshold is not None else calibration.threshold if client is None else 0.0
         if (hits if client else candidates) and (grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
@@ -203,12 +218,14 @@ class RagText(Streamed[Answer]):
         self.library.close()
 
 
-def check(question: str, k: int, grounding: str, threshold: float | None) -> str:
+def check(question: str, k: int, grounding: str, threshold: float | None, pictures: int = 0) -> str:
     """The question, stripped; BadRequest for what cannot be answered."""
     if not isinstance(question, str) or not question.strip():
         raise BadRequest('the question is empty; ask something, such as "who built it?"')
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 100:
         raise BadRequest(f"k is {k!r}; it can be 1 to 100 passages")
+    if isinstance(pictures, bool) or not isinstance(pictures, int) or not 0 <= pictures <= 100:
+        raise BadRequest(f"pictures is {pictures!r}; it can be 0 (none) to 100")
     if grounding not in get_args(Grounding):
         raise BadRequest(f"grounding is {grounding!r}; it can be {', '.join(get_args(Grounding))}")
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # nan is out too

@@ -156,6 +156,13 @@ def check_writable(path: Path) -> None:
         raise BadRequest(f"{path} cannot be written; choose another place")
 
 
+def check_png(path: Path) -> None:
+    """`check_writable` of a file that must be a PNG."""
+    if path.suffix.lower() != ".png":
+        raise BadRequest(f"{path} is no name of a PNG; give one that ends with .png")
+    check_writable(path)
+
+
 def _filled(name: str, n: int, seed: int) -> str:
     return name.replace("{seed}", str(seed)).replace("{n}", str(n))
 

@@ -110,9 +110,7 @@ class TextPipeline(Streamed[R]):
     priority = "interactive"
     last: str  # kind of the last event, whose value is what a call returns
 
-    def __init__(
-        self, rt: Runtime, *, model: str | None = None, draft: str | None = None, adapter: str | None = None
-    ) -> None:
+    def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None, adapter: str | None = None) -> None:
         """Opens nothing yet.
 
         model: what writes: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.

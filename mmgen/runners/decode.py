@@ -8,8 +8,9 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.autoencoder import Autoencoder, Canvas, tile_size
 
 
@@ -20,11 +21,18 @@ class DecodeRunner:
     not fit wait for their next turn and are charged nothing.
     """
 
+    kind = "decode"
+
     def __init__(self, autoencoder: Autoencoder, budget: int = 512 * 512) -> None:
         self.autoencoder, self.budget = autoencoder, budget
 
     def key(self, job: Job) -> Hashable:
         return tile_size(self.autoencoder, *self._size(job))
+
+    def estimate(self, job: Job) -> Estimate:
+        """A tile a quantum; tiles overlap a little."""
+        size = self._size(job)
+        return Estimate(math.ceil(math.prod(size) / math.prod(tile_size(self.autoencoder, *size))))
 
     def reserve(self, job: Job) -> int:
         height, width = self._size(job)
@@ -53,6 +61,8 @@ class DecodeRunner:
         try:
             pictures = self.autoencoder.decode(torch.stack([job.state.tile() for job in jobs]))
         except Exception as error:
+            if out_of_memory(error):  # the engine makes room, or smaller batches
+                raise
             if len(jobs) == 1:
                 jobs[0].fail(error)
                 return

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.denoiser import Denoiser
 from mmgen.models.guidance import guide
 from mmgen.models.prompt import Condition
 from mmgen.models.table import HISTORY, Table, fused_update, stack
+from mmgen.runners.prior import milliseconds
 
 WORKING = 8
 """States that the update of one row holds at once, besides what the job keeps."""
@@ -73,12 +75,22 @@ class Drawing:
 class DenoiseRunner:
     """One model. Every job in a quantum advances by one row of its table."""
 
+    kind = "latents"
+
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
+        self.parameters = denoiser.weight_bytes // denoiser.dtype.itemsize
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload
         return self.denoiser.latent_shape(request.width, request.height), request.condition.shape
+
+    def estimate(self, job: Job) -> Estimate:
+        """A convolution's weights are used in every place of its level, half of them each way in the next."""
+        request: DenoiseRequest = job.payload
+        _, height, width = self.denoiser.latent_shape(request.width, request.height)
+        used = self.parameters * (1 + self._guided(request)) * height * width / 16
+        return Estimate(len(request.table), milliseconds(used, self.parameters, self.denoiser.device))
 
     def reserve(self, job: Job) -> int:
         """Bytes of the job's rows at the peak of a step and of what it keeps. Raises BadRequest for what cannot be drawn."""
@@ -127,6 +139,8 @@ class DenoiseRunner:
         try:
             outputs = self._evaluate(jobs)
         except Exception as error:
+            if out_of_memory(error):  # the engine makes room, or smaller batches
+                raise
             if len(jobs) == 1:
                 jobs[0].fail(error)
                 return

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded, nearest
 from mmgen.models import component
@@ -97,6 +98,9 @@ class PipelineRunner:
 
     def key(self, job: Job) -> Hashable:
         return id(job)  # nothing is shared
+
+    def estimate(self, job: Job) -> Estimate:
+        return Estimate(1)
 
     def reserve(self, job: Job) -> int:
         self.model.check(job.payload.arguments)

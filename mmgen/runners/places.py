@@ -24,6 +24,7 @@ class Places(Caches):
     """
 
     def __init__(self, lm: LanguageModel, draft: LanguageModel | None, memory: int) -> None:
+        self.lm, self.draft = lm, draft
         self.block_bytes = sum(SIZE * model.kv_bytes_per_token for model in (lm, draft) if model is not None)
         self.count = memory // self.block_bytes
         self.pool = _pool(lm, self.count)
@@ -31,6 +32,16 @@ class Places(Caches):
         self.active: dict[Job, Decoding] = {}
         self.waiting: set[Job] = set()  # that found no place when they last asked
         self.preempted = 0  # how often
+
+    def away(self) -> None:
+        """Gives the pools' memory back, and with it what is known of earlier texts. Only while no job is under way."""
+        assert not self.active
+        self.pool = _pool(self.lm, 0)
+        self.draft_pool = None if self.draft is None else _pool(self.draft, 0)
+
+    def back(self) -> None:
+        self.pool = _pool(self.lm, self.count)
+        self.draft_pool = None if self.draft is None else _pool(self.draft, self.count)
 
     def fork(self, branch: Branch) -> Branch:
         constraint = None if branch.constraint is None else branch.constraint.copy()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Sequence, Sized
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
 
+from mmgen.engine.costs import Estimate, Mean
+from mmgen.engine.faults import apart
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLarge
+
+SAFE = 0.8
+"""Of the time that a quantum may take, what it plans for."""
 
 
 @dataclass
@@ -25,6 +32,8 @@ class RowRunner:
     A job's payload is a sequence of rows, each with a length in tokens; its result is the list of what `run` gave for
     every row, in the payload's order.
     """
+
+    kind = "activations"
 
     def __init__(
         self,
@@ -48,9 +57,14 @@ class RowRunner:
             raise BadRequest(f"budget is {budget}; a quantum holds at least 1 token")
         self.run, self.budget, self.row_bytes = run, budget, row_bytes
         self.most_rows, self.padding = most_rows, padding
+        self.room_ms: float | None = None  # the engine, before each step: how long it may take; None: as it likes
+        self._token = Mean()  # milliseconds
 
     def key(self, job: Job) -> Hashable:
         return "rows"  # any rows can share a pass
+
+    def estimate(self, job: Job) -> Estimate:
+        return Estimate(math.ceil(sum(max(1, len(row)) for row in job.payload) / self.budget))
 
     def reserve(self, job: Job) -> int:
         if len(job.payload) > self.most_rows:
@@ -65,22 +79,28 @@ class RowRunner:
             if job.state is None:
                 order = sorted(range(len(job.payload)), key=lambda i: len(job.payload[i]))
                 job.state = Progress(order, [None] * len(job.payload))
-        for part in passes(self._take(jobs), self.padding, self.budget):
+        taken, began = self._take(jobs), time.perf_counter()
+        for part in passes(taken, self.padding, self.budget):
             self._forward(part)
+        if taken:
+            self._token.add(1000 * (time.perf_counter() - began) / sum(job.units for job in jobs))
         for job in jobs:
             if not job.state.waiting:
                 job.finish(job.state.results)
 
     def _take(self, jobs: Sequence[Job]) -> list[tuple[Job, int]]:
-        """Rows in turn, of whoever has least, until the budget is spent; at least one of every job."""
+        """Rows in turn, of whoever has least, until the budget or the time is spent; at least one of every job."""
         taken: list[tuple[Job, int]] = []
+        budget = self.budget
+        if self.room_ms is not None and self._token.count:
+            budget = min(budget, int(SAFE * self.room_ms / self._token.value))
         spent = [0] * len(jobs)
         turns = [(0, n) for n, job in enumerate(jobs) if job.state.waiting]
         while turns:
             had, n = heappop(turns)
             waiting, payload = jobs[n].state.waiting, jobs[n].payload
             size = max(1, len(payload[waiting[-1]]))
-            if had and sum(spent) + size > self.budget:
+            if had and sum(spent) + size > budget:
                 break
             taken.append((jobs[n], waiting.pop()))
             spent[n] += size
@@ -98,8 +118,8 @@ class RowRunner:
             if len(owners) == 1:
                 part[0][0].fail(error)
                 return
-            for owner in owners.values():  # a pass changes nothing, so that each job can be tried alone
-                self._forward([(job, row) for job, row in part if job is owner])
+            for some in apart(list(owners.values()), error):  # a pass changes nothing, so that it can be tried again
+                self._forward([(job, row) for job, row in part if job in some])
             return
         for (job, row), result in zip(part, results, strict=True):
             job.state.results[row] = result

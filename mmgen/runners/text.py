@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
+from mmgen.engine.costs import Estimate
+from mmgen.engine.faults import apart
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.models.adapters import Adapters
@@ -25,6 +27,7 @@ from mmgen.runners.decoding import Branch, Decoding, TextRequest, Vocabulary, ch
 from mmgen.runners.drafting import Drafting
 from mmgen.runners.passes import Part, Read, read
 from mmgen.runners.places import Places
+from mmgen.runners.prior import milliseconds
 from mmgen.runners.sampled import Sampled, settle
 from mmgen.runners.searching import Beams, Contrasting, Searching
 
@@ -52,6 +55,8 @@ class Row:
 class TextRunner:
     """One model, and a draft model where there is one. Jobs of any settings share its passes."""
 
+    kind, streams = "kv", True
+
     def __init__(
         self,
         lm: LanguageModel,
@@ -76,12 +81,25 @@ class TextRunner:
             raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
         self.lm, self.vocabulary, self.adapters = lm, vocabulary, adapters
         self.device = lm.device
+        self.parameters = sum(parameter.numel() for parameter in lm.parameters())
+        self.prompt_tokens = self.cached_tokens = 0  # of jobs that ended
         self.budget = usual_budget(lm) if budget is None else budget
         self.places = Places(lm, draft, memory)
         self.drafting = None if draft is None else Drafting(draft, self.places, self.budget)
 
     def key(self, job: Job) -> Hashable:
         return "text"
+
+    def estimate(self, job: Job) -> Estimate:
+        """Chunks of its prompt, and a quantum a token. A pass reads every weight, and uses it once for every token."""
+        request: TextRequest = job.payload
+        chunks = -(-len(request.prompt) // self.budget)
+        return Estimate(chunks + request.max_tokens, milliseconds(self.parameters, self.parameters, self.device))
+
+    def counters(self) -> dict[str, float]:
+        """What is counted over all jobs so far."""
+        told = {"prompt tokens": self.prompt_tokens, "cached prompt tokens": self.cached_tokens}
+        return {**told, "preemptions": self.places.preempted}
 
     def reserve(self, job: Job) -> int:
         """Bytes of its keys and values at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
@@ -102,6 +120,9 @@ class TextRunner:
         return blocks * block_bytes + len(request.source or ()) * self.lm.kv_bytes_per_token
 
     def release(self, job: Job) -> None:
+        if isinstance(job.state, Decoding):
+            self.prompt_tokens += len(job.payload.prompt)
+            self.cached_tokens += job.state.cached or 0
         self.places.leave(job)
         job.state = None
 
@@ -191,8 +212,8 @@ class TextRunner:
             if len(jobs) == 1:
                 jobs[0].fail(error)
                 return
-            for job in jobs:  # nothing counts as read yet, so that it can be read again
-                self._pass([row for row in rows if row.job is job])
+            for some in apart(jobs, error):  # nothing counts as read yet, so that it can be read again
+                self._pass([row for row in rows if row.job in some])
             return
         for row, one in zip(rows, found, strict=True):
             self._took(row, one)

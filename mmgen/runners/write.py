@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
 from mmgen.models.reading import ReaderModel
 
 
 class WriteRunner:
     """A job's payload is a `Pair`; its result is the text. Every token is an event."""
+
+    kind, streams = "kv", True
 
     def __init__(self, model: ReaderModel) -> None:
         self.model = model
@@ -18,6 +21,9 @@ class WriteRunner:
 
     def key(self, job: Job) -> Hashable:
         return "write"
+
+    def estimate(self, job: Job) -> Estimate:
+        return Estimate(2 + self.model.longest_answer)
 
     def reserve(self, job: Job) -> int:
         return self.token_bytes * (len(job.payload) + self.model.longest_answer)

@@ -15,6 +15,8 @@ from mmgen.stores.locks import SharedLock
 
 log = logging.getLogger(__name__)
 
+EXACT_UNTIL = 5_000  # rows left by a filter that are compared one by one, without a trained index
+
 
 class VectorCache:
     """Never the truth: it is built again when missing, damaged, or not of this store's history.
@@ -22,14 +24,18 @@ class VectorCache:
     A search brings the index up to date but never waits for a better kind of index: that is built when a writer closes.
     """
 
-    def __init__(self, database: Database, file: Path, dimension: int, index: str) -> None:
+    def __init__(
+        self, database: Database, file: Path, dimension: int, index: str, table: str = "passages", removed: str = "removed"
+    ) -> None:
+        """`table`: has the columns id and vector; `removed`: the ids that once were in it."""
         self.database, self.file, self.dimension, self.asked = database, file, dimension, index
+        self.table, self.removed = table, removed
         self._lock = SharedLock()
         self._index: VectorIndex | None = None
         self._changes = 0  # vectors since it was loaded or saved
 
     def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """(Q, D) -> scores (Q, K) and passage ids (Q, K), best first, -1 where there are fewer; K <= k."""
+        """(Q, D) -> scores (Q, K) and ids (Q, K), best first, -1 where there are fewer; K <= k."""
         stamp = self._newest()
         with self._lock.shared():
             if self._index is not None and self._index.stamp == stamp:
@@ -39,8 +45,16 @@ class VectorCache:
         with self._lock.shared():
             return index.search(vectors, k, allowed, self.vectors)
 
+    def nearest(self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None) -> dict[int, float]:
+        """The `k` nearest to (D,) and their scores, best first; few that are allowed are compared one by one."""
+        if allowed is not None and len(allowed) <= EXACT_UNTIL and self.kind != "flat":
+            scores, ids = self.exact(vector[None], k, allowed.tolist())
+        else:
+            scores, ids = self.search(vector[None], k, allowed)
+        return {number: score for number, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if number >= 0}
+
     def exact(self, vectors: np.ndarray, k: int, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The same among few passages, without the index."""
+        """The same among few ids, without the index."""
         known, rows = self.vectors(ids)
         scores = vectors @ rows.T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -50,7 +64,7 @@ class VectorCache:
         """Those of the ids that are there, growing: (N,) and their vectors (N, D)."""
         return self._arrays(
             self.database.all(
-                "SELECT id, vector FROM passages WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                f"SELECT id, vector FROM {self.table} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
                 (json.dumps(list(ids)),),
             )
         )
@@ -92,7 +106,7 @@ class VectorCache:
         if index is None:
             return self._build()
         if index.stamp != stamp:
-            gone = self.database.all("SELECT id FROM removed WHERE generation > ?", (index.stamp[0],))
+            gone = self.database.all(f"SELECT id FROM {self.removed} WHERE generation > ?", (index.stamp[0],))
             index.remove([number for (number,) in gone])
             before = len(index.ids)
             for ids, vectors in self._parts(after=index.last_id):
@@ -113,14 +127,14 @@ class VectorCache:
     def _build(self) -> VectorIndex:
         stamp, count = self._newest(), self._count()
         kind = choose(count, self.asked)
-        log.info("building a %s index over %d passages: %s", kind, count, self.file.parent)
+        log.info("building a %s index over %d %s: %s", kind, count, self.table, self.file.parent)
         index = VectorIndex.build(self.dimension, kind, count, self._parts)
         index.stamp = stamp
         self._index, self._changes = index, max(1, count)
         return index
 
     def _parts(self, after: int = 0, size: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        sql = "SELECT id, vector FROM passages WHERE id > ? ORDER BY id LIMIT ?"
+        sql = f"SELECT id, vector FROM {self.table} WHERE id > ? ORDER BY id LIMIT ?"
         while rows := self.database.all(sql, (after, size)):
             yield self._arrays(rows)
             after = rows[-1][0]
@@ -143,4 +157,4 @@ class VectorCache:
         return (row[0], row[1])
 
     def _count(self) -> int:
-        return int(self.database.one("SELECT count(*) FROM passages")[0])
+        return int(self.database.one(f"SELECT count(*) FROM {self.table}")[0])

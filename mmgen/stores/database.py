@@ -39,6 +39,7 @@ class Database:
         if self.readonly:
             raise StoreError(f"store {self.path.parent} was opened for reading only; open it without readonly")
         with self._writing, self._lent() as connection, schema.explained(self.path):
+            schema.migrate(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection

@@ -19,10 +19,11 @@ from mmgen.stores import fusion, schema, words
 from mmgen.stores.cache import VectorCache
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
+from mmgen.stores.pictures import KIND as PICTURE
+from mmgen.stores.pictures import Pictures
 from mmgen.stores.where import Condition, parse, within
 
 DEPTH = 100  # candidates that each method brings to a hybrid search
-EXACT_UNTIL = 5_000  # passages left by a filter that are compared one by one, without a trained index
 
 Where = Mapping[str, Scalar] | Sequence[Condition | str] | None
 
@@ -80,6 +81,7 @@ class DocumentStore:
             )
         kept = str(meta.get("index", "auto")) if index == "auto" else index
         self._cache = VectorCache(self._database, path / "vectors.faiss", self.dimension, kept)
+        self._pictures: Pictures | None = None
 
     def __enter__(self) -> DocumentStore:
         return self
@@ -92,8 +94,26 @@ class DocumentStore:
         if not self._database.closed:
             try:
                 self._cache.close()
+                if self._pictures is not None:
+                    self._pictures.close()
             finally:
                 self._database.close()
+
+    @property
+    def pictures(self) -> Pictures | None:
+        """Its pictures, or None where it has no picture space; see `picture_space`."""
+        if self._pictures is None and (space := Pictures.space(self._database)) is not None:
+            self._pictures = Pictures(self._database, self.path, self._cache.asked, *space)
+        return self._pictures
+
+    def picture_space(self, encoder: str, dimension: int) -> Pictures:
+        """Its pictures, in the space of that encoder from now on. Raises StoreError if they are in another one's."""
+        if self.pictures is None:
+            Pictures.make(self._database, encoder, dimension)
+        pictures = self.pictures
+        assert pictures is not None
+        pictures.check_space(encoder, dimension)
+        return pictures
 
     def add(self, document: Document, passages: Sequence[Passage], vectors: np.ndarray) -> int:
         """Stores a document, in place of an older version of the same uri -> its id. `vectors`: (passages, D)."""
@@ -144,9 +164,10 @@ class DocumentStore:
         return bool(row and row[0] == content_hash)
 
     def vanished(self, root: Path, seen: set[str]) -> list[str]:
-        """Documents that came from `root` or below it and are not in `seen`."""
+        """Documents, but for pictures, that came from `root` or below it and are not in `seen`."""
         below = str(root).rstrip("/") + "/"
-        return [uri for uri in self.uris() if (uri == str(root) or uri.startswith(below)) and uri not in seen]
+        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (PICTURE,))
+        return [uri for (uri,) in rows if (uri == str(root) or uri.startswith(below)) and uri not in seen]
 
     def uris(self) -> list[str]:
         return [uri for (uri,) in self._database.all("SELECT uri FROM documents ORDER BY uri")]
@@ -245,11 +266,7 @@ class DocumentStore:
             clause, parameters = within(conditions, "passages.id")
             rows = self._database.all(f"SELECT id FROM passages WHERE 1 {clause}", parameters)
             allowed = np.array([number for (number,) in rows], np.int64)
-        if allowed is not None and len(allowed) <= EXACT_UNTIL and self._cache.kind != "flat":
-            scores, ids = self._cache.exact(vector[None], depth, allowed.tolist())
-        else:
-            scores, ids = self._cache.search(vector[None], depth, allowed)
-        return {number: score for number, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if number >= 0}
+        return self._cache.nearest(vector, depth, allowed)
 
     def _hits(self, best: Sequence[int], scores: Mapping[int, float], by: Mapping[str, Mapping[int, float]]) -> list[Hit]:
         rows = self._database.all(

@@ -12,7 +12,7 @@ from pathlib import Path
 from mmgen.errors import Busy, Closed, MmgenError, NotFound, StoreError
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -37,9 +37,30 @@ CREATE TRIGGER passage_removed AFTER DELETE ON passages BEGIN
 END;
 INSERT INTO commits VALUES (0, random());
 """
+PICTURES = """
+CREATE TABLE pictures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
+    source TEXT NOT NULL, source_hash TEXT NOT NULL, dhash INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    page INTEGER, caption TEXT NOT NULL, thumbnail BLOB NOT NULL, vector BLOB NOT NULL);
+CREATE INDEX pictures_of ON pictures(document_id);
+CREATE INDEX pictures_from ON pictures(source);
+CREATE INDEX documents_by_content ON documents(content_hash);
+CREATE TABLE removed_pictures (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+CREATE VIRTUAL TABLE captions USING fts5(
+    caption, content='pictures', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
+CREATE TRIGGER picture_added AFTER INSERT ON pictures BEGIN
+    INSERT INTO captions(rowid, caption) VALUES (new.id, new.caption);
+END;
+CREATE TRIGGER picture_removed AFTER DELETE ON pictures BEGIN
+    INSERT INTO captions(captions, rowid, caption) VALUES ('delete', old.id, old.caption);
+    INSERT INTO removed_pictures(id, generation) VALUES (old.id, (SELECT max(generation) + 1 FROM commits));
+END;
+"""
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
 # `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.
 # `removed` tells a cached index, by generation, what to mask.
+# A picture is a document of kind "picture" with a row in `pictures`, in a space of its own that `meta` names once there is one.
+# Format 1 had no pictures.
 
 
 @contextmanager
@@ -84,7 +105,7 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
     with explained(path):
         connection = _open(path, readonly, timeout)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection)
         empty = not application and not _tables(connection)
     if application == APPLICATION and version <= VERSION:
         return connection
@@ -113,6 +134,22 @@ def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> No
             time.sleep(0.01)
 
 
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings a store of an older format to this one, wholly or not at all; what it holds is left as it is."""
+    if _version(connection) == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection) == 1:  # nobody was faster
+            for statement in _statements(PICTURES):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     try:
@@ -121,7 +158,7 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not _tables(connection):  # nobody was faster
-            for statement in _statements(TABLES):
+            for statement in _statements(TABLES + PICTURES):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
             connection.execute(f"PRAGMA application_id={APPLICATION}")
@@ -143,6 +180,10 @@ def _seen(path: Path) -> None:
         raise _absent(path) from None
     except OSError as why:
         raise StoreError(f"store {path.parent} cannot be opened ({why.strerror}); check its permissions") from None
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _tables(connection: sqlite3.Connection) -> int:

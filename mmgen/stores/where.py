@@ -65,11 +65,11 @@ def value(text: str) -> Scalar:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def within(conditions: Sequence[Condition], column: str) -> tuple[str, list[Scalar]]:
-    """`AND column IN (passages of fitting documents)`, or nothing."""
+def within(conditions: Sequence[Condition], column: str, table: str = "passages") -> tuple[str, list[Scalar]]:
+    """`AND column IN (passages, or pictures, of fitting documents)`, or nothing."""
     if not conditions:
         return "", []
     parts = [condition.sql() for condition in conditions]
     sql = " AND ".join(expression for expression, _ in parts)
-    inner = f"SELECT passages.id FROM passages JOIN documents ON documents.id = passages.document_id WHERE {sql}"
+    inner = f"SELECT {table}.id FROM {table} JOIN documents ON documents.id = {table}.document_id WHERE {sql}"
     return f"AND {column} IN ({inner})", [value for _, values in parts for value in values]

@@ -26,11 +26,16 @@ def match(query: str) -> str:
     return " OR ".join(f'"{term}"' for term in terms[:MOST_TERMS])
 
 
-def bm25(database: Database, query: str, depth: int, conditions: Sequence[Condition]) -> dict[int, float]:
-    """Passage -> BM25 (Robertson and Zaragoza 2009), higher is better, best first; at most `depth`."""
+def bm25(
+    database: Database, query: str, depth: int, conditions: Sequence[Condition], words: str = "words", table: str = "passages"
+) -> dict[int, float]:
+    """Passage -> BM25 (Robertson and Zaragoza 2009), higher is better, best first; at most `depth`.
+
+    `words`: the full-text index of `table`.
+    """
     expression = match(query)
     if not expression:
         return {}
-    clause, parameters = within(conditions, "rowid")
-    sql = f"SELECT rowid, -rank FROM words WHERE words MATCH ? {clause} ORDER BY rank LIMIT ?"
+    clause, parameters = within(conditions, "rowid", table)
+    sql = f"SELECT rowid, -rank FROM {words} WHERE {words} MATCH ? {clause} ORDER BY rank LIMIT ?"
     return dict(database.all(sql, (expression, *parameters, depth)))

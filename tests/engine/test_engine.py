@@ -12,10 +12,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from mmgen.engine.costs import Estimate
 from mmgen.engine.engine import Engine
+from mmgen.engine.fair import FairScheduler
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.ledger import Ledger
-from mmgen.engine.scheduler import FairScheduler
 from mmgen.errors import (
     BadRequest,
     Busy,
@@ -186,7 +187,7 @@ def test_a_failing_job_fails_alone(engine: Engine, gate: Any) -> None:
     ("raised", "message"),
     [
         (RuntimeError("broken\nstep"), "count failed: RuntimeError: broken"),
-        (MemoryError(), "count failed: MemoryError: no reason given"),
+        (MemoryError(), "this count job does not fit into the device's memory (no reason given); ask for less at once"),
         (KeyboardInterrupt(), "count failed: KeyboardInterrupt: no reason given"),
         (SystemExit(3), "count failed: SystemExit: 3"),
         (BaseException("odd"), "count failed: BaseException: odd"),
@@ -398,7 +399,9 @@ def test_close_at_exit() -> None:
     """A process with work under way ends at once, and with exit code 0."""
     program = """
 import atexit, time
+from mmgen.engine.costs import Estimate
 from mmgen.engine.engine import Engine
+from mmgen.engine.fair import FairScheduler
 from mmgen.engine.job import Job
 class Endless:
     def key(self, job): return 0
@@ -635,3 +638,67 @@ def test_a_job_that_waits_can_be_cancelled() -> None:
         waiting.cancel()
         assert isinstance(error_of(waiting), Cancelled)
         endless.cancel()
+
+
+class Told(Counting):
+    """Says what is to come, and takes 5 ms a quantum."""
+
+    kind, streams = "kv", True
+
+    def estimate(self, job: Job) -> Estimate:
+        return Estimate(job.payload[0], 5.0)
+
+    def counters(self) -> dict[str, float]:
+        return {"cached": 3.0}
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        time.sleep(0.005)
+        super().step(jobs)
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_once_costs_are_known() -> None:
+    with Engine({"count": Told()}) as engine:
+        with pytest.raises(DeadlineExceeded, match="passed its deadline"):
+            engine.submit(job(1000, timeout_s=0.02)).result(WAIT)  # nothing is known yet: it is tried
+        assert engine.submit(job(10)).result(WAIT) == 10
+        message = r"has 0\.5 s, this count job takes \d+(\.\d+)? s at least \(\d.* s of the device alone\); allow it \d"
+        with pytest.raises(DeadlineExceeded, match=message):
+            engine.submit(job(1000, timeout_s=0.5))
+        assert engine.submit(job(2, timeout_s=WAIT)).result(WAIT) == 2
+        assert engine.stats()["queued"] == 0
+
+
+def test_the_outlook_is_about_what_it_takes() -> None:
+    with Engine({"count": Told()}) as engine:
+        assert engine.submit(job(20, user="bob")).result(WAIT) == 20
+        alone = engine.outlook(one := job(20))
+        assert alone is not None and 0.1 <= alone.expected < 0.3
+        other = engine.submit(job(ENDLESS, key="b", user="bob"))
+        shared = engine.outlook(job(20))
+        assert shared is not None and shared.expected == pytest.approx(2 * alone.expected, rel=0.5)
+        began = time.monotonic()
+        assert engine.submit(one).result(WAIT) == 20
+        assert time.monotonic() - began == pytest.approx(shared.expected, rel=0.6)
+        other.cancel()
+
+
+def test_streaming_jobs_are_measured_by_their_events() -> None:
+    with Engine({"count": Told()}) as engine:
+        request = Request.new()
+        assert engine.submit(Job("count", (10, "a", 4, ""), request)).result(WAIT) == 10
+        assert engine.submit(job(5, priority="batch")).result(WAIT) == 5
+        until(lambda: not engine._jobs)
+        snapshot, text = engine.metrics.snapshot(), engine.metrics.prometheus(openmetrics=True)
+    assert snapshot["first_ms"]["count"]["count"] == 1 and snapshot["between_ms"]["count"]["count"] == 9
+    assert snapshot["between_ms"]["count"]["sum"] / 9 > 4
+    assert f'request="{request.id}"' in text and 'mmgen_runner_total{runner="count",what="cached"} 3.0' in text
+
+
+def test_one_request_id_in_logs_and_traces(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, "mmgen.engine"), Engine({"count": Counting()}) as engine:
+        handle = engine.submit(job(2))
+        assert handle.result(WAIT) == 2
+        until(lambda: not engine._jobs)
+    ids = {getattr(record, "request", None) for record in caplog.records}
+    assert ids == {handle.job.request.id}
+    assert [record.getMessage().split(": ", 1)[1][:14] for record in caplog.records] == ["count job of l", "count job done"]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mmgen.engine.fair import FairScheduler
 from mmgen.engine.job import Job, Priority, Request
-from mmgen.engine.scheduler import PATIENCE, FairScheduler, split
+from mmgen.engine.scheduler import PATIENCE, split
 from mmgen.errors import BadRequest
 
 
@@ -193,12 +194,11 @@ def test_models_of_one_user_take_turns() -> None:
     assert order == [picture, answer] * 3
 
 
-def test_urgent_work_cannot_starve_the_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urgent_work_cannot_starve_the_patient() -> None:
     """Somebody submits work with a deadline of ten seconds again and again, of the same user, priority and key or another."""
     now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
     for key in ("x", "y"):
-        scheduler = FairScheduler(max_batch=1)
+        scheduler = FairScheduler(max_batch=1, clock=lambda: now)  # noqa: B023
         add(scheduler, patient := job(key="x"))
         start = now
         while patient.device_ms == 0:

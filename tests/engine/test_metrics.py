@@ -3,7 +3,8 @@ import math
 import pytest
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.metrics import Histogram, Metrics
+from mmgen.engine.metrics import Histogram, Metrics, Now, jain
+from mmgen.errors import BadRequest, Cancelled
 
 
 @pytest.fixture
@@ -51,3 +52,36 @@ def test_a_bound_belongs_to_its_bucket(value: float, bound: float) -> None:
     histogram = Histogram((1, 5, math.inf))
     histogram.observe(value)
     assert histogram.snapshot()["counts"][bound] == 1
+
+
+def test_what_an_engine_is_at() -> None:
+    now = Now(
+        queued={("text", "normal"): 2}, running={("text", "batch"): 1}, ledger={"kv": 5}, measured={"process": 9}, limit=10,
+        device="cpu", models={"text x": "asleep"}, evictions=3, broken_gaps={"draw": 4}, longest_gap_ms=7.5,
+    )  # fmt: skip
+    text = Metrics(lambda: now).prometheus()
+    for line in (
+        'mmgen_jobs_now{priority="normal",runner="text",state="queued"} 2.0',
+        'mmgen_jobs_now{priority="batch",runner="text",state="running"} 1.0',
+        'mmgen_ledger_bytes{device="cpu",kind="kv"} 5.0',
+        'mmgen_measured_bytes{device="cpu",kind="process"} 9.0',
+        'mmgen_ledger_limit_bytes{device="cpu"} 10.0',
+        'mmgen_model{model="text x",state="asleep"} 1.0',
+        "mmgen_evictions_total 3.0",
+        'mmgen_gap_broken_total{runner="draw"} 4.0',
+        "mmgen_longest_gap_milliseconds 7.5",
+    ):
+        assert line in text.splitlines()
+
+
+def test_errors_by_their_kind(metrics: Metrics) -> None:
+    for error in (ValueError("x"), BadRequest("y"), Cancelled("z")):
+        job = Job("encode", None)
+        job.fail(error)
+        metrics.observe_end(job)
+    assert metrics.errors == {("encode", "ValueError"): 1, ("encode", "BadRequest"): 1}
+
+
+@pytest.mark.parametrize(("shares", "index"), [([], 1), ([0, 0], 1), ([3, 3, 3], 1), ([1, 0, 0, 0], 0.25), ([1, 3], 0.8)])
+def test_fairness(shares: list[float], index: float) -> None:
+    assert jain(shares) == pytest.approx(index)

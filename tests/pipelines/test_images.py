@@ -38,8 +38,10 @@ def test_what_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         images.read(tmp_path / "none.png")
     with pytest.raises(UnreadableFile, match="is no picture; give a PNG"):
         images.read(Path(__file__))
-    with pytest.raises(UnreadableFile, match="cannot be read as a picture"):
+    with pytest.raises(UnreadableFile, match="is a folder"):
         images.read(tmp_path)
+    with pytest.raises(UnreadableFile, match="cannot be read"):
+        images.read("x" * 5000)
     whole = tmp_path / "a.png"
     Image.effect_noise((64, 64), 80).save(whole)
     whole.write_bytes(whole.read_bytes()[:1000])

@@ -71,3 +71,23 @@ def test_reserve_is_that_of_a_tile(pictures: LatentPictures) -> None:
     runner = DecodeRunner(pictures)
     small, large = (runner.reserve(Job("decode", torch.zeros(4, size, size))) for size in (128, 1024))
     assert large < 16 * small  # 64 times the picture: the canvas grows with it, a tile's working memory does not
+
+
+def test_short_of_memory_it_leaves_to_the_engine_how_many_it_takes(
+    pictures: LatentPictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, latents = pictures.decode, torch.randn(4, 4, 8, 8)
+
+    def cramped(latents: torch.Tensor) -> torch.Tensor:
+        if len(latents) > 1:
+            raise torch.OutOfMemoryError("no room")
+        return right(latents)
+
+    expected = decode(pictures, latents)
+    monkeypatch.setattr(pictures, "decode", cramped)
+    runner = DecodeRunner(pictures)
+    assert runner.estimate(Job("decode", latents[0])).quanta == 1
+    with Engine({"decode": runner}) as engine:
+        handles = [engine.submit(Job("decode", row)) for row in latents]
+        for handle, picture in zip(handles, expected, strict=True):
+            torch.testing.assert_close(handle.result(20), picture, atol=1e-5, rtol=0)

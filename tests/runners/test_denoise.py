@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest, Cancelled
+from mmgen.errors import BadRequest, Cancelled, TooLarge
 from mmgen.models.denoiser import Denoiser
 from mmgen.models.schedule import Schedule
 from mmgen.models.solvers import SOLVERS, tabulate
@@ -283,3 +283,34 @@ def test_reserve_grows_with_size_and_rows(sd: Denoiser) -> None:
 
     assert needs(width=32, height=32) > 3.5 * needs()
     assert 1.3 * needs() < needs(negative="", guidance=5.0) < 2 * needs()
+
+
+class Cramped(DenoiseRunner):
+    """Room for so many rows a pass."""
+
+    room = 2
+
+    def _evaluate(self, jobs: Sequence[Job]) -> Tensor:
+        if len(jobs) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super()._evaluate(jobs)
+
+
+def test_short_of_memory_the_pass_is_halved_and_the_pictures_are_the_same(sd: Denoiser) -> None:
+    payloads = [request(sd, steps=3) for _ in range(5)]
+    alone = [draw(sd, payload, seed) for seed, payload in enumerate(payloads)]
+    with Engine({"denoise": Cramped(sd)}) as engine:
+        handles = [engine.submit(Job("denoise", payload, seed=seed)) for seed, payload in enumerate(payloads)]
+        for handle, picture in zip(handles, alone, strict=True):
+            assert (sd.decode(handle.result(60)[None])[0] - picture).abs().max() <= 2 / 255
+        engine.runners["denoise"].room = 0  # type: ignore[attr-defined]
+        with pytest.raises(TooLarge, match=r"denoise job does not fit into the device's memory \(CUDA out of memory\)"):
+            engine.submit(Job("denoise", payloads[0])).result(60)
+
+
+def test_what_is_expected_of_a_job(sd: Denoiser) -> None:
+    runner = DenoiseRunner(sd)
+    plain = runner.estimate(Job("denoise", request(sd, steps=7)))
+    assert plain.quanta == 7 and plain.milliseconds is not None and plain.milliseconds > 0
+    guided = runner.estimate(Job("denoise", request(sd, negative="a dog", guidance=3.0, width=32, height=32)))
+    assert guided.milliseconds is not None and guided.milliseconds > plain.milliseconds

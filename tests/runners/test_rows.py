@@ -1,6 +1,7 @@
 """The row runner under the engine: same results alone and together, a bad row fails its job alone."""
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +89,28 @@ def test_passes_keep_the_budget_however_many_jobs_share_a_quantum() -> None:
     record.passes.clear()
     RowRunner(record, budget=64, padding=float("inf")).step([Job("rows", rows(n)) for n in (20, 1, 40, 3)])
     assert record.passes == [[40, 20, 3, 1]]
+
+
+def test_it_does_what_fits_into_its_time() -> None:
+    """Streaming answers wait: a quantum of a long job is cut to what it may take, once it is known what a token takes."""
+
+    def slow(rows: Sequence[Any]) -> list[int]:
+        time.sleep(0.001 * sum(map(len, rows)) / 10)  # 0.1 ms a token
+        return [len(row) for row in rows]
+
+    runner, job = RowRunner(slow, budget=400), Job("rows", rows(*[10] * 200))
+    runner.step([job])
+    assert job.units == 400
+    runner.room_ms = 10.0
+    for _ in range(3):
+        runner.step([job])
+    assert 10 <= job.units <= 80
+    runner.room_ms = 0.001
+    runner.step([job])
+    assert job.units == 10, "a row at least"
+    runner.room_ms = None
+    runner.step([job])
+    assert job.units == 400
 
 
 def test_limits() -> None:

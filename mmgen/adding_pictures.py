@@ -1,0 +1,216 @@
+"""Pictures on their way into a store: read ahead in threads, told from those that are there, embedded and stored together.
+
+Knows a store's pictures and a client that embeds; not folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen.adding import AddedPictures, Step
+from mmgen.engine.job import Request
+from mmgen.errors import MmgenError, NotFound, TooLarge, UnreadableFile
+from mmgen.interfaces import Scalar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmgen.ingest.inner_pictures import Inner
+    from mmgen.seeing import SeeingClient
+    from mmgen.stores.pictures import Picture, Pictures
+
+AT_ONCE = 64  # pictures embedded and committed together
+AHEAD = 4  # files read before their turn
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """A file as a thread left it."""
+
+    source: str
+    pictures: Sequence[tuple[Picture, Image]] = ()
+    unchanged: bool = False
+    failed: str = ""  # why it could not be read
+
+
+class AddingPictures:
+    """Files wait until there are AT_ONCE pictures, which are embedded and committed together."""
+
+    def __init__(
+        self,
+        store: Pictures,
+        client: Callable[[], SeeingClient],
+        metadata: Mapping[str, Scalar],
+        keep_duplicates: bool,
+        request: Request,
+        progress: Callable[[Step], None] | None,
+    ) -> None:
+        self.store, self.client, self.metadata, self.request, self.progress = store, client, metadata, request, progress
+        self.known = None if keep_duplicates else Known(store)
+        self.report = AddedPictures()
+        self.waiting: list[tuple[str, list[tuple[Picture, Image]]]] = []
+
+    def take(self, files: Sequence[Path]) -> None:
+        """All of them."""
+        for number, read in enumerate(self._ahead(files), 1):
+            if read.failed:
+                self.report.skipped.append((read.source, read.failed))
+            elif read.unchanged:
+                self.report.unchanged.append(read.source)
+            else:
+                self.waiting.append((read.source, [pair for pair in read.pictures if self._new(pair[0])]))
+            if sum(len(pictures) for _, pictures in self.waiting) >= AT_ONCE or number == len(files):
+                self._flush()
+            if self.progress:
+                stored = len(self.report.added)
+                self.progress(Step(read.source, number, len(files), stored, stored))
+
+    def _flush(self) -> None:
+        """Stores what waits; all pictures of a file in one transaction."""
+        import numpy as np
+
+        images = [image for _, pictures in self.waiting for _, image in pictures]
+        vectors = (
+            self.client().embed_images(images, self.request) if images else np.empty((0, self.store.dimension), np.float32)
+        )
+        ends = np.cumsum([len(pictures) for _, pictures in self.waiting])[:-1]
+        parts = np.split(vectors, ends) if self.waiting else []
+        rows = [
+            (source, [one for one, _ in pictures], part) for (source, pictures), part in zip(self.waiting, parts, strict=True)
+        ]
+        if rows:
+            self.store.replace_many(rows)
+        self.report.added += [picture.uri for _, pictures, _ in rows for picture in pictures]
+        self.waiting.clear()
+        if self.known:
+            self.known.stored()
+
+    def _new(self, picture: Picture) -> bool:
+        """Whether the store has nothing like it; otherwise the report says what."""
+        if self.known is None:
+            return True
+        if there := self.known.duplicate(picture):
+            self.report.duplicates.append((picture.uri, there))
+        elif there := self.known.near(picture):
+            self.report.near.append((picture.uri, there))
+        else:
+            self.known.add(picture)
+        return not there
+
+    def _ahead(self, files: Sequence[Path]) -> Iterator[Read]:
+        waiting: deque[Future[Read]] = deque()
+        with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1), "mmgen-files") as threads:
+            try:
+                for path in files:
+                    waiting.append(threads.submit(self._read, path))
+                    if len(waiting) > AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def _read(self, path: Path) -> Read:
+        """In any thread."""
+        from mmgen.ingest import loaders
+
+        source = str(path).encode("utf-8", "backslashreplace").decode()
+        try:
+            if source != str(path):
+                raise UnreadableFile(f"{source} has a name that is not UTF-8; rename it")
+            data = loaders.read_bytes(path)
+            digest = hashlib.sha256(data).hexdigest()
+            if self.store.unchanged(source, digest, self.metadata):
+                return Read(source, unchanged=True)
+            return Read(source, list(opened(path, data, digest, self.metadata)))
+        except (UnreadableFile, NotFound, TooLarge) as why:
+            return Read(source, failed=str(why))
+
+
+class Known:
+    """The store's pictures and those on their way, to be compared with. Comparing costs 8 bytes a picture."""
+
+    def __init__(self, store: Pictures) -> None:
+        self.store = store
+        self.hashes, ids = store.hashes()
+        self.keys: list[int | str] = ids.tolist()  # ids of what was there, uris of what came since
+        self.contents: dict[str, str] = {}  # of what came: sha256 to uri
+        self.fresh: dict[str, bytes] = {}  # of what is not stored yet: uri to thumbnail
+
+    def duplicate(self, picture: Picture) -> str | None:
+        """The uri of the same bytes."""
+        return self.contents.get(picture.content_hash) or self.store.holding(picture.content_hash, picture.source)
+
+    def near(self, picture: Picture) -> str | None:
+        """The uri of the same picture, saved anew. A file's own earlier version does not count."""
+        from mmgen.ingest import likeness
+
+        for place in likeness.near(picture.dhash, self.hashes):
+            key = self.keys[place]
+            try:
+                uri, source, thumbnail = (str(key), "", self.fresh[str(key)]) if key in self.fresh else self.store.look(key)
+            except NotFound:  # replaced or removed since
+                continue
+            if (isinstance(key, str) or source != picture.source) and likeness.same(thumbnail, picture.thumbnail):
+                return uri
+        return None
+
+    def add(self, picture: Picture) -> None:
+        import numpy as np
+
+        self.hashes = np.append(self.hashes, np.int64(picture.dhash))
+        self.keys.append(picture.uri)
+        self.contents[picture.content_hash] = picture.uri
+        self.fresh[picture.uri] = picture.thumbnail
+
+    def stored(self) -> None:
+        """What was on its way is there."""
+        self.fresh.clear()
+
+
+def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[Picture, Image]]:
+    """A picture file's picture, or those of a document that can be had and are no ornaments."""
+    from mmgen.ingest import inner_pictures
+
+    if path.suffix.lower().removeprefix(".") not in inner_pictures.SUFFIXES:
+        yield _picture(path, digest, inner_pictures.Inner("", data), metadata)
+        return
+    for inner in inner_pictures.inside(path, data):
+        try:
+            picture, image = _picture(path, digest, inner, metadata)
+        except MmgenError:
+            continue
+        if min(picture.width, picture.height) >= inner_pictures.LEAST:
+            yield picture, image
+
+
+def _picture(path: Path, digest: str, inner: Inner, metadata: Mapping[str, Scalar]) -> tuple[Picture, Image]:
+    from mmgen.ingest import likeness, pictures
+    from mmgen.stores.pictures import Picture
+
+    uri = f"{path}#{inner.name}" if inner.name else str(path)
+    decoded = pictures.decode(inner.data, uri)
+    described, told = pictures.told(decoded)
+    image = pictures.rgb(decoded)
+    page = {} if inner.page is None else {"page": inner.page}
+    stored = Picture(
+        uri=uri,
+        source=str(path),
+        source_hash=digest,
+        content_hash=hashlib.sha256(inner.data).hexdigest(),
+        dhash=likeness.dhash(image),
+        width=image.width,
+        height=image.height,
+        thumbnail=likeness.thumbnail(image),
+        caption=inner.caption or described,
+        page=inner.page,
+        metadata={**told, **page, **metadata},
+    )
+    return stored, likeness.reduced(image)

@@ -1,0 +1,214 @@
+"""`mmgen image`: pictures in a store, found by words or by another picture; and `mmgen zero-shot`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmgen.cli.output import bar, print_columns, print_json
+from mmgen.cli.rag import Json, Store, Where, one_of, one_value, progress_bar
+
+if TYPE_CHECKING:
+    from mmgen.adding import AddedPictures, Step
+    from mmgen.interfaces import PictureHit
+    from mmgen.pipelines.image_search import ImageSearch
+
+app = typer.Typer(help="Your pictures: add files, find them by words or by another picture.", no_args_is_help=True)
+
+Model = Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id; a store keeps to its own.")]
+MOST_TOLD = 5
+
+
+@contextmanager
+def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]:
+    """The pipeline over a store, for the length of a command."""
+    from mmgen.pipelines.image_search import ImageSearch
+    from mmgen.runtime import Runtime
+
+    with Runtime() as rt:
+        search = ImageSearch(rt, store=store, model=model)
+        try:
+            yield search
+        finally:
+            search.close()
+
+
+@app.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, folders, and pdf or html files that hold pictures.")],
+    store: Store = None,
+    include: Annotated[list[str] | None, typer.Option(help="Of folders only files like this, e.g. '*.png'.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Also remove pictures whose files vanished.")] = False,
+    meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as album=summer.")] = None,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add what is there already.")] = False,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Read pictures into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
+    metadata = dict(one_value(pair) for pair in meta or [])
+    stored = 0
+    try:
+        with opened(store, model) as search, progress_bar(quiet=as_json, unit="pictures") as advance:
+
+            def tell(step: Step) -> None:
+                nonlocal stored
+                stored = step.added
+                advance(step)
+
+            report = search.add(
+                paths,
+                include=include or (),
+                exclude=exclude or (),
+                metadata=metadata,
+                sync=sync,
+                keep_duplicates=keep_duplicates,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"{stored} pictures were stored and stay; the same command goes on from there", err=True)
+        raise
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo(str(report))
+    tell_left_out(report)
+    if report.skipped:
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    text: Annotated[str, typer.Argument(help="What the pictures should show.")] = "",
+    store: Store = None,
+    picture: Annotated[Path | None, typer.Option("--picture", "-p", help="A picture that they should be like.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many pictures to show.")] = 5,
+    where: Where = None,
+    weight: Annotated[float, typer.Option(help="The words' part, 0 to 1, where there is a picture too.")] = 0.5,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw what was found to this PNG.")] = None,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """The pictures nearest to words, to a picture, or to both."""
+    from mmgen.pipelines import recipe
+
+    if sheet is not None:
+        recipe.check_png(sheet)  # told before a model is loaded
+    with opened(store, model) as pictures:
+        hits = pictures(text, picture=picture, k=k, where=where or (), weight=weight)
+        if sheet is not None:
+            draw(pictures, hits, text, picture, sheet)
+    if as_json:
+        print_json(hits)
+        return
+    for number, hit in enumerate(hits, 1):
+        typer.secho(f"{number}. {hit.score:.3f}  {hit.source}{inside(hit)}", bold=True)
+        if hit.caption:
+            typer.echo("   " + hit.caption[:300])
+    if not hits:
+        typer.echo("nothing found", err=True)
+    elif sheet is not None:
+        typer.echo(str(sheet))
+
+
+@app.command(name="list")
+def list_(store: Store = None, where: Where = None, as_json: Json = False) -> None:
+    """The pictures in the store."""
+    with opened(store) as pictures:
+        found = pictures.gallery.filled().all(where or ())
+    if as_json:
+        print_json(found)
+        return
+    rows = [(f"{hit.width} x {hit.height}", str(hit.metadata.get("taken", "")), f"{hit.source}{inside(hit)}") for hit in found]
+    print_columns(("size", "taken", "picture"), rows)
+
+
+@app.command()
+def remove(pictures: Annotated[list[str], typer.Argument(help="Paths of files, or their ends.")], store: Store = None) -> None:
+    """Take the pictures of files out of the store; the files stay."""
+    with opened(store) as search:
+        writable = search.gallery.writable(make=False)
+        sources = writable.sources()
+        for source in dict.fromkeys([one_of(sources, name, "picture", search.gallery.path, "image") for name in pictures]):
+            count = writable.remove(source)
+            typer.echo(f"removed {source}" + (f" ({count} pictures)" if count > 1 else ""))
+
+
+@app.command()
+def tags(
+    picture: Annotated[Path, typer.Argument(help="A picture file.")],
+    among: Annotated[Path | None, typer.Option(help="A file with a caption on every line.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many to show.")] = 10,
+    model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The words nearest to a picture, chosen from a list; nothing is written anew."""
+    from mmgen.pipelines.tags import tags as pipeline
+    from mmgen.runtime import Runtime
+
+    with Runtime() as rt:
+        found = pipeline(rt, picture, model=model, among=among, k=k)
+    if as_json:
+        print_json(found)
+    else:
+        print_columns(("cosine", "words"), [(f"{tag.similarity:.3f}", tag.caption) for tag in found.tags])
+
+
+def zero_shot(
+    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    labels: Annotated[
+        list[str] | None, typer.Option("--labels", "-l", help="Such as cat,dog,car; a classifier has its own.")
+    ] = None,
+    template: Annotated[str, typer.Option(help='A sentence around each label, such as "a photo of a {}".')] = "{}",
+    k: Annotated[int, typer.Option("-k", "--k", help="How many labels to show; 0 for all.")] = 0,
+    model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Which of some labels fits a picture: `mmgen zero-shot photo.png --labels cat,dog,car`."""
+    from mmgen.pipelines.zero_shot import ZeroShotImage
+    from mmgen.runtime import Runtime
+
+    with Runtime() as rt:
+        judged = ZeroShotImage(rt, model=model).judge(list(pictures), labels=labels or (), template=template, k=k)
+    if as_json:
+        print_json(judged if len(judged) > 1 else judged[0])
+        return
+    for number, one in enumerate(judged):
+        if len(judged) > 1:
+            typer.secho(("\n" if number else "") + one.picture, bold=True)
+        rows = [(label.label, f"{label.probability:6.1%}", bar(label.probability)) for label in one.labels]
+        print_columns(("label", "probability", ""), rows)
+
+
+def draw(pictures: ImageSearch, hits: Sequence[PictureHit], text: str, picture: Path | None, path: Path) -> None:
+    """The contact sheet of a search."""
+    from mmgen.ingest import likeness
+    from mmgen.pipelines.sheet import Tile, save, sheet
+
+    store = pictures.gallery.filled()
+    tiles = [
+        Tile(likeness.opened(store.look(hit.picture_id)[2]), f"{number}  {hit.score:.3f}", str(hit))
+        for number, hit in enumerate(hits, 1)
+    ]
+    asked = [f'"{text}"'] if text.strip() else []
+    save(sheet(tiles, " and ".join([*asked, *([picture.name] if picture else [])])), path)
+
+
+def tell_left_out(report: AddedPictures) -> None:
+    """What was not added and why; of many duplicates the first."""
+    pairs = [*(("is", *pair) for pair in report.duplicates), *(("looks like", *pair) for pair in report.near)]
+    for how, uri, there in pairs[:MOST_TOLD]:
+        typer.echo(f"left out {uri}: it {how} {there}", err=True)
+    if len(pairs) > MOST_TOLD:
+        typer.echo(f"left out {len(pairs) - MOST_TOLD} more; --json names them, --keep-duplicates adds them", err=True)
+    for path, reason in report.skipped:
+        typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
+
+
+def inside(hit: PictureHit) -> str:
+    """`, page 3, picture-2` of a picture in a document."""
+    return str(hit)[len(Path(hit.source).name) :]

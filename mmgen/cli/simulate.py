@@ -1,0 +1,25 @@
+"""`mmgen simulate`: a recorded trace under another policy, in simulated time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmgen.cli.output import print_columns
+
+
+def simulate(
+    trace: Annotated[Path, typer.Argument(help="A trace that was recorded with the configuration's `trace`.")],
+    policy: Annotated[str, typer.Option(help="fair, fifo, priority, shortest, or a plugin's.")] = "fair",
+    max_gap_ms: Annotated[float | None, typer.Option(help="What a streaming answer waits for others at most.", min=1)] = None,
+) -> None:
+    """Plays a trace again: the scheduler's own code over the recorded costs. Says what everybody would have waited."""
+    from mmgen.engine import simulator
+    from mmgen.engine.trace import read
+    from mmgen.plugins import registry
+
+    chosen = registry().policies.get(policy)
+    coming, cost = simulator.arrivals(read(trace))
+    print_columns((policy, ""), simulator.play(coming, cost, chosen, max_gap_ms).rows())

@@ -1,0 +1,183 @@
+"""The pictures of a store with the encoder that embeds and asks them: files in, pictures found. Part of the wiring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen.adding import AddedPictures, Step
+from mmgen.adding_pictures import AddingPictures
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, NotFound
+from mmgen.interfaces import PictureHit, Scalar
+from mmgen.library import MOST_HITS, checked
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mmgen.library import Library
+    from mmgen.seeing import SeeingClient
+    from mmgen.stores.pictures import Pictures
+
+
+class Gallery:
+    """Opens its store on first use, as its library does."""
+
+    def __init__(self, library: Library, encoder: str | None = None) -> None:
+        """`encoder`: reference for a store without pictures; one that has some keeps to its own, and refuses another."""
+        self.library, self.encoder_reference = library, encoder
+
+    @property
+    def path(self) -> Path:
+        return self.library.path
+
+    def files(self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
+        """Pictures, and documents that may hold some; of folders what `include` names, or else both kinds."""
+        from mmgen.ingest import inner_pictures, pictures, walk
+
+        suffixes = (*pictures.SUFFIXES, *inner_pictures.SUFFIXES)
+        patterns = include or ["*." + "".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in suffixes]
+        return [path.resolve() for path in walk.files(list(paths), include=patterns, exclude=exclude)]
+
+    def is_picture(self, path: Path) -> bool:
+        """By its suffix."""
+        from mmgen.ingest import pictures
+
+        return path.suffix.lower().removeprefix(".") in pictures.SUFFIXES
+
+    def takes(self, path: Path) -> bool:
+        """Whether it is a picture or may hold some, by its suffix."""
+        from mmgen.ingest import inner_pictures
+
+        return self.is_picture(path) or path.suffix.lower().removeprefix(".") in inner_pictures.SUFFIXES
+
+    def add(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        metadata: Mapping[str, Scalar] | None = None,
+        sync: bool = False,
+        keep_duplicates: bool = False,
+        progress: Callable[[Step], None] | None = None,
+        request: Request | None = None,
+    ) -> AddedPictures:
+        """Reads pictures (folders recursively), also those in pdf and html files, and stores them. What did not change is
+        left alone.
+
+        Args:
+            paths: files and folders.
+            include, exclude: glob patterns for what stands in folders.
+            metadata: kept with every picture, for filters.
+            sync: also removes pictures whose files vanished from the given folders.
+            keep_duplicates: also stores what is there already, byte for byte or saved anew.
+            progress: called after every file.
+            request: cancels it between batches; what was stored until then stays.
+
+        Raises:
+            NotFound: a path does not exist; nothing was changed.
+            BadRequest: no picture in the given paths, unusable metadata, or no picture encoder; nothing was changed.
+            StoreError: the store cannot be written, or its pictures came from another encoder.
+        """
+        given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        files = self.files(given, include, exclude)
+        if not files and not sync:
+            where = ", ".join(map(str, given)) or "the given paths"
+            raise BadRequest(
+                f"{where}: no pictures to read; give files or a folder with png, jpeg, webp, gif, avif, pdf or html"
+            )
+        return self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request)
+
+    def read(
+        self,
+        files: Sequence[Path],
+        roots: Iterable[Path] = (),
+        metadata: Mapping[str, Scalar] | None = None,
+        keep_duplicates: bool = False,
+        progress: Callable[[Step], None] | None = None,
+        request: Request | None = None,
+    ) -> AddedPictures:
+        """Stores the pictures of these files. What vanished from the roots goes first: what was moved is no duplicate."""
+        metadata, began = checked(metadata or {}), time.perf_counter()
+        store = self.writable()
+        gone = [source for root in roots for source in store.below(root.resolve()) if not Path(source).exists()]
+        for source in gone:
+            store.remove(source)
+        client = partial(self.client, store)  # not loaded where nothing is new
+        request = request or Request.new(priority="batch")
+        adding = AddingPictures(store, client, metadata, keep_duplicates, request, progress)
+        adding.take(files)
+        adding.report.removed, adding.report.seconds = gone, time.perf_counter() - began
+        return adding.report
+
+    def search(
+        self,
+        text: str = "",
+        picture: Image | None = None,
+        *,
+        k: int = 5,
+        where: Sequence[str] | Mapping[str, Scalar] = (),
+        weight: float = 0.5,
+        request: Request | None = None,
+    ) -> list[PictureHit]:
+        """The `k` pictures nearest to a text, to a picture, or to both, best first.
+
+        Args:
+            text: what the pictures should show; its words are also looked for in captions.
+            picture: what they should be like.
+            k: 1 to 1,000.
+            where: metadata filters, such as `["year>=2020"]`.
+            weight: the text's part, 0 to 1, where both are given.
+            request: cancels it.
+
+        Raises:
+            NotFound: no store, or no pictures in it.
+            BadRequest: neither text nor picture, a value out of its range, or a filter that cannot be understood.
+        """
+        if not text.strip() and picture is None:
+            raise BadRequest("there is nothing to look for; give words, a picture, or both")
+        if isinstance(k, bool) or not 1 <= k <= MOST_HITS:
+            raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} pictures")
+        if not 0 <= weight <= 1:  # nan is out too
+            raise BadRequest(f"weight is {weight}; it can be 0 (the picture alone counts) to 1 (the text alone)")
+        store = self.filled()
+        client = self.client(store)
+        said = client.embed_texts([text], request)[0] if text.strip() else None
+        seen = client.embed_images([prepared(picture)], request)[0] if picture is not None else None
+        return store.search(said, seen, text, k, where, weight)
+
+    def client(self, store: Pictures) -> SeeingClient:
+        """What embeds that store's pictures."""
+        return self.library.rt.seeing(self.encoder_reference or store.encoder)
+
+    def filled(self) -> Pictures:
+        """The pictures for reading; NotFound with a remedy where there are none."""
+        pictures = self.library.readable().pictures
+        if pictures is None or not pictures.count():
+            raise NotFound(f"store {self.path} holds no pictures; add some first: mmgen image add PATH --store {self.path}")
+        if self.encoder_reference:
+            pictures.check_space(self.encoder_reference)
+        return pictures
+
+    def writable(self, make: bool = True) -> Pictures:
+        """The pictures for writing; the store and its picture space are made if need be and `make`."""
+        library = self.library.writable(make)
+        if library.pictures is not None:
+            if self.encoder_reference:
+                library.pictures.check_space(self.encoder_reference)
+            return library.pictures
+        if not make:
+            raise NotFound(f"store {self.path} holds no pictures")
+        client = self.library.rt.seeing(self.encoder_reference)
+        return library.picture_space(client.name, client.dimension)
+
+
+def prepared(picture: Image) -> Image:
+    """A query as the store's own pictures were before they were embedded."""
+    from mmgen.ingest import likeness, pictures
+
+    return likeness.reduced(pictures.rgb(picture))

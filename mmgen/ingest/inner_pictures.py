@@ -1,0 +1,132 @@
+"""Pictures that stand in documents: pdf and html. Knows where they and their captions are; decodes none, fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, unquote_to_bytes
+
+from mmgen.errors import MmgenError, UnreadableFile
+from mmgen.ingest import formats, loaders, markup
+from mmgen.ingest.decoding import Unreadable
+from mmgen.ingest.pictures import plain
+
+if TYPE_CHECKING:
+    from bs4.element import Tag
+    from pypdf import PageObject
+
+SUFFIXES = ("pdf", "html", "htm", "xhtml")
+LEAST = 32  # pixels: what is smaller on a side is an ornament
+MOST = 500  # pictures of a document
+LONGEST_CAPTION = 1_000
+FIGURE = re.compile(r"^\s*((?:figure|fig\.|abbildung|abb\.|bild)\s*\d.*)$", re.I | re.M)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A picture in a document."""
+
+    name: str  # picture-1, picture-2, ... in the document's order
+    data: bytes = field(repr=False)  # of an image file
+    caption: str = ""
+    page: int | None = None  # from 1; pdf only
+
+
+def inside(path: Path, data: bytes) -> list[Inner]:
+    """The pictures of a pdf or html file, MOST at most, without those that cannot be had.
+
+    Of html: `data:` URIs and files below the page's own folder. Raises UnreadableFile for a document that cannot be read.
+    """
+    try:
+        found = _of_pdf(data) if path.suffix.lower() == ".pdf" else _of_html(path, data)
+        return [
+            Inner(f"picture-{n}", one, plain(caption)[:LONGEST_CAPTION], page)
+            for n, (one, caption, page) in zip(range(1, MOST + 1), found, strict=False)
+        ]
+    except Unreadable as why:
+        raise UnreadableFile(f"{path} {why}") from None
+
+
+def _of_html(path: Path, data: bytes) -> Iterator[tuple[bytes, str, None]]:
+    """Alt text, then the caption of the figure that it stands in."""
+    soup, _ = markup.parsed(data)
+    for tag in soup("img"):
+        source = str(tag.get("src") or "").strip()
+        found = _data_uri(source) if source[:5].lower() == "data:" else _beside(path, source)
+        if found:
+            yield found, _html_caption(tag), None
+
+
+def _html_caption(tag: Tag) -> str:
+    figure = tag.find_parent("figure")
+    below = figure.figcaption.get_text(" ") if figure is not None and figure.figcaption is not None else ""
+    said = [" ".join(words.split()) for words in (str(tag.get("alt") or ""), str(tag.get("title") or ""), below)]
+    return ". ".join(dict.fromkeys(words.rstrip(".") for words in said if words))
+
+
+def _data_uri(uri: str) -> bytes:
+    head, _, body = uri.partition(",")
+    if not head.lower().startswith("data:image/"):
+        return b""
+    try:
+        return base64.b64decode(unquote(body)) if head.lower().endswith(";base64") else unquote_to_bytes(body)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _beside(page: Path, source: str) -> bytes:
+    """A file below the page's folder; a page that somebody sent must not bring in what lies elsewhere."""
+    if not source or re.match(r"[a-z][a-z0-9+.-]*:|//", source, re.I):
+        return b""
+    try:
+        folder = page.resolve().parent
+        file = (folder / unquote(re.split(r"[?#]", source)[0])).resolve()
+        return loaders.read_bytes(file) if file.is_relative_to(folder) and file.is_file() else b""
+    except (MmgenError, OSError, ValueError):
+        return b""
+
+
+def _of_pdf(data: bytes) -> Iterator[tuple[bytes, str, int]]:
+    """With the lines that begin like "Figure 3" as captions, where a page has one for each of its pictures."""
+    try:
+        pages = list(formats.pdf_reader(data).pages)
+    except Unreadable:
+        raise
+    except Exception as why:  # pypdf lets all kinds of errors out of damaged files
+        raise formats.damaged_pdf(why) from None
+    for number, page in enumerate(pages, 1):
+        found = list(_images(page))
+        captions = _figures(page) if found else []
+        for n, image in enumerate(found):
+            yield image, captions[n] if len(captions) == len(found) else "", number
+
+
+def _images(page: PageObject) -> Iterator[bytes]:
+    """One by one, as a damaged one costs only itself."""
+    from PIL import Image
+
+    try:
+        names: list[Any] = list(page.images.keys())
+        objects = page["/Resources"]["/XObject"] if names else {}  # type: ignore[index]
+    except Exception:
+        return
+    for name in names:
+        try:
+            head: Any = objects[name] if isinstance(name, str) and name in objects else {}
+            width, height = int(head.get("/Width", LEAST)), int(head.get("/Height", LEAST))
+            if min(width, height) >= LEAST and width * height <= (Image.MAX_IMAGE_PIXELS or width * height):
+                yield page.images[name].data
+        except Exception:
+            continue
+
+
+def _figures(page: PageObject) -> list[str]:
+    try:
+        return [str(line) for line in FIGURE.findall(page.extract_text() or "")]
+    except Exception:
+        return []

@@ -1,0 +1,59 @@
+"""caption: a vision-language model says in words what a picture shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL.Image import Image
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.ingest import pictures
+from mmgen.pipelines import checks, images
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What `caption` returns."""
+
+    picture: str  # its file's name; may be empty
+    text: str
+    model: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def caption(
+    rt: Runtime,
+    picture: str | Path | Image,
+    *,
+    model: str | None = None,
+    prompt: str = "",
+    max_tokens: int = 50,
+    request: Request | None = None,
+) -> Caption:
+    """Say what a picture shows, by a vision-language model.
+
+    picture: a file, or an opened picture.
+    model: such as Salesforce/blip-image-captioning-base: a folder or a repo id; none comes with mmgen.
+    prompt: what to tell a model that is talked to; of others, how the caption begins.
+    max_tokens: tokens to write at most.
+
+    The words are the model's own and can be wrong; `tags` chooses among given ones. Raises BadRequest without a model.
+    """
+    if model is None:
+        raise BadRequest(
+            "no model that writes captions comes with mmgen; name one, such as Salesforce/blip-image-captioning-base, or take "
+            "tags, which chooses words"
+        )
+    checks.length(prompt, "prompt")
+    checks.number("max_tokens", max_tokens, 1, 4096)
+    image = pictures.rgb(images.read(picture))
+    text = rt.captioner(model).write(image, prompt.strip(), max_tokens, request)
+    return Caption(images.name_of(picture), text, model)

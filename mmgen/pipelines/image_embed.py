@@ -1,0 +1,53 @@
+"""image-embed: pictures to vectors of the space that they share with texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Image
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.gallery import prepared
+from mmgen.pipelines import images
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmgen.runtime import Runtime
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """What `image-embed` returns."""
+
+    names: list[str]  # of the files; may be empty
+    vectors: np.ndarray = field(repr=False)  # (pictures, E) float32, unit length
+    model: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model": self.model, "names": self.names, "vectors": self.vectors.tolist()}
+
+    def __str__(self) -> str:
+        return f"{len(self.names)} vectors of {self.vectors.shape[1]} dimensions by {self.model}; --json prints them"
+
+
+def image_embed(
+    rt: Runtime, pictures: Sequence[str | Path | Image], *, model: str | None = None, request: Request | None = None
+) -> Embedded:
+    """Vectors of pictures, in the space of their encoder.
+
+    pictures: files, or opened pictures.
+    model: what sees: embedded:NAME, a folder or a repo id.
+
+    Raises BadRequest where no picture is given, UnreadableFile for what is none.
+    """
+    given = [pictures] if isinstance(pictures, str | Path | Image) else list(pictures)
+    if not given:
+        raise BadRequest("there are no pictures; give at least one file")
+    opened = [prepared(images.read(picture)) for picture in given]
+    client = rt.seeing(model)
+    return Embedded([images.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)

@@ -1,0 +1,60 @@
+"""image-search: the pictures of a store that show what words say, or are like another picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL.Image import Image
+
+from mmgen.engine.job import Request
+from mmgen.interfaces import PictureHit, Scalar
+from mmgen.pipelines import images
+
+if TYPE_CHECKING:
+    from mmgen.adding import AddedPictures
+    from mmgen.runtime import Runtime
+
+
+class ImageSearch:
+    """Find pictures in a store, by words, by a picture, or by both.
+
+    store: name or path of the store.
+    model: what sees: embedded:NAME, a folder or a repo id; a store that holds pictures keeps to its own.
+    """
+
+    def __init__(self, rt: Runtime, *, store: str | None = None, model: str | None = None) -> None:
+        self.rt = rt
+        self.library = rt.library(store)
+        self.gallery = self.library.gallery(model)
+
+    def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> AddedPictures:
+        """Files and folders into the store; see `mmgen.gallery.Gallery.add`."""
+        return self.gallery.add(paths, **options)
+
+    def __call__(
+        self,
+        text: str = "",
+        *,
+        picture: str | Path | Image | None = None,
+        k: int = 5,
+        where: Sequence[str] | Mapping[str, Scalar] = (),
+        weight: float = 0.5,
+        request: Request | None = None,
+    ) -> list[PictureHit]:
+        """The pictures that fit best, the best first.
+
+        text: what they should show; its words are also looked for in captions.
+        picture: a file, or an opened picture, that they should be like.
+        k: how many.
+        where: metadata filters, such as year>=2020.
+        weight: the text's part, 0 to 1, where both are given.
+
+        Raises BadRequest for a value out of its range, NotFound for a store without pictures.
+        """
+        seen = None if picture is None else images.read(picture)
+        return self.gallery.search(text, seen, k=k, where=where, weight=weight, request=request)
+
+    def close(self) -> None:
+        self.library.close()

@@ -1,0 +1,44 @@
+"""Pictures of a store next to the passages that answer a question. They illustrate an answer; no answer is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen.engine.job import Request
+from mmgen.interfaces import PictureHit, Scalar
+
+if TYPE_CHECKING:
+    from mmgen.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A picture that was found for a question, and by what."""
+
+    uri: str
+    source: str  # the file that it is, or stands in
+    page: int | None  # from 1; pdf only
+    caption: str
+    score: float
+    why: str
+
+    def __str__(self) -> str:
+        page = f", page {self.page}" if self.page else ""
+        return f"{Path(self.source).name}{page}"
+
+
+def illustrations(
+    gallery: Gallery, question: str, k: int, where: Sequence[str] | Mapping[str, Scalar], request: Request
+) -> list[Illustration]:
+    """The `k` nearest pictures, best first. Raises NotFound where the store holds none."""
+    hits = gallery.search(question, k=k, where=where, request=request)
+    return [Illustration(hit.uri, hit.source, hit.page, hit.caption, hit.score, why(hit)) for hit in hits]
+
+
+def why(hit: PictureHit) -> str:
+    """By what it was found: words of its caption, or what it shows."""
+    shows = f"what it shows (cosine {hit.scores['text']:.2f})"
+    return f'words of its caption "{hit.caption[:80]}", and {shows}' if hit.scores.get("caption") else shows

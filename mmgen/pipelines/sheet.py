@@ -1,0 +1,71 @@
+"""A contact sheet: found pictures in a grid, each with its rank, score and file name. Knows thumbnails; no store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from mmgen.errors import BadRequest
+
+CELL, PAD, LINE = 192, 16, 22  # pixels: a picture's place, the space around it, a line of text
+COLUMNS = 5
+PAPER, PLATE, INK, FAINT = "#ffffff", "#f1f2f4", "#1c1f23", "#6b7280"
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A picture and the two lines below it."""
+
+    picture: Image.Image
+    title: str
+    note: str = ""
+
+
+def sheet(tiles: Sequence[Tile], heading: str = "") -> Image.Image:
+    """All of them in rows of COLUMNS at most; texts that are too long are cut in the middle."""
+    columns = min(COLUMNS, max(1, len(tiles)))
+    rows, top = math.ceil(len(tiles) / columns), PAD + (LINE + PAD if heading else 0)
+    across, down = CELL + PAD, CELL + 2 * LINE + PAD + 6
+    page = Image.new("RGB", (PAD + columns * across, top + rows * down), PAPER)
+    pen, large, small = ImageDraw.Draw(page), ImageFont.load_default(17), ImageFont.load_default(14)
+    if heading:
+        pen.text((PAD, PAD), cut(heading, large, page.width - 2 * PAD), INK, large)
+    for number, tile in enumerate(tiles):
+        left, upper = PAD + number % columns * across, top + number // columns * down
+        pen.rounded_rectangle((left, upper, left + CELL - 1, upper + CELL - 1), 6, PLATE)
+        small_picture = fitted(tile.picture)
+        page.paste(small_picture, (left + (CELL - small_picture.width) // 2, upper + (CELL - small_picture.height) // 2))
+        pen.text((left, upper + CELL + 6), cut(tile.title, small, CELL), INK, small)
+        pen.text((left, upper + CELL + 6 + LINE), cut(tile.note, small, CELL), FAINT, small)
+    return page
+
+
+def save(page: Image.Image, path: Path) -> None:
+    """Raises BadRequest where the file cannot be written; `recipe.check_png` tells so before anything is computed."""
+    try:
+        page.save(path, "PNG")
+    except OSError as why:
+        raise BadRequest(f"{path} cannot be written ({why.strerror or why}); give another place") from None
+
+
+def fitted(picture: Image.Image) -> Image.Image:
+    """As large as its place allows; small ones by whole factors, so that pixels stay sharp."""
+    longer = max(picture.size)
+    scale = CELL / longer if longer > CELL // 2 else CELL // longer
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    how = Image.Resampling.NEAREST if longer <= CELL // 2 else Image.Resampling.LANCZOS
+    return picture.convert("RGB").resize(size, how)
+
+
+def cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The text, or its beginning and its end where it is wider than `width` pixels."""
+    if font.getlength(text) <= width:
+        return text
+    keep, short = len(text), text
+    while keep > 2 and font.getlength(short := f"{text[: keep - keep // 2]}...{text[len(text) - keep // 2 :]}") > width:
+        keep -= 1
+    return short

@@ -1,0 +1,148 @@
+"""Vision-language models (BLIP, GIT, LLaVA, Qwen-VL, ...), run by transformers' own generate: one request a quantum.
+
+Other work waits until a caption is written. Knows what such a model is told and gives back; not how it reads pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from mmgen.engine.costs import Estimate
+from mmgen.engine.job import Job
+from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded
+from mmgen.models import component
+from mmgen.models.denoiser import PRECISIONS
+from mmgen.models.weights import read_json
+
+DESCRIBE = "Describe this picture."
+"""What a model that is talked to is asked where the caller says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionRequest:
+    """A job's payload. Its result: the text."""
+
+    picture: Image  # RGB
+    prompt: str = ""  # what to say, or how the caption begins
+    max_tokens: int = 50
+
+
+class CaptionModel:
+    """A checkpoint and its processor, on one device."""
+
+    def __init__(self, model: Any, processor: Any, pictures: Any, name: str) -> None:
+        """`pictures`: the processor's own for pictures, or the one that stands beside a tokenizer."""
+        self.model, self.processor, self.pictures, self.name = model, processor, pictures, name
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> CaptionModel:
+        """From a transformers folder. Raises BadWeights, in one line, for another kind of model or incomplete weights."""
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
+
+        if precision not in PRECISIONS:
+            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
+        kind = read_json(folder / "config.json").get("model_type", "unknown")
+        if kind not in _kinds():
+            raise BadWeights(f"{folder} is of type {kind}, which captions no pictures; take BLIP, GIT, Qwen-VL or the like")
+        model = component.load(AutoModelForImageTextToText, folder, device, PRECISIONS[precision])
+        try:
+            with component.quiet():
+                processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+                pictures = getattr(processor, "image_processor", None) or AutoImageProcessor.from_pretrained(
+                    folder, local_files_only=True
+                )
+        except Exception as why:  # the library raises OSError, ValueError, KeyError, ImportError ...
+            raise BadWeights(f"{folder} has no processor that can be read ({component.brief(why)}); fetch it again") from why
+        return cls(model, processor, pictures, name or folder.name)
+
+    @torch.inference_mode()
+    def write(self, request: CaptionRequest, stop: Callable[[], None]) -> str:
+        """The likeliest text, token by token (greedy); `stop()` after each may raise to end it."""
+        inputs = self._inputs(request)
+        with component.quiet():
+            out = self.model.generate(
+                **inputs, max_new_tokens=request.max_tokens, do_sample=False, num_beams=1, stopping_criteria=[_Asks(stop)]
+            )[0].tolist()
+        said = inputs["input_ids"][0].tolist() if self.talks else []
+        if said and out[: len(said)] == said:  # most models repeat what they were told
+            out = out[len(said) :]
+        tokenizer = getattr(self.processor, "tokenizer", self.processor)
+        return " ".join(tokenizer.decode(out, skip_special_tokens=True).split())
+
+    @property
+    def talks(self) -> bool:
+        """Whether it answers a message, instead of going on from how a caption begins."""
+        return bool(getattr(self.processor, "chat_template", None))
+
+    def _inputs(self, request: CaptionRequest) -> dict[str, Any]:
+        if not hasattr(self.processor, "image_processor"):
+            if request.prompt:
+                raise BadRequest(f"{self.name} takes no prompt; leave it out")
+            inputs = self.pictures(images=request.picture, return_tensors="pt")
+        elif self.talks:
+            content = [{"type": "image"}, {"type": "text", "text": request.prompt or DESCRIBE}]
+            text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+            inputs = self.processor(images=request.picture, text=text, return_tensors="pt")
+        else:
+            told = {"text": request.prompt} if request.prompt else {}
+            inputs = self.processor(images=request.picture, return_tensors="pt", **told)
+            if told and self.model.config.model_type == "git":  # its tokenizer ends the text, which is to go on
+                inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
+        dtype, inputs = self.model.dtype, inputs.to(self.model.device)
+        return {key: value.to(dtype) if value.is_floating_point() else value for key, value in inputs.items()}
+
+
+class _Asks:
+    """transformers' StoppingCriteria, that never stops but by an error."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.stop = stop
+
+    def __call__(self, ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        self.stop()
+        return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+
+
+class CaptionRunner:
+    """Requests one after another; a cancelled or late one ends at its next token."""
+
+    def __init__(self, model: CaptionModel) -> None:
+        self.model = model
+
+    def key(self, job: Job) -> Hashable:
+        return id(job)  # nothing is shared
+
+    def reserve(self, job: Job) -> int:
+        return 0
+
+    def estimate(self, job: Job) -> Estimate:
+        return Estimate(1)
+
+    def release(self, job: Job) -> None:
+        pass
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            try:
+                job.finish(self.model.write(job.payload, lambda job=job: _check(job)))  # type: ignore[misc]
+            except Exception as error:
+                job.fail(error)
+
+
+def _kinds() -> set[str]:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    return set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+
+
+def _check(job: Job) -> None:
+    if job.request.cancelled:
+        raise Cancelled(f"request {job.request.id} was cancelled")
+    if job.request.late():
+        raise DeadlineExceeded(f"request {job.request.id} passed its deadline while writing; allow it more time")

@@ -1,0 +1,80 @@
+import pytest
+
+from mmgen.engine.costs import Costs
+from mmgen.engine.forecast import Forecast
+from mmgen.engine.job import Job, Request
+
+
+@pytest.fixture
+def forecast() -> Forecast:
+    """A quantum takes 100 ms, whatever the batch."""
+    costs = Costs()
+    for size in (1, 2, 4, 64):
+        costs.observe(("draw", "a"), size, 100)
+        costs.observe(("draw", "b"), size, 100)
+    return Forecast(costs)
+
+
+def job(user: str = "ann", quanta: float | None = 10, key: str = "a", priority: str = "normal") -> Job:
+    out = Job("draw", None, Request(user=user, priority=priority), seed=0)  # type: ignore[arg-type]
+    out.key, out.expected_quanta = key, quanta
+    return out
+
+
+def test_alone(forecast: Forecast) -> None:
+    outlook = forecast.of(job())
+    assert outlook is not None and outlook.alone == outlook.least == outlook.expected == 1.0
+
+
+def test_another_user_takes_half(forecast: Forecast) -> None:
+    forecast.add(job("bob", 100, key="b"))
+    outlook = forecast.of(job())
+    assert outlook is not None and (outlook.alone, outlook.least, outlook.expected) == (1.0, 2.0, 2.0)
+    forecast.weights["ann"] = 3.0
+    weighted = forecast.of(job())
+    assert weighted is not None and weighted.expected == pytest.approx(4 / 3)
+
+
+def test_a_short_other_is_over_soon(forecast: Forecast) -> None:
+    forecast.add(job("bob", 3, key="b"))
+    outlook = forecast.of(job())
+    assert outlook is not None and outlook.expected == pytest.approx(1.3)
+
+
+def test_behind_ones_own(forecast: Forecast) -> None:
+    """It may come first by its deadline; as it stands it comes last."""
+    forecast.add(job(quanta=20, key="b"))
+    outlook = forecast.of(job())
+    assert outlook is not None and (outlook.least, outlook.expected) == (1.0, 3.0)
+
+
+def test_who_shares_its_passes_costs_it_nothing(forecast: Forecast) -> None:
+    forecast.add(job("bob", 10))
+    outlook = forecast.of(job())
+    assert outlook is not None and outlook.expected == pytest.approx(1.0)
+
+
+def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
+    forecast.add(bobs := job("bob", 10, key="b"))
+    for _ in range(12):
+        forecast.took(bobs)
+    outlook = forecast.of(job())
+    assert outlook is not None and outlook.expected == pytest.approx(1.0)
+    forecast.remove(bobs)
+    forecast.remove(bobs)
+    assert not forecast._lines and not forecast._left
+
+
+def test_jobs_end_earlier_than_they_could(forecast: Forecast) -> None:
+    for _ in range(50):
+        forecast.costs.observe_end("draw", 100, 20)
+    outlook = forecast.of(job(quanta=100))
+    assert outlook is not None and outlook.alone == pytest.approx(2.0)
+
+
+def test_nothing_is_said_of_what_nobody_knows(forecast: Forecast) -> None:
+    assert forecast.of(job(quanta=None)) is None
+    forecast.add(job(quanta=None))
+    unknown = job()
+    unknown.runner = "text"
+    assert forecast.of(unknown) is None and not forecast._lines

@@ -1,0 +1,43 @@
+"""Hours under fire: MMGEN_SOAK_S seconds (7200 for the two hours; two minutes unless it is set)."""
+
+import gc
+import logging
+import os
+import random
+import time
+
+import psutil
+import pytest
+from storms import Stormy, burst
+
+from mmgen.engine.engine import Engine
+from mmgen.engine.ledger import Ledger
+
+SECONDS = float(os.environ.get("MMGEN_SOAK_S", "120"))
+GROWTH = 20_000_000  # bytes: what the process may gain after its first tenth
+
+
+def memory() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(SECONDS + 300)
+def test_memory_is_bounded_and_the_engine_serves_on() -> None:
+    logging.disable(logging.CRITICAL)
+    try:
+        runner, rng, ended, early = Stormy(0), random.Random(0), 0, 0
+        began = time.monotonic()
+        with Engine({"stormy": runner}, ledger=Ledger(100)) as engine:
+            while (spent := time.monotonic() - began) < SECONDS:
+                ended += sum(burst(engine, rng, 2000).values())
+                if not early and spent > SECONDS / 10:
+                    early = memory()
+            growth = memory() - early
+        print(f"{ended:,} jobs in {SECONDS:g} s, the process gained {growth / 1e6:.1f} MB after its first tenth")
+        assert early and growth < GROWTH
+        assert runner.ends == ended and not runner.held and engine.ledger.held == 0
+        assert not engine._jobs and not len(engine.scheduler) and not engine.metrics._heard and not engine._forecast._left
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,140 @@
+"""The cap on gaps, with simulated milliseconds."""
+
+import logging
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmgen.engine.fair import FairScheduler
+from mmgen.engine.job import Job, Request
+from mmgen.engine.queues import ByPriority, Fifo
+from mmgen.engine.turns import Turns
+
+
+def job(runner: str, user: str = "ann", streams: bool = False) -> Job:
+    out = Job(runner, None, Request(user=user), seed=0)
+    out.key, out.streams = "k", streams
+    return out
+
+
+def run(turns: Turns, cost: dict[str, tuple[float, float]], quanta: int) -> list[list[Job]]:
+    """`cost`: runner -> a and b of a + b n."""
+    batches = []
+    for _ in range(quanta):
+        batch = turns.next()
+        base, each = cost[batch[0].runner]
+        turns.charge(batch, base + each * len(batch))
+        batches.append(batch)
+    return batches
+
+
+def gaps(batches: list[list[Job]], cost: dict[str, tuple[float, float]]) -> list[float]:
+    """Milliseconds in a row in which nobody streamed."""
+    found, gap = [], 0.0
+    for batch in batches:
+        if any(one.streams for one in batch):
+            found.append(gap)
+            gap = 0.0
+        else:
+            gap += cost[batch[0].runner][0] + cost[batch[0].runner][1] * len(batch)
+    return found
+
+
+COST = {"text": (10.0, 0.0), "draw": (20.0, 10.0), "embed": (60.0, 0.0)}
+
+
+def test_other_work_is_cut_into_what_an_answer_can_bear() -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=65)
+    turns.add(job("text", streams=True))
+    for number in range(8):
+        turns.add(job("draw", user=f"u{number}"))
+    batches = run(turns, COST, 200)
+    assert max(gaps(batches, COST)) <= 65 and not turns.broken
+    assert {len(batch) for batch in batches[20:] if batch[0].runner == "draw"} == {4}, "as many as fit"
+
+
+def test_without_an_answer_nothing_is_cut() -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=50)
+    for number in range(8):
+        turns.add(job("draw", user=f"u{number}"))
+    answer = job("text", streams=True)
+    turns.add(answer)
+    turns.remove(answer)
+    assert [len(batch) for batch in run(turns, COST, 20)] == [8] * 20
+
+
+def test_what_cannot_be_shorter_comes_behind_every_answer_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=25)
+    answers = [job("text", streams=True), job("text", "bob", streams=True)]
+    for one in (*answers, job("embed", "carl")):
+        turns.add(one)
+    with caplog.at_level(logging.WARNING, "mmgen.engine"):
+        batches = run(turns, COST, 100)
+    assert turns.broken["embed"] == sum(batch[0].runner == "embed" for batch in batches) > 5
+    assert turns.longest_gap == 60
+    (record,) = caplog.records
+    assert record.getMessage() == ("a streaming answer waited 60 ms, the cap is 25: a quantum of embed with 1 jobs took 60 ms")
+    assert len(record.request) == 12  # type: ignore[attr-defined]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cap=st.floats(5, 100),
+    users=st.lists(st.sampled_from(["draw", "embed"]), min_size=1, max_size=6),
+    answers=st.integers(1, 3),
+    costs=st.tuples(*[st.tuples(st.floats(1, 40), st.floats(0, 20))] * 3),
+)
+def test_the_cap_holds_or_one_job_alone_breaks_it(
+    cap: float, users: list[str], answers: int, costs: tuple[tuple[float, float], ...]
+) -> None:
+    """And nobody starves by it."""
+    cost = dict(zip(COST, costs, strict=True))
+    turns = Turns(FairScheduler(), max_gap_ms=cap)
+    jobs = [job("text", f"a{number}", streams=True) for number in range(answers)]
+    jobs += [job(runner, f"u{number}") for number, runner in enumerate(users)]
+    for one in jobs:
+        turns.add(one)
+    run(turns, cost, 60)  # it has to learn first
+    batches = run(turns, cost, 400)
+    longest = max(gaps(batches, cost), default=0.0)
+    alone = max(sum(cost[runner]) for runner in users)
+    assert longest <= max(cap, alone) + 1e-6
+    assert {one for batch in batches for one in batch} == set(jobs)
+
+
+def test_how_long_the_next_quantum_may_take() -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=100)
+    turns.add(job("embed"))
+    run(turns, COST, 2)
+    assert turns.room is None
+    turns.add(job("text", "bob", streams=True))
+    rooms = []
+    for _ in range(20):
+        batch = turns.next()
+        rooms.append((batch[0].runner, turns.room))
+        turns.charge(batch, COST[batch[0].runner][0])
+    assert set(rooms) == {("text", None), ("embed", 100)}
+
+
+def test_a_policy_may_care_for_no_gap() -> None:
+    turns = Turns(Fifo(), max_gap_ms=1)
+    first, answer = job("embed"), job("text", streams=True)
+    turns.add(first)
+    turns.add(answer)
+    assert run(turns, COST, 5) == [[first]] * 5 and not turns.broken
+
+
+def test_the_cap_holds_under_other_policies() -> None:
+    turns = Turns(ByPriority(), max_gap_ms=65)
+    for one in [job("draw") for _ in range(8)] + [job("text", streams=True)]:
+        turns.add(one)
+    batches = run(turns, COST, 100)
+    assert max(gaps(batches, COST)) <= 65
+
+
+def test_costs_are_learned_on_the_way() -> None:
+    turns = Turns(FairScheduler())
+    turns.add(job("embed"))
+    run(turns, COST, 3)
+    assert turns.costs.predict(("embed", "k"), 1) == 60

@@ -1,0 +1,146 @@
+"""Mixes of tiny real work for every runner, through one engine: what they give must not depend on their company."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmgen.config import RuntimeConfig
+from mmgen.engine.follow import Following
+from mmgen.engine.job import Job, Priority, Request
+from mmgen.runtime import Runtime
+
+PROMPTS = ["the", "the way the", "hello the at", "a b c the the the the at the end of the"]
+TEXTS = ["The lamp was lit in 1823.", "Tea.", "Bees dance to tell where flowers are."]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request, as a caller would make it."""
+
+    kind: str  # text, draw, embed, read, write
+    seed: int
+    user: str = "ann"
+    priority: Priority = "normal"
+
+
+KINDS = (
+    "sample",
+    "greedy",
+    "beam",
+    "contrastive",
+    "lookup",
+    "draft",
+    "euler",
+    "dpm++2m",
+    "ddpm",
+    "whole",
+    "embed",
+    "read",
+    "write",
+)
+"""Strategies of the text runner, solvers of the denoising one, and the other runners."""
+
+
+def runtime(home: Path, memory: int | None = None, **models: Path) -> Runtime:
+    return Runtime(RuntimeConfig(home=home, device="cpu", memory_limit=memory, **{k: str(v) for k, v in models.items()}))
+
+
+class Mix:
+    """All models of a runtime, and how each kind of request is made."""
+
+    def __init__(self, rt: Runtime, draft: Path, whole: Path) -> None:
+        self.rt = rt
+        self.text, self.drafted = rt.text(), rt.text(draft=str(draft))
+        self.drawing, self.whole = rt.denoiser(), rt.denoiser(str(whole))
+        self.encoder, self.reader = rt.encoder(), rt.reader()
+
+    def job(self, ask: Ask) -> Job:
+        """Of all that is asked, the part that is one job."""
+        request = Request.new(ask.user, ask.priority)
+        return getattr(self, f"_{self._family(ask.kind)}")(ask, random.Random(ask.seed), request)  # type: ignore[no-any-return]
+
+    def _family(self, kind: str) -> str:
+        known = {"sample": "text", "greedy": "text", "beam": "text", "contrastive": "text", "lookup": "text", "draft": "text"}
+        return known.get(kind) or {"whole": "whole", "embed": "embed", "read": "read", "write": "write"}.get(kind, "draw")
+
+    def _text(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        from mmgen.models.sampling import Sampling
+        from mmgen.runners.decoding import TextRequest
+
+        client = self.drafted if ask.kind == "draft" else self.text
+        how: dict[str, Any] = {"strategy": ask.kind} if ask.kind in ("beam", "contrastive") else {}
+        how |= {"lookup": 4} if ask.kind == "lookup" else {"draft": 3} if ask.kind == "draft" else {}
+        sampling = Sampling(temperature=0.0 if ask.kind == "greedy" else 1.0)
+        if ask.kind in ("beam", "contrastive"):
+            sampling = Sampling()
+        prompt = client.model.encode(rng.choice(PROMPTS) * rng.randint(1, 3))
+        long = 120 if ask.kind in ("sample", "greedy") else 24
+        return Job(client.runner, TextRequest(prompt, rng.randint(2, long), sampling, **how), request, seed=ask.seed)
+
+    def _draw(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        from mmgen.drawing import DenoiserClient, Order
+
+        client = self.drawing
+        assert isinstance(client, DenoiserClient)
+        side = rng.choice([16, 16, 16, 24])
+        order = client.settled(
+            Order("a cat", ask.seed, solver=ask.kind, steps=rng.randint(2, 6), guidance=rng.choice([1.0, 4.0]), width=side,
+                  height=side)
+        )  # fmt: skip
+        return Job(client.denoise, client._payload(order, client._conditions([order]), None), request, seed=ask.seed)
+
+    def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        from mmgen.drawing import Order
+        from mmgen.drawing_whole import PipelineClient
+        from mmgen.runners.diffusers_pipeline import PipelineRequest
+
+        client = self.whole
+        assert isinstance(client, PipelineClient)
+        order = client.settled(Order("a cat", ask.seed, steps=2, width=16, height=16))
+        return Job(client.runner, PipelineRequest(client._arguments(order)), request, seed=ask.seed)
+
+    def _embed(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        rows = self.encoder.model.tokenize(rng.choices(TEXTS, k=rng.randint(1, 9)))
+        return Job(self.encoder.runner, rows, request, seed=ask.seed)
+
+    def _read(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        pairs = self.reader.model.pairs("what?", rng.choices(TEXTS, k=rng.randint(1, 4)))
+        return Job(f"read:{self.reader.reference}", pairs, request, seed=ask.seed)
+
+    def _write(self, ask: Ask, rng: random.Random, request: Request) -> Job:
+        (pair,) = self.reader.model.pairs("what?", [rng.choice(TEXTS)])
+        return Job(f"write:{self.reader.reference}", pair, request, seed=ask.seed)
+
+    def together(self, asks: Sequence[Ask]) -> list[Any]:
+        following, results = Following(), [None] * len(asks)
+        jobs = [self.job(ask) for ask in asks]
+        handles = [self.rt.engine.submit(job) for job in jobs]
+        for number, handle in enumerate(handles):
+            following.add(number, handle)
+        for number, handle in enumerate(handles):
+            results[number] = handle.result(120)
+        return results
+
+    def alone(self, ask: Ask) -> Any:
+        return self.rt.engine.submit(self.job(ask)).result(120)
+
+
+def same(kind: str, one: Any, other: Any) -> bool:
+    """Tokens and spans identical, vectors within 1e-5, pixels and latents within 1/255 of their range of 2."""
+    if kind in ("sample", "greedy", "beam", "contrastive", "lookup", "draft"):
+        return [text.ids for text in one.texts] == [text.ids for text in other.texts]
+    if kind == "embed":
+        return bool(np.allclose(np.stack(one), np.stack(other), atol=1e-5))
+    if kind == "read":
+        spans = [[[(found.start, found.end) for found in row] for row in rows] for rows in (one, other)]
+        return spans[0] == spans[1]
+    if kind == "write":
+        return bool(one == other)
+    first, second = (picture[0] if isinstance(picture, list) else picture for picture in (one, other))
+    return first.shape == second.shape and float((first - second).abs().max()) <= 2 / 255
