@@ -62,7 +62,8 @@ def measure(model: Any, rows: list[dict[str, Any]], images: Tensor) -> Figures:
     for part in ("group", "subgroup"):
         labels = sorted({row[part] for row in rows})
         right = torch.tensor([labels.index(row[part]) for row in rows])
-        found[f"{part} of {len(labels)}, zero-shot"] = accuracy(images, read([label.replace("-", " ") for label in labels]), right)
+        vectors = read([label.replace("-", " ") for label in labels])
+        found[f"{part} of {len(labels)}, zero-shot"] = accuracy(images, vectors, right)
         found[f"{part}, the most frequent one"] = float(right.bincount().max()) / len(rows)
     return found
 
