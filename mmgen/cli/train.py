@@ -58,7 +58,9 @@ def judge(config: Config, data: Data = None, out: Out = None, set_: Values = Non
 
 @app.command()
 def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
-    """A vision tower in the space of a sentence encoder. DATA is what `mmgen data emoji` built."""
+    """Pictures and captions into one space: OUT/model finds the one by the other. DATA is what `mmgen data emoji` built, or
+    pictures with captions: a folder or .zip with a .txt beside each, or a .jsonl of file and caption.
+    """
     from mmgen.training import clip as recipe_module
 
     recipe = read(config, recipe_module.ClipRecipe, data, out, set_)

@@ -18,12 +18,13 @@ from torch.utils.checkpoint import checkpoint
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models import feed_forward
 from mmgen.models.attention import CrossAttention, Memory, Together
+from mmgen.models.linear import Linear
 from mmgen.models.norms import norm
 from mmgen.models.positions import Rotation
 from mmgen.models.shape import Activation, TransformerConfig
 from mmgen.models.transformer import Block, Pass
 
-Pooling = Literal["class", "mean", "attention"]
+Pooling = Literal["class", "mean", "attention", "places"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(config.layers))
         self.norm = norm(shape)
         self.pool = AttentionPooling(shape) if config.pooling == "attention" else None
+        flat = config.pooling == "places"
+        self.places = Linear(config.tokens * config.width, config.width, bias=False) if flat else None
 
     @property
     def device(self) -> torch.device:
@@ -125,13 +128,22 @@ class VisionTransformer(nn.Module):
         return self.norm(self._states(images))  # type: ignore[no-any-return]
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D): the class token's state, the mean of the patches', or what attention gathers of all."""
+        """(B, 3, H, W) -> (B, D): the class token's state, the mean of the patches', what attention gathers of all, or the sum
+        of all places, each through a projection of its own; that one is for pictures of `image_size` alone.
+        """
         x: Tensor = self._states(images)
         if self.config.pooling == "class":
             return self.norm(x[:, 0])  # type: ignore[no-any-return]
         x = self.norm(x)
         if self.pool is not None:
             return self.pool(x)  # type: ignore[no-any-return]
+        if self.places is not None:
+            if x.shape[1] != self.config.tokens:
+                side = self.config.image_size
+                raise BadRequest(
+                    f"a picture of {images.shape[-1]} x {images.shape[-2]}; this model sees {side} x {side}: resize it"
+                )
+            return self.places(x.flatten(1))  # type: ignore[no-any-return]
         return x[:, int(self.config.class_token) :].mean(1)
 
     def _states(self, images: Tensor) -> Tensor:

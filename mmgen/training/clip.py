@@ -1,83 +1,151 @@
-"""Recipe of a CLIP model of emoji: a vision tower learns the space of a frozen sentence encoder; Zhai et al. 2022 (LiT).
+"""Recipe of a CLIP model: a vision tower, and a text tower or a frozen sentence encoder, learn one space.
 
-Pictures of a batch that show the same thing belong to each other's captions too (Khosla et al. 2020): a thing is drawn by
-several vendors, and what counts is what is drawn, not how.
+Radford et al. 2021 (CLIP), Zhai et al. 2022 (LiT), Zhai et al. 2023 (SigLIP). Knows pairs; not how they are read or drawn.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from mmgen import hub
 from mmgen.config import UserPath
-from mmgen.errors import BadRequest
-from mmgen.models import clip_files
-from mmgen.models.clip import Clip, ClipConfig
+from mmgen.errors import BadRequest, TooLong
+from mmgen.models import clip_files, shape
+from mmgen.models.clip import Clip, ClipConfig, in_parts
 from mmgen.models.encoder import SentenceEncoder
 from mmgen.models.preprocess import ImagePreprocess
+from mmgen.models.shape import TransformerConfig
+from mmgen.models.tokenizer import Tokenizer
 from mmgen.models.vision import VisionConfig
-from mmgen.training import captions, checkpoint, loop, optimizers
-from mmgen.training.judge import Views
+from mmgen.training import checkpoint, loop, optimizers
+from mmgen.training import tokenizer as tokenizers
+from mmgen.training.drawn_pairs import DrawnPairs, DrawnRecipe
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.metrics import Record
-from mmgen.training.pictures import SIDE, Pictures
+from mmgen.training.pairs import Pairs
+from mmgen.training.picture_pairs import PicturePairs, PicturesRecipe
+from mmgen.training.pictures import SIDE
+from mmgen.training.recall import both_ways
+from mmgen.training.tokenizer import TokenizerRecipe
 
-LEAST, MOST = 1.0, 100.0
-"""Of the inverse temperature."""
+SHARPEST = math.log(100)
+"""The temperature never falls below 0.01; Radford et al. 2021, 2.5."""
 
 
 class ClipRecipe(LoopRecipe):
-    """configs/train/emoji-clip-*.yaml"""
+    """configs/train/emoji-clip-*.yaml, clip.yaml"""
 
-    data: UserPath | None = None  # folder that `mmgen data emoji` built
-    vendors: tuple[str, ...] = ("noto", "twemoji", "fluent")  # whose drawings are learned
-    held_out: str = "fluent-flat"  # whose drawings measure it; among `vendors` where nobody's are left out
-    leave_out: tuple[str, ...] = ("flags",)  # groups
-    texts: str = "embedded:minilm"  # the frozen sentence encoder
+    data: UserPath | None = None  # what `mmgen data emoji` built, or pictures with captions, see picture_pairs.py
+    drawings: DrawnRecipe | None = None  # how the emoji of `data` are used; None: `data` is other pictures
+    pictures: PicturesRecipe = PicturesRecipe()  # how those are used
     vision: VisionConfig
     dimension: int = Field(256, ge=1)
-    phrasings: int = Field(16, ge=1)  # captions of a thing, its name first
-    text_noise: float = Field(0.02, ge=0)  # added to a caption's vector, so that its neighbours mean the same
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    sentences: str = "embedded:minilm"  # the frozen encoder that reads captions, where there is no text tower
+    text: dict[str, Any] | None = None  # a text tower's TransformerConfig, without its vocabulary
+    tokenizer: TokenizerRecipe = TokenizerRecipe()  # of the text tower
+    more_captions: int = Field(0, ge=0)  # that a batch's pictures are told from, besides its own
+    scale: float | None = Field(None, gt=0)  # inverse temperature, kept as it is; None: it is learned
+    text_noise: float = Field(0.0, ge=0)  # length of what is added to a sentence vector, so that its neighbours mean the same
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures, and a caption of every thing there is."""
+    """Pictures, and captions as the text side reads them."""
 
-    pixels: Tensor  # (B, 3, 64, 64) in [-1, 1]
-    texts: Tensor  # (C, d) sentence vectors
-    things: Tensor  # (B,) which of them is shown
+    pixels: Tensor  # (B, 3, S, S)
+    texts: Tensor | list[list[int]]  # (C, d) sentence vectors, or C rows of token ids
+    same: Tensor  # (B, C) bool
 
     def to(self, device: Any) -> Batch:
-        return replace(self, **{one.name: getattr(self, one.name).to(device) for one in fields(self)})
+        moved = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)})
 
 
 class Contrast(nn.Module):
-    """Cross-entropy of every picture over the captions of all things, and of its caption over the pictures of the batch.
+    """The loss of a batch, whose pictures and captions go through the towers `together` at a time."""
 
-    Sentence vectors cost next to nothing, so a picture is told from all things at once instead of those in its batch.
-    """
-
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, clip: Clip, together: int) -> None:
         super().__init__()
-        self.clip = clip
+        self.clip, self.together = clip, together
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        images, texts = self.clip.embed_images(batch.pixels).float(), self.clip.embed_texts(batch.texts).float()
-        scale = self.clip.logit_scale.exp().clamp(LEAST, MOST)
-        logits = scale * images @ texts.T  # (B, C)
-        same = (batch.things[:, None] == batch.things[None]).float()  # pictures of one thing are right alike
-        seen = F.cross_entropy(logits, batch.things)
-        said = F.cross_entropy(logits.T[batch.things], same / same.sum(1, keepdim=True))
-        return {"loss": (seen + said) / 2, "images": seen.detach(), "texts": said.detach(), "scale": scale.detach()}
+        with torch.no_grad():
+            self.clip.logit_scale.clamp_(max=SHARPEST)
+        images = in_parts(self.clip.embed_images, batch.pixels, self.together).float()
+        read = self.clip.embed_texts
+        if isinstance(batch.texts, Tensor):
+            texts = read(batch.texts).float()  # sentence vectors take no memory on their way
+        else:
+            texts = in_parts(read, batch.texts, self.together).float()
+        return {"loss": self.clip.loss(images, texts, batch.same), "scale": self.clip.logit_scale.detach().exp()}
+
+
+class Texts(Protocol):
+    """Captions as a text side reads them."""
+
+    def batch(self, captions: Tensor, rng: np.random.Generator) -> Tensor | list[list[int]]: ...
+    def read(self, captions: list[str]) -> Tensor | list[list[int]]: ...
+    def save(self, folder: Path) -> None: ...
+
+
+class Sentences:
+    """Vectors of a frozen sentence encoder, made once."""
+
+    def __init__(self, recipe: ClipRecipe, captions: list[str]) -> None:
+        self.encoder = SentenceEncoder.load(hub.resolve(recipe.sentences, kind="encoder"), name=recipe.sentences)
+        self.vectors = self.read(captions)  # (captions, d)
+        self.noise = recipe.text_noise / math.sqrt(self.encoder.dimension)
+
+    def batch(self, captions: Tensor, rng: np.random.Generator) -> Tensor:
+        vectors = self.vectors[captions]
+        return vectors + self.noise * torch.from_numpy(rng.standard_normal(vectors.shape, dtype=np.float32))
+
+    def read(self, captions: list[str]) -> Tensor:
+        return torch.from_numpy(self.encoder.embed_text(captions))
+
+    def save(self, folder: Path) -> None:
+        """The encoder stays where it is; config.json names it."""
+
+
+class Tokens:
+    """Rows of a tokenizer that was trained on the captions, each with its end token, as `clip.last_states` reads them."""
+
+    def __init__(self, recipe: ClipRecipe, captions: list[str]) -> None:
+        path = recipe.out / "tokenizer.json"
+        if not path.is_file():
+            given = recipe.tokenizer
+            fast = Tokenizer(given.file).fast if given.file else tokenizers.train(captions, given.kind, given.vocabulary)
+            tokenizers.save(tokenizers.ended(fast), recipe.out)
+        self.tokenizer = Tokenizer(path)
+        self.config = shape.load({**(recipe.text or {}), "vocabulary": self.tokenizer.fast.get_vocab_size()})
+        if not self.config.causal or self.config.encoder is not None:
+            raise BadRequest("the last token's state is the text's; say causal: true in text, and no encoder")
+        self.rows = self.read(captions)
+
+    def batch(self, captions: Tensor, rng: np.random.Generator) -> list[list[int]]:
+        return [self.rows[number] for number in captions.tolist()]
+
+    def read(self, captions: list[str]) -> list[list[int]]:
+        """Raises TooLong."""
+        rows = [self.tokenizer.prompt(caption) for caption in captions]
+        for row, caption in zip(rows, captions, strict=True):
+            if len(row) > self.config.max_tokens:
+                raise TooLong(
+                    f"{caption[:40]!r}... is {len(row)} tokens, the text tower reads {self.config.max_tokens}; raise max_tokens"
+                )
+        return rows
+
+    def save(self, folder: Path) -> None:
+        tokenizers.save(self.tokenizer.fast, folder, self.config.max_tokens)
 
 
 class Run:
@@ -86,98 +154,86 @@ class Run:
     ylabel = "nats"
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, recipe: ClipRecipe) -> None:
-        if recipe.data is None:
-            raise BadRequest("data is not set; give the folder that `mmgen data emoji` built")
+    def __init__(self, recipe: ClipRecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
+        self.pairs = pairs_of(recipe, device)
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.pictures = Pictures.load(recipe.data, recipe.vendors, recipe.leave_out)
-        self.views = Views(self.pictures)
-        self.vectors = caption_vectors(self.pictures, recipe)  # (C, phrasings, d)
-        self.judged = Judged(Pictures.load(recipe.data, (recipe.held_out,), recipe.leave_out), recipe.texts)
+        self.texts: Texts
+        tower: TransformerConfig | None = None
+        if recipe.text is None:
+            self.texts = sentences = Sentences(recipe, self.pairs.captions)
+            width = sentences.encoder.dimension
+        else:
+            self.texts = tokens = Tokens(recipe, self.pairs.captions)
+            tower, width = tokens.config, 0
         torch.manual_seed(recipe.seed)
-        self.model = Clip(ClipConfig(recipe.vision, recipe.dimension, text_width=self.vectors.shape[2]))
-        self.loss = Contrast(self.model)
+        projected = recipe.vision.width != recipe.dimension
+        self.model = Clip(ClipConfig(recipe.vision, recipe.dimension, tower, width, recipe.loss, projected))
+        begin(self.model, recipe.scale)
+        self.loss = Contrast(self.model, recipe.together)
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
-        """A process compares with its own part of the batch alone."""
-        recipe, count = self.recipe, self.recipe.batch // processes
+        """All in one part: each picture is compared with all captions of its process."""
+        recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, 5, step, process])
-        things = rng.integers(0, len(self.pictures.names), count)
-        pixels = recoloured(self.views.hard(things, rng), rng)
-        everything = len(self.pictures.names)
-        texts = self.vectors[torch.arange(everything), torch.from_numpy(rng.integers(0, recipe.phrasings, everything))]
-        noise = torch.from_numpy(rng.standard_normal(texts.shape, dtype=np.float32))
-        return [(Batch(pixels, texts + recipe.text_noise * noise, torch.from_numpy(things)), 1.0)]
+        shown = self.pairs.batch(rng, recipe.batch // processes, recipe.more_captions)
+        return [(Batch(shown.pixels, self.texts.batch(shown.captions, rng), shown.same), 1.0)]
 
     def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
-        found = self.judged.recall(self.model)
+        found = self.recall()
         record.note(step, found)
-        if -found["validation R@5"] < progress["best"]:
-            progress["best"] = -found["validation R@5"]
+        best = -found["text to image R@5"]
+        if best <= progress["best"]:
+            progress["best"] = best
             checkpoint.replaced(self.recipe.out / "model", self.export)
 
+    def recall(self) -> dict[str, float]:
+        """Of the held-out pictures."""
+        held, clip = self.pairs.held_out, self.model
+        images = torch.cat([clip.embed_images(part.to(clip.device)).float() for part in held.pixels.split(128)])
+        texts = self.texts.read(held.captions)
+        read = clip.embed_texts(texts.to(clip.device) if isinstance(texts, Tensor) else texts).float()
+        return both_ways(images, read, held.captions)
+
     def export(self, folder: Path) -> None:
-        clip_files.save(self.model, folder, ImagePreprocess(size=(SIDE, SIDE)), self.recipe.texts, compact=True)
+        recipe, side = self.recipe, self.recipe.vision.image_size
+        sentences = "" if recipe.text else recipe.sentences
+        clip_files.save(self.model, folder, ImagePreprocess(size=(side, side)), sentences, compact=True)
+        self.texts.save(folder)
+        (folder / "captions.txt").write_text("\n".join(self.pairs.tags) + "\n", encoding="utf-8")  # of pipelines.tags
 
 
-class Judged:
-    """Clean drawings and names that recall is measured on."""
-
-    def __init__(self, pictures: Pictures, texts: str) -> None:
-        thing, vendor = np.nonzero(pictures.table >= 0)
-        self.pixels = Views(pictures).clean(thing, vendor)  # (N, 3, 64, 64)
-        names = [captions.plain(pictures.names[n]) for n in thing]
-        self.texts = sentence_vectors(names, texts)
-
-    def recall(self, clip: Clip) -> dict[str, float]:
-        """R@1 and R@5 of text to image, and R@5 of image to text."""
-        images = torch.cat([clip.embed_images(part.to(clip.device)).float() for part in self.pixels.split(128)])
-        scores = clip.embed_texts(self.texts.to(clip.device)).float() @ images.T  # (N texts, N pictures)
-        own = scores.diagonal()
-        seen, said = (scores > own[:, None]).sum(1), (scores > own[None]).sum(0)
-        values = {"validation R@1": seen < 1, "validation R@5": seen < 5, "validation image to text R@5": said < 5}
-        return {name: float(hit.float().mean()) for name, hit in values.items()}
+@torch.no_grad()
+def begin(clip: Clip, scale: float | None) -> None:
+    """First weights: the vision tower's sublayers add nothing yet, so that the first steps teach what is below and above them
+    (Bachlechner et al. 2021)."""
+    for name, parameter in clip.vision.blocks.named_parameters():
+        if name.split(".", 1)[1].startswith(("attention.out.", "down.")):
+            nn.init.zeros_(parameter)
+    if scale is not None:
+        clip.logit_scale.fill_(math.log(scale)).requires_grad_(False)
 
 
-def caption_vectors(pictures: Pictures, recipe: ClipRecipe) -> Tensor:
-    """(C, phrasings, d): the name, and captions of name and keywords as the denoiser's recipe writes them."""
-    mix = captions.Mix(style=0, background=0, keywords=0.4, more_keywords=0.25)
-    rng = np.random.default_rng([recipe.seed, 6])
-    written: list[str] = []
-    for thing, name in enumerate(pictures.names):
-        written.append(captions.plain(name))
-        for _ in range(recipe.phrasings - 1):
-            written.append(captions.write(pictures, 0, thing, thing, captions.UNNAMED, captions.UNNAMED, mix, rng))
-    distinct = list(dict.fromkeys(written))
-    vectors = sentence_vectors(distinct, recipe.texts)
-    at = {text: number for number, text in enumerate(distinct)}
-    return vectors[[at[text] for text in written]].view(len(pictures.names), recipe.phrasings, -1)
-
-
-def sentence_vectors(texts: list[str], reference: str) -> Tensor:
-    """(N, d), unit length"""
-    return torch.from_numpy(SentenceEncoder.load(hub.resolve(reference)).embed_text(texts))
-
-
-def recoloured(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Other styles of colour, (B, 3, S, S) in [-1, 1]: channels mixed a little, some pictures flat, some grey."""
-    count = len(images)
-    mixing = np.eye(3) + rng.normal(0, 0.12, (count, 3, 3))
-    grey = rng.random(count) < 0.1
-    mixing[grey] = np.array([0.299, 0.587, 0.114])
-    mixed = torch.einsum("bij,bjhw->bihw", torch.from_numpy(mixing.astype(np.float32)), images)
-    steps = torch.from_numpy(np.where(rng.random(count) < 0.3, rng.integers(3, 8, count), 256).astype(np.float32))
-    steps = steps[:, None, None, None] / 2
-    return ((mixed * steps).round() / steps).clamp(-1, 1)
+def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> Pairs:
+    if recipe.data is None:
+        raise BadRequest("no data; give --data pictures with captions, or the folder that `mmgen data emoji` built")
+    if recipe.drawings is not None:
+        if recipe.vision.image_size != SIDE:
+            raise BadRequest(
+                f"vision.image_size is {recipe.vision.image_size}, the drawings have {SIDE} pixels a side; say {SIDE}"
+            )
+        return DrawnPairs(recipe.data, recipe.drawings, recipe.seed, device)
+    return PicturePairs(recipe.data, recipe.pictures, recipe.vision.image_size)
 
 
 def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, checkpoints and, whenever recall
-    is the highest so far, `out/model`."""
+    is as high as it ever was, `out/model`."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    task = Run(recipe)
-    return loop.run(recipe, task, Record(recipe.out, recipe.steps, unit="pictures"), accelerator, stop_after_minutes)
+    with accelerator.main_process_first():
+        task = Run(recipe, accelerator.device)
+    record = Record(recipe.out, recipe.steps, unit="pictures")
+    return loop.run(recipe, task, record, accelerator, stop_after_minutes)

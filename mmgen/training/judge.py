@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from mmgen.config import Config, UserPath
 from mmgen.errors import BadRequest
 from mmgen.models import weights
+from mmgen.training import views
 from mmgen.training.painter import Augment, Painter
 from mmgen.training.pictures import COLOURS, SIDE, Pictures
 from mmgen.training.prompts import retrieval_prompts
@@ -72,12 +73,10 @@ class Views:
     def __init__(self, pictures: Pictures, device: str = "cpu") -> None:
         self.pictures = pictures
         self.changed = Painter(pictures, augment=Augment(scale=0.8, smallest=0.6), device=device)
-        self.plain = Painter(pictures, augment=Augment(mirror=0, shift=False, scale=0), device=device)
 
     def clean(self, thing: np.ndarray, vendor: np.ndarray) -> Tensor:
         """(B,) things by vendors -> (B, 3, 64, 64), as drawn, on white."""
-        white = np.zeros(len(thing), dtype=int)
-        return self.plain.draw(white, thing, thing, vendor, white, np.random.default_rng(0))
+        return views.clean(self.pictures, thing, vendor)
 
     def hard(self, thing: np.ndarray, rng: np.random.Generator) -> Tensor:
         """(B,) things by whatever vendor -> (B, 3, 64, 64), much changed."""
@@ -85,20 +84,7 @@ class Views:
         background = np.where(self.pictures.clashes[thing, drawn], 0, drawn)
         single, any_vendor = np.zeros(len(thing), dtype=int), np.full(len(thing), -1)
         images = self.changed.draw(single, thing, thing, any_vendor, background, rng)
-        return distort(images, rng)
-
-
-def distort(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Half of the pictures through a smaller size, then contrast, brightness and white noise: (B, 3, S, S)."""
-    count, side = len(images), images.shape[-1]
-    some = torch.from_numpy(np.flatnonzero(rng.random(count) < 0.5))
-    small = F.interpolate(images[some], size=int(rng.integers(side // 4, side)), mode="bilinear", antialias=True)
-    images = images.index_copy(0, some.to(images.device), F.interpolate(small, size=side, mode="bilinear"))
-    per_picture = torch.tensor(rng.random((3, count, 1, 1, 1)), dtype=torch.float32, device=images.device)
-    contrast, brightness, noise = 0.8 + 0.4 * per_picture[0], 0.3 * per_picture[1] - 0.15, 0.3 * per_picture[2] ** 2
-    generator = torch.Generator(images.device).manual_seed(int(rng.integers(2**62)))
-    grain = torch.randn(images.shape, generator=generator, device=images.device)
-    return (images * contrast + brightness + grain * noise).clamp(-1, 1)
+        return views.distort(images, rng)
 
 
 @dataclass
@@ -136,7 +122,7 @@ def train(recipe: JudgeRecipe) -> Path:
         raise BadRequest("data is not set; give the folder that `mmgen data emoji` built")
     pictures = Pictures.load(recipe.data, recipe.vendors, recipe.leave_out)
     torch.manual_seed(recipe.seed)
-    views, things = Views(pictures, recipe.device), len(pictures.names)
+    drawn, things = Views(pictures, recipe.device), len(pictures.names)
     judge = Judge(recipe.width, recipe.dimension).to(recipe.device)
     proxies = nn.Parameter(F.normalize(torch.randn(things, recipe.dimension, device=recipe.device), dim=-1))
     learned: list[dict[str, Any]] = [{"params": judge.parameters()}, {"params": [proxies], "weight_decay": 0.0}]
@@ -148,7 +134,7 @@ def train(recipe: JudgeRecipe) -> Path:
         for step in range(recipe.steps):
             rng = np.random.default_rng([recipe.seed, 3, step])
             thing = rng.integers(0, things, recipe.batch)
-            logits = SHARPNESS * judge(views.hard(thing, rng)) @ F.normalize(proxies, dim=-1).T
+            logits = SHARPNESS * judge(drawn.hard(thing, rng)) @ F.normalize(proxies, dim=-1).T
             loss = F.cross_entropy(logits, torch.from_numpy(thing).to(logits.device), label_smoothing=0.1)
             loss.backward()
             optimizer.step()

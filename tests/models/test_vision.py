@@ -49,6 +49,16 @@ def test_what_pooling_takes() -> None:
 
 
 @torch.inference_mode()
+def test_every_place_through_its_own_projection() -> None:
+    made = tower(replace(PLAIN, pooling="places"))
+    assert made.places is not None
+    own = made.places.weight.unflatten(1, (17, 32))  # (D, N, D)
+    torch.testing.assert_close(made.pooled(images()), torch.einsum("bnd,end->be", made(images()), own))
+    with pytest.raises(BadRequest, match="a picture of 24 x 32; this model sees 32 x 32"):
+        made.pooled(images(1, 32, 24))
+
+
+@torch.inference_mode()
 def test_attention_pooling_is_torchs_own() -> None:
     """nn.MultiheadAttention with a learned query, then the residual feed-forward."""
     made = tower(SHAPES["attention"])
@@ -117,6 +127,7 @@ def test_a_picture_smaller_than_a_patch() -> None:
         ({"patch": 0}, "patch is 0; it is a number of pixels"),
         ({"class_token": False}, 'pooling is "class" without a class_token'),
         ({"positions": "rotary2d", "heads": 16}, "heads of width 2 cannot turn in two directions"),
+        ({"stem": (8, 8, 8, 8)}, "a patch of 8 cannot be halved 4 times by the stem"),
         ({"heads": 5}, "5 heads do not divide a width of 32"),
     ],
 )
