@@ -5,20 +5,21 @@ Other work waits until a caption is written. Knows what such a model is told and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded
+from mmgen.errors import BadRequest, BadWeights
 from mmgen.models import component
 from mmgen.models.denoiser import PRECISIONS
 from mmgen.models.weights import read_json
+from mmgen.runners.alone import AloneRunner, check
 
 DESCRIBE = "Describe this picture."
 """What a model that is talked to is asked where the caller says nothing."""
@@ -109,40 +110,17 @@ class _Asks:
         return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
 
-class CaptionRunner:
-    """Requests one after another; a cancelled or late one ends at its next token."""
+class CaptionRunner(AloneRunner):
+    """A cancelled or late request ends at its next token."""
 
     def __init__(self, model: CaptionModel) -> None:
         self.model = model
 
-    def key(self, job: Job) -> Hashable:
-        return id(job)  # nothing is shared
-
-    def reserve(self, job: Job) -> int:
-        return 0
-
-    def estimate(self, job: Job) -> Estimate:
-        return Estimate(1)
-
-    def release(self, job: Job) -> None:
-        pass
-
-    def step(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            try:
-                job.finish(self.model.write(job.payload, lambda job=job: _check(job)))  # type: ignore[misc]
-            except Exception as error:
-                job.fail(error)
+    def serve(self, job: Job) -> str:
+        return self.model.write(job.payload, partial(check, job, "while writing"))
 
 
 def _kinds() -> set[str]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
     return set(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
-
-
-def _check(job: Job) -> None:
-    if job.request.cancelled:
-        raise Cancelled(f"request {job.request.id} was cancelled")
-    if job.request.late():
-        raise DeadlineExceeded(f"request {job.request.id} passed its deadline while writing; allow it more time")

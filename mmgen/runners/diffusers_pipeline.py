@@ -6,7 +6,7 @@ Other work waits until a request is done. Knows what such a pipeline can be told
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded, nearest
+from mmgen.errors import BadRequest, BadWeights, nearest
 from mmgen.models import component
 from mmgen.models.denoiser import PRECISIONS
 from mmgen.models.weights import read_json
+from mmgen.runners.alone import AloneRunner, check
 from mmgen.runners.denoise import Step, generator_of
 
 
@@ -90,31 +90,18 @@ class PipelineModel:
         return {"callback": before_that, "callback_steps": 1} if "callback" in self.known else {}
 
 
-class PipelineRunner:
-    """Requests one after another; a cancelled or late one ends at its next step."""
+class PipelineRunner(AloneRunner):
+    """A cancelled or late request ends at its next step."""
 
     def __init__(self, model: PipelineModel) -> None:
         self.model = model
-
-    def key(self, job: Job) -> Hashable:
-        return id(job)  # nothing is shared
-
-    def estimate(self, job: Job) -> Estimate:
-        return Estimate(1)
 
     def reserve(self, job: Job) -> int:
         self.model.check(job.payload.arguments)
         return 0
 
-    def release(self, job: Job) -> None:
-        pass
-
-    def step(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            try:
-                job.finish(self.model.draw(job.payload.arguments, generator_of(job), partial(_tell, job)))
-            except Exception as error:
-                job.fail(error)
+    def serve(self, job: Job) -> Any:
+        return self.model.draw(job.payload.arguments, generator_of(job), partial(_tell, job))
 
 
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> PipelineModel:
@@ -133,8 +120,5 @@ def _modules(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 
 
 def _tell(job: Job, step: int, of: int) -> None:
-    if job.request.cancelled:
-        raise Cancelled(f"request {job.request.id} was cancelled")
-    if job.request.late():
-        raise DeadlineExceeded(f"request {job.request.id} passed its deadline at step {step} of {of}; allow it more time")
+    check(job, f"at step {step} of {of}")
     job.emit(Step(step, of))
