@@ -13,7 +13,7 @@ from mmgen.cli.output import bar, print_columns, print_json
 from mmgen.cli.rag import Json, Store, Where, one_of, one_value, progress_bar
 
 if TYPE_CHECKING:
-    from mmgen.adding import AddedPictures, Step
+    from mmgen.adding import AddedPictures
     from mmgen.interfaces import PictureHit
     from mmgen.pipelines.image_search import ImageSearch
 
@@ -51,27 +51,16 @@ def add(
 ) -> None:
     """Read pictures into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
     metadata = dict(one_value(pair) for pair in meta or [])
-    stored = 0
-    try:
-        with opened(store, model) as search, progress_bar(quiet=as_json, unit="pictures") as advance:
-
-            def tell(step: Step) -> None:
-                nonlocal stored
-                stored = step.added
-                advance(step)
-
-            report = search.add(
-                paths,
-                include=include or (),
-                exclude=exclude or (),
-                metadata=metadata,
-                sync=sync,
-                keep_duplicates=keep_duplicates,
-                progress=tell,
-            )
-    except KeyboardInterrupt:
-        typer.echo(f"{stored} pictures were stored and stay; the same command goes on from there", err=True)
-        raise
+    with opened(store, model) as search, progress_bar(as_json, "pictures", "pictures") as advance:
+        report = search.add(
+            paths,
+            include=include or (),
+            exclude=exclude or (),
+            metadata=metadata,
+            sync=sync,
+            keep_duplicates=keep_duplicates,
+            progress=advance,
+        )
     if as_json:
         print_json(report)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -79,29 +79,18 @@ def add(
     files = [path for path in paths if str(path) != "-"]
     piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if len(files) < len(paths) else []
     typed = [loaders.load_stdin(data, name, metadata) for data in piped]
-    stored = 0
-    try:
-        with opened(store, encoder=encoder) as rag, progress_bar(quiet=as_json) as advance:
-
-            def tell(step: Step) -> None:
-                nonlocal stored
-                stored = step.added
-                advance(step)
-
-            report = rag.add(
-                files,
-                include=include or (),
-                exclude=exclude or (),
-                metadata=metadata,
-                sync=sync,
-                index=index,
-                documents=typed,
-                pictures=pictures,
-                progress=tell,
-            )
-    except KeyboardInterrupt:
-        typer.echo(f"{stored} documents were stored and stay; the same command goes on from there", err=True)
-        raise
+    with opened(store, encoder=encoder) as rag, progress_bar(quiet=as_json) as advance:
+        report = rag.add(
+            files,
+            include=include or (),
+            exclude=exclude or (),
+            metadata=metadata,
+            sync=sync,
+            index=index,
+            documents=typed,
+            pictures=pictures,
+            progress=advance,
+        )
     if as_json:
         print_json(report)
     else:
@@ -274,8 +263,8 @@ def one_value(pair: str) -> tuple[str, Scalar]:
 
 
 @contextmanager
-def progress_bar(quiet: bool, unit: str = "passages") -> Iterator[Any]:
-    """A bar with files, and passages or pictures a second, on a terminal; nothing elsewhere."""
+def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -> Iterator[Callable[[Step], None]]:
+    """A bar with files and units a second, on a terminal; nothing elsewhere. At Ctrl-C it says how much is stored."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -287,11 +276,18 @@ def progress_bar(quiet: bool, unit: str = "passages") -> Iterator[Any]:
         TextColumn("{task.fields[speed]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=None, speed="")
+    stored = 0
+    try:
+        with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+            task = progress.add_task("reading", total=None, speed="")
 
-        def advance(step: Step) -> None:
-            speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
-            progress.update(task, total=step.of, completed=step.files, speed=speed)
+            def advance(step: Step) -> None:
+                nonlocal stored
+                stored = step.added
+                speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
+                progress.update(task, total=step.of, completed=step.files, speed=speed)
 
-        yield advance
+            yield advance
+    except KeyboardInterrupt:
+        typer.echo(f"{stored} {what} were stored and stay; the same command goes on from there", err=True)
+        raise
