@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from mmgen.engine import faults
 from mmgen.engine.admission import Admission
+from mmgen.engine.calls import Calls
 from mmgen.engine.costs import Costs, Estimate
 from mmgen.engine.deadlines import Deadlines
 from mmgen.engine.fair import FairScheduler
@@ -32,23 +33,6 @@ from mmgen.interfaces import Runner
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class Calls:
-    """Runs a function as a quantum of its own: loading a model, warming it up."""
-
-    def key(self, job: Job) -> int:
-        return id(job)
-
-    def reserve(self, job: Job) -> int:
-        return 0
-
-    def step(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            job.finish(job.payload())
-
-    def release(self, job: Job) -> None:
-        pass
 
 
 class Engine:
@@ -90,7 +74,7 @@ class Engine:
         self._cancelled: deque[Request] = deque()
         self._deadlines = Deadlines()
         self._ended: deque[Job] = deque()  # to be retired
-        self._parked: dict[Job, None] = {}  # that said they wait, the longest first
+        self._blocked: dict[Job, None] = {}  # that said they wait, the longest first
         self._closing = False
         self._thread: threading.Thread | None = None
         for name, runner in runners.items():
@@ -143,7 +127,8 @@ class Engine:
                 raise RuntimeError("a job is submitted once")
             job.key = key
             job.streams = getattr(runner, "streams", False) and job.request.priority != "batch"
-            self._expect(job, estimate)
+            if estimate is not None:
+                self._forecast.refuse_late(job, estimate)
             job.submitted, job.when_ended = time.monotonic(), self._note_end
             self._jobs.setdefault(job.request, set()).add(job)
             self._deadlines.add(job)
@@ -238,24 +223,6 @@ class Engine:
                 broken_gaps=dict(self.scheduler.broken),
                 longest_gap_ms=self.scheduler.longest_gap,
                 counters={name: dict(one.counters()) for name, one in self.runners.items() if hasattr(one, "counters")},
-            )
-
-    def _expect(self, job: Job, estimate: Estimate | None) -> None:
-        """What is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
-        if estimate is None:
-            return
-        group = (job.runner, job.key)
-        job.expected_quanta = estimate.quanta
-        self.costs.expect(group, estimate.milliseconds)
-        outlook, deadline = self._forecast.of(job), job.request.deadline
-        if outlook is None:
-            return
-        job.expected_ms = 1000 * outlook.alone
-        given = None if deadline is None else deadline - time.monotonic()
-        if given is not None and outlook.least > given and self.costs.known(group):
-            raise DeadlineExceeded(
-                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {outlook.least:.3g} s at "
-                f"least ({outlook.alone:.3g} s of the device alone); allow it {outlook.expected:.3g} s or ask for less"
             )
 
     def _hang(self, message: str) -> None:
@@ -370,7 +337,7 @@ class Engine:
                     self._forecast.took(job)
                 if job.waits:
                     self.scheduler.remove(job)
-                    self._parked[job] = None
+                    self._blocked[job] = None
             self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
             if self.trace is not None:
                 self.trace.quantum(batch, began, milliseconds)
@@ -384,8 +351,8 @@ class Engine:
         with self._wake:
             self.scheduler.remove(job)
             self._waiting.remove(job)
-            self._parked.pop(job, None)
-            self._wake_parked(job.runner)
+            self._blocked.pop(job, None)
+            self._unblock(job.runner)
             self._note_result(job)
             jobs = self._jobs[job.request]
             jobs.discard(job)
@@ -406,10 +373,10 @@ class Engine:
             job.request.id, job.runner, job.status, job.quanta, job.device_ms, extra={"request": job.request.id},
         )  # fmt: skip
 
-    def _wake_parked(self, runner: str) -> None:
+    def _unblock(self, runner: str) -> None:
         """What that runner's ended job gave back may be what they wait for."""
-        for job in [parked for parked in self._parked if parked.runner == runner]:
-            del self._parked[job]
+        for job in [one for one in self._blocked if one.runner == runner]:
+            del self._blocked[job]
             job.waits = False
             self.scheduler.add(job)
 

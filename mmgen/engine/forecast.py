@@ -6,11 +6,13 @@ have work, and all of it once they have none.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
-from mmgen.engine.costs import Costs, Group
+from mmgen.engine.costs import Costs, Estimate, Group
 from mmgen.engine.job import Job
 from mmgen.engine.scheduler import WEIGHTS
+from mmgen.errors import DeadlineExceeded
 
 TOGETHER = 64
 """Jobs that share a quantum at most."""
@@ -46,6 +48,22 @@ class Forecast:
             self._left[job] = self.expected(job)
             line = self._lines.setdefault(_line(job), Waiting())
             line.jobs, line.quanta = line.jobs + 1, line.quanta + self._left[job]
+
+    def refuse_late(self, job: Job, estimate: Estimate) -> None:
+        """Notes what is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
+        group = (job.runner, job.key)
+        job.expected_quanta = estimate.quanta
+        self.costs.expect(group, estimate.milliseconds)
+        outlook, deadline = self.of(job), job.request.deadline
+        if outlook is None:
+            return
+        job.expected_ms = 1000 * outlook.alone
+        given = None if deadline is None else deadline - time.monotonic()
+        if given is not None and outlook.least > given and self.costs.known(group):
+            raise DeadlineExceeded(
+                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {outlook.least:.3g} s at "
+                f"least ({outlook.alone:.3g} s of the device alone); allow it {outlook.expected:.3g} s or ask for less"
+            )
 
     def took(self, job: Job) -> None:
         """A quantum went by."""

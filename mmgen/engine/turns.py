@@ -3,8 +3,7 @@
 While a streaming answer is under way, work that is for none takes `max_gap_ms` in a row at most: a quantum that would be longer
 runs with fewer jobs, as the cost model says, and if not even one fits, the answers go first. What one job alone cannot do in
 less breaks the cap, each time behind a turn of every answer, unless its runner can do a part of it in the time that it is told;
-that is counted, and said once. What the cap gives to answers
-beyond their user's share he owes: it is charged like all else.
+that is counted, and said once. What the cap gives to answers beyond their user's share he owes: it is charged like all else.
 """
 
 from __future__ import annotations
