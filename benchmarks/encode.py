@@ -19,7 +19,8 @@ import torch
 from retrieval import Task, ndcg, scifact
 
 from mmgen import hub
-from mmgen.runtime import EncoderClient, Runtime
+from mmgen.encoding import EncoderClient
+from mmgen.runtime import Runtime
 
 BATCHES = (16, 32, 64)
 

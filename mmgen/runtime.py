@@ -6,12 +6,12 @@ import atexit
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmgen import hub, weight_files
+from mmgen import weight_files
 from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.exporter import Exporter
@@ -24,14 +24,12 @@ from mmgen.plugins import load_plugins, registry
 from mmgen.registry import one_line
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mmgen.captioning import CaptionClient
     from mmgen.drawing import DrawingClient
+    from mmgen.encoding import EncoderClient
     from mmgen.interfaces import PictureEncoder
-    from mmgen.models.confidence import Found
-    from mmgen.models.reading import ReaderModel
     from mmgen.models.residence import Loaded
+    from mmgen.reading import ReaderClient
     from mmgen.registry import Table
     from mmgen.seeing import SeeingClient
     from mmgen.writing import TextClient
@@ -53,8 +51,9 @@ class Runtime:
         self.config = config or load_runtime()
         self.registry = registry() if self.config.plugins is None else load_plugins(self.config.plugins)
         self.home: Path = self.config.home or home()
-        self._metrics: Exporter | None = None
         self.engine = self._engine()
+        port = self.config.metrics_port
+        self._exporter = None if port is None else Exporter(self.engine.metrics, port)
         self._models: dict[tuple[str, str], Any] = {}
         self._loading = threading.RLock()
 
@@ -77,7 +76,7 @@ class Runtime:
         policy = self.registry.policies.get(config.policy)()
         ledger = Ledger(config.memory_limit, config.device, partial(_measured, config.device))
         trace = None if config.trace is None else Trace(config.trace)
-        engine = Engine(
+        return Engine(
             {},
             policy,
             ledger,
@@ -86,9 +85,6 @@ class Runtime:
             watchdog_s=config.watchdog_s,
             free_memory=_free_memory,
         )
-        if config.metrics_port is not None:
-            self._metrics = Exporter(engine.metrics, config.metrics_port)
-        return engine
 
     def sleep(self, model: str, drop: bool = False) -> None:
         """Sends a loaded model off the device until it is needed: its reference, as in `sleep("embedded:emoji")`.
@@ -124,8 +120,8 @@ class Runtime:
             if Runtime._shared is self:
                 Runtime._shared = None
         self.engine.close(drain=drain)
-        if self._metrics is not None:
-            self._metrics.close()
+        if self._exporter is not None:
+            self._exporter.close()
 
     @property
     def device(self) -> str:
@@ -140,13 +136,15 @@ class Runtime:
 
     def encoder(self, reference: str | None = None) -> EncoderClient:
         """The encoder of that reference, through the engine."""
-        reference = reference or self.config.encoder
-        return self._once("encoder", reference, self._load_encoder)
+        from mmgen import encoding
+
+        return self._once("encoder", reference or self.config.encoder, lambda key: encoding.load(self, key))
 
     def reader(self, reference: str | None = None) -> ReaderClient:
         """The reader of that reference, through the engine."""
-        reference = reference or self.config.reader
-        return self._once("reader", reference, self._load_reader)
+        from mmgen import reading
+
+        return self._once("reader", reference or self.config.reader, lambda key: reading.load(self, key))
 
     def text(self, reference: str | None = None, draft: str | None = None) -> TextClient:
         """The language model of that reference, with a draft model if one is named, through the engine."""
@@ -166,7 +164,9 @@ class Runtime:
 
     def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
         """The picture encoder of that reference; its passes are `engine.call`s. Raises BadRequest if none is configured."""
-        return self._once("picture encoder", self._seeing_reference(reference), self._load_picture_encoder)
+        from mmgen import seeing
+
+        return self._once("picture encoder", self._seeing_reference(reference), lambda key: seeing.load_model(self, key))
 
     def seeing(self, reference: str | None = None) -> SeeingClient:
         """The picture encoder or classifier of that reference, through the engine. Raises BadRequest as `picture_encoder`."""
@@ -226,53 +226,11 @@ class Runtime:
             model: Model = self._models[kind, reference]
             return model
 
-    def _load_encoder(self, reference: str) -> EncoderClient:
-        from mmgen.runners.rows import RowRunner
-
-        self.set_threads()
-        name, _, precision = reference.partition("#")
-        folder = hub.resolve(name, kind="encoder")
-        load = self.registry.encoders.get(self.architecture(folder, self.registry.encoders, "sentence-transformers"))
-        runner = f"encode:{reference}"
-        loaded = partial(load, folder, device=self.device, name=reference, precision=precision)
-        model: Any = self.resident(f"encoder {reference}", [folder], loaded, [runner]).model
-        budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
-        padding = 1.15 if getattr(model, "pads", True) else float("inf")
-        rows = RowRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
-        self.engine.add_runner(runner, rows)
-        return EncoderClient(self, runner, model)
-
-    def _load_reader(self, reference: str) -> ReaderClient:
-        from mmgen.runners.rows import RowRunner
-        from mmgen.runners.write import WriteRunner
-
-        self.set_threads()
-        folder = hub.resolve(reference, kind="reader")
-        load = self.registry.readers.get(self.architecture(folder, self.registry.readers, "reader"))
-        loaded, runners = partial(load, folder, device=self.device, name=reference), (f"read:{reference}", f"write:{reference}")
-        model: Any = self.resident(f"reader {reference}", [folder], loaded, runners).model
-        self.engine.add_runner(runners[0], RowRunner(model.read, row_bytes=256))
-        self.engine.add_runner(runners[1], WriteRunner(model))
-        return ReaderClient(self, reference, model)
-
     def _seeing_reference(self, reference: str | None) -> str:
         chosen = reference or self.config.picture_encoder
         if chosen is None:
             raise BadRequest("no picture encoder is configured; name one as picture_encoder in config.yaml")
         return chosen
-
-    def _load_picture_encoder(self, reference: str) -> PictureEncoder:
-        self.set_threads()
-        name, _, precision = reference.partition("#")
-        folder = hub.resolve(name, kind="picture encoder")
-        table = self.registry.picture_encoders
-        load = table.get(self.architecture(folder, table, "clip"))
-        more = {"precision": precision} if precision else {}
-        loaded = partial(load, folder, device=self.device, name=reference, **more)
-        runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
-        model: PictureEncoder = self.resident(f"picture encoder {reference}", [folder], loaded, runners).model
-        self.pin(f"picture encoder {reference}")  # best_of calls it without a runner
-        return model
 
     def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
         """The `model_type` that a checkpoint names, where a loader of that name is registered."""
@@ -288,53 +246,6 @@ class Runtime:
             import torch
 
             torch.set_num_threads(self.config.threads)
-
-
-class EncoderClient:
-    """An encoder whose passes are the engine's: mmgen.interfaces.Encoder."""
-
-    def __init__(self, runtime: Runtime, runner: str, model: Any) -> None:
-        self.runtime, self.runner, self.model = runtime, runner, model
-        self.name, self.dimension, self.max_tokens = model.name, model.dimension, model.max_tokens
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        spans: list[tuple[int, int]] = self.model.token_spans(text)
-        return spans
-
-    def embed_text(self, texts: Sequence[str], request: Request | None = None) -> np.ndarray:
-        """Texts to (B, D) float32 vectors of unit length, in the texts' order."""
-        import numpy as np
-
-        if not texts:
-            return np.empty((0, self.dimension), dtype=np.float32)
-        rows = self.model.tokenize(texts)
-        return np.stack(self.runtime.submit(self.runner, rows, request))
-
-
-class ReaderClient:
-    """A reader whose passes are the engine's."""
-
-    def __init__(self, runtime: Runtime, reference: str, model: ReaderModel) -> None:
-        self.runtime, self.reference, self.model = runtime, reference, model
-
-    def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[Found]]:
-        """The best answer in each passage."""
-        if not passages:
-            return []
-        pairs = self.model.pairs(question, passages)
-        found: list[list[Found]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
-        return found
-
-    def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
-        """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far."""
-        pair = self.model.pairs(question, [passage])[0]
-        handle = self.runtime.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
-        try:
-            yield from handle.events()
-            yield handle.result()
-        finally:
-            if not handle.done():  # the reader of this stream left
-                handle.leave()
 
 
 def _measured(device: str) -> dict[str, int]:

@@ -9,8 +9,10 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mmgen import hub
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.engine.job import Handle
+    from mmgen.interfaces import PictureEncoder
     from mmgen.models.picture_model import Row
     from mmgen.runtime import Runtime
 
@@ -134,3 +137,18 @@ class SeeingClient:
 def _budget(weights: int) -> int:
     """Tokens of a pass through so many weights."""
     return max(1, int(QUANTUM / weights))
+
+
+def load_model(runtime: Runtime, reference: str) -> PictureEncoder:
+    """The model itself, pinned: `best_of` calls it without a runner."""
+    runtime.set_threads()
+    name, _, precision = reference.partition("#")
+    folder = hub.resolve(name, kind="picture encoder")
+    table = runtime.registry.picture_encoders
+    loader = table.get(runtime.architecture(folder, table, "clip"))
+    more = {"precision": precision} if precision else {}
+    loaded = partial(loader, folder, device=runtime.device, name=reference, **more)
+    runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
+    model: PictureEncoder = runtime.resident(f"picture encoder {reference}", [folder], loaded, runners).model
+    runtime.pin(f"picture encoder {reference}")
+    return model

@@ -18,7 +18,19 @@ TIERS = (
 ROOMS = (
     {"__main__": "cli"}
     | dict.fromkeys(
-        ("library", "adding", "gallery", "adding_pictures", "captioning", "drawing", "drawing_whole", "seeing", "writing"),
+        (
+            "library",
+            "adding",
+            "gallery",
+            "adding_pictures",
+            "captioning",
+            "drawing",
+            "drawing_whole",
+            "encoding",
+            "reading",
+            "seeing",
+            "writing",
+        ),
         "runtime",
     )
     | dict.fromkeys(

@@ -19,7 +19,8 @@ from mmgen.pipelines.streamed import Event, Streamed
 if TYPE_CHECKING:
     from mmgen.adding import Added
     from mmgen.models.confidence import Candidate
-    from mmgen.runtime import ReaderClient, Runtime
+    from mmgen.reading import ReaderClient
+    from mmgen.runtime import Runtime
 
 Grounding = Literal["strict", "cite", "off"]
 NOT_THERE = "Not in the documents."

@@ -15,7 +15,8 @@ from mmgen.training.questions import Question
 from mmgen.training.scoring import f1, reliability
 
 if TYPE_CHECKING:
-    from mmgen.runtime import ReaderClient, Runtime
+    from mmgen.reading import ReaderClient
+    from mmgen.runtime import Runtime
 
 RIGHT = 0.5  # an answer whose F1 reaches this counts as right
 

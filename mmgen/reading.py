@@ -1,0 +1,58 @@
+"""Grounded readers through the engine: a question and passages in, answers out. Part of the wiring; knows no store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mmgen import hub
+from mmgen.engine.job import Job, Request
+
+if TYPE_CHECKING:
+    from mmgen.models.confidence import Found
+    from mmgen.models.reading import ReaderModel
+    from mmgen.runtime import Runtime
+
+
+class ReaderClient:
+    """A reader whose passes are the engine's."""
+
+    def __init__(self, runtime: Runtime, reference: str, model: ReaderModel) -> None:
+        self.runtime, self.reference, self.model = runtime, reference, model
+
+    def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[Found]]:
+        """The best answer in each passage."""
+        if not passages:
+            return []
+        pairs = self.model.pairs(question, passages)
+        found: list[list[Found]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
+        return found
+
+    def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
+        """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far."""
+        pair = self.model.pairs(question, [passage])[0]
+        handle = self.runtime.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
+        try:
+            yield from handle.events()
+            yield handle.result()
+        finally:
+            if not handle.done():  # the reader of this stream left
+                handle.leave()
+
+
+def load(runtime: Runtime, reference: str) -> ReaderClient:
+    """The client of a reader."""
+    from mmgen.runners.rows import RowRunner
+    from mmgen.runners.write import WriteRunner
+
+    runtime.set_threads()
+    folder = hub.resolve(reference, kind="reader")
+    table = runtime.registry.readers
+    loader = table.get(runtime.architecture(folder, table, "reader"))
+    loaded = partial(loader, folder, device=runtime.device, name=reference)
+    runners = (f"read:{reference}", f"write:{reference}")
+    model: Any = runtime.resident(f"reader {reference}", [folder], loaded, runners).model
+    runtime.engine.add_runner(runners[0], RowRunner(model.read, row_bytes=256))
+    runtime.engine.add_runner(runners[1], WriteRunner(model))
+    return ReaderClient(runtime, reference, model)
