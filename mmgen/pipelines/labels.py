@@ -30,10 +30,11 @@ def checked(given: str | Sequence[str]) -> list[str]:
         raise BadRequest(f"label {labels.index('') + 1} of {len(labels)} is empty; take the comma out")
     if len(labels) > MOST:
         raise BadRequest(f"there are {len(labels):,} labels; {MOST:,} can be compared at once")
-    lower = [label.lower() for label in labels]
-    twice = next((label for n, label in enumerate(labels) if lower.index(label.lower()) < n), None)
-    if twice is not None:
-        raise BadRequest(f'label "{twice}" is there twice; give every label once')
+    seen: set[str] = set()
+    for label in labels:
+        if label.lower() in seen:
+            raise BadRequest(f'label "{label}" is there twice; give every label once')
+        seen.add(label.lower())
     return labels
 
 
