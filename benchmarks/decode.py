@@ -45,6 +45,7 @@ WORDS = 32_000
 GREEDY = Sampling(temperature=0)
 NOTHING = Vocabulary(lambda ids: "x" * len(ids), frozenset())
 MEMORY = 2 << 30
+PATIENCE = 120
 
 
 def peer(size: str, device: str) -> Any:
@@ -108,8 +109,8 @@ class Peer:
             )
         return out[:, longest:].tolist()  # type: ignore[no-any-return]
 
-    def continuous(self, requests: Sequence[tuple[list[int], int]]) -> None:
-        """Its own continuous batching."""
+    def continuous(self, requests: Sequence[tuple[list[int], int]]) -> bool:
+        """Its own continuous batching; whether it was done within PATIENCE seconds."""
         from transformers import ContinuousBatchingConfig, GenerationConfig
 
         config = GenerationConfig(do_sample=False, max_new_tokens=1, eos_token_id=-1, pad_token_id=0)
@@ -119,10 +120,11 @@ class Peer:
         try:
             for prompt, tokens in requests:
                 manager.add_request(list(prompt), max_new_tokens=tokens)
-            done = 0
-            while done < len(requests):
+            done, latest = 0, time.monotonic() + PATIENCE
+            while done < len(requests) and time.monotonic() < latest:
                 result = manager.get_result(timeout=1)
                 done += result is not None and result.is_finished()
+            return done == len(requests)
         finally:
             manager.stop(block=True)
 
@@ -197,7 +199,9 @@ def many(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
         "mmgen": lambda: write(engine, fresh(), pauses=pauses),
     }
     times = in_turn(ways, args.repeats)
-    times |= in_turn({"transformers, continuous": lambda: theirs.continuous(requests)}, 1)
+    began = time.perf_counter()
+    whole = theirs.continuous(requests)
+    times["transformers, continuous"] = time.perf_counter() - began
     count = sum(tokens for _, tokens in requests)
     for name, took in times.items():
         print(f"  many, {name:28} {took:6.2f} s  {count / took:7.1f} tokens/s")
@@ -205,7 +209,8 @@ def many(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
     return [
         f"many, mmgen / one by one: {times['transformers, one by one'] / times['mmgen']:.2f}x (target 3x)",
         f"many, mmgen / best static batch: {static / times['mmgen']:.2f}x (target 1.3x)",
-        f"many, mmgen / their continuous batching: {times['transformers, continuous'] / times['mmgen']:.2f}x",
+        f"many, mmgen / their continuous batching, once: {'' if whole else 'more than '}"
+        f"{times['transformers, continuous'] / times['mmgen']:.2f}x",
     ]
 
 

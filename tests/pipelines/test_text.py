@@ -236,6 +236,16 @@ def test_an_adapter_writes_beside_the_model_itself(text: Text, tiny_llama: Path,
     assert (done.code, done.out) == (0, found + "\n")
 
 
+def test_an_adapter_outlives_its_model_leaving_memory(tiny_llama: Path, lora: Path) -> None:
+    options: dict[str, Any] = {"strategy": "greedy", "max_tokens": 12}
+    with Runtime(RuntimeConfig(device="cpu", text=str(tiny_llama))) as rt:
+        plain, adapted = Text(rt), Text(rt, adapter=str(lora))
+        before = adapted(PROMPT, **options).text, plain(PROMPT, **options).text
+        rt.sleep(str(tiny_llama), drop=True)
+        assert (adapted(PROMPT, **options).text, plain(PROMPT, **options).text) == before
+    assert before[0] != before[1]
+
+
 def test_an_adapter_that_is_not_there(text: Text, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"is no folder of a LoRA adapter; give one that holds adapter_config.json$"):
         Text(text.rt, adapter=str(tmp_path))(PROMPT)
