@@ -17,6 +17,18 @@ class NotFound(MmgenError):
     status = 404
 
 
+class Unauthorized(MmgenError):
+    """Nobody knows the key, or there is none."""
+
+    status = 401
+
+
+class Forbidden(MmgenError):
+    """The key may not do that."""
+
+    status = 403
+
+
 class Clash(MmgenError):
     """Two owners want one name."""
 

@@ -1,0 +1,73 @@
+"""Who calls, and what of the application a route may use. Knows no route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends
+from fastapi import Request as HttpRequest
+
+from mmgen.engine.job import Priority, Request
+from mmgen.errors import Forbidden
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+    from mmgen.serve.live import Live
+
+SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
+"""What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search, ask;
+stores:write: documents; engine: /metrics and other people's requests."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose call it is. `serve/auth.py` makes it of a key; without keys everybody is "local" and may do all."""
+
+    user: str = "local"  # whose share of the device it takes
+    scopes: frozenset[str] = frozenset(SCOPES)
+    stores: frozenset[str] | None = None  # names; None: all
+
+    def check(self, scope: str, store: str | None = None) -> None:
+        """Raises Forbidden for what the key is not for."""
+        if scope not in self.scopes:
+            raise Forbidden(
+                f'this key is not for "{scope}" (it is for {", ".join(sorted(self.scopes)) or "nothing"}); use another'
+            )
+        if store is not None and self.stores is not None and store not in self.stores:
+            raise Forbidden(f'this key may not use store "{store}"; use another key or another store')
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a route is given, as `context: Here`."""
+
+    http: HttpRequest
+    rt: Runtime
+    caller: Caller
+    live: Live
+
+    def begin(self, kind: str, scope: str, priority: Priority = "normal", store: str | None = None) -> Request:
+        """The engine's request for this call: of this user, known by its id, cancelled if the client hangs up.
+
+        kind: the pipeline's name, for lists and history. Raises Forbidden, or Busy where too many are under way.
+        """
+        self.caller.check(scope, store)
+        return self.live.begin(kind, self.caller.user, priority)
+
+    def keep(
+        self, request: Request, asked: Mapping[str, Any], result: Mapping[str, Any], files: Mapping[str, bytes] = {}
+    ) -> None:  # noqa: B006
+        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as pictures."""
+        history = self.http.app.state.history
+        if history is not None:
+            history.add(self.caller.user, request.id, self.live.kind(request.id), asked, result, files)
+
+
+def context(request: HttpRequest) -> Context:
+    state = request.app.state
+    return Context(request, state.rt, getattr(request.state, "caller", Caller()), state.live)
+
+
+Here = Annotated[Context, Depends(context)]

@@ -1,0 +1,89 @@
+"""The requests under way, and the last that ended, by id. Knows the engine's requests; not HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mmgen.engine.job import Priority, Request
+from mmgen.errors import Busy, NotFound
+
+REMEMBERED = 1000
+"""Ended requests whose state can still be asked for."""
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass
+class Entry:
+    """One call."""
+
+    request: Request
+    kind: str
+    created: float = field(default_factory=time.time)  # seconds since 1970
+    state: State = "running"
+    error: str = ""
+    ended: float | None = None
+
+
+class Live:
+    """`most`: requests under way at once."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._running = 0
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        """How many are under way."""
+        return self._running
+
+    def begin(self, kind: str, user: str, priority: Priority) -> Request:
+        """Raises Busy where too many are under way."""
+        request = Request.new(user, priority)
+        with self._changed:
+            if self._running >= self.most:
+                raise Busy(f"{self._running} requests are under way, as many as this server takes; try again later")
+            self._running += 1
+            self._entries[request.id] = Entry(request, kind)
+            self._forget()
+        return request
+
+    def end(self, request: Request, error: BaseException | None = None) -> None:
+        """The first end counts."""
+        with self._changed:
+            entry = self._entries[request.id]
+            if entry.ended is not None:
+                return
+            entry.ended, entry.error = time.time(), "" if error is None else str(error)
+            cancelled = request.cancelled
+            entry.state = "cancelled" if cancelled else "done" if error is None else "failed"
+            self._running -= 1
+            self._changed.notify_all()
+
+    def get(self, id: str) -> Entry:
+        """Raises NotFound."""
+        entry = self._entries.get(id)
+        if entry is None:
+            raise NotFound(f'there is no request "{id}" (any more); the last {REMEMBERED} are known')
+        return entry
+
+    def kind(self, id: str) -> str:
+        return self.get(id).kind
+
+    def drained(self, timeout: float) -> bool:
+        """Waits until none is under way."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, timeout)
+
+    def cancel_all(self) -> None:
+        for entry in list(self._entries.values()):
+            if entry.ended is None:
+                entry.request.cancel()
+
+    def _forget(self) -> None:
+        for id in [id for id, entry in self._entries.items() if entry.ended is not None][:-REMEMBERED]:
+            del self._entries[id]

@@ -1,0 +1,20 @@
+"""What the server may do. Knows no runtime and no route."""
+
+from __future__ import annotations
+
+from pydantic import ByteSize, Field
+
+from mmgen.config import Config
+
+
+class ServeConfig(Config):
+    """Settings of `mmgen serve`, from its options or a YAML file in configs/serve/."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    cors: tuple[str, ...] = ()  # origins whose pages may call; none
+    max_body: ByteSize = Field(default=ByteSize(32 * 2**20), gt=0)  # bytes of a request, or "32 MiB"
+    max_requests: int = Field(default=256, ge=1)  # under way at once; more are told to come back
+    drain_s: float = Field(default=30.0, ge=0)  # what a shutdown waits for requests under way
+    fetch_urls: bool = False  # whether pictures may be given as URLs, of public addresses
+    history: bool = True  # whether requests and results are kept
