@@ -14,7 +14,6 @@ from mmgen.engine import faults
 from mmgen.engine.admission import Admission
 from mmgen.engine.calls import Calls
 from mmgen.engine.costs import Costs, Estimate
-from mmgen.engine.deadlines import Deadlines
 from mmgen.engine.fair import FairScheduler
 from mmgen.engine.forecast import Forecast, Outlook
 from mmgen.engine.job import Handle, Job, Request
@@ -22,12 +21,13 @@ from mmgen.engine.ledger import Ledger
 from mmgen.engine.metrics import Metrics, Now
 from mmgen.engine.parking import Parking
 from mmgen.engine.residents import Residents
+from mmgen.engine.roster import Roster
 from mmgen.engine.scheduler import Scheduler
 from mmgen.engine.sizes import Sizes
 from mmgen.engine.trace import Trace
 from mmgen.engine.turns import Turns
 from mmgen.engine.watchdog import Watchdog
-from mmgen.errors import Busy, Cancelled, Clash, Closed, DeadlineExceeded, MmgenError, NotFound, Stuck, nearest
+from mmgen.errors import Busy, Clash, Closed, MmgenError, NotFound, Stuck, nearest
 from mmgen.interfaces import Runner
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,8 @@ class Engine:
         self._hangs = ""  # what the watchdog has to say, while it has
         self._wake = threading.Condition()  # guards all below, the scheduler and runners
         self._waiting = Admission(self.ledger, self.residents)
-        self._jobs: dict[Request, set[Job]] = {}  # that are not retired
-        self._cancelled: deque[Request] = deque()
-        self._deadlines = Deadlines()
+        self._roster = Roster()  # jobs that are not retired
         self._ended: deque[Job] = deque()  # to be retired
-        self._blocked: dict[Job, None] = {}  # that said they wait, the longest first
         self._closing = False
         self._thread: threading.Thread | None = None
         for name, runner in runners.items():
@@ -130,8 +127,7 @@ class Engine:
             if estimate is not None:
                 self._forecast.refuse_late(job, estimate)
             job.submitted, job.when_ended = time.monotonic(), self._note_end
-            self._jobs.setdefault(job.request, set()).add(job)
-            self._deadlines.add(job)
+            self._roster.add(job)
             self._forecast.add(job)
             if self.trace is not None:
                 self.trace.submitted(job)
@@ -140,8 +136,6 @@ class Engine:
             else:
                 self.scheduler.add(job)
             job.request.when_cancelled(self._note_cancel)
-            if job.request.cancelled:
-                self._cancelled.append(job.request)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="mmgen-device", daemon=True)
                 self._thread.start()
@@ -150,15 +144,25 @@ class Engine:
         return Handle(job, lambda: self._not_here("wait"))
 
     def outlook(self, job: Job) -> Outlook | None:
-        """When a job would be done if it were submitted now; None where nobody knows yet. Changes nothing.
-
-        A server that is full computes from it when to come back.
-        """
+        """When a job would be done if it were submitted now; None where nobody knows yet. Changes nothing."""
         runner = self.runners[job.runner]
         estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
         with self._wake:
             job.key, job.expected_quanta = runner.key(job), None if estimate is None else estimate.quanta
             return self._forecast.of(job)
+
+    def soonest(self) -> float | None:
+        """Seconds until the first of the jobs under way is expected to end; None where nobody knows.
+
+        A server that is full computes from it when to come back.
+        """
+        with self._wake:
+            return self._forecast.soonest()
+
+    @property
+    def trouble(self) -> str:
+        """Why it takes no work; empty: it does."""
+        return self._hangs or ("the engine is closed" if self._closing else "")
 
     def collect(self, request_id: str) -> list[Handle]:
         """The ended jobs of a request that was left with `on_leave="park"`, once. Raises NotFound."""
@@ -187,7 +191,7 @@ class Engine:
         self._not_here("close")
         with self._wake:
             self._closing = True
-            requests = [] if drain else list(self._jobs)
+            requests = [] if drain else self._roster.requests()
             self._wake.notify()
         for request in requests:
             request.cancel()
@@ -208,9 +212,15 @@ class Engine:
             **self.metrics.snapshot(),
         }
 
+    def jobs(self) -> list[Job]:
+        """What is not over yet, the oldest first."""
+        with self._wake:
+            jobs = [job for job in self._roster if job.ended is None]
+        return sorted(jobs, key=lambda job: job.submitted or 0.0)
+
     def _now(self) -> Now:
         with self._wake:
-            jobs = [job for jobs in self._jobs.values() for job in jobs if job.ended is None]
+            jobs = [job for job in self._roster if job.ended is None]
             return Now(
                 queued=Counter((job.runner, job.request.priority) for job in jobs if job.started is None),
                 running=Counter((job.runner, job.request.priority) for job in jobs if job.started is not None),
@@ -229,13 +239,13 @@ class Engine:
         """Told by the watchdog, on its thread: nobody is to wait for a step that may never end."""
         with self._wake:
             self._hangs = message
-            jobs = [job for jobs in self._jobs.values() for job in jobs]
+            jobs = list(self._roster)
         for job in jobs:
             job.fail(Stuck(f"{message}; try again later, or restart the process"))
 
     def _note_cancel(self, request: Request) -> None:
         with self._wake:
-            self._cancelled.append(request)
+            self._roster.cancel(request)
             self._wake.notify()
 
     def _note_end(self, job: Job) -> None:
@@ -261,7 +271,7 @@ class Engine:
         while self._ended:
             self._retire(self._ended.popleft())
         with self._wake:
-            doomed = [*self._cancelled_jobs(), *self._late_jobs(), *self._admit()]
+            doomed = [*self._roster.doomed(), *self._admit()]
             batch = [] if doomed else self.scheduler.next()
             if not doomed and not batch:  # nobody is at work and nobody waits
                 if self._closing:
@@ -270,18 +280,6 @@ class Engine:
         for job, error in doomed:  # outside the lock: whoever waits for these may hold locks of his own
             job.fail(error)
         return batch
-
-    def _cancelled_jobs(self) -> Iterator[tuple[Job, MmgenError]]:
-        while self._cancelled:
-            request = self._cancelled.popleft()
-            for job in self._jobs.get(request, ()):
-                yield job, Cancelled(f"request {request.id} was cancelled")
-
-    def _late_jobs(self) -> Iterator[tuple[Job, MmgenError]]:
-        for job in self._deadlines.late():
-            assert job.request.deadline is not None and job.submitted is not None
-            given = max(0.0, job.request.deadline - job.submitted)
-            yield job, DeadlineExceeded(f"request {job.request.id} passed its deadline of {given:.3g} s; allow it more time")
 
     def _admit(self) -> Iterator[tuple[Job, MmgenError]]:
         """Lets in who fits; refuses who does not although nothing is at work that could make room."""
@@ -337,7 +335,7 @@ class Engine:
                     self._forecast.took(job)
                 if job.waits:
                     self.scheduler.remove(job)
-                    self._blocked[job] = None
+                    self._roster.block(job)
             self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
             if self.trace is not None:
                 self.trace.quantum(batch, began, milliseconds)
@@ -351,13 +349,10 @@ class Engine:
         with self._wake:
             self.scheduler.remove(job)
             self._waiting.remove(job)
-            self._blocked.pop(job, None)
-            self._unblock(job.runner)
+            self._roster.remove(job)
+            for other in self._roster.unblock(job.runner):
+                self.scheduler.add(other)
             self._note_result(job)
-            jobs = self._jobs[job.request]
-            jobs.discard(job)
-            if not jobs:
-                del self._jobs[job.request]
 
     def _note_result(self, job: Job) -> None:
         self._forecast.remove(job)
@@ -373,17 +368,10 @@ class Engine:
             job.request.id, job.runner, job.status, job.quanta, job.device_ms, extra={"request": job.request.id},
         )  # fmt: skip
 
-    def _unblock(self, runner: str) -> None:
-        """What that runner's ended job gave back may be what they wait for."""
-        for job in [one for one in self._blocked if one.runner == runner]:
-            del self._blocked[job]
-            job.waits = False
-            self.scheduler.add(job)
-
     def _give_up(self, error: BaseException) -> None:
         with self._wake:
             self._closing = True
-            jobs = [job for jobs in self._jobs.values() for job in jobs]
+            jobs = list(self._roster)
         for job in jobs:
             closed = Closed(f"the engine broke: {type(error).__name__}: {error}; make a new Runtime")
             closed.__cause__ = error

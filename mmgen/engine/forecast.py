@@ -106,6 +106,13 @@ class Forecast:
         first = max(least, min(rest + part, part / share))
         return Outlook(alone / 1000, min(first, expected) / 1000, expected / 1000)
 
+    def soonest(self) -> float | None:
+        """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
+        todo = [
+            left * self._each((job.runner, job.key), self._company((job.runner, job.key))) for job, left in self._left.items()
+        ]
+        return len(todo) * min(todo) / 1000 if todo else None
+
     def _company(self, group: Group) -> int:
         return sum(line.jobs for (_, _, other), line in self._lines.items() if other == group)
 

@@ -545,7 +545,7 @@ def test_every_job_ends_once_and_gives_everything_back(rows: list[tuple[Any, ...
     assert not runner.stepped_late, "and ran no more"
     assert sorted(map(id, runner.released)) == sorted(id(handle.job) for handle in handles)
     assert engine.ledger.held == 0 and len(engine.scheduler) == 0
-    assert not engine._jobs and not len(engine._waiting) and not engine._waiting._bytes
+    assert not engine._roster and not len(engine._waiting) and not engine._waiting._bytes
     assert sum(engine.metrics.jobs.values()) == len(rows)
     for handle, (quanta, *_, cancelled) in zip(handles, rows, strict=True):
         steps = sum(handle.job in batch for batch in runner.batches)
@@ -687,7 +687,7 @@ def test_streaming_jobs_are_measured_by_their_events() -> None:
         request = Request.new()
         assert engine.submit(Job("count", (10, "a", 4, ""), request)).result(WAIT) == 10
         assert engine.submit(job(5, priority="batch")).result(WAIT) == 5
-        until(lambda: not engine._jobs)
+        until(lambda: not engine._roster)
         snapshot, text = engine.metrics.snapshot(), engine.metrics.prometheus(openmetrics=True)
     assert snapshot["first_ms"]["count"]["count"] == 1 and snapshot["between_ms"]["count"]["count"] == 9
     assert snapshot["between_ms"]["count"]["sum"] / 9 > 4
@@ -698,7 +698,7 @@ def test_one_request_id_in_logs_and_traces(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.DEBUG, "mmgen.engine"), Engine({"count": Counting()}) as engine:
         handle = engine.submit(job(2))
         assert handle.result(WAIT) == 2
-        until(lambda: not engine._jobs)
+        until(lambda: not engine._roster)
     ids = {getattr(record, "request", None) for record in caplog.records}
     assert ids == {handle.job.request.id}
     assert [record.getMessage().split(": ", 1)[1][:14] for record in caplog.records] == ["count job of l", "count job done"]

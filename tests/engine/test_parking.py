@@ -22,7 +22,7 @@ def test_what_becomes_of_a_request_that_is_left(on_leave: OnLeave, status: str) 
         first.result(WAIT)
         error = handle.job.future.exception(WAIT)
         assert handle.status == status and isinstance(error, Cancelled | None)
-        while engine._jobs:
+        while engine._roster:
             time.sleep(0.001)
         if on_leave == "park":
             (kept,) = engine.collect(handle.job.request.id)

@@ -82,7 +82,7 @@ def run(engine: Engine, name: str, quanta: Any = 2, nbytes: int = 0) -> Any:
 
 
 def settle(engine: Engine) -> None:
-    while engine._jobs:
+    while engine._roster:
         time.sleep(0.001)
 
 
