@@ -1,15 +1,16 @@
-"""How well a model draws what it is asked for, measured by a judge that was trained apart; targets last.
+"""How well a model draws what it is asked for, measured by embedded:emoji-clip, which was trained apart; targets last.
 
-python benchmarks/picture_quality.py DATA [--model REF] [--judge FOLDER] [--vendors NAME ...] [--steps 20] [--solver NAME]
+python benchmarks/picture_quality.py DATA [--model REF] [--eye REF] [--vendors NAME ...] [--steps 20] [--solver NAME]
 [--guidance G] [--json OUT] [--sheet OUT.png]
-DATA is the folder of `mmgen data emoji`, JUDGE what `mmgen train judge` wrote; VENDORS are those that the model was trained on.
-Retrieval: is a picture nearest to its own caption among 100, which training has shown. Composition: 200 prompts that training
+DATA is the folder of `mmgen data emoji`; VENDORS are those that the model was trained on; REF is what looks at the pictures.
+Caption: is a picture nearest to its own caption among 100, which training has shown. Retrieval: is it nearest to a drawing of
+what the caption names, among those of the 100. Composition: 200 prompts that training
 never shows. Diversity: 8 seeds of 20 prompts. Memorisation: the nearest training drawing of the 100 retrieval pictures.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 import mmgen
-from mmgen.training import judge as judges
 from mmgen.training import quality, samples
 from mmgen.training.composition import Composition
-from mmgen.training.judge import Gallery, Judge
+from mmgen.training.drawn_gallery import Eye, Gallery
 from mmgen.training.painter import Augment
 from mmgen.training.pictures import Pictures
 from mmgen.training.prompts import composition_prompts, retrieval_prompts
+from mmgen.training.recall import recall
 
 TARGETS = {  # figure -> target on a CPU's model, on a GPU's
     "retrieval: R@1": (0.5, 0.8),
@@ -35,6 +36,8 @@ TARGETS = {  # figure -> target on a CPU's model, on a GPU's
 VARIED, SEEDS = 20, 8
 
 Figures = dict[str, float]
+Reads = Callable[[Sequence[str]], Tensor]
+"""B texts -> (B, D), unit length."""
 
 
 class Model:
@@ -48,24 +51,27 @@ class Model:
         return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
-def measure(model: Model, judge: Judge, pictures: Pictures, args: argparse.Namespace) -> tuple[Figures, Figures]:
+def measure(model: Model, eye: Eye, read: Reads, pictures: Pictures, args: argparse.Namespace) -> tuple[Figures, Figures]:
     """What the model reaches, and what true pictures do."""
     named, composed = retrieval_prompts(pictures), composition_prompts(pictures)
     wanted, texts = [prompt.a for prompt in named], [prompt.text for prompt in named]
-    gallery = Gallery.of(judge, pictures, wanted)
+    gallery = Gallery.of(eye, pictures, wanted)
     drawn = model(texts, seed=0)
     if args.sheet:
         whole = [Image.fromarray(one) for one in ((drawn + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()]
         samples.grid(whole, texts, 10).save(args.sheet)
-    composition = Composition(judge, pictures, composed)
+    composition = Composition(eye, pictures, composed)
     varied = model(texts[:VARIED], seed=1000, n=SEEDS).unflatten(0, (-1, SEEDS))
     memory = quality.Drawings.of(pictures, args.vendors).memorised(drawn, wanted)
-    found = named_as("retrieval", quality.retrieval(judge, gallery, drawn, wanted))
+    captions, own = read(texts), torch.eye(len(texts), dtype=torch.bool)
+    found = named_as("caption", recall(eye(drawn), captions, own))
+    found |= named_as("retrieval", quality.retrieval(eye, gallery, drawn, wanted))
     found |= named_as("composition", composition.measure(model([prompt.text for prompt in composed], seed=2000), composed))
-    found |= named_as("diversity", quality.diversity(judge, varied)) | named_as("nearest drawing", memory)
+    found |= named_as("diversity", quality.diversity(eye, varied)) | named_as("nearest drawing", memory)
     moved = quality.scenes(pictures, named, Augment())
-    ceiling = named_as("retrieval", quality.retrieval(judge, gallery, moved, wanted))
-    ceiling |= named_as("retrieval, unknown hand", quality.unknown_hand(judge, pictures, wanted))
+    ceiling = named_as("caption", recall(eye(moved), captions, own))
+    ceiling |= named_as("retrieval", quality.retrieval(eye, gallery, moved, wanted))
+    ceiling |= named_as("retrieval, unknown hand", quality.unknown_hand(eye, pictures, wanted))
     ceiling |= named_as("composition", composition.measure(quality.scenes(pictures, composed, Augment(scale=0)), composed))
     return found, ceiling
 
@@ -91,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model")
-    parser.add_argument("--judge", type=Path, default=Path("runs/judge"))
+    parser.add_argument("--eye", default="embedded:emoji-clip")
     parser.add_argument("--vendors", nargs="+", default=["noto", "twemoji"])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--solver")
@@ -100,8 +106,14 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="the 100 pictures with their captions, as a PNG")
     args = parser.parse_args()
     pictures = Pictures.load(args.data, leave_out=quality.LEAVE_OUT)
-    judge, model = judges.load(args.judge), Model(args)
-    found, ceiling = measure(model, judge, pictures, args)
+    seeing, model = mmgen.Runtime.shared().seeing(args.eye), Model(args)
+    found, ceiling = measure(
+        model,
+        lambda images: torch.from_numpy(seeing.embed_images(images)),
+        lambda texts: torch.from_numpy(seeing.embed_texts(texts)),
+        pictures,
+        args,
+    )
     options = ", ".join(f"{name} {value}" for name, value in model.options.items() if value is not None)
     print(f"{args.model or 'the configured model'}, {options}; ceiling: true drawings, moved and scaled as in training")
     print(f"{'':40}{'drawn':>10}{'ceiling':>10}")

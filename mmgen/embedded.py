@@ -22,7 +22,6 @@ class Embedded:
     licence: str
     summary: str
     sha256: str = ""  # of model.safetensors; empty: assets/models/checksums.json has it, and that of every other file
-    shipped: bool = True  # False: announced, its weights are not part of this version
 
     @property
     def folder(self) -> Path:
@@ -68,6 +67,13 @@ EMBEDDED = {
             "assets:models/books",
             "Apache-2.0; trained on public-domain books",
             "language model: goes on writing as books do",
+        ),
+        Embedded(
+            "embedded:emoji-clip",
+            "picture encoder",
+            "assets:models/emoji-clip",
+            "Apache-2.0; pictures Apache-2.0, CC-BY-4.0, MIT",
+            "pictures and words in one space, for drawings such as emoji",
         ),
     )
 }
@@ -122,10 +128,6 @@ def meant(reference: str) -> str:
 def _installed(model: Embedded) -> Path:
     folder = model.folder
     if not weight_files.weights(folder):
-        if not model.shipped:
-            raise NotFound(
-                f"{model.reference} is not part of this version of mmgen; name another {model.kind}: a folder or a repo id"
-            )
         raise NotFound(f"{model.reference} is not in {folder}; reinstall {_carrier(model)}")
     return folder
 

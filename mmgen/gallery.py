@@ -80,7 +80,7 @@ class Gallery:
 
         Raises:
             NotFound: a path does not exist; nothing was changed.
-            BadRequest: no picture in the given paths, unusable metadata, or no picture encoder; nothing was changed.
+            BadRequest: no picture in the given paths, or unusable metadata; nothing was changed.
             StoreError: the store cannot be written, or its pictures came from another encoder.
         """
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]

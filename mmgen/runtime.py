@@ -163,16 +163,16 @@ class Runtime:
         return self._once("denoiser", key, lambda key: drawing.load(self, key, reference, loras))
 
     def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
-        """The picture encoder of that reference; its passes are `engine.call`s. Raises BadRequest if none is configured."""
+        """The picture encoder of that reference; its passes are `engine.call`s."""
         from mmgen import seeing
 
-        return self._once("picture encoder", self._seeing_reference(reference), lambda key: seeing.load_model(self, key))
+        return self._once("picture encoder", reference or self.config.picture_encoder, lambda key: seeing.load_model(self, key))
 
     def seeing(self, reference: str | None = None) -> SeeingClient:
-        """The picture encoder or classifier of that reference, through the engine. Raises BadRequest as `picture_encoder`."""
+        """The picture encoder or classifier of that reference, through the engine."""
         from mmgen import seeing
 
-        return self._once("seeing", self._seeing_reference(reference), lambda key: seeing.SeeingClient(self, key))
+        return self._once("seeing", reference or self.config.picture_encoder, lambda key: seeing.SeeingClient(self, key))
 
     def captioner(self, reference: str) -> CaptionClient:
         """The vision-language model of that reference, through the engine."""
@@ -225,12 +225,6 @@ class Runtime:
                 self._models[kind, reference] = load(reference)
             model: Model = self._models[kind, reference]
             return model
-
-    def _seeing_reference(self, reference: str | None) -> str:
-        chosen = reference or self.config.picture_encoder
-        if chosen is None:
-            raise BadRequest("no picture encoder is configured; name one as picture_encoder in config.yaml")
-        return chosen
 
     def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
         """The `model_type` that a checkpoint names, where a loader of that name is registered."""

@@ -10,7 +10,6 @@ from colours import WORDS, drawn
 from PIL import Image
 
 from mmgen.adding import Step
-from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
 from mmgen.gallery import Gallery
@@ -199,12 +198,6 @@ def test_another_encoder_is_refused(gallery: Gallery, folder: Path, colours: Pat
         gallery.library.gallery(str(other)).search("red")
     with pytest.raises(StoreError, match="use that encoder, or another --store"):
         gallery.library.gallery(str(other)).add(folder)
-
-
-def test_none_is_configured(tiny_encoder: Path, folder: Path, tmp_path: Path) -> None:
-    config = RuntimeConfig(home=tmp_path / "h", device="cpu", encoder=str(tiny_encoder), picture_encoder=None)
-    with Runtime(config) as rt, pytest.raises(BadRequest, match="no picture encoder is configured"):
-        rt.library("s").gallery().add(folder)
 
 
 def test_progress_and_cancel(gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

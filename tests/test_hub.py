@@ -166,7 +166,7 @@ def test_a_repo_id_in_the_cache(offline: Path) -> None:
     (repository / "refs" / "main").write_text("a" * 40)
     assert hub.resolve("org/name") == folder
     (entry,) = [entry for entry in hub.models() if entry.reference == "org/name"]
-    assert entry.path == folder and entry.kind == "text model" and entry.bytes > 0
+    assert entry.path == folder and entry.kind == "text" and entry.bytes > 0
 
 
 def test_models_lists_what_is_installed() -> None:
@@ -178,7 +178,7 @@ def test_an_unreachable_hub_is_found_out_quickly() -> None:
     assert hub.reachable(timeout=1) is False
 
 
-@pytest.mark.parametrize("reference", [model.reference for model in embedded.EMBEDDED.values() if model.shipped])
+@pytest.mark.parametrize("reference", [model.reference for model in embedded.EMBEDDED.values()])
 def test_every_embedded_model_verifies(reference: str) -> None:
     assert embedded.verify(reference) is None
 
@@ -218,11 +218,3 @@ def test_a_digest_over_all_weights(manifold: Path) -> None:
     weights = manifold / "upscaler" / "model.safetensors"
     weights.rename(weights.with_name("renamed.safetensors"))
     assert weight_files.digest(manifold) != before
-
-
-def test_a_model_that_is_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    soon = embedded.Embedded("embedded:soon", "denoiser", "assets:models/soon", "Apache-2.0", "soon", shipped=False)
-    monkeypatch.setitem(embedded.EMBEDDED, soon.reference, soon)
-    with pytest.raises(NotFound, match="embedded:soon is not part of this version of mmgen; name another denoiser"):
-        hub.resolve(soon.reference)
-    assert soon.reference not in {entry.reference for entry in hub.models()}

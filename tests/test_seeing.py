@@ -144,14 +144,6 @@ def test_clip_has_no_labels_of_its_own(client: SeeingClient) -> None:
         client.classify(some(1))
 
 
-def test_none_is_configured(tmp_path: Path) -> None:
-    with (
-        Runtime(RuntimeConfig(home=tmp_path, device="cpu")) as rt,
-        pytest.raises(BadRequest, match="no picture encoder is conf"),
-    ):
-        rt.seeing()
-
-
 def test_an_encoder_that_only_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu")) as rt:
         monkeypatch.setattr(rt, "picture_encoder", lambda reference: object())

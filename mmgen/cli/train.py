@@ -49,14 +49,6 @@ def denoiser(config: Config, data: Data = None, out: Out = None, minutes: Minute
 
 
 @app.command()
-def judge(config: Config, data: Data = None, out: Out = None, set_: Values = None) -> None:
-    """The picture encoder that measures the denoiser. DATA is what `mmgen data emoji` built."""
-    from mmgen.training import judge as recipe_module
-
-    typer.echo(f"model: {recipe_module.train(read(config, recipe_module.JudgeRecipe, data, out, set_))}")
-
-
-@app.command()
 def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """Pictures and captions into one space: OUT/model finds the one by the other. DATA is what `mmgen data emoji` built, or
     pictures with captions: a folder or .zip with a .txt beside each, or a .jsonl of file and caption.

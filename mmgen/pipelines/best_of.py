@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmgen.drawing import Drawn, Order, Preview, Progress
-from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,12 +20,6 @@ class BestOf:
     """Chooses among `of` candidates a picture, which stand one after another among the orders."""
 
     def __init__(self, rt: Runtime, of: int) -> None:
-        """Raises BadRequest where there is nobody to choose."""
-        if rt.config.picture_encoder is None:
-            raise BadRequest(
-                "best_of needs a picture encoder, and none is installed; name one as picture_encoder in config.yaml, or draw "
-                "several with n and choose yourself"
-            )
         self.rt, self.of = rt, of
         self.encoder: PictureEncoder = rt.picture_encoder()
 

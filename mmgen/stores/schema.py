@@ -169,7 +169,8 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
 
 
 def _absent(path: Path) -> NotFound:
-    return NotFound(f"there is no store at {path.parent}; make one with: mmgen rag add PATH --store {path.parent}")
+    store = path.parent
+    return NotFound(f"there is no store at {store}; make one with: mmgen rag add PATH --store {store}, or mmgen image add")
 
 
 def _seen(path: Path) -> None:

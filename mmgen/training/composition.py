@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen.training.captions import KINDS, LAYOUTS
-from mmgen.training.judge import Gallery, Judge
+from mmgen.training.drawn_gallery import Eye, Gallery
 from mmgen.training.painter import CENTRES, Augment, Painter
 from mmgen.training.pictures import COLOURS, Pictures
 from mmgen.training.prompts import Prompt
@@ -21,12 +21,12 @@ COUNTS = {0: 1, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 7: 4}  # layout -> things se
 class Composition:
     """Measures pictures of any side. Its own errors are found by measuring true scenes."""
 
-    def __init__(self, judge: Judge, pictures: Pictures, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, eye: Eye, pictures: Pictures, prompts: Sequence[Prompt]) -> None:
         """The things of `prompts` are the candidates that an object is told from."""
-        self.judge = judge
+        self.eye = eye
         things = sorted({thing for p in prompts for thing in (p.a, p.b) if thing >= 0})
         self.things = torch.tensor(things)
-        self.gallery = Gallery.of(judge, pictures, things)
+        self.gallery = Gallery.of(eye, pictures, things)
         self.templates = templates(pictures, things)
 
     @torch.inference_mode()
@@ -59,7 +59,7 @@ class Composition:
         width = side if layout == 0 else side // 2
         corners = [(round(x * side - width / 2), round(y * side - width / 2)) for x, y in CENTRES[layout] if x >= 0]
         crops = torch.stack([image[:, y : y + width, x : x + width] for x, y in corners])
-        return self.gallery.scores(self.judge(crops), self.things)
+        return self.gallery.scores(self.eye(crops), self.things)
 
     def layouts(self, images: Tensor) -> Tensor:
         """(B,) the layout whose mean silhouette is most like the picture's (cosine)."""

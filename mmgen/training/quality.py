@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen.models.upscaler import half
-from mmgen.training.judge import Gallery, Judge, Views
+from mmgen.training import views
+from mmgen.training.drawn_gallery import Eye, Gallery
 from mmgen.training.painter import Augment, Painter
 from mmgen.training.pictures import SIDE, Pictures
 from mmgen.training.prompts import Prompt
@@ -35,35 +36,35 @@ def scenes(pictures: Pictures, prompts: Sequence[Prompt], augment: Augment | Non
 
 
 @torch.inference_mode()
-def retrieval(judge: Judge, gallery: Gallery, images: Tensor, wanted: Sequence[int]) -> dict[str, float]:
+def retrieval(eye: Eye, gallery: Gallery, images: Tensor, wanted: Sequence[int]) -> dict[str, float]:
     """R@k: the share of pictures whose wanted thing is among the k that they look most like, of all that are wanted."""
     things = torch.tensor(sorted(set(wanted)))
-    vectors = torch.cat([judge(part) for part in images.split(256)])
+    vectors = torch.cat([eye(part) for part in images.split(256)])
     ranks = gallery.ranks(vectors, torch.tensor(wanted), things)
     return {f"R@{k}": float((ranks < k).float().mean()) for k in KS}
 
 
-def unknown_hand(judge: Judge, pictures: Pictures, wanted: Sequence[int]) -> dict[str, float]:
+def unknown_hand(eye: Eye, pictures: Pictures, wanted: Sequence[int]) -> dict[str, float]:
     """`retrieval` of each vendor's true drawings among those of the other vendors, all of whom drew the wanted things."""
     things, found = np.array(wanted), []
     for vendor in range(len(pictures.vendors)):
         others = pictures.table.copy()
         others[:, vendor] = -1
-        gallery = Gallery.of(judge, replace(pictures, table=others), wanted)
-        images = Views(pictures).clean(things, np.full(len(things), vendor))
-        found.append(retrieval(judge, gallery, images, wanted))
+        gallery = Gallery.of(eye, replace(pictures, table=others), wanted)
+        images = views.clean(pictures, things, np.full(len(things), vendor))
+        found.append(retrieval(eye, gallery, images, wanted))
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 @torch.inference_mode()
-def diversity(judge: Judge, images: Tensor) -> dict[str, float]:
+def diversity(eye: Eye, images: Tensor) -> dict[str, float]:
     """(P, S, 3, H, W), S seeds of P prompts, two at least -> mean distances between pictures of one prompt, and of two prompts.
 
-    "judge": 1 - the cosine of the judge's vectors; "pixels": root mean square, colours in [0, 1].
+    "looks": 1 - the cosine of the vectors; "pixels": root mean square, colours in [0, 1].
     """
-    vectors = judge(images.flatten(0, 1)).unflatten(0, images.shape[:2])  # (P, S, D)
+    vectors = eye(images.flatten(0, 1)).unflatten(0, images.shape[:2])  # (P, S, D)
     out = {}
-    for name, values, apart in (("judge", vectors, _angle), ("pixels", images.flatten(2), _apart)):
+    for name, values, apart in (("looks", vectors, _angle), ("pixels", images.flatten(2), _apart)):
         out[f"seeds, {name}"] = _mean_of_pairs(values, apart)
         out[f"prompts, {name}"] = _mean_of_pairs(values.transpose(0, 1), apart)
     return out
@@ -95,19 +96,19 @@ class Drawings:
     @classmethod
     def of(cls, pictures: Pictures, vendors: Sequence[str]) -> Drawings:
         """`vendors`: two at least."""
-        views, columns = Views(pictures), [pictures.vendors.index(vendor) for vendor in vendors]
+        columns = [pictures.vendors.index(vendor) for vendor in vendors]
         thing, place = np.nonzero(pictures.table[:, columns] >= 0)
         between = []
         for pair in combinations(columns, 2):
             both = np.flatnonzero((pictures.table[:, pair] >= 0).all(1))
-            one, other = (half(views.clean(both, np.full(len(both), vendor))) for vendor in pair)
-            between.append(torch.stack([_apart(one.flatten(1), view.flatten(1)) for view in _views(other)]).amin(0))
-        return cls(thing, half(views.clean(thing, np.array(columns)[place])), torch.cat(between))
+            one, other = (half(views.clean(pictures, both, np.full(len(both), vendor))) for vendor in pair)
+            between.append(torch.stack([_apart(one.flatten(1), view.flatten(1)) for view in _moved(other)]).amin(0))
+        return cls(thing, half(views.clean(pictures, thing, np.array(columns)[place])), torch.cat(between))
 
     def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) distances to the nearest drawing, and (B,) which it is."""
         small = F.interpolate(images, (SIDE // 2, SIDE // 2), mode="area").flatten(1).double()
-        found = torch.stack([torch.cdist(small, view.flatten(1).double()) for view in _views(self.pixels)]).amin(0)
+        found = torch.stack([torch.cdist(small, view.flatten(1).double()) for view in _moved(self.pixels)]).amin(0)
         distance, place = found.min(1)
         return (distance / (2 * small.shape[1] ** 0.5)).float(), place
 
@@ -125,7 +126,7 @@ class Drawings:
         }
 
 
-def _views(pixels: Tensor) -> Iterator[Tensor]:
+def _moved(pixels: Tensor) -> Iterator[Tensor]:
     """As they are and mirrored, moved by a pixel at most: 18 ways."""
     height, width = pixels.shape[2:]
     for mirrored in (pixels, pixels.flip(-1)):

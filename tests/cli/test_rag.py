@@ -165,7 +165,8 @@ def test_empty_states_say_what_to_do(call: Call, folder: Path, tiny_home: Path) 
     for command in (["list"], ["ask", "who?"], ["chat"], ["search", "x"], ["show", "x"], ["remove", "x"]):
         told = call("rag", *command)
         assert (told.code, told.out) == (2, "")
-        assert told.err == f"error: there is no store at {store}; make one with: mmgen rag add PATH --store {store}\n"
+        remedy = f"make one with: mmgen rag add PATH --store {store}, or mmgen image add"
+        assert told.err == f"error: there is no store at {store}; {remedy}\n"
     assert not store.exists(), "looking makes nothing"
     call("rag", "add", folder)
     call("rag", "remove", "lamp.md", "tea.txt")

@@ -9,8 +9,10 @@ import tiny_seers
 from colours import drawn
 from PIL import Image
 
+from mmgen.config import RuntimeConfig
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.pipelines.labels import ranked
+from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.pipelines.zero_shot import ZeroShotImage
 from mmgen.runtime import Runtime
 
@@ -55,6 +57,15 @@ def test_a_classifiers_own_labels(seer: Runtime, tiny_vit: Path) -> None:
     assert sum(one.probability for one in found.labels) == pytest.approx(1)
     with pytest.raises(BadRequest, match="reads no texts"):
         ZeroShotImage(seer, model=str(tiny_vit))(tiny_seers.picture(40, 30), labels=["a", "b"])
+
+
+def test_the_embedded_models_know_each_others_pictures(tmp_path: Path) -> None:
+    """What the one draws, the other calls by its name: both heard the words, and neither saw the other."""
+    names = ["pizza", "sun", "strawberry", "house", "dog face"]
+    with Runtime(RuntimeConfig(home=tmp_path, device="cpu")) as rt:
+        drawn = Txt2Img(rt)(names, seed=3, steps=10).images
+        found = ZeroShotImage(rt).judge(drawn, labels=names)
+    assert sum(one.best == name for one, name in zip(found, names, strict=True)) >= 4
 
 
 def test_a_sigmoid_judges_each_by_itself() -> None:

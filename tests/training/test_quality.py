@@ -8,8 +8,8 @@ import torch
 from drawings import VENDORS, drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor, nn
 
-from mmgen.training import quality
-from mmgen.training.judge import Gallery, Judge, Views
+from mmgen.training import quality, views
+from mmgen.training.drawn_gallery import Gallery
 from mmgen.training.painter import Augment
 from mmgen.training.pictures import Pictures
 from mmgen.training.prompts import Prompt, composition_prompts, retrieval_prompts
@@ -17,16 +17,9 @@ from mmgen.training.prompts import Prompt, composition_prompts, retrieval_prompt
 # ruff: noqa: F811
 
 
-class Small(Judge):
+def eye(images: Tensor) -> Tensor:
     """Knows a picture by its pixels."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return nn.functional.normalize(nn.functional.adaptive_avg_pool2d(1 - images, 8).flatten(1), dim=1)
-
-
-@pytest.fixture(scope="module")
-def judge() -> Judge:
-    return Small(width=8, dimension=8)
+    return nn.functional.normalize(nn.functional.adaptive_avg_pool2d(1 - images, 8).flatten(1), dim=1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +28,7 @@ def prompts(pictures: Pictures) -> list[Prompt]:
 
 
 def clean(pictures: Pictures, things: list[int], vendor: int = 0) -> Tensor:
-    return Views(pictures).clean(np.array(things), np.full(len(things), vendor))
+    return views.clean(pictures, np.array(things), np.full(len(things), vendor))
 
 
 def test_scenes_are_what_prompts_ask_for(pictures: Pictures, prompts: list[Prompt]) -> None:
@@ -46,31 +39,31 @@ def test_scenes_are_what_prompts_ask_for(pictures: Pictures, prompts: list[Promp
     assert torch.equal(quality.scenes(pictures, composed), quality.scenes(pictures, composed))
 
 
-def test_retrieval(judge: Judge, pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_retrieval(pictures: Pictures, prompts: list[Prompt]) -> None:
     wanted = [prompt.a for prompt in prompts]
-    gallery, images = Gallery.of(judge, pictures, wanted), clean(pictures, wanted)
-    assert quality.retrieval(judge, gallery, images, wanted) == {"R@1": 1.0, "R@5": 1.0}
-    found = quality.retrieval(judge, gallery, images.roll(1, 0), wanted)
+    gallery, images = Gallery.of(eye, pictures, wanted), clean(pictures, wanted)
+    assert quality.retrieval(eye, gallery, images, wanted) == {"R@1": 1.0, "R@5": 1.0}
+    found = quality.retrieval(eye, gallery, images.roll(1, 0), wanted)
     assert found["R@1"] == 0.0 and found["R@5"] < 0.6
 
 
-def test_a_hand_that_the_gallery_does_not_know(judge: Judge, pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_a_hand_that_the_gallery_does_not_know(pictures: Pictures, prompts: list[Prompt]) -> None:
     """The vendors of these drawings agree on nothing; where they draw the same, each is found by the other's."""
     wanted = [prompt.a for prompt in prompts]
-    assert quality.unknown_hand(judge, pictures, wanted)["R@1"] < 0.5
+    assert quality.unknown_hand(eye, pictures, wanted)["R@1"] < 0.5
     pixels = pictures.pixels.clone()
     pixels[pictures.table[wanted, 1]] = pixels[pictures.table[wanted, 0]]
-    assert quality.unknown_hand(judge, replace(pictures, pixels=pixels), wanted) == {"R@1": 1.0, "R@5": 1.0}
+    assert quality.unknown_hand(eye, replace(pictures, pixels=pixels), wanted) == {"R@1": 1.0, "R@5": 1.0}
 
 
-def test_diversity(judge: Judge, pictures: Pictures) -> None:
+def test_diversity(pictures: Pictures) -> None:
     images = torch.stack([clean(pictures, [n, n, n]) for n in (0, 1, 2)])  # (P, S, 3, H, W)
-    found = quality.diversity(judge, images)
-    assert found["seeds, judge"] == pytest.approx(0, abs=1e-6) and found["seeds, pixels"] == 0
-    turned = quality.diversity(judge, images.transpose(0, 1))
-    assert turned["seeds, pixels"] == found["prompts, pixels"] > 0.01 and turned["seeds, judge"] == found["prompts, judge"] > 0
+    found = quality.diversity(eye, images)
+    assert found["seeds, looks"] == pytest.approx(0, abs=1e-6) and found["seeds, pixels"] == 0
+    turned = quality.diversity(eye, images.transpose(0, 1))
+    assert turned["seeds, pixels"] == found["prompts, pixels"] > 0.01 and turned["seeds, looks"] == found["prompts, looks"] > 0
     black_and_white = torch.tensor([-1.0, 1.0])[None, :, None, None, None].expand(2, -1, 3, 8, 8)
-    assert quality.diversity(judge, black_and_white)["seeds, pixels"] == 1.0
+    assert quality.diversity(eye, black_and_white)["seeds, pixels"] == 1.0
 
 
 def test_copies_are_found(pictures: Pictures) -> None:
