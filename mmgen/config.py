@@ -46,7 +46,7 @@ class RuntimeConfig(Config):
     text: str = "embedded:books"
     store: UserPath | None = None  # None: the default store in `home`
     policy: str = "fair"  # who is next: fair, fifo, priority, shortest, or a plugin's
-    max_gap_ms: float | None = Field(default=250.0, gt=0)  # what a streaming answer waits for other work; None: as it comes
+    max_gap_ms: float | None = Field(default=30.0, gt=0)  # what a streaming answer waits for other work; None: as it comes
     watchdog_s: float = Field(default=600.0, gt=0)  # after so long without a sign of life a step counts as hanging
     trace: UserPath | None = None  # every quantum is written there, as Chrome trace JSON
     metrics_port: int | None = Field(default=None, ge=1, le=65535)  # on this machine alone, for Prometheus and `mmgen top`

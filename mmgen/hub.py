@@ -142,11 +142,11 @@ def _cached_entries() -> Iterator[ModelEntry]:
         folder = repository / "snapshots" / (main.read_text().strip() if main.is_file() else "")
         if main.is_file() and weight_files.weights(folder):
             reference = repository.name.removeprefix("models--").replace("--", "/", 1)
-            yield ModelEntry(reference, _kind(folder), _size(folder), "see its card", folder, "in the Hugging Face cache")
+            yield ModelEntry(reference, kind_of(folder), _size(folder), "see its card", folder, "in the Hugging Face cache")
 
 
-def _kind(folder: Path) -> str:
+def kind_of(folder: Path) -> str:
     """By the files that each library writes."""
     if (folder / "model_index.json").is_file():
         return "denoiser"
-    return "encoder" if (folder / "modules.json").is_file() else "text model"
+    return "encoder" if (folder / "modules.json").is_file() else "text"

@@ -26,6 +26,9 @@ class Own:
 
 OWN = {
     "web": Own("mmgen.cli.web:web", "Ask and draw in a browser"),
+    "serve": Own("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, pictures, documents"),
+    "keys": Own("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
+    "history": Own("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
     "show": Own("mmgen.cli.recipes:show", "How a picture was made"),
     "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +35,17 @@ class ChatTemplate:
     def __bool__(self) -> bool:
         return bool(self.text)
 
-    def render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:
+    @property
+    def takes_tools(self) -> bool:
+        """Whether it says which functions there are, and knows messages that call them or bring their results."""
+        return re.search(r"\btools\b", self.text) is not None
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """`messages`: role and content each. Raises BadRequest where the template refuses them."""
         from jinja2 import TemplateError
 
@@ -44,7 +55,7 @@ class ChatTemplate:
             return str(
                 self._compiled.render(
                     messages=[dict(message) for message in messages],
-                    tools=None,
+                    tools=tools,
                     documents=None,
                     add_generation_prompt=add_generation_prompt,
                     **self.tokens,

@@ -62,6 +62,9 @@ class SentenceEncoder:
         most = self.max_tokens - 2
         return [[self.cls, *tokens.ids[:most], self.sep] for tokens in self.tokenizer.encode_many(texts)]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids)
+
     @torch.inference_mode()
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """One forward pass over rows of token ids -> last hidden states (B, N, D), zero behind a row's end; lengths (B,)."""

@@ -206,15 +206,20 @@ class TextModel:
         """A prompt's ids, with the special tokens that the checkpoint puts around a text."""
         return self.tokenizer.prompt(text)
 
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Ids of a conversation up to where the model answers."""
-        return self.tokenizer.encode(self.render_chat(messages)).ids
+        return self.tokenizer.encode(self.render_chat(messages, tools=tools)).ids
 
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True) -> str:
+    def render_chat(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """The conversation in the words of the checkpoint's own template. Raises BadRequest where it has none or refuses."""
         if not self.template:
             raise BadRequest(f"{self.name} has no chat template; use it for completion, or give a model made for chats")
-        return self.template.render(messages, add_generation_prompt)
+        return self.template.render(messages, add_generation_prompt, tools)
 
 
 def _settings(folder: Path) -> dict[str, Any]:

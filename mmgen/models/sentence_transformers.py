@@ -57,6 +57,9 @@ class SentenceTransformerEncoder:
         ids = self.model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
         return [Text(text, min(self.max_tokens, len(row))) for text, row in zip(texts, ids, strict=True)]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.model.tokenizer.decode(list(ids), skip_special_tokens=True))
+
     def embed_rows(self, rows: Sequence[Text]) -> np.ndarray:
         """(B, D) float32, unit length."""
         vectors: np.ndarray = self.model.encode(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
+from mmgen.pipelines import tools as functions
 from mmgen.pipelines.text_options import Options, Strategy
 from mmgen.pipelines.texts import Asked, Completion, Prompt, TextPipeline, called
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
     from mmgen.writing import TextClient
 
-ROLES = {"system": "", "user": "User: ", "assistant": "Assistant: "}
+ROLES = {"system": "", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
+KEPT = ("role", "content", "tool_calls", "tool_call_id", "name")
 NEXT = "\nUser:"
 """What a model without a chat template would go on with, in the user's stead."""
 
@@ -64,6 +66,7 @@ class Chat(TextPipeline[Reply]):
         repetition_penalty: float = 1.0,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
+        logit_bias: Mapping[int, float] | None = None,
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         n: int = 1,
@@ -71,6 +74,7 @@ class Chat(TextPipeline[Reply]):
         regex: str | None = None,
         json_schema: str | Mapping[str, Any] | None = None,
         lookup: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         request: Request | None = None,
     ) -> Asked:
         """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
@@ -84,6 +88,7 @@ class Chat(TextPipeline[Reply]):
         min_p: draw from tokens that are at least so probable, as a share of the likeliest one's probability.
         repetition_penalty: above 1 tokens of conversation and answer become less likely.
         presence_penalty, frequency_penalty: above 0 tokens of the answer become less likely, once or for each time they came.
+        logit_bias: what is added to the logits of tokens, by their ids.
         stop: end before this text; can be given several times.
         seed: the same seed writes the same answer; without one it is drawn by lot and reported.
         n: answers to write.
@@ -91,6 +96,7 @@ class Chat(TextPipeline[Reply]):
         regex: a regular expression that the whole answer matches.
         json_schema: a JSON schema that the answer follows, or the name of a .json file that holds it.
         lookup: guess ahead from what repeats; never different.
+        tools: functions that the model is told of, as OpenAI's API describes them; how it calls them stands in the answer.
 
         Raises BadRequest for a value out of its range or a conversation that is none, TooLong for more tokens than the model
         holds, NotFound for a model that is not here, BadWeights for a damaged one.
@@ -98,36 +104,50 @@ class Chat(TextPipeline[Reply]):
         messages = conversation(message, self.system)
         options = Options(
             max_tokens, strategy, temperature, top_k, top_p, min_p, 1.0, repetition_penalty, presence_penalty,
-            frequency_penalty, None, stop, seed, n, logprobs=logprobs, regex=regex, json_schema=json_schema, lookup=lookup,
+            frequency_penalty, logit_bias, stop, seed, n, logprobs=logprobs, regex=regex, json_schema=json_schema,
+            lookup=lookup,
         )  # fmt: skip
 
         def answer(completion: Completion) -> Reply:
             said = {"role": "assistant", "content": completion.text.strip()}
             return Reply(**vars(completion), messages=(*messages, said))
 
-        return Asked(lambda client: written(client, messages), options, request, answer)
+        return Asked(lambda client: written(client, messages, tools), options, request, answer)
 
     __call__ = called(asked)
 
 
-def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> list[dict[str, str]]:
-    """Messages that end with the user's, behind the system's. Raises BadRequest for what is no conversation."""
+def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> list[dict[str, Any]]:
+    """Messages that end with the user's or a tool's, behind the system's. Raises BadRequest for what is no conversation."""
     said = [{"role": "user", "content": given}] if isinstance(given, str) else given
     for one in said if isinstance(said, Sequence) else [said]:
-        if not isinstance(one, Mapping) or one.get("role") not in ROLES or not isinstance(one.get("content"), str):
+        if not isinstance(one, Mapping) or one.get("role") not in ROLES or not _says(one):
             raise BadRequest(f"message {one!r} is none; give a role ({', '.join(ROLES)}) and a content")
-    messages = [{"role": one["role"], "content": one["content"]} for one in said]
-    if not messages or messages[-1]["role"] == "assistant" or not messages[-1]["content"].strip():
+    messages = [{key: one[key] for key in KEPT if key in one} for one in said]
+    if (
+        not messages
+        or messages[-1]["role"] == "assistant"
+        or not (messages[-1]["content"].strip() or messages[-1]["role"] == "tool")
+    ):
         raise BadRequest("there is no message to answer; say something")
     if system and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": system})
     return messages
 
 
-def written(client: TextClient, messages: Sequence[Mapping[str, str]]) -> Prompt:
+def _says(message: Mapping[str, Any]) -> bool:
+    """A content, or calls of tools."""
+    return isinstance(message.get("content"), str) or (message["role"] == "assistant" and bool(message.get("tool_calls")))
+
+
+def written(
+    client: TextClient, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+) -> Prompt:
     """The conversation as the model reads it, up to where it answers."""
+    if not client.model.template.takes_tools:
+        messages, tools = functions.in_words(messages, tools or ()), None
     if client.model.template:
-        return Prompt(client.model.render_chat(messages), client.model.encode_chat(messages))
+        return Prompt(client.model.render_chat(messages, tools=tools), client.model.encode_chat(messages, tools))
     lines = [ROLES[one["role"]] + one["content"].strip() for one in messages]
     text = "\n".join([*lines, "Assistant:"])
     return Prompt(text, client.model.encode(text), (NEXT,))

@@ -15,6 +15,7 @@ from mmgen.pipelines import images
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.PngImagePlugin import PngInfo
 
 CHUNK, COMMON = "mmgen", "parameters"
 """Text chunks of the PNG: ours, and the one that AUTOMATIC1111's web UI began."""
@@ -103,17 +104,22 @@ def of(picture: Image, name: str) -> Recipe:
         raise UnreadableFile(f"{name} holds a damaged recipe ({why.errors()[0]['msg']}); it cannot be followed") from None
 
 
-def save(picture: Image, recipe: Recipe, path: Path) -> None:
-    """Writes the PNG whole or not at all. Raises BadRequest where it cannot be written."""
+def chunks(recipe: Recipe) -> PngInfo:
+    """Both, for Pillow's `pnginfo`."""
     from PIL.PngImagePlugin import PngInfo
 
-    chunks = PngInfo()
-    chunks.add_text(COMMON, recipe.parameters())
-    chunks.add_text(CHUNK, recipe.model_dump_json(exclude_defaults=True))
+    found = PngInfo()
+    found.add_text(COMMON, recipe.parameters())
+    found.add_text(CHUNK, recipe.model_dump_json(exclude_defaults=True))
+    return found
+
+
+def save(picture: Image, recipe: Recipe, path: Path) -> None:
+    """Writes the PNG whole or not at all. Raises BadRequest where it cannot be written."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
-            picture.save(file, "PNG", pnginfo=chunks)
+            picture.save(file, "PNG", pnginfo=chunks(recipe))
         part.replace(path)
     except OSError as why:
         raise BadRequest(f"{path} cannot be written ({why.strerror or why}); choose another place") from None

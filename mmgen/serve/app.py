@@ -2,21 +2,109 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Route
 
 from mmgen import __version__
+from mmgen.serve import (
+    chat,
+    completions,
+    embeddings,
+    errors,
+    generated,
+    history_routes,
+    images,
+    mcp,
+    models,
+    rerank,
+    status,
+    stores,
+)
+from mmgen.serve.catalog import Catalog
+from mmgen.serve.kept_files import KeptFiles
 from mmgen.serve.live import Live
+from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
+from mmgen.serve.shelf import Shelf
+from mmgen.stores.history import History
+from mmgen.stores.keys import Keys
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
     from mmgen.runtime import Runtime
+
+ROUTERS: tuple[APIRouter, ...] = (
+    models.router,
+    chat.router,
+    completions.router,
+    embeddings.router,
+    images.router,
+    rerank.router,
+    stores.router,
+    generated.router,
+    status.router,
+    history_routes.router,
+)
+CANCELLING_S = 10.0
+"""What a shutdown waits for requests that it cancelled."""
 
 
 def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
-    """The API over that runtime, which the caller closes."""
+    """The API over that runtime, which the caller closes.
+
+    Raises BadRequest where it would serve other machines without keys, NotFound for a model that is not here.
+    """
     settings = settings or ServeConfig()
-    app = FastAPI(title="mmgen", version=__version__)
-    app.state.rt, app.state.settings, app.state.live, app.state.history = rt, settings, Live(settings.max_requests), None
+    app = FastAPI(title="mmgen", version=__version__, lifespan=_life)
+    app.state.rt, app.state.settings, app.state.keys = rt, settings, Keys(rt.home / "keys.db")
+    app.state.history = History(rt.home / "history") if settings.history else None
+    app.state.catalog = Catalog(rt, settings.models)
+    app.state.shelf, app.state.kept_files = Shelf(rt), KeptFiles(rt.home / "files")
+    app.state.live = Live(settings.max_requests, rt.engine.soonest)
+    app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # a thread for every request that may begin
+    errors.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.router.routes.append(Route("/mcp", mcp.Endpoint()))
+    app.add_middleware(Identified)
+    secure(app, settings, app.state.keys)
     return app
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    """At the end no new work is taken, what is under way gets its time, and then it is cancelled."""
+    async with mcp.running(app):
+        yield
+        live: Live = app.state.live
+        live.close()
+        if not await asyncio.to_thread(live.drained, app.state.settings.drain_s):
+            live.cancel_all()
+            await asyncio.to_thread(live.drained, CANCELLING_S)
+    app.state.pool.shutdown(wait=False)
+    for opened in (app.state.keys, app.state.history, app.state.shelf):
+        if opened is not None:
+            opened.close()
+
+
+class Identified:
+    """Tells the client the id of its request, which `/v1/requests/ID` knows."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start" and (id := scope.get("state", {}).get("request_id")):
+                MutableHeaders(scope=message)["x-request-id"] = id
+            await send(message)
+
+        await self.app(scope, receive, tell if scope["type"] == "http" else send)

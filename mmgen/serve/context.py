@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,15 +11,14 @@ from fastapi import Depends
 from fastapi import Request as HttpRequest
 
 from mmgen.engine.job import Priority, Request
-from mmgen.errors import Forbidden
+from mmgen.errors import BadRequest, Forbidden, MmgenError
+from mmgen.stores.keys import SCOPES, STORE, Rate
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
     from mmgen.serve.live import Live
 
-SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
-"""What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search, ask;
-stores:write: documents; engine: /metrics and other people's requests."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,16 @@ class Caller:
     user: str = "local"  # whose share of the device it takes
     scopes: frozenset[str] = frozenset(SCOPES)
     stores: frozenset[str] | None = None  # names; None: all
+    rate: Rate | None = None  # how often it may call; None: as it likes
 
     def check(self, scope: str, store: str | None = None) -> None:
-        """Raises Forbidden for what the key is not for."""
+        """Raises Forbidden for what the key is not for, BadRequest for a store that is no bare name: a path, say."""
         if scope not in self.scopes:
             raise Forbidden(
                 f'this key is not for "{scope}" (it is for {", ".join(sorted(self.scopes)) or "nothing"}); use another'
             )
+        if store is not None and not STORE.fullmatch(store):
+            raise BadRequest(f"store {store[:100]!r} is no name; give a bare one such as notes, not a path")
         if store is not None and self.stores is not None and store not in self.stores:
             raise Forbidden(f'this key may not use store "{store}"; use another key or another store')
 
@@ -54,15 +57,36 @@ class Context:
         kind: the pipeline's name, for lists and history. Raises Forbidden, or Busy where too many are under way.
         """
         self.caller.check(scope, store)
-        return self.live.begin(kind, self.caller.user, priority)
+        request = self.live.begin(kind, self.caller.user, priority)
+        self.http.state.request_id = request.id
+        return request
+
+    def model(self, name: str | None, kind: str) -> str:
+        """The reference of a model that a client names; None: the usual one.
+
+        kind: text, encoder, denoiser or reader. Raises UnknownModel, or BadRequest for one of another kind.
+        """
+        found: str = self.http.app.state.catalog.find(name, kind)
+        return found
 
     def keep(
-        self, request: Request, asked: Mapping[str, Any], result: Mapping[str, Any], files: Mapping[str, bytes] = {}
-    ) -> None:  # noqa: B006
-        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as pictures."""
+        self,
+        request: Request,
+        asked: Mapping[str, Any],
+        result: Mapping[str, Any],
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as pictures.
+
+        The answer does not depend on it: what cannot be written is told in the log.
+        """
         history = self.http.app.state.history
-        if history is not None:
+        if history is None:
+            return
+        try:
             history.add(self.caller.user, request.id, self.live.kind(request.id), asked, result, files)
+        except MmgenError as why:
+            log.warning("not in the history: %s", why)
 
 
 def context(request: HttpRequest) -> Context:

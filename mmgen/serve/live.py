@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from mmgen.engine.job import Priority, Request
-from mmgen.errors import Busy, NotFound
+from mmgen.errors import Closed, NotFound
+from mmgen.serve.errors import Later
 
 REMEMBERED = 1000
 """Ended requests whose state can still be asked for."""
@@ -29,10 +31,11 @@ class Entry:
 
 
 class Live:
-    """`most`: requests under way at once."""
+    """`most`: requests under way at once; `soonest`: seconds until one of them is expected to end, None if nobody knows."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, soonest: Callable[[], float | None] = lambda: None) -> None:
+        self.most, self.soonest = most, soonest
+        self.closed = False
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._running = 0
         self._changed = threading.Condition()
@@ -42,15 +45,17 @@ class Live:
         return self._running
 
     def begin(self, kind: str, user: str, priority: Priority) -> Request:
-        """Raises Busy where too many are under way."""
+        """Raises Later where too many are under way, Closed once no more are taken."""
         request = Request.new(user, priority)
         with self._changed:
-            if self._running >= self.most:
-                raise Busy(f"{self._running} requests are under way, as many as this server takes; try again later")
-            self._running += 1
-            self._entries[request.id] = Entry(request, kind)
-            self._forget()
-        return request
+            if self.closed:
+                raise Closed("this server shuts down and takes no new requests; ask another, or try again later")
+            if self._running < self.most:
+                self._running += 1
+                self._entries[request.id] = Entry(request, kind)
+                self._forget()
+                return request
+        raise Later(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
 
     def end(self, request: Request, error: BaseException | None = None) -> None:
         """The first end counts."""
@@ -59,8 +64,7 @@ class Live:
             if entry.ended is not None:
                 return
             entry.ended, entry.error = time.time(), "" if error is None else str(error)
-            cancelled = request.cancelled
-            entry.state = "cancelled" if cancelled else "done" if error is None else "failed"
+            entry.state = "done" if error is None else "cancelled" if request.cancelled else "failed"
             self._running -= 1
             self._changed.notify_all()
 
@@ -71,8 +75,17 @@ class Live:
             raise NotFound(f'there is no request "{id}" (any more); the last {REMEMBERED} are known')
         return entry
 
+    def entries(self) -> list[Entry]:
+        """The oldest first."""
+        with self._changed:
+            return list(self._entries.values())
+
     def kind(self, id: str) -> str:
         return self.get(id).kind
+
+    def close(self) -> None:
+        """Takes no new requests."""
+        self.closed = True
 
     def drained(self, timeout: float) -> bool:
         """Waits until none is under way."""
@@ -80,10 +93,13 @@ class Live:
             return self._changed.wait_for(lambda: not self._running, timeout)
 
     def cancel_all(self) -> None:
-        for entry in list(self._entries.values()):
+        for entry in self.entries():
             if entry.ended is None:
                 entry.request.cancel()
 
     def _forget(self) -> None:
+        """Of those that ended, the oldest; a few at once, so that it costs nothing each time."""
+        if len(self._entries) < self.most + 2 * REMEMBERED:
+            return
         for id in [id for id, entry in self._entries.items() if entry.ended is not None][:-REMEMBERED]:
             del self._entries[id]

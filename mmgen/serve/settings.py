@@ -12,6 +12,7 @@ class ServeConfig(Config):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    models: tuple[str, ...] = ()  # beside the usual ones: references, or NAME=REFERENCE; a folder goes by its name alone
     cors: tuple[str, ...] = ()  # origins whose pages may call; none
     max_body: ByteSize = Field(default=ByteSize(32 * 2**20), gt=0)  # bytes of a request, or "32 MiB"
     max_requests: int = Field(default=256, ge=1)  # under way at once; more are told to come back

@@ -169,6 +169,11 @@ class DocumentStore:
         rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (PICTURE,))
         return [uri for (uri,) in rows if (uri == str(root) or uri.startswith(below)) and uri not in seen]
 
+    def id_of(self, uri: str) -> int | None:
+        """None where there is no such document."""
+        row = self._database.one("SELECT id FROM documents WHERE uri = ?", (uri,))
+        return None if row is None else int(row[0])
+
     def uris(self) -> list[str]:
         return [uri for (uri,) in self._database.all("SELECT uri FROM documents ORDER BY uri")]
 

@@ -78,3 +78,12 @@ def test_nothing_is_said_of_what_nobody_knows(forecast: Forecast) -> None:
     unknown = job()
     unknown.runner = "text"
     assert forecast.of(unknown) is None and not forecast._lines
+
+
+def test_who_ends_first(forecast: Forecast) -> None:
+    """Both get half of the device, so that the one with 3 quanta is over after 6."""
+    assert forecast.soonest() is None
+    forecast.add(job("ann", 3))
+    assert forecast.soonest() == pytest.approx(0.3)
+    forecast.add(job("bob", 20, key="b"))
+    assert forecast.soonest() == pytest.approx(0.6)

@@ -1,0 +1,97 @@
+"""What a pipeline takes from the network: its signature as a model that checks, without all that names a file of this machine.
+
+A picture is a data URL, base64, or where the settings allow it an http(s) URL; a model is one of the catalog; a store is a bare
+name. A plugin's parameter that is a path should say so (pathlib.Path): it is not served then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from functools import reduce
+from operator import or_
+from types import GenericAlias
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from PIL.Image import Image
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, create_model
+
+from mmgen.errors import BadRequest
+from mmgen.pipelines import signature
+from mmgen.pipelines.signature import Parameter, Signature
+from mmgen.serve import uploads
+
+FILES = frozenset({"lora", "adapter"})
+"""Parameters that are paths, though they are written as texts."""
+MODELS = frozenset({"model", "encoder", "reader", "draft"})
+STORE = "store"
+
+
+def _opened(value: object, info: ValidationInfo) -> Image:
+    if not isinstance(value, str):
+        raise ValueError("a picture is a text: a data URL, or base64")
+    assert info.context is not None
+    return uploads.picture_at(value if ":" in value else f"data:;base64,{value}", info.context["settings"])
+
+
+Picture = Annotated[
+    Image,
+    PlainValidator(_opened),
+    WithJsonSchema({"type": "string", "description": "A picture as a data: URL, or the base64 of its file."}),
+]
+
+
+def model_of(described: Signature) -> type[BaseModel]:
+    """Checks JSON arguments; fields carry the parameters' names as aliases.
+
+    Raises BadRequest for a pipeline that needs what the network cannot give.
+    """
+    fields: dict[str, Any] = {}
+    for number, parameter in enumerate(described.parameters):
+        kind = None if parameter.name in FILES else network_type(parameter.annotation)
+        if kind is not None:
+            fields[f"field_{number}"] = _field(parameter, kind)
+        elif parameter.required:
+            raise BadRequest(f'pipeline "{described.name}" needs {parameter.name}, which only this machine can give')
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, title=described.name, allow_inf_nan=False)
+    return create_model("Arguments", __config__=config, **fields)
+
+
+def given(checked: BaseModel) -> dict[str, Any]:
+    """What was said, by the parameters' names."""
+    names = {field: info.alias or field for field, info in type(checked).model_fields.items()}
+    return {names[field]: getattr(checked, field) for field in checked.model_fields_set}
+
+
+def network_type(annotation: Any) -> Any:
+    """What JSON can say of a parameter's type; None: nothing."""
+    parts = signature.alternatives(annotation)
+    if Image in parts:
+        return Picture
+    kept = [found for part in parts if (found := _part(part)) is not None]
+    if any(get_origin(one) is dict for one in kept):
+        kept = [one for one in kept if one is not str]  # a text beside a mapping is the name of its file
+    return reduce(or_, kept) if kept else None
+
+
+def _part(kind: Any) -> Any:
+    """One member of a union."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal or kind in (Any, str, int, float, bool) or (isinstance(kind, type) and issubclass(kind, Enum)):
+        return kind
+    if not isinstance(origin or kind, type):
+        return None
+    if issubclass(origin or kind, Mapping):
+        return GenericAlias(dict, inner or (str, Any))
+    if issubclass(origin or kind, Collection) and inner:
+        part = network_type(inner[0])
+        return None if part is None else GenericAlias(list, part)
+    return None
+
+
+def _field(parameter: Parameter, kind: Any) -> Any:
+    if parameter.required:
+        return kind, Field(alias=parameter.name, description=parameter.help or None)
+    default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+    optional = kind if default is not None else kind | None
+    return optional, Field(default=default, alias=parameter.name, description=parameter.help or None)

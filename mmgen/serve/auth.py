@@ -1,0 +1,129 @@
+"""Who calls: by an API key, or, where there are no keys, whoever sits at this machine. Knows keys and headers; no route.
+
+Without keys the danger is the user's own browser: any web page may send requests to this machine, or point a name of its own
+at it (DNS rebinding). So that such requests are refused by what browsers cannot forge, Host and Origin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from mmgen.errors import Forbidden, MmgenError, Unauthorized
+from mmgen.serve import errors
+from mmgen.serve.context import Caller
+from mmgen.stores.keys import SCOPES, Key, Keys
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+OPEN = ("/healthz", "/readyz")
+"""What asks whether the server lives has no key."""
+API = re.compile(r"/(v1|mcp|metrics|healthz|readyz|openapi\.json)(/.*)?", re.DOTALL)
+"""Everything else is the page for browsers."""
+HERE = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+"""A Host that no name server can make mean another machine's page."""
+MOST_WAITING = 32
+"""Keys that wait to be proved, one after another: guessing takes one core at most, and others do not wait for long."""
+
+
+def is_api(path: str) -> bool:
+    return API.fullmatch(path) is not None
+
+
+class Auth:
+    """Puts a Caller into `scope["state"]`, or refuses. Pure ASGI, so that streams and disconnects stay as they are."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, set_weight: Callable[[str, float], None], origins: Sequence[str] = ()) -> None:
+        """`set_weight`: tells the engine a user's share. `origins`: of other sites whose pages may call."""
+        self.app, self.keys, self.set_weight, self.origins = app, keys, set_weight, frozenset(origins)
+        self._weights: dict[str, float] = {}
+        self._prover = ThreadPoolExecutor(1, "mmgen-keys")
+        self._waiting = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN:
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(scope["path"], Headers(scope=scope))
+        except MmgenError as why:
+            await self._refuse(why, scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self.app(scope, receive, send)
+
+    async def _caller(self, path: str, headers: Headers) -> Caller:
+        """Raises Unauthorized, Forbidden, or Later."""
+        if not self.keys.any():
+            self._check_host(headers)
+            self._check_origin(headers)
+            return Caller()
+        page = not is_api(path)
+        if page:  # a browser sends its password along, whoever made it send something
+            self._check_origin(headers)
+        key = await self._key(_said(headers, page))
+        if page and (key.stores is not None or key.scopes != frozenset(SCOPES)):
+            raise Forbidden("the page can do everything, so that its key must have all scopes and stores; use another key")
+        if self._weights.get(key.name) != key.weight:
+            self.set_weight(key.name, key.weight)
+            self._weights[key.name] = key.weight
+        return Caller(key.name, key.scopes, key.stores, key.rate)
+
+    async def _key(self, text: str) -> Key:
+        if key := self.keys.recall(text):
+            return key
+        if self._waiting >= MOST_WAITING:
+            raise errors.Later("too many unknown keys are being looked at; try again later", 2.0)
+        self._waiting += 1
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._prover, self.keys.verify, text)
+        finally:
+            self._waiting -= 1
+        if found is None:
+            raise Unauthorized("this API key is unknown, revoked or expired; give another: Authorization: Bearer KEY")
+        return found
+
+    def _check_host(self, headers: Headers) -> None:
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not HERE.fullmatch(hosts[0]):
+            raise Forbidden(
+                "without keys this server is for this machine alone, by the name localhost; make a key: mmgen keys add"
+            )
+
+    def _check_origin(self, headers: Headers) -> None:
+        """A page of another site may send requests from a browser; it cannot hide where it comes from."""
+        host = headers.get("host", "").lower()
+        for origin in headers.getlist("origin"):
+            if origin not in self.origins and urlsplit(origin).netloc.lower() != host:
+                raise Forbidden("pages of other sites may not call this server; allow one with --cors")
+
+    async def _refuse(self, why: MmgenError, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        answer = errors.response(why)
+        if isinstance(why, Unauthorized) and not is_api(scope["path"]):
+            answer.headers["WWW-Authenticate"] = 'Basic realm="mmgen: any name, a key as the password", charset="UTF-8"'
+        await answer(scope, receive, send)
+
+
+def _said(headers: Headers, page: bool) -> str:
+    """The key that was sent: as a bearer token; by a browser that opens the page, as the password."""
+    scheme, _, said = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return said.strip()
+    if page and scheme.lower() == "basic":
+        try:
+            return base64.b64decode(said).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            pass
+    raise Unauthorized("there is no API key; send one: Authorization: Bearer KEY (make one with: mmgen keys add NAME)")

@@ -1,0 +1,139 @@
+"""A pipeline called from a route: in a thread, watched by a client that may hang up. Knows requests and bytes; no pipeline.
+
+The engine cancels what was left before its next quantum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from fastapi import Request as HttpRequest
+from fastapi.responses import StreamingResponse
+
+from mmgen.engine.job import Request
+from mmgen.serve import errors
+from mmgen.serve.context import Context
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A server-sent event with a name; others have none."""
+
+    event: str
+    data: Mapping[str, Any]
+
+
+async def run(context: Context, request: Request, work: Callable[[], T]) -> T:
+    """What `work` returns, which runs in a thread and gives `request` to the pipelines it calls.
+
+    Whoever keeps the call in the history does so in `work`: the event loop is not to wait for a disk. Raises its error, and
+    Cancelled once the client has hung up.
+    """
+
+    def whole() -> T:
+        error: BaseException | None = None
+        try:
+            return work()
+        except BaseException as why:
+            error = why
+            raise
+        finally:
+            context.live.end(request, error)
+
+    watching = asyncio.create_task(_watch(context.http, request))
+    try:
+        future = asyncio.get_running_loop().run_in_executor(context.http.app.state.pool, whole)
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        request.leave()
+        raise
+    finally:
+        watching.cancel()
+
+
+async def stream(
+    context: Context, request: Request, work: Callable[[], Iterator[Mapping[str, Any] | Message]], done: bool = True
+) -> StreamingResponse:
+    """Server-sent events: the JSON of everything that `work` yields, in a thread as above; at last `[DONE]`, where `done`.
+
+    An error before the first event is raised here and gets its status; a later one is an event with an error.
+    """
+    queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def put(item: bytes | BaseException | None) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody reads any more
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+
+    def pump() -> None:
+        error: BaseException | None = None
+        try:
+            for message in work():
+                put(_event(message))
+        except BaseException as why:
+            error = why
+        finally:
+            context.live.end(request, error)
+            put(error)
+
+    watching = asyncio.create_task(_watch(context.http, request))
+    loop.run_in_executor(context.http.app.state.pool, pump)
+    try:
+        first = await queue.get()
+    except asyncio.CancelledError:
+        request.leave()
+        watching.cancel()
+        raise
+    if isinstance(first, BaseException):
+        watching.cancel()
+        raise first
+    body = _body(first, queue, request, watching, b"data: [DONE]\n\n" if done else b"")
+    return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+
+
+async def _body(
+    item: bytes | BaseException | None,
+    queue: asyncio.Queue[bytes | BaseException | None],
+    request: Request,
+    watching: asyncio.Task[None],
+    last: bytes,
+) -> AsyncIterator[bytes]:
+    """What came meanwhile goes out in one piece."""
+    try:
+        while isinstance(item, bytes):
+            parts = [item]
+            while not queue.empty() and isinstance(item := queue.get_nowait(), bytes):
+                parts.append(item)
+            yield b"".join(parts)
+            if isinstance(item, bytes):
+                item = await queue.get()
+        yield last if item is None else _event(errors.told(item)) + last
+    except (asyncio.CancelledError, GeneratorExit):
+        request.leave()
+        raise
+    finally:
+        watching.cancel()
+
+
+async def _watch(http: HttpRequest, request: Request) -> None:
+    """Leaves the request when its client hangs up. The body is read by now: all that can still come is the end."""
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
+    request.leave()
+
+
+_json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+
+
+def _event(message: Mapping[str, Any] | Message) -> bytes:
+    if isinstance(message, Message):
+        return f"event: {message.event}\ndata: {_json(message.data)}\n\n".encode()
+    return f"data: {_json(message)}\n\n".encode()

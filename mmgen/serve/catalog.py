@@ -1,0 +1,93 @@
+"""Which models clients may name. Knows references and what is installed; loads nothing.
+
+A name is never a path: folders are served under their own name, or one that the operator gives, and nothing is downloaded
+because a client named it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen import hub
+from mmgen.errors import BadRequest, nearest
+from mmgen.serve.errors import UnknownModel
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
+"""What may stand behind a name, as in `embedded:minilm#int8`."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that clients may name."""
+
+    id: str
+    reference: str
+    kind: str  # text, encoder, denoiser, reader, picture encoder
+
+
+class Catalog:
+    """The configured models, those that the operator gives, the embedded ones and the Hugging Face cache."""
+
+    def __init__(self, rt: Runtime, given: Sequence[str] = ()) -> None:
+        """`given`: references, or NAME=REFERENCE. Raises NotFound and the like for what is not here."""
+        config = rt.config
+        usual = {
+            "text": config.text, "encoder": config.encoder, "denoiser": config.denoiser, "reader": config.reader,
+            "picture encoder": config.picture_encoder,
+        }  # fmt: skip
+        self.usual = {kind: reference for kind, reference in usual.items() if reference is not None}
+        own = [Served(name_of(reference), reference, kind) for kind, reference in self.usual.items()]
+        self._own = {one.id: one for one in [*own, *map(_given, given)]}
+
+    def served(self) -> list[Served]:
+        """All of them; looks through the cache."""
+        return list({one.id: one for one in [*_installed(), *self._own.values()]}.values())
+
+    def get(self, name: str) -> Served:
+        """Raises UnknownModel."""
+        base, _, precision = name.partition("#")
+        found = self._own.get(name) or self._own.get(base)
+        if found is None:
+            found = next((one for one in self.served() if one.id in (name, base)), None)
+        if found is None or (found.id != name and precision not in PRECISIONS):
+            hint = nearest(name[:100], [one.id for one in self.served()])
+            raise UnknownModel(f'the model "{name[:100]}" is not served here{hint}; GET /v1/models names those that are')
+        return found if found.id == name else Served(name, f"{found.reference.partition('#')[0]}#{precision}", found.kind)
+
+    def find(self, name: str | None, kind: str) -> str:
+        """The reference of a model; None: the usual one. Raises UnknownModel, or BadRequest for one of another kind."""
+        if name is None:
+            return self.usual[kind]
+        found = self.get(name)
+        if found.kind != kind:
+            others = [one.id for one in self.served() if one.kind == kind]
+            raise BadRequest(f"{name} is of kind {found.kind}, not {kind}; take {' or '.join(others[:5])}")
+        return found.reference
+
+
+def _installed() -> Iterator[Served]:
+    return (Served(one.reference, one.reference, one.kind) for one in hub.models())
+
+
+def _given(text: str) -> Served:
+    name, equals, reference = text.partition("=")
+    reference = reference if equals else text
+    folder = hub.resolve(reference.partition("#")[0])
+    embedded = {one.reference: one.kind for one in hub.models()}
+    kind = embedded.get(reference.partition("#")[0]) or hub.kind_of(folder)
+    return Served(name if equals else name_of(reference), reference, kind)
+
+
+def name_of(reference: str) -> str:
+    """Of a folder its own name alone: where it lies is nobody's business."""
+    place, hash_, precision = reference.partition("#")
+    folder = Path(place).expanduser()
+    if place.startswith("embedded:") or not folder.is_dir():
+        return reference
+    return f"{folder.resolve().name}{hash_}{precision}"

@@ -1,0 +1,223 @@
+"""/v1/completions: a text goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.pipelines.call import pipeline
+from mmgen.serve import calls
+from mmgen.serve.context import Context, Here
+from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
+
+if TYPE_CHECKING:
+    from mmgen.pipelines.texts import Prompt
+    from mmgen.writing import TextClient
+
+router = APIRouter(tags=["chat"])
+USUAL = 16
+"""Tokens, unless the caller says otherwise; OpenAI's."""
+TOGETHER = 8
+"""Prompts of a call that are under way at once."""
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+
+
+class CompletionRequest(Writing):
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=64)]
+        | Ids
+        | Annotated[list[Ids], Field(min_length=1, max_length=64)]
+    )
+    echo: bool | None = False
+    logprobs: int | None = Field(None, ge=0, le=5)
+    suffix: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        if self.suffix:
+            raise BadRequest("suffix is given; these models write onwards and fill no gap, leave it out")
+        if self.echo and self.logprobs is not None:
+            raise BadRequest("echo and logprobs are both given; a prompt's own log-probabilities are not told, leave one out")
+        return {**super().options(), "max_tokens": self.max_tokens or USUAL, "logprobs": self.logprobs}
+
+    def prompts(self) -> list[str | list[int]]:
+        """One or several. Raises BadRequest for an empty one."""
+        if isinstance(self.prompt, str):
+            found: list[Any] = [self.prompt]
+        else:
+            found = [self.prompt] if isinstance(self.prompt[0], int) else list(self.prompt)
+        if "" in found:
+            raise BadRequest('a prompt is empty; begin the text, such as "Once upon a time"')
+        return found
+
+
+@router.post("/v1/completions", response_model=None)
+async def completions(body: CompletionRequest, context: Here) -> Response:
+    """How a text, or several, may go on; whole or as a stream of server-sent events."""
+    options, prompts = body.options(), body.prompts()
+    request = context.begin("text", "chat", "interactive")
+    writing = Texts(context, body, request, prompts, options)
+    if body.stream:
+        return await calls.stream(context, request, writing.stream)
+    return JSONResponse(await calls.run(context, request, writing.whole))
+
+
+class Texts:
+    """One call being answered. Choice number n * i + j is text j of prompt i."""
+
+    def __init__(
+        self, context: Context, body: CompletionRequest, request: Request, prompts: Sequence[Any], options: dict[str, Any]
+    ) -> None:
+        self.context, self.body, self.request, self.prompts, self.options = context, body, request, prompts, options
+        self.n: int = options["n"]
+        self.head = {
+            "id": f"cmpl-{request.id}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": body.model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def events(self) -> Iterator[tuple[int, Any]]:
+        """Of all prompts, as they come."""
+        from mmgen.pipelines.text_options import Options
+        from mmgen.pipelines.texts import Asked
+
+        made = pipeline("text", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
+        options = Options(**self.options)
+        asked = [Asked(lambda client, one=one: _prompt(client, one), options, self.request) for one in self.prompts]  # type: ignore[misc]
+        return merged([lambda one=one: made.write(one) for one in asked], self.request)  # type: ignore[misc]
+
+    def whole(self) -> dict[str, Any]:
+        done = {index: event.value for index, event in self.events() if event.kind == "completion"}
+        choices = []
+        for index in range(len(self.prompts)):
+            result = done[index]
+            for place, (text, reason) in enumerate(zip(result.texts, result.finish_reasons, strict=True)):
+                logprobs = None if result.logprobs is None else Logprobs().told(result.logprobs[place])
+                whole = result.prompt + text if self.body.echo else text
+                choices.append({"index": self.n * index + place, "text": whole, "logprobs": logprobs, "finish_reason": reason})
+        self.keep([done[index] for index in range(len(self.prompts))])
+        return {**self.head, "choices": choices, "usage": _total(done.values())}
+
+    def stream(self) -> Iterator[dict[str, Any]]:
+        done: dict[int, Any] = {}
+        logprobs = [Logprobs() for _ in range(self.n * len(self.prompts))]
+        begun: set[int] = set()
+        for prompt, event in self.events():
+            if event.kind == "text":
+                delta, index = event.value, self.n * prompt + event.value.index
+                told = logprobs[index].told(delta.tokens) if delta.tokens else None
+                yield self.chunk(index, self._before(prompt, index, begun) + delta.text, told)
+            else:
+                done[prompt] = event.value
+                for place, reason in enumerate(event.value.finish_reasons):
+                    index = self.n * prompt + place
+                    yield self.chunk(index, self._before(prompt, index, begun), None, reason)
+        self.keep([done[index] for index in range(len(self.prompts))])
+        if self.body.tells_usage:
+            yield {**self.head, "choices": [], "usage": _total(done.values())}
+
+    def _before(self, prompt: int, index: int, begun: set[int]) -> str:
+        """The prompt, once, where it is to be told."""
+        if not self.body.echo or index in begun:
+            return ""
+        begun.add(index)
+        given = self.prompts[prompt]
+        client = self.context.rt.text(self.context.model(self.body.model, "text"))
+        return given if isinstance(given, str) else client.model.tokenizer.decode(given)
+
+    def chunk(self, index: int, text: str, logprobs: Any = None, reason: str | None = None) -> dict[str, Any]:
+        more = {"usage": None} if self.body.tells_usage else {}
+        choice = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+        return {**self.head, "choices": [choice], **more}
+
+    def keep(self, results: Sequence[Any]) -> None:
+        told = {"texts": [text for one in results for text in one.texts], "usage": _total(results), "seed": results[0].seed}
+        self.context.keep(self.request, self.body.asked(), told)
+
+
+def _prompt(client: TextClient, given: str | list[int]) -> Prompt:
+    """Raises BadRequest for ids that are no tokens of the model's."""
+    from mmgen.pipelines.texts import Prompt
+
+    if isinstance(given, str):
+        return Prompt(given, client.model.encode(given))
+    size = client.model.lm.config.vocabulary
+    if wrong := [token for token in given if token >= size]:
+        raise BadRequest(f"the prompt names token {wrong[0]}; {client.name} has 0 to {size - 1}")
+    return Prompt(client.model.tokenizer.decode(given), given)
+
+
+class Logprobs:
+    """A text's log-probabilities as /v1/completions tells them, with the place of every token in the text so far."""
+
+    def __init__(self) -> None:
+        self._offset = 0
+
+    def told(self, tokens: Sequence[Any]) -> dict[str, Any]:
+        offsets = []
+        for one in tokens:
+            offsets.append(self._offset)
+            self._offset += len(one.text)
+        return {
+            "tokens": [one.text for one in tokens],
+            "token_logprobs": [max(one.logprob, LEAST_LOGPROB) for one in tokens],
+            "top_logprobs": [_top(one.top) for one in tokens],
+            "text_offset": offsets,
+        }
+
+
+def _top(best_first: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Of tokens that look the same the likeliest counts."""
+    return {text: max(logprob, LEAST_LOGPROB) for text, logprob in reversed(best_first)}
+
+
+def _total(results: Any) -> dict[str, Any]:
+    parts = [usage(one.usage) for one in results]
+    total = {key: sum(part[key] for part in parts) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    cached = sum(part["prompt_tokens_details"]["cached_tokens"] for part in parts)
+    return {**total, "prompt_tokens_details": {"cached_tokens": cached}}
+
+
+def merged(makers: Sequence[Callable[[], Iterator[Any]]], request: Request) -> Iterator[tuple[int, Any]]:
+    """(place, event) of several streams of a request in the order in which they come. The first that fails ends all."""
+    if len(makers) == 1:
+        yield from ((0, event) for event in makers[0]())
+        return
+    queue: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
+    end = object()
+
+    def follow(place: int) -> None:
+        try:
+            for event in makers[place]():
+                queue.put((place, event, None))
+            queue.put((place, end, None))
+        except BaseException as why:
+            queue.put((place, end, why))
+
+    left = len(makers)
+    with ThreadPoolExecutor(min(TOGETHER, left), "mmgen-prompts") as pool:
+        try:
+            for place in range(left):
+                pool.submit(follow, place)
+            while left:
+                place, event, error = queue.get()
+                if error is not None:
+                    raise error
+                if event is end:
+                    left -= 1
+                else:
+                    yield place, event
+        finally:
+            if left:
+                request.cancel()

@@ -1,0 +1,195 @@
+"""One call of a picture pipeline, from its body's options to the answer. Knows no route; it runs in a thread."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+from PIL.Image import Image
+
+from mmgen.drawing import DenoiserClient, DrawingClient, Order
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.pipelines import recipe
+from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.pictures import Early, Picture, Pictures
+from mmgen.pipelines.recipe import Recipe
+from mmgen.serve.calls import Message
+from mmgen.serve.catalog import name_of
+from mmgen.serve.context import Context
+from mmgen.serve.image_bodies import Format, ImageData, ImagesResponse, Options, Streamed, TokenDetails, Usage
+
+NAMED = 8
+"""Sizes that an error names."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """`task`: the pipeline; `given`: what it is told besides the options."""
+
+    context: Context
+    request: Request
+    task: str
+    options: Options
+    given: Mapping[str, Any]
+
+    def answer(self) -> ImagesResponse:
+        """Draws all of it."""
+        client, made = self._ready()
+        drawn: Pictures = made(**self._arguments(client), request=self.request)
+        data = [self._handed(file, seed) for file, seed in zip(self._kept(drawn), drawn.seeds, strict=True)]
+        width, height = drawn.images[0].size
+        return ImagesResponse(
+            created=int(time.time()),
+            data=data,
+            output_format=self.options.output_format,
+            size=f"{width}x{height}",
+            usage=usage(client, drawn.recipes[0].prompt, len(data), (width, height)),
+        )
+
+    def events(self, name: str) -> Iterator[Message]:
+        """The same step by step, by events called `name`.partial_image and `name`.completed, as OpenAI has them."""
+        assert isinstance(self.options, Streamed)
+        client, made = self._ready()
+        arguments, sent = self._arguments(client), [0] * self.options.n
+        arguments["preview_every"] = self._preview_every(client)
+        for event in made.stream(**arguments, request=self.request):
+            if isinstance(event.value, Early) and sent[event.value.index] < self.options.partial_images:
+                more: dict[str, Any] = {"partial_image_index": sent[event.value.index]}
+                yield self._message(f"{name}.partial_image", event.value, self._encoded(event.value.image), more)
+                sent[event.value.index] += 1
+            elif isinstance(event.value, Picture):
+                image, made_by = event.value.image, event.value.recipe
+                used = usage(client, made_by.prompt, 1, image.size)
+                more = {"seed": made_by.seed, **({} if used is None else {"usage": used.model_dump()})}
+                yield self._message(f"{name}.completed", event.value, self._encoded(image, made_by), more)
+            elif isinstance(event.value, Pictures):
+                self._kept(event.value)
+
+    def _ready(self) -> tuple[DrawingClient, Any]:
+        """The model, and the pipeline that draws with it."""
+        reference = self.context.model(self.options.model, "denoiser")
+        client = self.context.rt.denoiser(reference)
+        return client, pipeline(self.task, runtime=self.context.rt, model=reference)
+
+    def _arguments(self, client: DrawingClient) -> dict[str, Any]:
+        options = self.options
+        found: dict[str, Any] = {"n": options.n, "seed": options.seed, "steps": options.steps, "guidance": options.guidance}
+        found |= {"solver": options.solver, **self.given}
+        if self.task == "variations":
+            if options.pixels not in (None, fit := client.fit(*self.given["image"].size)):
+                raise bad_size(options.size, "variations of this picture are drawn at", ["{}x{}".format(*fit)])
+        elif options.pixels is not None:
+            check_size(client, *options.pixels)
+            found["width"], found["height"] = options.pixels
+        return found
+
+    def _preview_every(self, client: DrawingClient) -> int:
+        assert isinstance(self.options, Streamed)
+        if not self.options.partial_images:
+            return 0
+        steps = client.settled(Order(steps=self.options.steps, solver=self.options.solver)).steps or 1
+        strength: float = self.given.get("strength", 1.0)
+        return max(1, math.ceil(steps * strength / (self.options.partial_images + 1)))
+
+    def _kept(self, drawn: Pictures) -> list[bytes]:
+        """The pictures as files, which the history keeps."""
+        files = [self._encoded(image, made) for image, made in zip(drawn.images, drawn.recipes, strict=True)]
+        asked = self.options.model_dump(mode="json", exclude_defaults=True, exclude={"image", "images", "mask"})
+        names = [f"{number}.{self.options.output_format}" for number in range(1, len(files) + 1)]
+        self.context.keep(self.request, asked, published(drawn).to_dict(), dict(zip(names, files, strict=True)))
+        return files
+
+    def _handed(self, file: bytes, seed: int) -> ImageData:
+        if self.options.response_format == "b64_json":
+            return ImageData(b64_json=base64.b64encode(file).decode(), seed=seed)
+        name = self.context.http.app.state.kept_files.add(self.context.caller.user, file, self.options.output_format)
+        return ImageData(url=f"{self.context.http.base_url}v1/files/images/{name}", seed=seed)
+
+    def _message(self, kind: str, event: Early | Picture, file: bytes, more: Mapping[str, Any]) -> Message:
+        said: dict[str, Any] = {
+            "type": kind,
+            "b64_json": base64.b64encode(file).decode(),
+            "created_at": int(time.time()),
+            "size": "{}x{}".format(*event.image.size),
+            "quality": "auto",
+            "background": "opaque",
+            "output_format": self.options.output_format,
+            "index": event.index,
+        }
+        return Message(kind, {**said, **more})
+
+    def _encoded(self, image: Image, made: Recipe | None = None) -> bytes:
+        return encoded(image, self.options.output_format, self.options.output_compression, made)
+
+
+def encoded(image: Image, kind: Format, quality: int = 100, made: Recipe | None = None) -> bytes:
+    """A file's bytes; a PNG carries the recipe."""
+    file = io.BytesIO()
+    if kind == "png":
+        image.save(file, "PNG", pnginfo=None if made is None else recipe.chunks(public(made)))
+    else:
+        image.save(file, kind.upper(), quality=quality)
+    return file.getvalue()
+
+
+def public(made: Recipe) -> Recipe:
+    """With models by their names: where they lie is nobody's business."""
+    loras = tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in made.lora)
+    return made.model_copy(update={"model": name_of(made.model), "lora": loras})
+
+
+def published(drawn: Pictures) -> Pictures:
+    return replace(drawn, recipes=[public(one) for one in drawn.recipes])
+
+
+def check_size(client: DrawingClient, width: int, height: int) -> None:
+    """Raises BadRequest with the sizes that the model draws; of a model that does not tell them its own error comes later."""
+    if not isinstance(client, DenoiserClient):
+        return
+    try:
+        client.model.latent_shape(width, height)
+    except BadRequest:
+        names = [f"{side}x{side}" for side in sides(client)]
+        raise bad_size(f"{width}x{height}", "this model draws among others", names) from None
+
+
+def sides(client: DenoiserClient) -> list[int]:
+    """Sides of squares that the model draws, around the size that it draws best."""
+    found = []
+    for half in range(1, NAMED + 1):
+        try:
+            client.model.latent_shape(side := client.model.size * half // 2, side)
+        except BadRequest:
+            continue
+        found.append(side)
+    return found
+
+
+def bad_size(asked: str, who: str, names: list[str]) -> BadRequest:
+    error = BadRequest(f"size is {asked}; {who} {', '.join(names)}; choose one of them, or auto")
+    error.param = "size"  # type: ignore[attr-defined]
+    return error
+
+
+def usage(client: DrawingClient, prompt: str, n: int, size: tuple[int, int]) -> Usage | None:
+    """None for a model whose latents nobody here knows."""
+    if not isinstance(client, DenoiserClient):
+        return None
+    _, height, width = client.model.latent_shape(*size)
+    read, drawn = text_tokens(client.model.text, prompt), n * height * width
+    details = TokenDetails(text_tokens=read, image_tokens=0)
+    return Usage(input_tokens=read, output_tokens=drawn, total_tokens=read + drawn, input_tokens_details=details)
+
+
+def text_tokens(side: Any, prompt: str) -> int:
+    """What the text side of a model reads; 0 for one that hears nothing."""
+    if hasattr(side, "encoder"):
+        return len(side.encoder.token_spans(prompt)) + 2
+    return len(side.tokenizers[0](prompt)["input_ids"]) if hasattr(side, "tokenizers") else 0

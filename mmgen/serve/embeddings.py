@@ -1,0 +1,102 @@
+"""/v1/embeddings: texts to vectors."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, TooLong
+from mmgen.serve import calls
+from mmgen.serve.context import Context, Here
+from mmgen.serve.fields import Body
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmgen.encoding import EncoderClient
+
+router = APIRouter(tags=["embeddings"])
+MOST = 2048
+"""Texts of a call; OpenAI's."""
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+
+
+class EmbeddingsRequest(Body):
+    model: str
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=MOST)]
+        | Ids
+        | Annotated[list[Ids], Field(min_length=1, max_length=MOST)]
+    )
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: int | None = Field(None, ge=1)
+
+
+@router.post("/v1/embeddings", response_model=None)
+async def embeddings(body: EmbeddingsRequest, context: Here) -> Response:
+    """Vectors of unit length, in the texts' order."""
+    request = context.begin("embeddings", "embeddings")
+    return JSONResponse(await calls.run(context, request, lambda: answer(context, body, request)))
+
+
+def answer(context: Context, body: EmbeddingsRequest, request: Request) -> dict[str, Any]:
+    client = context.rt.encoder(context.model(body.model, "encoder"))
+    if body.dimensions is not None and body.dimensions > client.dimension:
+        raise BadRequest(f"dimensions is {body.dimensions}; vectors of {body.model} have {client.dimension}")
+    texts = _texts(client, body.input)
+    rows = client.model.tokenize(texts)
+    _check(client, body.model, texts, rows)
+    vectors = shortened(context.rt.submit(client.runner, rows, request), body.dimensions)
+    data = [
+        {"object": "embedding", "index": index, "embedding": _written(vector, body.encoding_format)}
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = sum(len(row) for row in rows)
+    return {
+        "object": "list",
+        "data": data,
+        "model": body.model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _texts(client: EncoderClient, given: Any) -> list[str]:
+    """Raises BadRequest for an empty one."""
+    several = isinstance(given, list) and not isinstance(given[0], int)
+    texts = [one if isinstance(one, str) else client.model.decode(one) for one in (given if several else [given])]
+    if not all(texts):
+        raise BadRequest("a text is empty; leave it out")
+    return texts
+
+
+def _check(client: EncoderClient, name: str, texts: Sequence[str], rows: Sequence[Any]) -> None:
+    """Nothing is cut without a word. Raises TooLong."""
+    for text, row in zip(texts, rows, strict=True):
+        if len(row) >= client.max_tokens and (size := len(client.token_spans(text)) + 2) > client.max_tokens:
+            raise TooLong(f"a text is {size} tokens, {name} reads {client.max_tokens}; split it")
+
+
+def shortened(vectors: Sequence[np.ndarray], dimensions: int | None) -> np.ndarray:
+    """The first so many dimensions, of unit length again: for models that were trained for it (Kusupati et al. 2022)."""
+    import numpy as np
+
+    out = np.stack(vectors)
+    if dimensions is None or dimensions == out.shape[1]:
+        return out
+    cut = out[:, :dimensions]
+    lengths: np.ndarray = np.linalg.norm(cut, axis=1, keepdims=True)
+    return np.divide(cut, np.maximum(lengths, 1e-12))
+
+
+def _written(vector: np.ndarray, form: str | None) -> str | list[float]:
+    if form == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    values: list[float] = vector.tolist()
+    return values

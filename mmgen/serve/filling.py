@@ -1,0 +1,85 @@
+"""Uploads into a store and out again: each with its outcome. Knows a library; no route."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmgen.engine.job import Request
+from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
+from mmgen.ingest import loaders, pictures
+from mmgen.interfaces import Document, Scalar
+from mmgen.library import Library, checked
+from mmgen.serve import remote
+from mmgen.serve.settings import ServeConfig
+from mmgen.serve.store_bodies import Outcome, Outcomes
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was sent. `name` names it and is never opened."""
+
+    name: str
+    data: bytes | None  # None: it stands at `url`
+    url: str
+    metadata: Mapping[str, Scalar]
+
+
+def fill(library: Library, given: Sequence[Given], settings: ServeConfig, request: Request) -> Outcomes:
+    """Reads, splits, embeds and stores them, as far as they can be read."""
+    library.writable(make=False)
+    outcomes: dict[int, Outcome] = {}
+    texts: dict[int, Document] = {}
+    for place, one in enumerate(given):
+        try:
+            data = remote.read(one.url, settings) if one.data is None else one.data
+            if Path(one.name).suffix.lower().removeprefix(".") in pictures.SUFFIXES:
+                outcomes[place] = _picture(library, one, data, request)
+            else:
+                texts[place] = loaders.load(Path(one.name), data, metadata=checked(one.metadata), loaders=library.rt.loaders())
+        except (UnreadableFile, TooLarge, Forbidden) as why:
+            outcomes[place] = Outcome(name=one.name, status="failed", reason=str(why))
+    added = library.add(documents=list(texts.values()), request=request) if texts else None
+    for place, document in texts.items():
+        unchanged = added is not None and document.uri in added.unchanged
+        outcomes[place] = Outcome(
+            name=document.uri,
+            status="unchanged" if unchanged else "added",
+            id=library.readable().id_of(document.uri),
+        )
+    return Outcomes(data=[outcomes[place] for place in range(len(given))], passages=added.passages if added else 0)
+
+
+def remove(library: Library, id: int) -> None:
+    """Raises NotFound where there is no such document."""
+    store = library.writable(make=False)
+    uri = store.document(id).uri
+    store.remove(uri)
+    if Path(uri).parent == _files(library):
+        Path(uri).unlink(missing_ok=True)
+
+
+def _picture(library: Library, one: Given, data: bytes, request: Request) -> Outcome:
+    """Kept beside the store under its digest, where the gallery reads it."""
+    try:
+        pictures.decode(data, one.name)
+        path = _files(library) / (hashlib.sha256(data).hexdigest() + Path(one.name).suffix.lower())
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        report = library.gallery().read([path], metadata={"name": one.name, **one.metadata}, request=request)
+    except MmgenError as why:
+        return Outcome(name=one.name, status="failed", reason=str(why))
+    left = [*report.duplicates, *report.near]
+    if report.skipped or left:
+        path.unlink(missing_ok=True)
+    if report.skipped:
+        return Outcome(name=one.name, status="failed", reason=report.skipped[0][1])
+    uri = left[0][1] if left else str(path)
+    unchanged = bool(left or report.unchanged)
+    return Outcome(name=one.name, status="unchanged" if unchanged else "added", id=library.readable().id_of(uri))
+
+
+def _files(library: Library) -> Path:
+    return library.path / "files"

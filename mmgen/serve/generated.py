@@ -1,0 +1,148 @@
+"""/v1/pipelines: every pipeline by its signature, so that a plugin's is served by itself."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, Forbidden, PluginError
+from mmgen.pipelines import signature
+from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.pictures import Pictures
+from mmgen.pipelines.signature import Signature
+from mmgen.runtime import Runtime
+from mmgen.serve import arguments, calls, results
+from mmgen.serve.context import Caller, Context, Here
+from mmgen.stores.keys import EVERYDAY
+
+router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])
+MOST_KEPT = 20_000  # characters of an argument
+SCOPES = {
+    "rag-text": "stores", "image-search": "stores", "text": "chat", "chat": "chat", "image-embed": "embeddings",
+    **dict.fromkeys(("txt2img", "img2img", "inpaint", "variations", "zero-shot-image", "tags", "caption"), "images"),
+}  # fmt: skip
+"""What a key must be for to call ours; for a plugin's it must be for everything, as that may do anything."""
+
+
+class Pipeline(BaseModel):
+    id: str
+    object: str = "pipeline"
+    description: str
+    parameters: dict[str, Any] = Field(description="JSON schema of the arguments.")
+
+
+class Pipelines(BaseModel):
+    object: str = "list"
+    data: list[Pipeline]
+
+
+class Result(BaseModel):
+    id: str
+    object: str = "pipeline.result"
+    pipeline: str
+    result: Any = Field(description="What the pipeline returned; pictures as data URLs.")
+
+
+@router.get("")
+def pipelines(context: Here) -> Pipelines:
+    """The pipelines that the key may call, with what they take."""
+    return Pipelines(data=offered(context.rt, context.caller))
+
+
+@router.post("/{name}")
+async def call(name: str, body: dict[str, Any], context: Here) -> Result:
+    """Calls a pipeline with JSON arguments."""
+    request = begin(name, context)
+
+    def work() -> Result:
+        result = called(name, body, context, request)
+        told = results.told(result)
+        keep(context, request, body, result)
+        return Result(id=request.id, pipeline=name, result=told)
+
+    return await calls.run(context, request, work)
+
+
+def offered(rt: Runtime, caller: Caller) -> list[Pipeline]:
+    """What cannot be imported, or called from outside, is left out."""
+    found = []
+    for entry in rt.registry.pipelines:
+        try:
+            check(entry.name, caller)
+            described, made = described_as(rt, entry.name)
+        except (Forbidden, BadRequest, PluginError):
+            continue
+        schema = made.model_json_schema()
+        found.append(Pipeline(id=entry.name, description=described.text or entry.summary, parameters=schema))
+    return found
+
+
+def described_as(rt: Runtime, name: str) -> tuple[Signature, type[BaseModel]]:
+    """A pipeline and the model of its arguments. Raises NotFound, PluginError, or BadRequest for one that is not served."""
+    described = signature.read(name, rt.registry.pipelines.get(name))
+    return described, arguments.model_of(described)
+
+
+def check(name: str, caller: Caller) -> None:
+    """Raises Forbidden for what the key is not for."""
+    for scope in (SCOPES[name],) if name in SCOPES else EVERYDAY:
+        caller.check(scope)
+    if name not in SCOPES and caller.stores is not None:
+        raise Forbidden(f'"{name}" is a plugin\'s and may use any store, this key may not; use another key')
+
+
+def begin(name: str, context: Context) -> Request:
+    """The engine's request of a call. Raises NotFound or Forbidden."""
+    context.rt.registry.pipelines.entry(name)
+    check(name, context.caller)
+    return context.begin(name, SCOPES.get(name, EVERYDAY[0]))
+
+
+def called(name: str, given: dict[str, Any], context: Context, request: Request) -> Any:
+    """What the pipeline returns. Blocks; raises as it does, and RequestValidationError for arguments that do not fit."""
+    described, model = described_as(context.rt, name)
+    try:
+        checked = model.model_validate(given, context={"settings": context.http.app.state.settings})
+    except ValidationError as why:
+        errors = [{**error, "loc": ("body", *error["loc"])} for error in why.errors(include_url=False, include_context=False)]
+        raise RequestValidationError(errors) from None
+    values = placed(described, arguments.given(checked), context)
+    making = {parameter.name for parameter in described.parameters if parameter.stage == "make"}
+    made = pipeline(name, runtime=context.rt, **{key: value for key, value in values.items() if key in making})
+    try:
+        taken = inspect.signature(made).parameters
+        ours = {"request": request} if "request" in taken else {}
+        return made(**{key: value for key, value in values.items() if key not in making}, **ours)
+    finally:
+        if hasattr(made, "close"):
+            made.close()
+
+
+def placed(described: Signature, values: dict[str, Any], context: Context) -> dict[str, Any]:
+    """With models of the catalog for their names, and a store that the key may use."""
+    out = dict(values)
+    for name in arguments.MODELS & values.keys():
+        out[name] = None if values[name] is None else context.http.app.state.catalog.get(values[name]).reference
+    names = {parameter.name for parameter in described.parameters}
+    if arguments.STORE in names:
+        store = values.get(arguments.STORE)
+        if store is None and context.caller.stores is not None:
+            raise BadRequest(f"store is missing; this key may use {', '.join(sorted(context.caller.stores))}")
+        if store is not None:
+            context.caller.check(SCOPES.get(described.name, EVERYDAY[0]), store)
+    return out
+
+
+def keep(context: Context, request: Request, given: dict[str, Any], result: Any) -> None:
+    """In the history: pictures as files, and of pictures that were given that there were some."""
+    asked = {key: "(data)" if isinstance(value, str) and len(value) > MOST_KEPT else value for key, value in given.items()}
+    if isinstance(result, Pictures):
+        files = {f"{number}.png": file for number, file in enumerate(results.files(result), 1)}
+        context.keep(request, asked, results.recipes(result), files)
+    else:
+        context.keep(request, asked, {"result": results.told(result)})

@@ -1,0 +1,90 @@
+"""/v1/images: pictures drawn from words, from pictures, and from both, as OpenAI's clients ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, UploadFile
+from fastapi.responses import FileResponse
+from PIL.Image import Image
+from starlette.concurrency import run_in_threadpool
+
+from mmgen.errors import BadRequest
+from mmgen.serve import calls, uploads
+from mmgen.serve.context import Context, Here
+from mmgen.serve.drawings import Drawing
+from mmgen.serve.image_bodies import Edit, Generation, ImagesResponse, Options, Streamed, Variation
+
+router = APIRouter(tags=["images"])
+MULTIPART = "multipart/form-data"
+ANSWER: dict[str, Any] = {"response_model": ImagesResponse, "response_model_exclude_none": True}
+"""`stream` answers with events instead."""
+
+
+@router.post("/v1/images/generations", **ANSWER)
+async def generate(body: Generation, context: Here) -> Any:
+    """Draws pictures from words."""
+    given = {"prompt": body.prompt, "negative": body.negative_prompt, "style": body.style}
+    return await drawn(context, "txt2img", body, given, "image_generation")
+
+
+@router.post("/v1/images/edits", **ANSWER)
+async def edit(body: Annotated[Edit, Form(media_type=MULTIPART)], context: Here) -> Any:
+    """Draws a picture anew, or only what is transparent in it or in its mask."""
+    files = [*body.image, *body.images]
+    if len(files) != 1:
+        raise BadRequest(f"there are {len(files)} images; give one, as the file image")
+    image = await picture_of(files[0], context)
+    mask = transparent(image) if body.mask is None else drawn_anew(await picture_of(body.mask, context))
+    given: dict[str, Any] = {"image": image, "prompt": body.prompt, "negative": body.negative_prompt}
+    given |= {} if body.strength is None else {"strength": body.strength}
+    if mask is None:
+        return await drawn(context, "img2img", body, given, "image_edit")
+    return await drawn(context, "inpaint", body, given | {"mask": mask}, "image_edit")
+
+
+@router.post("/v1/images/variations", **ANSWER)
+async def vary(body: Annotated[Variation, Form(media_type=MULTIPART)], context: Here) -> Any:
+    """Draws pictures that are like a picture."""
+    given: dict[str, Any] = {"image": await picture_of(body.image, context), "prompt": body.prompt}
+    given |= {} if body.strength is None else {"strength": body.strength}
+    return await drawn(context, "variations", body, given)
+
+
+@router.get("/v1/files/images/{name}", response_class=FileResponse)
+def kept(name: str, context: Here) -> FileResponse:
+    """A picture that was asked for as a URL, for the same caller, within an hour."""
+    context.caller.check("images")
+    return FileResponse(context.http.app.state.kept_files.path(context.caller.user, name))
+
+
+async def drawn(context: Context, task: str, body: Options, given: Mapping[str, Any], events: str = "") -> Any:
+    request = context.begin(task, "images")
+    drawing = Drawing(context, request, task, body, given)
+    if isinstance(body, Streamed) and body.stream:
+        return await calls.stream(context, request, lambda: drawing.events(events), done=False)
+    return await calls.run(context, request, drawing.answer)
+
+
+async def picture_of(upload: UploadFile, context: Context) -> Image:
+    """Raises UnreadableFile for what is none, whatever its name says."""
+    context.caller.check("images")
+    data = await uploads.data_of(upload, context.http.app.state.settings.max_body)
+    return await run_in_threadpool(uploads.picture, data)
+
+
+def drawn_anew(mask: Image) -> Image:
+    """White where the mask is transparent, as the pipelines want it. Raises BadRequest for a mask without transparency."""
+    found = transparent(mask)
+    if found is None:
+        raise BadRequest("the mask has no transparent pixels; make transparent what to draw anew")
+    return found
+
+
+def transparent(image: Image) -> Image | None:
+    """White where the picture is wholly transparent; None where it is so nowhere."""
+    if not image.has_transparency_data:
+        return None
+    clear = image.convert("RGBA").getchannel("A").point(lambda alpha: 255 if alpha == 0 else 0)
+    return clear if clear.getbbox() else None

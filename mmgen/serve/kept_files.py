@@ -1,0 +1,51 @@
+"""Pictures that are handed out by URL for an hour, to the one who asked for them. Knows files; no route and no model."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from pathlib import Path
+
+from mmgen.errors import NotFound
+
+KEPT_S = 3600.0
+NAME = re.compile(r"[\w-]{20,30}\.(png|jpeg|webp)", re.ASCII)
+
+
+class KeptFiles:
+    """A folder with one folder for each user. Old files go whenever a new one comes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, user: str, data: bytes, suffix: str) -> str:
+        """The name under which that user, and nobody else, gets them back."""
+        self._forget()
+        place = self._place(user)
+        place.mkdir(parents=True, exist_ok=True)
+        name = f"{secrets.token_urlsafe(18)}.{suffix}"
+        (place / name).write_bytes(data)
+        return name
+
+    def path(self, user: str, name: str) -> Path:
+        """Raises NotFound for what is not there, is somebody else's, or is too old."""
+        path = self._place(user) / name
+        if not NAME.fullmatch(name) or not path.is_file() or self._old(path):
+            raise NotFound(f'there is no picture "{name[:40]}" (any more); pictures are kept for an hour, draw it again')
+        return path
+
+    def _place(self, user: str) -> Path:
+        return self.folder / hashlib.sha256(user.encode()).hexdigest()[:32]
+
+    def _forget(self) -> None:
+        for path in self.folder.glob("*/*"):
+            if self._old(path):
+                path.unlink(missing_ok=True)
+
+    def _old(self, path: Path) -> bool:
+        try:
+            return path.stat().st_mtime < time.time() - KEPT_S
+        except FileNotFoundError:  # another thread was quicker
+            return True

@@ -1,0 +1,184 @@
+"""/mcp: the pipelines as tools of the Model Context Protocol, over streamable HTTP. Knows tools; not what is behind them.
+
+Every call stands alone (no sessions), with the caller that the HTTP request has, and its share of the device.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi import Request as HttpRequest
+from fastapi.exceptions import RequestValidationError
+from mcp.server import Server, ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ContentBlock,
+    ImageContent,
+    ListToolsResult,
+    PaginatedRequestParams,
+    TextContent,
+    Tool,
+)
+from pydantic import BaseModel, Field, ValidationError
+from starlette.types import Receive, Scope, Send
+
+from mmgen import __version__
+from mmgen.engine.job import Request
+from mmgen.errors import Forbidden
+from mmgen.pipelines.pictures import Pictures
+from mmgen.serve import errors, generated, results, stores
+from mmgen.serve.context import Context, context
+from mmgen.serve.store_bodies import Ask, Name, Search
+
+INSTRUCTIONS = (
+    "Answers from the user's documents with exact quotes (ask), passages (search), pictures drawn from words (txt2img), "
+    "and more. "
+    "An answer that abstained is not in the documents: say so."
+)
+HIDDEN = "rag-text"
+"""Offered as ask, with names in place of paths."""
+
+
+class AskTool(Ask):
+    store: Name = Field(description="Name of the store.")
+
+
+class SearchTool(Search):
+    store: Name = Field(description="Name of the store.")
+
+
+class Endpoint:
+    """What stands at /mcp."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.mcp.asgi_app(scope, receive, send)
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    """While it lasts /mcp answers."""
+    server = Server("mmgen", version=__version__, instructions=INSTRUCTIONS, on_list_tools=list_tools, on_call_tool=call_tool)
+    most = int(app.state.settings.max_body)
+    app.state.mcp = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=most)
+    async with app.state.mcp.run():
+        yield
+
+
+async def list_tools(given: ServerRequestContext[Any, HttpRequest], params: PaginatedRequestParams | None) -> ListToolsResult:
+    """Those that the key may call."""
+    assert given.request is not None
+    called_by = context(given.request)
+    return ListToolsResult(tools=await asyncio.to_thread(offered, called_by))
+
+
+def offered(called_by: Context) -> list[Tool]:
+    found = [
+        Tool(name=one.id, description=one.description, input_schema=one.parameters)
+        for one in generated.offered(called_by.rt, called_by.caller)
+        if one.id != HIDDEN
+    ]
+    try:
+        called_by.caller.check("stores")
+    except Forbidden:
+        return found
+    return [
+        Tool(
+            name="ask",
+            description="Answer a question from a store's documents, with exact quotes.",
+            input_schema=schema(AskTool),
+        ),
+        Tool(name="search", description="The passages of a store nearest to a query.", input_schema=schema(SearchTool)),
+        *found,
+    ]
+
+
+def schema(body: type[BaseModel]) -> dict[str, Any]:
+    found = body.model_json_schema()
+    found["properties"].pop("stream", None)
+    return found
+
+
+async def call_tool(given: ServerRequestContext[Any, HttpRequest], params: CallToolRequestParams) -> CallToolResult:
+    """Runs it. What a user can fix is told in the result, as the protocol wants it, so that a model reads it."""
+    assert given.request is not None
+    called_by, said = context(given.request), params.arguments or {}
+    try:
+        request, work = prepared(called_by, params.name, said)
+        return await run(called_by, request, work)
+    except ValidationError as why:
+        return failed(wrong(why.errors()[0]))
+    except RequestValidationError as why:
+        return failed(wrong(why.errors()[0]))
+    except Exception as why:
+        return failed(errors.told(why)["error"]["message"])
+
+
+def prepared(called_by: Context, name: str, said: dict[str, Any]) -> tuple[Request, Callable[[], CallToolResult]]:
+    """The engine's request, and the work that answers it."""
+    if name == "ask":
+        ask = AskTool.model_validate(said)
+        request = called_by.begin("rag-text", "stores", "interactive", ask.store)
+        return request, lambda: plain(stores.answered(ask.store, ask, called_by, request))
+    if name == "search":
+        search = SearchTool.model_validate(said)
+        request = called_by.begin("rag-search", "stores", "interactive", search.store)
+        return request, lambda: plain(stores.searched(search.store, search, called_by, request))
+    request = generated.begin(name, called_by)
+    return request, lambda: shown(called_by, request, name, said)
+
+
+async def run(called_by: Context, request: Request, work: Callable[[], CallToolResult]) -> CallToolResult:
+    """In a thread. The transport reads what the client still sends, so that it tells of a client that hung up."""
+
+    def whole() -> CallToolResult:
+        error: BaseException | None = None
+        try:
+            return work()
+        except BaseException as why:
+            error = why
+            raise
+        finally:
+            called_by.live.end(request, error)
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(called_by.http.app.state.pool, whole)
+    except asyncio.CancelledError:
+        request.leave()
+        raise
+
+
+def shown(called_by: Context, request: Request, name: str, said: dict[str, Any]) -> CallToolResult:
+    """Pictures as pictures, everything else as JSON."""
+    result = generated.called(name, said, called_by, request)
+    generated.keep(called_by, request, said, result)
+    pictures: list[ContentBlock] = []
+    if isinstance(result, Pictures):
+        files = results.files(result)
+        pictures = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
+        told = results.recipes(result)
+    else:
+        told = {"result": results.told(result)}
+    text = TextContent(text=json.dumps(told, ensure_ascii=False))
+    return CallToolResult(content=[*pictures, text], structured_content=told)
+
+
+def plain(answer: BaseModel) -> CallToolResult:
+    told = answer.model_dump(mode="json")
+    return CallToolResult(content=[TextContent(text=json.dumps(told, ensure_ascii=False))], structured_content=told)
+
+
+def failed(message: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=message)], is_error=True)
+
+
+def wrong(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if part != "body")
+    return f"{where}: {error['msg']}" if where else str(error["msg"])

@@ -1,0 +1,59 @@
+"""What pipelines return, as JSON. Pictures are data URLs; where files lie on the server is not told."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from PIL.Image import Image
+
+from mmgen.pipelines.pictures import Pictures
+from mmgen.serve.catalog import name_of
+from mmgen.serve.drawings import encoded, published
+
+PLACES = frozenset({"document", "source", "uri"})
+"""Fields of passages, citations and pictures that hold a path where the file came from this machine."""
+
+
+def told(result: Any, name: str = "") -> Any:
+    """Plain lists, dictionaries, texts and finite numbers. `name`: of the field that holds it."""
+    if isinstance(result, Pictures):
+        return {"images": [data_url(file) for file in files(result)], **recipes(result)}
+    if isinstance(result, str):
+        if name == "model":
+            return name_of(result)
+        return PurePath(result).name if name in PLACES and "/" in result else result
+    if result is None or isinstance(result, bool | int):
+        return result
+    if isinstance(result, float):
+        return result if math.isfinite(result) else None
+    if isinstance(result, Image):
+        return data_url(encoded(result, "png"))
+    if isinstance(result, PurePath):
+        return result.name
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        return {one.name: told(getattr(result, one.name), one.name) for one in dataclasses.fields(result)}
+    if isinstance(result, Mapping):
+        return {str(key): told(value, str(key)) for key, value in result.items()}
+    if hasattr(result, "tolist"):  # arrays and tensors
+        return told(result.tolist(), name)
+    return [told(one, name) for one in result] if isinstance(result, Iterable) else str(result)
+
+
+def recipes(pictures: Pictures) -> dict[str, Any]:
+    """Everything but the pixels."""
+    found: dict[str, Any] = told(published(pictures).to_dict())
+    return found
+
+
+def files(pictures: Pictures) -> list[bytes]:
+    """PNGs with their recipes."""
+    return [encoded(image, "png", made=made) for image, made in zip(pictures.images, pictures.recipes, strict=True)]
+
+
+def data_url(file: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(file).decode()}"

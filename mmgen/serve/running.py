@@ -1,0 +1,42 @@
+"""The application on a socket, until a signal: then no new work is taken, and what is under way gets its time."""
+
+from __future__ import annotations
+
+import math
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from mmgen.errors import BadRequest
+
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Raises BadRequest for an address that cannot be had. Port 0: any that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as why:
+        raise BadRequest(f"{host} port {port} cannot be had ({why.strerror}); choose another --port or --host") from None
+
+
+class Server(uvicorn.Server):
+    """Answers 503 to new requests from the first signal on, also over connections that are open."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        application: FastAPI = self.config.app  # type: ignore[assignment]
+        application.state.live.close()
+        super().handle_exit(sig, frame)
+
+
+def server(app: FastAPI) -> Server:
+    """Its connections get the settings' `drain_s` when it ends; `run(sockets=[...])` starts it."""
+    drain = math.ceil(app.state.settings.drain_s)
+    return Server(
+        uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=drain
+        )
+    )

@@ -1,0 +1,100 @@
+"""The stores in the home by their names, each opened once for everybody who uses it. Knows no route."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen.errors import BadRequest, Clash, MmgenError, NotFound
+from mmgen.stores.keys import STORE
+
+if TYPE_CHECKING:
+    from mmgen.library import Library
+    from mmgen.runtime import Runtime
+
+LONGEST = 200
+"""Bytes of a name: what file systems take."""
+
+
+class Shelf:
+    """Close it at the end. Opening and deleting take turns; whoever uses a store that is deleted is told so."""
+
+    def __init__(self, rt: Runtime) -> None:
+        self.rt, self.folder = rt, rt.home / "stores"
+        self._libraries: dict[str, Library] = {}
+        self._guard = threading.Lock()
+
+    def names(self) -> list[str]:
+        found = (path.parent.name for path in self.folder.glob("*/store.sqlite"))
+        return sorted(name for name in found if STORE.fullmatch(name))
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Library]:
+        """A store that exists. Errors inside call it by its name and not by its path."""
+        place = self._place(name)
+        with self._guard:
+            if not (place / "store.sqlite").is_file():
+                raise NotFound(f'there is no store "{name}"; make it with POST /v1/stores')
+            library = self._library(name)
+        with named(place, name):
+            yield library
+
+    def make(self, name: str, encoder: str | None) -> None:
+        """A new, empty store of that encoder's vectors. Raises Clash where the name is taken."""
+        place, reference = self._place(name), encoder or self.rt.config.encoder
+        self.rt.encoder(reference)  # loads it, which the others need not wait for
+        with self._guard, named(place, name):
+            if place.exists():
+                raise Clash(f'there is a store "{name}" already; add to it, or choose another name')
+            made = self.rt.library(name, encoder=reference)
+            made.writable()
+            self._libraries[name] = made
+
+    def delete(self, name: str) -> None:
+        """Raises NotFound. What is under way in it fails."""
+        place = self._place(name)
+        with self._guard:
+            if not (place / "store.sqlite").is_file():
+                raise NotFound(f'there is no store "{name}"')
+            if (library := self._libraries.pop(name, None)) is not None:
+                library.close()
+            gone = place.with_name(f".{secrets.token_hex(8)}.deleted")
+            place.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def close(self) -> None:
+        with self._guard:
+            for library in self._libraries.values():
+                library.close()
+            self._libraries.clear()
+
+    def _library(self, name: str) -> Library:
+        if name not in self._libraries:
+            self._libraries[name] = self.rt.library(name)
+        return self._libraries[name]
+
+    def _place(self, name: str) -> Path:
+        return self.folder / checked(name)
+
+
+def checked(name: str) -> str:
+    """A bare name, which is never a path. Raises BadRequest."""
+    if not STORE.fullmatch(name) or len(name.encode()) > LONGEST:
+        raise BadRequest(f"store {name[:100]!r} is no name; give letters, digits, dots and dashes, such as notes")
+    return name
+
+
+@contextmanager
+def named(place: Path, name: str) -> Iterator[None]:
+    """Errors inside tell nobody where the store lies."""
+    try:
+        yield
+    except MmgenError as why:
+        if str(place) not in str(why):
+            raise
+        raise type(why)(str(why).replace(str(place), name)) from None

@@ -1,0 +1,89 @@
+"""What goes on: /v1/requests, /healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from mmgen.errors import NotFound
+from mmgen.serve.context import Context, Here
+from mmgen.serve.live import Entry
+
+router = APIRouter(tags=["status"])
+OPENMETRICS = "application/openmetrics-text"
+
+
+@router.get("/v1/requests")
+async def list_requests(context: Here) -> dict[str, Any]:
+    """The caller's requests, the latest first: under way, and the last that ended. Whoever may see the engine sees all."""
+    entries = [entry for entry in context.live.entries() if _sees(context, entry)]
+    return {"object": "list", "data": [_told(entry) for entry in reversed(entries)]}
+
+
+@router.get("/v1/requests/{id}")
+async def get_request(id: str, context: Here) -> dict[str, Any]:
+    """The state of a request, by its x-request-id; an answer's own id, such as chatcmpl-..., will do."""
+    return _told(_entry(context, id))
+
+
+@router.post("/v1/requests/{id}/cancel")
+@router.delete("/v1/requests/{id}")
+async def cancel_request(id: str, context: Here) -> dict[str, Any]:
+    """Ends it before its next quantum. One that has ended stays as it is."""
+    entry = _entry(context, id)
+    if entry.ended is None:
+        entry.request.cancel()
+    return _told(entry)
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the process lives."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response_model=None)
+async def readyz(context: Here) -> Response:
+    """Whether it takes requests: 503 while it shuts down or a step hangs."""
+    trouble = "this server shuts down" if context.live.closed else context.rt.engine.trouble
+    return JSONResponse({"status": trouble or "ok"}, 503 if trouble else 200)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+def metrics(context: Here) -> Response:
+    """For Prometheus."""
+    context.caller.check("engine")
+    wanted = OPENMETRICS in context.http.headers.get("accept", "")
+    kind = f"{OPENMETRICS}; version=1.0.0; charset=utf-8" if wanted else "text/plain; version=0.0.4; charset=utf-8"
+    return Response(context.rt.engine.metrics.prometheus(wanted), headers={"Content-Type": kind})
+
+
+def _entry(context: Context, id: str) -> Entry:
+    """Raises NotFound, for another's too."""
+    id = id.rpartition("-")[2]
+    entry = context.live.get(id)
+    if not _sees(context, entry):
+        raise NotFound(f'there is no request "{id}"')
+    return entry
+
+
+def _sees(context: Context, entry: Entry) -> bool:
+    return entry.request.user == context.caller.user or "engine" in context.caller.scopes
+
+
+def _told(entry: Entry) -> dict[str, Any]:
+    request = entry.request
+    state = "cancelling" if entry.ended is None and request.cancelled else entry.state
+    return {
+        "id": request.id,
+        "object": "request",
+        "kind": entry.kind,
+        "user": request.user,
+        "priority": request.priority,
+        "status": state,
+        "created": entry.created,
+        "ended": entry.ended,
+        "error": entry.error or None,
+    }

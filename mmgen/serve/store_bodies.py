@@ -1,0 +1,210 @@
+"""Bodies of the store routes."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from mmgen.interfaces import Hit, PictureHit
+from mmgen.pipelines.rag_text import Answer, Citation, Grounding
+
+Metadata = dict[str, str | int | float | bool]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Query = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Filters = Annotated[
+    Metadata | list[str], Field(description='Values that metadata must have, or conditions such as "year>=2020".')
+]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewStore(Body):
+    """POST /v1/stores"""
+
+    name: Name = Field(description="Letters, digits, dots and dashes; never a path.")
+    encoder: str | None = Field(default=None, description="As /v1/models lists it; without it the server's own.")
+
+
+class Store(BaseModel):
+    id: str
+    object: Literal["store"] = "store"
+    documents: int
+    passages: int
+    pictures: int
+    encoder: str
+
+
+class Stores(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Store]
+
+
+class Deleted(BaseModel):
+    id: str
+    object: str
+    deleted: Literal[True] = True
+
+
+class NewDocument(Body):
+    """A document as JSON: its text, or where the server fetches URLs, one."""
+
+    text: str | None = Field(default=None, description="The document itself.")
+    url: str | None = Field(default=None, description="A data: URL, or where the server allows it an http(s) one.")
+    name: str = Field(default="text.txt", max_length=200, description="How citations call it; its suffix tells the format.")
+    metadata: Metadata = Field(default_factory=dict, description="For filters.")
+
+
+class Outcome(BaseModel):
+    """What became of one file."""
+
+    name: str
+    status: Literal["added", "unchanged", "failed"]
+    id: int | None = Field(default=None, description="The document's.")
+    reason: str | None = Field(default=None, description="Why it failed.")
+
+
+class Outcomes(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Outcome]
+    passages: int = Field(description="That were added.")
+
+
+class Document(BaseModel):
+    id: int
+    object: Literal["document"] = "document"
+    name: str
+    kind: str
+    passages: int
+    characters: int
+    metadata: Metadata
+    added_at: str = Field(description="UTC.")
+
+
+class Documents(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Document]
+    has_more: bool
+
+
+class Search(Body):
+    """POST /v1/stores/{name}/search"""
+
+    query: Query
+    k: int = Field(default=5, ge=1, le=1000, description="Passages.")
+    filters: Filters = Field(default_factory=list)
+    mode: Literal["hybrid", "dense", "bm25"] = "hybrid"
+    rerank: str | None = Field(default=None, description="A reranker of the registry, such as mmr.")
+    pictures: int = Field(default=0, ge=0, le=100, description="Pictures to find beside the passages.")
+
+
+class Ask(Body):
+    """POST /v1/stores/{name}/ask"""
+
+    question: Query
+    k: int = Field(default=5, ge=1, le=100, description="Passages to read.")
+    grounding: Grounding = Field(
+        default="strict",
+        description="strict: spans of the passages, or none; cite: whole sentences that hold them; off: free words.",
+    )
+    min_confidence: float | None = Field(default=None, ge=0, le=1, description="Below it no answer is given.")
+    filters: Filters = Field(default_factory=list)
+    pictures: int = Field(default=0, ge=0, le=100, description="Pictures to show beside the answer.")
+    model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
+    stream: bool = Field(default=False, description="Events instead of one answer.")
+
+
+class FoundPassage(BaseModel):
+    document: str
+    document_id: int
+    passage_id: int
+    text: str
+    start: int = Field(description="Offset in the document's text.")
+    end: int
+    page: int | None
+    heading: str
+    score: float
+    scores: dict[str, float]
+    metadata: Metadata
+
+    @classmethod
+    def of(cls, hit: Hit) -> FoundPassage:
+        fields = {name: getattr(hit.passage, name) for name in ("text", "start", "end", "page", "heading")}
+        return cls(
+            document=shown(hit.uri), document_id=hit.document_id, passage_id=hit.passage_id, score=hit.score,
+            scores=dict(hit.scores), metadata=dict(hit.metadata), **fields,
+        )  # fmt: skip
+
+
+class FoundPicture(BaseModel):
+    document: str
+    page: int | None
+    caption: str
+    score: float
+    why: str = ""
+
+    @classmethod
+    def of(cls, found: Any, why: str = "") -> FoundPicture:
+        """`found`: a PictureHit or an Illustration."""
+        why = why or getattr(found, "why", "")
+        name = str(getattr(found, "metadata", {}).get("name") or shown(found.source))
+        return cls(document=name, page=found.page, caption=found.caption, score=found.score, why=why)
+
+
+class Found(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[FoundPassage]
+    pictures: list[FoundPicture] = Field(default_factory=list)
+
+    @classmethod
+    def of(cls, hits: list[Hit], pictures: list[PictureHit]) -> Found:
+        return cls(data=[FoundPassage.of(hit) for hit in hits], pictures=[FoundPicture.of(one) for one in pictures])
+
+
+class Cited(BaseModel):
+    """Where an answer stands: the document's text from start to end is the quote."""
+
+    document: str
+    document_id: int
+    passage_id: int
+    start: int
+    end: int
+    quote: str
+    page: int | None
+    heading: str
+
+    @classmethod
+    def of(cls, citation: Citation) -> Cited:
+        return cls(**vars(citation) | {"document": shown(citation.document)})
+
+
+class Answered(BaseModel):
+    id: str
+    object: Literal["answer"] = "answer"
+    question: str
+    answer: str
+    abstained: bool = Field(description="The documents do not answer, as far as the model can tell.")
+    confidence: float = Field(description="Calibrated probability that the answer is right, 0 to 1.")
+    grounding: str
+    citations: list[Cited]
+    passages: list[FoundPassage] = Field(description="What was read.")
+    pictures: list[FoundPicture]
+    timings: dict[str, float] = Field(description="Milliseconds a stage.")
+
+    @classmethod
+    def of(cls, answer: Answer) -> Answered:
+        return cls(
+            id=answer.request_id, question=answer.question, answer=answer.marked, abstained=answer.abstained,
+            confidence=answer.confidence, grounding=answer.grounding, timings=answer.timings,
+            citations=[Cited.of(one) for one in answer.citations],
+            passages=[FoundPassage.of(hit) for hit in answer.passages],
+            pictures=[FoundPicture.of(one) for one in answer.pictures],
+        )  # fmt: skip
+
+
+def shown(uri: str) -> str:
+    """A document's name; where it lies on the server is nobody's business."""
+    return PurePath(uri).name or uri

@@ -1,0 +1,234 @@
+"""/v1/stores: documents in, passages and answers out. Knows routes; what happens to a store is in shelf.py and filling.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
+from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.rag_text import RagText
+from mmgen.serve import calls, filling, shelf, uploads
+from mmgen.serve.catalog import name_of
+from mmgen.serve.context import Context, Here
+from mmgen.serve.filling import Given
+from mmgen.serve.shelf import Shelf
+from mmgen.serve.store_bodies import (
+    Answered,
+    Ask,
+    Deleted,
+    Document,
+    Documents,
+    Found,
+    FoundPassage,
+    FoundPicture,
+    Metadata,
+    NewDocument,
+    NewStore,
+    Outcomes,
+    Search,
+    Store,
+    Stores,
+    shown,
+)
+
+router = APIRouter(prefix="/v1/stores", tags=["stores"])
+MOST_FILES = 1000
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+ADDING = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": NewDocument.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                        "metadata": {"type": "string", "description": "A JSON object, kept with every file."},
+                    },
+                    "required": ["files"],
+                }
+            },
+        },
+    }
+}
+
+
+@router.get("")
+def stores(context: Here) -> Stores:
+    """Every store that the key may use."""
+    context.caller.check("stores")
+    allowed = context.caller.stores
+    names = [name for name in _shelf(context).names() if allowed is None or name in allowed]
+    return Stores(data=[_told(context, name) for name in names])
+
+
+@router.post("")
+def make(body: NewStore, context: Here) -> Store:
+    """Makes an empty store."""
+    name = _checked(context, "stores:write", body.name)
+    encoder = None if body.encoder is None else context.model(body.encoder, "encoder")
+    _shelf(context).make(name, encoder)
+    return _told(context, name)
+
+
+@router.get("/{name}")
+def store(name: str, context: Here) -> Store:
+    """A store and what is in it."""
+    return _told(context, _checked(context, "stores", name))
+
+
+@router.delete("/{name}")
+def delete(name: str, context: Here) -> Deleted:
+    """Deletes a store with all its documents."""
+    _shelf(context).delete(_checked(context, "stores:write", name))
+    return Deleted(id=name, object="store.deleted")
+
+
+@router.get("/{name}/documents")
+def documents(
+    name: str,
+    context: Here,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[int, Query(ge=0, le=2**63 - 1, description="The id of the last document that is known.")] = 0,
+) -> Documents:
+    """A store's documents, in the order of their ids."""
+    with _shelf(context).opened(_checked(context, "stores", name)) as library:
+        found = sorted((one for one in library.readable().documents() if one.id > after), key=lambda one: one.id)
+    told = [Document(name=str(one.metadata.get("name", shown(one.uri))), **_without(vars(one), "uri")) for one in found[:limit]]
+    return Documents(data=told, has_more=len(found) > limit)
+
+
+@router.post("/{name}/documents", openapi_extra=ADDING)
+async def add(name: str, context: Here) -> Outcomes:
+    """Adds documents: files of a form, or one as JSON. What one of them lacks keeps none of the others out."""
+    _checked(context, "stores:write", name)
+    given = await _given(context)
+    request = context.begin("rag-add", "stores:write", "batch", name)
+
+    def work() -> Outcomes:
+        with _shelf(context).opened(name) as library:
+            return filling.fill(library, given, context.http.app.state.settings, request)
+
+    return await calls.run(context, request, work)
+
+
+@router.delete("/{name}/documents/{id}")
+def remove(name: str, id: Id, context: Here) -> Deleted:
+    """Removes a document."""
+    with _shelf(context).opened(_checked(context, "stores:write", name)) as library:
+        filling.remove(library, id)
+    return Deleted(id=str(id), object="document.deleted")
+
+
+@router.post("/{name}/search")
+async def search(name: str, body: Search, context: Here) -> Found:
+    """The passages nearest to a query."""
+    _checked(context, "stores", name)
+    request = context.begin("rag-search", "stores", "interactive", name)
+    return await calls.run(context, request, lambda: searched(name, body, context, request))
+
+
+@router.post("/{name}/ask", response_model=Answered)
+async def ask(name: str, body: Ask, context: Here) -> Any:
+    """Answers a question from a store's documents, with exact quotes, or says that they do not.
+
+    Streamed events have a type: "passages", "text" (all that is written so far, not checked yet), and at last "answer".
+    """
+    _checked(context, "stores", name)
+    request = context.begin("rag-text", "stores", "interactive", name)
+    if body.stream:
+        return await calls.stream(context, request, lambda: events(name, body, context, request))
+    return await calls.run(context, request, lambda: answered(name, body, context, request))
+
+
+def searched(name: str, body: Search, context: Context, request: Request) -> Found:
+    with _shelf(context).opened(name) as library:
+        options: dict[str, Any] = {"where": body.filters, "request": request}
+        hits = library.search(body.query, k=body.k, method=body.mode, rerank=body.rerank, **options)
+        pictures = library.gallery().search(body.query, k=body.pictures, **options) if body.pictures else []
+        return Found.of(hits, pictures)
+
+
+def answered(name: str, body: Ask, context: Context, request: Request) -> Answered:
+    *_, last = events(name, body, context, request)
+    return Answered.model_validate(last["answer"])
+
+
+def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
+    options: dict[str, Any] = {"k": body.k, "grounding": body.grounding, "threshold": body.min_confidence}
+    model = None if body.model is None else context.model(body.model, "text")
+    rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
+    with _shelf(context).opened(name) as rag.library:
+        options |= {"where": body.filters, "pictures": body.pictures, "request": request}
+        for event in rag.stream(body.question, **options):
+            if event.kind == "passages":
+                yield {"type": "passages", "passages": [FoundPassage.of(hit).model_dump() for hit in event.value]}
+            elif event.kind == "pictures":
+                yield {"type": "pictures", "pictures": [FoundPicture.of(one).model_dump() for one in event.value]}
+            elif event.kind == "text":
+                yield {"type": "text", "text": event.value}
+            elif event.kind == "answer":
+                said = Answered.of(event.value).model_dump(mode="json")
+                context.keep(request, body.model_dump(mode="json") | {"store": name}, said)
+                yield {"type": "answer", "answer": said}
+
+
+def _shelf(context: Context) -> Shelf:
+    found: Shelf = context.http.app.state.shelf
+    return found
+
+
+def _checked(context: Context, scope: str, name: str) -> str:
+    """The name, if it is one and the key may use it."""
+    context.caller.check(scope, shelf.checked(name))
+    return name
+
+
+def _told(context: Context, name: str) -> Store:
+    with _shelf(context).opened(name) as library:
+        opened = library.readable()
+        pictures = 0 if opened.pictures is None else opened.pictures.count()
+        encoder = name_of(opened.encoder)
+        return Store(
+            id=name, documents=len(opened.uris()) - pictures, passages=opened.count(), pictures=pictures, encoder=encoder
+        )
+
+
+async def _given(context: Context) -> list[Given]:
+    """The documents of the body, not opened yet."""
+    http = context.http
+    if not http.headers.get("content-type", "").startswith("multipart/form-data"):
+        try:
+            one = NewDocument.model_validate_json(await http.body())
+        except ValidationError as why:
+            raise _invalid(why, "body") from None
+        if (one.text is None) == (one.url is None):
+            raise BadRequest("give either a text or a url")
+        data = None if one.text is None else one.text.encode()
+        return [Given(uploads.bare(one.name) or "text.txt", data, one.url or "", one.metadata)]
+    async with http.form(max_files=MOST_FILES) as form:
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        try:
+            metadata = TypeAdapter(Metadata).validate_json(str(form.get("metadata") or "{}"))
+        except ValidationError as why:
+            raise _invalid(why, "body", "metadata") from None
+        if not files:
+            raise BadRequest("there is no file in the form; give some as files")
+        most = http.app.state.settings.max_body
+        return [Given(uploads.name_of(file), await uploads.data_of(file, most), "", metadata) for file in files]
+
+
+def _invalid(why: ValidationError, *where: str) -> RequestValidationError:
+    return RequestValidationError([{**error, "loc": (*where, *error["loc"])} for error in why.errors(include_url=False)])
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}

@@ -1,0 +1,44 @@
+"""What callers send as files: bytes within a limit, names that are no paths, and pictures. Knows no route."""
+
+from __future__ import annotations
+
+import re
+
+from PIL.Image import Image
+from starlette.datastructures import UploadFile
+
+from mmgen.errors import TooLarge
+from mmgen.ingest import pictures
+from mmgen.serve import remote
+from mmgen.serve.settings import ServeConfig
+
+LONGEST_NAME = 200
+
+
+async def data_of(upload: UploadFile, most: int) -> bytes:
+    """All of it. Raises TooLarge above `most` bytes."""
+    data = await upload.read(most + 1)
+    if len(data) > most:
+        raise TooLarge(f"{name_of(upload)} is larger than the limit of {most / 2**20:.0f} MiB; make it smaller")
+    return data
+
+
+def name_of(upload: UploadFile, otherwise: str = "file") -> str:
+    return bare(upload.filename or "") or otherwise
+
+
+def bare(name: str) -> str:
+    """The last part of a path of any system, as one printable line. It names things and opens nothing."""
+    last = re.split(r"[/\\]", name)[-1].encode("utf-8", "ignore").decode()
+    printable = "".join(letter if letter.isprintable() else " " for letter in last)
+    return " ".join(printable.split())[:LONGEST_NAME].strip(".") or ""
+
+
+def picture(data: bytes, name: str = "the picture") -> Image:
+    """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.pictures."""
+    return pictures.decode(data, name)
+
+
+def picture_at(url: str, settings: ServeConfig) -> Image:
+    """The picture at a URL; see mmgen.serve.remote. Blocks; call it in a thread."""
+    return picture(remote.read(url, settings))

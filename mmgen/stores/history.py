@@ -1,0 +1,224 @@
+"""What was asked and what came of it, by user: searchable, deletable, bounded. Knows no HTTP and no page.
+
+A file that belongs to an entry, such as a picture, lies in a folder under a random name that only the database knows: names
+that callers give are never paths. All of an entry is written in one transaction, whose rows follow their files: whoever kills
+the process leaves whole entries, and at most files that no row names, which the next start removes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sqlite3
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from mmgen.errors import BadRequest, Clash, NotFound, StoreError
+from mmgen.stores import scrub
+from mmgen.stores.entries import COLUMNS, TABLES, Entry, Policy, entry
+from mmgen.stores.tables import Tables
+
+MOST = 1000
+"""Entries of one page."""
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class History:
+    """Threads and processes may share it. A user sees their own entries; another's id is as unknown as one that never was."""
+
+    def __init__(self, folder: Path, policy: Policy | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.policy, self._clock, self._folder = policy or Policy(), clock, folder / "files"
+        self._tables = Tables(folder / "history.db", TABLES)
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._remove_orphans()
+        except OSError as why:
+            raise StoreError(f"history {folder} cannot be put in order ({why.strerror}); check its permissions") from None
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._tables.close()
+
+    def add(
+        self,
+        user: str,
+        request_id: str,
+        kind: str,
+        asked: Mapping[str, Any],
+        result: Mapping[str, Any],
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Keeps an ended call; it is there when this returns, though the process be killed, unless it alone is over the policy.
+
+        Of `asked` and `result` what `scrub.kept` leaves. `files`: name to bytes. Raises Clash for a request that is here.
+        """
+        if not ID.fullmatch(request_id):
+            raise BadRequest(f"request id is {request_id!r}; it can have 1 to 64 letters, digits, dashes")
+        kept = [scrub.kept(asked), scrub.kept(result)]
+        texts = (*(json.dumps(one) for one in kept), "\n".join(scrub.words(kept)))
+        data = {_plain(name): content for name, content in (files or {}).items()}
+        nbytes = sum(map(len, texts)) + sum(map(len, data.values()))
+        places = {name: secrets.token_hex(16) for name in data}
+        try:
+            with self._tables.transaction() as connection:
+                if connection.execute("SELECT 1 FROM entries WHERE user = ? AND id = ?", (user, request_id)).fetchone():
+                    raise Clash(f"request {request_id} is in the history already")
+                for name, content in data.items():
+                    self._write(places[name], content)
+                number = connection.execute(
+                    "INSERT INTO entries(user, id, kind, created, asked, result, text, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (user, request_id, kind, self._clock(), *texts, nbytes),
+                ).lastrowid
+                rows = [(number, name, places[name], len(content)) for name, content in data.items()]
+                connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", rows)
+                gone = self._over(connection)
+        except BaseException:
+            self._unlink(places.values())
+            raise
+        self._unlink(gone)
+
+    def entries(
+        self, user: str, q: str = "", kind: str | None = None, limit: int = 20, before: str | None = None
+    ) -> list[Entry]:
+        """A page of the user's entries, newest first.
+
+        Args:
+            q: words that must all stand in the request or its result.
+            kind: only of this pipeline.
+            limit: how many, 1 to 1,000.
+            before: the id of the last entry of the page before.
+
+        Raises BadRequest, or NotFound for a `before` that is gone.
+        """
+        if not 1 <= limit <= MOST:
+            raise BadRequest(f"limit is {limit}; it can be 1 to {MOST}")
+        where, values = "user = ?", list[Any]([user])
+        if terms := re.findall(r"\w+", q):
+            where += " AND number IN (SELECT rowid FROM words WHERE words MATCH ?)"
+            values.append(" ".join(f'"{term}"' for term in terms))
+        elif q.strip():
+            return []  # signs alone stand nowhere
+        if kind is not None:
+            where, values = f"{where} AND kind = ?", [*values, kind]
+        if before is not None:
+            where, values = f"{where} AND number < ?", [*values, self._number(user, before)]
+        sql = f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY number DESC LIMIT ?"
+        return [entry(row) for row in self._tables.all(sql, (*values, limit))]
+
+    def get(self, user: str, id: str) -> Entry:
+        """Raises NotFound."""
+        row = self._tables.one(f"SELECT {COLUMNS} FROM entries WHERE user = ? AND id = ?", (user, id))
+        if row is None:
+            raise _unknown(id)
+        return entry(row)
+
+    def read(self, user: str, id: str, name: str) -> bytes:
+        """A file of an entry. Raises NotFound."""
+        sql = "SELECT file FROM files JOIN entries ON number = entry WHERE user = ? AND id = ? AND name = ?"
+        row = self._tables.one(sql, (user, id, name))
+        try:
+            if row is not None:
+                return (self._folder / str(row[0])).read_bytes()
+        except FileNotFoundError:  # deleted meanwhile, by another process
+            pass
+        raise NotFound(f'request "{id}" has no file "{name}" in your history')
+
+    def delete(self, user: str, id: str) -> None:
+        """The entry and its files. Raises NotFound."""
+        self._number(user, id)
+        self._delete("user = ? AND id = ?", (user, id))
+
+    def delete_all(self, user: str) -> int:
+        """All that the user has -> how many entries there were."""
+        return self._delete("user = ?", (user,))
+
+    def export(self, user: str, to: IO[bytes]) -> int:
+        """Writes a zip: history.jsonl with an entry a line, oldest first, and files/ID/NAME -> how many entries.
+
+        A PNG holds its recipe, as always.
+        """
+        count, files = 0, []
+        with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
+            with archive.open("history.jsonl", "w", force_zip64=True) as lines:
+                for one in self._each(user):
+                    lines.write(json.dumps(one.to_dict()).encode() + b"\n")
+                    files += [(one.id, file.name) for file in one.files]
+                    count += 1
+            for id, name in files:
+                with suppress(NotFound):  # deleted meanwhile
+                    archive.writestr(f"files/{id}/{name}", self.read(user, id, name), zipfile.ZIP_STORED)
+        return count
+
+    def _each(self, user: str) -> Iterator[Entry]:
+        """Every entry, oldest first, read by and by."""
+        last = 0
+        sql = f"SELECT {COLUMNS}, number FROM entries WHERE user = ? AND number > ? ORDER BY number LIMIT 100"
+        while rows := self._tables.all(sql, (user, last)):
+            yield from map(entry, rows)
+            last = rows[-1][-1]
+
+    def _number(self, user: str, id: str) -> int:
+        row = self._tables.one("SELECT number FROM entries WHERE user = ? AND id = ?", (user, id))
+        if row is None:
+            raise _unknown(id)
+        return int(row[0])
+
+    def _delete(self, where: str, values: Sequence[Any]) -> int:
+        with self._tables.transaction() as connection:
+            count, gone = _taken(connection, where, values)
+        self._unlink(gone)
+        return count
+
+    def _over(self, connection: sqlite3.Connection) -> list[str]:
+        """Takes out what is over the policy -> its files."""
+        _, gone = _taken(connection, "created < ?", (self._clock() - self.policy.max_age_days * 86400,))
+        for column, most in (("entries", self.policy.max_entries), ("bytes", self.policy.max_bytes)):
+            while (connection.execute(f"SELECT sum({column}) FROM usage").fetchone()[0] or 0) > most:
+                (fullest,) = connection.execute(f"SELECT user FROM usage ORDER BY {column} DESC LIMIT 1").fetchone()
+                _, files = _taken(connection, "number = (SELECT min(number) FROM entries WHERE user = ?)", (fullest,))
+                gone += files
+        return gone
+
+    def _write(self, file: str, content: bytes) -> None:
+        try:
+            with os.fdopen(os.open(self._folder / file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
+                out.write(content)
+        except OSError as why:
+            raise StoreError(f"history {self._folder} cannot be written ({why.strerror}); make room") from None
+
+    def _unlink(self, files: Iterable[str]) -> None:
+        for file in files:
+            (self._folder / file).unlink(missing_ok=True)
+
+    def _remove_orphans(self) -> None:
+        """While this holds the turn to write, nobody's entry is half written: a file that no row names is left over."""
+        with self._tables.transaction() as connection:
+            named = {file for (file,) in connection.execute("SELECT file FROM files")}
+            self._unlink(path.name for path in self._folder.iterdir() if path.name not in named)
+
+
+def _taken(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[int, list[str]]:
+    """Takes entries out -> how many, and the files to remove once that is stored."""
+    files = connection.execute(f"SELECT file FROM files JOIN entries ON number = entry WHERE {where}", values).fetchall()
+    return connection.execute(f"DELETE FROM entries WHERE {where}", values).rowcount, [file for (file,) in files]
+
+
+def _plain(name: str) -> str:
+    """A name that is safe wherever a caller or a zip may put it."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:].lstrip(".") or "file"
+
+
+def _unknown(id: str) -> NotFound:
+    return NotFound(f'there is no request "{id}" in your history (any more)')

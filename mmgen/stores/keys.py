@@ -1,0 +1,228 @@
+"""API keys: who may call, for what, how often. Keeps what proves a key, never the key."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mmgen.errors import BadRequest, Clash, NotFound, nearest
+from mmgen.stores.tables import Tables
+
+SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
+"""What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and
+ask; stores:write: documents; engine: /metrics and other people's requests."""
+EVERYDAY = ("chat", "embeddings", "images", "stores")
+"""What a key is for if nothing else is said."""
+UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+STORE = re.compile(r"\w[\w.-]{0,99}")
+"""A store as keys and HTTP name it: a bare name, never a path."""
+KEY = re.compile(r"mm-([A-Za-z0-9_-]{8})([A-Za-z0-9_-]{35})")
+"""32 random bytes in URL-safe Base64: the first 8 letters tell which key it is, the other 35 prove it."""
+COST = 2**14
+"""Of scrypt (RFC 7914): 16 MiB. The secret has 210 random bits, so that this is more than enough."""
+REMEMBERED_S = 300.0
+"""A key that was proved needs no scrypt for so long."""
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS keys (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL, weight REAL NOT NULL, rate TEXT,
+    scopes TEXT NOT NULL, stores TEXT, created REAL NOT NULL, expires REAL, revoked REAL) WITHOUT ROWID;
+"""
+COLUMNS = "id, name, weight, rate, scopes, stores, created, expires, revoked"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many requests in so many seconds."""
+
+    count: int
+    unit: str  # of UNITS
+
+    @classmethod
+    def parse(cls, text: str) -> Rate:
+        """Of "60/min". Raises BadRequest."""
+        count, _, unit = text.strip().partition("/")
+        if unit not in UNITS or not re.fullmatch(r"[1-9]\d{0,8}", count):
+            raise BadRequest(f'rate is "{text}"; give one such as 5/s, 60/min, 500/h or 1000/day')
+        return cls(int(count), unit)
+
+    @property
+    def seconds(self) -> int:
+        return UNITS[self.unit]
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.unit}"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as it is listed; it cannot be told from this."""
+
+    id: str
+    name: str  # the user that the engine and the history know
+    weight: float  # share of the device
+    rate: Rate | None
+    scopes: frozenset[str]
+    stores: frozenset[str] | None  # None: all
+    created: float  # seconds since 1970, as are the others
+    expires: float | None
+    revoked: float | None
+
+    def valid(self, now: float) -> bool:
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        lists = {"scopes": sorted(self.scopes), "stores": None if self.stores is None else sorted(self.stores)}
+        return {**vars(self), **lists, "rate": None if self.rate is None else str(self.rate)}
+
+
+class Keys:
+    """The keys in one file. Other processes see every change at once; threads may share it."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._tables, self._clock = Tables(path, TABLES), clock
+        self._pepper, self._nobody = secrets.token_bytes(32), secrets.token_bytes(32)
+        self._proved: dict[bytes, tuple[bytes, float]] = {}  # digest of a key -> the hash that it was proved by, until when
+
+    def __enter__(self) -> Keys:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._tables.close()
+
+    def any(self) -> bool:
+        """Whether a key was ever made. Revoking the last one does not open the door to everybody."""
+        return self._tables.one("SELECT 1 FROM keys LIMIT 1") is not None
+
+    def create(
+        self,
+        name: str,
+        weight: float = 1.0,
+        rate: str | None = None,
+        scopes: Sequence[str] = EVERYDAY,
+        stores: Sequence[str] | None = None,
+        expires: float | None = None,
+    ) -> str:
+        """A new key -> the key, shown this once.
+
+        Args:
+            name: of its user; the engine's shares and the history go by it.
+            weight: twice as much is twice the device time while others wait too.
+            rate: such as 60/min; None: no limit.
+            scopes: what it is for, of SCOPES.
+            stores: the stores that it may use; None: all.
+            expires: seconds since 1970; None: never.
+
+        Raises BadRequest for a value out of its range, Clash for a name that has a key.
+        """
+        _check(name, weight, scopes, stores)
+        limit = None if rate is None else str(Rate.parse(rate))
+        key, id, salt, proof = _drawn()
+        allowed = None if stores is None else " ".join(sorted(set(stores)))
+        row = (id, name, salt, proof, weight, limit, " ".join(sorted(set(scopes))), allowed, self._clock(), expires, None)
+        with self._tables.transaction() as connection:
+            if connection.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
+                raise Clash(f'there is a key "{name}" already; give another name, or a new key: mmgen keys rotate {name}')
+            connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
+        return key
+
+    def rotate(self, name: str) -> str:
+        """A new key in place of that user's, with all the same rights; the old one ends now. A revoked one lives again."""
+        key, id, salt, proof = _drawn()
+        self._change(name, "id = ?, salt = ?, hash = ?, created = ?, revoked = NULL", (id, salt, proof, self._clock()))
+        return key
+
+    def revoke(self, name: str) -> None:
+        """Ends that user's key now. The name stays taken."""
+        self._change(name, "revoked = coalesce(revoked, ?)", (self._clock(),))
+
+    def all(self) -> list[Key]:
+        """Every key, also revoked ones, by name."""
+        return [_key(row) for row in self._tables.all(f"SELECT {COLUMNS} FROM keys ORDER BY name")]
+
+    def recall(self, text: str) -> Key | None:
+        """The key that this text is, if it is valid and was proved in the last minutes; costs no scrypt."""
+        row = self._row(text)
+        proved, until = self._proved.get(self._digest(text), (b"", 0.0))
+        if row is None or time.monotonic() > until or not hmac.compare_digest(proved, row[-1]):
+            return None
+        return self._valid(row)
+
+    def verify(self, text: str) -> Key | None:
+        """The valid key that this text is, or None; either takes as long as one scrypt (some 50 ms)."""
+        row, match = self._row(text), KEY.fullmatch(text)
+        salt, expected = (row[-2], row[-1]) if row else (self._nobody, self._nobody)
+        found = _scrypt(match[2] if match else "", salt)
+        if not hmac.compare_digest(found, expected) or row is None:
+            return None
+        now = time.monotonic()
+        kept = {digest: proof for digest, proof in self._proved.items() if proof[1] > now}
+        self._proved = {**kept, self._digest(text): (expected, now + REMEMBERED_S)}
+        return self._valid(row)
+
+    def _valid(self, row: Any) -> Key | None:
+        key = _key(row)
+        return key if key.valid(self._clock()) else None
+
+    def _row(self, text: str) -> Any:
+        """Read anew every time, so that what another process revoked is revoked."""
+        match = KEY.fullmatch(text)
+        return self._tables.one(f"SELECT {COLUMNS}, salt, hash FROM keys WHERE id = ?", (match[1] if match else "",))
+
+    def _digest(self, text: str) -> bytes:
+        return hashlib.blake2b(text.encode("utf-8", "replace"), key=self._pepper, digest_size=32).digest()
+
+    def _change(self, name: str, what: str, values: Sequence[Any]) -> None:
+        with self._tables.transaction() as connection:
+            known = [one for (one,) in connection.execute("SELECT name FROM keys")]
+            if name not in known:
+                raise NotFound(f'there is no key "{name}"{nearest(name, known)}; `mmgen keys list` names all')
+            connection.execute(f"UPDATE keys SET {what} WHERE name = ?", (*values, name))
+
+
+def _check(name: str, weight: float, scopes: Sequence[str], stores: Sequence[str] | None) -> None:
+    if not NAME.fullmatch(name) or name == "local":  # local: who calls where there are no keys
+        raise BadRequest(f'name is "{name}"; give 1 to 64 letters, digits, dots, dashes, and not "local"')
+    if not (weight > 0 and math.isfinite(weight)):
+        raise BadRequest(f"weight is {weight}; it must be above 0")
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise BadRequest(f'there is no scope "{scope}"{nearest(scope, list(SCOPES))}; there are {", ".join(SCOPES)}')
+    if not scopes:
+        raise BadRequest(f"the key is for nothing; give scopes of {', '.join(SCOPES)}")
+    for store in stores or ():
+        if not STORE.fullmatch(store):
+            raise BadRequest(f'store "{store}" is no bare name; give one such as notes, not a path')
+
+
+def _drawn() -> tuple[str, str, bytes, bytes]:
+    """A new key, its id, a salt, and the hash of its secret part."""
+    key, salt = f"mm-{secrets.token_urlsafe(32)}", secrets.token_bytes(16)
+    match = KEY.fullmatch(key)
+    assert match is not None
+    return key, match[1], salt, _scrypt(match[2], salt)
+
+
+def _scrypt(secret: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(secret.encode(), salt=salt, n=COST, r=8, p=1, dklen=32)
+
+
+def _key(row: Any) -> Key:
+    id, name, weight, rate, scopes, stores, created, expires, revoked = row[:9]
+    allowed = None if stores is None else frozenset(stores.split())
+    limit = None if rate is None else Rate.parse(rate)
+    return Key(id, name, weight, limit, frozenset(scopes.split()), allowed, created, expires, revoked)

@@ -1,0 +1,53 @@
+"""Functions in words, for models whose template knows none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmgen.models.chat_template import ChatTemplate
+from mmgen.pipelines import tools
+from mmgen.pipelines.chat import Chat, conversation, written
+from mmgen.runtime import Runtime
+
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": {"sky": "red"}}}
+SAID: list[Any] = [
+    {"role": "user", "content": "hi"}, {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "rain", "tool_call_id": "1"},
+]  # fmt: skip
+
+
+def test_in_words() -> None:
+    assert tools.in_words(SAID, ()) == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": '<tool_call>{"name": "weather", "arguments": {"sky": "red"}}</tool_call>'},
+        {"role": "user", "content": "<tool_response>rain</tool_response>"},
+    ]
+    told = tools.in_words([{"role": "system", "content": "Be kind."}, *SAID], [TOOL])
+    assert told[0]["content"].startswith("Be kind.\n\nYou can call functions.") and '{"name": "weather"' in told[0]["content"]
+    assert tools.in_words(SAID, [TOOL])[0]["role"] == "system"
+
+
+def test_a_template_that_knows_tools(writer: Runtime, monkeypatch: pytest.MonkeyPatch, tiny_draft: Path) -> None:
+    client = writer.text()
+    text = "{% for t in tools or [] %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}{{ m.role }}{% endfor %}"
+    monkeypatch.setattr(client.model, "template", ChatTemplate(text, {}))
+    assert written(client, conversation(SAID), [TOOL]).text == "[weather]userassistanttool"
+    assert "Assistant: <tool_call>" in written(writer.text(str(tiny_draft)), conversation(SAID), [TOOL]).text
+
+
+def test_what_was_called() -> None:
+    names = ["weather", "clock"]
+    first = 'So: <tool_call>\n{"name": "weather", "arguments": {"a": "}"}}\n</tool_call>'
+    assert tools.found(first + '<tool_call>{"name": "clock", "arguments": {}}', names) == (
+        "So: ",
+        [("weather", {"a": "}"}), ("clock", {})],
+    )
+    for no_call in ("hi", '{"name": "other", "arguments": {}}', "<tool_call>{", '<tool_call>{"name": ["x"]}', "{" * 100_000):
+        assert tools.found(no_call, names) == (no_call, [])
+
+
+def test_a_bias_and_tools_in_chat(writer: Runtime) -> None:
+    reply = Chat(writer)("hi", max_tokens=6, temperature=0, logit_bias={70: 100}, tools=[TOOL])
+    assert len(set(reply.text)) == 1 and "You can call functions." in reply.prompt
