@@ -1,10 +1,11 @@
 """Chats, pictures and bulk embedding at once on one device: mmgen fair, mmgen fifo, and independent processes; ratios last.
 
-python benchmarks/mixed.py [--seconds 60] [--chats 0.5] [--max-gap-ms 250] [--device cpu] [--large] [--plot docs/mixed.png]
+python benchmarks/mixed.py [--seconds 60] [--chats 0.5] [--max-gap-ms 30] [--device cpu] [--large] [--plot docs/mixed.png]
 Chats come at random (Poisson) and are read token by token; four pictures and two jobs of 64 texts are always under way. The
 language model is a random llama (25M; with --large 0.5B), pictures are drawn by embedded:emoji (with --large a random UNet of
-Stable Diffusion's shape, scaled down), texts are embedded by embedded:minilm. Before the mix each kind runs alone; throughput
-is the sum of what each kind did in the mix, by what it does alone. The independent ones are transformers, diffusers and
+Stable Diffusion's shape, scaled down), texts are embedded by embedded:minilm. Before the mix each kind runs alone, pictures and
+texts as in the mix, chats one after another to their end; throughput is the sum of what each kind did in the mix, by what it
+does alone. The independent ones are transformers, diffusers and
 sentence-transformers on the same weights, a process each, as people run them beside each other.
 """
 
@@ -63,7 +64,7 @@ class Plan:
     busy: frozenset[str] = frozenset(COUNTED)
 
     def chats(self) -> Iterator[tuple[float, list[int]]]:
-        """Moments and prompts. Alone they come all at once, sixteen at a time."""
+        """Moments and prompts; none where chats are alone: then they come one after another."""
         rng, at = random.Random(0), self.begins
         while self.busy != {"chat"} and (at := at + rng.expovariate(self.rate)) < self.ends:
             yield at, [rng.randrange(1, WORDS) for _ in range(PROMPT)]
@@ -127,7 +128,7 @@ class Ours:
         if "chat" in plan.busy:
             threads += [threading.Thread(target=self._chats, args=(plan, seen))]
         if plan.busy == {"chat"}:
-            threads = [threading.Thread(target=self._endless, args=(plan, seen, self._chat)) for _ in range(16)]
+            threads = [threading.Thread(target=self._endless, args=(plan, seen, self._chat))]
         if "pictures" in plan.busy:
             threads += [threading.Thread(target=self._endless, args=(plan, seen, self._picture)) for _ in range(UNDER_WAY)]
         if "embeddings" in plan.busy:
@@ -342,7 +343,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--alone", type=float, default=20.0, help="seconds that each kind runs alone")
     parser.add_argument("--chats", type=float, default=0.5, help="a second")
-    parser.add_argument("--max-gap-ms", type=float, default=250.0)
+    parser.add_argument("--max-gap-ms", type=float, default=30.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--plot", type=Path)
