@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from mmgen.serve import errors
 from mmgen.serve.context import Context
 
 T = TypeVar("T")
+GATHER_S, PIECES = 0.01, 1000
+"""Events of a stream that come within so many seconds are sent together; all streams share so many pieces a second."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +70,24 @@ async def stream(
 
     An error before the first event is raised here and gets its status; a later one is an event with an error.
     """
-    queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-
-    def put(item: bytes | BaseException | None) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody reads any more
-            loop.call_soon_threadsafe(queue.put_nowait, item)
+    outbox = Outbox(loop, lambda: max(GATHER_S, len(context.live) / PIECES))
 
     def pump() -> None:
         error: BaseException | None = None
         try:
             for message in work():
-                put(_event(message))
+                outbox.put(_event(message))
         except BaseException as why:
             error = why
         finally:
             context.live.end(request, error)
-            put(error)
+            outbox.end(error)
 
     watching = asyncio.create_task(_watch(context.http, request))
     loop.run_in_executor(context.http.app.state.pool, pump)
     try:
-        first = await queue.get()
+        first = await outbox.get()
     except asyncio.CancelledError:
         request.leave()
         watching.cancel()
@@ -95,26 +95,61 @@ async def stream(
     if isinstance(first, BaseException):
         watching.cancel()
         raise first
-    body = _body(first, queue, request, watching, b"data: [DONE]\n\n" if done else b"")
+    body = _body(first, outbox, request, watching, b"data: [DONE]\n\n" if done else b"")
     return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
+class Outbox:
+    """What one thread tells and the event loop sends. Waking the loop costs more than telling: the first goes out at once, and
+    then what comes within `pause()` seconds goes out in one piece."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pause: Callable[[], float]) -> None:
+        self._loop, self._pause = loop, pause
+        self._pieces: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        self._lock = threading.Lock()
+        self._gathered: list[bytes] = []
+        self._sent = -math.inf  # when the last piece went out, by the loop's clock
+
+    def put(self, event: bytes) -> None:
+        with self._lock:
+            self._gathered.append(event)
+            alone = len(self._gathered) == 1
+        if alone:
+            self._call(self._plan)
+
+    def end(self, error: BaseException | None) -> None:
+        self._call(self._end, error)
+
+    async def get(self) -> bytes | BaseException | None:
+        """The next piece; None or an error at the end."""
+        return await self._pieces.get()
+
+    def _plan(self) -> None:
+        self._loop.call_at(self._sent + self._pause(), self._send)
+
+    def _send(self) -> None:
+        with self._lock:
+            gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._sent = self._loop.time()
+            self._pieces.put_nowait(b"".join(gathered))
+
+    def _end(self, error: BaseException | None) -> None:
+        self._send()
+        self._pieces.put_nowait(error)
+
+    def _call(self, function: Callable[..., None], *args: Any) -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody reads any more
+            self._loop.call_soon_threadsafe(function, *args)
+
+
 async def _body(
-    item: bytes | BaseException | None,
-    queue: asyncio.Queue[bytes | BaseException | None],
-    request: Request,
-    watching: asyncio.Task[None],
-    last: bytes,
+    item: bytes | BaseException | None, outbox: Outbox, request: Request, watching: asyncio.Task[None], last: bytes
 ) -> AsyncIterator[bytes]:
-    """What came meanwhile goes out in one piece."""
     try:
         while isinstance(item, bytes):
-            parts = [item]
-            while not queue.empty() and isinstance(item := queue.get_nowait(), bytes):
-                parts.append(item)
-            yield b"".join(parts)
-            if isinstance(item, bytes):
-                item = await queue.get()
+            yield item
+            item = await outbox.get()
         yield last if item is None else _event(errors.told(item)) + last
     except (asyncio.CancelledError, GeneratorExit):
         request.leave()

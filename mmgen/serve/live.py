@@ -72,7 +72,7 @@ class Live:
         """Raises NotFound."""
         entry = self._entries.get(id)
         if entry is None:
-            raise NotFound(f'there is no request "{id}" (any more); the last {REMEMBERED} are known')
+            raise unknown(id)
         return entry
 
     def entries(self) -> list[Entry]:
@@ -103,3 +103,8 @@ class Live:
             return
         for id in [id for id, entry in self._entries.items() if entry.ended is not None][:-REMEMBERED]:
             del self._entries[id]
+
+
+def unknown(id: str) -> NotFound:
+    """Also of a request that is somebody else's."""
+    return NotFound(f'there is no request "{id}" (any more); the last {REMEMBERED} are known')

@@ -7,9 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from mmgen.errors import NotFound
 from mmgen.serve.context import Context, Here
-from mmgen.serve.live import Entry
+from mmgen.serve.live import Entry, unknown
 
 router = APIRouter(tags=["status"])
 OPENMETRICS = "application/openmetrics-text"
@@ -65,7 +64,7 @@ def _entry(context: Context, id: str) -> Entry:
     id = id.rpartition("-")[2]
     entry = context.live.get(id)
     if not _sees(context, entry):
-        raise NotFound(f'there is no request "{id}"')
+        raise unknown(id)
     return entry
 
 

@@ -40,8 +40,8 @@ def test_a_server_with_its_page(tiny_home: Path) -> None:
     with running.listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [*MMGEN, "serve", "--port", str(port), "--no-history", "--ui"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "MMGEN_HOME": str(tiny_home)},
+        [*MMGEN, "serve", "--port", str(port), "--no-history", "--ui"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "MMGEN_HOME": str(tiny_home)},
     )  # fmt: skip
     try:
         assert process.stdout is not None

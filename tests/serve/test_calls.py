@@ -1,5 +1,6 @@
 """Calls from routes: who hangs up is not served on, errors before and amid a stream, and nothing stays behind."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,18 @@ def test_errors_amid_a_stream(odd: TestClient) -> None:
     assert lines[:2] == ['data: {"n":1}', 'event: named\ndata: {"n":2}']
     assert '"message":"k is 0; it can be 1"' in lines[2] and lines[3:] == ["data: [DONE]", ""]
     assert "secret" not in odd.get("/v1/bad/badly", headers={"accept": "text/event-stream"}).text
+
+
+async def test_events_that_come_together_are_sent_together() -> None:
+    outbox = calls.Outbox(asyncio.get_running_loop(), lambda: 0.05)
+    outbox.put(b"a")
+    assert await outbox.get() == b"a"
+    began = time.monotonic()
+    threading.Thread(target=lambda: [outbox.put(b"b"), outbox.put(b"c")]).start()
+    assert await outbox.get() == b"bc" and 0.03 < time.monotonic() - began < 1
+    outbox.put(b"d")
+    outbox.end(None)
+    assert [await outbox.get(), await outbox.get()] == [b"d", None]
 
 
 def test_too_many_are_told_when_to_come_back(make_app: Any, served: Runtime, slow: Any) -> None:

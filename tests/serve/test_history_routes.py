@@ -39,13 +39,8 @@ def filled(client: TestClient) -> TestClient:
     return client
 
 
-def test_a_chat_is_kept(client: TestClient) -> None:
-    asked = {"model": "default", "messages": [{"role": "user", "content": "a b c"}], "max_tokens": 3, "seed": 1}
-    answer = client.post("/v1/completions", json={"prompt": "a b c", "max_tokens": 3, "model": asked["model"]})
-    if answer.status_code == 404:  # it names what there is
-        model = client.get("/v1/models").json()["data"][0]["id"]
-        answer = client.post("/v1/completions", json={"prompt": "a b c", "max_tokens": 3, "model": model})
-    assert answer.status_code == 200, answer.text
+def test_what_was_completed_is_kept(client: TestClient) -> None:
+    answer = client.post("/v1/completions", json={"model": "tiny", "prompt": "a b c", "max_tokens": 3})
     (entry,) = client.get("/v1/history").json()["data"]
     assert entry["id"] == answer.headers["x-request-id"] and entry["asked"]["prompt"] == "a b c"
     assert client.get("/v1/history", params={"q": "a b c"}).json()["data"] == [entry]
@@ -73,7 +68,8 @@ def test_files(filled: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../history.db", "..%2f..%2fhistory.db", "%2fetc%2fpasswd", "..", "1.png%00", "..%5chistory.db", "1.PNG", "%25"]
+    "name",
+    ["../history.db", "..%2f..%2fhistory.db", "%2fetc%2fpasswd", "%2e%2e", "1.png%00", "..%5chistory.db", "1.PNG", "%25"],
 )
 def test_names_are_no_paths(filled: TestClient, name: str) -> None:
     for path in (f"/v1/history/r1/files/{name}", f"/v1/history/{name}/files/1.png"):

@@ -1,5 +1,7 @@
 """The server on its socket."""
 
+import socket
+
 import pytest
 
 from mmgen.errors import BadRequest
@@ -9,6 +11,13 @@ from mmgen.serve import running
 def test_an_address_that_cannot_be_had() -> None:
     with running.listen("127.0.0.1", 0) as taken, pytest.raises(BadRequest, match="cannot be had"):
         running.listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_answers_are_sent_at_once() -> None:
+    with running.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_signal_ends_new_work_at_once(make_app: object) -> None:
