@@ -7,24 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
 from mmgen.adding import Added, Step
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
-from mmgen.pipelines.rag_text import RagText, check
-from mmgen.runtime import Runtime
+from mmgen.pipelines.rag_text import Answer, RagText, check
+from mmgen.stores.history import Entry
 
 from . import cards
+from .past import Past
 from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact words", "strict"), ("Whole sentences", "cite"), ("Free text", "off")]
+PICTURES = 3  # found beside an answer, where the store has any
+NEAR = 0.25
+"""Score of a picture that is shown: what embedded:emoji-clip finds for words of something else stays below."""
 
 
-def tab(rt: Runtime, store: str | None) -> Sessions:
+def tab(rag: RagText, past: Past) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
-    asked = Asking(RagText(rt, store=store))
+    asked = Asking(rag, past)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
             files = gr.File(label="Documents", file_count="multiple", height=150, elem_id="ask-files")
@@ -35,19 +40,22 @@ def tab(rt: Runtime, store: str | None) -> Sessions:
             said = gr.HTML(cards.EMPTY, elem_id="ask-answers")
             with gr.Row(equal_height=True):
                 question = gr.Textbox(
-                    placeholder="Ask your documents", show_label=False, container=False, scale=4, elem_id="ask-question"
-                )
+                    placeholder="Ask your documents", label="Question", show_label=False, container=False, scale=4,
+                    elem_id="ask-question",
+                )  # fmt: skip
                 go = gr.Button("Ask", variant="primary", scale=0, min_width=96, elem_id="ask-go")
             gr.Examples(EXAMPLES, question, label="Questions to the sample documents")
             with gr.Accordion("Options", open=False):
                 grounding = gr.Radio(GROUNDINGS, value="strict", label="Answer with")
                 k = gr.Slider(1, 20, 5, step=1, label="Passages to read")
+            earlier = past.panel("Earlier questions", ["rag-text"], question_of, asked.reopened, history, [said, history])
     added = [shelf, files]
     files.upload(asked.add, files, added, show_progress_on=shelf)
     sample.click(asked.sample, None, added, show_progress_on=shelf)
     asking = [question, grounding, k, history], [said, history, question]
     for trigger in (question.submit, go.click):
-        trigger(asked.ask, *asking, show_progress="hidden")
+        done = trigger(asked.ask, *asking, show_progress="hidden")
+        done.then(past.newer, earlier, earlier, show_progress="hidden")
     shelf.attach_load_event(asked.shelf, None)
     return asked.sessions
 
@@ -55,8 +63,8 @@ def tab(rt: Runtime, store: str | None) -> Sessions:
 class Asking:
     """What the tab's buttons do."""
 
-    def __init__(self, rag: RagText) -> None:
-        self.rag, self.sessions = rag, Sessions()
+    def __init__(self, rag: RagText, past: Past) -> None:
+        self.rag, self.past, self.sessions = rag, past, Sessions()
 
     def shelf(self) -> str:
         try:
@@ -98,15 +106,17 @@ class Asking:
         with told():
             check(question, int(k), grounding, None)
         yield cards.transcript([*history, cards.pending(question, "Looking for it")]), history, ""
+        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "pictures": PICTURES if self._shows() else 0}
         try:
             with self.sessions.request(http, "interactive") as request:
-                for event in self.rag.stream(question, k=int(k), grounding=grounding, request=request):  # type: ignore[arg-type]
+                for event in self.rag.stream(question, **options, request=request):
                     if event.kind == "passages":
                         card = cards.pending(question, f"Reading {len(event.value)} passages")
                     elif event.kind == "text":
                         card = cards.pending(question, event.value)
                     elif event.kind == "answer":
-                        card = cards.answer(event.value)
+                        card = cards.answer(event.value, self._thumbnails(event.value))
+                        self.past.add(request, "rag-text", {"question": question, **options}, event.value.to_dict(), {})
                     else:
                         continue
                     yield cards.transcript([*history, card]), history, ""
@@ -114,3 +124,33 @@ class Asking:
             card = cards.failed(question, str(why))
             yield cards.transcript([*history, card]), history, ""
         yield cards.transcript([*history, card]), [*history, card], ""
+
+    def reopened(self, entry: Entry, history: list[str]) -> Iterator[tuple[str, list[str]]]:
+        """An earlier answer at the end of the conversation."""
+        try:
+            answer = TypeAdapter(Answer).validate_python(entry.result)
+            card = cards.answer(answer, self._thumbnails(answer))
+        except ValidationError:  # a call by HTTP, whose result has another form
+            card = cards.failed(question_of(entry), str(entry.result.get("text", "")))
+        yield cards.transcript([*history, card]), [*history, card]
+
+    def _shows(self) -> bool:
+        """Whether the store has pictures."""
+        try:
+            return bool(self.rag.library.gallery().filled())
+        except MmgenError:
+            return False
+
+    def _thumbnails(self, answer: Answer) -> dict[str, bytes]:
+        """Of the answer's pictures that are near enough and still there."""
+        found: dict[str, bytes] = {}
+        for one in (picture for picture in answer.pictures if picture.score >= NEAR):
+            try:
+                found[one.uri] = self.rag.library.gallery().filled().look(one.uri)[2]
+            except MmgenError:
+                continue
+        return found
+
+
+def question_of(entry: Entry) -> str:
+    return str(entry.asked.get("question") or entry.kind)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
+    from mmgen.pipelines.labels import Labelled
+    from mmgen.pipelines.rag_pictures import Illustration
     from mmgen.pipelines.rag_text import Answer, Citation
     from mmgen.stores.documents import Summary
 
@@ -33,25 +36,67 @@ def failed(question: str, message: str) -> str:
     return _turn(question, f"<p>{escape(message)}</p>", "failed")
 
 
-def answer(found: Answer) -> str:
-    """The question, its answer, and every quote, which opens to its passage."""
-    facts = f"<p class='facts'>confidence {found.confidence:.0%} · {found.timings['total'] - found.timings['load']:.0f} ms</p>"
+def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
+    """The question, its answer, and every quote, which opens to its passage. `thumbnails`: WebP of its pictures, by uri."""
+    took = found.timings["total"] - found.timings["load"]
+    facts = f"<p class='facts'>confidence {meter(found.confidence)} {found.confidence:.0%} · {took:.0f} ms</p>"
+    shown = _illustrations(found.pictures, thumbnails)
     if found.abstained:
         names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
         looked = f"Looked at {', '.join(names)}." if names else "No passage was found."
-        return _turn(found.question, f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{facts}", "absent")
+        return _turn(found.question, f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}", "absent")
     quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
     if not found.citations:
         quotes = "<p class='warn'>Written freely: no source stands behind these words.</p>"
-    return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{facts}", "")
+    return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
 
 
 def documents(rows: Sequence[Summary]) -> str:
-    """What the store holds."""
-    if not rows:
+    """What can be asked; a file of pictures alone has no passages."""
+    items = "".join(
+        f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>"
+        for row in rows
+        if row.passages
+    )
+    if not items:
         return NO_DOCUMENTS
-    items = "".join(f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>" for row in rows)
     return f"<ul class='documents' aria-label='Documents'>{items}</ul>"
+
+
+def meter(share: float) -> str:
+    """A small bar, 0 to 1, beside the number that says the same."""
+    return f"<span class='meter' aria-hidden='true'><i style='width:{100 * min(1.0, max(0.0, share)):.0f}%'></i></span>"
+
+
+def bars(rows: Sequence[tuple[str, float, str]], label: str) -> str:
+    """Names with a bar of that share, 0 to 1, and what it says in words."""
+    items = "".join(
+        f"<li><span>{escape(name)}</span>{meter(share)}<small>{escape(said)}</small></li>" for name, share, said in rows
+    )
+    return f"<ul class='bars' aria-label='{escape(label)}'>{items}</ul>"
+
+
+def judgement(labels: Sequence[Labelled]) -> str:
+    return bars([(one.label, one.probability, f"{one.probability:.1%}") for one in labels], "Labels, the likeliest first")
+
+
+def notice(text: str) -> str:
+    """One line on what is missing."""
+    return f"<p class='notice'>{escape(text)}</p>"
+
+
+def picture(webp: bytes, name: str) -> str:
+    return f"<img src='data:image/webp;base64,{b64encode(webp).decode()}' alt='{escape(name)}'>"
+
+
+def _illustrations(found: Sequence[Illustration], thumbnails: Mapping[str, bytes]) -> str:
+    figures = "".join(
+        f"<figure>{picture(thumbnails[one.uri], str(one))}<figcaption>{escape(str(one))}</figcaption></figure>"
+        for one in found
+        if one.uri in thumbnails
+    )
+    told = "Pictures that were found beside the passages; the answer is not read from them."
+    return f"<div class='illustrations' title='{told}'>{figures}</div>" if figures else ""
 
 
 def _turn(question: str, body: str, kind: str) -> str:

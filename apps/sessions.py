@@ -11,6 +11,9 @@ import gradio as gr
 from mmgen.engine.job import Priority, Request
 from mmgen.errors import MmgenError
 
+LOCAL = "local"
+"""Who sits at this machine, where there are no keys."""
+
 
 class Sessions:
     """One tab's requests by session, so that a button or a closed page can cancel what is really running."""
@@ -23,7 +26,7 @@ class Sessions:
     def request(self, http: gr.Request, priority: Priority) -> Iterator[Request]:
         """A request of this session's, cancelled when the caller leaves before its end."""
         session = http.session_hash or "local"
-        request = Request.new(user=session, priority=priority)
+        request = Request.new(user=key_of(http) or session, priority=priority)
         with self._guard:
             self._running.setdefault(session, set()).add(request)
         try:
@@ -43,6 +46,12 @@ class Sessions:
             found = list(self._running.get(http.session_hash or "local", ()))
         for request in found:
             request.cancel()
+
+
+def key_of(http: gr.Request | None) -> str | None:
+    """The name of the key that opened the page; None where there are no keys. The server in front has put it there."""
+    caller = getattr(getattr(getattr(http, "request", None), "state", None), "caller", None)
+    return None if caller is None or caller.user == LOCAL else str(caller.user)
 
 
 @contextmanager

@@ -3,44 +3,79 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import BadRequest
+from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
+from mmgen.stores.history import History
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported, which the tabs do
 
 import gradio as gr
 
-from . import ask, draw
+from . import ask, draw, engine, more, see, write
+from .looks import LOOKS
+from .past import Past
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 HOST = "127.0.0.1"
-FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "sans-serif"]  # what is there: no font is fetched from anywhere
-THEME = gr.themes.Soft(
-    primary_hue="teal", neutral_hue="slate", font=FONTS, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"]
-)
-HEADER = "<header id='head'><h1>mmgen</h1><p>Ask your documents and draw pictures, on this machine alone.</p></header>"
+HEADER = "<header id='head'><h1>mmgen</h1><p>Ask, draw, see and write, on this machine alone.</p></header>"
+WATCHING = "Engine"
 
 
-def page(rt: Runtime, *, store: str | None = None, model: str | None = None) -> gr.Blocks:
-    """All tabs. `store`: what Ask reads; `model`: what draws."""
+def page(
+    rt: Runtime, *, store: str | None = None, model: str | None = None, history: History | None = None, keep: bool = True
+) -> gr.Blocks:
+    """All tabs.
+
+    store: what Ask and See read.
+    model: what draws.
+    history: where questions and pictures are kept; the default is the home directory's.
+    keep: whether they are.
+    """
+    past = Past((history or History(rt.home / "history")) if keep else None)
+    rag = RagText(rt, store=store)
     blocks: gr.Blocks = gr.Blocks(title="mmgen", analytics_enabled=False, delete_cache=(3600, 24 * 3600), fill_width=True)
     with blocks:
         gr.HTML(HEADER)
-        with gr.Tab("Ask"):
-            asking = ask.tab(rt, store)
-        with gr.Tab("Draw"):
-            drawing = draw.tab(rt, model)
-        blocks.unload(asking.cancel)
-        blocks.unload(drawing.cancel)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Ask"):
+                sessions = [ask.tab(rag, past)]
+            with gr.Tab("Draw"):
+                sessions.append(draw.tab(rt, model, past))
+            with gr.Tab("See"):
+                sessions.append(see.tab(rag.library))
+            with gr.Tab("Write"):
+                sessions.append(write.tab(rt))
+            with gr.Tab(WATCHING):
+                timer, look = engine.tab(rt)
+            with gr.Tab("More"):
+                sessions.append(more.tab(rt))
+        blocks.load(look, show_progress="hidden")
+        tabs.select(watched, None, timer, show_progress="hidden")
+        for one in sessions:
+            blocks.unload(one.cancel)
+    blocks.queue(default_concurrency_limit=None)  # who waits for whom is the engine's affair
     return blocks
+
+
+def watched(event: gr.SelectData) -> gr.Timer:
+    """The engine is looked at while its tab is."""
+    return gr.Timer(active=event.value == WATCHING)
+
+
+def mount(app: FastAPI, rt: Runtime, path: str, **options: Any) -> FastAPI:
+    """The page under a path of another application, such as "/ui". `options`: as `page` takes them."""
+    mounted: FastAPI = gr.mount_gradio_app(app, page(rt, **options), path=path, show_error=True, **LOOKS)
+    return mounted
 
 
 def serve(rt: Runtime, *, port: int = 7860, open_browser: bool = False, **options: Any) -> tuple[gr.Blocks, str]:
     """Starts the server, for this machine only, and returns the page and its address. Raises BadRequest for a port in use."""
     blocks = page(rt, **options)
-    blocks.queue(default_concurrency_limit=None)  # who waits for whom is the engine's affair
     try:
         _, address, _ = blocks.launch(
             server_name=HOST,
@@ -49,11 +84,7 @@ def serve(rt: Runtime, *, port: int = 7860, open_browser: bool = False, **option
             prevent_thread_lock=True,
             quiet=True,
             share=False,
-            ssr_mode=False,
-            max_file_size="64mb",
-            footer_links=[],
-            theme=THEME,
-            css_paths=Path(__file__).with_name("web.css"),
+            **LOOKS,
         )
     except OSError:
         raise BadRequest(f"port {port} is in use or not allowed; choose another with --port") from None

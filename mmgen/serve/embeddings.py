@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import Field
 
 from mmgen.engine.job import Request
@@ -43,10 +43,13 @@ class EmbeddingsRequest(Body):
 async def embeddings(body: EmbeddingsRequest, context: Here) -> Response:
     """Vectors of unit length, in the texts' order."""
     request = context.begin("embeddings", "embeddings")
-    return JSONResponse(await calls.run(context, request, lambda: answer(context, body, request)))
+    return Response(await calls.run(context, request, lambda: answer(context, body, request)), media_type="application/json")
 
 
-def answer(context: Context, body: EmbeddingsRequest, request: Request) -> dict[str, Any]:
+def answer(context: Context, body: EmbeddingsRequest, request: Request) -> bytes:
+    """JSON. Thousands of numbers: orjson writes them 20 times as fast as json does, and no longer than float32 needs."""
+    import orjson
+
     client = context.rt.encoder(context.model(body.model, "encoder"))
     if body.dimensions is not None and body.dimensions > client.dimension:
         raise BadRequest(f"dimensions is {body.dimensions}; vectors of {body.model} have {client.dimension}")
@@ -59,12 +62,9 @@ def answer(context: Context, body: EmbeddingsRequest, request: Request) -> dict[
         for index, vector in enumerate(vectors)
     ]
     tokens = sum(len(row) for row in rows)
-    return {
-        "object": "list",
-        "data": data,
-        "model": body.model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-    }
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    told = {"object": "list", "data": data, "model": body.model, "usage": usage}
+    return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _texts(client: EncoderClient, given: Any) -> list[str]:
@@ -95,8 +95,5 @@ def shortened(vectors: Sequence[np.ndarray], dimensions: int | None) -> np.ndarr
     return np.divide(cut, np.maximum(lengths, 1e-12))
 
 
-def _written(vector: np.ndarray, form: str | None) -> str | list[float]:
-    if form == "base64":
-        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
-    values: list[float] = vector.tolist()
-    return values
+def _written(vector: np.ndarray, form: str | None) -> str | np.ndarray:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector

@@ -1,0 +1,50 @@
+"""A picture to begin with, and what was painted over it. Knows pixels and files; not how pictures are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops
+
+from mmgen.errors import BadRequest
+from mmgen.ingest import pictures
+from mmgen.pipelines import images
+
+Edited = Mapping[str, Any] | None
+"""What a gr.ImageEditor of type "pil" holds: a background and layers."""
+
+
+def begun(edited: Edited) -> Image.Image | None:
+    """The picture under the paint, in RGB; None where there is none."""
+    under: Image.Image | None = (edited or {}).get("background")
+    if under is None or (under.mode == "RGBA" and under.getchannel("A").getextrema()[1] == 0):  # nothing was dropped
+        return None
+    return pictures.rgb(under)
+
+
+def painted(edited: Edited) -> Image.Image | None:
+    """White where anything was painted, black elsewhere, as large as the picture; None where nothing was."""
+    under = begun(edited)
+    layers = [layer for layer in (edited or {}).get("layers", ()) if layer is not None]
+    if under is None or not layers:
+        return None
+    mask = Image.new("L", under.size)
+    for layer in layers:
+        if layer.size != under.size:
+            sizes = ["{} x {}".format(*one.size) for one in (layer, under)]
+            raise BadRequest(f"the paint is {sizes[0]} pixels, the picture {sizes[1]}; clear the picture and drop it again")
+        mask = ImageChops.lighter(mask, layer.convert("RGBA").getchannel("A").point(lambda alpha: 255 if alpha else 0))
+    return mask if mask.getextrema()[1] else None
+
+
+def kept(picture: Image.Image | None, folder: Path) -> Path | None:
+    """A file of it, named by its pixels, so that a recipe which names it can be followed later."""
+    if picture is None:
+        return None
+    path = folder / f"{images.digest(picture)[:16]}.png"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    return path

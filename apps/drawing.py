@@ -1,0 +1,153 @@
+"""What the buttons of Draw do: pictures drawn, drawn anew, and drawn again. Knows pipelines and sessions; not the page."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmgen.engine.job import Request
+from mmgen.errors import BadRequest, Cancelled, MmgenError, UnreadableFile
+from mmgen.pipelines import images, recipe
+from mmgen.pipelines.img2img import Img2Img
+from mmgen.pipelines.inpaint import Inpaint
+from mmgen.pipelines.pictures import recalled
+from mmgen.pipelines.recipe import Recipe
+from mmgen.pipelines.reproduce import reproduce
+from mmgen.pipelines.streamed import Event
+from mmgen.pipelines.txt2img import Txt2Img
+from mmgen.runtime import Runtime
+from mmgen.stores.history import Entry
+
+from . import canvas
+from .board import Board, recipe_text
+from .past import Past, since
+from .sessions import Sessions, told
+
+PREVIEW_EVERY = 2
+
+
+class Drawing:
+    """One page's; `model` draws, or else the runtime's own."""
+
+    def __init__(self, rt: Runtime, model: str | None, past: Past) -> None:
+        self.rt, self.model, self.past, self.sessions = rt, model, past, Sessions()
+        self.txt2img, self.img2img, self.inpaint = Txt2Img(rt, model=model), Img2Img(rt, model=model), Inpaint(rt, model=model)
+        self.begun = rt.home / "pictures" / "begun"  # pictures and masks that recipes name
+
+    def draw(
+        self,
+        prompt: str,
+        n: float,
+        style: str,
+        seed: float | None,
+        lock: bool,
+        negative: str,
+        steps: float,
+        guidance: float,
+        solver: str,
+        edited: canvas.Edited,
+        strength: float,
+        http: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:
+        """Previews, then the pictures as files with their recipes; what was done before a cancel stays."""
+        options = {"n": int(n), "negative": negative, "steps": int(steps), "guidance": guidance}
+        options |= {"style": style or None, "solver": solver or None, "seed": int(seed) if lock and seed is not None else None}
+        with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:  # Gradio keeps what it has shown
+            board = Board(Path(folder))
+            yield board.shown("Loading the model", busy=True)
+            try:
+                with self.sessions.request(http, "normal") as request:
+                    for event in self._events(prompt, edited, strength, request, options):
+                        changed = board.take(event.kind, event.value)
+                        yield board.shown(board.note(), busy=True, pictures=changed)
+            except Cancelled:
+                yield board.shown("Cancelled.", busy=False)
+            except MmgenError:
+                yield board.shown("", busy=False)
+                with told():
+                    raise
+            else:
+                files = {f"{number}.png": path.read_bytes() for number, path in enumerate(board.finished(), 1)}
+                self.past.add(request, board.task, {"prompt": prompt, **options}, {"seeds": board.seeds}, files)
+                yield board.shown(board.note(), busy=False)
+
+    def _events(
+        self, prompt: str, edited: canvas.Edited, strength: float, request: Request, options: dict[str, Any]
+    ) -> Iterator[Event]:
+        """From words alone; from a picture; or, where paint is on it, of that part alone."""
+        options = {**options, "preview_every": PREVIEW_EVERY, "request": request}
+        under, mask = canvas.kept(canvas.begun(edited), self.begun), canvas.kept(canvas.painted(edited), self.begun)
+        if under is None:
+            return self.txt2img.stream(prompt, **options)
+        if mask is None:
+            return self.img2img.stream(under, prompt, strength=strength, **options)
+        return self.inpaint.stream(under, mask, prompt, strength=strength, **options)
+
+    def again(self, paths: Sequence[str] | None, http: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """A PNG drawn again by its recipe; what it began with lies beside it, or was kept when it was drawn."""
+        with tempfile.TemporaryDirectory(prefix="mmgen-again-") as name:
+            folder = Path(name)
+            board = Board(folder)
+            yield board.shown("Drawing it again", busy=True)
+            try:
+                path, made = self._recipe(list(map(Path, paths or ())), folder)
+                for part in filter(None, (made.image, made.mask)):
+                    if (own := self.begun / Path(part.file).name).is_file():
+                        shutil.copy(own, folder)
+                with self.sessions.request(http, "normal") as request:
+                    found = reproduce(self.rt, path, request=request)
+            except Cancelled:
+                yield board.shown("Cancelled.", busy=False)
+            except MmgenError:
+                yield board.shown("", busy=False)
+                with told():
+                    raise
+            else:
+                board.seeds = [made.seed]
+                board.put(0, found.image, found.recipe)
+                yield board.shown(escape(str(found).replace(str(path), path.name)), busy=False)
+
+    def _recipe(self, paths: Sequence[Path], folder: Path) -> tuple[Path, Recipe]:
+        """The first of the pictures that has one, copied with the others into the folder, and its recipe."""
+        found: tuple[Path, Recipe] | None = None
+        for path in paths:
+            copy = folder / path.name
+            shutil.copy(path, copy)
+            try:
+                found = found or (copy, recipe.of(images.read(copy), path.name))
+            except UnreadableFile as why:
+                missing = why
+        if found is None:
+            raise missing if paths else BadRequest("there is no picture; drop a PNG that mmgen drew")
+        made = found[1]
+        known = {self.model or self.rt.config.denoiser, self.rt.config.denoiser}
+        if made.lora or not (made.model in known or made.model.startswith("embedded:")):  # a recipe comes from anywhere
+            raise BadRequest(
+                f"{found[0].name} was drawn by {made.model}; this page draws with {min(known)}: use mmgen reproduce"
+            )
+        return found
+
+    def reopened(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+        """Kept pictures with their recipes, for the gallery, the line above it, and what the recipe panel shows."""
+        with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:
+            shown, recipes = [], []
+            for number, data in enumerate(self.past.files(entry, ".png")):
+                path = Path(folder) / f"{secrets.token_hex(8)}-{number}.png"
+                path.write_bytes(data)
+                made = recalled(images.read(path))
+                shown.append((str(path), f"seed {made.seed}" if made else ""))
+                recipes.append(recipe_text(made) if made else "")
+            note = f"<p class='status'>Drawn {since(entry.created)}: {escape(prompt_of(entry))}</p>"
+            yield shown, note, recipes, recipes[0] if recipes else ""
+
+
+def prompt_of(entry: Entry) -> str:
+    """What was asked for, however it came in."""
+    return str(entry.asked.get("prompt") or entry.kind)

@@ -1,0 +1,134 @@
+"""Forms from signatures: a parameter's type to the component that asks for it, a result to what shows it. Knows no task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from html import escape
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from PIL.Image import Image
+
+from mmgen.pipelines import signature
+from mmgen.pipelines.signature import Parameter
+
+PLAIN = (bool, int, float, str)
+MOST_ROWS = 200
+
+
+def asks(parameter: Parameter) -> bool:
+    """Whether a form can ask for it."""
+    return kind_of(parameter.annotation) is not None
+
+
+def kind_of(annotation: Any) -> Any:
+    """What is asked for: a plain type, Path, Image, a Literal, an Enum, or a list; None where no component can ask.
+
+    Of a union what has a component of its own goes first: who takes a picture or its path is given a picture.
+    """
+    found = [kind for one in signature.alternatives(annotation) if (kind := _kind(one)) is not None]
+    return min(found, key=lambda kind: (kind is not Image, kind is not Path)) if found else None
+
+
+def _kind(annotation: Any) -> Any:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return annotation
+    if isinstance(origin, type) and issubclass(origin, Collection) and not issubclass(origin, Mapping):
+        return list if inner and any(one in PLAIN for one in signature.alternatives(inner[0])) else None
+    if not isinstance(annotation, type):
+        return None
+    if issubclass(annotation, Image):
+        return Image
+    if issubclass(annotation, Path):
+        return Path
+    return annotation if issubclass(annotation, Enum) or annotation in PLAIN else None
+
+
+def component(parameter: Parameter) -> Any:
+    """What asks for it, with its default in place. Its help is the line below the label."""
+    kind, default = kind_of(parameter.annotation), None if parameter.required else parameter.default
+    told: dict[str, Any] = {"label": parameter.name.replace("_", " "), "elem_id": f"more-{parameter.name}"}
+    if kind is Image:
+        return gr.Image(type="filepath", sources=["upload", "clipboard"], height=200, **told)
+    if kind is Path:
+        return gr.File(height=120, **told)
+    told["info"] = parameter.help or None
+    if get_origin(kind) is Literal:
+        return gr.Dropdown([*_none(parameter), *get_args(kind)], value=default, **told)
+    if kind is bool:
+        return gr.Checkbox(bool(default), **told)
+    if kind is int:
+        return gr.Number(default, precision=0, **told)
+    if kind is float:
+        return gr.Number(default, step=0.1, **told)
+    if kind is list:
+        return gr.Textbox("\n".join(map(str, default or ())), lines=3, placeholder="one on every line", **told)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return gr.Dropdown([*_none(parameter), *((one.name, one.name) for one in kind)], value=default and default.name, **told)
+    return gr.Textbox("" if default is None else str(default), lines=2 if parameter.required else 1, **told)
+
+
+def value(parameter: Parameter, given: Any) -> Any:
+    """What the pipeline takes, from what its component holds; None where nothing was given."""
+    kind = kind_of(parameter.annotation)
+    if kind is list:
+        (inner,) = get_args(next(one for one in signature.alternatives(parameter.annotation) if _kind(one) is list))[:1] or (
+            str,
+        )
+        part = next(one for one in signature.alternatives(inner) if one in PLAIN)
+        return [part(line.strip()) for line in str(given or "").splitlines() if line.strip()] or None
+    if given is None or (given == "" and not parameter.required):
+        return None
+    if kind is Path:
+        return Path(given)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind[given]
+    return given
+
+
+def values(parameters: Collection[Parameter], given: Collection[Any]) -> dict[str, Any]:
+    """By name; what was left empty keeps the pipeline's default."""
+    found = {one.name: value(one, answer) for one, answer in zip(parameters, given, strict=True)}
+    return {name: answer for name, answer in found.items() if answer is not None}
+
+
+def pictures(result: Any) -> list[Image]:
+    """Those that a result is, or holds."""
+    if isinstance(result, Image):
+        return [result]
+    found = getattr(result, "images", result)
+    return [one for one in found if isinstance(one, Image)] if isinstance(found, list | tuple) else []
+
+
+def html(result: Any) -> str:
+    """What a result says, escaped: a table of a mapping, or else its text."""
+    if result is None or isinstance(result, Image) or (isinstance(result, list | tuple) and pictures(result)):
+        return ""
+    if isinstance(result, Mapping):
+        rows = list(result.items())[:MOST_ROWS]
+        body = "".join(f"<tr><th scope='row'>{escape(str(key))}</th><td>{escape(_short(one))}</td></tr>" for key, one in rows)
+        return f"<div class='scroll'><table><tbody>{body}</tbody></table></div>"
+    return f"<pre class='said'>{escape(str(result))}</pre>"
+
+
+def data(result: Any) -> Any:
+    """The same as JSON, for whoever wants all of it; None where there is none."""
+    told = result.to_dict() if hasattr(result, "to_dict") else result
+    if is_dataclass(told) and not isinstance(told, type):
+        told = asdict(told)
+    if not isinstance(told, dict | list):
+        return None
+    return json.loads(json.dumps(told, default=str))
+
+
+def _short(one: Any) -> str:
+    return one if isinstance(one, str) else json.dumps(one, default=str, ensure_ascii=False)
+
+
+def _none(parameter: Parameter) -> list[tuple[str, Any]]:
+    return [("the usual", None)] if not parameter.required and parameter.default is None else []

@@ -1,0 +1,170 @@
+"""The tab See: pictures found by words or by a picture, and named by labels. Knows what stands where; not how models see."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL.Image import Image
+
+from mmgen.adding import Step
+from mmgen.config import assets_dir
+from mmgen.errors import MmgenError, NotFound
+from mmgen.gallery import Gallery
+from mmgen.ingest import likeness
+from mmgen.interfaces import PictureHit
+from mmgen.library import Library
+from mmgen.pipelines import images
+from mmgen.pipelines.labels import checked
+from mmgen.pipelines.tags import tags
+from mmgen.pipelines.zero_shot import ZeroShotImage
+
+from . import cards
+from .sessions import Sessions, told
+
+EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
+LABELS = "cat, dog, apple, rocket, smiling face"
+NO_PICTURES = "No pictures yet: drop some, or take the sample pictures, which the embedded model drew."
+NOTHING_NAMED = "<div class='empty'><p>Drop a picture; each label gets a bar that says how well it fits.</p></div>"
+SHELF = 24  # pictures shown before anything is looked for
+
+
+def tab(library: Library) -> Sessions:
+    """Builds it; the caller cancels what a closed page leaves behind."""
+    seeing = Seeing(library)
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=1, min_width=280):
+            gr.HTML("<h3>Find pictures</h3>")
+            text = gr.Textbox(label="What they show", placeholder="a red fruit", elem_id="see-text")
+            like = gr.Image(
+                type="filepath", sources=["upload"], label="Or a picture that they are like", height=130,
+                elem_id="see-like",
+            )  # fmt: skip
+            with gr.Row():
+                find = gr.Button("Find", variant="primary", elem_id="see-find")
+                all_ = gr.Button("Show all", elem_id="see-all")
+            gr.Examples(EXAMPLES, text)
+            files = gr.File(label="Add pictures", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
+            sample = gr.Button("Take the sample pictures", size="sm", elem_id="see-sample")
+        with gr.Column(scale=2, min_width=320):
+            note = gr.HTML(cards.notice(NO_PICTURES), elem_id="see-note")
+            found = gr.Gallery(
+                show_label=False, columns=4, fit_columns=False, object_fit="contain", height="auto", format="png",
+                interactive=False, elem_id="see-found", elem_classes="pixels",
+            )  # fmt: skip
+    with gr.Row(elem_classes="columns"):
+        with gr.Column(scale=1, min_width=280):
+            gr.HTML("<h3>Name a picture</h3>")
+            given = gr.Image(type="filepath", sources=["upload"], label="A picture", height=170, elem_id="see-given")
+            labels = gr.Textbox(
+                LABELS, label="Labels", info="with commas between; none: the nearest of many words", elem_id="see-labels"
+            )
+            template = gr.Textbox("{}", label="A sentence around each label", info='such as "a picture of a {}"')
+            name = gr.Button("Name it", variant="primary", elem_id="see-name")
+        with gr.Column(scale=2, min_width=320):
+            bars = gr.HTML(NOTHING_NAMED, elem_id="see-bars")
+    shown = [found, note]
+    files.upload(seeing.add, files, [*shown, files], show_progress_on=note)
+    sample.click(seeing.sample, None, [*shown, files], show_progress_on=note)
+    for trigger in (text.submit, find.click):
+        trigger(seeing.find, [text, like], shown, show_progress_on=note)
+    all_.click(seeing.shelf, None, shown, show_progress="hidden")
+    for trigger in (name.click, labels.submit, given.upload):
+        trigger(seeing.name, [given, labels, template], bars, show_progress_on=bars)
+    note.attach_load_event(seeing.count, None)
+    found.attach_load_event(seeing.all, None)
+    return seeing.sessions
+
+
+class Seeing:
+    """What the tab's buttons do."""
+
+    def __init__(self, library: Library) -> None:
+        self.rt, self.gallery, self.sessions = library.rt, Gallery(library), Sessions()
+        self.judges = ZeroShotImage(self.rt)
+
+    def all(self) -> list[tuple[Image, str]]:
+        """The first of the store's pictures."""
+        try:
+            return self._looked(self.gallery.filled().all()[:SHELF])
+        except NotFound:
+            return []
+
+    def count(self) -> str:
+        try:
+            count = self.gallery.filled().count()
+        except NotFound:
+            return cards.notice(NO_PICTURES)
+        return f"<p class='status'>{count} pictures; say what you look for.</p>"
+
+    def shelf(self) -> tuple[Any, str]:
+        return self.all(), self.count()
+
+    def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        """Uploads are kept in the home directory: Gradio's own copies go after a day."""
+        with told():
+            kept = [keep(Path(path), self.rt.home / "pictures") for path in paths or ()]
+            return self._added(kept, http, progress)
+
+    def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
+        with told():
+            return self._added([assets_dir() / "pictures"], http, progress)
+
+    def _added(self, paths: Sequence[Path], http: gr.Request, progress: gr.Progress) -> tuple[Any, ...]:
+        def tell(step: Step) -> None:
+            progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} pictures")
+
+        if not paths:
+            return *self.shelf(), None
+        with self.sessions.request(http, "batch") as request:
+            done = self.gallery.add(list(paths), progress=tell, request=request)
+        for name, reason in done.skipped:
+            gr.Warning(reason if name in reason else f"{Path(name).name}: {reason}")
+        return self.all(), f"<p class='status'>{done}</p>", None
+
+    def find(self, text: str, like: str | None, http: gr.Request) -> tuple[Any, str]:
+        """The nearest, best first, each with its name and how near it is."""
+        with told(), self.sessions.request(http, "normal") as request:
+            seen = None if like is None else images.read(like)
+            hits = self.gallery.search(text, seen, k=12, request=request)
+            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} pictures, the nearest first</p>"
+
+    def name(self, given: str | None, labels: str, template: str, http: gr.Request) -> str:
+        """A bar for every label, or, without labels, for the nearest of the model's own words."""
+        if given is None:
+            return NOTHING_NAMED
+        with told(), self.sessions.request(http, "interactive") as request:
+            if not labels.strip():
+                near = tags(self.rt, given, k=8, request=request)
+                return cards.bars(
+                    [(one.caption, one.similarity, f"{one.similarity:.2f}") for one in near.tags], "Nearest words"
+                )
+            wanted = checked(labels.replace("\n", ","))
+            found = self.judges(given, labels=wanted, template=template.strip() or "{}", request=request)
+            return cards.judgement(found.labels)
+
+    def _looked(self, hits: Sequence[PictureHit], scores: bool = False) -> list[tuple[Image, str]]:
+        """Thumbnails with captions; a picture that was removed meanwhile is left out."""
+        store, shown = self.gallery.filled(), []
+        for hit in hits:
+            try:
+                thumbnail = store.look(hit.picture_id)[2]
+            except MmgenError:
+                continue
+            shown.append((likeness.opened(thumbnail), f"{hit.score:.2f} · {hit}" if scores else str(hit)))
+        return shown
+
+
+def keep(path: Path, folder: Path) -> Path:
+    """A copy under its content's digest, in a name of plain letters."""
+    plain = re.sub(r"[^\w.-]+", "_", path.name)[-80:].lstrip(".") or "picture"
+    place = folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16] / plain
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, place)
+    return place

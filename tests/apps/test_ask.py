@@ -1,0 +1,76 @@
+"""What Ask's buttons do: documents in, answers kept, and the same card when one is opened again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import pytest
+from colours import drawn
+
+from apps import cards
+from apps.ask import Asking, question_of
+from apps.past import Past
+from mmgen.pipelines.rag_text import RagText
+from mmgen.stores.history import History
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+
+BROWSER: Any = SimpleNamespace(session_hash="me")
+DOCUMENT = "# Hirta\n\nThe <b>lamp</b> of Hirta was lit by Anna Stuart in 1823. It burned seal oil.\n"
+
+
+def still(*_: Any, **__: Any) -> None:
+    """A progress bar that nobody sees."""
+
+
+@pytest.fixture
+def asking(painter: "Runtime", tmp_path: Path) -> Iterator[Asking]:
+    (tmp_path / "hirta.md").write_text(DOCUMENT)
+    with History(tmp_path / "history") as history:
+        made = Asking(RagText(painter, store=str(tmp_path / "store")), Past(history))
+        made.add([str(tmp_path / "hirta.md")], BROWSER, still)  # type: ignore[arg-type]
+        yield made
+
+
+def test_files_are_on_the_shelf_and_the_unreadable_are_told(
+    asking: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    (tmp_path / "bad.pdf").write_bytes(b"\x00\x01")
+    shelf, cleared = asking.add([str(tmp_path / "bad.pdf")], BROWSER, still)  # type: ignore[arg-type]
+    assert "hirta.md" in shelf and cleared is None and len(said) == 1 and "bad.pdf" in said[0]
+
+
+def test_an_answer_is_kept_and_opens_as_the_same_card(asking: Asking) -> None:
+    shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], BROWSER))
+    assert "Looking for it" in shown[0][0] and shown[-1][2] == ""
+    ((_, (card,), _),) = shown[-1:]
+    (entry,) = asking.past.entries(["rag-text"], "lamp")
+    assert question_of(entry) == "Who lit the lamp?"
+    ((said, history),) = asking.reopened(entry, ["<p>before</p>"])
+    assert history == ["<p>before</p>", card] and said == cards.transcript(history)
+
+
+def test_an_entry_of_another_form_is_shown_as_text(asking: Asking) -> None:
+    assert asking.past.history is not None
+    asking.past.history.add("local", "http", "rag-text", {"question": "<i>who?"}, {"text": "<b>me"})
+    ((_, (card,)),) = asking.reopened(asking.past.history.get("local", "http"), [])
+    assert "&lt;i&gt;who?" in card and "&lt;b&gt;me" in card
+
+
+def test_near_pictures_of_the_store_stand_beside_the_answer(asking: Asking, tmp_path: Path) -> None:
+    assert not asking._shows()
+    files = [drawn(tmp_path / f"{name}.png", name) for name in ("red", "blue")]
+    asking.rag.library.gallery().add(files)
+    assert asking._shows()
+    *_, (html, _, _) = asking.ask("What is red?", "strict", 3, [], BROWSER)
+    assert "src='data:image/webp;base64," in html and "red.png" in html and "blue.png" not in html
+
+
+def test_an_empty_question_is_told(asking: Asking) -> None:
+    with pytest.raises(gr.Error, match="the question is empty"):
+        list(asking.ask(" ", "strict", 3, [], BROWSER))

@@ -1,0 +1,129 @@
+"""What Draw's buttons do: from words, from a picture, of a painted part, again by a recipe; kept, and really cancelled."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from apps.drawing import Drawing
+from apps.past import Past
+from mmgen.pipelines import recipe
+from mmgen.stores.history import History
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+
+BROWSER: Any = SimpleNamespace(session_hash="me")
+NOTHING = {"background": None, "layers": [], "composite": None}
+
+
+@pytest.fixture
+def drawing(studio: "Runtime", tmp_path: Path) -> Iterator[Drawing]:
+    with History(tmp_path / "history") as history:
+        made = Drawing(studio, None, Past(history))
+        made.begun = tmp_path / "begun"
+        yield made
+
+
+def draw(
+    drawing: Drawing, keep: Path, edited: Any = NOTHING, n: int = 1, steps: int = 2, prompt: str = "a cat", **more: Any
+) -> list[tuple[Any, ...]]:
+    """All that the page is shown; the files of the last are copied, as Gradio does."""
+    given: dict[str, Any] = {
+        "style": "",
+        "seed": 5,
+        "lock": True,
+        "negative": "",
+        "guidance": 2.0,
+        "solver": "",
+        "strength": 0.5,
+    }
+    given |= more
+    shown = []
+    for one in drawing.draw(prompt, n, given["style"], given["seed"], given["lock"], given["negative"], steps,
+                            given["guidance"], given["solver"], edited, given["strength"], BROWSER):  # fmt: skip
+        shown.append(one)
+        for path, _ in one[0] if isinstance(one[0], list) else []:
+            (keep / Path(path).name).write_bytes(Path(path).read_bytes())
+    return shown
+
+
+def last_file(shown: list[tuple[Any, ...]], keep: Path) -> Path:
+    return keep / Path(shown[-1][0][-1][0]).name
+
+
+def test_pictures_with_recipes_seeds_and_previews(drawing: Drawing, tmp_path: Path) -> None:
+    shown = draw(drawing, tmp_path, n=2, steps=4)
+    pictures, note, seed, recipes, first, go, stop = shown[-1]
+    assert [caption for _, caption in pictures] == ["seed 5", "seed 6"] and "2 drawn, seed 5 to 6" in note
+    assert seed == 5 and len(recipes) == 2 and '"seed": 5' in first
+    assert go["interactive"] and not stop["interactive"] and shown[0][6]["interactive"]
+    assert any("<progress" in one[1] for one in shown)
+    made = recipe.read(last_file(shown, tmp_path))
+    assert (made.task, made.prompt, made.seed) == ("txt2img", "a cat", 6)
+    (entry,) = drawing.past.entries(["txt2img"], "cat")
+    assert [file.name for file in entry.files] == ["1.png", "2.png"]
+
+
+def test_an_unlocked_seed_is_drawn_by_lot(drawing: Drawing, tmp_path: Path) -> None:
+    assert draw(drawing, tmp_path, lock=False)[-1][2] != 5
+
+
+def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: Drawing, tmp_path: Path) -> None:
+    under = Image.new("RGBA", (16, 16), "blue")
+    made = recipe.read(last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path))
+    assert made.task == "img2img" and made.strength == 0.5 and made.image is not None and made.mask is None
+    assert (drawing.begun / made.image.file).is_file()
+    paint = Image.new("RGBA", (16, 16))
+    paint.paste((255, 160, 0, 255), (0, 0, 8, 16))
+    made = recipe.read(last_file(draw(drawing, tmp_path, {"background": under, "layers": [paint]}, strength=1.0), tmp_path))
+    assert made.task == "inpaint" and made.mask is not None
+
+
+def test_a_picture_is_drawn_again_with_what_it_began_with(drawing: Drawing, tmp_path: Path) -> None:
+    under = Image.new("RGBA", (16, 16), "blue")
+    file = last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path)
+    *_, last = drawing.again([str(file)], BROWSER)
+    assert "is reproduced bit by bit" in last[1] and str(tmp_path) not in last[1] and last[2] == 5
+
+
+def test_a_foreign_recipe_is_refused(drawing: Drawing, tmp_path: Path) -> None:
+    file = last_file(draw(drawing, tmp_path), tmp_path)
+    made = recipe.read(file).model_copy(update={"model": "/somewhere/else"})
+    with Image.open(file) as picture:
+        recipe.save(picture.copy(), made, tmp_path / "other.png")
+    with pytest.raises(gr.Error, match=r"other\.png was drawn by /somewhere/else; .* mmgen reproduce"):
+        list(drawing.again([str(tmp_path / "other.png")], BROWSER))
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    with pytest.raises(gr.Error, match=r"plain\.png holds no recipe"):
+        list(drawing.again([str(tmp_path / "plain.png")], BROWSER))
+    with pytest.raises(gr.Error, match="there is no picture"):
+        list(drawing.again(None, BROWSER))
+
+
+def test_kept_pictures_come_back(drawing: Drawing, tmp_path: Path) -> None:
+    draw(drawing, tmp_path, prompt="a <b>cat")
+    (entry,) = drawing.past.entries(["txt2img"], "")
+    ((pictures, note, recipes, first),) = drawing.reopened(entry)
+    assert len(pictures) == 1 and pictures[0][1] == "seed 5" and "a &lt;b&gt;cat" in note
+    assert recipes == [first] and '"prompt": "a <b>cat"' in first
+
+
+def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: Drawing, tmp_path: Path) -> None:
+    shown: list[tuple[Any, ...]] = []
+    with pytest.raises(gr.Error, match="the prompt is empty"):
+        for one in drawing.draw("", 1, "", None, False, "", 2, 2.0, "", NOTHING, 0.5, BROWSER):
+            shown.append(one)
+    assert shown[-1][5]["interactive"] and drawing.past.entries(["txt2img"], "") == []
+
+
+def test_cancel_stops_the_engine(drawing: Drawing, studio: "Runtime", tmp_path: Path) -> None:
+    threading.Timer(0.3, lambda: drawing.sessions.cancel(BROWSER)).start()
+    shown = draw(drawing, tmp_path, n=8, steps=100, solver="ddpm")
+    assert "Cancelled." in shown[-1][1]
+    assert not studio.engine.jobs()

@@ -1,0 +1,47 @@
+"""The last minutes of an engine: counters to rates, and a thread that goes when nobody looks."""
+
+import time
+
+import pytest
+
+from apps import pulse
+from apps.pulse import Look, Pulse, rates
+from mmgen.engine.job import Job
+from mmgen.engine.metrics import Metrics
+
+
+def test_counters_become_shares_and_rates() -> None:
+    looks = [
+        Look(0.0, {"writing": 100.0}, {"tokens": 10}),
+        Look(2.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
+        Look(3.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
+    ]
+    first, last = rates(looks)
+    assert (first.ago, last.ago) == (1.0, 0.0)
+    assert first.busy == {"writing": 0.5, "drawing": 1.0}  # never more than the whole
+    assert first.done == {"tokens": 10.0} and last.done == {"tokens": 0.0}
+    assert rates(looks[:1]) == []
+
+
+def test_runners_are_summed_by_what_they_do() -> None:
+    metrics = Metrics()
+    for runner, ms in (("text:a", 5.0), ("text:b", 7.0), ("denoise:c", 11.0), ("decode:c", 2.0), ("strange", 1.0)):
+        metrics.observe_quantum(runner, [Job(runner, None), Job(runner, None)], ms, [ms / 2, ms / 2])
+    found = pulse.look(metrics)
+    assert found.busy == {"writing": 12.0, "drawing": 13.0, "other": 1.0}
+    assert found.done == {"tokens": 4.0, "steps": 2.0}
+
+
+def test_it_looks_while_somebody_reads_and_then_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulse, "EVERY", 0.01)
+    monkeypatch.setattr(pulse, "PATIENCE", 0.2)
+    watching = Pulse(Metrics())
+    assert watching.rates() == []
+    time.sleep(0.1)
+    assert len(watching.rates()) > 1
+    thread = watching._thread
+    assert thread is not None
+    thread.join(5)
+    assert not thread.is_alive() and not watching.looks
+    watching.watch()
+    assert watching._thread is not thread  # and looks again when somebody comes back

@@ -1,0 +1,82 @@
+"""What See's buttons do, with eyes for colours: pictures kept, found with names and scores, named with bars."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import pytest
+from colours import drawn
+from PIL import Image
+
+from apps.see import NOTHING_NAMED, Seeing, keep
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+
+BROWSER: Any = SimpleNamespace(session_hash="me")
+
+
+def still(*_: Any, **__: Any) -> None:
+    """A progress bar that nobody sees."""
+
+
+@pytest.fixture
+def seeing(painter: "Runtime", tmp_path: Path) -> Seeing:
+    made = Seeing(painter.library(tmp_path / "store"))
+    files = [drawn(tmp_path / f"{name}.png", *name.split("-")) for name in ("red", "blue", "red-yellow")]
+    made.add(list(map(str, files)), BROWSER, still)  # type: ignore[arg-type]
+    return made
+
+
+def test_an_empty_store_teaches(painter: "Runtime", tmp_path: Path) -> None:
+    made = Seeing(painter.library(tmp_path / "store"))
+    assert made.all() == [] and "No pictures yet" in made.count()
+    with pytest.raises(gr.Error, match=r"no pictures|no store"):
+        made.find("red", None, BROWSER)
+
+
+def test_dropped_pictures_are_kept_and_shown(seeing: Seeing, tmp_path: Path) -> None:
+    assert sorted(name for _, name in seeing.all()) == ["blue.png", "red-yellow.png", "red.png"]
+    assert "3 pictures" in seeing.count()
+    for source in seeing.gallery.filled().sources():
+        assert Path(source).is_relative_to(seeing.rt.home / "pictures")
+
+
+def test_found_by_words_or_a_picture_with_names_and_scores(seeing: Seeing, tmp_path: Path) -> None:
+    found, note = seeing.find("red", None, BROWSER)
+    assert found[0][1].endswith("· red.png") and float(found[0][1].split(" ")[0]) > 0.9 and "3 pictures" in note
+    assert isinstance(found[0][0], Image.Image)
+    found, _ = seeing.find("", str(drawn(tmp_path / "query.png", "blue")), BROWSER)
+    assert found[0][1] == "1.00 · blue.png"
+    with pytest.raises(gr.Error, match="nothing to look for"):
+        seeing.find(" ", None, BROWSER)
+
+
+def test_labels_get_bars_the_likeliest_first(seeing: Seeing, tmp_path: Path) -> None:
+    red = str(drawn(tmp_path / "query.png", "red"))
+    bars = seeing.name(red, "blue, red\n<b>green", "{}", BROWSER)
+    assert bars.index("red") < bars.index("blue") and "<b>" not in bars and "%</small>" in bars
+    assert seeing.name(None, "red", "{}", BROWSER) == NOTHING_NAMED
+    with pytest.raises(gr.Error, match='label "red" is there twice'):
+        seeing.name(red, "red, red", "{}", BROWSER)
+
+
+def test_without_labels_the_nearest_words(seeing: Seeing, tmp_path: Path, colours: Path) -> None:
+    (colours / "captions.txt").write_text("blue\nred\nblack\n")
+    bars = seeing.name(str(drawn(tmp_path / "query.png", "red")), "", "{}", BROWSER)
+    assert bars.index("red") < bars.index("blue")
+
+
+def test_what_is_no_picture_is_told(seeing: Seeing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    (tmp_path / "fake.png").write_text("no picture")
+    seeing.add([str(tmp_path / "fake.png")], BROWSER, still)  # type: ignore[arg-type]
+    assert len(said) == 1 and "fake.png" in said[0]
+
+
+def test_a_name_is_never_a_path(tmp_path: Path) -> None:
+    (tmp_path / "..hidden <x>.png").write_bytes(b"1")
+    kept = keep(tmp_path / "..hidden <x>.png", tmp_path / "pictures")
+    assert kept.parent.parent == tmp_path / "pictures" and kept.name == "hidden_x_.png"
