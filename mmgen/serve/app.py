@@ -63,7 +63,8 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     Raises BadRequest where it would serve other machines without keys, NotFound for a model that is not here.
     """
     settings = settings or ServeConfig()
-    app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)  # those load foreign scripts
+    # the pages of FastAPI's own load scripts from elsewhere
+    app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
     app.state.rt, app.state.settings, app.state.keys = rt, settings, Keys(rt.home / "keys.db")
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = Catalog(rt, settings.models)
