@@ -92,7 +92,7 @@ def shortened(vectors: Sequence[np.ndarray], dimensions: int | None) -> np.ndarr
         return out
     cut = out[:, :dimensions]
     lengths: np.ndarray = np.linalg.norm(cut, axis=1, keepdims=True)
-    return np.divide(cut, np.maximum(lengths, 1e-12))
+    return cut / np.maximum(lengths, 1e-12)  # type: ignore[no-any-return]
 
 
 def _written(vector: np.ndarray, form: str | None) -> str | np.ndarray:
