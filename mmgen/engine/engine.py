@@ -127,6 +127,7 @@ class Engine:
             if estimate is not None:
                 self._forecast.refuse_late(job, estimate)
             job.submitted, job.when_ended = time.monotonic(), self._note_end
+            job.request.when_cancelled(self._note_cancel)  # first, so that no cancel falls between this and the roster's look
             self._roster.add(job)
             self._forecast.add(job)
             if self.trace is not None:
@@ -135,7 +136,6 @@ class Engine:
                 self._waiting.add(job, nbytes, getattr(runner, "kind", ""))
             else:
                 self.scheduler.add(job)
-            job.request.when_cancelled(self._note_cancel)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="mmgen-device", daemon=True)
                 self._thread.start()

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,12 @@ def client(make_app: "Callable[..., FastAPI]") -> "Iterator[TestClient]":
 
     with TestClient(make_app(), base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def listen() -> "Callable[[FastAPI], AbstractContextManager[str]]":
+    """`with listen(app) as address: ...`"""
+    return listening
 
 
 @pytest.fixture(scope="session")

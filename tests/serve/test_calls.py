@@ -149,28 +149,29 @@ def test_what_can_never_fit(openai: OpenAI, served: Runtime, monkeypatch: pytest
     assert caught.value.code == "request_too_large"
 
 
-def test_a_shutdown_drains_and_then_cancels(make_app: Any, served: Runtime, slow: Any) -> None:
+def test_a_shutdown_drains_and_then_cancels(make_app: Any, listen: Any, served: Runtime, slow: Any) -> None:
     served.text()
     slow(0.05)
-    short, long = {**LONG, "max_tokens": 8}, {**LONG, "max_tokens": 400}
-    app = make_app(drain_s=1.5)
-    with TestClient(app, base_url="http://localhost") as client:
-        live = app.state.live
+    app = make_app(drain_s=1.0)
+    live, answers = app.state.live, dict[int, int]()
+    with listen(app) as address:
 
-        def call(body: dict[str, Any]) -> None:
-            with suppress(BaseException):  # the one that is cancelled may find its server gone
-                client.post("/v1/chat/completions", json=body)
+        def call(tokens: int) -> None:
+            with suppress(httpx.TransportError):  # the one that is cancelled is cut off
+                body = {**LONG, "max_tokens": tokens}
+                answers[tokens] = httpx.post(f"{address}/v1/chat/completions", json=body, timeout=30).status_code
 
-        threads = [threading.Thread(target=call, args=(body,)) for body in (short, long)]
+        threads = [threading.Thread(target=call, args=(tokens,)) for tokens in (8, 400)]
         for thread in threads:
             thread.start()
         wait(lambda: len(live) == 2)
         live.close()
-        late = client.post("/v1/chat/completions", json=short)
-        assert late.status_code == 503 and client.get("/readyz").status_code == 503
-        assert client.get("/healthz").status_code == 200
+        late = httpx.post(f"{address}/v1/chat/completions", json=LONG)
+        assert late.status_code == 503 and late.json()["error"]["code"] == "unavailable"
+        assert httpx.get(f"{address}/readyz").status_code == 503 and httpx.get(f"{address}/healthz").status_code == 200
     for thread in threads:
         thread.join()
+    assert answers[8] == 200 and answers.get(400) != 200
     assert sorted(entry.state for entry in live.entries()) == ["cancelled", "done"]
     with pytest.raises(Closed):
         live.begin("chat", "ann", "normal")
