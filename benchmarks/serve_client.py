@@ -1,0 +1,63 @@
+"""Clients of an HTTP server, a thread each, in a process that imports nothing heavy: benchmarks/serve.py starts it.
+
+Standard input: JSON {"port": ..., "clients": [[{"path", "body"}, ...], ...]}, each client's calls one after another, over one
+connection. Standard output: a list a client of {"status", "first", "seconds", "events", "done", "bytes", "answer"}.
+"""
+
+import http.client
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+
+def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    began = time.perf_counter()
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    data, first = b"", None
+    while part := response.read1(65536):
+        first = first or time.perf_counter() - began
+        data += part
+    seconds = time.perf_counter() - began
+    response.close()  # the connection takes the next call
+    streamed = "event-stream" in response.headers.get("content-type", "")
+    done = b"[DONE]" in data and b'"error"' not in data if streamed else response.status == 200
+    answer = None if streamed else json.loads(data)
+    if answer is not None and "data" in answer:
+        answer["data"] = len(answer["data"])  # vectors and pictures are not needed any more
+    told = {"status": response.status, "first": first, "seconds": seconds, "events": data.count(b"data: {")}
+    return {**told, "done": done, "bytes": len(data), "answer": answer}
+
+
+def client(port: int, calls: list[dict[str, Any]], out: list[dict[str, Any]], opened: threading.Barrier) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    connection.request("GET", "/health")  # opened, and what a first request costs is paid
+    connection.getresponse().read()
+    opened.wait()
+    for one in calls:
+        try:
+            out.append(call(connection, one["path"], one["body"]))
+        except Exception as why:
+            connection.close()
+            out.append({"status": 0, "done": False, "answer": repr(why)})
+
+
+def main() -> None:
+    plan = json.load(sys.stdin)
+    results: list[list[dict[str, Any]]] = [[] for _ in plan["clients"]]
+    opened = threading.Barrier(len(results))
+    threads = [
+        threading.Thread(target=client, args=(plan["port"], calls, out, opened))
+        for calls, out in zip(plan["clients"], results, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    json.dump(results, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
