@@ -6,15 +6,14 @@ The engine cancels what was left before its next quantum.
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
+import orjson
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 
@@ -165,10 +164,7 @@ async def _watch(http: HttpRequest, request: Request) -> None:
     request.leave()
 
 
-_json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
-
-
 def _event(message: Mapping[str, Any] | Message) -> bytes:
     if isinstance(message, Message):
-        return f"event: {message.event}\ndata: {_json(message.data)}\n\n".encode()
-    return f"data: {_json(message)}\n\n".encode()
+        return b"event: " + message.event.encode() + b"\ndata: " + orjson.dumps(message.data) + b"\n\n"
+    return b"data: " + orjson.dumps(message) + b"\n\n"
