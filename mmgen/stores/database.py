@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import Closed, StoreError
-from mmgen.stores import schema
+from mmgen.stores import schema, sqlite
 
 
 class Database:
@@ -40,16 +40,10 @@ class Database:
             raise StoreError(f"store {self.path.parent} was opened for reading only; open it without readonly")
         with self._writing, self._lent() as connection, schema.explained(self.path):
             schema.migrate(connection)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with sqlite.transaction(connection):
                 yield connection
                 connection.execute("INSERT INTO commits(token) VALUES (random())")
-                connection.execute("COMMIT")
-                self.wrote = True
-            except BaseException:
-                if connection.in_transaction:  # a full disk has rolled back already
-                    connection.execute("ROLLBACK")
-                raise
+            self.wrote = True
 
     def close(self) -> None:
         """Connections that are in use close when they come back."""

@@ -6,10 +6,12 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
-from mmgen.errors import Busy, Closed, MmgenError, NotFound, StoreError
+from mmgen.errors import Busy, MmgenError, NotFound, StoreError
+from mmgen.stores import sqlite
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
 VERSION = 2
@@ -63,17 +65,9 @@ END;
 # Format 1 had no pictures.
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as one line that says what to do."""
-    try:
-        yield
-    except sqlite3.ProgrammingError as why:
-        if "closed" not in str(why):
-            raise  # a fault of ours
-        raise Closed(f"store {path.parent} was closed; open it again") from None
-    except sqlite3.DatabaseError as why:
-        raise _plain(path, str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None
+def explained(path: Path) -> AbstractContextManager[None]:
+    """SQLite's errors about a store."""
+    return sqlite.explained(f"store {path.parent}", partial(_plain, path))
 
 
 def _plain(path: Path, text: str, code: int) -> MmgenError:

@@ -7,11 +7,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmgen.errors import Busy, Closed, MmgenError, StoreError
+from mmgen.errors import Busy, MmgenError, StoreError
+from mmgen.stores import sqlite
 
 
 class Tables:
@@ -45,15 +47,8 @@ class Tables:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is stored when it ends, or nothing of it; no other thread or process writes meanwhile."""
-        with self._turn, _explained(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled back already
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._turn, _explained(self.path), sqlite.transaction(self._connection):
+            yield self._connection
 
     def close(self) -> None:
         with self._turn:
@@ -86,17 +81,8 @@ def _patiently(connection: sqlite3.Connection, sql: str, timeout: float) -> None
             time.sleep(0.01)
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as one line that says what to do."""
-    try:
-        yield
-    except sqlite3.ProgrammingError as why:
-        if "closed" not in str(why):
-            raise  # a fault of ours
-        raise Closed(f"{path} was closed; open it again") from None
-    except sqlite3.DatabaseError as why:
-        raise _plain(path, str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None
+def _explained(path: Path) -> AbstractContextManager[None]:
+    return sqlite.explained(str(path), partial(_plain, path))
 
 
 def _plain(path: Path, text: str, code: int) -> MmgenError:

@@ -1,0 +1,35 @@
+"""What all users of SQLite share: transactions, and its errors as ours. Knows no file and no table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mmgen.errors import Closed, MmgenError
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything inside is stored when it ends, or nothing of it; no other process writes meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has rolled back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(name: str, plain: Callable[[str, int], MmgenError]) -> Iterator[None]:
+    """SQLite's errors as one line that says what to do: `plain` makes it of SQLite's own words and its primary code."""
+    try:
+        yield
+    except sqlite3.ProgrammingError as why:
+        if "closed" not in str(why):
+            raise  # a fault of ours
+        raise Closed(f"{name} was closed; open it again") from None
+    except sqlite3.DatabaseError as why:
+        raise plain(str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None
