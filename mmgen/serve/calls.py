@@ -35,10 +35,18 @@ class Message:
 
 
 async def run(context: Context, request: Request, work: Callable[[], T]) -> T:
-    """What `work` returns, which runs in a thread and gives `request` to the pipelines it calls.
+    """`in_thread`, left once the client has hung up; then it raises Cancelled."""
+    watching = asyncio.create_task(_watch(context.http, request))
+    try:
+        return await in_thread(context, request, work)
+    finally:
+        watching.cancel()
 
-    Whoever keeps the call in the history does so in `work`: the event loop is not to wait for a disk. Raises its error, and
-    Cancelled once the client has hung up.
+
+async def in_thread(context: Context, request: Request, work: Callable[[], T]) -> T:
+    """What `work` returns, which runs in a thread and gives `request` to the pipelines it calls. Raises its error.
+
+    Whoever keeps the call in the history does so in `work`: the event loop is not to wait for a disk.
     """
 
     def whole() -> T:
@@ -51,15 +59,12 @@ async def run(context: Context, request: Request, work: Callable[[], T]) -> T:
         finally:
             context.live.end(request, error)
 
-    watching = asyncio.create_task(_watch(context.http, request))
     try:
         future = asyncio.get_running_loop().run_in_executor(context.http.app.state.pool, whole)
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         request.leave()
         raise
-    finally:
-        watching.cancel()
 
 
 async def stream(

@@ -34,7 +34,7 @@ from mmgen import __version__
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden
 from mmgen.pipelines.pictures import Pictures
-from mmgen.serve import errors, generated, results, stores
+from mmgen.serve import calls, errors, generated, results, stores
 from mmgen.serve.context import Context, context
 from mmgen.serve.store_bodies import Ask, Name, Search
 
@@ -112,7 +112,7 @@ async def call_tool(given: ServerRequestContext[Any, HttpRequest], params: CallT
     called_by, said = context(given.request), params.arguments or {}
     try:
         request, work = prepared(called_by, params.name, said)
-        return await run(called_by, request, work)
+        return await calls.in_thread(called_by, request, work)  # the transport itself watches for a client that hangs up
     except ValidationError as why:
         return failed(wrong(why.errors()[0]))
     except RequestValidationError as why:
@@ -133,26 +133,6 @@ def prepared(called_by: Context, name: str, said: dict[str, Any]) -> tuple[Reque
         return request, lambda: plain(stores.searched(search.store, search, called_by, request))
     request = generated.begin(name, called_by)
     return request, lambda: shown(called_by, request, name, said)
-
-
-async def run(called_by: Context, request: Request, work: Callable[[], CallToolResult]) -> CallToolResult:
-    """In a thread. The transport reads what the client still sends, so that it tells of a client that hung up."""
-
-    def whole() -> CallToolResult:
-        error: BaseException | None = None
-        try:
-            return work()
-        except BaseException as why:
-            error = why
-            raise
-        finally:
-            called_by.live.end(request, error)
-
-    try:
-        return await asyncio.get_running_loop().run_in_executor(called_by.http.app.state.pool, whole)
-    except asyncio.CancelledError:
-        request.leave()
-        raise
 
 
 def shown(called_by: Context, request: Request, name: str, said: dict[str, Any]) -> CallToolResult:

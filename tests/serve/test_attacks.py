@@ -4,9 +4,8 @@ import base64
 import http.client
 import io
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from mmgen.errors import BadRequest
-from mmgen.serve import running
 from mmgen.stores import keys as module
 from mmgen.stores.keys import SCOPES, Keys
 
@@ -51,18 +49,10 @@ def login(app: "FastAPI") -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture
-def netloc(app: "FastAPI") -> Iterator[str]:
+def netloc(app: "FastAPI", listen: "Callable[[FastAPI], AbstractContextManager[str]]") -> Iterator[str]:
     """Host and port of a real server."""
-    server = running.server(app)
-    with running.listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
+    with listen(app) as address:
+        yield address.removeprefix("http://")
 
 
 def completed(client: TestClient, header: dict[str, str], prompt: str = "a b") -> Any:
@@ -135,26 +125,26 @@ def test_tools_are_no_way_round(client: TestClient, login: Any) -> None:
 def test_stores_of_others(client: TestClient, login: Any, served: "Runtime") -> None:
     ann = login("ann", scopes=SCOPES, stores=("notes",))
     bob = login("bob", scopes=SCOPES)
-    for name in ("notes", "work"):
+    for name in ("notes", "diary"):
         client.post("/v1/stores", json={"name": name}, headers=bob).raise_for_status()
         client.post(f"/v1/stores/{name}/documents", json={"text": f"secret of {name}"}, headers=bob).raise_for_status()
     assert [one["id"] for one in client.get("/v1/stores", headers=ann).json()["data"]] == ["notes"]
     assert client.post("/v1/stores/notes/search", json={"query": "secret"}, headers=ann).status_code == 200
     attempts = [
-        ("GET", "/v1/stores/work", None),
-        ("DELETE", "/v1/stores/work", None),
-        ("GET", "/v1/stores/work/documents", None),
-        ("POST", "/v1/stores/work/documents", {"text": "x"}),
-        ("DELETE", "/v1/stores/work/documents/1", None),
-        ("POST", "/v1/stores/work/search", {"query": "secret"}),
-        ("POST", "/v1/stores/work/ask", {"question": "secret"}),
+        ("GET", "/v1/stores/diary", None),
+        ("DELETE", "/v1/stores/diary", None),
+        ("GET", "/v1/stores/diary/documents", None),
+        ("POST", "/v1/stores/diary/documents", {"text": "x"}),
+        ("DELETE", "/v1/stores/diary/documents/1", None),
+        ("POST", "/v1/stores/diary/search", {"query": "secret"}),
+        ("POST", "/v1/stores/diary/ask", {"question": "secret"}),
         ("POST", "/v1/stores", {"name": "mine"}),
-        ("POST", "/v1/stores", {"name": "work"}),
+        ("POST", "/v1/stores", {"name": "diary"}),
         ("POST", "/v1/pipelines/rag-text", {"question": "secret"}),
-        ("POST", "/v1/pipelines/rag-text", {"question": "secret", "store": "work"}),
-        ("POST", "/v1/pipelines/rag-text", {"question": "secret", "store": str(served.home / "stores" / "work")}),
+        ("POST", "/v1/pipelines/rag-text", {"question": "secret", "store": "diary"}),
+        ("POST", "/v1/pipelines/rag-text", {"question": "secret", "store": str(served.home / "stores" / "diary")}),
         ("POST", "/v1/pipelines/image-search", {"text": "secret"}),
-        ("POST", "/v1/stores/notes%2f..%2fwork/search", {"query": "secret"}),
+        ("POST", "/v1/stores/notes%2f..%2fdiary/search", {"query": "secret"}),
     ]
     for method, path, body in attempts:
         answer = client.request(method, path, json=body, headers=ann)

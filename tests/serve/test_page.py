@@ -2,9 +2,8 @@
 
 import asyncio
 import base64
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from mmgen.serve import errors, running
+from mmgen.serve import errors
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.stores import keys as module
@@ -61,17 +60,9 @@ async def add_page(app: FastAPI, history: History) -> None:
 
 
 @pytest.fixture
-def address(app: FastAPI) -> Iterator[str]:
-    server = running.server(app)
-    with running.listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/ui/"
-        server.should_exit = True
-        thread.join(20)
+def address(app: FastAPI, listen: "Callable[[FastAPI], AbstractContextManager[str]]") -> Iterator[str]:
+    with listen(app) as address:
+        yield f"{address}/ui/"
 
 
 def login(key: str) -> dict[str, str]:
