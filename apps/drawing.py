@@ -62,21 +62,18 @@ class Drawing:
         with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:  # Gradio keeps what it has shown
             board = Board(Path(folder))
             yield board.shown("Loading the model", busy=True)
-            try:
-                with self.sessions.request(http, "normal") as request:
-                    for event in self._events(prompt, edited, strength, request, options):
-                        changed = board.take(event.kind, event.value)
-                        yield board.shown(board.note(), busy=True, pictures=changed)
-            except Cancelled:
-                yield board.shown("Cancelled.", busy=False)
-            except MmgenError:
-                yield board.shown("", busy=False)
-                with told():
-                    raise
-            else:
-                files = {f"{number}.png": path.read_bytes() for number, path in enumerate(board.finished(), 1)}
-                self.past.add(request, board.task, {"prompt": prompt, **options}, {"seeds": board.seeds}, files)
-                yield board.shown(board.note(), busy=False)
+            with self.sessions.request(http, "normal") as request:
+                yield from ended(board, self._drawn(board, prompt, edited, strength, request, options))
+
+    def _drawn(
+        self, board: Board, prompt: str, edited: canvas.Edited, strength: float, request: Request, options: dict[str, Any]
+    ) -> Iterator[tuple[Any, ...]]:
+        for event in self._events(prompt, edited, strength, request, options):
+            changed = board.take(event.kind, event.value)
+            yield board.shown(board.note(), busy=True, pictures=changed)
+        files = {f"{number}.png": path.read_bytes() for number, path in enumerate(board.finished(), 1)}
+        self.past.add(request, board.task, {"prompt": prompt, **options}, {"seeds": board.seeds}, files)
+        yield board.shown(board.note(), busy=False)
 
     def _events(
         self, prompt: str, edited: canvas.Edited, strength: float, request: Request, options: dict[str, Any]
@@ -96,23 +93,18 @@ class Drawing:
             folder = Path(name)
             board = Board(folder)
             yield board.shown("Drawing it again", busy=True)
-            try:
-                path, made = self._recipe(list(map(Path, paths or ())), folder)
-                for part in filter(None, (made.image, made.mask)):
-                    if (own := self.begun / Path(part.file).name).is_file():
-                        shutil.copy(own, folder)
-                with self.sessions.request(http, "normal") as request:
-                    found = reproduce(self.rt, path, request=request)
-            except Cancelled:
-                yield board.shown("Cancelled.", busy=False)
-            except MmgenError:
-                yield board.shown("", busy=False)
-                with told():
-                    raise
-            else:
-                board.seeds = [made.seed]
-                board.put(0, found.image, found.recipe)
-                yield board.shown(escape(str(found).replace(str(path), path.name)), busy=False)
+            yield from ended(board, self._redrawn(board, list(map(Path, paths or ())), folder, http))
+
+    def _redrawn(self, board: Board, paths: list[Path], folder: Path, http: gr.Request) -> Iterator[tuple[Any, ...]]:
+        path, made = self._recipe(paths, folder)
+        for part in filter(None, (made.image, made.mask)):
+            if (own := self.begun / Path(part.file).name).is_file():
+                shutil.copy(own, folder)
+        with self.sessions.request(http, "normal") as request:
+            found = reproduce(self.rt, path, request=request)
+        board.seeds = [made.seed]
+        board.put(0, found.image, found.recipe)
+        yield board.shown(escape(str(found).replace(str(path), path.name)), busy=False)
 
     def _recipe(self, paths: Sequence[Path], folder: Path) -> tuple[Path, Recipe]:
         """The first of the pictures that has one, copied with the others into the folder, and its recipe."""
@@ -151,3 +143,15 @@ class Drawing:
 def prompt_of(entry: Entry) -> str:
     """What was asked for, however it came in."""
     return str(entry.asked.get("prompt") or entry.kind)
+
+
+def ended(board: Board, steps: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The steps; if they are cancelled or fail, the page says so and its buttons work again."""
+    try:
+        yield from steps
+    except Cancelled:
+        yield board.shown("Cancelled.", busy=False)
+    except MmgenError:
+        yield board.shown("", busy=False)
+        with told():
+            raise
