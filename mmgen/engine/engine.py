@@ -6,11 +6,10 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from mmgen.engine import faults
 from mmgen.engine.admission import Admission
 from mmgen.engine.calls import Calls
 from mmgen.engine.costs import Costs, Estimate
@@ -20,10 +19,10 @@ from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.ledger import Ledger
 from mmgen.engine.metrics import Metrics, Now
 from mmgen.engine.parking import Parking
+from mmgen.engine.quantum import Quanta, Took
 from mmgen.engine.residents import Residents
 from mmgen.engine.roster import Roster
 from mmgen.engine.scheduler import Scheduler
-from mmgen.engine.sizes import Sizes
 from mmgen.engine.trace import Trace
 from mmgen.engine.turns import Turns
 from mmgen.engine.watchdog import Watchdog
@@ -64,8 +63,8 @@ class Engine:
         self.residents = Residents(self.ledger)
         self.metrics = Metrics(self._now) if metrics is None else metrics
         self.trace, self.parking = trace, Parking()
-        self._forecast, self._sizes = Forecast(self.costs), Sizes()
-        self._free_memory = free_memory
+        self._forecast = Forecast(self.costs)
+        self._quanta = Quanta(self.runners, self.residents, self.metrics, free_memory)
         self._watchdog = Watchdog(watchdog_s, self._hang)
         self._hangs = ""  # what the watchdog has to say, while it has
         self._wake = threading.Condition()  # guards all below, the scheduler and runners
@@ -291,41 +290,14 @@ class Engine:
     def _step(self, batch: list[Job]) -> None:
         runner = batch[0].runner
         self._watchdog.begin(batch)
-        if self._arrive(runner, batch):
-            batch = self._sizes.cut(batch)
-            moment, began = time.monotonic(), time.perf_counter()
-            self._begin(batch)
-            if hasattr(self.runners[runner], "room_ms"):
-                self.runners[runner].room_ms = self.scheduler.room  # type: ignore[attr-defined]
-            fitted = faults.step(self.runners[runner].step, batch, lambda: self._make_room(runner))
-            self._sizes.note(batch, fitted)
-            self._charge(batch, moment, 1000 * (time.perf_counter() - began))
+        if (took := self._quanta.run(batch, self.scheduler.room)) is not None:
+            self._charge(took)
         if self._watchdog.end():
             log.warning("the step of %s came back", runner, extra={"request": batch[0].request.id})
             self._hangs = ""
 
-    def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
-        """Brings the model that the batch needs."""
-        try:
-            self.residents.arrive(runner)
-        except BaseException as error:
-            for job in batch:
-                job.fail(error)
-            return False
-        return True
-
-    def _begin(self, batch: Sequence[Job]) -> None:
-        for job in batch:
-            if job.started is None:
-                job.begin()
-                self.metrics.observe_start(job)
-
-    def _make_room(self, runner: str) -> bool:
-        self.metrics.observe_shortage(runner)
-        self._free_memory()
-        return self.residents.clear(but=runner)
-
-    def _charge(self, batch: Sequence[Job], began: float, milliseconds: float) -> None:
+    def _charge(self, took: Took) -> None:
+        batch, milliseconds = took.batch, took.milliseconds
         with self._wake:
             parts = self.scheduler.charge(batch, milliseconds)
             for job, part in zip(batch, parts, strict=True):
@@ -338,7 +310,7 @@ class Engine:
                     self._roster.block(job)
             self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
             if self.trace is not None:
-                self.trace.quantum(batch, began, milliseconds)
+                self.trace.quantum(batch, took.began, milliseconds)
 
     def _retire(self, job: Job) -> None:
         """An ended job gives back all it held."""
