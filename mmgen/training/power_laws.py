@@ -63,8 +63,8 @@ def fit(parameters: Sequence[float], loss: Sequence[float], tokens: Sequence[flo
 
 
 def table(found: Fit) -> list[tuple[str, str, str]]:
-    """Name, value and interval of each number that the law has."""
-    told = [one.name for one in fields(Law) if getattr(found.law, one.name) != 0]
+    """Name, value and interval of each number of the law; an exponent of 0 says that its term was not found."""
+    told = [one.name for one in fields(Law) if found.law.B or one.name not in ("B", "beta")]
     return [(name, f"{getattr(found.law, name):.4g}", f"{getattr(found.low, name):.4g} to {getattr(found.high, name):.4g}")
             for name in told]  # fmt: skip
 

@@ -41,6 +41,11 @@ def test_of_parameters_alone() -> None:
     assert [row[0] for row in power_laws.table(found)] == ["E", "A", "alpha"]
 
 
+def test_an_exponent_that_was_not_found_is_shown() -> None:
+    found = power_laws.fit([1e5, 1e6, 1e7], [4.5, 5.0, 5.6], resamples=3)  # larger is worse: too few tokens for it
+    assert found.law.alpha == 0 and [row[0] for row in power_laws.table(found)] == ["E", "A", "alpha"]
+
+
 def test_the_slope_is_the_objectives() -> None:
     x, y, theta = [np.array([1.0, 2.0, 3.0])], np.array([0.6, 0.5, 0.4]), np.array([-0.3, 0.2, 0.4])
     _, slope = _objective(theta, x, y)
