@@ -12,8 +12,8 @@ from mmgen.models.linear import ONEDNN
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
 """Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
 
-LEAST = torch.tensor(1e-14)
-"""Added to an activation's step, so that it is never 0."""
+FEW = 4096
+"""Numbers that are cast to uint8 as they are. The cast goes one by one: of more, one to int8 in three steps is faster."""
 
 
 class Int8Linear(nn.Module):
@@ -34,16 +34,22 @@ class Int8Linear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
 
     def forward(self, x: Tensor) -> Tensor:
-        steps = torch.add(LEAST, torch.linalg.vector_norm(x, float("inf"), -1, keepdim=True), alpha=1 / MOST)  # (..., 1)
-        signed = (x / steps).round_().to(torch.int8)  # a cast to uint8 is six times slower than this one
-        rounded = signed.view(torch.uint8).bitwise_xor_(128)  # adds 128, which stands for zero
+        steps = x.abs().amax(-1, keepdim=True).mul_(1 / MOST)  # (..., 1); a row of zeros has none, and times 0 gives 0
         y = torch.ops.onednn.qlinear_pointwise(
-            rounded, 1.0, 128, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+            _rounded(x / steps), 1.0, 128, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return y.mul_(steps) if self.bias is None else torch.addcmul(self.bias, y, steps, out=y)
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}"
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """-127 to 127 -> uint8, of which 128 stands for zero. Changes `x`."""
+    x = x.add_(128.5)  # cut off rather than rounded from here on
+    if x.numel() <= FEW:
+        return x.to(torch.uint8)
+    return x.floor_().sub_(128).to(torch.int8).view(torch.uint8).bitwise_xor_(128)
 
 
 def quantize(module: nn.Module, precision: str = "int8") -> nn.Module:

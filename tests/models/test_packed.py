@@ -1,5 +1,6 @@
 """Packed layers give what torch's own give, whatever sizes follow each other, and hold their weights once."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ def test_linear_equals_torchs_own_and_a_row_is_the_same_in_any_company(bias: boo
         y = packed(x)
         torch.testing.assert_close(y, linear(x), atol=1e-5, rtol=1e-5)
         assert all(torch.equal(packed(x[:, at : at + 1]), y[:, at : at + 1]) for at in range(40))
+        for shape in ((0, 48), (48,), (2, 48), (3, 1, 48), (5, 48)):  # few rows are filled up
+            rows = math.prod(shape) // 48
+            few = packed(x[0, :rows].view(shape))
+            assert few.shape == (*shape[:-1], 20) and torch.equal(few.view(rows, 20), y[0, :rows])
     assert packed.weight.is_mkldnn and not list(packed.parameters())
 
 
