@@ -9,7 +9,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest
 
-WAIT = 60.0
+WAIT = 600.0
 
 
 class OutOfMemoryError(RuntimeError):

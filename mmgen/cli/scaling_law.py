@@ -33,11 +33,23 @@ def scaling_law(
     if not report(results is not None, recipe.out) or results is None:
         return
     of_n, both = recipe_module.laws(results)
-    for title, found in (("L(N) = E + A / N^alpha", of_n), ("L(N, D) = E + A / N^alpha + B / D^beta", both)):
+    title = "L(N, D) = E + A / N^alpha + B / D^beta; L(N), of endless data, is its first two terms"
+    for told, found in (("L(N) = E + A / N^alpha, at this budget", of_n), (title, both)):
         if found is not None:
-            typer.echo(f"\n{title}")
+            typer.echo(f"\n{told}")
             print_columns(("", "fitted", "95 % of refits"), power_laws.table(found))
+    best = recipe_module.best_sizes(results)
+    typer.echo("\nbest size of each budget")
+    print_columns(("FLOPs", "parameters", "loss"), [(f"{b.flops:.1e}", f"{b.parameters:,.0f}", f"{b.loss:.3f}") for b in best])
+    if (power := recipe_module.growth(best)) is not None:
+        typer.echo(f"it grows with computing to the power of {power:.2f}")
     if both is not None:
-        typer.echo(f"\nbest size grows with computing to the power of {both.law.best_share():.2f}")
+        typer.echo(f"by the law it grows to the power of {both.law.best_share():.2f}")
+    for edge in (b for b in best if not b.within):
+        typer.echo(
+            f"of {edge.flops:.1e} FLOPs the {'smallest' if edge.parameters == results[0].parameters else 'largest'} size was "
+            f"best ({edge.parameters:,.0f}): the exponents are uncertain; add a size beyond it",
+            err=True,
+        )
     recipe_module.plot(results, both, recipe.out / "scaling-law.png")
     typer.echo(f"plot: {recipe.out / 'scaling-law.png'}")

@@ -88,15 +88,53 @@ def climb(
 
 
 def laws(results: list[Result]) -> tuple[Fit | None, Fit | None]:
-    """L(N) of the largest budget, and L(N, D) of all runs; None where the runs are too few for it."""
-    most = max(one.flops for one in results)
-    last = [one for one in results if one.flops == most]
-    of_n = power_laws.fit([one.parameters for one in last], [one.loss for one in last]) if len(last) >= 3 else None
-    if len(results) < 5 or len({one.flops for one in results}) < 2:
-        return of_n, None
+    """L(N), of runs with one budget, or else L(N, D), whose first two terms are L(N) of endless data; None where the runs are
+    too few for it."""
+    if len({one.flops for one in results}) == 1:
+        if len(results) < 3:
+            return None, None
+        return power_laws.fit([one.parameters for one in results], [one.loss for one in results]), None
+    if len(results) < 5:
+        return None, None
     columns = zip(*((one.parameters, one.loss, one.tokens) for one in results), strict=True)
     parameters, loss, tokens = map(list, columns)
-    return of_n, power_laws.fit(parameters, loss, tokens)
+    return None, power_laws.fit(parameters, loss, tokens)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The size that a budget is best spent on: the least of a parabola through the best run and its neighbours, over the
+    logarithm of the parameters; Hoffmann et al. 2022, 3.2."""
+
+    flops: float
+    parameters: float
+    loss: float
+    within: bool  # False: the smallest or largest size of the ladder was best, and the best may lie beyond it
+
+
+def best_sizes(results: list[Result]) -> list[Best]:
+    """One for each budget, the smallest first."""
+    found = []
+    for flops in sorted({one.flops for one in results}):
+        runs = sorted((one for one in results if one.flops == flops), key=lambda one: one.parameters)
+        place = min(range(len(runs)), key=lambda n: runs[n].loss)
+        best = runs[place]
+        if not 0 < place < len(runs) - 1:
+            found.append(Best(flops, best.parameters, best.loss, False))
+            continue
+        near = runs[place - 1 : place + 2]
+        curve = np.polynomial.Polynomial.fit([np.log(one.parameters) for one in near], [one.loss for one in near], 2)
+        lowest = float(curve.deriv().roots()[0])
+        found.append(Best(flops, float(np.exp(lowest)), float(curve(lowest)), True))
+    return found
+
+
+def growth(best: list[Best]) -> float | None:
+    """`a` of `N_best ~ C^a` by the best sizes themselves; None where fewer than two lie within the ladder."""
+    within = [one for one in best if one.within]
+    if len(within) < 2:
+        return None
+    return float(np.polyfit([np.log(one.flops) for one in within], [np.log(one.parameters) for one in within], 1)[0])
 
 
 def plot(results: list[Result], both: Fit | None, path: Path) -> None:

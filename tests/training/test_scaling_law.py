@@ -1,5 +1,6 @@
 """The ladder at its smallest: planned by budget, stopped and gone on with, told as laws."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,19 @@ def test_one_budget_tells_no_law_of_tokens() -> None:
     results = [Result(n, 10**6, 1e9, 2 + 30 / n**0.25) for n in (10**4, 10**5, 10**6, 10**7)]
     of_n, both = scaling_law.laws(results)
     assert of_n is not None and of_n.law.alpha == pytest.approx(0.25, rel=0.1) and both is None
+
+
+def test_the_best_size_of_a_budget_lies_between_its_neighbours() -> None:
+    def loss(n: float, flops: float) -> float:  # the best is at a third of the budget's square root
+        return 2 + (math.log(n) - math.log(flops**0.5 / 3)) ** 2
+
+    sizes = [10**4, 3 * 10**4, 10**5, 3 * 10**5, 10**6]
+    results = [Result(n, int(flops / n), flops, loss(n, flops)) for flops in (1e10, 1e11, 1e16) for n in sizes]
+    best = scaling_law.best_sizes(results)
+    assert [one.within for one in best] == [True, True, False] and best[2].parameters == 10**6
+    assert best[0].parameters == pytest.approx(1e5 / 3) and best[1].loss == pytest.approx(2)
+    assert scaling_law.growth(best) == pytest.approx(0.5)
+    assert scaling_law.growth(best[1:]) is None
 
 
 def test_shipped_recipe() -> None:
