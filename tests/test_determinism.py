@@ -41,20 +41,26 @@ def mix(
         yield made
 
 
-@pytest.fixture(scope="module")
-def known() -> dict[Ask, Any]:
+class Known(dict[Ask, Any]):
     """What requests gave alone."""
-    return {}
+
+    def __repr__(self) -> str:  # a failing example tells it
+        return f"{len(self)} results"
 
 
-def expected(mix: Mix, known: dict[Ask, Any], ask: Ask) -> Any:
+@pytest.fixture(scope="module")
+def known() -> Known:
+    return Known()
+
+
+def expected(mix: Mix, known: Known, ask: Ask) -> Any:
     plain = Ask(ask.kind, ask.seed)
     if plain not in known:
         known[plain] = mix.alone(plain)
     return known[plain]
 
 
-def check(mix: Mix, known: dict[Ask, Any], wanted: list[Ask], sleeper: random.Random) -> None:
+def check(mix: Mix, known: Known, wanted: list[Ask], sleeper: random.Random) -> None:
     """Between the mixes models go and come back, and some go while work is waiting."""
     before = [expected(mix, known, ask) for ask in wanted]
     for one in mix.rt.engine.residents:
@@ -74,7 +80,7 @@ def send_away(mix: Mix, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_in_company_of_its_own_and_after_a_reload(mix: Mix, known: dict[Ask, Any], kind: str) -> None:
+def test_every_kind_in_company_of_its_own_and_after_a_reload(mix: Mix, known: Known, kind: str) -> None:
     check(mix, known, [Ask(kind, seed) for seed in (0, 1, 2)], random.Random(0))
     for one in mix.rt.engine.residents:
         send_away(mix, one.name)
@@ -88,11 +94,11 @@ MIXES = settings(
 
 @settings(MIXES, max_examples=6)
 @given(wanted=st.lists(asks, min_size=4, max_size=10), seed=st.integers(0, 100))
-def test_any_mix(mix: Mix, known: dict[Ask, Any], wanted: list[Ask], seed: int) -> None:
+def test_any_mix(mix: Mix, known: Known, wanted: list[Ask], seed: int) -> None:
     check(mix, known, wanted, random.Random(seed))
 
 
-def test_texts_were_pushed_out_on_the_way(mix: Mix, known: dict[Ask, Any]) -> None:
+def test_texts_were_pushed_out_on_the_way(mix: Mix, known: Known) -> None:
     """Otherwise the mixes would say nothing about it."""
     check(mix, known, [Ask(kind, seed) for seed in range(12) for kind in ("sample", "greedy")], random.Random(1))
     assert mix.text.text_runner.places.preempted > 0
@@ -101,14 +107,14 @@ def test_texts_were_pushed_out_on_the_way(mix: Mix, known: dict[Ask, Any]) -> No
 @pytest.mark.slow
 @settings(MIXES, max_examples=int(os.environ.get("MMGEN_MIXES", "150")))
 @given(wanted=st.lists(asks, min_size=1, max_size=24), seed=st.integers(0, 10**6))
-def test_many_mixes(mix: Mix, known: dict[Ask, Any], wanted: list[Ask], seed: int) -> None:
+def test_many_mixes(mix: Mix, known: Known, wanted: list[Ask], seed: int) -> None:
     check(mix, known, wanted, random.Random(seed))
 
 
 @pytest.mark.slow
 def test_under_a_limit_that_not_all_models_fit_into(
     tmp_path: Path, tiny_llama: Path, tiny_draft: Path, stable_diffusion: Path, diffusion_transformer: Path, tiny_encoder: Path,
-    tiny_reader: Path, mix: Mix, known: dict[Ask, Any],
+    tiny_reader: Path, mix: Mix, known: Known,
 ) -> None:  # fmt: skip
     """Models push each other out while requests come."""
     models = {"text": tiny_llama, "denoiser": stable_diffusion, "encoder": tiny_encoder, "reader": tiny_reader}

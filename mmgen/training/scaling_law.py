@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ class ScalingRecipe(Config):
     out: Path = Path("runs/scaling-law")
     recipe: dict[str, Any]  # of a language model, but for steps and what a size says
     sizes: tuple[dict[str, Any], ...] = Field(..., min_length=3)  # fields of the shape
-    budgets: tuple[float, ...] = Field(..., min_length=1)  # FLOPs of a run; every size is trained with each
+    budgets: tuple[float, ...] = Field(..., min_length=1)  # FLOPs of a run
+    tokens_per_parameter: tuple[float, float] = (0.0, math.inf)  # a size that a budget gives fewer or more tokens is left out
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Result:
 
 
 def ladder(recipe: ScalingRecipe) -> list[Rung]:
-    """Every size with every budget, the cheapest first; as many tokens as the budget pays for."""
-    rungs = []
+    """Sizes with every budget, the cheapest first; as many tokens as the budget pays for."""
+    rungs, (least, most) = [], recipe.tokens_per_parameter
     for flops in sorted(recipe.budgets):
         for size in recipe.sizes:
             values = {**recipe.recipe, "data": recipe.data, "model": {**recipe.recipe.get("model", {}), **size}, "steps": 1}
@@ -61,6 +63,8 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
             row = plain.row or config.max_tokens
             steps = max(2, round(flops / throughput.flops_per_token(config, row) / plain.batch / row))
             parameters = sum(p.numel() for p in LanguageModel(config).parameters())
+            if not least <= steps * plain.batch * row / parameters <= most:
+                continue
             name = f"{parameters}-{flops:.0e}"
             told = {"steps": steps, "validate_every": steps, "out": recipe.out / name, "tokens": recipe.out}
             rungs.append(Rung(name, parameters, steps * plain.batch * row, flops, plain.model_copy(update=told)))
