@@ -5,8 +5,8 @@ Clients are threads of a process of their own; the server runs here, on the embe
 
 load: every client makes its calls one after another: streamed chats, pictures and embeddings, mixed. No call may fail or get
 lost. Queueing is a job's time from submission to its end beyond what it takes alone. It is compared at 99 % with what the
-engine's outlook said at submission, which knows nobody who comes later, and with the simulator, which plays the same arrivals
-again by the costs that the engine's model learned before the load.
+engine's outlook said at submission, which learns what those who come later mean, and with the simulator, which plays the same
+arrivals again by the costs that the engine's model learned before the load.
 overhead: the same streamed chats, and pictures, by HTTP and by calling the pipelines in this process, in turn.
 peers: a random Llama in a folder, chats of `transformers serve` (one by one, and with its continuous batching) and ours; it has
 no embeddings, so that those are compared with a server of ten lines over sentence-transformers (serve_peer.py).

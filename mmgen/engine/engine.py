@@ -123,12 +123,11 @@ class Engine:
                 raise RuntimeError("a job is submitted once")
             job.key = key
             job.streams = getattr(runner, "streams", False) and job.request.priority != "batch"
-            if estimate is not None:
-                self._forecast.refuse_late(job, estimate)
+            ahead = None if estimate is None else self._forecast.refuse_late(job, estimate)
             job.submitted, job.when_ended = time.monotonic(), self._note_end
             job.request.when_cancelled(self._note_cancel)  # first, so that no cancel falls between this and the roster's look
             self._roster.add(job)
-            self._forecast.add(job)
+            self._forecast.add(job, ahead)
             if self.trace is not None:
                 self.trace.submitted(job)
             if nbytes or self.residents.knows(job.runner):

@@ -1,15 +1,17 @@
 """When a job will be done. Knows expected quanta, costs and shares; not the order within a priority, which the policy makes.
 
 A fluid model of fair sharing (Parekh and Gallager 1993): a job's own priority gets its share of the device as long as others
-have work, and all of it once they have none.
+have work, and all of it once they have none. It knows nobody who comes later; what those mean is learned, see hindsight.py.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmgen.engine.costs import Costs, Estimate, Group
+from mmgen.engine.hindsight import Ahead, Hindsight
 from mmgen.engine.job import Job
 from mmgen.engine.scheduler import WEIGHTS
 from mmgen.errors import DeadlineExceeded
@@ -24,7 +26,7 @@ class Outlook:
 
     alone: float  # with the device to itself
     least: float  # as the first of its user and priority, by the least that its quanta can cost: no order makes it less
-    expected: float  # behind all that its user and priority wait for
+    expected: float  # in company, of those who wait and of those who are to come, by what became of such jobs
 
 
 @dataclass(eq=False)
@@ -38,32 +40,41 @@ class Waiting:
 class Forecast:
     """The account of all quanta that are still to come, of the jobs whose runner says how many it expects."""
 
-    def __init__(self, costs: Costs) -> None:
-        self.costs, self.weights = costs, dict[str, float]()
+    def __init__(self, costs: Costs, clock: Callable[[], float] = time.monotonic) -> None:
+        self.costs, self.weights, self.clock = costs, dict[str, float](), clock
+        self.hindsight = Hindsight(clock)
         self._lines: dict[tuple[str, str, Group], Waiting] = {}
         self._left: dict[Job, float] = {}
+        self._said: dict[Job, tuple[float, Ahead, float]] = {}  # when, what, and the jobs that there were lately
 
-    def add(self, job: Job) -> None:
-        if job.expected_quanta is not None:
-            self._left[job] = self.expected(job)
-            line = self._lines.setdefault(_line(job), Waiting())
-            line.jobs, line.quanta = line.jobs + 1, line.quanta + self._left[job]
+    def add(self, job: Job, ahead: Ahead | None = None) -> None:
+        """`ahead`: what was foreseen of it, if its end is to be learned from."""
+        if job.expected_quanta is None:
+            return
+        if ahead is not None:
+            self._said[job] = self.clock(), ahead, self.hindsight.lately()
+        self._left[job] = self.expected(job)
+        line = self._lines.setdefault(_line(job), Waiting())
+        line.jobs, line.quanta = line.jobs + 1, line.quanta + self._left[job]
+        self.hindsight.count(len(self._left))
 
-    def refuse_late(self, job: Job, estimate: Estimate) -> None:
+    def refuse_late(self, job: Job, estimate: Estimate) -> Ahead | None:
         """Notes what is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
         group = (job.runner, job.key)
         job.expected_quanta = estimate.quanta
         self.costs.expect(group, estimate.milliseconds)
-        outlook, deadline = self.of(job), job.request.deadline
-        if outlook is None:
-            return
-        job.expected_ms = 1000 * outlook.alone
-        given = None if deadline is None else deadline - time.monotonic()
-        if given is not None and outlook.least > given and self.costs.known(group):
+        ahead, deadline = self.ahead(job), job.request.deadline
+        if ahead is None:
+            return None
+        job.expected_ms = 1000 * ahead.alone
+        given = None if deadline is None else deadline - self.clock()
+        if given is not None and ahead.least > given and self.costs.known(group):
+            expected = self.hindsight.expect(_kind(job), ahead)
             raise DeadlineExceeded(
-                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {outlook.least:.3g} s at "
-                f"least ({outlook.alone:.3g} s of the device alone); allow it {outlook.expected:.3g} s or ask for less"
+                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {ahead.least:.3g} s at "
+                f"least ({ahead.alone:.3g} s of the device alone); allow it {expected:.3g} s or ask for less"
             )
+        return ahead
 
     def took(self, job: Job) -> None:
         """A quantum went by."""
@@ -72,12 +83,17 @@ class Forecast:
             self._lines[_line(job)].quanta -= left - self._left[job]
 
     def remove(self, job: Job) -> None:
-        left = self._left.pop(job, None)
-        if left is not None:
-            line = self._lines[_line(job)]
-            line.jobs, line.quanta = line.jobs - 1, line.quanta - left
-            if not line.jobs:
-                del self._lines[_line(job)]
+        left, said = self._left.pop(job, None), self._said.pop(job, None)
+        if left is None:
+            return
+        line = self._lines[_line(job)]
+        line.jobs, line.quanta = line.jobs - 1, line.quanta - left
+        if not line.jobs:
+            del self._lines[_line(job)]
+        self.hindsight.count(len(self._left))
+        if said is not None and job.status == "done":
+            when, ahead, lately = said
+            self.hindsight.learn(_kind(job), ahead, lately, self.clock() - when)
 
     def expected(self, job: Job) -> float:
         """Quanta, by what the runner expects at most and what its jobs took of that so far."""
@@ -85,26 +101,36 @@ class Forecast:
 
     def of(self, job: Job) -> Outlook | None:
         """For a job that is not added yet; None where the runner or the cost model knows nothing."""
-        group = (job.runner, job.key)
+        ahead = self.ahead(job)
+        if ahead is None:
+            return None
+        return Outlook(ahead.alone, ahead.least, self.hindsight.expect(_kind(job), ahead))
+
+    def ahead(self, job: Job) -> Ahead | None:
+        """`of` by what is there now, nothing learned."""
+        group, quanta = (job.runner, job.key), self.expected(job)
         cost = self.costs.predict(group, 1)
         if job.expected_quanta is None or cost is None:
             return None
-        alone = self.expected(job) * cost
-        own, rest = 0.0, 0.0
+        alone, company = quanta * cost, 1 + self._company(group)
+        mine = quanta * self._each(group, company)
+        own, rest, turns = 0.0, 0.0, mine
         for (user, priority, other), line in self._lines.items():
-            extra = int(other == group)
-            todo = line.quanta * self._each(other, line.jobs + extra)
-            if user == job.request.user and priority == job.request.priority:
-                own += todo
-            else:
-                rest += todo
-        mine = self.expected(job) * self._each(group, 1 + self._company(group))
+            each = self._each(other, line.jobs + int(other == group))
+            if user != job.request.user or priority != job.request.priority:
+                rest += line.quanta * each
+                continue
+            own += line.quanta * each
+            if other == group:  # they share its passes
+                turns += line.jobs * mine
+            else:  # a pass of theirs after each of its own
+                turns += quanta * max(1.0, company / TOGETHER) * min(line.jobs, TOGETHER) * each
         share = self._share(job.request.user, job.request.priority)
-        expected = max(alone, min(own + rest + mine, (own + mine) / share))
-        least = self.expected(job) * min(cost, self.costs.least(group) or 0.0)
+        emptying = max(alone, min(own + rest + mine, (own + mine) / share))
+        least = quanta * min(cost, self.costs.least(group) or 0.0)
         part = min(mine, least)
         first = max(least, min(rest + part, part / share))
-        return Outlook(alone / 1000, min(first, expected) / 1000, expected / 1000)
+        return Ahead(alone / 1000, min(first, emptying) / 1000, emptying / 1000, max(alone, turns / share) / 1000)
 
     def soonest(self) -> float | None:
         """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
@@ -131,3 +157,8 @@ class Forecast:
 
 def _line(job: Job) -> tuple[str, str, Group]:
     return job.request.user, job.request.priority, (job.runner, job.key)
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    """Jobs that fare alike."""
+    return job.runner, job.request.priority

@@ -1,8 +1,9 @@
 import pytest
 
-from mmgen.engine.costs import Costs
+from mmgen.engine.costs import Costs, Estimate
 from mmgen.engine.forecast import Forecast
 from mmgen.engine.job import Job, Request
+from mmgen.errors import DeadlineExceeded
 
 
 @pytest.fixture
@@ -87,3 +88,41 @@ def test_who_ends_first(forecast: Forecast) -> None:
     assert forecast.soonest() == pytest.approx(0.3)
     forecast.add(job("bob", 20, key="b"))
     assert forecast.soonest() == pytest.approx(0.6)
+
+
+def test_what_was_learned_changes_neither_the_least_nor_who_is_refused(forecast: Forecast) -> None:
+    now = 0.0
+    forecast = Forecast(forecast.costs, lambda: now)
+    forecast.add(job("bob", 100, key="b"))
+    now = 100.0
+    before, ahead = forecast.of(job()), forecast.ahead(job())
+    assert before is not None and ahead is not None
+    for _ in range(100):
+        forecast.hindsight.learn(("draw", "normal"), ahead, 10.0, 20.0)
+    after = forecast.of(job())
+    assert after is not None and after.expected == pytest.approx(3.8, rel=0.01)
+    assert (after.alone, after.least) == (before.alone, before.least)
+    in_time, late = job(), job()
+    in_time.request.deadline, late.request.deadline = now + 2.1, now + 1.9
+    forecast.refuse_late(in_time, Estimate(10))
+    with pytest.raises(DeadlineExceeded, match=f"takes 2 s at least .* allow it {after.expected:.3g} s"):
+        forecast.refuse_late(late, Estimate(10))
+
+
+def test_only_who_ends_well_teaches(forecast: Forecast) -> None:
+    for status, kinds in (("cancelled", 0), ("done", 1)):
+        one = job()
+        forecast.add(one, forecast.ahead(one))
+        one.status = status  # type: ignore[assignment]
+        forecast.remove(one)
+        assert len(forecast.hindsight._fits) == kinds and not forecast._said
+
+
+def test_those_there_take_turns_if_they_stay(forecast: Forecast) -> None:
+    """Of one's own priority who shares its passes takes half of them, and another key's pass comes after each."""
+    forecast.add(job(quanta=1))
+    forecast.add(job(quanta=1, key="b"))
+    ahead = forecast.ahead(job())
+    assert ahead is not None
+    assert ahead.emptying == ahead.alone == 1.0
+    assert ahead.steady == pytest.approx(2 * 10 * 0.05 + 10 * 0.1)
