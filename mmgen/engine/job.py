@@ -28,6 +28,7 @@ class Request:
     user: str = "local"  # the caller: whose share of the device it takes
     priority: Priority = "normal"  # the caller
     deadline: float | None = None  # the caller: time.monotonic() seconds
+    pace: Callable[[], float] = lambda: 0.0  # the caller: seconds between two looks of `Handle.events`; 0: at every event
     on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs if nobody reads any more; park: Engine.collect
     cancelled: bool = field(default=False, init=False)  # cancel()
     left: bool = field(default=False, init=False)  # leave()
@@ -184,11 +185,16 @@ class Handle:
     def events(self, timeout: float | None = None) -> Iterator[Any]:
         """Every event from the first on, until the job ends; then raises its error if it has one.
 
+        Where the request has a pace, an event waits for the next multiple of it on the clock, if one was told since the last:
+        threads then wake more rarely, and those of other handles with them. The first event and the end are told at once.
         Raises TimeoutError after `timeout` seconds without an event. Who stops reading does not stop the job: `cancel` does.
         """
         self._may_wait()
         read = 0
         while True:
+            if read and (pace := self.job.request.pace()):
+                with suppress(TimeoutError):
+                    self.job.future.exception(pace - time.monotonic() % pace)  # the end wakes it, an event does not
             with self.job.news:
                 if not self.job.news.wait_for(lambda: len(self.job.log) > read or self.done(), timeout):  # noqa: B023
                     raise TimeoutError(f"no event from {self.job.runner} in {timeout} s")

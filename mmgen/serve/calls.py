@@ -22,8 +22,10 @@ from mmgen.serve import errors
 from mmgen.serve.context import Context
 
 T = TypeVar("T")
-GATHER_S, PIECES = 0.01, 1000
-"""Events of a stream that come within so many seconds are sent together; all streams share so many pieces a second."""
+GATHER_S = 0.005
+"""Events of a stream that come within so many seconds of the last piece are sent together."""
+ALONE_S, A_STREAM_S, MOST_S, PIECES = 0.01, 0.003, 0.05, 1000
+"""Of `pace`: seconds of one stream; what each of several takes, up to a limit; and pieces a second of however many."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,13 @@ async def stream(
 ) -> StreamingResponse:
     """Server-sent events: the JSON of everything that `work` yields, in a thread as above; at last `[DONE]`, where `done`.
 
-    An error before the first event is raised here and gets its status; a later one is an event with an error.
+    An error before the first event is raised here and gets its status; a later one is an event with an error. The request gets
+    the `pace` of all streams that are under way.
     """
     loop = asyncio.get_running_loop()
-    outbox = Outbox(loop, lambda: max(GATHER_S, len(context.live) / PIECES))
+    outbox = Outbox(loop)
+    context.live.stream(request)
+    request.pace = lambda: pace(context.live.streams)
 
     def pump() -> None:
         error: BaseException | None = None
@@ -103,11 +108,20 @@ async def stream(
     return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
+def pace(streams: int) -> float:
+    """Seconds between two looks at one of so many, see `Handle.events`.
+
+    A look and what it sends cost the device time, as threads and clients share processors and a lock with it: the more streams,
+    the rarer.
+    """
+    return max(ALONE_S, min(MOST_S, streams * A_STREAM_S), streams / PIECES)
+
+
 class Outbox:
     """What one thread tells and the event loop sends. Waking the loop costs more than telling: the first goes out at once, and
-    then what comes within `pause()` seconds goes out in one piece."""
+    then what comes within `pause` seconds goes out in one piece."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pause: Callable[[], float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pause: float = GATHER_S) -> None:
         self._loop, self._pause = loop, pause
         self._pieces: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._lock = threading.Lock()
@@ -129,7 +143,7 @@ class Outbox:
         return await self._pieces.get()
 
     def _plan(self) -> None:
-        self._loop.call_at(self._sent + self._pause(), self._send)
+        self._loop.call_at(self._sent + self._pause, self._send)
 
     def _send(self) -> None:
         with self._lock:

@@ -28,6 +28,7 @@ class Entry:
     state: State = "running"
     error: str = ""
     ended: float | None = None
+    streamed: bool = False
 
 
 class Live:
@@ -37,12 +38,17 @@ class Live:
         self.most, self.soonest = most, soonest
         self.closed = False
         self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._running = 0
+        self._running = self._streams = 0
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
         """How many are under way."""
         return self._running
+
+    @property
+    def streams(self) -> int:
+        """How many of them are sent as they are written."""
+        return self._streams
 
     def begin(self, kind: str, user: str, priority: Priority) -> Request:
         """Raises Later where too many are under way, Closed once no more are taken."""
@@ -57,6 +63,14 @@ class Live:
                 return request
         raise Later(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
 
+    def stream(self, request: Request) -> None:
+        """Its answer is sent as it is written, from now to its end."""
+        with self._changed:
+            entry = self._entries[request.id]
+            if entry.ended is None and not entry.streamed:
+                entry.streamed = True
+                self._streams += 1
+
     def end(self, request: Request, error: BaseException | None = None) -> None:
         """The first end counts."""
         with self._changed:
@@ -66,6 +80,7 @@ class Live:
             entry.ended, entry.error = time.time(), "" if error is None else str(error)
             entry.state = "done" if error is None else "cancelled" if request.cancelled else "failed"
             self._running -= 1
+            self._streams -= entry.streamed
             self._changed.notify_all()
 
     def get(self, id: str) -> Entry:

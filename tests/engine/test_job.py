@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -140,6 +141,68 @@ def test_events_end_with_the_error(job: Job) -> None:
 def test_events_time_out(job: Job) -> None:
     with pytest.raises(TimeoutError, match=r"no event from count in 0.01 s"):
         next(Handle(job).events(timeout=0.01))
+
+
+def test_at_a_pace_events_come_together_and_the_first_at_once() -> None:
+    pace, job = 0.4, Job("count", None, Request(pace=lambda: 0.4))
+    events, began = Handle(job).events(timeout=WAIT), time.monotonic()
+    job.emit("a")
+    assert next(events) == "a" and time.monotonic() - began < pace / 2
+    time.sleep(pace - time.monotonic() % pace + 0.05)  # next looks are at multiples of the pace
+    job.emit("b")
+    assert next(events) == "b", "none was told for so long: it does not wait"
+    assert time.monotonic() % pace < pace / 2
+    job.emit("c")
+    later(lambda: job.emit("d"))
+    assert next(events) == "c" and time.monotonic() % pace < 0.05 + pace / 4, "it waited for the next multiple"
+    assert job.log[-1] == "d"
+    later(job.finish)
+    assert list(events) == ["d"]
+
+
+def test_at_a_pace_handles_are_told_at_one_moment() -> None:
+    jobs = [Job("count", None, Request(pace=lambda: 0.3)) for _ in range(3)]
+    told: list[float] = []
+
+    def read(job: Job) -> None:
+        events = Handle(job).events(timeout=WAIT)
+        assert [next(events), next(events)] == ["a", "b"]
+        told.append(time.monotonic())
+
+    for job in jobs:
+        job.emit("a")
+    threads = [threading.Thread(target=read, args=(job,)) for job in jobs]
+    time.sleep(0.3 - time.monotonic() % 0.3 + 0.02)
+    for job, thread in zip(jobs, threads, strict=True):
+        thread.start()
+        time.sleep(0.05)
+        job.emit("b")
+    for thread in threads:
+        thread.join(WAIT)
+    assert len(told) == 3 and max(told) - min(told) < 0.05
+
+
+@pytest.mark.parametrize("error", [None, ValueError("bad")])
+def test_at_a_pace_the_end_comes_at_once_behind_what_was_told(error: Exception | None) -> None:
+    job = Job("count", None, Request(pace=lambda: 3600.0))
+    events, seen = Handle(job).events(timeout=WAIT), []
+    job.emit("a")
+    assert next(events) == "a"
+
+    def end() -> None:
+        job.emit("b")
+        job.emit("c")
+        if error is None:
+            job.finish()
+        else:
+            job.fail(error)
+
+    later(end)
+    began = time.monotonic()
+    with nullcontext() if error is None else pytest.raises(JobFailed, match="bad"):
+        for event in events:
+            seen.append(event)
+    assert seen == ["b", "c"] and time.monotonic() - began < WAIT
 
 
 def test_where_it_would_wait_for_itself_it_says_so(job: Job) -> None:

@@ -105,7 +105,7 @@ def test_errors_amid_a_stream(odd: TestClient) -> None:
 
 
 async def test_events_that_come_together_are_sent_together() -> None:
-    outbox = calls.Outbox(asyncio.get_running_loop(), lambda: 0.05)
+    outbox = calls.Outbox(asyncio.get_running_loop(), 0.05)
     outbox.put(b"a")
     assert await outbox.get() == b"a"
     began = time.monotonic()

@@ -26,6 +26,18 @@ def test_a_request_from_beginning_to_end() -> None:
     ]  # fmt: skip
 
 
+def test_streams_are_counted_until_they_end() -> None:
+    one = Live(3)
+    first, second, whole = (one.begin("chat", "ann", "normal") for _ in range(3))
+    for request in (first, second, first):
+        one.stream(request)
+    assert (one.streams, len(one)) == (2, 3)
+    for request in (whole, first, first):
+        one.end(request)
+    one.stream(first)
+    assert (one.streams, len(one)) == (1, 1)
+
+
 def test_as_many_as_it_takes() -> None:
     one = Live(1, lambda: 7.0)
     request = one.begin("chat", "ann", "normal")

@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from mmgen.serve import remote
-from mmgen.serve.context import Caller, Context, context
+from mmgen.serve.context import Caller, Context, context, here
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -201,8 +201,8 @@ def guest(make_app: "Callable[..., FastAPI]") -> Iterator[TestClient]:
 
     from fastapi import Request
 
-    app.dependency_overrides[context] = lambda request: as_guest(context(request))
-    app.dependency_overrides[context].__annotations__["request"] = Request
+    app.dependency_overrides[here] = lambda request: as_guest(context(request))
+    app.dependency_overrides[here].__annotations__["request"] = Request
     with TestClient(app, base_url="http://localhost") as client:
         yield client
 
