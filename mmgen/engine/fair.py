@@ -8,67 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from itertools import chain, count, islice, zip_longest
-from typing import Any
-
-from sortedcontainers import SortedList
 
 from mmgen.engine.costs import Group
 from mmgen.engine.job import Job
-from mmgen.engine.scheduler import PATIENCE, WEIGHTS, Entry, split
-from mmgen.engine.shares import Flow, Shares
+from mmgen.engine.lines import Line, Round, User
+from mmgen.engine.scheduler import PATIENCE, Entry, split
+from mmgen.engine.shares import Shares
 from mmgen.errors import BadRequest
 
 LOOKED_AT = 2
 """Lines that are asked, for each that can share a quantum at most, whether they may."""
-
-
-@dataclass(eq=False)
-class Class(Flow):
-    """A priority of a user."""
-
-    lines: dict[Group, Line] = field(default_factory=dict)
-    order: Any = field(default_factory=SortedList)  # the lines' ranks: the first is next
-    moved: dict[Line, None] = field(default_factory=dict)  # lines whose rank in the order is another by now
-
-    def first(self) -> Line:
-        """The line that is next. Only here do those that moved take their places."""
-        if len(self.lines) == 1:
-            return next(iter(self.lines.values()))
-        for line in self.moved:
-            if line.rank is not None:
-                self.order.remove(line.rank)
-            line.rank = line.due() if line.entries else None
-            if line.rank is not None:
-                self.order.add(line.rank)
-        self.moved.clear()
-        first: Line = self.order[0][2]
-        return first
-
-
-@dataclass(eq=False)
-class User(Flow):
-    classes: Shares[Class] = field(default_factory=lambda: Shares(Class, WEIGHTS))
-
-
-@dataclass(eq=False)
-class Line:
-    """Jobs of one user and priority that can share a forward pass."""
-
-    user: User
-    priority: Class
-    turn: float  # the clock when it was made, or last had a quantum
-    entries: Any = field(default_factory=SortedList)
-    rank: tuple[float, int, Line] | None = None
-
-    def due(self) -> tuple[float, int, Line]:
-        """Sorts the lines of a priority."""
-        _, number, job = self.entries[0]
-        turn, deadline = self.turn + PATIENCE, job.request.deadline
-        return (turn if deadline is None else min(turn, deadline)), number, self
+SPARE = 8
+"""A batch's eighth is asked beyond the lines that it lacks, as some may not."""
 
 
 class FairScheduler:
@@ -82,9 +35,11 @@ class FairScheduler:
         self.max_batch, self.clock = max_batch, clock
         self.users: Shares[User] = Shares(User, {})
         self._held: dict[Job, tuple[Line, Entry]] = {}
-        self._groups: dict[Group, OrderedDict[Line, None]] = {}  # the longest unserved first
+        self._rounds: dict[Group, Round] = {}
         self._costs: dict[str, float] = {}  # runner -> its last quantum's
         self._numbers = count()
+        self._chosen: list[Job] = []  # the last batch, while all of it is held
+        self._lines: list[Line] = []  # of the first of them; then lines that it had no room for
 
     def __len__(self) -> int:
         return len(self._held)
@@ -101,31 +56,29 @@ class FairScheduler:
         request, group, now = job.request, (job.runner, job.key), self.clock()
         user = self.users.join(request.user)
         priority = user.classes.join(request.priority)
-        line = priority.lines.get(group)
-        if line is None:
-            line = priority.lines[group] = Line(user, priority, now)
-            self._groups.setdefault(group, OrderedDict())[line] = None
         entry = (now + PATIENCE if request.deadline is None else request.deadline, next(self._numbers), job)
-        line.entries.add(entry)
-        if line.entries[0] is entry:
-            priority.moved[line] = None
+        line = priority.lines.get(group)
+        if line is not None:
+            line.add(entry)
+        else:
+            others = self._rounds.get(group) or self._rounds.setdefault(group, Round())
+            others.size += 1
+            line = priority.lines[group] = Line(priority, others.rows[request.priority], now, entry)
         self._held[job] = line, entry
 
     def remove(self, job: Job) -> None:
         if job not in self._held:
             return
         line, entry = self._held.pop(job)
-        line.user.jobs -= 1
+        line.priority.user.jobs -= 1
         line.priority.jobs -= 1
-        first = line.entries[0] is entry
-        line.entries.remove(entry)
-        if first:
-            line.priority.moved[line] = None
-        if not line.entries:
+        if not line.remove(entry):
             group = (job.runner, job.key)
-            del line.priority.lines[group], self._groups[group][line]
-            if not self._groups[group]:
-                del self._groups[group]
+            del line.priority.lines[group]
+            self._rounds[group].size -= 1
+            if not self._rounds[group].size:
+                del self._rounds[group]
+        self._chosen, self._lines = [], []
 
     def next(self) -> list[Job]:
         """Whose turn it is, and with him others of the same runner and key: a job of every line in turn."""
@@ -135,40 +88,72 @@ class FairScheduler:
 
     def beside(self, job: Job) -> list[Job]:
         """That job first, and others of its runner and key."""
-        others = (other for other in self._batch(self._held[job][0]) if other is not job)
-        return [job, *islice(others, self.max_batch - 1)]
+        line, _ = self._held[job]
+        batch = self._batch(line)
+        if batch[0] is not job:
+            batch = [job, *(other for other in batch if other is not job)][: self.max_batch]
+            self._chosen, self._lines = batch[:], [line, *self._lines][: self.max_batch]
+        return batch
 
     def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
         """Splits what a quantum cost among its jobs by their units."""
-        parts, now = split(cost, [job.units for job in jobs]), self.clock()
-        served: dict[Line, None] = {}
-        for job, part in zip(jobs, parts, strict=True):
-            line, _ = self._held[job]
-            served[line] = None
-            line.user.virtual += part / line.user.weight
-            line.priority.virtual += part / line.priority.weight
-        group = (jobs[0].runner, jobs[0].key)
-        lines = self._groups[group]
-        for line in served:
+        parts, now, lines = split(cost, [job.units for job in jobs]), self.clock(), self._lines_of(jobs)
+        for line, part in zip(lines, parts, strict=True):
+            priority = line.priority
+            user = priority.user
+            user.virtual += part / user.weight
+            priority.virtual += part / priority.weight
             line.turn = now
-            line.priority.moved[line] = None
-            lines.move_to_end(line)
+        self._rounds[jobs[0].runner, jobs[0].key].end(self._lines[len(jobs) :])
         self._costs[jobs[0].runner] = cost
         return parts
 
-    def _batch(self, first: Line) -> list[Job]:
-        _, _, head = first.entries[0]
-        lines = [first, *islice(self._sharing(first, (head.runner, head.key)), self.max_batch - 1)]
-        turns = chain.from_iterable(zip_longest(*(line.entries for line in lines)))
-        return [entry[2] for entry in islice(filter(None, turns), self.max_batch)]
+    def _lines_of(self, jobs: Sequence[Job]) -> list[Line]:
+        """Of each job. Nearly always they are the last batch, or the first of it."""
+        if jobs != self._chosen[: len(jobs)]:
+            self._chosen, self._lines = [], []
+        lines = self._lines[: len(jobs)]
+        return lines + [self._held[job][0] for job in jobs[len(lines) :]]
 
-    def _sharing(self, first: Line, group: Group) -> Iterator[Line]:
-        """Other lines of the group that may share a quantum."""
-        lead, least = self._costs.get(group[0], 0.0), self.users.least()
+    def _batch(self, first: Line) -> list[Job]:
+        self._lines = self._together(first)
+        lines = self._lines[: self.max_batch]
+        batch = [line.job for line in lines]
+        if len(batch) < self.max_batch and (rest := [line.rest for line in lines if line.rest is not None]):
+            turns = filter(None, chain.from_iterable(zip_longest(*rest)))
+            batch += [entry[2] for entry in islice(turns, self.max_batch - len(batch))]
+        self._chosen = batch[:]
+        return batch
+
+    def _together(self, first: Line) -> list[Line]:
+        """That line, and others of its runner and key that may share a quantum; a few more, perhaps, than it has room for."""
+        lines, job = [first], first.job
+        others, left = self._rounds[job.runner, job.key], LOOKED_AT * self.max_batch
+        if others.size == 1:
+            return lines
+        others.begin()
+        lead = self._costs.get(job.runner, 0.0)
+        while left > 0 and (missing := self.max_batch - len(lines)) > 0:
+            most = min(left, missing + self.max_batch // SPARE)
+            asked = others.ask(most)
+            lines += self._close(asked, lead, first)
+            if len(asked) < most:
+                break
+            left -= most
+        return lines
+
+    def _close(self, lines: list[Line], lead: float, first: Line) -> list[Line]:
+        """Those, but for the first, whose user and priority have had at most `lead` more than their share."""
+        least = self.users.least()
         assert least is not None
-        for line in islice(self._groups[group], LOOKED_AT * self.max_batch):
-            user = line.user
-            if line is first or user.virtual > least.virtual + lead / user.weight:
+        served, close = least.virtual, []
+        for line in lines:
+            priority = line.priority
+            user = priority.user
+            if user.virtual - served > lead / user.weight:
                 continue
-            if len(user.classes.flows) == 1 or user.classes.close_to_least(line.priority, lead):
-                yield line
+            if priority.virtual - priority.seen > lead / priority.weight and not user.classes.close_to_least(priority, lead):
+                continue
+            if line is not first:
+                close.append(line)
+        return close

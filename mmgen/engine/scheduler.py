@@ -30,6 +30,8 @@ class Scheduler(Protocol):
 
 def split(cost: float, units: Sequence[float]) -> list[float]:
     """In proportion to the units; evenly where they say nothing (all 0, negative, not finite)."""
+    if units.count(units[0]) == len(units):
+        return [cost / len(units)] * len(units)
     total = sum(units)
     if not (0 < total < math.inf and min(units) >= 0):
         return [cost / len(units)] * len(units)

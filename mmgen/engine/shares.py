@@ -7,19 +7,20 @@ earlier than the clock, the least virtual time of all with work, so that idlenes
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from heapq import heappop, heappush, heapreplace
 from typing import Generic, TypeVar
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Flow:
     """Who has a claim on the device: a user, or a priority of a user."""
 
     weight: float
     virtual: float = 0.0  # cost / weight
     jobs: int = 0
+    seen: float = 0.0  # its clock when it was last asked: by now that may be later, never earlier
 
 
 F = TypeVar("F", bound=Flow)
@@ -28,24 +29,31 @@ F = TypeVar("F", bound=Flow)
 class Shares(Generic[F]):
     """Flows side by side, and their clock. Who is idle and behind the clock is forgotten: he would start there anyway."""
 
+    __slots__ = ("_first", "_heap", "clock", "flows", "make", "weights")
+
     def __init__(self, make: Callable[[float], F], weights: dict[str, float]) -> None:
         self.make, self.weights = make, weights
         self.flows: dict[str, F] = {}
         self.clock = 0.0
-        self._heap: list[tuple[float, float, str]] = []  # virtual times only grow: an entry may be behind its flow, never ahead
+        self._first: F | None = None  # the least served, while its virtual time is the clock's
+        self._heap: list[tuple[float, float, str, F]] = []  # virtual times only grow: an entry may be behind its flow
 
     def least(self) -> F | None:
         """Of the flows with jobs the one that has had least, or the heavier; sets the clock by it."""
-        while self._heap:
-            virtual, _, name = self._heap[0]
-            flow = self.flows[name]
+        first = self._first
+        if first is not None and first.virtual == self.clock and first.jobs:
+            return first
+        heap = self._heap
+        while heap:
+            virtual, _, name, flow = heap[0]
             if flow.virtual > virtual:
-                heapq.heapreplace(self._heap, (flow.virtual, -flow.weight, name))
+                heapreplace(heap, (flow.virtual, -flow.weight, name, flow))
                 continue
             self.clock = max(self.clock, flow.virtual)
             if flow.jobs:
+                self._first = flow
                 return flow
-            heapq.heappop(self._heap)
+            heappop(heap)
             del self.flows[name]
         return None
 
@@ -55,12 +63,14 @@ class Shares(Generic[F]):
         flow = self.flows.get(name)
         if flow is None:
             flow = self.flows[name] = self.make(self.weights.get(name, 1.0))
-            flow.virtual = self.clock
-            heapq.heappush(self._heap, (flow.virtual, -flow.weight, name))
+            flow.virtual = flow.seen = self.clock
+            heappush(self._heap, (flow.virtual, -flow.weight, name, flow))
+            self._first = None  # the new one may be heavier
         flow.jobs += 1
         return flow
 
     def close_to_least(self, flow: F, lead: float) -> bool:
         """Whether it has had at most `lead` more than its share."""
-        least = self.least()
-        return least is not None and flow.virtual <= least.virtual + lead / flow.weight
+        self.least()
+        flow.seen = self.clock
+        return flow.virtual - flow.seen <= lead / flow.weight

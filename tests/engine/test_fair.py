@@ -218,6 +218,76 @@ def test_a_batch_has_one_key_and_takes_users_in_turn() -> None:
     assert len(set(batch)) == 4
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), max_batch=st.integers(1, 12))
+def test_a_choice_is_what_a_look_at_everybody_allows(seed: int, max_batch: int) -> None:
+    """Jobs come and go, batches are cut, some are chosen beside a job; each is charged to his own user and priority."""
+    rng, now = random.Random(seed), 1000.0
+    scheduler, held, last = FairScheduler(max_batch, clock=lambda: now), [], {}
+    for _ in range(150):
+        for _ in range(rng.randrange(4)):
+            deadline = rng.choice([None, None, now + rng.uniform(0, 100)])
+            held.append(job(rng.choice("abcdef"), rng.choice("xyz"), rng.choice(["interactive", "normal", "batch"]), deadline))
+            add(scheduler, held[-1])
+        if not held:
+            continue
+        asked = rng.choice(held) if rng.random() < 0.2 else None
+        batch = scheduler.next() if asked is None else scheduler.beside(asked)
+        users = scheduler.users.flows
+        least = min(user.virtual for user in users.values() if user.jobs)
+        assert len(set(batch)) == len(batch) <= max_batch and set(batch) <= set(held)
+        assert len({one.key for one in batch}) == 1
+        owner = users[batch[0].request.user]
+        own = {name: one for name, one in owner.classes.flows.items() if one.jobs}
+        if asked is None:
+            assert owner.virtual == least
+            assert own[batch[0].request.priority].virtual == min(one.virtual for one in own.values())
+            line = own[batch[0].request.priority].first()
+            assert line.job is batch[0] and line.due() == min(one.due() for one in line.priority.lines.values())
+        else:
+            assert batch[0] is asked
+        lead = last.get("count", 0.0)
+        for one in batch[1:]:
+            if (user := users[one.request.user]) is not owner:
+                assert user.virtual - least <= lead / user.weight + 1e-9
+        batch = batch[: rng.randint(1, len(batch))]
+        for one in batch:
+            one.units = rng.choice([1.0, 2.0])
+        before = {name: user.virtual for name, user in users.items()}
+        cost = last["count"] = rng.uniform(1, 50)
+        parts = scheduler.charge(batch, cost)
+        for name, user in users.items():
+            paid = sum(part for one, part in zip(batch, parts, strict=True) if one.request.user == name)
+            assert user.virtual - before[name] == pytest.approx(paid / user.weight, abs=1e-9)
+        now += cost / 1000
+        for one in rng.sample(held, min(len(held), rng.randrange(4))):
+            scheduler.remove(one)
+            held.remove(one)
+    assert len(scheduler) == len(held)
+
+
+@pytest.mark.parametrize("jobs", [2000, 20_000])
+def test_passes_stay_full_while_many_wait(jobs: int) -> None:
+    """Those who are ahead of their share must not stand in the way of those who may go."""
+    rng, scheduler = random.Random(0), FairScheduler(max_batch=16)
+    for number in range(jobs):
+        add(scheduler, job(f"u{number % 200}", rng.randrange(10), rng.choice(["interactive", "normal", "batch"])))
+    sizes = [len(turn(scheduler, 10.0 + len(scheduler.next()))) for _ in range(4000)]
+    assert sum(sizes[-1000:]) / 1000 > 8
+
+
+def test_others_take_turns_in_a_pass_that_is_cut() -> None:
+    scheduler = FairScheduler(max_batch=8)
+    jobs = [job(f"u{number}", "x") for number in range(100)]
+    add(scheduler, *jobs)
+    served: Counter[str] = Counter()
+    for _ in range(300):
+        batch = scheduler.next()[:4]
+        scheduler.charge(batch, 4.0)
+        served.update(one.request.user for one in batch)
+    assert len(served) == 100 and max(served.values()) - min(served.values()) <= 4
+
+
 def test_equal_users_share_every_pass() -> None:
     scheduler = FairScheduler()
     add(scheduler, *(job(f"u{number}", "x") for number in range(8)))
@@ -262,7 +332,7 @@ def test_nothing_is_kept_of_users_that_went() -> None:
         turn(scheduler)
         scheduler.remove(one)
     assert scheduler.next() == [] and len(scheduler) == 0
-    assert not scheduler.users.flows and not scheduler._groups and not scheduler._held
+    assert not scheduler.users.flows and not scheduler._rounds and not scheduler._held
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
