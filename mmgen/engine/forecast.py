@@ -37,6 +37,14 @@ class Waiting:
     quanta: float = 0.0
 
 
+@dataclass(eq=False, slots=True)
+class Left:
+    """What a job has to do."""
+
+    quanta: float
+    line: Waiting
+
+
 class Forecast:
     """The account of all quanta that are still to come, of the jobs whose runner says how many it expects."""
 
@@ -44,7 +52,8 @@ class Forecast:
         self.costs, self.weights, self.clock = costs, dict[str, float](), clock
         self.hindsight = Hindsight(clock)
         self._lines: dict[tuple[str, str, Group], Waiting] = {}
-        self._left: dict[Job, float] = {}
+        self._left: dict[Job, Left] = {}
+        self._jobs: dict[Group, int] = {}
         self._said: dict[Job, tuple[float, Ahead, float]] = {}  # when, what, and the jobs that there were lately
 
     def add(self, job: Job, ahead: Ahead | None = None) -> None:
@@ -53,9 +62,10 @@ class Forecast:
             return
         if ahead is not None:
             self._said[job] = self.clock(), ahead, self.hindsight.lately()
-        self._left[job] = self.expected(job)
-        line = self._lines.setdefault(_line(job), Waiting())
-        line.jobs, line.quanta = line.jobs + 1, line.quanta + self._left[job]
+        quanta, line = self.expected(job), self._lines.setdefault(_line(job), Waiting())
+        line.jobs, line.quanta = line.jobs + 1, line.quanta + quanta
+        self._left[job] = Left(quanta, line)
+        self._jobs[job.runner, job.key] = self._company((job.runner, job.key)) + 1
         self.hindsight.count(len(self._left))
 
     def refuse_late(self, job: Job, estimate: Estimate) -> Ahead | None:
@@ -79,17 +89,21 @@ class Forecast:
     def took(self, job: Job) -> None:
         """A quantum went by."""
         if left := self._left.get(job):
-            self._left[job] = max(0.0, left - 1)
-            self._lines[_line(job)].quanta -= left - self._left[job]
+            part = min(1.0, left.quanta)
+            left.quanta -= part
+            left.line.quanta -= part
 
     def remove(self, job: Job) -> None:
         left, said = self._left.pop(job, None), self._said.pop(job, None)
         if left is None:
             return
-        line = self._lines[_line(job)]
-        line.jobs, line.quanta = line.jobs - 1, line.quanta - left
-        if not line.jobs:
+        left.line.jobs, left.line.quanta = left.line.jobs - 1, left.line.quanta - left.quanta
+        if not left.line.jobs:
             del self._lines[_line(job)]
+        group = job.runner, job.key
+        self._jobs[group] -= 1
+        if not self._jobs[group]:
+            del self._jobs[group]
         self.hindsight.count(len(self._left))
         if said is not None and job.status == "done":
             when, ahead, lately = said
@@ -134,13 +148,12 @@ class Forecast:
 
     def soonest(self) -> float | None:
         """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
-        todo = [
-            left * self._each((job.runner, job.key), self._company((job.runner, job.key))) for job, left in self._left.items()
-        ]
+        parts = {group: self._each(group, jobs) for group, jobs in self._jobs.items()}
+        todo = [left.quanta * parts[job.runner, job.key] for job, left in self._left.items()]
         return len(todo) * min(todo) / 1000 if todo else None
 
     def _company(self, group: Group) -> int:
-        return sum(line.jobs for (_, _, other), line in self._lines.items() if other == group)
+        return self._jobs.get(group, 0)
 
     def _each(self, group: Group, jobs: int) -> float:
         """A job's part of a quantum in that company."""
