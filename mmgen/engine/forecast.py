@@ -31,7 +31,7 @@ class Outlook:
 
 @dataclass(eq=False)
 class Waiting:
-    """What a user has to do in a priority and group."""
+    """What some jobs have to do."""
 
     jobs: int = 0
     quanta: float = 0.0
@@ -42,7 +42,8 @@ class Left:
     """What a job has to do."""
 
     quanta: float
-    line: Waiting
+    line: Waiting  # it is counted in both
+    group: Waiting
 
 
 class Forecast:
@@ -51,9 +52,9 @@ class Forecast:
     def __init__(self, costs: Costs, clock: Callable[[], float] = time.monotonic) -> None:
         self.costs, self.weights, self.clock = costs, dict[str, float](), clock
         self.hindsight = Hindsight(clock)
-        self._lines: dict[tuple[str, str, Group], Waiting] = {}
+        self._lines: dict[tuple[str, str], dict[Group, Waiting]] = {}  # by user and priority
+        self._groups: dict[Group, Waiting] = {}  # of all together
         self._left: dict[Job, Left] = {}
-        self._jobs: dict[Group, int] = {}
         self._said: dict[Job, tuple[float, Ahead, float]] = {}  # when, what, and the jobs that there were lately
 
     def add(self, job: Job, ahead: Ahead | None = None) -> None:
@@ -62,10 +63,11 @@ class Forecast:
             return
         if ahead is not None:
             self._said[job] = self.clock(), ahead, self.hindsight.lately()
-        quanta, line = self.expected(job), self._lines.setdefault(_line(job), Waiting())
-        line.jobs, line.quanta = line.jobs + 1, line.quanta + quanta
-        self._left[job] = Left(quanta, line)
-        self._jobs[job.runner, job.key] = self._company((job.runner, job.key)) + 1
+        group, quanta = (job.runner, job.key), self.expected(job)
+        line = self._lines.setdefault(_whose(job), {}).setdefault(group, Waiting())
+        self._left[job] = left = Left(quanta, line, self._groups.setdefault(group, Waiting()))
+        for one in (left.line, left.group):
+            one.jobs, one.quanta = one.jobs + 1, one.quanta + quanta
         self.hindsight.count(len(self._left))
 
     def refuse_late(self, job: Job, estimate: Estimate) -> Ahead | None:
@@ -92,18 +94,19 @@ class Forecast:
             part = min(1.0, left.quanta)
             left.quanta -= part
             left.line.quanta -= part
+            left.group.quanta -= part
 
     def remove(self, job: Job) -> None:
         left, said = self._left.pop(job, None), self._said.pop(job, None)
         if left is None:
             return
-        left.line.jobs, left.line.quanta = left.line.jobs - 1, left.line.quanta - left.quanta
-        if not left.line.jobs:
-            del self._lines[_line(job)]
         group = job.runner, job.key
-        self._jobs[group] -= 1
-        if not self._jobs[group]:
-            del self._jobs[group]
+        for one, where in ((left.line, self._lines[_whose(job)]), (left.group, self._groups)):
+            one.jobs, one.quanta = one.jobs - 1, one.quanta - left.quanta
+            if not one.jobs:
+                del where[group]
+        if not self._lines[_whose(job)]:
+            del self._lines[_whose(job)]
         self.hindsight.count(len(self._left))
         if said is not None and job.status == "done":
             when, ahead, lately = said
@@ -128,17 +131,18 @@ class Forecast:
             return None
         alone, company = quanta * cost, 1 + self._company(group)
         mine = quanta * self._each(group, company)
-        own, rest, turns = 0.0, 0.0, mine
-        for (user, priority, other), line in self._lines.items():
+        own, turns, lines = 0.0, mine, self._lines.get(_whose(job), {})
+        for other, line in lines.items():
             each = self._each(other, line.jobs + int(other == group))
-            if user != job.request.user or priority != job.request.priority:
-                rest += line.quanta * each
-                continue
             own += line.quanta * each
             if other == group:  # they share its passes
                 turns += line.jobs * mine
             else:  # a pass of theirs after each of its own
                 turns += quanta * max(1.0, company / TOGETHER) * min(line.jobs, TOGETHER) * each
+        rest = 0.0
+        for other, all_ in self._groups.items():
+            theirs = all_.quanta - (lines[other].quanta if other in lines else 0.0)
+            rest += max(0.0, theirs) * self._each(other, all_.jobs + int(other == group))
         share = self._share(job.request.user, job.request.priority)
         emptying = max(alone, min(own + rest + mine, (own + mine) / share))
         least = quanta * min(cost, self.costs.least(group) or 0.0)
@@ -148,12 +152,12 @@ class Forecast:
 
     def soonest(self) -> float | None:
         """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
-        parts = {group: self._each(group, jobs) for group, jobs in self._jobs.items()}
+        parts = {group: self._each(group, all_.jobs) for group, all_ in self._groups.items()}
         todo = [left.quanta * parts[job.runner, job.key] for job, left in self._left.items()]
         return len(todo) * min(todo) / 1000 if todo else None
 
     def _company(self, group: Group) -> int:
-        return self._jobs.get(group, 0)
+        return self._groups[group].jobs if group in self._groups else 0
 
     def _each(self, group: Group, jobs: int) -> float:
         """A job's part of a quantum in that company."""
@@ -162,14 +166,14 @@ class Forecast:
 
     def _share(self, user: str, priority: str) -> float:
         """Of the device, while everybody who has work now goes on having it."""
-        users = {user} | {name for name, _, _ in self._lines}
-        priorities = {priority} | {other for name, other, _ in self._lines if name == user}
+        users = {user} | {name for name, _ in self._lines}
+        priorities = {priority} | {other for name, other in self._lines if name == user}
         of_users = self.weights.get(user, 1.0) / sum(self.weights.get(name, 1.0) for name in users)
         return of_users * WEIGHTS[priority] / sum(WEIGHTS[other] for other in priorities)
 
 
-def _line(job: Job) -> tuple[str, str, Group]:
-    return job.request.user, job.request.priority, (job.runner, job.key)
+def _whose(job: Job) -> tuple[str, str]:
+    return job.request.user, job.request.priority
 
 
 def _kind(job: Job) -> tuple[str, str]:

@@ -63,7 +63,7 @@ def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
     assert outlook is not None and outlook.expected == pytest.approx(1.0)
     forecast.remove(bobs)
     forecast.remove(bobs)
-    assert not forecast._lines and not forecast._left and not forecast._jobs
+    assert not forecast._lines and not forecast._left and not forecast._groups
 
 
 def test_jobs_end_earlier_than_they_could(forecast: Forecast) -> None:
