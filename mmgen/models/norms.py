@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from mmgen.models.shape import TransformerConfig
 
-ZERO = torch.tensor(0.0)
-
 
 class RMSNorm(nn.Module):
     """`x / sqrt(mean(x^2) + eps) * weight`; Zhang and Sennrich 2019. Gemma keeps `weight - 1` (`plus_one`)."""
