@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from mixes import KINDS, Ask, Mix, runtime, same
 
+from mmgen.engine.job import Job
+from mmgen.engine.turns import Turns
 from mmgen.errors import Busy
 
 asks = st.builds(
@@ -79,6 +81,12 @@ def send_away(mix: Mix, name: str) -> None:
             time.sleep(0.005)
 
 
+@pytest.fixture(autouse=True, params=[30.0, 0.05], ids=["", "gap"])
+def max_gap_ms(mix: Mix, request: pytest.FixtureRequest) -> None:
+    """As it comes; and so short that texts are written in the middle of all steps that can pause."""
+    mix.rt.engine.scheduler.max_gap_ms = request.param
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_in_company_of_its_own_and_after_a_reload(mix: Mix, known: Known, kind: str) -> None:
     check(mix, known, [Ask(kind, seed) for seed in (0, 1, 2)], random.Random(0))
@@ -102,6 +110,22 @@ def test_texts_were_pushed_out_on_the_way(mix: Mix, known: Known) -> None:
     """Otherwise the mixes would say nothing about it."""
     check(mix, known, [Ask(kind, seed) for seed in range(12) for kind in ("sample", "greedy")], random.Random(1))
     assert mix.text.text_runner.places.preempted > 0
+
+
+def test_texts_were_written_in_the_middle_of_steps(mix: Mix, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor would they say anything about that."""
+    turns, inside = mix.rt.engine.scheduler, list[str]()
+
+    def due(jobs: list[Job], spent: float, part: float) -> list[Job]:
+        found = Turns.due(turns, jobs, spent, part)
+        inside.extend([jobs[0].runner.partition(":")[0]] * bool(found))
+        return found
+
+    monkeypatch.setattr(turns, "due", due)
+    monkeypatch.setattr(turns, "max_gap_ms", 0.05)
+    for drawn in ("ddpm", "whole"):
+        check(mix, known, [Ask(kind, seed) for seed in range(6) for kind in ("sample", drawn)], random.Random(1))
+    assert set(inside) == {"denoise", "pipeline"} and len(inside) > 100
 
 
 @pytest.mark.slow

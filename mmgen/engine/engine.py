@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from mmgen.engine.calls import Calls
 from mmgen.engine.costs import Costs, Estimate
 from mmgen.engine.fair import FairScheduler
 from mmgen.engine.forecast import Forecast, Outlook
+from mmgen.engine.interludes import Interludes
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.ledger import Ledger
 from mmgen.engine.metrics import Metrics, Now
@@ -23,6 +24,7 @@ from mmgen.engine.quantum import Quanta, Took
 from mmgen.engine.residents import Residents
 from mmgen.engine.roster import Roster
 from mmgen.engine.scheduler import Scheduler
+from mmgen.engine.snapshot import snapshot
 from mmgen.engine.trace import Trace
 from mmgen.engine.turns import Turns
 from mmgen.engine.watchdog import Watchdog
@@ -64,7 +66,8 @@ class Engine:
         self.metrics = Metrics(self._now) if metrics is None else metrics
         self.trace, self.parking = trace, Parking()
         self._forecast = Forecast(self.costs)
-        self._quanta = Quanta(self.runners, self.residents, self.metrics, free_memory)
+        self._interludes = Interludes(lambda: self.scheduler.streaming or len(self._waiting) > 0, self._interlude)
+        self._quanta = Quanta(self.runners, self.residents, self.metrics, free_memory, self._interludes)
         self._watchdog = Watchdog(watchdog_s, self._hang)
         self._hangs = ""  # what the watchdog has to say, while it has
         self._wake = threading.Condition()  # guards all below, the scheduler and runners
@@ -88,6 +91,8 @@ class Engine:
             if name in self.runners:
                 raise Clash(f'there is already a runner "{name}"; use another name')
             self.runners[name] = runner
+        if hasattr(runner, "pause_with"):
+            runner.pause_with(self._interludes)
 
     def set_weight(self, user: str, weight: float) -> None:
         """A user of weight 2 gets twice the device time, and the memory, of one of weight 1 while both have work."""
@@ -123,6 +128,7 @@ class Engine:
                 raise RuntimeError("a job is submitted once")
             job.key = key
             job.streams = getattr(runner, "streams", False) and job.request.priority != "batch"
+            job.pauses = hasattr(runner, "pause_with") and self.scheduler.max_gap_ms is not None
             ahead = None if estimate is None else self._forecast.refuse_late(job, estimate)
             job.submitted, job.when_ended = time.monotonic(), self._note_end
             job.request.when_cancelled(self._note_cancel)  # first, so that no cancel falls between this and the roster's look
@@ -213,25 +219,12 @@ class Engine:
     def jobs(self) -> list[Job]:
         """What is not over yet, the oldest first."""
         with self._wake:
-            jobs = [job for job in self._roster if job.ended is None]
-        return sorted(jobs, key=lambda job: job.submitted or 0.0)
+            jobs = list(self._roster)
+        alive = (job for job in jobs if job.ended is None)  # may be many: nobody is to wait for that
+        return sorted(alive, key=lambda job: job.submitted or 0.0)
 
     def _now(self) -> Now:
-        with self._wake:
-            jobs = [job for job in self._roster if job.ended is None]
-            return Now(
-                queued=Counter((job.runner, job.request.priority) for job in jobs if job.started is None),
-                running=Counter((job.runner, job.request.priority) for job in jobs if job.started is not None),
-                ledger=self.ledger.by_kind(),
-                measured=dict(self.ledger.measured()),
-                limit=self.ledger.limit,
-                device=self.ledger.device,
-                models={one.name: one.state for one in self.residents},
-                evictions=self.residents.evictions,
-                broken_gaps=dict(self.scheduler.broken),
-                longest_gap_ms=self.scheduler.longest_gap,
-                counters={name: dict(one.counters()) for name, one in self.runners.items() if hasattr(one, "counters")},
-            )
+        return snapshot(self._wake, self.jobs(), self.runners, self.residents, self.scheduler)
 
     def _hang(self, message: str) -> None:
         """Told by the watchdog, on its thread: nobody is to wait for a step that may never end."""
@@ -266,8 +259,7 @@ class Engine:
 
     def _pick(self) -> list[Job] | None:
         """Between two quanta: who ended, who comes in, who is next. Empty: look again; None: never again."""
-        while self._ended:
-            self._retire(self._ended.popleft())
+        self._retire_ended()
         with self._wake:
             doomed = [*self._roster.doomed(), *self._admit()]
             batch = [] if doomed else self.scheduler.next()
@@ -278,6 +270,24 @@ class Engine:
         for job, error in doomed:  # outside the lock: whoever waits for these may hold locks of his own
             job.fail(error)
         return batch
+
+    def _interlude(self, spent: float, part: float) -> bool:
+        """In the middle of a step: answers that are due take their turns. Whether there were any."""
+        jobs, served = self._interludes.jobs, False
+        while True:
+            self._retire_ended(but=jobs)
+            with self._wake:
+                doomed = [*self._roster.doomed(), *self._admit()]
+                batch = self.scheduler.due(jobs, spent, part)
+            for job, error in doomed:
+                job.fail(error)
+            if not batch:
+                break
+            self._step(batch)
+            served = True
+        if served:
+            self._watchdog.begin(jobs)
+        return served
 
     def _admit(self) -> Iterator[tuple[Job, MmgenError]]:
         """Lets in who fits; refuses who does not although nothing is at work that could make room."""
@@ -309,7 +319,16 @@ class Engine:
                     self._roster.block(job)
             self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
             if self.trace is not None:
-                self.trace.quantum(batch, took.began, milliseconds)
+                self.trace.quantum(batch, took.began, milliseconds, took.away)
+
+    def _retire_ended(self, but: Sequence[Job] = ()) -> None:
+        """`but`: those whose step is still under way."""
+        for _ in range(len(self._ended)):
+            job = self._ended.popleft()
+            if job in but:
+                self._ended.append(job)
+            else:
+                self._retire(job)
 
     def _retire(self, job: Job) -> None:
         """An ended job gives back all it held."""

@@ -88,6 +88,7 @@ class Job:
     expected_quanta: float | None = field(default=None, init=False)  # the engine, from runner.estimate; None: nobody knows
     expected_ms: float | None = field(default=None, init=False)  # the engine: of the device, alone
     streams: bool = field(default=False, init=False)  # the engine: somebody reads along
+    pauses: bool = field(default=False, init=False)  # the engine: its steps let answers in between their parts
     rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws
     future: Future[Any] = field(default_factory=Future, init=False, repr=False)  # finish, fail
     log: list[Any] = field(default_factory=list, init=False, repr=False)  # emit

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmgen.engine import faults
+from mmgen.engine.interludes import Interludes
 from mmgen.engine.job import Job
 from mmgen.engine.metrics import Metrics
 from mmgen.engine.residents import Residents
@@ -20,16 +21,23 @@ class Took:
 
     batch: list[Job]
     began: float  # time.monotonic()
-    milliseconds: float
+    milliseconds: float  # of its own
+    away: float = 0.0  # milliseconds of others inside it
 
 
 class Quanta:
     """Runs them, on the device's thread alone."""
 
     def __init__(
-        self, runners: Mapping[str, Runner], residents: Residents, metrics: Metrics, free_memory: Callable[[], None]
+        self,
+        runners: Mapping[str, Runner],
+        residents: Residents,
+        metrics: Metrics,
+        free_memory: Callable[[], None],
+        interludes: Interludes | None = None,
     ) -> None:
         self.runners, self.residents, self.metrics, self.free_memory = runners, residents, metrics, free_memory
+        self.interludes = interludes
         self._sizes = Sizes()
 
     def run(self, batch: list[Job], room_ms: float | None) -> Took | None:
@@ -45,9 +53,13 @@ class Quanta:
                 self.metrics.observe_start(job)
         if hasattr(runner, "room_ms"):
             runner.room_ms = room_ms
+        interludes = self.interludes if batch[0].pauses else None
+        if interludes is not None:
+            interludes.begin(batch)
         fitted = faults.step(runner.step, batch, lambda: self._make_room(name))
         self._sizes.note(batch, fitted)
-        return Took(batch, moment, 1000 * (time.perf_counter() - began))
+        away = 0.0 if interludes is None else interludes.end()
+        return Took(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
 
     def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
         try:

@@ -6,6 +6,7 @@ Knows when jobs came, what they took and what quanta cost by their size; not mem
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,9 @@ from mmgen.engine.scheduler import Scheduler
 from mmgen.engine.turns import Turns
 from mmgen.errors import BadRequest
 
+PART = 0.01
+"""Milliseconds that a quantum can be divided into."""
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -35,6 +39,7 @@ class Arrival:
     deadline: float | None = None  # seconds, on the same clock
     streams: bool = False
     units: float = 1.0
+    pauses: bool = False
 
 
 class Played(Job):
@@ -118,7 +123,7 @@ def arrivals(events: Iterable[dict[str, Any]]) -> tuple[list[Arrival], Recorded]
             begun[event["id"]] = event
         elif event.get("cat") == "quantum":
             jobs, args = event["args"]["jobs"], event["args"]
-            cost.add(event["name"].rpartition(" x")[0], args["key"], len(jobs), event["dur"] / 1000)
+            cost.add(event["name"].rpartition(" x")[0], args["key"], len(jobs), (event["dur"] - args.get("away", 0.0)) / 1000)
             for number, part in zip(jobs, args["units"], strict=True):
                 took[number] += 1
                 units[number] += part
@@ -143,33 +148,41 @@ def play(
         policy: from the registry; is called with `clock`.
         noise: relative standard deviation of a quantum's cost.
     """
-    return _Play(cost, policy, max_gap_ms, noise).run(iter(coming))
+    return _Play(iter(coming), cost, policy, max_gap_ms, noise).run()
 
 
 class _Play:
     def __init__(
-        self, cost: Callable[[str, str, int], float], policy: Callable[..., Scheduler], max_gap_ms: float | None, noise: float
+        self,
+        coming: Iterator[Arrival],
+        cost: Callable[[str, str, int], float],
+        policy: Callable[..., Scheduler],
+        max_gap_ms: float | None,
+        noise: float,
     ) -> None:
+        self.coming, self.following = coming, next(coming, None)
         self.now, self.cost, self.noise, self.rng = 0.0, cost, noise, random.Random(0)
         self.turns = Turns(policy(clock=lambda: self.now), max_gap_ms=max_gap_ms)
         self.out = Outcome()
         self.spoke: dict[Job, float] = {}  # streaming jobs: when they last did
 
-    def run(self, coming: Iterator[Arrival]) -> Outcome:
-        following = next(coming, None)
-        while following is not None or len(self.turns):
-            if following is not None and not len(self.turns):
-                self.now = max(self.now, following.at)
-            while following is not None and following.at <= self.now:
-                self._submit(following)
-                following = next(coming, None)
-            self._quantum()
+    def run(self) -> Outcome:
+        while self.following is not None or len(self.turns):
+            if self.following is not None and not len(self.turns):
+                self.now = max(self.now, self.following.at)
+            self._arrive()
+            self._quantum(self.turns.next)
         self.out.end = self.now
         return self.out
 
+    def _arrive(self) -> None:
+        while self.following is not None and self.following.at <= self.now:
+            self._submit(self.following)
+            self.following = next(self.coming, None)
+
     def _submit(self, one: Arrival) -> None:
         job = Played(one.runner, one, Request("", one.user, one.priority, one.deadline), seed=0)
-        job.key, job.units, job.submitted, job.streams = one.key, one.units, one.at, one.streams
+        job.key, job.units, job.submitted, job.streams, job.pauses = one.key, one.units, one.at, one.streams, one.pauses
         each = self.turns.costs.predict((one.runner, one.key), 1)
         job.expected_ms = one.quanta * each if each is not None else None
         began = perf_counter()
@@ -177,17 +190,20 @@ class _Play:
         self.out.queueing += perf_counter() - began
         self.out.most_waiting = max(self.out.most_waiting, len(self.turns))
 
-    def _quantum(self) -> None:
+    def _quantum(self, choose: Callable[[], list[Job]]) -> bool:
+        """False: nobody was chosen."""
         began = perf_counter()
-        batch = self.turns.next()
-        chosen = perf_counter()
+        batch = choose()
+        self.out.choosing += perf_counter() - began
+        if not batch:
+            return False
         cost = self.cost(batch[0].runner, batch[0].key, len(batch))
         if self.noise:
             cost *= max(0.1, self.rng.gauss(1.0, self.noise))
-        self.now += cost / 1000
+        self._elapse(batch, cost)
         paid = perf_counter()
         parts = self.turns.charge(batch, cost)
-        self.out.choosing += perf_counter() - paid + chosen - began
+        self.out.choosing += perf_counter() - paid
         for job, part in zip(batch, parts, strict=True):
             job.quanta += 1
             self.out.shares[job.request.user] += part / 1000
@@ -198,6 +214,20 @@ class _Play:
                 self._speak(job)
             if job.quanta >= job.payload.quanta:
                 self._end(job)
+        return True
+
+    def _elapse(self, batch: list[Job], cost: float) -> None:
+        """Lets the time go by that a quantum takes, and that of the answers whose turn comes inside it."""
+        spent = 0.0
+        while batch[0].pauses and spent < cost:
+            coming = math.inf if self.following is None else 1000 * (self.following.at - self.now)
+            part = min(cost - spent, max(PART, min(self.turns.left(spent) - PART, coming)))
+            spent += part
+            self.now += part / 1000
+            self._arrive()
+            while spent < cost and self._quantum(lambda: self.turns.due(batch, spent, PART)):  # noqa: B023
+                pass
+        self.now += (cost - spent) / 1000
 
     def _speak(self, job: Job) -> None:
         if job in self.spoke:
@@ -234,7 +264,8 @@ def synthetic_day(jobs: int, users: int, seed: int = 0, seconds: float = 86_400.
         runner, key, priority, quanta, units = rng.choice(kinds)
         deadline = at + rng.uniform(10, 120) if rng.random() < 0.1 else None
         user = f"user{min(int(rng.paretovariate(1.2)), users)}"
-        yield Arrival(at, runner, key, rng.randint(*quanta), user, priority, deadline, runner == "text", units)
+        pauses = runner in ("denoise", "decode")
+        yield Arrival(at, runner, key, rng.randint(*quanta), user, priority, deadline, runner == "text", units, pauses)
 
 
 def _arrival(event: dict[str, Any], quanta: int, units: float) -> Arrival:
@@ -242,7 +273,7 @@ def _arrival(event: dict[str, Any], quanta: int, units: float) -> Arrival:
     due = None if args["due"] is None else args["due"] / 1e6
     return Arrival(
         event["ts"] / 1e6, args["runner"], args["key"], quanta, args["user"], args["priority"], due,
-        bool(args["streams"]), units / quanta,
+        bool(args["streams"]), units / quanta, bool(args.get("pauses", False)),
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Every quantum on disk, for trace viewers and for the simulator. Knows jobs and milliseconds; not what they were for.
 
 The JSON array format of Chrome's traces, an event a line: the closing bracket may be missing, so that a trace is whole as far
-as it got. A quantum is a complete event ("X") in its runner's row; a job lasts from "b" to "e".
+as it got. A quantum is a complete event ("X") in its runner's row, with the quanta of others inside it ("away", microseconds of
+its duration) in theirs; a job lasts from "b" to "e".
 """
 
 from __future__ import annotations
@@ -42,26 +43,28 @@ class Trace:
         due = None if request.deadline is None else round(1e6 * (request.deadline - self._began))
         about = {
             "runner": job.runner, "key": _name(job.key), "user": request.user, "priority": request.priority, "due": due,
-            "request": request.id, "streams": job.streams, "expected": job.expected_quanta,
+            "request": request.id, "streams": job.streams, "pauses": job.pauses, "expected": job.expected_quanta,
         }  # fmt: skip
         self._job(job, "b", about)
 
-    def quantum(self, jobs: Sequence[Job], began: float, milliseconds: float) -> None:
-        """`began`: time.monotonic() seconds."""
+    def quantum(self, jobs: Sequence[Job], began: float, milliseconds: float, away: float = 0.0) -> None:
+        """`began`: time.monotonic() seconds; `away`: milliseconds besides, of others inside it."""
         runner = jobs[0].runner
         row = self._rows.get(runner)
         if row is None:
             row = self._rows[runner] = len(self._rows) + 1
             self._write({"name": "thread_name", "ph": "M", "pid": 1, "tid": row, "args": {"name": runner}})
-        args = {
+        args: dict[str, Any] = {
             "key": _name(jobs[0].key),
             "jobs": [self._numbers.get(job, 0) for job in jobs],
             "units": [job.units for job in jobs],
         }
+        if away:
+            args["away"] = round(1000 * away, 1)
         name = f"{runner} x{len(jobs)}"
         self._write({
             "name": name, "cat": "quantum", "ph": "X", "pid": 1, "tid": row, "ts": self._at(began),
-            "dur": round(1000 * milliseconds, 1), "args": args,
+            "dur": round(1000 * (milliseconds + away), 1), "args": args,
         })  # fmt: skip
 
     def ended(self, job: Job) -> None:

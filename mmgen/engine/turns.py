@@ -1,7 +1,8 @@
 """A policy held to what a streaming answer can bear. Knows costs and who streams; not runners or threads.
 
 While a streaming answer is under way, work that is for none takes `max_gap_ms` in a row at most: a quantum that would be longer
-runs with fewer jobs, as the cost model says, and if not even one fits, the answers go first. What one job alone cannot do in
+runs with fewer jobs, as the cost model says, and if not even one fits, the answers go first. Where a runner can pause in the
+middle of a step, that stays whole, and answers take their turns in it. What one job alone, or one part of a step, cannot do in
 less breaks the cap, each time behind a turn of every answer, unless its runner can do a part of it in the time that it is told;
 that is counted, and said once. What the cap gives to answers beyond their user's share he owes: it is charged like all else.
 """
@@ -9,6 +10,7 @@ that is counted, and said once. What the cap gives to answers beyond their user'
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -30,7 +32,10 @@ class Turns:
         self.broken: dict[str, int] = {}  # runner -> quanta that broke the cap
         self._told: set[Group] = set()
         self._others = 0.0  # milliseconds of all quanta in which nobody streamed
+        self._noted = 0.0  # ... of which the quantum under way took so much
         self._served: OrderedDict[Job, float] = OrderedDict()  # streaming: the longest unserved first, and `_others` by then
+        self._parts: dict[str, float] = {}  # runner that pauses -> milliseconds of its longest part
+        self._new: list[Job] = []  # streaming, and came while that was under way
 
     def __len__(self) -> int:
         return len(self.policy)
@@ -42,20 +47,29 @@ class Turns:
         self.policy.add(job)
         if job.streams:
             self._served[job] = self._others
+            self._new.append(job)
 
     def remove(self, job: Job) -> None:
         self.policy.remove(job)
         self._served.pop(job, None)
 
+    @property
+    def streaming(self) -> bool:
+        """Whether an answer is under way that is not to wait."""
+        return self.max_gap_ms is not None and bool(self._served)
+
     def next(self) -> list[Job]:
         batch, self.room = self.policy.next(), None
+        self._noted, self._new = 0.0, []
         if self.max_gap_ms is None or not self._served or not batch:
             return batch
         if any(job.streams for job in batch):
             return batch
         oldest, served = next(iter(self._served.items()))
         room = self.max_gap_ms - (self._others - served)
-        fits = self.costs.largest(_group(batch), len(batch), room)
+        part = self._parts.get(batch[0].runner) if batch[0].pauses else None
+        whole = part is not None and (room > part or served == self._others)
+        fits = len(batch) if whole else self.costs.largest(_group(batch), len(batch), room)
         if not fits and served != self._others:
             return self.policy.beside(oldest)
         self.room = room
@@ -63,6 +77,35 @@ class Turns:
 
     def beside(self, job: Job) -> list[Job]:
         return self.policy.beside(job)
+
+    def left(self, spent: float) -> float:
+        """Milliseconds until an answer is due, in the middle of a quantum that took `spent` so far; inf: nobody waits."""
+        if self.max_gap_ms is None or not self._served:
+            return math.inf
+        others = self._others + spent - self._noted
+        for job in self._new:  # came in the meantime, and waited for nobody
+            if job in self._served:
+                self._served[job] = others
+        self._new = []
+        return self.max_gap_ms - (others - next(iter(self._served.values())))
+
+    def due(self, jobs: Sequence[Job], spent: float, part: float) -> list[Job]:
+        """In the middle of a quantum of those jobs: the answers that are due before it comes to the end of its next part.
+
+        Args:
+            spent: milliseconds that the quantum took so far.
+            part: milliseconds of its longest part. One that is longer than the cap breaks it, whoever went before: it counts
+                as half of it.
+        """
+        if self.max_gap_ms is None:
+            return []
+        self._parts[jobs[0].runner] = part
+        left = self.left(spent)
+        if left > (part if part < self.max_gap_ms else self.max_gap_ms / 2) or jobs[0].streams:
+            return []
+        self._elapsed(jobs, spent - self._noted)
+        self._noted, self.room = spent, None
+        return self.policy.beside(next(iter(self._served)))
 
     def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
         self.costs.observe(_group(jobs), len(jobs), cost)
@@ -78,11 +121,14 @@ class Turns:
                 self._served[job] = self._others
                 self._served.move_to_end(job)
         if not streaming:
-            self._others += cost
-            self._gap(jobs, self._others - next(iter(self._served.values())), cost)
+            self._elapsed(jobs, cost - self._noted)
 
-    def _gap(self, jobs: Sequence[Job], gap: float, cost: float) -> None:
-        """`gap`: what the longest unserved answer waited by now."""
+    def _elapsed(self, jobs: Sequence[Job], cost: float) -> None:
+        """Work of theirs took so long that is for no answer."""
+        self._others += cost
+        if not self._served:
+            return
+        gap = self._others - next(iter(self._served.values()))  # what the longest unserved answer waited by now
         self.longest_gap = max(self.longest_gap, gap)
         if self.max_gap_ms is None or gap <= self.max_gap_ms:
             return

@@ -1,6 +1,7 @@
 """Vision-language models (BLIP, GIT, LLaVA, Qwen-VL, ...), run by transformers' own generate: one request a quantum.
 
-Other work waits until a caption is written. Knows what such a model is told and gives back; not how it reads pictures.
+Other work waits until a caption is written, but for answers that are streamed. Knows what such a model is told and gives back;
+not how it reads pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mmgen.models import component
 from mmgen.models.denoiser import PRECISIONS
 from mmgen.models.weights import read_json
 from mmgen.runners.alone import AloneRunner, check
+from mmgen.runners.layers import Pause, pause_between
 
 DESCRIBE = "Describe this picture."
 """What a model that is talked to is asked where the caller says nothing."""
@@ -115,6 +117,9 @@ class CaptionRunner(AloneRunner):
 
     def __init__(self, model: CaptionModel) -> None:
         self.model = model
+
+    def pause_with(self, pause: Pause) -> None:
+        pause_between([self.model.model], pause)
 
     def serve(self, job: Job) -> str:
         return self.model.write(job.payload, partial(check, job, "while writing"))

@@ -12,6 +12,7 @@ from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.autoencoder import Autoencoder, Canvas, tile_size
+from mmgen.runners.layers import Pause, pause_between
 
 
 class DecodeRunner:
@@ -25,6 +26,9 @@ class DecodeRunner:
 
     def __init__(self, autoencoder: Autoencoder, budget: int = 512 * 512) -> None:
         self.autoencoder, self.budget = autoencoder, budget
+
+    def pause_with(self, pause: Pause) -> None:
+        pause_between(self.autoencoder.modules(), pause)
 
     def key(self, job: Job) -> Hashable:
         return tile_size(self.autoencoder, *self._size(job))

@@ -21,6 +21,7 @@ from mmgen.models.denoiser import Denoiser
 from mmgen.models.guidance import guide
 from mmgen.models.prompt import Condition
 from mmgen.models.table import HISTORY, Table, fused_update, stack
+from mmgen.runners.layers import Pause, pause_between
 from mmgen.runners.prior import milliseconds
 
 WORKING = 8
@@ -80,6 +81,9 @@ class DenoiseRunner:
     def __init__(self, denoiser: Denoiser) -> None:
         self.denoiser = denoiser
         self.parameters = denoiser.weight_bytes // denoiser.dtype.itemsize
+
+    def pause_with(self, pause: Pause) -> None:
+        pause_between([self.denoiser.unet], pause)
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload

@@ -1,6 +1,7 @@
 """Any other diffusers pipeline (SD3, Flux, PixArt, ...), run by the library's own loop: one request a quantum.
 
-Other work waits until a request is done. Knows what such a pipeline can be told; not how it draws or what memory it takes.
+Other work waits until a request is done, but for answers that are streamed. Knows what such a pipeline can be told; not how it
+draws or what memory it takes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mmgen.models.denoiser import PRECISIONS
 from mmgen.models.weights import read_json
 from mmgen.runners.alone import AloneRunner, check
 from mmgen.runners.denoise import Step, generator_of
+from mmgen.runners.layers import Pause, pause_between
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,9 @@ class PipelineRunner(AloneRunner):
 
     def __init__(self, model: PipelineModel) -> None:
         self.model = model
+
+    def pause_with(self, pause: Pause) -> None:
+        pause_between((part for part in self.model.pipeline.components.values() if isinstance(part, torch.nn.Module)), pause)
 
     def reserve(self, job: Job) -> int:
         self.model.check(job.payload.arguments)

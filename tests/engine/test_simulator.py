@@ -1,4 +1,6 @@
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,23 @@ def test_deadlines_streams_and_noise() -> None:
     assert text["jobs"].startswith("3 in ") and "between tokens" in text and "over 2 users" in text["fairness (Jain)"]
 
 
+def test_answers_take_their_turns_within_work_that_pauses() -> None:
+    """Steps of 100 ms; the answer comes in the middle of one, and so does its second token."""
+    jobs = [
+        Arrival(0.0, "draw", "a", 3, pauses=True),
+        Arrival(0.13, "text", "t", 9, user="bob", priority="interactive", streams=True),
+    ]
+
+    def cost(runner: str, key: str, size: int) -> float:
+        return 100.0 if runner == "draw" else 5.0
+
+    out = play(jobs, cost, FairScheduler, max_gap_ms=20)
+    assert out.first == [pytest.approx(0.025, abs=1e-4)] and max(out.gaps) == pytest.approx(0.025, abs=1e-4)
+    assert out.busy == out.end == pytest.approx(0.345) and out.quanta == 12
+    whole = play([replace(one, pauses=False) for one in jobs], cost, FairScheduler, max_gap_ms=20)
+    assert whole.first == [pytest.approx(0.075)] and max(whole.gaps) > 0.1
+
+
 class Sleeping:
     def key(self, job: Job) -> str:
         return "k"
@@ -80,6 +99,44 @@ def test_a_recorded_trace_takes_as_long_when_it_is_played(tmp_path: Path) -> Non
     assert recorded("draw", "'k'", 3) >= 3
     out = play(coming, recorded, FairScheduler)
     assert out.jobs == 3 and 0.5 * took < out.busy < 1.1 * took
+
+
+class Pausing(Sleeping):
+    pause: Callable[[], None]
+
+    def pause_with(self, pause: Callable[[], None]) -> None:
+        self.pause = pause
+
+    def step(self, jobs: list[Job]) -> None:
+        for _ in range(5):
+            time.sleep(0.003)
+            self.pause()
+        super().step(jobs)
+
+
+class Answering(Sleeping):
+    streams = True
+
+
+def test_a_trace_tells_what_was_within(tmp_path: Path) -> None:
+    """Played again, it costs what it cost itself."""
+    runners = {"draw": Pausing(), "text": Answering()}
+    with Engine(runners, trace=Trace(tmp_path / "t.json"), max_gap_ms=5) as engine:
+        handles = [engine.submit(Job("draw", 4)), engine.submit(Job("text", 60))]
+        for handle in handles:
+            handle.result(20)
+    events = read(tmp_path / "t.json")
+    quanta = [event for event in events if event.get("cat") == "quantum"]
+    drawn = [event for event in quanta if event["name"] == "draw x1"]
+    inside = [event for event in drawn if event["args"].get("away")]
+    assert inside and all(0 < event["args"]["away"] < event["dur"] for event in inside)
+    for event in inside:
+        within = [e["dur"] for e in quanta if e is not event and event["ts"] <= e["ts"] < event["ts"] + event["dur"]]
+        assert 0.5 * event["args"]["away"] < sum(within) <= event["args"]["away"]
+    coming, recorded = arrivals(events)
+    assert {one.runner: one.pauses for one in coming} == {"draw": True, "text": False}
+    took = sum(event["dur"] for event in quanta) - sum(event["args"].get("away", 0.0) for event in quanta)
+    assert play(coming, recorded, FairScheduler, max_gap_ms=5).busy == pytest.approx(took / 1e6, rel=1e-3)
 
 
 def test_a_trace_without_work() -> None:

@@ -1,5 +1,6 @@
 """The cap on gaps, with simulated milliseconds."""
 
+import itertools
 import logging
 
 import pytest
@@ -16,6 +17,25 @@ def job(runner: str, user: str = "ann", streams: bool = False) -> Job:
     out = Job(runner, None, Request(user=user), seed=0)
     out.key, out.streams = "k", streams
     return out
+
+
+def run_with_pauses(turns: Turns, cost: dict[str, tuple[float, float]], quanta: int, part: float) -> list[tuple[str, float]]:
+    """Steps pause after every `part` milliseconds -> runner and milliseconds of what lies between two pauses, or quanta."""
+    seen = []
+
+    def serve(batch: list[Job]) -> None:
+        milliseconds, spent = cost[batch[0].runner][0] + cost[batch[0].runner][1] * len(batch), 0.0
+        while batch[0].pauses and milliseconds - spent > part:
+            spent += part
+            seen.append((batch[0].runner, part))
+            while due := turns.due(batch, spent, part):
+                serve(due)
+        seen.append((batch[0].runner, milliseconds - spent))
+        turns.charge(batch, milliseconds)
+
+    for _ in range(quanta):
+        serve(turns.next())
+    return seen
 
 
 def run(turns: Turns, cost: dict[str, tuple[float, float]], quanta: int) -> list[list[Job]]:
@@ -101,6 +121,72 @@ def test_the_cap_holds_or_one_job_alone_breaks_it(
     alone = max(sum(cost[runner]) for runner in users)
     assert longest <= max(cap, alone) + 1e-6
     assert {one for batch in batches for one in batch} == set(jobs)
+
+
+def longest_gap(seen: list[tuple[str, float]]) -> float:
+    """Of what was seen; not of what the turns say themselves."""
+    rows = itertools.groupby(seen, lambda one: one[0] == "text")
+    return max((sum(milliseconds for _, milliseconds in row) for streamed, row in rows if not streamed), default=0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cap=st.floats(5, 100),
+    part=st.floats(0.5, 60),
+    pictures=st.integers(1, 9),
+    answers=st.integers(1, 3),
+    draw=st.tuples(st.floats(1, 200), st.floats(0, 20)),
+)
+def test_steps_that_pause_keep_the_cap_or_one_part_breaks_it(
+    cap: float, part: float, pictures: int, answers: int, draw: tuple[float, float]
+) -> None:
+    """They keep their pictures together, and all of them go on."""
+    turns = Turns(FairScheduler(), max_gap_ms=cap)
+    for number in range(answers):
+        turns.add(job("text", f"a{number}", streams=True))
+    for number in range(pictures):
+        turns.add(one := job("draw", f"u{number}"))
+        one.pauses = True
+    cost = {"text": (5.0, 1.0), "draw": draw}
+    run_with_pauses(turns, cost, 20, part)
+    seen = run_with_pauses(turns, cost, 60, part)
+    assert longest_gap(seen) <= max(cap, part) + 1e-6
+    assert turns.longest_gap <= max(cap, part) + 1e-6
+    assert {runner for runner, _ in seen} == {"text", "draw"}
+    batches = [turns.next()]
+    while batches[-1][0].streams:
+        turns.charge(batches[-1], 6.0)
+        batches.append(turns.next())
+    assert len(batches[-1]) == pictures or draw[0] <= part
+
+
+def test_who_comes_in_the_middle_of_a_step_waited_for_nothing_before() -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=30)
+    turns.add(picture := job("draw"))
+    picture.pauses = True
+    batch = turns.next()
+    assert turns.due(batch, 500.0, 5.0) == []
+    turns.add(answer := job("text", "bob", streams=True))
+    assert turns.due(batch, 505.0, 5.0) == [] and turns.left(505.0) == 30
+    assert turns.due(batch, 529.0, 5.0) == [] and turns.due(batch, 531.0, 5.0) == [answer]
+    turns.charge([answer], 8.0)
+    assert turns.due(batch, 531.0, 5.0) == [] and turns.left(540.0) == 21
+    turns.remove(answer)
+    assert turns.left(560.0) == float("inf")
+    turns.charge(batch, 600.0)
+    assert turns.longest_gap == 26 and not turns.broken
+    assert turns.costs.predict(("draw", "k"), 1) == 600, "the step as a whole is what is learned"
+
+
+def test_a_part_longer_than_the_cap_is_told_and_pauses_are_not_wasted_for_it() -> None:
+    turns = Turns(FairScheduler(), max_gap_ms=30)
+    turns.add(picture := job("draw"))
+    picture.pauses = True
+    turns.add(answer := job("text", "bob", streams=True))
+    batch = [picture]
+    assert turns.next() and turns.due(batch, 2.0, 200.0) == [], "half of the cap is waited at least"
+    assert turns.due(batch, 202.0, 200.0) == [answer]
+    assert turns.broken == {"draw": 1} and turns.longest_gap == 202
 
 
 def test_how_long_the_next_quantum_may_take() -> None:
