@@ -3,6 +3,8 @@
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mmgen.engine.engine import Engine
@@ -54,6 +56,44 @@ class Stormy:
         self.ends += 1
         if self.rng.random() < 0.01:
             raise self.rng.choice(self.ERRORS)("at the end")
+
+
+class StormyDrawing(Stormy):
+    """Pauses in the middle of its steps, which is where it may raise."""
+
+    pause: Callable[[], None]
+
+    def pause_with(self, pause: Callable[[], None]) -> None:
+        self.pause = pause
+
+    def step(self, jobs: list[Job]) -> None:
+        alive = [job for job in jobs if job.ended is None]
+        self.pause()
+        assert all(job in self.held for job in jobs), "nobody is released in the middle"
+        super().step([job for job in alive if job.ended is None])
+
+
+class StormyAnswers(Stormy):
+    streams = True
+
+
+@contextmanager
+def chatting(engine: Engine) -> Iterator[list[BaseException | None]]:
+    """Answers of StormyAnswers one after another, three at a time, as long as the context lasts: how they ended."""
+    stop, ended, rng = threading.Event(), list[BaseException | None](), random.Random(3)
+
+    def chat() -> None:
+        while not stop.is_set():
+            handles = [engine.submit(Job("text", (rng.randint(1, 9), 0, 1))) for _ in range(3)]
+            ended.extend(handle.job.future.exception(WAIT) for handle in handles)
+
+    thread = threading.Thread(target=chat)
+    thread.start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        thread.join()
 
 
 def burst(engine: Engine, rng: random.Random, number: int) -> Counter[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from storms import Stormy, burst
+from storms import StormyAnswers, StormyDrawing, burst, chatting
 
 from mmgen.engine import interludes
 from mmgen.engine.engine import Engine
@@ -222,44 +222,11 @@ def test_a_policy_that_bounds_no_gap_lets_nobody_in(drawing: Drawing) -> None:
         assert answer.result(WAIT)[0] > picture.result(WAIT)
 
 
-class StormyDrawing(Stormy):
-    """Pauses in the middle of its steps, which is where it may raise."""
-
-    pause: Callable[[], None]
-
-    def pause_with(self, pause: Callable[[], None]) -> None:
-        self.pause = pause
-
-    def step(self, jobs: list[Job]) -> None:
-        alive = [job for job in jobs if job.ended is None]
-        self.pause()
-        assert all(job in self.held for job in jobs), "nobody is released in the middle"
-        super().step([job for job in alive if job.ended is None])
-
-
-class StormyAnswers(Stormy):
-    streams = True
-
-
 def test_storms_within_storms() -> None:
     """Both kinds of work fail in every way; every job ends once and gives back what it held."""
     runners = {"stormy": StormyDrawing(1), "text": StormyAnswers(2)}
-    with Engine(runners, ledger=Ledger(100), max_gap_ms=0.01) as engine:
-        stop = threading.Event()
-        ended = []
-
-        def chat() -> None:
-            rng = random.Random(3)
-            while not stop.is_set():
-                handles = [engine.submit(Job("text", (rng.randint(1, 9), 0, 1))) for _ in range(3)]
-                ended.extend(handle.job.future.exception(WAIT) for handle in handles)
-
-        thread = threading.Thread(target=chat)
-        thread.start()
+    with Engine(runners, ledger=Ledger(100), max_gap_ms=0.01) as engine, chatting(engine) as ended:
         ends = burst(engine, random.Random(0), 1200)
-        stop.set()
-        thread.join()
-        inside = engine.metrics.quanta["text"].count
     assert sum(ends.values()) == 1200 and set(ends) <= {"done", "failed", "cancelled"}
-    assert inside > 100 and len(ended) > 20
+    assert engine.metrics.quanta["text"].count > 100 and len(ended) > 20
     assert all(not runner.held for runner in runners.values()) and engine.ledger.held == 0

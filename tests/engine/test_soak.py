@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from storms import Stormy, burst
+from storms import StormyAnswers, StormyDrawing, burst, chatting
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.ledger import Ledger
@@ -27,17 +27,21 @@ def memory() -> int:
 def test_memory_is_bounded_and_the_engine_serves_on() -> None:
     logging.disable(logging.CRITICAL)
     try:
-        runner, rng, ended, early = Stormy(0), random.Random(0), 0, 0
+        runner, answers, rng = StormyDrawing(0), StormyAnswers(1), random.Random(0)
+        ended = said = early = 0
         began = time.monotonic()
-        with Engine({"stormy": runner}, ledger=Ledger(100)) as engine:
+        runners = {"stormy": runner, "text": answers}
+        with Engine(runners, ledger=Ledger(100), max_gap_ms=0.01) as engine, chatting(engine) as chats:
             while (spent := time.monotonic() - began) < SECONDS:
                 ended += sum(burst(engine, rng, 2000).values())
+                said += len(chats)
+                chats.clear()
                 if not early and spent > SECONDS / 10:
                     early = memory()
             growth = memory() - early
-        print(f"{ended:,} jobs in {SECONDS:g} s, the process gained {growth / 1e6:.1f} MB after its first tenth")
+        print(f"{ended + said:,} jobs in {SECONDS:g} s, the process gained {growth / 1e6:.1f} MB after its first tenth")
         assert early and growth < GROWTH
-        assert runner.ends == ended and not runner.held and engine.ledger.held == 0
+        assert runner.ends == ended and not runner.held and not answers.held and engine.ledger.held == 0
         assert not engine._roster and not len(engine.scheduler) and not engine.metrics._heard and not engine._forecast._left
     finally:
         logging.disable(logging.NOTSET)
