@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from mmgen.models.linear import ONEDNN, Linear
+from mmgen.models.native import WIDE, kernels
 
 LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
 """Rows for which the kernel is as fast as it can be, and to how many fewer are filled up."""
+FEW = 32
+"""Rows up to which our own kernel is faster."""
+CHUNKS = (1024, 512, 384, 256, 192, 128, 64)
 PACKS = ONEDNN and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
 
 
@@ -42,8 +49,9 @@ class PackedLinear(nn.Module):
     """A linear layer in fp32 on a CPU, without gradients. Its weights lie as the kernel reads them, and nowhere else.
 
     From plain ones the kernel gathers its blocks in every pass: 205 against 145 us for a row of 2048 numbers into 768, where
-    these are as fast as memory gives them; 230 against 160 us for four rows of 768 into 2304; two Zen cores. For one to three
-    rows its AVX-512 kernel is slower than for six, and so it is given six: 222 against 275 us for a row of 2048 into 768.
+    these are as fast as memory gives them; 230 against 160 us for four rows of 768 into 2304; two Zen cores. A few rows are
+    multiplied by a kernel of our own where there is one (native.py): a row of 768 into 768 at 52 against 23 GB/s. Otherwise
+    one to three are filled up to six, as the AVX-512 kernel is slower for fewer: 222 against 275 us for 2048 into 768.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -51,9 +59,12 @@ class PackedLinear(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach())
         self.bias = None if linear.bias is None else linear.bias.detach()
         self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.few = few_rows(self.weight, self.in_features, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.numel() // self.in_features
+        if self.few is not None and 0 < rows <= FEW:
+            return self.few(x, self.weight, self.bias)
         if not 0 < rows < LEAST:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")  # type: ignore[no-any-return]
         more = torch.cat((x.reshape(rows, self.in_features),) * (ENOUGH // rows))
@@ -62,6 +73,48 @@ class PackedLinear(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}"
+
+
+@dataclass(frozen=True)
+class FewRows:
+    """A few rows times a matrix that oneDNN has laid out, by our own kernel; to the bit what oneDNN gives."""
+
+    multiply: Callable[..., None]
+    outputs: int
+    padded: int  # inputs, as they lie
+    chunk: int  # inputs whose products oneDNN sums before it adds them
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        x = x.contiguous()
+        inputs = x.shape[-1]
+        rows, y = x.numel() // inputs, x.new_empty(*x.shape[:-1], self.outputs)
+        at, added = torch.ops.mkldnn.data_ptr(weight), 0 if bias is None else bias.data_ptr()
+        self.multiply(
+            rows, x.data_ptr(), at, added, y.data_ptr(), rows, inputs, self.outputs, self.padded, self.chunk
+        )  # fmt: skip
+        return y
+
+
+_found: dict[tuple[int, int], FewRows | None] = {}  # by inputs and outputs
+
+
+def few_rows(weight: Tensor, inputs: int, outputs: int) -> FewRows | None:
+    """For a matrix of that shape, in oneDNN's layout. None: there is no kernel, or the layout is one that it does not read.
+
+    oneDNN tells neither its layout nor its order of summation: they are found by trying whether the results are the same.
+    """
+    shape, made = (inputs, outputs), kernels()
+    if made is None:
+        return None
+    if shape not in _found:
+        _found[shape] = None
+        padded, rest = divmod(torch.ops.mkldnn._nbytes(weight) // 4, -(-outputs // WIDE) * WIDE)
+        if not rest and padded >= inputs:
+            x = torch.randn(FEW, inputs, generator=torch.Generator().manual_seed(0))
+            expected = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+            tried = (FewRows(made.fp32, outputs, padded, min(inputs, chunk)) for chunk in CHUNKS)
+            _found[shape] = next((few for few in tried if torch.equal(few(x, weight, None), expected)), None)
+    return _found[shape]
 
 
 def pack(module: nn.Module) -> nn.Module:
