@@ -1,9 +1,11 @@
-/* Products of a few rows with a large matrix, as decoding makes them: as fast as memory gives the weights.
+/* What decoding is made of: products of a few rows with a large matrix, as fast as memory gives the weights; and what lies
+   between them, each in one call.
 
    Compiled by native.py on the machine that runs them, where it has a compiler. Threads are those of torch: its OpenMP
    library is loaded by then, and none is linked here. Matrices lie in panels of 64 output columns: that is how oneDNN lays
    out what it multiplies often on AVX-512, and so large batches can go on through oneDNN, over the same weights. */
 
+#include <immintrin.h>
 #include <stdint.h>
 
 #define WIDE 64 /* output columns of a panel */
@@ -60,10 +62,87 @@ void multiply_fp32(const float *x, const float *weights, const float *bias, floa
     }
 }
 
-/* 2. Integers, with the processor's instruction for four products at once. */
+/* 2. Between the products. */
+
+/* y = x / sqrt(mean(x^2) + eps) * weight, row by row; `width` is a multiple of 16. */
+void rms_norm(const float *x, const float *weight, float *y, long rows, long width, double eps)
+{
+#pragma omp parallel for schedule(static) if (rows > 8)
+    for (long row = 0; row < rows; row++) {
+        const float *from = x + row * width;
+        __m512 squares[4] = {0};
+        for (long at = 0; at < width; at += 16) {
+            __m512 some = _mm512_loadu_ps(from + at);
+            squares[at / 16 % 4] = _mm512_fmadd_ps(some, some, squares[at / 16 % 4]);
+        }
+        __m512 all = _mm512_add_ps(_mm512_add_ps(squares[0], squares[1]), _mm512_add_ps(squares[2], squares[3]));
+        float mean = _mm512_reduce_add_ps(all) / (float)width + (float)eps;
+        __m512 scale = _mm512_set1_ps(1.0f / __builtin_sqrtf(mean));
+        for (long at = 0; at < width; at += 16) {
+            __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(from + at), scale);
+            _mm512_storeu_ps(y + row * width + at, _mm512_mul_ps(scaled, _mm512_loadu_ps(weight + at)));
+        }
+    }
+}
+
+/* e^x, of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. */
+INLINE __m512 exponential(__m512 x)
+{
+    x = _mm512_max_ps(x, _mm512_set1_ps(-87));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+    __m512 left = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+    left = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), left);
+    const float terms[] = {1 / 5040.0f, 1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1, 1};
+    __m512 sum = _mm512_set1_ps(terms[0]);
+    for (int term = 1; term < 8; term++)
+        sum = _mm512_fmadd_ps(sum, left, _mm512_set1_ps(terms[term]));
+    return _mm512_scalef_ps(sum, n);
+}
+
+/* One query a head over `keys` keys: softmax(scale q K') V. q (heads, size), k and v (groups, keys, size), y (heads, size);
+   steps are numbers from one head or group to the next. `size` is a multiple of 16; `room`: for heads * (keys + 16). */
+void attend(const float *q, const float *k, const float *v, float *y, float *room, long heads, long groups, long keys, long size,
+            long q_step, long k_step, long v_step, double scale)
+{
+    long stride = keys + 16;
+#pragma omp parallel for schedule(static)
+    for (long head = 0; head < heads; head++) {
+        long group = head / (heads / groups);
+        const float *own = q + head * q_step, *key = k + group * k_step, *value = v + group * v_step;
+        float *scores = room + head * stride, most = -__builtin_inff();
+        for (long at = 0; at < keys; at++, key += size) {
+            __m512 sum = _mm512_setzero_ps();
+            for (long part = 0; part < size; part += 16)
+                sum = _mm512_fmadd_ps(_mm512_loadu_ps(own + part), _mm512_loadu_ps(key + part), sum);
+            scores[at] = _mm512_reduce_add_ps(sum) * (float)scale;
+            most = scores[at] > most ? scores[at] : most;
+        }
+        for (long at = keys; at < stride; at++)
+            scores[at] = -__builtin_inff();
+        __m512 total = _mm512_setzero_ps();
+        for (long at = 0; at < keys; at += 16) {
+            __m512 some = exponential(_mm512_sub_ps(_mm512_loadu_ps(scores + at), _mm512_set1_ps(most)));
+            if (keys - at < 16)
+                some = _mm512_maskz_mov_ps((__mmask16)((1 << (keys - at)) - 1), some);
+            _mm512_storeu_ps(scores + at, some);
+            total = _mm512_add_ps(total, some);
+        }
+        __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
+        for (long part = 0; part < size; part += 64) {
+            __m512 sums[4] = {0};
+            long wide = least(64, size - part) / 16;
+            for (long at = 0; at < keys; at++)
+                for (long one = 0; one < wide; one++)
+                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + at * size + part + one * 16), sums[one]);
+            for (long one = 0; one < wide; one++)
+                _mm512_storeu_ps(y + head * size + part + one * 16, _mm512_div_ps(sums[one], whole));
+        }
+    }
+}
+
+/* 3. Integers, with the processor's instruction for four products at once. */
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-#include <immintrin.h>
 
 int has_integers(void) { return 1; }
 

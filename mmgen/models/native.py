@@ -18,8 +18,10 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).with_suffix(".c")
@@ -27,6 +29,8 @@ FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-nodefaultlibs
 """Without libraries: OpenMP is the one that torch brought, so that both share their threads."""
 WIDE = 64
 """Outputs of a panel, in which matrices lie."""
+LANES = 16
+"""Numbers that the processor computes at once."""
 FEW = 6
 """Rows that are multiplied at once."""
 SECONDS = 60.0
@@ -40,16 +44,39 @@ class Kernels:
         self._path = path
         self.integers = bool(ctypes.CDLL(str(path)).has_integers())
         self.fp32 = self._function("multiply_fp32", 9)
+        self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
+        self._attend = self._function("attend", 12, ctypes.c_double)
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
-    def _function(self, name: str, arguments: int) -> Callable[..., None]:
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """(..., D), (D,) -> (..., D); D is a multiple of LANES."""
+        x = x.contiguous()
+        width, y = x.shape[-1], torch.empty_like(x)
+        rows = x.numel() // width
+        self._rms_norm(rows, x.data_ptr(), weight.data_ptr(), y.data_ptr(), rows, width, eps)
+        return y
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        """`softmax(scale QK')V` of one query, (1, heads, 1, d), over (1, groups, M, d) -> (1, heads, 1, d).
+
+        d is a multiple of LANES, and a group's keys and values follow each other without a gap.
+        """
+        (_, heads, _, size), (_, groups, keys, _) = q.shape, k.shape
+        y, room = q.new_empty(1, heads, 1, size), torch.empty(heads * (keys + LANES))
+        self._attend(
+            1, q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), room.data_ptr(), heads, groups, keys, size, q.stride(1),
+            k.stride(1), v.stride(1), scale,
+        )  # fmt: skip
+        return y
+
+    def _function(self, name: str, arguments: int, *more: Any) -> Callable[..., None]:
         """A few rows take microseconds: the interpreter's lock is kept, as getting it back may take milliseconds."""
         kept, free = (getattr(made(str(self._path)), name) for made in (ctypes.PyDLL, ctypes.CDLL))
         for one in (kept, free):
-            one.argtypes, one.restype = [ctypes.c_ssize_t] * arguments, None
+            one.argtypes, one.restype = [*[ctypes.c_ssize_t] * arguments, *more], None
 
-        def call(rows: int, *numbers: int) -> None:
+        def call(rows: int, *numbers: float) -> None:
             (kept if rows <= FEW else free)(*numbers)
 
         return call
@@ -65,6 +92,13 @@ def kernels() -> Kernels | None:
     except (OSError, subprocess.SubprocessError) as why:
         log.debug("no kernels of our own: %s", why)
         return None
+
+
+def fitting(x: Tensor) -> Kernels | None:
+    """`kernels()`, for a tensor that they take: fp32 on a CPU, without gradients."""
+    if x.dtype is not torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    return kernels()
 
 
 def compiler() -> str | None:

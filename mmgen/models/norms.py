@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.native import LANES, fitting
 from mmgen.models.shape import TransformerConfig
 
 
@@ -19,6 +20,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.plus_one:
+            if x.shape[-1] % LANES == 0 and self.weight.dtype is x.dtype and (made := fitting(x)) is not None:
+                return made.rms_norm(x, self.weight, self.eps)
             return F.rms_norm(x, self.shape, self.weight, self.eps)
         return F.rms_norm(x.float(), self.shape, 1 + self.weight.float(), self.eps).to(x.dtype)
 
