@@ -20,44 +20,54 @@ INLINE long least(long one, long other) { return one < other ? one : other; }
 
    Sums go on for `chunk` inputs, are added to what was summed before, and begin anew: oneDNN's order, to the last bit. */
 
-INLINE void panel(const float *x, const floats *weights, floats *y, long in, long chunk, int rows)
+INLINE void panels(const float *x, const floats *const *weights, floats *y, long in, long chunk, int rows, int ways)
 {
     for (long begin = 0; begin < in; begin += chunk) {
-        floats sums[MOST][4] = {0};
-        long end = least(in, begin + chunk);
-        for (long at = begin; at < end; at++, weights += 4)
+        floats sums[MOST][4] = {0}; /* of a row and a panel */
+        for (long at = begin; at < least(in, begin + chunk); at++)
             for (int row = 0; row < rows; row++)
-                for (int part = 0; part < 4; part++)
-                    sums[row][part] += weights[part] * x[row * in + at];
-        for (int row = 0; row < rows; row++)
+                for (int way = 0; way < ways; way++)
+                    for (int part = 0; part < 4; part++)
+                        sums[row * ways + way][part] += weights[way][at * 4 + part] * x[row * in + at];
+        for (int one = 0; one < rows * ways; one++)
             for (int part = 0; part < 4; part++)
-                y[row * 4 + part] = begin ? y[row * 4 + part] + sums[row][part] : sums[row][part];
+                y[one * 4 + part] = begin ? y[one * 4 + part] + sums[one][part] : sums[one][part];
     }
 }
 
+/* Of few rows, two panels at once: memory gives two streams a tenth faster than one. */
 void multiply_fp32(const float *x, const float *weights, const float *bias, float *y, long rows, long in, long out,
                    long padded, long chunk)
 {
+    long all = (out + WIDE - 1) / WIDE, ways = rows > MOST / 2 ? 1 : 2, each = (all + ways - 1) / ways;
 #pragma omp parallel for schedule(static)
-    for (long column = 0; column < out; column += WIDE) {
-        const floats *from = (const floats *)(weights + column * padded);
+    for (long place = 0; place < each; place++) {
+        long panel[2] = {place, place + each < all ? place + each : place};
+        const floats *from[2];
+        for (int way = 0; way < 2; way++)
+            from[way] = (const floats *)(weights + panel[way] * WIDE * padded);
         for (long first = 0; first < rows; first += MOST) {
             floats sums[MOST * 4];
             const float *own = x + first * in;
             long there = least(MOST, rows - first);
-            switch (there) { /* each is compiled on its own, with its sums in registers */
-            case 1: panel(own, from, sums, in, chunk, 1); break;
-            case 2: panel(own, from, sums, in, chunk, 2); break;
-            case 3: panel(own, from, sums, in, chunk, 3); break;
-            case 4: panel(own, from, sums, in, chunk, 4); break;
-            case 5: panel(own, from, sums, in, chunk, 5); break;
-            default: panel(own, from, sums, in, chunk, 6);
+            switch (ways * 10 + there) { /* each is compiled on its own, with its sums in registers */
+            case 21: panels(own, from, sums, in, chunk, 1, 2); break;
+            case 22: panels(own, from, sums, in, chunk, 2, 2); break;
+            case 23: panels(own, from, sums, in, chunk, 3, 2); break;
+            case 11: panels(own, from, sums, in, chunk, 1, 1); break;
+            case 12: panels(own, from, sums, in, chunk, 2, 1); break;
+            case 13: panels(own, from, sums, in, chunk, 3, 1); break;
+            case 14: panels(own, from, sums, in, chunk, 4, 1); break;
+            case 15: panels(own, from, sums, in, chunk, 5, 1); break;
+            default: panels(own, from, sums, in, chunk, 6, 1);
             }
-            for (long row = 0; row < there; row++)
+            for (long one = 0; one < there * ways; one++) {
+                long row = first + one / ways, column = panel[one % ways] * WIDE;
                 for (long at = 0; at < least(WIDE, out - column); at++) {
-                    float sum = ((const float *)sums)[row * WIDE + at];
-                    y[(first + row) * out + column + at] = bias ? sum + bias[column + at] : sum;
+                    float sum = ((const float *)sums)[one * WIDE + at];
+                    y[row * out + column + at] = bias ? sum + bias[column + at] : sum;
                 }
+            }
         }
     }
 }
