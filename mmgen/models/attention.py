@@ -63,7 +63,8 @@ class Attending(Protocol):
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (1, heads, N, d), new k and v (1, kv_heads, N, d), rotated already -> (1, heads, N, d)
 
-        An attribute `lengths`, (N,), may say how long the text of each place is: dynamic and longrope rotary look at it.
+        An attribute `lengths`, (N,), may say how long the text of each place is: dynamic and longrope rotary look at it. A
+        method `in_one_go` may turn and attend (B, N, heads, d) at once; where it gives None it cannot.
         """
         ...
 
@@ -192,16 +193,16 @@ class Attention(nn.Module):
         """(B, N, D) -> (B, N, D)"""
         heads, groups = self.sizes
         qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
+        q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
         if self.query_norm is not None and self.key_norm is not None:
-            q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
             q, k = self.query_norm(q), self.key_norm(k)
-            if rotation is not None:
-                q, k = rotation.turn(q), rotation.turn(k)
+        in_one_go = getattr(attending, "in_one_go", None)
+        if in_one_go is not None and (y := in_one_go(self.rules, q, k, v, rotation)) is not None:
+            return self.out(y.flatten(2))  # type: ignore[no-any-return]
+        if rotation is not None and self.query_norm is None:
+            q, k = rotation.turn(qkv[:, :, : heads + groups]).split((heads, groups), 2)
         elif rotation is not None:
-            qk, v = qkv.split((heads + groups, groups), 2)
-            q, k = rotation.turn(qk).split((heads, groups), 2)
-        else:
-            q, k, v = qkv.split((heads, groups, groups), 2)
+            q, k = rotation.turn(q), rotation.turn(k)
         y = attending.attend(self.rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 

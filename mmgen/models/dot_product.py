@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.models.native import LANES, fitting
+from mmgen.models.native import Texts, fitting, readable
 
 if TYPE_CHECKING:
     from mmgen.models.attention import AttentionRules
@@ -41,8 +41,10 @@ def weighted(weights: Tensor, v: Tensor) -> Tensor:
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
     if mask is not None and mask.dtype != torch.bool:
         mask = mask.to(q.dtype)
-    if mask is None and _alone(q, k, v) and (made := fitting(q)) is not None:
-        return made.attend(q, k, v, scale)
+    if mask is None and q.shape[2] == len(q) == 1 and (made := fitting(q)) is not None:
+        query = q[:, :, 0]
+        if readable(query, k[0], v[0]):
+            return made.attend(Texts([(0, [(0, k.shape[2])])]), query, k[0], v[0], scale).unsqueeze(2)
     groups = k.shape[1]
     if groups == q.shape[1]:
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
@@ -50,14 +52,6 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, sc
         folded = q.unflatten(1, (groups, -1)).squeeze(3)  # heads that share keys as queries of one head: twice as fast
         return F.scaled_dot_product_attention(folded, k, v, mask, scale=scale).flatten(1, 2).unsqueeze(2)
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=True)
-
-
-def _alone(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether one query of one text is all there is, as in decoding, and keys and values lie without gaps."""
-    size = q.shape[3]
-    if q.shape[2] != 1 or len(q) != 1 or size % LANES or v.shape[3] != size or not k.dtype == v.dtype == torch.float32:
-        return False
-    return q.stride(3) == 1 and all(one.stride()[2:] == (size, 1) for one in (k, v))
 
 
 def attention_weights(rules: AttentionRules, q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:

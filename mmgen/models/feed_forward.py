@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmgen.models.linear import Linear
+from mmgen.models.native import LANES, fitting
 from mmgen.models.shape import TransformerConfig
 
 
@@ -33,9 +34,11 @@ class Gated(nn.Module):
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        self.activation = activation
+        self.activation, self.silu = activation, type(activation) is nn.SiLU
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.silu and x.shape[-1] % (2 * LANES) == 0 and (made := fitting(x)) is not None:
+            return made.gated_silu(x)
         gate, up = x.chunk(2, -1)  # (..., 2 H) -> (..., H)
         return self.activation(gate) * up  # type: ignore[no-any-return]
 

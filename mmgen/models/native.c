@@ -95,7 +95,7 @@ void rms_norm(const float *x, const float *weight, float *y, long rows, long wid
     }
 }
 
-/* e^x, of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. */
+/* e^x of numbers of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. */
 INLINE __m512 exponential(__m512 x)
 {
     x = _mm512_max_ps(x, _mm512_set1_ps(-87));
@@ -109,44 +109,111 @@ INLINE __m512 exponential(__m512 x)
     return _mm512_scalef_ps(sum, n);
 }
 
-/* One query a head over `keys` keys: softmax(scale q K') V. q (heads, size), k and v (groups, keys, size), y (heads, size);
-   steps are numbers from one head or group to the next. `size` is a multiple of 16; `room`: for heads * (keys + 16). */
-void attend(const float *q, const float *k, const float *v, float *y, float *room, long heads, long groups, long keys, long size,
-            long q_step, long k_step, long v_step, double scale)
+/* y = silu(gate) * up, row by row; x (rows, 2 * width): gates, then ups; `width` is a multiple of 16. */
+void gated_silu(const float *x, float *y, long rows, long width)
 {
-    long stride = keys + 16;
-#pragma omp parallel for schedule(static)
-    for (long head = 0; head < heads; head++) {
-        long group = head / (heads / groups);
-        const float *own = q + head * q_step, *key = k + group * k_step, *value = v + group * v_step;
-        float *scores = room + head * stride, most = -__builtin_inff();
-        for (long at = 0; at < keys; at++, key += size) {
+#pragma omp parallel for schedule(static) if (rows > 8)
+    for (long row = 0; row < rows; row++)
+        for (long at = 0; at < width; at += 16) {
+            __m512 gate = _mm512_loadu_ps(x + row * 2 * width + at), one = _mm512_set1_ps(1);
+            __m512 small = exponential(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_abs_ps(gate))); /* e^-|gate| */
+            __mmask16 below = _mm512_cmp_ps_mask(gate, _mm512_setzero_ps(), _CMP_LT_OQ);
+            __m512 sigmoid = _mm512_div_ps(_mm512_mask_mov_ps(one, below, small), _mm512_add_ps(one, small));
+            __m512 up = _mm512_loadu_ps(x + (row * 2 + 1) * width + at);
+            _mm512_storeu_ps(y + row * width + at, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid), up));
+        }
+}
+
+typedef struct {
+    long row, keys, span; /* of q; how many keys it sees, the last is its own; its first span */
+} Text;
+
+typedef struct {
+    long start, count; /* neighbours among all keys */
+} Span;
+
+/* The first `turned` numbers of a head in pairs (i, i + turned / 2); the others as they are. */
+INLINE void turn(const float *restrict x, const float *cos, const float *sin, float *restrict y, long size, long turned)
+{
+    long half = turned / 2;
+    for (long at = 0; at < half; at++) {
+        y[at] = x[at] * cos[at] + x[at + half] * sin[at];
+        y[at + half] = x[at + half] * cos[at + half] + x[at] * sin[at + half];
+    }
+    for (long at = turned; at < size; at++)
+        y[at] = x[at];
+}
+
+INLINE void attend_one(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
+                       const Span *spans, long size, long window, float scale)
+{
+    long first = window && text->keys > window ? text->keys - window : 0, at = 0;
+    float most = -__builtin_inff();
+    for (const Span *span = spans + text->span; at < text->keys; span++)
+        for (long place = 0; place < span->count; place++, at++) {
+            const float *key = keys + (span->start + place) * size;
             __m512 sum = _mm512_setzero_ps();
-            for (long part = 0; part < size; part += 16)
-                sum = _mm512_fmadd_ps(_mm512_loadu_ps(own + part), _mm512_loadu_ps(key + part), sum);
-            scores[at] = _mm512_reduce_add_ps(sum) * (float)scale;
+            if (at >= first)
+                for (long part = 0; part < size; part += 16)
+                    sum = _mm512_fmadd_ps(_mm512_loadu_ps(q + part), _mm512_loadu_ps(key + part), sum);
+            scores[at] = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sum) * scale;
             most = scores[at] > most ? scores[at] : most;
         }
-        for (long at = keys; at < stride; at++)
-            scores[at] = -__builtin_inff();
-        __m512 total = _mm512_setzero_ps();
-        for (long at = 0; at < keys; at += 16) {
-            __m512 some = exponential(_mm512_sub_ps(_mm512_loadu_ps(scores + at), _mm512_set1_ps(most)));
-            if (keys - at < 16)
-                some = _mm512_maskz_mov_ps((__mmask16)((1 << (keys - at)) - 1), some);
-            _mm512_storeu_ps(scores + at, some);
-            total = _mm512_add_ps(total, some);
+    __m512 total = _mm512_setzero_ps();
+    for (at = 0; at < text->keys; at += 16) {
+        __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
+        __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + at), _mm512_set1_ps(most));
+        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_GT_OQ);
+        far = _mm512_maskz_mov_ps(there, exponential(far));
+        _mm512_storeu_ps(scores + at, far);
+        total = _mm512_add_ps(total, far);
+    }
+    __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
+    for (long part = 0; part < size; part += 64) {
+        __m512 sums[4] = {0};
+        long wide = least(64, size - part) / 16;
+        at = 0;
+        for (const Span *span = spans + text->span; at < text->keys; span++)
+            for (long place = 0; place < span->count; place++, at++) {
+                const float *value = values + (span->start + place) * size + part;
+                for (long one = 0; at >= first && one < wide; one++)
+                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + one * 16), sums[one]);
+            }
+        for (long one = 0; one < wide; one++)
+            _mm512_storeu_ps(y + part + one * 16, _mm512_div_ps(sums[one], whole));
+    }
+}
+
+/* softmax(scale q K') V of one query of each of many texts, over keys and values (groups, places, size) that lie in spans.
+
+   q (rows, heads, size); the other's rows are as long as q_step, k_step and v_step say. Where there are new k and v, they take
+   the place of the last key, and q and k are turned by cos and sin (texts, turned) first, in texts' order.
+   y (texts, heads, size); `room`: for texts * heads * `each`, which is 16 more than the most keys. `size`: a multiple of 16, at
+   most 256. */
+void attend(const float *q, const float *k, const float *v, const float *cos, const float *sin, float *keys, float *values,
+            float *y, float *room, const Text *texts, const Span *spans, long count, long heads, long groups, long size,
+            long places, long turned, long q_step, long k_step, long v_step, long each, long window, double scale)
+{
+    for (long one = 0; k && one < count; one++) {
+        const Span *last = spans + texts[one].span;
+        long left = texts[one].keys - 1, row = texts[one].row;
+        while (left >= last->count)
+            left -= last++->count;
+        for (long group = 0; group < groups; group++) {
+            long place = group * places + last->start + left;
+            turn(k + row * k_step + group * size, cos + one * turned, sin + one * turned, keys + place * size, size, turned);
+            turn(v + row * v_step + group * size, cos, sin, values + place * size, size, 0);
         }
-        __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
-        for (long part = 0; part < size; part += 64) {
-            __m512 sums[4] = {0};
-            long wide = least(64, size - part) / 16;
-            for (long at = 0; at < keys; at++)
-                for (long one = 0; one < wide; one++)
-                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + at * size + part + one * 16), sums[one]);
-            for (long one = 0; one < wide; one++)
-                _mm512_storeu_ps(y + head * size + part + one * 16, _mm512_div_ps(sums[one], whole));
-        }
+    }
+#pragma omp parallel for schedule(dynamic, 2)
+    for (long one = 0; one < count * heads; one++) {
+        long text = one / heads, head = one % heads, group = head / (heads / groups);
+        const float *own = q + texts[text].row * q_step + head * size;
+        float turned_q[256];
+        if (turned)
+            turn(own, cos + text * turned, sin + text * turned, turned_q, size, turned);
+        attend_one(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
+                   room + one * each, texts + text, spans, size, window, (float)scale);
     }
 }
 

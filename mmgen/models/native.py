@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,27 @@ WIDE = 64
 """Outputs of a panel, in which matrices lie."""
 LANES = 16
 """Numbers that the processor computes at once."""
+MOST = 256
+"""Numbers of a head."""
 FEW = 6
 """Rows that are multiplied at once."""
 SECONDS = 60.0
 """That compiling may take; it takes one."""
+
+
+class Texts:
+    """Of which one query each attends, and where their keys lie. Addresses hold as long as this does."""
+
+    def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]]) -> None:
+        """Of each its row in q, and the spans (start, end) of its keys among all places."""
+        about, spans = list[int](), list[int]()
+        for row, places in texts:
+            about += [row, sum(end - start for start, end in places), len(spans) // 2]
+            spans += [number for start, end in places for number in (start, end - start)]
+        self.count, self.most = len(texts), max(about[1::3])
+        self._numbers = (ctypes.c_ssize_t * (len(about) + len(spans)))(*about, *spans)
+        self.about = ctypes.addressof(self._numbers)
+        self.spans = self.about + len(about) * ctypes.sizeof(ctypes.c_ssize_t)
 
 
 class Kernels:
@@ -45,7 +62,8 @@ class Kernels:
         self.integers = bool(ctypes.CDLL(str(path)).has_integers())
         self.fp32 = self._function("multiply_fp32", 9)
         self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
-        self._attend = self._function("attend", 12, ctypes.c_double)
+        self._gated_silu = self._function("gated_silu", 4)
+        self._attend = self._function("attend", 22, ctypes.c_double)
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
@@ -57,16 +75,45 @@ class Kernels:
         self._rms_norm(rows, x.data_ptr(), weight.data_ptr(), y.data_ptr(), rows, width, eps)
         return y
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        """`softmax(scale QK')V` of one query, (1, heads, 1, d), over (1, groups, M, d) -> (1, heads, 1, d).
+    def gated_silu(self, x: Tensor) -> Tensor:
+        """(..., 2 H), gates and then what they let through -> (..., H); H is a multiple of LANES."""
+        x = x.contiguous()
+        width = x.shape[-1] // 2
+        rows, y = x.numel() // (2 * width), x.new_empty(*x.shape[:-1], width)
+        self._gated_silu(rows, x.data_ptr(), y.data_ptr(), rows, width)
+        return y
 
-        d is a multiple of LANES, and a group's keys and values follow each other without a gap.
+    def attend(self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None) -> Tensor:
+        """`softmax(scale QK')V` of one query of each text -> (texts, heads, d); see `readable`.
+
+        Args:
+            q: (rows, heads, d).
+            keys, values: (groups, places, d).
         """
-        (_, heads, _, size), (_, groups, keys, _) = q.shape, k.shape
-        y, room = q.new_empty(1, heads, 1, size), torch.empty(heads * (keys + LANES))
+        return self._attended(texts, q, keys, values, scale, window, (0, 0, 0, 0, 0, 0, 0))
+
+    def decode(
+        self, texts: Texts, q: Tensor, k: Tensor, v: Tensor, turns: tuple[Tensor, Tensor] | None, keys: Tensor, values: Tensor,
+        scale: float, window: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`attend` after k and v, (rows, groups, d), took the last places of their texts.
+
+        `turns`: cosines and sines, (texts, R), as `mmgen.models.positions.Rotation` has them; q and k are turned by them first.
+        """
+        cos, sin, turned = (0, 0, 0) if turns is None else (turns[0].data_ptr(), turns[1].data_ptr(), turns[0].shape[-1])
+        new = k.data_ptr(), v.data_ptr(), cos, sin, turned, k.stride(0), v.stride(0)
+        return self._attended(texts, q, keys, values, scale, window, new)
+
+    def _attended(
+        self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None, new: tuple[int, ...]
+    ) -> Tensor:
+        (_, heads, size), groups, (k, v, cos, sin, turned, k_step, v_step) = q.shape, keys.shape[0], new
+        each = texts.most + LANES
+        y, room = q.new_empty(texts.count, heads, size), torch.empty(texts.count * heads * each)
         self._attend(
-            1, q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), room.data_ptr(), heads, groups, keys, size, q.stride(1),
-            k.stride(1), v.stride(1), scale,
+            texts.count, q.data_ptr(), k, v, cos, sin, keys.data_ptr(), values.data_ptr(), y.data_ptr(), room.data_ptr(),
+            texts.about, texts.spans, texts.count, heads, groups, size, keys.stride(0) // size, turned, q.stride(0), k_step,
+            v_step, each, window or 0, scale,
         )  # fmt: skip
         return y
 
@@ -99,6 +146,16 @@ def fitting(x: Tensor) -> Kernels | None:
     if x.dtype is not torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
     return kernels()
+
+
+def readable(q: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Whether `attend` reads these: (rows, heads, d), and (groups, places, d) without gaps, but for those between groups."""
+    size = q.shape[-1]
+    if size % LANES or size > MOST or q.dtype is not torch.float32 or q.stride()[1:] != (size, 1):
+        return False
+    if not keys.dtype == values.dtype == torch.float32 or keys.stride() != values.stride() or keys.shape != values.shape:
+        return False
+    return keys.stride()[1:] == (size, 1) and keys.shape[2] == size and keys.stride(0) % size == 0
 
 
 def compiler() -> str | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from mmgen.models.attention import AttentionRules, Memory, attend_rows
 from mmgen.models.blocks import SIZE, Blocks, Table
+from mmgen.models.native import Kernels, Texts, fitting, readable
+from mmgen.models.positions import Rotation
 from mmgen.models.shape import TransformerConfig
 
 FEW = 16
@@ -57,6 +60,8 @@ class Paged:
         self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
         new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
         self._span = new[0] if len(new) == 1 else None
+        self._single = [number for number, one in enumerate(readings) if one.count == 1]
+        self._texts = self._single_texts()
         if self._span is None:
             slots = [slot for start, stop in new for slot in range(start, stop)]
             self._slots = torch.tensor(slots, device=pool.keys[0].device)
@@ -68,11 +73,44 @@ class Paged:
         self._write(values, v[0])
         if len(self.readings) == 1:
             return self._one(0, rules, q, keys, values)
-        parts, at = [], 0
+        parts, at, alone = list[Tensor](), 0, self._singly(rules, q[0].transpose(0, 1), keys, values)
         for number, reading in enumerate(self.readings):
-            parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
+            if alone is not None and reading.count == 1:
+                parts.append(alone[:, :, self._single.index(number)].unsqueeze(2))
+            else:
+                parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
             at += reading.count
         return torch.cat(parts, 2)
+
+    def in_one_go(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor, rotation: Rotation | None) -> Tensor | None:
+        """`attend`, and rotation before it, where every text reads one token: (1, N, heads, d) each -> the same as q.
+
+        None: our kernel does not do it; nothing has changed.
+        """
+        keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
+        made = self._kernels(rules, q[0], keys, values)
+        if made is None or self._texts is None or len(self._single) < len(self.readings) or not readable(k[0], keys, values):
+            return None
+        turns = (
+            None if rotation is None else (rotation.cos.view(len(self.readings), -1), rotation.sin.view(len(self.readings), -1))
+        )
+        return made.decode(self._texts, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
+
+    def _singly(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:
+        """Of all texts that read one token, (N, heads, d) -> (1, heads, texts, d); None: our kernel does not do it."""
+        made = self._kernels(rules, q, keys, values)
+        if made is None or self._texts is None:
+            return None
+        return made.attend(self._texts, q, keys, values, rules.scale, rules.window).transpose(0, 1)[None]
+
+    def _kernels(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Kernels | None:
+        plain = rules.bias is None and rules.sparse is None and rules.softcap is None
+        return fitting(q) if plain and readable(q, keys, values) else None
+
+    def _single_texts(self) -> Texts | None:
+        rows = list(accumulate((one.count for one in self.readings), initial=0))
+        pieces = [(rows[number], [span for piece in self._pieces[number] for span in piece]) for number in self._single]
+        return Texts(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
 
     def _write(self, into: Tensor, new: Tensor) -> None:
         if self._span is not None:
