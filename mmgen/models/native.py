@@ -129,16 +129,30 @@ class Kernels:
         return call
 
 
-@lru_cache(maxsize=1)
 def kernels() -> Kernels | None:
-    """Compiled once a machine, kept in the user's cache; None: there are none."""
-    if os.environ.get("MMGEN_NATIVE") == "0" or not (sys.platform == "linux" and torch.cpu._is_avx512_supported()):
-        return None
+    """Compiled once a machine, kept in the user's cache; None: there are none, and `reason` says why."""
+    found = _found()
+    return None if isinstance(found, str) else found
+
+
+def reason() -> str:
+    """Why there are no kernels; empty: there are."""
+    found = _found()
+    return found if isinstance(found, str) else ""
+
+
+@lru_cache(maxsize=1)
+def _found() -> Kernels | str:
+    if os.environ.get("MMGEN_NATIVE") == "0":
+        return "MMGEN_NATIVE is 0"
+    if not (sys.platform == "linux" and torch.cpu._is_avx512_supported()):
+        return "they need Linux and a processor with AVX-512"
     try:
         return Kernels(_compiled())
     except (OSError, subprocess.SubprocessError) as why:
-        log.debug("no kernels of our own: %s", why)
-        return None
+        said = getattr(why, "stderr", b"") or b""
+        log.debug("no kernels of our own: %s %s", why, said.decode(errors="replace"))
+        return str(why)
 
 
 def fitting(x: Tensor) -> Kernels | None:

@@ -63,6 +63,17 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["no-such-package"].found == "not installed" and "also-absent" not in found and "rich" not in found
 
 
+def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmgen.models import native
+
+    monkeypatch.setattr(native, "reason", lambda: "")
+    assert look("device")["kernels"] == Finding("kernels", "ok", "compiled for this processor")
+    monkeypatch.setattr(native, "reason", lambda: "there is no C compiler")
+    monkeypatch.setattr(native, "compiler", lambda: None)
+    found = look("device")["kernels"]
+    assert found.status == "note" and found.found == "torch's alone (there is no C compiler)" and "install gcc" in found.remedy
+
+
 def test_a_torch_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     found = look("device")["device"]

@@ -8,7 +8,7 @@ from mmgen.models.blocks import SIZE, Table
 from mmgen.models.paged import FEW, LONG, Paged, Pool, Reading
 from mmgen.models.shape import TransformerConfig
 
-HEADS, GROUPS, D = 4, 2, 8
+HEADS, GROUPS, D = 4, 2, 16
 CONFIG = TransformerConfig(vocabulary=10, width=HEADS * D, layers=2, heads=HEADS, kv_heads=GROUPS, hidden=8, max_tokens=256)
 RULES = {
     "plain": AttentionRules(1, causal=True, scale=0.3),
