@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.models.native import Texts, fitting, readable
+from mmgen.models.kernels import Texts, fitting, readable
 
 if TYPE_CHECKING:
     from mmgen.models.attention import AttentionRules

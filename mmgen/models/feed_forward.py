@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.kernels import LANES, fitting
 from mmgen.models.linear import Linear
-from mmgen.models.native import LANES, fitting
 from mmgen.models.shape import TransformerConfig
 
 

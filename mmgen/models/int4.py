@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.native import WIDE, Kernels, kernels
+from mmgen.models.kernels import WIDE, Kernels, kernels
 
 GROUP = 32
 """Weights of a row that share a scale: 5 bits a weight in all."""
@@ -40,7 +40,7 @@ def fits(linear: nn.Linear) -> bool:
 class Int4Linear(nn.Module):
     """`x W' + b` with int4 weights; CPU only. Half of the bytes that int8 reads.
 
-    By our own kernel where there is one (native.py), with activations rounded to int8, a scale for every 32 of them;
+    By our own kernel where there is one (kernels.py), with activations rounded to int8, a scale for every 32 of them;
     otherwise by torch's, with bf16 activations.
     """
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.native import LANES, fitting
+from mmgen.models.kernels import LANES, fitting
 from mmgen.models.shape import TransformerConfig
 
 

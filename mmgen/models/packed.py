@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mmgen.models.kernels import WIDE, kernels
 from mmgen.models.linear import ONEDNN, Linear
-from mmgen.models.native import WIDE, kernels
 
 LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
 """Rows for which the kernel is as fast as it can be, and to how many fewer are filled up."""
@@ -50,7 +50,7 @@ class PackedLinear(nn.Module):
 
     From plain ones the kernel gathers its blocks in every pass: 205 against 145 us for a row of 2048 numbers into 768, where
     these are as fast as memory gives them; 230 against 160 us for four rows of 768 into 2304; two Zen cores. A few rows are
-    multiplied by a kernel of our own where there is one (native.py): a row of 768 into 768 at 52 against 23 GB/s. Otherwise
+    multiplied by a kernel of our own where there is one (kernels.py): a row of 768 into 768 at 52 against 23 GB/s. Otherwise
     one to three are filled up to six, as the AVX-512 kernel is slower for fewer: 222 against 275 us for 2048 into 768.
     """
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mmgen.models.attention import AttentionRules, Memory, attend_rows
 from mmgen.models.blocks import SIZE, Blocks, Table
-from mmgen.models.native import Kernels, Texts, fitting, readable
+from mmgen.models.kernels import Kernels, Texts, fitting, readable
 from mmgen.models.positions import Rotation
 from mmgen.models.shape import TransformerConfig
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.models.int4 import Int4Linear, fits
+from mmgen.models.kernels import WIDE, Kernels, kernels
 from mmgen.models.linear import ONEDNN
-from mmgen.models.native import WIDE, Kernels, kernels
 
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
 """Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
