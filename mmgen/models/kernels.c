@@ -6,6 +6,7 @@
    out what it multiplies often on AVX-512, and so large batches can go on through oneDNN, over the same weights. */
 
 #include <immintrin.h>
+#include <omp.h>
 #include <stdint.h>
 
 #define WIDE 64 /* output columns of a panel */
@@ -188,11 +189,11 @@ INLINE void attend_one(const float *q, const float *keys, const float *values, f
 
    q (rows, heads, size); the other's rows are as long as q_step, k_step and v_step say. Where there are new k and v, they take
    the place of the last key, and q and k are turned by cos and sin (texts, turned) first, in texts' order.
-   y (texts, heads, size); `room`: for texts * heads * `each`, which is 16 more than the most keys. `size`: a multiple of 16, at
-   most 256. */
+   y (texts, heads, size); `room`: for threads * `each`, which is 16 more than the most keys. `size`: a multiple of 16, at most
+   256. */
 void attend(const float *q, const float *k, const float *v, const float *cos, const float *sin, float *keys, float *values,
             float *y, float *room, const Text *texts, const Span *spans, long count, long heads, long groups, long size,
-            long places, long turned, long q_step, long k_step, long v_step, long each, long window, double scale)
+            long places, long turned, long q_step, long k_step, long v_step, long each, long threads, long window, double scale)
 {
     for (long one = 0; k && one < count; one++) {
         const Span *last = spans + texts[one].span;
@@ -205,7 +206,7 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
             turn(v + row * v_step + group * size, cos, sin, values + place * size, size, 0);
         }
     }
-#pragma omp parallel for schedule(dynamic, 2)
+#pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
     for (long one = 0; one < count * heads; one++) {
         long text = one / heads, head = one % heads, group = head / (heads / groups);
         const float *own = q + texts[text].row * q_step + head * size;
@@ -213,7 +214,7 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
         if (turned)
             turn(own, cos + text * turned, sin + text * turned, turned_q, size, turned);
         attend_one(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
-                   room + one * each, texts + text, spans, size, window, (float)scale);
+                   room + omp_get_thread_num() * each, texts + text, spans, size, window, (float)scale);
     }
 }
 

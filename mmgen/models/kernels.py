@@ -52,7 +52,7 @@ class Kernels:
         self.fp32 = self._function("multiply_fp32", 9)
         self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
         self._gated_silu = self._function("gated_silu", 4)
-        self._attend = self._function("attend", 22, ctypes.c_double)
+        self._attend = self._function("attend", 23, ctypes.c_double)
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
@@ -97,12 +97,12 @@ class Kernels:
         self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None, new: tuple[int, ...]
     ) -> Tensor:
         (_, heads, size), groups, (k, v, cos, sin, turned, k_step, v_step) = q.shape, keys.shape[0], new
-        each = texts.most + LANES
-        y, room = q.new_empty(texts.count, heads, size), torch.empty(texts.count * heads * each)
+        each, threads = texts.most + LANES, torch.get_num_threads()
+        y, room = q.new_empty(texts.count, heads, size), torch.empty(threads * each)
         self._attend(
             texts.count, q.data_ptr(), k, v, cos, sin, keys.data_ptr(), values.data_ptr(), y.data_ptr(), room.data_ptr(),
             texts.about, texts.spans, texts.count, heads, groups, size, keys.stride(0) // size, turned, q.stride(0), k_step,
-            v_step, each, window or 0, scale,
+            v_step, each, threads, window or 0, scale,
         )  # fmt: skip
         return y
 
@@ -130,6 +130,11 @@ def fitting(x: Tensor) -> Kernels | None:
     if x.dtype is not torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
     return kernels()
+
+
+def takes(x: Tensor, inputs: int, rows: int) -> bool:
+    """Whether a layer of so many inputs may multiply x, of at least one and at most `rows` rows, by a kernel."""
+    return x.shape[-1] == inputs and 0 < x.numel() <= rows * inputs and x.dtype is torch.float32
 
 
 def readable(q: Tensor, keys: Tensor, values: Tensor) -> bool:

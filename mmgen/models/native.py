@@ -18,8 +18,8 @@ import torch
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).with_name("kernels.c")
-FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-nodefaultlibs")
-"""Without libraries: OpenMP is the one that torch brought, so that both share their threads."""
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC")
+"""To compile; linked without them and without libraries, as OpenMP is to be the one that torch brought, with its threads."""
 SECONDS = 60.0
 """That compiling may take; it takes one."""
 
@@ -43,9 +43,10 @@ def _made() -> Path | str:
     try:
         path = _compiled()
         ctypes.CDLL(str(path))
+    except subprocess.CalledProcessError as why:
+        log.debug("no kernels of our own: %s", why.stderr.decode(errors="replace"))
+        return f"{why.cmd[0]} ends with {why.returncode}"
     except (OSError, subprocess.SubprocessError) as why:
-        said = getattr(why, "stderr", b"") or b""
-        log.debug("no kernels of our own: %s %s", why, said.decode(errors="replace"))
         return str(why)
     return path
 
@@ -65,10 +66,13 @@ def _compiled() -> Path:
     path = folder / f"native-{_digest(found)}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as made:  # whoever else compiles it now, one of both is kept
-            out = Path(made) / path.name
-            command = [found, *FLAGS, "-o", str(out), str(SOURCE)]
-            subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
-            out.replace(path)
+            half, whole = Path(made) / "kernels.o", Path(made) / path.name
+            for command in (
+                ["-c", *FLAGS, str(SOURCE), "-o", str(half)],
+                ["-shared", "-nodefaultlibs", str(half), "-o", str(whole)],
+            ):
+                subprocess.run([found, *command], check=True, capture_output=True, timeout=SECONDS)
+            whole.replace(path)
     return path
 
 

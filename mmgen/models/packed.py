@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.kernels import WIDE, kernels
+from mmgen.models.kernels import WIDE, kernels, takes
 from mmgen.models.linear import ONEDNN, Linear
 
 LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
@@ -62,9 +62,9 @@ class PackedLinear(nn.Module):
         self.few = few_rows(self.weight, self.in_features, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.numel() // self.in_features
-        if self.few is not None and 0 < rows <= FEW:
+        if self.few is not None and takes(x, self.in_features, FEW):
             return self.few(x, self.weight, self.bias)
+        rows = x.numel() // self.in_features
         if not 0 < rows < LEAST:
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")  # type: ignore[no-any-return]
         more = torch.cat((x.reshape(rows, self.in_features),) * (ENOUGH // rows))

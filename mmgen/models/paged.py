@@ -91,9 +91,7 @@ class Paged:
         made = self._kernels(rules, q[0], keys, values)
         if made is None or self._texts is None or len(self._single) < len(self.readings) or not readable(k[0], keys, values):
             return None
-        turns = (
-            None if rotation is None else (rotation.cos.view(len(self.readings), -1), rotation.sin.view(len(self.readings), -1))
-        )
+        turns = None if rotation is None else (rotation.cos[:, 0], rotation.sin[:, 0])
         return made.decode(self._texts, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
 
     def _singly(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:

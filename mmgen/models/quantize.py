@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.models.int4 import Int4Linear, fits
-from mmgen.models.kernels import WIDE, Kernels, kernels
+from mmgen.models.kernels import WIDE, Kernels, kernels, takes
 from mmgen.models.linear import ONEDNN
 
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
@@ -46,7 +46,7 @@ class Int8Linear(nn.Module):
         self.kernels = made if made and self.padded >= self.in_features and self._is_read_by(made) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kernels is not None and 0 < x.numel() <= FEW * self.in_features:
+        if self.kernels is not None and takes(x, self.in_features, FEW):
             return self._native(self.kernels, x)
         return self._onednn(x)
 

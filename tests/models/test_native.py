@@ -30,15 +30,22 @@ def test_compiled_once(alone: Path) -> None:
     assert native.library() is not None and made.stat().st_mtime_ns == before and not native.reason()
 
 
+def incomplete(folder: Path) -> Path:
+    """As it would be where torch brings no OpenMP."""
+    source = folder / "kernels.c"
+    source.write_text("int elsewhere(void); int has_integers(void) { return elsewhere(); }")
+    return source
+
+
 @needed
 @pytest.mark.parametrize(
     ("hinder", "why"),
     [
         (lambda patch, folder: patch.setenv("CC", "no-such-compiler"), "no C compiler"),
-        (lambda patch, folder: patch.setenv("CC", "false"), "non-zero exit status"),
+        (lambda patch, folder: patch.setenv("CC", "false"), "false ends with 1"),
         (lambda patch, folder: patch.setenv("MMGEN_NATIVE", "0"), "MMGEN_NATIVE is 0"),
         (lambda patch, folder: patch.setattr(torch.cpu, "_is_avx512_supported", lambda: False), "AVX-512"),
-        (lambda patch, folder: patch.setattr(native, "FLAGS", ("--help",)), "cannot open shared object|No such file"),
+        (lambda patch, folder: patch.setattr(native, "SOURCE", incomplete(folder)), "undefined symbol: elsewhere"),
         (lambda patch, folder: (folder / "mmgen").write_text("in the way"), "exists|Not a directory"),
     ],
 )
