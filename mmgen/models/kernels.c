@@ -206,7 +206,7 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
             turn(v + row * v_step + group * size, cos, sin, values + place * size, size, 0);
         }
     }
-#pragma omp parallel for schedule(dynamic, 2) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(threads)
     for (long one = 0; one < count * heads; one++) {
         long text = one / heads, head = one % heads, group = head / (heads / groups);
         const float *own = q + texts[text].row * q_step + head * size;
