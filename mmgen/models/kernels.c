@@ -405,3 +405,76 @@ void multiply_int4(const float *x, const Group *weights, const float *bias, floa
 int has_integers(void) { return 0; }
 
 #endif
+
+/* 4. All of it: the blocks of a decoder over the next token of each of some texts, in place. */
+
+typedef struct {
+    long kind; /* bits of a weight: 32, 8 or 4 */
+    const void *weights;
+    const float *bias, *scales;
+    const int32_t *sums;
+    long in, out, padded, chunk;
+} Product;
+
+typedef struct {
+    const float *norm, *query_norm, *key_norm, *second_norm; /* of heads: 0 where there are none */
+    Product qkv, out, up, down;
+    float *keys, *values;
+    const float *cos, *sin;
+    long window;
+    double scale;
+} Layer;
+
+typedef struct {
+    long layers, texts, width, heads, groups, size, hidden, places, turned, each, threads, padded;
+    double eps;
+} Shape;
+
+INLINE void multiply(const Product *by, const float *x, float *y, long rows, uint8_t *bytes, float *about)
+{
+    if (by->kind == 32)
+        multiply_fp32(x, by->weights, by->bias, y, rows, by->in, by->out, by->padded, by->chunk);
+#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+    else if (by->kind == 8)
+        multiply_int8(x, by->weights, by->sums, by->scales, by->bias, y, bytes, about, rows, by->in, by->out, by->padded);
+    else
+        multiply_int4(x, by->weights, by->bias, y, bytes, (Rounded *)about, rows, by->in, by->out);
+#endif
+}
+
+INLINE void add(float *x, const float *y, long count)
+{
+    for (long at = 0; at < count; at++)
+        x[at] += y[at];
+}
+
+/* `room`: for texts * (width + qkv + heads * size + 3 * hidden + padded) + threads * each numbers, where qkv is how many the
+   first product gives, and `padded` the most inputs of a product as they lie. */
+void decode(const Layer *layers, const Shape *shape, float *x, float *room, const Text *texts, const Span *spans)
+{
+    long rows = shape->texts, width = shape->width, size = shape->size;
+    for (const Layer *layer = layers; layer < layers + shape->layers; layer++) {
+        long each = layer->qkv.out, queries = shape->heads * size, keys = shape->groups * size;
+        float *some = room, *qkv = some + rows * width, *seen = qkv + rows * each, *hidden = seen + rows * queries;
+        float *gated = hidden + rows * 2 * shape->hidden, *about = gated + rows * shape->hidden;
+        float *scores = about + rows * shape->padded / 2;
+        uint8_t *bytes = (uint8_t *)(scores + shape->threads * shape->each);
+        rms_norm(x, layer->norm, some, rows, width, shape->eps);
+        multiply(&layer->qkv, some, qkv, rows, bytes, about);
+        for (long row = 0; layer->query_norm && row < rows; row++) {
+            float *own = qkv + row * each;
+            rms_norm(own, layer->query_norm, own, shape->heads, size, shape->eps);
+            rms_norm(own + queries, layer->key_norm, own + queries, shape->groups, size, shape->eps);
+        }
+        attend(qkv, qkv + queries, qkv + queries + keys, layer->cos, layer->sin, layer->keys, layer->values, seen, scores, texts,
+               spans, rows, shape->heads, shape->groups, size, shape->places, shape->turned, each, each, each, shape->each,
+               shape->threads, layer->window, layer->scale);
+        multiply(&layer->out, seen, some, rows, bytes, about);
+        add(x, some, rows * width);
+        rms_norm(x, layer->second_norm, some, rows, width, shape->eps);
+        multiply(&layer->up, some, hidden, rows, bytes, about);
+        gated_silu(hidden, gated, rows, shape->hidden);
+        multiply(&layer->down, gated, some, rows, bytes, about);
+        add(x, some, rows * width);
+    }
+}

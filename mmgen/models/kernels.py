@@ -44,7 +44,7 @@ class Texts:
 
 
 class Kernels:
-    """The functions of kernels.c. Numbers are addresses and counts, the first how many rows it is about."""
+    """The functions of kernels.c. Numbers are addresses and counts; where rows are counted, they also come first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -53,6 +53,7 @@ class Kernels:
         self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
         self._gated_silu = self._function("gated_silu", 4)
         self._attend = self._function("attend", 23, ctypes.c_double)
+        self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
@@ -108,14 +109,17 @@ class Kernels:
 
     def _function(self, name: str, arguments: int, *more: Any) -> Callable[..., None]:
         """A few rows take microseconds: the interpreter's lock is kept, as getting it back may take milliseconds."""
-        kept, free = (getattr(made(str(self._path)), name) for made in (ctypes.PyDLL, ctypes.CDLL))
-        for one in (kept, free):
-            one.argtypes, one.restype = [*[ctypes.c_ssize_t] * arguments, *more], None
+        kept, free = (self._bound(made, name, arguments, *more) for made in (ctypes.PyDLL, ctypes.CDLL))
 
         def call(rows: int, *numbers: float) -> None:
             (kept if rows <= FEW else free)(*numbers)
 
         return call
+
+    def _bound(self, made: type[ctypes.CDLL], name: str, arguments: int, *more: Any) -> Callable[..., None]:
+        function: Any = getattr(made(str(self._path)), name)
+        function.argtypes, function.restype = [*[ctypes.c_ssize_t] * arguments, *more], None
+        return function  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=1)

@@ -66,6 +66,11 @@ class Paged:
             slots = [slot for start, stop in new for slot in range(start, stop)]
             self._slots = torch.tensor(slots, device=pool.keys[0].device)
 
+    @property
+    def alone(self) -> Texts | None:
+        """For our kernel, if every text reads one token."""
+        return self._texts if len(self._single) == len(self.readings) else None
+
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (1, heads, N, d), new k and v (1, kv_heads, N, d) -> (1, heads, N, d)"""
         keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
@@ -89,10 +94,10 @@ class Paged:
         """
         keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
         made = self._kernels(rules, q[0], keys, values)
-        if made is None or self._texts is None or len(self._single) < len(self.readings) or not readable(k[0], keys, values):
+        if made is None or self.alone is None or not readable(k[0], keys, values):
             return None
         turns = None if rotation is None else (rotation.cos[:, 0], rotation.sin[:, 0])
-        return made.decode(self._texts, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
+        return made.decode(self.alone, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
 
     def _singly(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:
         """Of all texts that read one token, (N, heads, d) -> (1, heads, texts, d); None: our kernel does not do it."""

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from mmgen.models import feed_forward
 from mmgen.models.attention import Attending, Attention, Bias, CrossAttention, Memory, Together
 from mmgen.models.cache import GrowingCache
+from mmgen.models.fused import Fused
 from mmgen.models.norms import norm
 from mmgen.models.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
 from mmgen.models.shape import TransformerConfig
@@ -118,6 +119,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer, bias) for layer in range(config.layers))
         self.norm = None if config.norm_at == "post" else norm(config)
         self.rotary, self.windowed = _rotaries(config)
+        self.fused = Fused(config)
 
     @property
     def device(self) -> torch.device:
@@ -158,6 +160,8 @@ class Transformer(nn.Module):
         x = self.embed(ids, positions, types)
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
+        if (fused := self.fused(self, x, run)) is not None:
+            return fused if self.norm is None else self.norm(fused)
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
