@@ -105,7 +105,7 @@ def _kernels() -> Finding:
 
     if not (why := native.reason()):
         return Finding("kernels", "ok", "compiled for this processor")
-    remedy = "install gcc: language models write up to three times faster" if native.compiler() is None else ""
+    remedy = "install gcc: language models write up to five times as fast" if native.compiler() is None else ""
     return Finding("kernels", "note", f"torch's alone ({why})", remedy)
 
 
