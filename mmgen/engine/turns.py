@@ -90,22 +90,32 @@ class Turns:
         return self.max_gap_ms - (others - next(iter(self._served.values())))
 
     def due(self, jobs: Sequence[Job], spent: float, part: float) -> list[Job]:
-        """In the middle of a quantum of those jobs: the answers that are due before it comes to the end of its next part.
+        """In the middle of a quantum of those jobs: the answers that are due before it comes to the end of its next part, and
+        those that came in the meantime, if the policy chooses them: whoever is behind his share need not wait for its end.
 
         Args:
             spent: milliseconds that the quantum took so far.
             part: milliseconds of its longest part. One that is longer than the cap breaks it, whoever went before: it counts
                 as half of it.
         """
-        if self.max_gap_ms is None:
+        if self.max_gap_ms is None or jobs[0].streams:
             return []
         self._parts[jobs[0].runner] = part
+        came = any(job in self._served for job in self._new)
         left = self.left(spent)
-        if left > (part if part < self.max_gap_ms else self.max_gap_ms / 2) or jobs[0].streams:
-            return []
-        self._elapsed(jobs, spent - self._noted)
-        self._noted, self.room = spent, None
-        return self.policy.beside(next(iter(self._served)))
+        if left <= (part if part < self.max_gap_ms else self.max_gap_ms / 2):
+            batch = self.policy.beside(next(iter(self._served)))
+        else:
+            batch = self._answers() if came else []
+        if batch:
+            self._elapsed(jobs, spent - self._noted)
+            self._noted, self.room = spent, None
+        return batch
+
+    def _answers(self) -> list[Job]:
+        """Whose turn it would be, if an answer is among them."""
+        batch = self.policy.next()
+        return batch if any(job.streams for job in batch) else []
 
     def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
         self.costs.observe(_group(jobs), len(jobs), cost)
