@@ -96,10 +96,10 @@ void rms_norm(const float *x, const float *weight, float *y, long rows, long wid
     }
 }
 
-/* e^x of numbers of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. */
+/* e^x of numbers of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. Of no number: none. */
 INLINE __m512 exponential(__m512 x)
 {
-    x = _mm512_max_ps(x, _mm512_set1_ps(-87));
+    x = _mm512_max_ps(_mm512_set1_ps(-87), x); /* the second, where one is no number */
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
     __m512 left = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
     left = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), left);
@@ -164,7 +164,7 @@ INLINE void attend_one(const float *q, const float *keys, const float *values, f
     for (at = 0; at < text->keys; at += 16) {
         __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
         __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + at), _mm512_set1_ps(most));
-        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_GT_OQ);
+        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
         far = _mm512_maskz_mov_ps(there, exponential(far));
         _mm512_storeu_ps(scores + at, far);
         total = _mm512_add_ps(total, far);
@@ -224,18 +224,18 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
 
 int has_integers(void) { return 1; }
 
+/* Of the sizes, compared as integers, which is the same order; what is no number is larger than all. */
 INLINE float largest(const float *x, long in)
 {
-    __m512 most = _mm512_setzero_ps();
-    long at = 0;
-    for (; at + 16 <= in; at += 16)
-        most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + at)));
-    float found = _mm512_reduce_max_ps(most);
-    for (; at < in; at++) {
-        float size = x[at] < 0 ? -x[at] : x[at];
-        found = size > found ? size : found;
+    __m512i most = _mm512_setzero_si512(), size = _mm512_set1_epi32(0x7fffffff);
+    for (long at = 0; at < in; at += 16) {
+        __mmask16 there = in - at < 16 ? (__mmask16)((1 << (in - at)) - 1) : 0xffff;
+        most = _mm512_max_epi32(most, _mm512_and_si512(size, _mm512_castps_si512(_mm512_maskz_loadu_ps(there, x + at))));
     }
-    return found;
+    int32_t found = _mm512_reduce_max_epi32(most);
+    float same;
+    __builtin_memcpy(&same, &found, 4);
+    return same;
 }
 
 /* x (in) -> round(x / step) + `zero` as bytes; returns the step, of which 127 reach to the largest. */
@@ -323,7 +323,7 @@ void multiply_int8(const float *x, const int8_t *weights, const int32_t *sums, c
 #define GROUP 32
 
 typedef struct {
-    _Float16 scales[WIDE], offsets[WIDE];
+    uint16_t scales[WIDE], offsets[WIDE]; /* fp16 */
     uint8_t numbers[4][4][64];
 } Group;
 

@@ -79,7 +79,7 @@ def test_int8_is_onednns_to_the_bit(inputs: int, outputs: int) -> None:
     x[7] = 0
     for rows in (1, 2, 3, 4, 5, 8, 32, 33):
         assert torch.equal(layer(x[-rows:]), layer._onednn(x[-rows:])), rows
-        torch.testing.assert_close(biased(x[-rows:]), biased._onednn(x[-rows:]), rtol=1e-6, atol=1e-6)
+        assert torch.equal(biased(x[-rows:]), biased._onednn(x[-rows:])), rows
     assert torch.equal(layer(x[7]), torch.zeros(outputs))
 
 
@@ -123,6 +123,21 @@ def test_gates() -> None:
     gate, up = x.double().chunk(2, -1)
     torch.testing.assert_close(gated(x).double(), F.silu(gate) * up, rtol=1e-6, atol=1e-30)
     assert torch.equal(gated(x[1, 3]), gated(x)[1, 3])
+
+
+@needed
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_none(bad: float) -> None:
+    """Otherwise damaged weights would go unnoticed."""
+    x = torch.randn(3, 96)
+    x[1, 5] = bad
+    for layer in (PackedLinear(nn.Linear(96, 64)), Int8Linear(nn.Linear(96, 64)), Int4Linear(nn.Linear(96, 64))):
+        assert not torch.isfinite(layer(x)[1]).any() and torch.isfinite(layer(x)[::2]).all(), type(layer)
+    assert not torch.isfinite(Gated(nn.SiLU())(x.repeat(1, 2))[1, 5])
+    made, q, k = kernels.kernels(), torch.ones(1, 1, 16), torch.randn(2, 1, 40, 16)
+    assert made is not None
+    k[0, 0, 7, 3] = bad
+    assert torch.isnan(made.attend(kernels.Texts([(0, [(0, 40)])]), q, k[0], k[1], 1.0)).all()
 
 
 def spans_of(draw: Callable[..., int], keys: int, places: int) -> list[tuple[int, int]]:
