@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.models.int4 import Int4Linear
-from mmgen.models.kernels import LANES, MOST, Kernels, fitting
-from mmgen.models.packed import FEW, PackedLinear
+from mmgen.models.kernels import FEW, LANES, MOST, Kernels, fitting
+from mmgen.models.packed import PackedLinear
 from mmgen.models.paged import Paged
 from mmgen.models.quantize import Int8Linear
 
@@ -61,14 +61,14 @@ class Fused:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
         if not self.fits or not isinstance(run.attending, Paged) or transformer.training:
             return None
-        made, texts, pool = fitting(x), run.attending.alone, run.attending.pool
-        if made is None or texts is None or texts.count > FEW or not self._looked(transformer.blocks):
+        made, texts = fitting(x), run.attending.alone
+        if made is None or texts is None or texts.count > FEW or run.attending.pool.keys[0].dtype is not torch.float32:
             return None
-        if pool.keys[0].dtype is not torch.float32:
+        if not self._looked(transformer.blocks):
             return None
-        return self._run(made, transformer, x.clone(), run, run.attending)
+        return self._run(made, x.clone(), run, run.attending)
 
-    def _run(self, made: Kernels, transformer: Transformer, x: Tensor, run: Pass, paged: Paged) -> Tensor:
+    def _run(self, made: Kernels, x: Tensor, run: Pass, paged: Paged) -> Tensor:
         config, texts, pool = self.config, paged.alone, paged.pool
         assert texts is not None
         threads, each = torch.get_num_threads(), texts.most + LANES
@@ -95,10 +95,11 @@ class Fused:
         if self._layers is not None and all(known.holds() for known in self._known):
             return True
         self._layers, self._known = None, []
-        found = [_layer(block, self._known) for block in blocks]  # type: ignore[arg-type]
-        layers = [layer for layer in found if layer is not None]
-        if len(layers) < len(found):
-            return False
+        layers: list[Layer] = []
+        for block in blocks:
+            if (layer := _layer(block, self._known)) is None:  # type: ignore[arg-type]
+                return False
+            layers.append(layer)
         self._layers = (Layer * len(layers))(*layers)
         products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
         padded = max(max(product.padded, product.inputs) for product in products)

@@ -24,8 +24,10 @@ LANES = 16
 """Numbers that the processor computes at once."""
 MOST = 256
 """Numbers of a head."""
-FEW = 6
-"""Rows that are multiplied at once."""
+FEW = 32
+"""Rows up to which they are faster than oneDNN."""
+SHORT = 6
+"""Rows for which a call takes microseconds: they are multiplied at once."""
 
 
 class Texts:
@@ -108,11 +110,11 @@ class Kernels:
         return y
 
     def _function(self, name: str, arguments: int, *more: Any) -> Callable[..., None]:
-        """A few rows take microseconds: the interpreter's lock is kept, as getting it back may take milliseconds."""
+        """The interpreter's lock is kept for SHORT rows, as getting it back may take milliseconds."""
         kept, free = (self._bound(made, name, arguments, *more) for made in (ctypes.PyDLL, ctypes.CDLL))
 
         def call(rows: int, *numbers: float) -> None:
-            (kept if rows <= FEW else free)(*numbers)
+            (kept if rows <= SHORT else free)(*numbers)
 
         return call
 
@@ -136,9 +138,9 @@ def fitting(x: Tensor) -> Kernels | None:
     return kernels()
 
 
-def takes(x: Tensor, inputs: int, rows: int) -> bool:
-    """Whether a layer of so many inputs may multiply x, of at least one and at most `rows` rows, by a kernel."""
-    return x.shape[-1] == inputs and 0 < x.numel() <= rows * inputs and x.dtype is torch.float32
+def takes(x: Tensor, inputs: int) -> bool:
+    """Whether a layer of so many inputs had better multiply x, of at least one and at most FEW rows, by a kernel."""
+    return x.shape[-1] == inputs and 0 < x.numel() <= FEW * inputs and x.dtype is torch.float32
 
 
 def readable(q: Tensor, keys: Tensor, values: Tensor) -> bool:

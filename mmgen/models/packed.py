@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.kernels import WIDE, kernels, takes
+from mmgen.models.kernels import FEW, WIDE, kernels, takes
 from mmgen.models.linear import ONEDNN, Linear
 
 LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
 """Rows for which the kernel is as fast as it can be, and to how many fewer are filled up."""
-FEW = 32
-"""Rows up to which our own kernel is faster."""
 CHUNKS = (1024, 512, 384, 256, 192, 128, 64)
+"""Of how many inputs oneDNN may sum the products before it adds them to the others."""
 PACKS = ONEDNN and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
 
 
@@ -62,7 +61,7 @@ class PackedLinear(nn.Module):
         self.few = few_rows(self.weight, self.in_features, self.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.few is not None and takes(x, self.in_features, FEW):
+        if self.few is not None and takes(x, self.in_features):
             return self.few(x, self.weight, self.bias)
         rows = x.numel() // self.in_features
         if not 0 < rows < LEAST:
@@ -82,7 +81,7 @@ class FewRows:
     multiply: Callable[..., None]
     outputs: int
     padded: int  # inputs, as they lie
-    chunk: int  # inputs whose products oneDNN sums before it adds them
+    chunk: int  # one of CHUNKS, or all inputs
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         x = x.contiguous()

@@ -12,12 +12,8 @@ from mmgen.models.linear import ONEDNN
 
 MOST = 127 if torch.cpu._is_vnni_supported() else 63
 """Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
-
-FEW = 32
-"""Rows up to which our own kernel is faster, where there is one."""
 SMALL = 4096
 """Numbers that are cast to uint8 as they are. The cast goes one by one: of more, one to int8 in three steps is faster."""
-
 
 _tried: dict[tuple[int, int], bool] = {}  # inputs and outputs -> whether our kernel reads such a layer
 
@@ -46,7 +42,7 @@ class Int8Linear(nn.Module):
         self.kernels = made if made and self.padded >= self.in_features and self._is_read_by(made) else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kernels is not None and takes(x, self.in_features, FEW):
+        if self.kernels is not None and takes(x, self.in_features):
             return self._native(self.kernels, x)
         return self._onednn(x)
 
@@ -73,7 +69,7 @@ class Int8Linear(nn.Module):
         shape = self.in_features, self.out_features
         if shape not in _tried:
             x = torch.randn(3, self.in_features, generator=torch.Generator().manual_seed(0))
-            _tried[shape] = torch.allclose(self._native(made, x), self._onednn(x), rtol=1e-6, atol=1e-6)
+            _tried[shape] = torch.equal(self._native(made, x), self._onednn(x))
         return _tried[shape]
 
     def extra_repr(self) -> str:
