@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from mmgen.drawing import GUIDANCE, STEPS
-from mmgen.models.solvers import SOLVERS
+from mmgen.models.diffusion.solvers import SOLVERS
 from mmgen.runtime import Runtime
 
 from .board import HINT

@@ -28,11 +28,11 @@ from torch import Tensor
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models import language_model
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.packed import pack
-from mmgen.models.quantize import quantize
-from mmgen.models.sampling import Sampling
+from mmgen.models.cpu.onednn import pack
+from mmgen.models.lm import language_model
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.sampling import Sampling
+from mmgen.models.quantization.int8 import quantize
 from mmgen.runners.decoding import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
 

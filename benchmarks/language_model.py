@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from mmgen import hub
-from mmgen.models.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training import texts
 
 

@@ -86,7 +86,7 @@ def denoiser(plan: Plan) -> Any:
     from txt2img import small_stable_diffusion
 
     from mmgen import hub
-    from mmgen.models import denoiser as models
+    from mmgen.models.diffusion import denoiser as models
 
     if plan.large:
         made = small_stable_diffusion()
@@ -101,15 +101,16 @@ class Ours:
 
     def __init__(self, plan: Plan, policy: str, max_gap_ms: float | None) -> None:
         from mmgen import hub
-        from mmgen.models import encoder, language_model
-        from mmgen.models.packed import pack
+        from mmgen.models.cpu.onednn import pack
+        from mmgen.models.encoders import sentence_encoder
+        from mmgen.models.lm import language_model
         from mmgen.runners.decoding import Vocabulary
         from mmgen.runners.denoise import DenoiseRunner
         from mmgen.runners.rows import RowRunner
         from mmgen.runners.text import TextRunner
 
         self.lm = pack(language_model.load(Path(plan.llama), plan.device))
-        self.denoiser, self.encoder = denoiser(plan), encoder.load(hub.resolve("embedded:minilm"), device=plan.device)
+        self.denoiser, self.encoder = denoiser(plan), sentence_encoder.load(hub.resolve("embedded:minilm"), device=plan.device)
         self.conditions = self.denoiser.embed_prompts(["a smiling cat", ""])
         if plan.device == "cpu":
             self.denoiser.pack()
@@ -157,7 +158,7 @@ class Ours:
         self._read(plan, seen, [random.randrange(1, WORDS) for _ in range(PROMPT)])
 
     def _read(self, plan: Plan, seen: Seen, prompt: list[int]) -> None:
-        from mmgen.models.sampling import Sampling
+        from mmgen.models.lm.sampling import Sampling
         from mmgen.runners.decoding import Piece, TextRequest
 
         ask, last, heard = TextRequest(prompt, ANSWER, Sampling(temperature=0)), time.monotonic(), False
@@ -171,8 +172,8 @@ class Ours:
                 seen.done["chat"] += len(event.text)
 
     def _picture(self, plan: Plan, seen: Seen) -> None:
-        from mmgen.models.schedule import Schedule
-        from mmgen.models.solvers import tabulate
+        from mmgen.models.diffusion.schedule import Schedule
+        from mmgen.models.diffusion.solvers import tabulate
         from mmgen.runners.denoise import DenoiseRequest, Step
 
         model, (prompt, nothing) = self.denoiser, self.conditions

@@ -27,10 +27,10 @@ from mmgen import hub
 from mmgen.config import load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.prompt import Condition
-from mmgen.models.schedule import Schedule
-from mmgen.models.solvers import tabulate
+from mmgen.models.diffusion.conditioning import Condition
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 
 SCHEDULERS = {

@@ -20,21 +20,31 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("image-embed", "mmgen.pipelines.image_embed:image_embed", "Vectors of pictures")
     mm.pipelines.add("tags", "mmgen.pipelines.tags:tags", "The words of a list that lie nearest to a picture")
     mm.pipelines.add("caption", "mmgen.pipelines.caption:caption", "Say what a picture shows, by a vision-language model")
-    mm.encoders.add("bert", "mmgen.models.encoder:load", "BERT-family sentence encoders on our own transformer")
+    mm.encoders.add(
+        "bert", "mmgen.models.encoders.sentence_encoder:load", "BERT-family sentence encoders on our own transformer"
+    )
     mm.encoders.add(
         "sentence-transformers",
-        "mmgen.models.sentence_transformers:load",
+        "mmgen.models.encoders.sentence_transformers:load",
         "any model of the sentence-transformers package",
     )
-    mm.text_models.add("causal", "mmgen.models.language_model:TextModel.load", "causal and encoder-decoder language models")
-    mm.readers.add("reader", "mmgen.models.reading:ReaderModel.load", "the grounded reader: answers are spans of the passages")
-    mm.denoisers.add("unet", "mmgen.models.denoiser:load", "diffusers folders with a UNet, step by step beside other work")
+    mm.text_models.add("causal", "mmgen.models.lm.language_model:TextModel.load", "causal and encoder-decoder language models")
+    mm.readers.add(
+        "reader", "mmgen.models.reader.model:ReaderModel.load", "the grounded reader: answers are spans of the passages"
+    )
+    mm.denoisers.add(
+        "unet", "mmgen.models.diffusion.denoiser:load", "diffusers folders with a UNet, step by step beside other work"
+    )
     mm.denoisers.add(
         "diffusers", "mmgen.runners.diffusers_pipeline:load", "every other diffusers pipeline, a request at a time"
     )
-    mm.picture_encoders.add("clip", "mmgen.models.two_towers:load", "CLIP, SigLIP and our own: pictures and texts in one space")
-    mm.picture_encoders.add("vit", "mmgen.models.classifier:load", "ViT: pictures alone, and a classifier's labels")
-    mm.picture_encoders.add("dinov2", "mmgen.models.classifier:load", "DINOv2: pictures alone, and a classifier's labels")
+    mm.picture_encoders.add(
+        "clip", "mmgen.models.vision.dual_encoder:load", "CLIP, SigLIP and our own: pictures and texts in one space"
+    )
+    mm.picture_encoders.add("vit", "mmgen.models.vision.classifier:load", "ViT: pictures alone, and a classifier's labels")
+    mm.picture_encoders.add(
+        "dinov2", "mmgen.models.vision.classifier:load", "DINOv2: pictures alone, and a classifier's labels"
+    )
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
     mm.policies.add("fair", "mmgen.engine.fair:FairScheduler", "fair shares of device time between users and classes")

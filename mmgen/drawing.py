@@ -21,9 +21,9 @@ from mmgen.errors import BadRequest, NotFound
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.models.denoiser import Denoiser
-    from mmgen.models.prompt import Condition
-    from mmgen.models.table import Table
+    from mmgen.models.diffusion.conditioning import Condition
+    from mmgen.models.diffusion.denoiser import Denoiser
+    from mmgen.models.diffusion.solver_table import Table
     from mmgen.runtime import Runtime
 
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
@@ -134,7 +134,7 @@ class DenoiserClient(DrawingClient):
     def __init__(
         self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: Denoiser
     ) -> None:
-        from mmgen.models.schedule import Schedule
+        from mmgen.models.diffusion.schedule import Schedule
         from mmgen.runners.decode import DecodeRunner
         from mmgen.runners.denoise import DenoiseRunner
 
@@ -230,7 +230,7 @@ class DenoiserClient(DrawingClient):
         )
 
     def _table(self, order: Order) -> Table:
-        from mmgen.models.solvers import tabulate
+        from mmgen.models.diffusion.solvers import tabulate
 
         assert order.solver is not None and order.steps is not None
         return tabulate(self.schedule, order.solver, order.steps, strength=order.strength)
@@ -239,7 +239,7 @@ class DenoiserClient(DrawingClient):
 def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
     """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
     from mmgen.drawing_whole import PipelineClient
-    from mmgen.models.denoiser import Denoiser, handles
+    from mmgen.models.diffusion.denoiser import Denoiser, handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 
     runtime.set_threads()
@@ -249,7 +249,7 @@ def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> D
     loader = table.get(runtime.architecture(folder, table, "unet" if handles(folder) else "diffusers"))
 
     def loaded() -> Any:
-        from mmgen.models import lora
+        from mmgen.models.diffusion import lora
 
         model = loader(folder, device=runtime.device, name=reference, precision=precision)
         if loras and isinstance(model, PipelineModel):

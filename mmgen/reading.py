@@ -10,8 +10,8 @@ from mmgen import hub
 from mmgen.engine.job import Job, Request
 
 if TYPE_CHECKING:
-    from mmgen.models.confidence import Found
-    from mmgen.models.reading import ReaderModel
+    from mmgen.models.reader.calibration import Found
+    from mmgen.models.reader.model import ReaderModel
     from mmgen.runtime import Runtime
 
 

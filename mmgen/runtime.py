@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmgen.drawing import DrawingClient
     from mmgen.encoding import EncoderClient
     from mmgen.interfaces import PictureEncoder
-    from mmgen.models.residence import Loaded
+    from mmgen.models.checkpoints.offload import Loaded
     from mmgen.reading import ReaderClient
     from mmgen.registry import Table
     from mmgen.seeing import SeeingClient
@@ -106,7 +106,7 @@ class Runtime:
 
         `name`: its kind and reference. `folders`: of its weights, by which room is made for it.
         """
-        from mmgen.models.residence import Loaded
+        from mmgen.models.checkpoints.offload import Loaded
 
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
         residents = self.engine.residents

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mmgen.engine.job import Handle
     from mmgen.interfaces import PictureEncoder
-    from mmgen.models.picture_model import Row
+    from mmgen.models.vision.image_model import Row
     from mmgen.runtime import Runtime
 
 QUANTUM = 1.7e10
@@ -119,7 +119,7 @@ class SeeingClient:
         """Rows of one pass each, in order; so many pictures are open at once, however many there are."""
         from torch import Tensor
 
-        from mmgen.models.preprocess import pictures
+        from mmgen.models.vision.preprocess import pictures
 
         waiting: deque[Future[Row]] = deque()
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "mmgen-pictures") as threads:

@@ -18,8 +18,8 @@ from mmgen.errors import BadRequest, NotFound
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.models.constrain import Grammars
-    from mmgen.models.language_model import TextModel
+    from mmgen.models.lm.guided_decoding import Grammars
+    from mmgen.models.lm.language_model import TextModel
     from mmgen.runners.decoding import Finished, Piece, TextRequest
     from mmgen.runtime import Runtime
 
@@ -47,7 +47,7 @@ class TextClient:
     @cached_property
     def grammars(self) -> Grammars:
         """Constraints in this model's tokens."""
-        from mmgen.models.constrain import Grammars
+        from mmgen.models.lm.guided_decoding import Grammars
 
         return Grammars(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
 
@@ -63,20 +63,20 @@ class TextClient:
         return str(folder)
 
     def _adapt(self, name: str, folder: Path) -> None:
-        from mmgen.models import adapter_files
-        from mmgen.models.adapters import Adapters
+        from mmgen.models.lm import lora_files
+        from mmgen.models.lm.lora import Adapters
 
         if self.text_runner.adapters is None:
-            names = adapter_files.names_of(self.folder, self.model.lm)
+            names = lora_files.names_of(self.folder, self.model.lm)
             self.text_runner.adapters = Adapters(self.model.lm, names)
         if name not in self.text_runner.adapters.numbers:
-            adapter_files.load(self.text_runner.adapters, name, folder)
+            lora_files.load(self.text_runner.adapters, name, folder)
 
     def attention(self, ids: list[int], adapter: str | None = None) -> Tensor:
         """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""
         import torch
 
-        from mmgen.models.attention_maps import attention_maps
+        from mmgen.models.lm.attention_maps import attention_maps
 
         if self.model.lm.encoder is not None:
             raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")

@@ -70,7 +70,7 @@ class Mix:
         return known.get(kind) or {"whole": "whole", "embed": "embed", "read": "read", "write": "write"}.get(kind, "draw")
 
     def _text(self, ask: Ask, rng: random.Random, request: Request) -> Job:
-        from mmgen.models.sampling import Sampling
+        from mmgen.models.lm.sampling import Sampling
         from mmgen.runners.decoding import TextRequest
 
         client = self.drafted if ask.kind == "draft" else self.text

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.shape import TransformerConfig
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.transformer_config import TransformerConfig
 
 LLAMA = TransformerConfig(
     vocabulary=50, width=32, layers=2, heads=4, kv_heads=2, hidden=48, max_tokens=64, positions="rotary", norm="rms",

@@ -13,7 +13,7 @@ from tiny import make_encoder, make_reader
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Busy, Cancelled, Closed, ConfigError, NotFound, TooLarge
-from mmgen.models.reading import Writing
+from mmgen.models.reader.model import Writing
 from mmgen.runtime import Runtime
 
 TEXTS = ["The lamp was lit in 1823.", "Tea.", "Bees dance to tell where flowers are."]

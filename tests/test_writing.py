@@ -7,7 +7,7 @@ import pytest
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
-from mmgen.models.sampling import Sampling
+from mmgen.models.lm.sampling import Sampling
 from mmgen.runners.decoding import Finished, Piece, TextRequest
 from mmgen.runtime import Runtime
 from mmgen.writing import CONTEXTS, memory_for

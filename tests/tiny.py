@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from mmgen.models.transformer import TransformerConfig
+    from mmgen.models.lm.transformer import TransformerConfig
     from mmgen.runtime import Runtime
 
 WIDTH, LAYERS = 32, 2
 
 
 def shape(max_tokens: int, types: int) -> "TransformerConfig":
-    from mmgen.models.transformer import TransformerConfig
+    from mmgen.models.lm.transformer import TransformerConfig
 
     return TransformerConfig(
         vocabulary=30522, width=WIDTH, layers=LAYERS, heads=4, hidden=64, max_tokens=max_tokens, token_types=types
@@ -29,14 +29,14 @@ def make_encoder(folder: Path, seed: int = 1) -> Path:
     from safetensors.torch import save_file
 
     from mmgen import hub
-    from mmgen.models import weights
-    from mmgen.models.transformer import Transformer
+    from mmgen.models.checkpoints import safetensors_io
+    from mmgen.models.lm.transformer import Transformer
 
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     config = shape(128, 2)
     transformer = Transformer(config)
-    save_file(weights.exported(transformer.state_dict(), weights.BERT, LAYERS), folder / "model.safetensors")
+    save_file(safetensors_io.exported(transformer.state_dict(), safetensors_io.BERT, LAYERS), folder / "model.safetensors")
     values = {
         "model_type": "bert", "vocab_size": config.vocabulary, "hidden_size": WIDTH, "num_hidden_layers": LAYERS,
         "num_attention_heads": config.heads, "intermediate_size": config.hidden, "hidden_act": "gelu",
@@ -51,9 +51,9 @@ def make_reader(folder: Path, encoder: Path, seed: int = 3) -> Path:
     """A reader over that encoder's words. It finds spans somewhere, sure of none."""
     import torch
 
-    from mmgen.models.reader import Reader
-    from mmgen.models.reading import ReaderModel
-    from mmgen.models.tokenizer import Tokenizer
+    from mmgen.models.lm.tokenizer import Tokenizer
+    from mmgen.models.reader.model import ReaderModel
+    from mmgen.models.reader.network import Reader
 
     torch.manual_seed(seed)
     reader = Reader(shape(320, 3))

@@ -8,13 +8,14 @@ import tiny_texts
 def make(folder: Path, seed: int = 0) -> Path:
     import torch
 
-    from mmgen.models import language_model, shape
-    from mmgen.models.language_model import LanguageModel
+    from mmgen.models import transformer_config
+    from mmgen.models.lm import language_model
+    from mmgen.models.lm.language_model import LanguageModel
     from mmgen.training import tokenizer
     from mmgen.training.language_model import begin
 
     torch.manual_seed(seed)
-    lm = LanguageModel(shape.load({**tiny_texts.MODEL, "vocabulary": 300, "kv_heads": 1, "max_tokens": 64}))
+    lm = LanguageModel(transformer_config.load({**tiny_texts.MODEL, "vocabulary": 300, "kv_heads": 1, "max_tokens": 64}))
     begin(lm)
     language_model.save(lm, folder, "llama", {"eos_token_id": 0, "bos_token_id": 0})
     tokenizer.save(tokenizer.train(tiny_texts.documents(), vocabulary=300), folder)

@@ -21,7 +21,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from mmgen.models.upscaler import Upscaler, UpscalerConfig
+from mmgen.models.diffusion.upscaler import Upscaler, UpscalerConfig
 
 TOKENS = 16  # a prompt's, in the tiny CLIPs
 SCHEDULE: dict[str, Any] = {

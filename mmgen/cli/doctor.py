@@ -101,11 +101,11 @@ def device() -> Iterator[Finding]:
 
 
 def _kernels() -> Finding:
-    from mmgen.models import native
+    from mmgen.models.cpu import build
 
-    if not (why := native.reason()):
+    if not (why := build.reason()):
         return Finding("kernels", "ok", "compiled for this processor")
-    remedy = "install gcc: language models write up to five times as fast" if native.compiler() is None else ""
+    remedy = "install gcc: language models write up to five times as fast" if build.compiler() is None else ""
     return Finding("kernels", "note", f"torch's alone ({why})", remedy)
 
 

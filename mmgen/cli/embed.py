@@ -27,7 +27,7 @@ def analogy(
 ) -> None:
     """The words nearest to a sum: `mmgen embed analogy king - man + woman`."""
     from mmgen.config import assets_dir
-    from mmgen.models.word_vectors import Sum, nearest
+    from mmgen.models.encoders.word_vectors import Sum, nearest
     from mmgen.pipelines import vocabulary
     from mmgen.runtime import Runtime
 

@@ -21,7 +21,8 @@ def quantize(
 ) -> None:
     """Rounds a language model's weights to int8 (a scale a row) or int4 (a scale a group), in a folder of its own."""
     from mmgen import hub
-    from mmgen.models import language_model, quantized
+    from mmgen.models.checkpoints import quantized
+    from mmgen.models.lm import language_model
     from mmgen.training.checkpoint import replaced
 
     folder = hub.resolve(model)

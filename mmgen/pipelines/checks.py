@@ -90,7 +90,7 @@ def options(
     if not 0 < strength <= 1:
         raise BadRequest(f"strength is {strength}; it can be above 0 (close to the picture) to 1 (far from it)")
     if solver is not None:
-        from mmgen.models.solvers import check_name
+        from mmgen.models.diffusion.solvers import check_name
 
         check_name(solver)
     return {

@@ -18,7 +18,7 @@ from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
     from mmgen.adding import Added
-    from mmgen.models.confidence import Candidate
+    from mmgen.models.reader.calibration import Candidate
     from mmgen.reading import ReaderClient
     from mmgen.runtime import Runtime
 

@@ -10,7 +10,7 @@ from mmgen.errors import BadRequest
 from mmgen.pipelines import checks
 
 if TYPE_CHECKING:
-    from mmgen.models.sampling import Sampling
+    from mmgen.models.lm.sampling import Sampling
 
 Strategy = Literal["sample", "greedy", "beam", "contrastive"]
 
@@ -64,7 +64,7 @@ class Options:
 
     @property
     def sampling(self) -> Sampling:
-        from mmgen.models.sampling import Sampling
+        from mmgen.models.lm.sampling import Sampling
 
         bias = tuple(sorted((self.logit_bias or {}).items()))
         return Sampling(

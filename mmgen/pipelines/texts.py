@@ -16,7 +16,7 @@ from mmgen.pipelines.streamed import Event, Streamed
 from mmgen.pipelines.text_options import Options
 
 if TYPE_CHECKING:
-    from mmgen.models.sampling import Choice
+    from mmgen.models.lm.sampling import Choice
     from mmgen.runners.decoding import Finished, Piece, TextRequest
     from mmgen.runtime import Runtime
     from mmgen.writing import TextClient

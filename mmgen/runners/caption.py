@@ -17,9 +17,9 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models import component
-from mmgen.models.denoiser import PRECISIONS
-from mmgen.models.weights import read_json
+from mmgen.models.checkpoints import pretrained
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.runners.alone import AloneRunner, check
 from mmgen.runners.layers import Pause, pause_between
 
@@ -53,22 +53,22 @@ class CaptionModel:
         kind = read_json(folder / "config.json").get("model_type", "unknown")
         if kind not in _kinds():
             raise BadWeights(f"{folder} is of type {kind}, which captions no pictures; take BLIP, GIT, Qwen-VL or the like")
-        model = component.load(AutoModelForImageTextToText, folder, device, PRECISIONS[precision])
+        model = pretrained.load(AutoModelForImageTextToText, folder, device, PRECISIONS[precision])
         try:
-            with component.quiet():
+            with pretrained.quiet():
                 processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
                 pictures = getattr(processor, "image_processor", None) or AutoImageProcessor.from_pretrained(
                     folder, local_files_only=True
                 )
         except Exception as why:  # the library raises OSError, ValueError, KeyError, ImportError ...
-            raise BadWeights(f"{folder} has no processor that can be read ({component.brief(why)}); fetch it again") from why
+            raise BadWeights(f"{folder} has no processor that can be read ({pretrained.brief(why)}); fetch it again") from why
         return cls(model, processor, pictures, name or folder.name)
 
     @torch.inference_mode()
     def write(self, request: CaptionRequest, stop: Callable[[], None]) -> str:
         """The likeliest text, token by token (greedy); `stop()` after each may raise to end it."""
         inputs = self._inputs(request)
-        with component.quiet():
+        with pretrained.quiet():
             out = self.model.generate(
                 **inputs, max_new_tokens=request.max_tokens, do_sample=False, num_beams=1, stopping_criteria=[_Asks(stop)]
             )[0].tolist()

@@ -11,7 +11,7 @@ from torch import Tensor
 from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, out_of_memory
-from mmgen.models.autoencoder import Autoencoder, Canvas, tile_size
+from mmgen.models.diffusion.autoencoder import Autoencoder, Canvas, tile_size
 from mmgen.runners.layers import Pause, pause_between
 
 

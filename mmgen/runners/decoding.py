@@ -14,12 +14,12 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLong
-from mmgen.models.attention import Memory
-from mmgen.models.blocks import Table
-from mmgen.models.constrain import Constraint
-from mmgen.models.detokenize import Detokenizer, Stops
-from mmgen.models.sampling import Choice, Sampling, choice
-from mmgen.models.search import EarlyStopping
+from mmgen.models.layers.attention import Memory
+from mmgen.models.lm.block_manager import Table
+from mmgen.models.lm.detokenizer import Detokenizer, Stops
+from mmgen.models.lm.guided_decoding import Constraint
+from mmgen.models.lm.sampling import Choice, Sampling, choice
+from mmgen.models.lm.sequence_search import EarlyStopping
 
 Strategy = Literal["sample", "beam", "contrastive"]
 Reason = Literal["stop", "length"]

@@ -17,10 +17,10 @@ from torch import Tensor
 from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, out_of_memory
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.guidance import guide
-from mmgen.models.prompt import Condition
-from mmgen.models.table import HISTORY, Table, fused_update, stack
+from mmgen.models.diffusion.conditioning import Condition
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.guidance import guide
+from mmgen.models.diffusion.solver_table import HISTORY, Table, fused_update, stack
 from mmgen.runners.layers import Pause, pause_between
 from mmgen.runners.prior import milliseconds
 
@@ -33,7 +33,7 @@ class DenoiseRequest:
     """A job's payload; its result is the latents of one picture, (C, h, w), on the CPU. `width` and `height` in pixels."""
 
     condition: Condition
-    table: Table  # mmgen.models.solvers.tabulate
+    table: Table  # mmgen.models.diffusion.solvers.tabulate
     width: int
     height: int
     negative: Condition | None = None  # None, or a guidance of at most 1: the job takes one row

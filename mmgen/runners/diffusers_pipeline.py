@@ -19,9 +19,9 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights, nearest
-from mmgen.models import component
-from mmgen.models.denoiser import PRECISIONS
-from mmgen.models.weights import read_json
+from mmgen.models.checkpoints import pretrained
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.runners.alone import AloneRunner, check
 from mmgen.runners.denoise import Step, generator_of
 from mmgen.runners.layers import Pause, pause_between
@@ -57,12 +57,12 @@ class PipelineModel:
                 f"{folder} is of class {found or 'unknown'}, which diffusers {diffusers.__version__} does not have"
             )
         dtype = PRECISIONS[precision]
-        parts = {part: component.load(cls_, folder / part, device, dtype) for part, cls_ in _modules(folder, index)}
+        parts = {part: pretrained.load(cls_, folder / part, device, dtype) for part, cls_ in _modules(folder, index)}
         try:
-            with component.quiet():
+            with pretrained.quiet():
                 pipeline = made.from_pretrained(folder, **parts, use_safetensors=True, local_files_only=True, dtype=dtype)
         except Exception as why:  # a pipeline's parts raise whatever they like
-            raise BadWeights(f"{folder} cannot be read as {found} ({component.brief(why)}); fetch the model again") from why
+            raise BadWeights(f"{folder} cannot be read as {found} ({pretrained.brief(why)}); fetch the model again") from why
         return cls(pipeline.to(device), name or folder.name)
 
     def check(self, arguments: Mapping[str, Any]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.sampling import candidates, pick
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.sampling import candidates, pick
 from mmgen.runners.decoding import Branch
 from mmgen.runners.passes import Part, read
 from mmgen.runners.places import Places

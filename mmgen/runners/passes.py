@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgen.models.adapters import Adapters
-from mmgen.models.attention import Memory
-from mmgen.models.blocks import Table
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.paged import Memories, Paged, Pool, Reading
+from mmgen.models.layers.attention import Memory
+from mmgen.models.lm.block_manager import Table
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.paged_attention import Memories, Paged, Pool, Reading
 
 
 @dataclass(frozen=True, eq=False)

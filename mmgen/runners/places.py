@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import takewhile
 
 from mmgen.engine.job import Job
-from mmgen.models.blocks import SIZE, Table, digests
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.paged import Pool
+from mmgen.models.lm.block_manager import SIZE, Table, digests
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.paged_attention import Pool
 from mmgen.runners.decoding import Branch, Caches, Decoding
 
 ANSWER = 512

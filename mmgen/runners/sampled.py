@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
-from mmgen.models.sampling import Candidates, Sampling, adjusted, candidates, pick
-from mmgen.models.speculate import PromptLookup, accept
+from mmgen.models.lm.sampling import Candidates, Sampling, adjusted, candidates, pick
+from mmgen.models.lm.speculative import PromptLookup, accept
 from mmgen.runners.decoding import Branch, Caches, Decoding, Vocabulary, Writer, Written, masked
 
 T = TypeVar("T")

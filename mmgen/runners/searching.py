@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mmgen.engine.job import Job
-from mmgen.models.sampling import adjusted
-from mmgen.models.search import BeamSearch, Contrastive
+from mmgen.models.lm.sampling import adjusted
+from mmgen.models.lm.sequence_search import BeamSearch, Contrastive
 from mmgen.runners.decoding import Branch, Caches, Decoding, Piece, Vocabulary, Writer, Written, masked
 
 

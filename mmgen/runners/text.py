@@ -19,10 +19,10 @@ from mmgen.engine.costs import Estimate
 from mmgen.engine.faults import apart
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLarge
-from mmgen.models.adapters import Adapters
-from mmgen.models.attention import Memory
-from mmgen.models.blocks import SIZE, Table, digests
-from mmgen.models.language_model import LanguageModel
+from mmgen.models.layers.attention import Memory
+from mmgen.models.lm.block_manager import SIZE, Table, digests
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.lora import Adapters
 from mmgen.runners.decoding import Branch, Decoding, TextRequest, Vocabulary, check
 from mmgen.runners.drafting import Drafting
 from mmgen.runners.passes import Part, Read, read

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 
 from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
-from mmgen.models.reading import ReaderModel
+from mmgen.models.reader.model import ReaderModel
 
 
 class WriteRunner:

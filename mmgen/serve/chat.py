@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from mmgen.engine.job import Request
-from mmgen.models.detokenize import HALF
+from mmgen.models.lm.detokenizer import HALF
 from mmgen.pipelines.call import pipeline
 from mmgen.serve import calls
 from mmgen.serve.context import Context, Here

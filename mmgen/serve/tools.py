@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mmgen.errors import BadRequest, nearest
-from mmgen.models.detokenize import Stops
+from mmgen.models.lm.detokenizer import Stops
 from mmgen.pipelines import tools as written
 from mmgen.serve.fields import Body
 

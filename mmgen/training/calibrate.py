@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Document, Hit
 from mmgen.library import Library
-from mmgen.models.confidence import Calibration, Candidate, Found
+from mmgen.models.reader.calibration import Calibration, Candidate, Found
 from mmgen.training.questions import Question
 from mmgen.training.scoring import f1, reliability
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights, StoreError
-from mmgen.models.weights import some
+from mmgen.models.checkpoints.safetensors_io import some
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.config import UserPath
 from mmgen.errors import BadRequest, TooLong
-from mmgen.models import clip_files, shape
-from mmgen.models.clip import Clip, ClipConfig, in_parts
-from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.preprocess import ImagePreprocess
-from mmgen.models.shape import TransformerConfig
-from mmgen.models.tokenizer import Tokenizer
-from mmgen.models.vision import VisionConfig
+from mmgen.models import transformer_config
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.models.transformer_config import TransformerConfig
+from mmgen.models.vision import clip_checkpoint
+from mmgen.models.vision.clip import Clip, ClipConfig, in_parts
+from mmgen.models.vision.preprocess import ImagePreprocess
+from mmgen.models.vision.vit import VisionConfig
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training import tokenizer as tokenizers
 from mmgen.training.drawn_pairs import DrawnPairs, DrawnRecipe
@@ -126,7 +127,7 @@ class Tokens:
             fast = Tokenizer(given.file).fast if given.file else tokenizers.train(captions, given.kind, given.vocabulary)
             tokenizers.save(tokenizers.ended(fast), recipe.out)
         self.tokenizer = Tokenizer(path)
-        self.config = shape.load({**(recipe.text or {}), "vocabulary": self.tokenizer.fast.get_vocab_size()})
+        self.config = transformer_config.load({**(recipe.text or {}), "vocabulary": self.tokenizer.fast.get_vocab_size()})
         if not self.config.causal or self.config.encoder is not None:
             raise BadRequest("the last token's state is the text's; say causal: true in text, and no encoder")
         self.rows = self.read(captions)
@@ -199,7 +200,7 @@ class Run:
     def export(self, folder: Path) -> None:
         recipe, side = self.recipe, self.recipe.vision.image_size
         sentences = "" if recipe.text else recipe.sentences
-        clip_files.save(self.model, folder, ImagePreprocess(size=(side, side)), sentences, compact=True)
+        clip_checkpoint.save(self.model, folder, ImagePreprocess(size=(side, side)), sentences, compact=True)
         self.texts.save(folder)
         (folder / "captions.txt").write_text("\n".join(self.pairs.tags) + "\n", encoding="utf-8")  # of pipelines.tags
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.models.chat_template import ChatTemplate
-from mmgen.models.language_model import TextModel
+from mmgen.models.lm.chat_template import ChatTemplate
+from mmgen.models.lm.language_model import TextModel
 from mmgen.training import texts
 from mmgen.training.cross_entropy import IGNORED
 

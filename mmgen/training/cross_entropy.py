@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.models.language_model import LanguageModel
+from mmgen.models.lm.language_model import LanguageModel
 
 IGNORED = -100
 """A target that does not count."""

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.models.autoencoder import Autoencoder, Pixels
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.prompt import SentencePrompts, null_condition, stack
-from mmgen.models.schedule import Schedule
-from mmgen.models.upscaler import SmallPictures, Upscaler
+from mmgen.models.diffusion.autoencoder import Autoencoder, Pixels
+from mmgen.models.diffusion.conditioning import SentencePrompts, null_condition, stack
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.training import captions, checkpoint, samples, schedules, states
 from mmgen.training.captions import Mix
 from mmgen.training.metrics import Record

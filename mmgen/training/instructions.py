@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.models.language_model import TextModel
+from mmgen.models.lm.language_model import TextModel
 from mmgen.training import checkpoint, conversations, loop, optimizers, texts
 from mmgen.training.conversations import Batch, Example, collate, drawn, example_of
 from mmgen.training.cross_entropy import IGNORED, loss_of

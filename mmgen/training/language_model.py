@@ -11,11 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.models import language_model, shape
-from mmgen.models.feed_forward import balance_loss
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.shape import TransformerConfig
-from mmgen.models.tokenizer import Tokenizer
+from mmgen.models import transformer_config
+from mmgen.models.layers.feed_forward import balance_loss
+from mmgen.models.lm import language_model
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.models.transformer_config import TransformerConfig
 from mmgen.training import checkpoint, loop, optimizers, packing, texts, throughput
 from mmgen.training import tokenizer as tokenizers
 from mmgen.training.cross_entropy import loss_of
@@ -162,7 +163,7 @@ def the_tokenizer(recipe: LanguageModelRecipe, data: list[Path]) -> Path:
 
 def shape_of(recipe: LanguageModelRecipe, tokenizer: Tokenizer) -> TransformerConfig:
     """The recipe's shape, with the tokenizer's vocabulary. Raises ConfigError, or BadRequest for one that is not causal."""
-    config = shape.load({**recipe.model, "vocabulary": tokenizer.fast.get_vocab_size()})
+    config = transformer_config.load({**recipe.model, "vocabulary": tokenizer.fast.get_vocab_size()})
     if not config.causal or config.encoder is not None:
         raise BadRequest("the model sees what it shall predict; say causal: true, and no encoder")
     return config

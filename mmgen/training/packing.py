@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mmgen import weight_files
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.tokenizer import Tokenizer
+from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.training import texts
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.models.upscaler import half
+from mmgen.models.diffusion.upscaler import half
 from mmgen.training import views
 from mmgen.training.drawn_gallery import Eye, Gallery
 from mmgen.training.painter import Augment, Painter

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.models.tokenizer import Tokenizer, Tokens
+from mmgen.models.lm.tokenizer import Tokenizer, Tokens
 
 
 @dataclass

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from mmgen import hub
 from mmgen.errors import BadRequest
-from mmgen.models import weights
-from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.reader import PASSAGE, Reader, Rows
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.models.reader.network import PASSAGE, Reader, Rows
 from mmgen.training import checkpoint
 from mmgen.training.metrics import Record
 from mmgen.training.questions import (
@@ -210,7 +210,7 @@ def export(recipe: ReaderRecipe) -> Path:
     import tempfile
 
     from mmgen.config import RuntimeConfig
-    from mmgen.models.reading import ReaderModel
+    from mmgen.models.reader.model import ReaderModel
     from mmgen.runtime import Runtime
     from mmgen.training import calibrate
 
@@ -218,7 +218,7 @@ def export(recipe: ReaderRecipe) -> Path:
     folder = recipe.out / "model"
     base = SentenceEncoder.load(hub.resolve(recipe.base))
     reader = start_from(base)
-    reader.load_state_dict(weights.read(recipe.out / "checkpoint" / "model.safetensors"))
+    reader.load_state_dict(safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors"))
     settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
     settings["transformer"] = asdict(reader.transformer.config)
     model = ReaderModel(reader, base.tokenizer, settings)

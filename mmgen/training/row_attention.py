@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmgen.models.attention import AttentionRules, attend_rows
-from mmgen.models.dot_product import attention_weights, dot_product, weighted
-from mmgen.models.masks import packed_mask
+from mmgen.models.layers.attention import AttentionRules, attend_rows
+from mmgen.models.layers.masks import packed_mask
+from mmgen.models.layers.sdpa import attention_weights, dot_product, weighted
 
 
 class RowAttention:

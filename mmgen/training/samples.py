@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmgen.engine.job import Job
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.schedule import Schedule
-from mmgen.models.solvers import tabulate
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 from mmgen.training.pictures import Pictures
 from mmgen.training.prompts import composition_prompts, retrieval_prompts

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field
 
 from mmgen.config import Config
-from mmgen.models import shape
-from mmgen.models.language_model import LanguageModel
+from mmgen.models import transformer_config
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.training import language_model, power_laws, throughput
 from mmgen.training.language_model import LanguageModelRecipe
 from mmgen.training.power_laws import Fit
@@ -59,7 +59,7 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
         for size in recipe.sizes:
             values = {**recipe.recipe, "data": recipe.data, "model": {**recipe.recipe.get("model", {}), **size}, "steps": 1}
             plain = LanguageModelRecipe(**values)
-            config = shape.load({**plain.model, "vocabulary": plain.tokenizer.vocabulary})
+            config = transformer_config.load({**plain.model, "vocabulary": plain.tokenizer.vocabulary})
             row = plain.row or config.max_tokens
             steps = max(2, round(flops / throughput.flops_per_token(config, row) / plain.batch / row))
             parameters = sum(p.numel() for p in LanguageModel(config).parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from mmgen.models.confidence import same_text
+from mmgen.models.reader.calibration import same_text
 
 
 def exact_match(answer: str, references: Sequence[str]) -> float:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadWeights, TooLong
-from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.prompt import Condition
+from mmgen.models.diffusion.conditioning import Condition
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 
 @dataclass

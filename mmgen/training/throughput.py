@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from mmgen.models.shape import TransformerConfig
+from mmgen.models.transformer_config import TransformerConfig
 
 
 def flops_per_token(config: TransformerConfig, length: int) -> float:

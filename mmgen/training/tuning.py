@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.models import adapter_files, language_model, prefixes
-from mmgen.models.adapters import Adapters
-from mmgen.models.language_model import TextModel
-from mmgen.models.prefixes import Prefix
-from mmgen.models.quantized import OTHERS
+from mmgen.models.checkpoints.quantized import OTHERS
+from mmgen.models.lm import language_model, lora_files, prefix_tuning
+from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.training import conversations
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.row_attention import RowAttention
@@ -68,7 +68,7 @@ class Whole:
         return lm.hidden(ids, RowAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
 
     def save(self, folder: Path) -> None:
-        family = adapter_files.family_of(self.base)
+        family = lora_files.family_of(self.base)
         told = {"eos_token_id": sorted(self.model.eos_ids), "bos_token_id": self.model.bos_id}
         language_model.save(self.model.lm, folder, family, told)
         _take_over(self.model, self.base, folder)
@@ -80,7 +80,7 @@ class LoraTuned:
     def __init__(self, model: TextModel, base: Path, reference: str, tuning: Tuning) -> None:
         self.model, self.base, self.reference = model, base, reference
         model.lm.requires_grad_(False)
-        self.adapters = Adapters(model.lm, adapter_files.names_of(base, model.lm))
+        self.adapters = Adapters(model.lm, lora_files.names_of(base, model.lm))
         self.adapters.add(NAME, rank=tuning.rank, alpha=tuning.alpha, targets=tuning.targets)
 
     def learned(self) -> nn.Module:
@@ -92,7 +92,7 @@ class LoraTuned:
         return self.model.lm.hidden(ids, RowAttention(), positions=positions)
 
     def save(self, folder: Path) -> None:
-        adapter_files.save(self.adapters, NAME, folder, self.reference)
+        lora_files.save(self.adapters, NAME, folder, self.reference)
         _take_over(self.model, self.base, folder)
 
 
@@ -112,7 +112,7 @@ class PrefixTuned:
         return self.model.lm.hidden(ids, cache=self.prefix.cache(len(ids)) if tuned else None)
 
     def save(self, folder: Path) -> None:
-        prefixes.save(self.prefix, folder, self.reference)
+        prefix_tuning.save(self.prefix, folder, self.reference)
         _take_over(self.model, self.base, folder)
 
 

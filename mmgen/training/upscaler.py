@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.models.upscaler import Upscaler, UpscalerConfig, half
+from mmgen.models.diffusion.upscaler import Upscaler, UpscalerConfig, half
 from mmgen.training import captions, checkpoint
 from mmgen.training.captions import Mix
 from mmgen.training.metrics import Record

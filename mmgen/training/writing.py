@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from mmgen.models.cache import GrowingCache
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.sampling import Sampling, candidates, pick
-from mmgen.models.tokenizer import Tokenizer
+from mmgen.models.layers.kv_cache import GrowingCache
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.sampling import Sampling, candidates, pick
+from mmgen.models.lm.tokenizer import Tokenizer
 
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
 

@@ -64,12 +64,12 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmgen.models import native
+    from mmgen.models.cpu import build
 
-    monkeypatch.setattr(native, "reason", lambda: "")
+    monkeypatch.setattr(build, "reason", lambda: "")
     assert look("device")["kernels"] == Finding("kernels", "ok", "compiled for this processor")
-    monkeypatch.setattr(native, "reason", lambda: "there is no C compiler")
-    monkeypatch.setattr(native, "compiler", lambda: None)
+    monkeypatch.setattr(build, "reason", lambda: "there is no C compiler")
+    monkeypatch.setattr(build, "compiler", lambda: None)
     found = look("device")["kernels"]
     assert found.status == "note" and found.found == "torch's alone (there is no C compiler)" and "install gcc" in found.remedy
 

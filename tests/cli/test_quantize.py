@@ -5,7 +5,7 @@ from pathlib import Path
 import tiny_lm
 from calling import Call
 
-from mmgen.models.language_model import TextModel
+from mmgen.models.lm.language_model import TextModel
 
 
 def test_quantize(call: Call, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_megabyte_splits_in_seconds() -> None:
     import time
 
     from mmgen import hub
-    from mmgen.models.tokenizer import Tokenizer
+    from mmgen.models.lm.tokenizer import Tokenizer
 
     tokenizer = Tokenizer(hub.resolve("embedded:minilm") / "tokenizer.json")
     text = "The lamp was lit in 1823, and it shone over the sea. " * 20_000

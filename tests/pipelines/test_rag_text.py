@@ -15,7 +15,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, NotFound, UnreadableFile
 from mmgen.interfaces import Hit, Passage
-from mmgen.models.confidence import Candidate, Found
+from mmgen.models.reader.calibration import Candidate, Found
 from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText, cite
 from mmgen.runtime import Runtime
 

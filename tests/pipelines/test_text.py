@@ -204,17 +204,17 @@ def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def lora(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An adapter of the tiny llama that changes what it writes."""
-    from mmgen.models import adapter_files, language_model
-    from mmgen.models.adapters import Adapters
+    from mmgen.models.lm import language_model, lora_files
+    from mmgen.models.lm.lora import Adapters
 
     folder, lm = tmp_path_factory.mktemp("lora"), language_model.load(tiny_llama)
-    adapters = Adapters(lm, adapter_files.names_of(tiny_llama, lm))
+    adapters = Adapters(lm, lora_files.names_of(tiny_llama, lm))
     adapters.add("a", targets=["q_proj", "v_proj", "up_proj"])
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in adapters.parameters("a"):
             parameter.normal_(std=0.3)
-    adapter_files.save(adapters, "a", folder)
+    lora_files.save(adapters, "a", folder)
     return folder
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mmgen.models.chat_template import ChatTemplate
+from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.pipelines import tools
 from mmgen.pipelines.chat import Chat, conversation, written
 from mmgen.runtime import Runtime

@@ -7,8 +7,8 @@ import torch
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest
-from mmgen.models import autoencoder
-from mmgen.models.autoencoder import LatentPictures, decode
+from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion.autoencoder import LatentPictures, decode
 from mmgen.runners.decode import DecodeRunner
 
 

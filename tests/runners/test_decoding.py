@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmgen.engine.job import Job
-from mmgen.models.sampling import Sampling
+from mmgen.models.lm.sampling import Sampling
 from mmgen.runners.decoding import TextRequest, Vocabulary, Writer
 
 LOGITS = torch.zeros(256)

@@ -15,9 +15,9 @@ from torch import Tensor
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, Cancelled, TooLarge
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.schedule import Schedule
-from mmgen.models.solvers import SOLVERS, tabulate
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.solvers import SOLVERS, tabulate
 from mmgen.runners.decode import DecodeRunner
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner, Preview, Step
 

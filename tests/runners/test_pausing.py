@@ -13,9 +13,9 @@ from torch import nn
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.denoiser import Denoiser
-from mmgen.models.schedule import Schedule
-from mmgen.models.solvers import tabulate
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.caption import CaptionModel, CaptionRequest, CaptionRunner
 from mmgen.runners.decode import DecodeRunner
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner

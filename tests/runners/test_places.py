@@ -6,9 +6,9 @@ import checkpoints
 import pytest
 
 from mmgen.engine.job import Job
-from mmgen.models import language_model
-from mmgen.models.blocks import SIZE, digests
-from mmgen.models.language_model import LanguageModel
+from mmgen.models.lm import language_model
+from mmgen.models.lm.block_manager import SIZE, digests
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.runners.decoding import TextRequest, Vocabulary
 from mmgen.runners.places import Places
 from mmgen.runners.sampled import Sampled

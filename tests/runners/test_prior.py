@@ -8,7 +8,7 @@ import torch
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
-from mmgen.models.sampling import Sampling
+from mmgen.models.lm.sampling import Sampling
 from mmgen.runners.decoding import TextRequest
 from mmgen.runners.prior import milliseconds
 from mmgen.runners.rows import RowRunner

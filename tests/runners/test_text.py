@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, JobFailed, MmgenError, TooLarge, TooLong
-from mmgen.models import language_model
-from mmgen.models.adapters import Adapters
-from mmgen.models.blocks import SIZE
-from mmgen.models.language_model import LanguageModel
-from mmgen.models.sampling import Sampling
-from mmgen.models.search import Contrastive
+from mmgen.models.lm import language_model
+from mmgen.models.lm.block_manager import SIZE
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.sampling import Sampling
+from mmgen.models.lm.sequence_search import Contrastive
 from mmgen.runners.decoding import Finished, Piece, TextRequest, Vocabulary
 from mmgen.runners.places import Places
 from mmgen.runners.text import TextRunner

@@ -16,7 +16,8 @@ from PIL import Image
 
 from mmgen.config import load
 from mmgen.errors import BadRequest, TooLong
-from mmgen.models import two_towers, weights
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.vision import dual_encoder
 from mmgen.training import clip as recipe_module
 from mmgen.training.clip import ClipRecipe, Run
 
@@ -65,7 +66,7 @@ def lines(recipe: ClipRecipe) -> list[dict[str, float]]:
 
 
 def trained(recipe: ClipRecipe) -> dict[str, torch.Tensor]:
-    return weights.read(recipe.out / "checkpoint" / "model.safetensors")
+    return safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors")
 
 
 def test_it_learns_and_says_so(whole: ClipRecipe) -> None:
@@ -78,7 +79,7 @@ def test_it_learns_and_says_so(whole: ClipRecipe) -> None:
 
 
 def test_the_exported_model_is_a_picture_encoder(whole: ClipRecipe) -> None:
-    model = two_towers.load(whole.out / "model")
+    model = dual_encoder.load(whole.out / "model")
     pictures = [Image.new("RGB", (50, 40), COLOURS[name]) for name in ("red", "blue")]
     assert "a red square" in (whole.out / "model" / "captions.txt").read_text().splitlines()
     cosines = model.embed_images(pictures) @ model.embed_texts(["a red square", "a blue square"]).T
@@ -134,7 +135,7 @@ def test_drawings(drawings: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     assert recipe_module.train(recipe)
     (told,) = (row for row in lines(recipe) if "text to image R@5" in row)
     assert told["step"] == 2 and 0 <= told["text to image R@5"] < 1
-    found = two_towers.load(recipe.out / "model")
+    found = dual_encoder.load(recipe.out / "model")
     assert float(found.scale.exp()) == pytest.approx(20, rel=1e-3)  # it is kept, in half precision
     run = Run(recipe)
     assert len(run.pairs.held_out.captions) == 36
@@ -148,7 +149,7 @@ def test_two_towers(data: Path, tiny_encoder: Path, tmp_path: Path, loss: str) -
     recipe = recipe_of(data, tmp_path / "run", tiny_encoder, **more)
     assert recipe_module.train(recipe)
     assert [row for row in lines(recipe) if "text to image R@1" in row][-1]["text to image R@1"] > 0.5
-    model = two_towers.load(recipe.out / "model")
+    model = dual_encoder.load(recipe.out / "model")
     assert model.independent == (loss == "sigmoid")
     row = model.tokenize(["a red square"])[0]
     assert row[-1] == model.texts.tokenizer.id("<|endoftext|>") and len(row) < 16  # type: ignore[attr-defined]

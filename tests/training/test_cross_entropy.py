@@ -5,14 +5,14 @@ import tiny_texts
 import torch
 import torch.nn.functional as F
 
-from mmgen.models import shape
-from mmgen.models.language_model import LanguageModel
+from mmgen.models import transformer_config
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.training.cross_entropy import IGNORED, loss_of
 
 
 def lm(**other: object) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(shape.load({**tiny_texts.MODEL, "vocabulary": 50, **other}))
+    return LanguageModel(transformer_config.load({**tiny_texts.MODEL, "vocabulary": 50, **other}))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

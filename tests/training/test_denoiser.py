@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmgen.config import load
 from mmgen.errors import BadRequest
-from mmgen.models import weights
-from mmgen.models.denoiser import Denoiser
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.diffusion.denoiser import Denoiser
 from mmgen.training import denoiser as recipe_module
 from mmgen.training import upscaler
 from mmgen.training.denoiser import DenoiserLoss, DenoiserRecipe, Run, autoencoder_of, make_unet, rates
@@ -40,7 +40,7 @@ def recipe(drawings: Path, tmp_path: Path, tiny_encoder: Path) -> DenoiserRecipe
 
 
 def trained(recipe: DenoiserRecipe) -> dict[str, torch.Tensor]:
-    return weights.read(recipe.out / "checkpoint" / "model.safetensors")
+    return safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -119,7 +119,7 @@ def test_upscaler_learns_and_resumes(drawings: Path, tmp_path: Path) -> None:
     assert upscaler.train(recipe)
     broken = recipe.model_copy(update={"out": tmp_path / "b"})
     assert not upscaler.train(broken, stop_after_minutes=0) and upscaler.train(broken)
-    one, other = (weights.read(tmp_path / name / "model" / "model.safetensors") for name in "ab")
+    one, other = (safetensors_io.read(tmp_path / name / "model" / "model.safetensors") for name in "ab")
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 

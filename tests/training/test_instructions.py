@@ -10,9 +10,10 @@ import torch
 
 from mmgen.config import load
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.models import adapter_files, language_model, prefixes, weights
-from mmgen.models.adapters import Adapters
-from mmgen.models.language_model import TextModel
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.lm import language_model, lora_files, prefix_tuning
+from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.lora import Adapters
 from mmgen.training import conversations, instructions
 from mmgen.training.cross_entropy import IGNORED
 from mmgen.training.instructions import InstructionsRecipe, Run
@@ -66,13 +67,13 @@ def test_it_learns_to_answer(base: Path, data: Path, tmp_path: Path, kind: str) 
         assert TextModel.load(folder).template and TextModel.load(folder).eos_ids == {0}
         return
     lm = language_model.load(base)
-    before = weights.read(base / "model.safetensors")
+    before = safetensors_io.read(base / "model.safetensors")
     if kind == "lora":
-        adapters = Adapters(lm, adapter_files.names_of(base, lm))
-        adapter_files.load(adapters, "a", folder)
+        adapters = Adapters(lm, lora_files.names_of(base, lm))
+        lora_files.load(adapters, "a", folder)
         assert sum(float(lora.product().detach().abs().sum()) for lora in adapters.layers("a").values()) > 0
     else:
-        assert prefixes.load(lm.config, folder).shape[0] == 4
+        assert prefix_tuning.load(lm.config, folder).shape[0] == 4
     task = Run(made)
     assert torch.equal(task.text.lm.transformer.embed.words.weight, before["model.embed_tokens.weight"])
 
@@ -82,7 +83,7 @@ def test_resumed_equals_undisturbed(base: Path, data: Path, tmp_path: Path) -> N
     assert instructions.train(whole)
     assert not instructions.train(broken, stop_after_minutes=0)
     assert instructions.train(broken)
-    expected, found = (weights.read(one.out / "checkpoint" / "model.safetensors") for one in (whole, broken))
+    expected, found = (safetensors_io.read(one.out / "checkpoint" / "model.safetensors") for one in (whole, broken))
     assert expected.keys() == found.keys() and all(torch.equal(expected[name], found[name]) for name in expected)
 
 

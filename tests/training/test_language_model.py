@@ -15,8 +15,8 @@ import torch
 
 from mmgen.config import load
 from mmgen.errors import BadRequest, BadWeights, ConfigError
-from mmgen.models import weights
-from mmgen.models.language_model import LanguageModel, TextModel
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training import language_model as recipe_module
 from mmgen.training.language_model import LanguageModelRecipe, Run
 
@@ -49,7 +49,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModel
 
 
 def trained(recipe: LanguageModelRecipe) -> dict[str, torch.Tensor]:
-    return weights.read(recipe.out / "checkpoint" / "model.safetensors")
+    return safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors")
 
 
 def lines(recipe: LanguageModelRecipe) -> list[dict[str, float]]:

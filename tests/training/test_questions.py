@@ -8,7 +8,7 @@ import pytest
 
 from mmgen import hub
 from mmgen.errors import BadRequest, NotFound
-from mmgen.models.tokenizer import Tokenizer
+from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.training.questions import (
     Corpus,
     Question,

@@ -9,8 +9,8 @@ import torch
 
 from mmgen.config import load, with_overrides
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models import weights
-from mmgen.models.reading import ReaderModel
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.reader.model import ReaderModel
 from mmgen.training import reader as recipe_module
 from mmgen.training.reader import ReaderRecipe
 
@@ -42,7 +42,7 @@ def recipe(data: Path, tmp_path: Path, tiny_encoder: Path) -> ReaderRecipe:
 
 
 def trained(recipe: ReaderRecipe) -> dict[str, torch.Tensor]:
-    return weights.read(recipe.out / "checkpoint" / "model.safetensors")
+    return safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors")
 
 
 def test_resumed_run_equals_an_undisturbed_one(recipe: ReaderRecipe, tmp_path: Path) -> None:
@@ -56,8 +56,8 @@ def test_resumed_run_equals_an_undisturbed_one(recipe: ReaderRecipe, tmp_path: P
 
 def test_training_moves_all_but_the_word_embeddings(recipe: ReaderRecipe, tiny_encoder: Path) -> None:
     recipe_module.train(recipe)
-    before, after = weights.read(tiny_encoder / "model.safetensors"), trained(recipe)
-    words = str(weights.BERT["embed.words.weight"])
+    before, after = safetensors_io.read(tiny_encoder / "model.safetensors"), trained(recipe)
+    words = str(safetensors_io.BERT["embed.words.weight"])
     assert torch.equal(before[words], after["transformer.embed.words.weight"])
     assert not torch.equal(before["encoder.layer.0.output.dense.weight"], after["transformer.blocks.0.down.weight"])
     assert (recipe.out / "checkpoint" / "progress.json").is_file()

@@ -5,8 +5,8 @@ import tiny_texts
 import torch
 from torch import Tensor
 
-from mmgen.models import shape
-from mmgen.models.language_model import LanguageModel
+from mmgen.models import transformer_config
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.training.row_attention import RowAttention
 
 CASES = [
@@ -22,7 +22,7 @@ CASES = [
 @pytest.mark.parametrize("small", [False, True], ids=["fp32", "bf16"])
 def test_documents_do_not_see_each_other(case: dict[str, object], small: bool) -> None:
     torch.manual_seed(0)
-    model = LanguageModel(shape.load({**tiny_texts.MODEL, "vocabulary": 50, **case}))
+    model = LanguageModel(transformer_config.load({**tiny_texts.MODEL, "vocabulary": 50, **case}))
     ids = torch.randint(50, (2, 14))
     documents = torch.tensor([[0] * 5 + [1] * 9, [2] * 14])
     positions = torch.cat((torch.arange(5), torch.arange(9)))

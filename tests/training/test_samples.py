@@ -8,7 +8,7 @@ import torch
 from drawings import drawings, pictures  # noqa: F401  fixtures
 from PIL import Image
 
-from mmgen.models.denoiser import Denoiser
+from mmgen.models.diffusion.denoiser import Denoiser
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.training import samples

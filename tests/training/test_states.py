@@ -5,8 +5,8 @@ import torch
 from tiny import tiny_encoder  # noqa: F401  a fixture
 
 from mmgen.errors import BadWeights, TooLong
-from mmgen.models.encoder import SentenceEncoder
-from mmgen.models.prompt import SentencePrompts
+from mmgen.models.diffusion.conditioning import SentencePrompts
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.training import states
 
 # ruff: noqa: F811

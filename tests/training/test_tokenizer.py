@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from mmgen.cli.train import app
 from mmgen.errors import BadRequest
-from mmgen.models.tokenizer import Tokenizer
+from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.training import tokenizer
 from mmgen.training.tokenizer import END, UNKNOWN
 

@@ -1,0 +1,1 @@
+"""Checkpoint files to modules and back: safetensors and tables of tensor names."""

@@ -1,0 +1,98 @@
+"""Folders of language models with rounded weights: int8 a row, or int4 a group. Knows tensors and names; runs nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import Checkpoint, drawn
+from mmgen.models.quantization import int4
+
+Precision = Literal["int8", "int4"]
+OTHERS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.jinja", "special_tokens_map.json")
+KEY = "mmgen_precision"
+"""In config.json: how the weights of model.safetensors are rounded."""
+
+
+def packed(module: nn.Module, state: Mapping[str, Tensor], precision: Precision) -> dict[str, Tensor]:
+    """What a file holds. Matrices that int4 does not fit, and word vectors, are int8; vectors are fp16."""
+    if precision == "int8":
+        return safetensors_io.packed(state)
+    out: dict[str, Tensor] = {}
+    linear = {f"{name}.weight": one for name, one in module.named_modules() if isinstance(one, nn.Linear)}
+    for name, tensor in state.items():
+        if name not in linear or not int4.fits(linear[name]):
+            out |= safetensors_io.packed({name: tensor})
+            continue
+        numbers, scale, offset = int4.rounded(tensor)
+        out[name] = numbers[:, ::2] | numbers[:, 1::2] << 4
+        out |= {f"{name}.scale": scale, f"{name}.offset": offset}
+    return out
+
+
+def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `packed`, as fp32. Raises BadWeights where scales are missing."""
+    plain, out = dict(tensors), {}
+    for name in [name for name, tensor in tensors.items() if tensor.dtype == torch.uint8]:
+        if f"{name}.scale" not in plain or f"{name}.offset" not in plain:
+            raise BadWeights(f"weights hold {name} as int4 without its scales; the file is not whole")
+        pairs = plain.pop(name)
+        numbers = torch.stack((pairs & 15, pairs >> 4), 2).flatten(1)
+        out[name] = int4.restored(numbers, plain.pop(f"{name}.scale"), plain.pop(f"{name}.offset"))
+    return {**out, **safetensors_io.unpacked(plain)}
+
+
+class Rounded(Checkpoint):
+    """A rounded folder's tensors as fp32, read as any checkpoint is."""
+
+    dtype = torch.float32
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tensors = folder, unpacked(safetensors_io.read(folder / "model.safetensors"))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.tensors[name].shape)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+
+def precision_of(folder: Path) -> str:
+    """How a folder's weights are rounded; "": they are not."""
+    return str(safetensors_io.read_json(folder / "config.json").get(KEY, ""))
+
+
+def checkpoint(folder: Path, values: Mapping[str, Any]) -> Checkpoint:
+    """A folder's tensors, rounded or not; `values`: its config.json."""
+    return Rounded(folder) if KEY in values else Checkpoint(folder)
+
+
+def save(lm: Any, source: Path, folder: Path, precision: Precision) -> None:
+    """Writes a `LanguageModel` rounded, in our own names, and takes tokenizer and template over from `source`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.float() for name, tensor in drawn(lm, lm.names()).items()}
+    save_file(packed(lm, state, precision), folder / "model.safetensors", metadata={"format": "pt"})
+    told = safetensors_io.read_json(source / "config.json")
+    ids = {key: value for key, value in told.items() if key.endswith("_token_id")}
+    values = {"model_type": "mmgen", KEY: precision, "transformer": asdict(lm.config), **ids}
+    (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    for name in OTHERS:
+        if (source / name).is_file():
+            shutil.copy(source / name, folder)

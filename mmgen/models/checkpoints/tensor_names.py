@@ -1,0 +1,230 @@
+"""Names of weights: ours, and those of each family of checkpoints. Knows names and sizes; reads nothing.
+
+`{}` stands for a layer's number, a second one for an expert's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import Names, Theirs
+from mmgen.models.transformer_config import TransformerConfig
+
+Entries = dict[str, str | tuple[str, ...] | Theirs]
+"""Our name without `.weight` or `.bias` -> theirs; of a layer where it holds `{}`."""
+
+
+def spread(config: TransformerConfig, table: Entries, ours: str = "transformer.") -> dict[str, Theirs]:
+    """The table for all layers and experts of one half, with weights and, where the shape has them, biases."""
+    out: dict[str, Theirs] = {}
+    for name, value in table.items():
+        theirs = value if isinstance(value, Theirs) else Theirs((value,) if isinstance(value, str) else value)
+        ranges = (range(config.layers), range(config.experts))[: name.count("{}")]
+        for numbers in product(*ranges):
+            names = tuple(one.format(*numbers) for one in theirs.names)
+            for kind in _kinds(config, name):
+                key = f"{ours}{name.format(*numbers)}{kind and '.'}{kind}"
+                transposed = theirs.transposed and kind == "weight"
+                full = tuple(f"{one}{kind and '.'}{kind}" for one in names)
+                out[key] = replace(theirs, names=full, transposed=transposed, scale=theirs.scale.format(*numbers))
+    return out
+
+
+def _kinds(config: TransformerConfig, name: str) -> tuple[str, ...]:
+    """Which tensors stand under our name."""
+    last = name.rpartition(".")[2]
+    if name == "bias":
+        return ("weight",)
+    if "norm" in last or last.endswith("after"):
+        biased = config.norm == "layer" and config.norm_bias
+    elif last in ("qkv", "q", "kv"):
+        biased = config.qkv_bias
+    elif last == "out":
+        biased = config.out_bias
+    else:
+        biased = last in ("up", "down") and config.feed_forward_bias
+    return ("weight", "bias") if biased else ("weight",)
+
+
+def _sizes(config: TransformerConfig) -> tuple[int, int, int]:
+    """Rows of queries, keys and values."""
+    return config.heads * config.head, config.groups * config.head, config.groups * config.head
+
+
+def _attention(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, Theirs]:
+    """Self-attention of queries, keys, values and output that stand apart."""
+    *apart, out = (start + name for name in names)
+    return {"blocks.{}.attention.qkv": Theirs(tuple(apart), _sizes(config)), "blocks.{}.attention.out": Theirs((out,))}
+
+
+def _head(config: TransformerConfig, name: str = "lm_head.weight") -> dict[str, Theirs]:
+    return {} if config.tied else {"head.weight": Theirs((name,))}
+
+
+def llama(config: TransformerConfig) -> Names:
+    """Llama, Mistral, Qwen, Gemma and Mixtral."""
+    layer = "model.layers.{}."
+    table: Entries = {
+        "embed.words": "model.embed_tokens",
+        "norm": "model.norm",
+        "blocks.{}.attention_norm": f"{layer}input_layernorm",
+        "blocks.{}.norm": f"{layer}post_attention_layernorm",
+        **_attention(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "o_proj")),
+    }
+    if config.norm_at == "both":
+        table |= {
+            "blocks.{}.attention_after": f"{layer}post_attention_layernorm",
+            "blocks.{}.norm": f"{layer}pre_feedforward_layernorm",
+            "blocks.{}.after": f"{layer}post_feedforward_layernorm",
+        }
+    if config.qk_norm:
+        table["blocks.{}.attention.query_norm"] = f"{layer}self_attn.q_norm"
+        table["blocks.{}.attention.key_norm"] = f"{layer}self_attn.k_norm"
+    if config.experts:
+        expert = f"{layer}block_sparse_moe.experts.{{}}."
+        table["blocks.{}.experts.router"] = f"{layer}block_sparse_moe.gate"
+        table["blocks.{}.experts.each.{}.up"] = (f"{expert}w1", f"{expert}w3")
+        table["blocks.{}.experts.each.{}.down"] = f"{expert}w2"
+    else:
+        table["blocks.{}.up"] = (f"{layer}mlp.gate_proj", f"{layer}mlp.up_proj")
+        table["blocks.{}.down"] = f"{layer}mlp.down_proj"
+    return spread(config, table) | _head(config)
+
+
+def phi3(config: TransformerConfig) -> Names:
+    table: Entries = {
+        "embed.words": "model.embed_tokens",
+        "norm": "model.norm",
+        "blocks.{}.attention_norm": "model.layers.{}.input_layernorm",
+        "blocks.{}.attention.qkv": "model.layers.{}.self_attn.qkv_proj",
+        "blocks.{}.attention.out": "model.layers.{}.self_attn.o_proj",
+        "blocks.{}.norm": "model.layers.{}.post_attention_layernorm",
+        "blocks.{}.up": "model.layers.{}.mlp.gate_up_proj",
+        "blocks.{}.down": "model.layers.{}.mlp.down_proj",
+    }
+    return spread(config, table) | _head(config)
+
+
+def gpt2(config: TransformerConfig) -> Names:
+    layer = "transformer.h.{}."
+    table: Entries = {
+        "embed.words": "transformer.wte",
+        "embed.positions": "transformer.wpe",
+        "norm": "transformer.ln_f",
+        "blocks.{}.attention_norm": f"{layer}ln_1",
+        "blocks.{}.attention.qkv": Theirs((f"{layer}attn.c_attn",), transposed=True),
+        "blocks.{}.attention.out": Theirs((f"{layer}attn.c_proj",), transposed=True),
+        "blocks.{}.norm": f"{layer}ln_2",
+        "blocks.{}.up": Theirs((f"{layer}mlp.c_fc",), transposed=True),
+        "blocks.{}.down": Theirs((f"{layer}mlp.c_proj",), transposed=True),
+    }
+    return spread(config, table) | _head(config)
+
+
+def neox(config: TransformerConfig) -> Names:
+    layer = "gpt_neox.layers.{}."
+    table: Entries = {
+        "embed.words": "gpt_neox.embed_in",
+        "norm": "gpt_neox.final_layer_norm",
+        "blocks.{}.attention_norm": f"{layer}input_layernorm",
+        "blocks.{}.attention.qkv": Theirs((f"{layer}attention.query_key_value",), heads=config.heads),
+        "blocks.{}.attention.out": f"{layer}attention.dense",
+        "blocks.{}.norm": f"{layer}post_attention_layernorm",
+        "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
+        "blocks.{}.down": f"{layer}mlp.dense_4h_to_h",
+    }
+    return spread(config, table) | _head(config, "embed_out.weight")
+
+
+def bloom(config: TransformerConfig) -> Names:
+    layer = "transformer.h.{}."
+    table: Entries = {
+        "embed.words": "transformer.word_embeddings",
+        "embed.norm": "transformer.word_embeddings_layernorm",
+        "norm": "transformer.ln_f",
+        "blocks.{}.attention_norm": f"{layer}input_layernorm",
+        "blocks.{}.attention.qkv": Theirs((f"{layer}self_attention.query_key_value",), heads=config.heads),
+        "blocks.{}.attention.out": f"{layer}self_attention.dense",
+        "blocks.{}.norm": f"{layer}post_attention_layernorm",
+        "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
+        "blocks.{}.down": f"{layer}mlp.dense_4h_to_h",
+    }
+    return spread(config, table) | _head(config)
+
+
+def bert(config: TransformerConfig) -> Names:
+    """The masked language model: a sentence encoder's names, and those of its head."""
+    body = {
+        f"transformer.{ours}": Theirs(tuple(f"bert.{name}" for name in theirs))
+        for ours, theirs in safetensors_io.spread(safetensors_io.BERT, config.layers).items()
+    }
+    head = {
+        "transform.linear.weight": "transform.dense.weight",
+        "transform.linear.bias": "transform.dense.bias",
+        "transform.norm.weight": "transform.LayerNorm.weight",
+        "transform.norm.bias": "transform.LayerNorm.bias",
+        "head.bias": "bias",
+    }
+    predictions = {ours: Theirs((f"cls.predictions.{theirs}",)) for ours, theirs in head.items()}
+    return body | predictions | _head(config, "cls.predictions.decoder.weight")
+
+
+def t5(config: TransformerConfig) -> Names:
+    """Both halves share the words."""
+    assert config.encoder is not None
+    encoder = spread(config.encoder, _t5(config.encoder, "encoder.", 1), "encoder.")
+    decoder = spread(config, _t5(config, "decoder.", 2))
+    cross, layer = "blocks.{}.cross", "decoder.block.{}.layer.1."
+    table: Entries = {
+        f"{cross}_norm": f"{layer}layer_norm",
+        f"{cross}.q": f"{layer}EncDecAttention.q",
+        f"{cross}.kv": (f"{layer}EncDecAttention.k", f"{layer}EncDecAttention.v"),
+        f"{cross}.out": f"{layer}EncDecAttention.o",
+    }
+    return encoder | decoder | spread(config, table) | _head(config)
+
+
+def _t5(config: TransformerConfig, half: str, last: int) -> Entries:
+    """What both halves have; the feed-forward is sublayer `last`."""
+    layer = f"{half}block.{{}}.layer."
+    wide = ("wi_0", "wi_1") if config.gated else ("wi",)
+    return {
+        "embed.words": "shared",
+        "norm": f"{half}final_layer_norm",
+        "bias": f"{half}block.0.layer.0.SelfAttention.relative_attention_bias",
+        "blocks.{}.attention_norm": f"{layer}0.layer_norm",
+        **_attention(config, f"{layer}0.SelfAttention.", ("q", "k", "v", "o")),
+        "blocks.{}.norm": f"{layer}{last}.layer_norm",
+        "blocks.{}.up": tuple(f"{layer}{last}.DenseReluDense.{one}" for one in wide),
+        "blocks.{}.down": f"{layer}{last}.DenseReluDense.wo",
+    }
+
+
+def marian(config: TransformerConfig) -> Names:
+    """The encoder-decoder of 2017."""
+    assert config.encoder is not None
+    encoder = spread(config.encoder, _marian(config.encoder, "model.encoder."), "encoder.")
+    decoder = spread(config, _marian(config, "model.decoder."))
+    cross, layer = "blocks.{}.cross", "model.decoder.layers.{}.encoder_attn"
+    table: Entries = {
+        f"{cross}_norm": f"{layer}_layer_norm",
+        f"{cross}.q": f"{layer}.q_proj",
+        f"{cross}.kv": (f"{layer}.k_proj", f"{layer}.v_proj"),
+        f"{cross}.out": f"{layer}.out_proj",
+    }
+    head = {"head.bias": Theirs(("final_logits_bias",), ones=1)}
+    return encoder | decoder | spread(config, table) | head | _head(config)
+
+
+def _marian(config: TransformerConfig, half: str) -> Entries:
+    layer = f"{half}layers.{{}}."
+    return {
+        "embed.words": "model.shared",
+        **_attention(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "out_proj")),
+        "blocks.{}.attention_norm": f"{layer}self_attn_layer_norm",
+        "blocks.{}.up": f"{layer}fc1",
+        "blocks.{}.down": f"{layer}fc2",
+        "blocks.{}.norm": f"{layer}final_layer_norm",
+    }

@@ -1,0 +1,1 @@
+"""Compiled kernels and packed products for CPUs."""

@@ -1,0 +1,153 @@
+"""Kernels for decoding on a CPU: a few rows at the speed of memory, norms, gates and attention in one call each.
+
+torch multiplies a row of 768 numbers with a matrix at half of the speed at which memory gives it. Without a compiler, without
+OpenMP in torch, or without AVX-512, `kernels()` is None, and layers go on as torch computes them; MMGEN_NATIVE=0 asks for that.
+Knows addresses and shapes; not layers, models or how kernels.c is compiled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.models.cpu import build
+
+WIDE = 64
+"""Outputs of a panel, in which matrices lie."""
+LANES = 16
+"""Numbers that the processor computes at once."""
+MOST = 256
+"""Numbers of a head."""
+FEW = 32
+"""Rows up to which they are faster than oneDNN."""
+SHORT = 6
+"""Rows for which a call takes microseconds: they are multiplied at once."""
+
+
+class Texts:
+    """Of which one query each attends, and where their keys lie. Addresses hold as long as this does."""
+
+    def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]]) -> None:
+        """Of each its row in q, and the spans (start, end) of its keys among all places."""
+        about, spans = list[int](), list[int]()
+        for row, places in texts:
+            about += [row, sum(end - start for start, end in places), len(spans) // 2]
+            spans += [number for start, end in places for number in (start, end - start)]
+        self.count, self.most = len(texts), max(about[1::3])
+        self._numbers = (ctypes.c_ssize_t * (len(about) + len(spans)))(*about, *spans)
+        self.about = ctypes.addressof(self._numbers)
+        self.spans = self.about + len(about) * ctypes.sizeof(ctypes.c_ssize_t)
+
+
+class Kernels:
+    """The functions of kernels.c. Numbers are addresses and counts; where rows are counted, they also come first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.integers = bool(ctypes.CDLL(str(path)).has_integers())
+        self.fp32 = self._function("multiply_fp32", 9)
+        self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
+        self._gated_silu = self._function("gated_silu", 4)
+        self._attend = self._function("attend", 23, ctypes.c_double)
+        self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
+        if self.integers:
+            self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
+
+    def rms_norm(self, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        """(..., D), (D,) -> (..., D); D is a multiple of LANES."""
+        x = x.contiguous()
+        width, y = x.shape[-1], torch.empty_like(x)
+        rows = x.numel() // width
+        self._rms_norm(rows, x.data_ptr(), weight.data_ptr(), y.data_ptr(), rows, width, eps)
+        return y
+
+    def gated_silu(self, x: Tensor) -> Tensor:
+        """(..., 2 H), gates and then what they let through -> (..., H); H is a multiple of LANES."""
+        x = x.contiguous()
+        width = x.shape[-1] // 2
+        rows, y = x.numel() // (2 * width), x.new_empty(*x.shape[:-1], width)
+        self._gated_silu(rows, x.data_ptr(), y.data_ptr(), rows, width)
+        return y
+
+    def attend(self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None) -> Tensor:
+        """`softmax(scale QK')V` of one query of each text -> (texts, heads, d); see `readable`.
+
+        Args:
+            q: (rows, heads, d).
+            keys, values: (groups, places, d).
+        """
+        return self._attended(texts, q, keys, values, scale, window, (0, 0, 0, 0, 0, 0, 0))
+
+    def decode(
+        self, texts: Texts, q: Tensor, k: Tensor, v: Tensor, turns: tuple[Tensor, Tensor] | None, keys: Tensor, values: Tensor,
+        scale: float, window: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`attend` after k and v, (rows, groups, d), took the last places of their texts.
+
+        `turns`: cosines and sines, (texts, R), as `layers.positions.Rotation` has them; q and k are turned by them first.
+        """
+        cos, sin, turned = (0, 0, 0) if turns is None else (turns[0].data_ptr(), turns[1].data_ptr(), turns[0].shape[-1])
+        new = k.data_ptr(), v.data_ptr(), cos, sin, turned, k.stride(0), v.stride(0)
+        return self._attended(texts, q, keys, values, scale, window, new)
+
+    def _attended(
+        self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None, new: tuple[int, ...]
+    ) -> Tensor:
+        (_, heads, size), groups, (k, v, cos, sin, turned, k_step, v_step) = q.shape, keys.shape[0], new
+        each, threads = texts.most + LANES, torch.get_num_threads()
+        y, room = q.new_empty(texts.count, heads, size), torch.empty(threads * each)
+        self._attend(
+            texts.count, q.data_ptr(), k, v, cos, sin, keys.data_ptr(), values.data_ptr(), y.data_ptr(), room.data_ptr(),
+            texts.about, texts.spans, texts.count, heads, groups, size, keys.stride(0) // size, turned, q.stride(0), k_step,
+            v_step, each, threads, window or 0, scale,
+        )  # fmt: skip
+        return y
+
+    def _function(self, name: str, arguments: int, *more: Any) -> Callable[..., None]:
+        """The interpreter's lock is kept for SHORT rows, as getting it back may take milliseconds."""
+        kept, free = (self._bound(made, name, arguments, *more) for made in (ctypes.PyDLL, ctypes.CDLL))
+
+        def call(rows: int, *numbers: float) -> None:
+            (kept if rows <= SHORT else free)(*numbers)
+
+        return call
+
+    def _bound(self, made: type[ctypes.CDLL], name: str, arguments: int, *more: Any) -> Callable[..., None]:
+        function: Any = getattr(made(str(self._path)), name)
+        function.argtypes, function.restype = [*[ctypes.c_ssize_t] * arguments, *more], None
+        return function  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Kernels | None:
+    """None: there are none, see native.py."""
+    path = build.library()
+    return None if path is None else Kernels(path)
+
+
+def fitting(x: Tensor) -> Kernels | None:
+    """`kernels()`, for a tensor that they take: fp32 on a CPU, without gradients."""
+    if x.dtype is not torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return None
+    return kernels()
+
+
+def takes(x: Tensor, inputs: int) -> bool:
+    """Whether a layer of so many inputs had better multiply x, of at least one and at most FEW rows, by a kernel."""
+    return x.shape[-1] == inputs and 0 < x.numel() <= FEW * inputs and x.dtype is torch.float32
+
+
+def readable(q: Tensor, keys: Tensor, values: Tensor) -> bool:
+    """Whether `attend` reads these: (rows, heads, d), and (groups, places, d) without gaps, but for those between groups."""
+    size = q.shape[-1]
+    if size % LANES or size > MOST or q.dtype is not torch.float32 or q.stride()[1:] != (size, 1):
+        return False
+    if not keys.dtype == values.dtype == torch.float32 or keys.stride() != values.stride() or keys.shape != values.shape:
+        return False
+    return keys.stride()[1:] == (size, 1) and keys.shape[2] == size and keys.stride(0) % size == 0

@@ -1,0 +1,1 @@
+"""Denoisers, solvers, autoencoders and conditioning."""

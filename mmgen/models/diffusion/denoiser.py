@@ -1,0 +1,248 @@
+"""A text-to-image model in diffusers' folder format: prompts to conditions, noisy latents to predictions, latents to pictures.
+
+Knows one evaluation of the network; not steps, solvers, guidance between rows, or who asks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen import hub
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.checkpoints import pretrained
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.cpu import onednn
+from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion.autoencoder import Autoencoder, LatentPictures, Pixels
+from mmgen.models.diffusion.conditioning import ClipPrompts, Condition, NoText, SentencePrompts, TextSide, stack
+from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+
+UNETS = ("UNet2DConditionModel", "UNet2DModel")
+PIPELINES = frozenset(
+    (
+        "StableDiffusionPipeline",
+        "StableDiffusionImg2ImgPipeline",
+        "StableDiffusionXLPipeline",
+        "LatentConsistencyModelPipeline",
+        "DDPMPipeline",
+        "DDIMPipeline",
+    )
+)
+"""Pipelines of diffusers whose loop is ours: one UNet, asked once a step for every row."""
+PRECISIONS = {"": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LARGEST = 8
+"""A side may be this many times the size that the model was trained at."""
+
+
+class Denoiser:
+    """A UNet with its text side and its autoencoder, all in evaluation mode on one device."""
+
+    def __init__(
+        self, unet: Any, text: TextSide, pictures: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
+    ) -> None:
+        self.unet, self.text, self.pictures, self.name = unet, text, pictures, name
+        self.scheduler_config = dict(scheduler_config)
+        self.device, self.dtype = unet.device, unet.dtype
+        config = unet.config
+        self.channels = int(config.in_channels)
+        if pictures.channels != self.channels or int(config.out_channels) != self.channels:
+            raise BadWeights(
+                f"the UNet takes {self.channels} channels and gives {config.out_channels}, its pictures have "
+                f"{pictures.channels}; only models where all three agree run here"
+            )
+        self.conditional = hasattr(config, "cross_attention_dim")
+        self.guidance_width = getattr(config, "time_cond_proj_dim", None)
+        self.levels = len(config.block_out_channels)
+        sample = config.sample_size or 64
+        self.size = pictures.factor * int(sample if isinstance(sample, int) else max(sample))  # pixels a side
+        self.channels_last = self.device.type == "cuda"  # on a CPU `pack` gains what it would, and more
+        if self.channels_last:
+            unet.to(memory_format=torch.channels_last)
+        modules = [unet, *text.modules(), *pictures.modules()]
+        self.weight_bytes = sum(parameter.nbytes for module in modules for parameter in module.parameters())
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> Denoiser:
+        """From a folder with `unet/`, `scheduler/` and what else the model has. Raises BadWeights, in one line."""
+        import diffusers
+
+        if precision not in PRECISIONS:
+            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
+        dtype = PRECISIONS[precision]
+        if not handles(folder):
+            raise BadWeights(
+                f"{folder} is a {_pipeline(folder)}, which does not run step by step here; run it through diffusers"
+            )
+        found = pretrained.class_name(folder / "unet")
+        if found not in UNETS:
+            raise BadWeights(f"{folder / 'unet'} is of class {found}; known are {' and '.join(UNETS)}")
+        scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+        unet = pretrained.load(getattr(diffusers, found), folder / "unet", device, dtype)
+        pictures = _pictures(folder, unet, device, dtype)
+        return cls(unet, _text_side(folder, unet, device, dtype), pictures, scheduler, name or folder.name)
+
+    def pack(self) -> None:
+        """Lays the network's weights out for drawing on a CPU. LoRA files go in before."""
+        onednn.pack(self.unet)
+
+    @property
+    def guidance_embedded(self) -> bool:
+        """The network is told the guidance scale itself (LCM): there are no unconditional rows."""
+        return self.guidance_width is not None
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent place, each way."""
+        return self.pictures.factor
+
+    @property
+    def cheap(self) -> bool:
+        """Decoding costs next to nothing and needs no turn of its own."""
+        return self.pictures.cheap
+
+    def embed_prompts(self, prompts: Sequence[str]) -> list[Condition]:
+        """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong."""
+        return self.text.embed(prompts)
+
+    @torch.inference_mode()
+    def predict(self, x: Tensor, timesteps: Tensor, conditions: Sequence[Condition], guidance: Tensor | None = None) -> Tensor:
+        """One evaluation of the network.
+
+        Args:
+            x: (B, C, h, w), fp32.
+            timesteps: (B,), each row's own.
+            conditions: B of them.
+            guidance: (B,) scales, heard by models with `guidance_embedded` only.
+
+        Returns:
+            (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or picture.
+        """
+        rows = x.to(self.device, self.dtype, memory_format=torch.channels_last if self.channels_last else torch.preserve_format)
+        timesteps = timesteps.to(self.device)
+        if not self.conditional:
+            return self.unet(rows, timesteps, return_dict=False)[0].float()  # type: ignore[no-any-return]
+        heard = stack(conditions)
+        out = self.unet(
+            rows,
+            timesteps,
+            encoder_hidden_states=self._cast(heard.tokens),
+            encoder_attention_mask=None if heard.mask is None else heard.mask.to(self.device),
+            return_dict=False,
+            **self._extras(x, heard, guidance),
+        )
+        return out[0].float()  # type: ignore[no-any-return]
+
+    def _extras(self, x: Tensor, heard: Condition, guidance: Tensor | None) -> dict[str, Any]:
+        """What only some models are told: the pooled prompt, the picture's size, the guidance scale."""
+        extras: dict[str, Any] = {}
+        config = self.unet.config
+        if config.class_embed_type is not None:
+            extras["class_labels"] = self._cast(heard.pooled)
+        if (
+            config.addition_embed_type == "text_time"
+        ):  # Podell et al. 2023 (SDXL), section 2.2: original size, crop, target size
+            height, width = (self.factor * length for length in x.shape[-2:])
+            sizes = torch.tensor([height, width, 0, 0, height, width], device=self.device, dtype=self.dtype)
+            extras["added_cond_kwargs"] = {"text_embeds": self._cast(heard.pooled), "time_ids": sizes.expand(len(x), -1)}
+        if self.guidance_width is not None:
+            scales = torch.ones(len(x)) if guidance is None else guidance
+            extras["timestep_cond"] = self._cast(guidance_embedding(scales.float().to(self.device) - 1, self.guidance_width))
+        return extras
+
+    def _cast(self, tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.to(self.device, self.dtype)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large picture tile by tile."""
+        return autoencoder.decode(self.pictures, latents)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
+        return self.pictures.encode(pictures)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, h, w) of a picture of that size in pixels; BadRequest if the model cannot draw it."""
+        step = self.factor if self.conditional else self.factor * 2 ** (self.levels - 1)
+        least, most = self.factor * 2 ** (self.levels - 1), LARGEST * self.size
+        for word, pixels in (("width", width), ("height", height)):
+            if not least <= pixels <= most:
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {least} to {most}, best at {self.size}")
+            if pixels % step:
+                near = max(least, min(most, step * round(pixels / step)))
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {step}, such as {near}")
+        return self.channels, height // self.factor, width // self.factor
+
+    def step_bytes(self, height: int, width: int) -> int:
+        """About what one row of a forward pass holds at its peak, at that latent size.
+
+        Every level keeps its skip connections until the way up, and the widest place works on some eight tensors at once.
+        It does not know attention without a fused kernel, which would hold (h w)^2 scores.
+        """
+        config = self.unet.config
+        layers = config.layers_per_block if isinstance(config.layers_per_block, int) else max(config.layers_per_block)
+        planes: list[float] = [channels * height * width / 4**level for level, channels in enumerate(config.block_out_channels)]
+        return math.ceil(int(self.dtype.itemsize) * ((layers + 1) * sum(planes) + 8 * max(planes)))
+
+
+def handles(folder: Path) -> bool:
+    """Whether a folder is a model for `Denoiser.load`, by the pipeline that it names; False: it runs through diffusers."""
+    named = _pipeline(folder)
+    if named:
+        return named in PIPELINES
+    return (folder / "unet").is_dir()
+
+
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> Denoiser:
+    """The registry's loader for models with a UNet."""
+    return Denoiser.load(folder, device, name, precision)
+
+
+def guidance_embedding(scales: Tensor, width: int) -> Tensor:
+    """Sinusoids of a thousandfold scale, (B,) -> (B, width): networks distilled to hear it; Meng et al. 2023, section 3.1."""
+    half = width // 2
+    frequencies = torch.exp(torch.arange(half, device=scales.device) * (-math.log(10000.0) / (half - 1)))
+    angles = 1000 * scales[:, None] * frequencies
+    return torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, width % 2))
+
+
+def _pipeline(folder: Path) -> str:
+    """The pipeline's class that model_index.json names; empty without the file."""
+    path = folder / "model_index.json"
+    return str(read_json(path).get("_class_name", "")) if path.is_file() else ""
+
+
+def _pictures(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:
+    if (folder / "vae").is_dir():
+        return LatentPictures.load(folder / "vae", device, dtype)
+    if (folder / "upscaler").is_dir():
+        return SmallPictures(Upscaler.load(folder / "upscaler", device))
+    return Pixels(int(unet.config.in_channels))
+
+
+def _text_side(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> TextSide:
+    if not hasattr(unet.config, "cross_attention_dim"):
+        return NoText()
+    if (folder / "mmgen.json").is_file():
+        return _sentence_prompts(folder / "mmgen.json", device)
+    if (folder / "text_encoder").is_dir():
+        index = folder / "model_index.json"
+        zero_null = index.is_file() and bool(read_json(index).get("force_zeros_for_empty_prompt", False))
+        return ClipPrompts.load(folder, device, dtype, zero_null)
+    raise BadWeights(f"{folder} has neither text_encoder/ nor mmgen.json, so prompts cannot reach its UNet")
+
+
+def _sentence_prompts(path: Path, device: str) -> SentencePrompts:
+    """From mmgen.json: {"text": "embedded:minilm", "tokens": 32, ...}."""
+    values = read_json(path)
+    try:
+        reference, tokens = str(values["text"]), int(values["tokens"])
+    except (KeyError, TypeError, ValueError):
+        raise BadWeights(f'{path} needs "text", a sentence encoder, and "tokens", how many the UNet reads') from None
+    return SentencePrompts(SentenceEncoder.load(hub.resolve(reference, kind="encoder"), device, reference), tokens)

@@ -1,0 +1,127 @@
+"""Sentence encoder: a transformer, its tokenizer and a pooling. Texts in, unit vectors out; knows no queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.encoders import bert_config, sentence_transformers
+from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
+from mmgen.models.layers.attention import SideBySide
+from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.models.lm.transformer import Transformer
+from mmgen.models.quantization.int8 import quantize
+
+
+class SentenceEncoder:
+    """A sentence-transformers folder of the BERT family on our own transformer: mean or [CLS] pooling, unit length.
+
+    Rows go through a pass unpadded, side by side, and each gets the same vector alone and in any batch.
+    """
+
+    pads = False
+
+    def __init__(
+        self, transformer: Transformer, tokenizer: Tokenizer, max_tokens: int, pooling: str = "mean", name: str = ""
+    ) -> None:
+        self.transformer = transformer.eval()
+        self.config = transformer.config
+        self.tokenizer = tokenizer
+        self.max_tokens, self.pooling, self.name = max_tokens, pooling, name
+        self.dimension = transformer.config.width
+        self.cls, self.sep = tokenizer.ends()
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", name: str = "") -> SentenceEncoder:
+        """From a folder with config.json, model.safetensors, tokenizer.json and the sentence-transformers files.
+
+        Raises BadWeights where a file is missing or damaged, or asks for what our own transformer does not do.
+        """
+        settings = bert_config.settings(folder)
+        if settings.beyond:
+            raise BadWeights(f"{folder} needs {settings.beyond}; load it through the sentence-transformers package")
+        tensors = safetensors_io.read(folder / "model.safetensors")
+        tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
+        transformer = Transformer(settings.config).to(device)
+        safetensors_io.fill(transformer, safetensors_io.imported(tensors, safetensors_io.BERT, settings.config.layers))
+        tokenizer = Tokenizer(folder / "tokenizer.json")
+        return cls(transformer, tokenizer, settings.max_tokens, settings.pooling, name or folder.name)
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        return self.tokenizer.encode(text).spans
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids with [CLS] and [SEP], cut at `max_tokens`."""
+        most = self.max_tokens - 2
+        return [[self.cls, *tokens.ids[:most], self.sep] for tokens in self.tokenizer.encode_many(texts)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(ids)
+
+    @torch.inference_mode()
+    def states(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """One forward pass over rows of token ids -> last hidden states (B, N, D), zero behind a row's end; lengths (B,)."""
+        device = self.transformer.device
+        sizes = [len(row) for row in rows]
+        ids = torch.tensor([number for row in rows for number in row], device=device)
+        positions = torch.cat([torch.arange(size, device=device) for size in sizes])
+        states = self.transformer(ids[None], SideBySide.of(sizes), positions=positions)[0]  # (sum of sizes, D)
+        return pad_sequence(states.split(sizes), batch_first=True), torch.tensor(sizes, device=device)
+
+    @torch.inference_mode()
+    def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """What `states` gave -> (B, D), unit length."""
+        return F.normalize(self._pool(states, lengths), dim=-1)
+
+    def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """One forward pass over rows of token ids -> (B, D), unit length."""
+        return self.pool(*self.states(rows))
+
+    def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        if self.pooling == "cls":
+            return states[:, 0]
+        return states.sum(1) / lengths[:, None]
+
+    def embed_rows(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """`embed_tokens` as float32 on the CPU: a row runner's pass."""
+        vectors: np.ndarray = self.embed_tokens(rows).float().cpu().numpy()
+        return vectors
+
+    def embed_text(self, texts: Sequence[str], budget: int = 768) -> np.ndarray:
+        """(B, D) float32, in the texts' order; passes of about `budget` tokens, rows of like length together."""
+        rows = self.tokenize(texts)
+        out = np.empty((len(rows), self.dimension), dtype=np.float32)
+        part: list[int] = []
+        for n in sorted(range(len(rows)), key=lambda n: len(rows[n])):
+            part.append(n)
+            if sum(len(rows[i]) for i in part) >= budget:
+                out[part] = self.embed_rows([rows[i] for i in part])
+                part = []
+        if part:
+            out[part] = self.embed_rows([rows[i] for i in part])
+        return out
+
+
+def load(
+    folder: Path, device: str = "cpu", name: str = "", precision: str = ""
+) -> SentenceEncoder | SentenceTransformerEncoder:
+    """The registry's loader for BERT-family folders; `precision` "int8" rounds the weights of the linear layers.
+
+    What our own transformer does not do is left to the sentence-transformers package.
+    """
+    if precision not in ("", "fp32", "int8"):
+        raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    if bert_config.settings(folder).beyond:
+        return sentence_transformers.load(folder, device, name, precision)
+    encoder = SentenceEncoder.load(folder, device, name)
+    if precision == "int8":
+        quantize(encoder.transformer)
+    return encoder

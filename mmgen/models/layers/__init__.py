@@ -1,0 +1,1 @@
+"""The parts of a transformer: attention, norms, positions, masks, KV cache."""

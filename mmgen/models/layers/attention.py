@@ -1,0 +1,251 @@
+"""Attention: heads, and who may see whom. Knows one layer's rules; not tokens, positions' kinds or the layers' order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.models.cpu.linear import Linear
+from mmgen.models.layers import flex_attention
+from mmgen.models.layers.kv_cache import GrowingCache
+from mmgen.models.layers.masks import Sparse, narrowed
+from mmgen.models.layers.norms import RMSNorm
+from mmgen.models.layers.positions import Rotation
+from mmgen.models.layers.sdpa import dot_product
+from mmgen.models.transformer_config import TransformerConfig
+
+Bias = Callable[[Tensor, Tensor], Tensor]
+"""(N,) positions of queries, (M,) of keys -> (heads, N, M), added to the scores."""
+Masks = dict[tuple[object, ...], "Tensor | None"]
+"""Masks of one pass, by the layers' kind."""
+
+
+@dataclass(frozen=True)
+class AttentionRules:
+    """How one layer attends."""
+
+    layer: int
+    causal: bool = False
+    window: int | None = None  # how many last keys a query sees, itself included
+    scale: float = 1.0
+    softcap: float | None = None
+    bias: Bias | None = None
+    sparse: Sparse | None = None
+
+    @classmethod
+    def of(cls, config: TransformerConfig, layer: int, bias: Bias | None = None) -> AttentionRules:
+        sparse = Sparse(config.sparse_block, config.sparse_local, config.sparse_global) if config.sparse_block else None
+        return cls(layer, config.causal, config.window_of(layer), config.score_scale, config.softcap, bias, sparse)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Layers of one kind have the same mask."""
+        return self.causal, self.window, self.bias, self.sparse
+
+    def mask(self, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
+        """(N,), (M,) positions -> who may see whom: bool (N, M), or (heads, N, M) to be added; None: all see all."""
+        seen = narrowed(q_positions, k_positions, self.causal, self.window, self.sparse)
+        if self.bias is None:
+            return seen
+        bias = self.bias(q_positions, k_positions)
+        return bias if seen is None else bias.masked_fill(~seen, torch.finfo(bias.dtype).min)
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """In place of a mask: attends itself, over keys and values it keeps. One long row (1, N) may hold many requests."""
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (1, heads, N, d), new k and v (1, kv_heads, N, d), rotated already -> (1, heads, N, d)
+
+        An attribute `lengths`, (N,), may say how long the text of each place is: dynamic and longrope rotary look at it. A
+        method `in_one_go` may turn and attend (B, N, heads, d) at once; where it gives None it cannot.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """In place of a mask: one long row is many rows of any length, each seeing itself only. Nothing is padded.
+
+    So a row's attention is computed in the same shape, and gives the same bits, whatever stands beside it.
+    """
+
+    runs: tuple[tuple[int, int], ...]  # neighbours of equal length: how many, how long
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> SideBySide:
+        return cls(tuple((len(list(run)), length) for length, run in groupby(lengths)))
+
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) of each place's row."""
+        return torch.tensor([length for count, length in self.runs for _ in range(count * length)])
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(1, heads, N, d) -> (1, heads, N, d); N is the sum of all lengths."""
+        parts, at = [], 0
+        for count, length in self.runs:
+            run = slice(at, at + count * length)
+            q_, k_, v_ = (x[0, :, run].unflatten(1, (count, length)).transpose(0, 1) for x in (q, k, v))
+            y = attend_rows(rules, q_, k_, v_)  # (count, heads, length, d)
+            parts.append(y.transpose(1, 2).flatten(0, 1))
+            at = run.stop
+        return torch.cat(parts).transpose(0, 1)[None]
+
+
+class Together:
+    """The plain way: rows (B, N) of equal length, one mask for all layers, a growing cache. Made anew for every pass."""
+
+    def __init__(self, mask: Tensor | None = None, cache: GrowingCache | None = None) -> None:
+        self.given, self.cache = mask, cache
+        self.masks: Masks = {}  # layers of one kind share a mask
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """(B, heads, N, d), new (B, kv_heads, N, d) -> (B, heads, N, d)"""
+        if self.cache is not None:
+            k, v = self.cache.extend(rules.layer, k, v)
+        if self.given is None:
+            return attend_rows(rules, q, k, v, masks=self.masks)
+        given = self.given
+        mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
+        return dot_product(rules, q, k, v, mask)
+
+
+def _once(rules: AttentionRules, masks: Masks | None, make: Callable[[], Tensor | None]) -> Tensor | None:
+    """A pass's mask for layers of one kind, made once; or for each where gradients go through a learned bias, so that
+    activation checkpointing finds a layer the same the second time."""
+    if masks is None or (rules.bias is not None and torch.is_grad_enabled()):
+        return make()
+    if rules.kind not in masks:
+        masks[rules.kind] = make()
+    return masks[rules.kind]
+
+
+def _within(mask: Tensor | None, given: Tensor) -> Tensor:
+    """What a bool mask leaves of what the rules allow; broadcasts to (B, heads, N, M)."""
+    if mask is None:
+        return given
+    return mask & given if mask.dtype == torch.bool else mask.masked_fill(~given, torch.finfo(mask.dtype).min)
+
+
+def attend_rows(
+    rules: AttentionRules,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    q_positions: Tensor | None = None,
+    k_positions: Tensor | None = None,
+    masks: Masks | None = None,
+) -> Tensor:
+    """One request's queries over all its keys, or rows of one length: the plain computation by a layer's rules.
+
+    Args:
+        q: (B, heads, N, d).
+        k, v: (B, kv_heads, M, d) in the order of their positions, the queries' own last; kv_heads divides heads.
+        q_positions, k_positions: (N,), (M,); None: N last and M places without a gap.
+        masks: keeps a mask for the other layers of the pass.
+
+    Returns: (B, heads, N, d)
+    """
+    length, keys = q.shape[2], k.shape[2]
+    if rules.bias is None and rules.sparse is None:
+        if length == 1 and rules.causal:
+            if rules.window is not None:
+                k, v = k[:, :, -rules.window :], v[:, :, -rules.window :]
+            return dot_product(rules, q, k, v)
+        if (rules.window is None or rules.window >= keys) and (length == keys or not rules.causal):
+            return dot_product(rules, q, k, v, causal=rules.causal)
+    if rules.sparse is not None and length == keys and flex_attention.fits(rules.bias, rules.softcap, q):
+        return flex_attention.attend(rules.sparse, rules.causal, rules.window, q, k, v, rules.scale)
+
+    def make() -> Tensor | None:
+        ours, theirs = _places(q, k)
+        return rules.mask(ours if q_positions is None else q_positions, theirs if k_positions is None else k_positions)
+
+    return dot_product(rules, q, k, v, _once(rules, masks, make))
+
+
+def _places(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of queries and keys, the queries the last of them."""
+    places = torch.arange(k.shape[2], device=q.device)
+    return places[k.shape[2] - q.shape[2] :], places
+
+
+class Attention(nn.Module):
+    """A layer's self-attention: its projections, and the rules by which it attends."""
+
+    def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
+        super().__init__()
+        self.rules = AttentionRules.of(config, layer, bias)
+        self.sizes, self.head = (config.heads, config.groups), config.head
+        self.qkv = Linear(config.width, (config.heads + 2 * config.groups) * config.head, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
+        self.query_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+        self.key_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+
+    def forward(self, x: Tensor, attending: Attending, rotation: Rotation | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D)"""
+        heads, groups = self.sizes
+        qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
+        q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        in_one_go = getattr(attending, "in_one_go", None)
+        if in_one_go is not None and (y := in_one_go(self.rules, q, k, v, rotation)) is not None:
+            return self.out(y.flatten(2))  # type: ignore[no-any-return]
+        if rotation is not None and self.query_norm is None:
+            q, k = rotation.turn(qkv[:, :, : heads + groups]).split((heads, groups), 2)
+        elif rotation is not None:
+            q, k = rotation.turn(q), rotation.turn(k)
+        y = attending.attend(self.rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class Memory:
+    """What a decoder reads beside its own text: an encoder's states. Every layer's keys and values are made once."""
+
+    def __init__(self, states: Tensor, mask: Tensor | None = None) -> None:
+        self.states, self.mask = states, mask  # (B or 1, M, D); bool, broadcast to (B, heads, N, M)
+        self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        """(B, heads, N, d) -> (B, heads, N, d); `keys_values`: (B, M, D) -> (B, kv_heads, M, d) twice."""
+        if torch.is_grad_enabled():  # nothing is kept: activation checkpointing computes it a second time
+            k, v = keys_values(self.states)
+        else:
+            if rules.layer not in self.layers:
+                self.layers[rules.layer] = keys_values(self.states)
+            k, v = self.layers[rules.layer]
+        if len(k) != len(q):
+            k, v = k.expand(len(q), -1, -1, -1), v.expand(len(q), -1, -1, -1)
+        return dot_product(rules, q, k, v, self.mask)
+
+
+class CrossAttention(nn.Module):
+    """A layer's attention to the memory; Vaswani et al. 2017, 3.2.3. Positions and masks of the text play no part."""
+
+    def __init__(self, config: TransformerConfig, layer: int) -> None:
+        super().__init__()
+        self.rules = AttentionRules(layer, scale=config.score_scale)
+        self.groups, self.head = config.groups, config.head
+        memory = config.width if config.encoder is None else config.encoder.width
+        self.q = Linear(config.width, config.heads * config.head, bias=config.qkv_bias)
+        self.kv = Linear(memory, 2 * config.groups * config.head, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """(B, N, D) -> (B, N, D)"""
+        q = self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
+        y = memory.attend(self.rules, q, self.keys_values)
+        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def keys_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, D) -> keys and values, each (B, kv_heads, M, d)"""
+        k, v = self.kv(states).unflatten(-1, (2 * self.groups, self.head)).transpose(1, 2).chunk(2, 1)
+        return k, v

@@ -1,0 +1,103 @@
+"""Feed-forward networks over each place: activations, gates and mixtures of experts. Knows no attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmgen.models.cpu.kernels import LANES, fitting
+from mmgen.models.cpu.linear import Linear
+from mmgen.models.transformer_config import TransformerConfig
+
+
+class QuickGELU(nn.Module):
+    """`x sigmoid(1.702 x)`, near to GELU; Hendrycks and Gimpel 2016, 2. What OpenAI's CLIP was trained with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU("tanh"),
+    "quick_gelu": QuickGELU,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+}
+
+
+class Gated(nn.Module):
+    """`act(gate) * up` of one product's two halves: SwiGLU, GeGLU; Shazeer 2020."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.activation, self.silu = activation, type(activation) is nn.SiLU
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.silu and x.shape[-1] % (2 * LANES) == 0 and (made := fitting(x)) is not None:
+            return made.gated_silu(x)
+        gate, up = x.chunk(2, -1)  # (..., 2 H) -> (..., H)
+        return self.activation(gate) * up  # type: ignore[no-any-return]
+
+
+def activation(config: TransformerConfig) -> nn.Module:
+    plain = ACTIVATIONS[config.activation]()
+    return Gated(plain) if config.gated else plain
+
+
+def up(config: TransformerConfig) -> Linear:
+    """Into the hidden layer; gate and up are one product."""
+    return Linear(config.width, config.hidden * (2 if config.gated else 1), bias=config.feed_forward_bias)
+
+
+def down(config: TransformerConfig) -> Linear:
+    return Linear(config.hidden, config.width, bias=config.feed_forward_bias)
+
+
+class Expert(nn.Module):
+    """One feed-forward of a mixture."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.up, self.activation, self.down = up(config), activation(config), down(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))  # type: ignore[no-any-return]
+
+
+class Experts(nn.Module):
+    """A mixture: each place goes to the `experts_per_token` experts its router likes best; Jiang et al. 2024, 2.1."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.chosen = config.experts_per_token
+        self.router = nn.Linear(config.width, config.experts, bias=False)
+        self.each = nn.ModuleList(Expert(config) for _ in range(config.experts))
+
+    def forward(self, x: Tensor, routing: list[Tensor] | None = None) -> Tensor:
+        """(B, N, D) -> (B, N, D); the router's logits (B N, experts) are appended to `routing`."""
+        places = x.reshape(-1, x.shape[-1])
+        logits = self.router(places)
+        if routing is not None:
+            routing.append(logits)
+        shares, chosen = logits.float().softmax(-1).topk(self.chosen, -1)  # (B N, K)
+        shares = (shares / shares.sum(-1, keepdim=True)).to(x.dtype)
+        out = torch.zeros_like(places)
+        for expert in chosen.unique().tolist():
+            place, rank = torch.where(chosen == expert)
+            out.index_add_(0, place, self.each[expert](places[place]) * shares[place, rank, None])
+        return out.view_as(x)
+
+
+def balance_loss(routing: Sequence[Tensor], chosen: int) -> Tensor:
+    """How unevenly routers use their experts; `chosen` where all are used alike. Fedus et al. 2021, eq. 4 to 6.
+
+    `routing`: logits (places, experts) of every layer; `chosen`: experts a place goes to.
+    """
+    logits = torch.cat(list(routing))
+    probabilities = logits.float().softmax(-1)
+    used = F.one_hot(probabilities.topk(chosen, -1).indices, logits.shape[-1]).float()  # (places, K, experts)
+    return logits.shape[-1] * (used.mean(0) * probabilities.mean(0)).sum()

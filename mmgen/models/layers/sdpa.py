@@ -1,0 +1,69 @@
+"""Scaled dot-product attention: queries, keys and values to what is seen. Knows kernels; not who may see whom, or layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmgen.models.cpu.kernels import Texts, fitting, readable
+
+if TYPE_CHECKING:
+    from mmgen.models.layers.attention import AttentionRules
+
+
+def dot_product(
+    rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """`softmax(scale QK' + mask)V`; Vaswani et al. 2017, eq. 1. Of the rules only scale and softcap are read here.
+
+    Args:
+        q: (B, heads, N, d); k, v: (B, kv_heads, M, d), never repeated in memory.
+        mask: bool, True where a query may look, or numbers to be added; broadcasts to (B, heads, N, M).
+        causal: instead of a mask, where N is M.
+    """
+    if rules.softcap is not None:
+        return weighted(attention_weights(rules, q, k, mask, causal), v)
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):  # torch's bfloat16 kernel is half as fast going backward
+            return _sdpa(q.float(), k.float(), v.float(), mask, causal, rules.scale)
+    return _sdpa(q, k, v, mask, causal, rules.scale)
+
+
+def weighted(weights: Tensor, v: Tensor) -> Tensor:
+    """(B, heads, N, M) weights of (B, kv_heads, M, d) values -> (B, heads, N, d)"""
+    y: Tensor = weights.unflatten(1, (v.shape[1], -1)) @ v[:, :, None]
+    return y.flatten(1, 2)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    if mask is not None and mask.dtype != torch.bool:
+        mask = mask.to(q.dtype)
+    if mask is None and q.shape[2] == len(q) == 1 and (made := fitting(q)) is not None:
+        query = q[:, :, 0]
+        if readable(query, k[0], v[0]):
+            return made.attend(Texts([(0, [(0, k.shape[2])])]), query, k[0], v[0], scale).unsqueeze(2)
+    groups = k.shape[1]
+    if groups == q.shape[1]:
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
+    if q.shape[2] == 1 and (mask is None or mask.dim() < 3 or mask.shape[-3] == 1):
+        folded = q.unflatten(1, (groups, -1)).squeeze(3)  # heads that share keys as queries of one head: twice as fast
+        return F.scaled_dot_product_attention(folded, k, v, mask, scale=scale).flatten(1, 2).unsqueeze(2)
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=True)
+
+
+def attention_weights(rules: AttentionRules, q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    """The softmax itself, (B, heads, N, M), arguments as of `dot_product`."""
+    scores = (q.unflatten(1, (k.shape[1], -1)) @ k[:, :, None].mT).flatten(1, 2) * rules.scale
+    if rules.softcap is not None:
+        scores = rules.softcap * torch.tanh(scores / rules.softcap)
+    if causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    elif mask is not None:
+        scores = scores + mask
+    weights: Tensor = scores.float().softmax(-1).to(q.dtype)
+    return weights

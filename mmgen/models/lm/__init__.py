@@ -1,0 +1,1 @@
+"""Decoder and encoder-decoder language models, and how they decode."""

@@ -1,0 +1,63 @@
+"""What every head looks at: the softmax weights of a whole pass. Knows tensors; not tokens' words or pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmgen.models.layers.attention import AttentionRules, Memory
+from mmgen.models.layers.sdpa import attention_weights, dot_product
+from mmgen.models.lm.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Weights of one text; rows of each head sum to one."""
+
+    own: Tensor  # (layers, heads, N, N): the text's places over the text
+    memory: Tensor | None = None  # (layers, heads, N, M): over what an encoder read
+
+
+class Watching:
+    """In place of a mask: attends to the whole text by the layer's rules, and keeps the weights."""
+
+    def __init__(self) -> None:
+        self.weights: dict[int, Tensor] = {}
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        places = torch.arange(q.shape[2], device=q.device)
+        mask = rules.mask(places, places)
+        self.weights[rules.layer] = attention_weights(rules, q, k, mask)[0].float().cpu()
+        return dot_product(rules, q, k, v, mask)
+
+
+class WatchedMemory(Memory):
+    """A memory that keeps how it was read."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory.states, memory.mask)
+        self.weights: dict[int, Tensor] = {}
+
+    def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        self.weights[rules.layer] = attention_weights(rules, q, keys_values(self.states)[0], self.mask)[0].float().cpu()
+        return super().attend(rules, q, keys_values)
+
+
+@torch.inference_mode()
+def attention_maps(model: LanguageModel, ids: Tensor, read: Tensor | None = None) -> Maps:
+    """The maps of one text, prompt and answer, in one more pass: decoding itself pays nothing.
+
+    Args:
+        ids: (N,); of an encoder-decoder what the decoder wrote.
+        read: (M,), of an encoder-decoder what the encoder read.
+    """
+    watching, memory = Watching(), None if read is None else WatchedMemory(model.encode(read[None]))
+    model.hidden(ids[None], watching, positions=torch.arange(len(ids), device=ids.device), memory=memory)
+    return Maps(_stacked(watching.weights), None if memory is None else _stacked(memory.weights))
+
+
+def _stacked(weights: dict[int, Tensor]) -> Tensor:
+    return torch.stack([weights[layer] for layer in sorted(weights)])

@@ -1,0 +1,35 @@
+"""All families of checkpoints by the `model_type` of their config.json. Knows no tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmgen.errors import BadWeights, nearest
+from mmgen.models.checkpoints.family import Family
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.lm import family_encoders, family_gpt, family_llama
+from mmgen.models.transformer_config import TransformerConfig
+
+FAMILIES: dict[str, Family] = {**family_llama.FAMILIES, **family_gpt.FAMILIES, **family_encoders.FAMILIES}
+
+
+def find(values: Mapping[str, Any], where: Path) -> Family:
+    """A config.json's family. Raises BadWeights for an architecture that we do not have."""
+    name = str(values.get("model_type"))
+    if name not in FAMILIES:
+        hint = nearest(name, list(FAMILIES))
+        raise BadWeights(f"{where} is of the architecture {name}; there are {', '.join(FAMILIES)}{hint}")
+    return FAMILIES[name]
+
+
+def shape(folder: Path) -> TransformerConfig:
+    """The shape of a checkpoint. Raises BadWeights where config.json is missing, damaged or of no known family."""
+    path = folder / "config.json"
+    values = read_json(path)
+    family = find(values, path)
+    try:
+        return family.shape(values)
+    except KeyError as missing:
+        raise BadWeights(f"{path} lacks {missing}; copy or download it again") from None

@@ -1,0 +1,155 @@
+"""Llama's family: Mistral, Qwen, Gemma, Phi and Mixtral write their config.json in its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmgen.models.checkpoints import tensor_names
+from mmgen.models.checkpoints.family import BACK, TIED, UNTIED, Family, Values, activation
+from mmgen.models.lm.rope_config import rope, rope_values
+from mmgen.models.transformer_config import TransformerConfig
+
+KEYS = {
+    "vocabulary": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "hidden": "intermediate_size", "max_tokens": "max_position_embeddings", "kv_heads": "num_key_value_heads",
+    "norm_eps": "rms_norm_eps", "tied": "tie_word_embeddings",
+}  # fmt: skip
+FIXED: dict[str, Any] = {
+    "positions": "rotary", "norm": "rms", "norm_at": "pre", "causal": True, "gated": True, "embedding_norm": False,
+    "qkv_bias": False, "out_bias": False, "feed_forward_bias": False,
+}  # fmt: skip
+GEMMA = {**FIXED, "norm_plus_one": True, "embedding_scaled": True}
+
+
+def _llama(values: Values) -> dict[str, Any]:
+    biased = bool(values.get("attention_bias"))
+    return {
+        **rope(values),
+        **activation(values, "hidden_act"),
+        "head_dim": values.get("head_dim", values["hidden_size"] // values["num_attention_heads"]),
+        "qkv_bias": biased,
+        "out_bias": biased,
+        "feed_forward_bias": bool(values.get("mlp_bias")),
+    }
+
+
+def _llama_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {
+        "hidden_act": BACK[shape.activation],
+        "head_dim": shape.head,
+        "num_key_value_heads": shape.groups,
+        "attention_bias": shape.out_bias,
+        "mlp_bias": shape.feed_forward_bias,
+        **rope_values(shape),
+    }
+
+
+def _windowed(values: Values) -> dict[str, Any]:
+    return {**_llama(values), "window": values.get("sliding_window")}
+
+
+def _windowed_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**_llama_back(shape), "sliding_window": shape.window}
+
+
+def _layer_types(values: Values) -> dict[str, Any]:
+    """Which layers have the window, as newer files write it down for each."""
+    window = values.get("sliding_window")
+    types = [kind == "sliding_attention" for kind in values.get("layer_types", ())]
+    if window is None or not any(types):
+        return {}
+    return {"window": window, "windowed": tuple(types)}
+
+
+def _layer_types_back(shape: TransformerConfig) -> dict[str, Any]:
+    kinds = ["full_attention" if shape.window_of(layer) is None else "sliding_attention" for layer in range(shape.layers)]
+    return {"sliding_window": shape.window, "layer_types": kinds}
+
+
+def _qwen(values: Values) -> dict[str, Any]:
+    if values.get("use_sliding_window") and "layer_types" not in values:
+        first = values.get("max_window_layers", 28)
+        kinds = ["sliding_attention" if n >= first else "full_attention" for n in range(values["num_hidden_layers"])]
+        values = {**values, "layer_types": kinds}
+    windows = _layer_types(values) if values.get("use_sliding_window") else {}
+    return {**_llama(values), **windows}
+
+
+def _qwen2(values: Values) -> dict[str, Any]:
+    return {**_qwen(values), "qkv_bias": True, "out_bias": False}
+
+
+def _qwen3(values: Values) -> dict[str, Any]:
+    return {**_qwen(values), "qk_norm": True}
+
+
+def _qwen_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**_llama_back(shape), **_layer_types_back(shape), "use_sliding_window": shape.window is not None}
+
+
+def _gemma(values: Values) -> dict[str, Any]:
+    return {**_llama(values), **activation(values, "hidden_activation", "hidden_act")}
+
+
+def _gemma_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**_llama_back(shape), "hidden_activation": BACK[shape.activation]}
+
+
+def _gemma2(values: Values) -> dict[str, Any]:
+    every = values.get("sliding_window_pattern") or values.get("_sliding_window_pattern") or 2
+    kinds = ["full_attention" if (n + 1) % every == 0 else "sliding_attention" for n in range(values["num_hidden_layers"])]
+    return {
+        **_gemma(values),
+        **_layer_types({"layer_types": kinds, **values}),
+        "norm_at": "both",
+        "scale": values["query_pre_attn_scalar"] ** -0.5,
+        "softcap": values.get("attn_logit_softcapping"),
+        "head_softcap": values.get("final_logit_softcapping"),
+    }
+
+
+def _gemma2_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {
+        **_gemma_back(shape),
+        **_layer_types_back(shape),
+        "query_pre_attn_scalar": round((shape.scale or shape.head**-0.5) ** -2),
+        "attn_logit_softcapping": shape.softcap,
+        "final_logit_softcapping": shape.head_softcap,
+    }
+
+
+def _gemma3(values: Values) -> dict[str, Any]:
+    values = {"sliding_window_pattern": values.get("_sliding_window_pattern", 6), **values}
+    return {**_gemma2(values), "qk_norm": True}
+
+
+def _mixtral(values: Values) -> dict[str, Any]:
+    return {**_windowed(values), "experts": values["num_local_experts"], "experts_per_token": values["num_experts_per_tok"]}
+
+
+def _mixtral_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**_windowed_back(shape), "num_local_experts": shape.experts, "num_experts_per_tok": shape.experts_per_token}
+
+
+def _phi3_back(shape: TransformerConfig) -> dict[str, Any]:
+    original = shape.rope_scaling.original if shape.rope_scaling else shape.max_tokens
+    return {**_windowed_back(shape), "original_max_position_embeddings": original, "pad_token_id": None}
+
+
+def _family(name: str, more: Any = _llama, back: Any = _llama_back, **other: Any) -> Family:
+    settings = {"fixed": FIXED, "table": tensor_names.llama, "defaults": UNTIED, **other}
+    ignored = r"rotary_emb\.inv_freq$"
+    return Family(f"{name}ForCausalLM", KEYS, more=more, back=back, prefix="model.", ignored=ignored, **settings)
+
+
+FAMILIES = {
+    "llama": _family("Llama"),
+    "mistral": _family("Mistral", _windowed, _windowed_back),
+    "qwen2": _family("Qwen2", _qwen2, _qwen_back),
+    "qwen3": _family("Qwen3", _qwen3, _qwen_back),
+    "gemma": _family("Gemma", _gemma, _gemma_back, fixed=GEMMA, defaults=TIED),
+    "gemma2": _family("Gemma2", _gemma2, _gemma2_back, fixed=GEMMA, defaults=TIED),
+    "gemma3_text": _family("Gemma3", _gemma3, _gemma2_back, fixed=GEMMA, defaults=TIED),
+    "mixtral": _family("Mixtral", _mixtral, _mixtral_back),
+    "phi3": _family("Phi3", _windowed, _phi3_back, table=tensor_names.phi3),
+}

@@ -1,0 +1,186 @@
+"""All blocks of a decoder in one call, where every text reads one token. Knows Llama's kind of block and where its numbers lie.
+
+Between two of a block's products there are thirty calls of torch, which take as long as a small model's products. The same
+functions of kernels.c are called as block by block, and so the results are the same, to the bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.models.cpu.kernels import FEW, LANES, MOST, Kernels, fitting
+from mmgen.models.cpu.onednn import PackedLinear
+from mmgen.models.lm.paged_attention import Paged
+from mmgen.models.quantization.int4 import Int4Linear
+from mmgen.models.quantization.int8 import Int8Linear
+
+if TYPE_CHECKING:
+    from mmgen.models.lm.transformer import Block, Pass, Transformer
+    from mmgen.models.transformer_config import TransformerConfig
+
+
+def _fields(names: str, kind: Any = ctypes.c_ssize_t) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+class Product(ctypes.Structure):
+    _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk")
+
+
+class Layer(ctypes.Structure):
+    _fields_ = [
+        *_fields("norm query_norm key_norm second_norm"),
+        *_fields("qkv out up down", Product),
+        *_fields("keys values cos sin window"),
+        ("scale", ctypes.c_double),
+    ]
+
+
+class Shape(ctypes.Structure):
+    _fields_ = [
+        *_fields("layers texts width heads groups size hidden places turned each threads padded"),
+        ("eps", ctypes.c_double),
+    ]
+
+
+class Fused:
+    """Of one transformer. What it knows of the blocks is looked up anew when they got other layers or weights."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        self.config, self.fits = config, _fits(config)
+        self._known: list[Known] = []
+        self._layers: Any = None
+        self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
+
+    def __call__(self, transformer: Transformer, x: Tensor, run: Pass) -> Tensor | None:
+        """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
+        if not self.fits or not isinstance(run.attending, Paged) or transformer.training:
+            return None
+        made, texts = fitting(x), run.attending.alone
+        if made is None or texts is None or texts.count > FEW or run.attending.pool.keys[0].dtype is not torch.float32:
+            return None
+        if not self._looked(transformer.blocks):
+            return None
+        return self._run(made, x.clone(), run, run.attending)
+
+    def _run(self, made: Kernels, x: Tensor, run: Pass, paged: Paged) -> Tensor:
+        config, texts, pool = self.config, paged.alone, paged.pool
+        assert texts is not None
+        threads, each = torch.get_num_threads(), texts.most + LANES
+        layers = type(self._layers).from_buffer_copy(self._layers)
+        for number, layer in enumerate(layers):
+            rotation = run.rotation if not layer.window else run.windowed
+            if rotation is not None:
+                layer.cos, layer.sin = rotation.cos.data_ptr(), rotation.sin.data_ptr()
+            layer.keys, layer.values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
+        more, padded = self._numbers
+        turned, places = 0 if run.rotation is None else run.rotation.cos.shape[-1], pool.keys[0].shape[1]
+        shape = Shape(
+            config.layers, texts.count, config.width, config.heads, config.groups, config.head, config.hidden, places, turned,
+            each, threads, padded, config.norm_eps,
+        )  # fmt: skip
+        room = torch.empty(texts.count * (config.width + more) + threads * each)
+        made.decode_all(
+            ctypes.addressof(layers), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
+        )  # fmt: skip
+        return x
+
+    def _looked(self, blocks: nn.ModuleList) -> bool:
+        """Whether all blocks are of the kind that it knows."""
+        if self._layers is not None and all(known.holds() for known in self._known):
+            return True
+        self._layers, self._known = None, []
+        layers: list[Layer] = []
+        for block in blocks:
+            if (layer := _layer(block, self._known)) is None:  # type: ignore[arg-type]
+                return False
+            layers.append(layer)
+        self._layers = (Layer * len(layers))(*layers)
+        products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
+        padded = max(max(product.padded, product.inputs) for product in products)
+        config = self.config
+        self._numbers = (layers[0].qkv.outputs + config.heads * config.head + 3 * config.hidden + padded, padded)
+        return all(known.holds() for known in self._known)  # not where somebody listens
+
+
+class Known:
+    """A layer of a block, and where its weights lay."""
+
+    def __init__(self, holder: nn.Module, name: str) -> None:
+        self.layers, self.name = holder._modules, name
+        self.layer = holder._modules[name]
+        self.weight = weakref.ref(self._weight())
+        self.address = 0 if type(self.layer) in PRODUCTS else self._weight().data_ptr()
+
+    def _weight(self) -> Tensor:
+        return getattr(self.layer, PRODUCTS.get(type(self.layer), "weight"))  # type: ignore[no-any-return]
+
+    def holds(self) -> bool:
+        """Whether it is the same layer with the same weights, and nobody listens."""
+        layer = self.layer
+        if self.layers[self.name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:  # type: ignore[union-attr]
+            return False
+        weight = self._weight()
+        return self.weight() is weight and (not self.address or weight.data_ptr() == self.address)
+
+
+PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4Linear: "packed"}
+"""Layers that are known, and what of them is replaced when weights come and go."""
+
+
+def _fits(config: TransformerConfig) -> bool:
+    """Whether blocks of that shape are Llama's, or Qwen's, or Mistral's."""
+    plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
+    fed = config.gated and config.activation == "silu" and not config.experts
+    seen = config.causal and config.softcap is None and not config.sparse_block and config.encoder is None
+    sizes = (config.head, config.width, config.hidden)
+    turned = config.positions not in ("relative", "alibi")
+    return plain and fed and seen and turned and config.head <= MOST and not any(size % LANES for size in sizes)
+
+
+def _layer(block: Block, known: list[Known]) -> Layer | None:
+    """None: of another kind. What is known of it is added to `known`."""
+    attention, layer = block.attention, Layer()
+    for name, holder, own in (
+        ("norm", block, "attention_norm"),
+        ("second_norm", block, "norm"),
+        ("query_norm", attention, "query_norm"),
+        ("key_norm", attention, "key_norm"),
+    ):
+        if (norm := getattr(holder, own)) is not None:
+            if norm.weight.dtype is not torch.float32:
+                return None
+            setattr(layer, name, norm.weight.data_ptr())
+            known.append(Known(holder, own))
+    for name, holder in (("qkv", attention), ("out", attention), ("up", block), ("down", block)):
+        product = _product(getattr(holder, name))
+        if product is None:
+            return None
+        setattr(layer, name, product)
+        known.append(Known(holder, name))
+    layer.window, layer.scale = attention.rules.window or 0, attention.rules.scale
+    return layer
+
+
+def _product(layer: nn.Module) -> Product | None:
+    """None: the kernels do not compute such a layer."""
+    if type(layer) is PackedLinear and layer.few is not None:
+        at = torch.ops.mkldnn.data_ptr(layer.weight)
+        numbers = (32, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.few.padded, layer.few.chunk)
+        return Product(*numbers)
+    if type(layer) is Int8Linear and layer.kernels is not None:
+        at, scales, sums = torch.ops.mkldnn.data_ptr(layer.packed), layer.scales.data_ptr(), layer.sums.data_ptr()
+        return Product(8, at, _address(layer.bias), scales, sums, layer.in_features, layer.out_features, layer.padded, 0)
+    if type(layer) is Int4Linear and layer.kernels is not None:
+        at = layer.packed.data_ptr()
+        return Product(4, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.in_features, 0)
+    return None
+
+
+def _address(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()

@@ -1,0 +1,205 @@
+"""Keys and values of many texts in one pool, and attention that reads and writes it. Knows tables and layers; not requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from mmgen.models.cpu.kernels import Kernels, Texts, fitting, readable
+from mmgen.models.layers.attention import AttentionRules, Memory, attend_rows
+from mmgen.models.layers.positions import Rotation
+from mmgen.models.lm.block_manager import SIZE, Blocks, Table
+from mmgen.models.transformer_config import TransformerConfig
+
+FEW = 16
+"""Queries of a text in a pass for which its keys are not put together."""
+LONG = 4 * SIZE
+"""Tokens without a gap that are worth a product of their own."""
+
+
+class Pool(Blocks):
+    """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written."""
+
+    def __init__(self, config: TransformerConfig, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(count)
+        shape = (config.groups, count * SIZE, config.head)
+        self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+        self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+
+    def extend(self, table: Table, tokens: int) -> list[tuple[int, int]] | None:
+        copies = super().extend(table, tokens)
+        for old, new in copies or ():
+            for layer in (*self.keys, *self.values):
+                layer[:, new * SIZE : (new + 1) * SIZE] = layer[:, old * SIZE : (old + 1) * SIZE]
+        return copies
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A text's next tokens in a pass. Its table has place for them (`Pool.extend`); its length is still that without them."""
+
+    table: Table
+    count: int
+
+
+class Paged:
+    """`Attending` over a pool: one long row (1, N) holds the next tokens of many texts, each of which sees its own keys alone.
+
+    A text's attention is computed in its own shape whatever stands beside it. Its keys are a view of the pool where its blocks
+    lie behind one another. Where they do not, few queries are multiplied with each piece where it lies, and for many the pieces
+    are put together first. Made for one pass.
+    """
+
+    def __init__(self, pool: Pool, readings: Sequence[Reading]) -> None:
+        self.pool, self.readings = pool, readings
+        self._masks: list[dict[tuple[object, ...], Tensor | None]] = [{} for _ in readings]
+        self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
+        new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
+        self._span = new[0] if len(new) == 1 else None
+        self._single = [number for number, one in enumerate(readings) if one.count == 1]
+        self._texts = self._single_texts()
+        if self._span is None:
+            slots = [slot for start, stop in new for slot in range(start, stop)]
+            self._slots = torch.tensor(slots, device=pool.keys[0].device)
+
+    @property
+    def alone(self) -> Texts | None:
+        """For our kernel, if every text reads one token."""
+        return self._texts if len(self._single) == len(self.readings) else None
+
+    def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q (1, heads, N, d), new k and v (1, kv_heads, N, d) -> (1, heads, N, d)"""
+        keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
+        self._write(keys, k[0])
+        self._write(values, v[0])
+        if len(self.readings) == 1:
+            return self._one(0, rules, q, keys, values)
+        parts, at, alone = list[Tensor](), 0, self._singly(rules, q[0].transpose(0, 1), keys, values)
+        for number, reading in enumerate(self.readings):
+            if alone is not None and reading.count == 1:
+                parts.append(alone[:, :, self._single.index(number)].unsqueeze(2))
+            else:
+                parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
+            at += reading.count
+        return torch.cat(parts, 2)
+
+    def in_one_go(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor, rotation: Rotation | None) -> Tensor | None:
+        """`attend`, and rotation before it, where every text reads one token: (1, N, heads, d) each -> the same as q.
+
+        None: our kernel does not do it; nothing has changed.
+        """
+        keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
+        made = self._kernels(rules, q[0], keys, values)
+        if made is None or self.alone is None or not readable(k[0], keys, values):
+            return None
+        turns = None if rotation is None else (rotation.cos[:, 0], rotation.sin[:, 0])
+        return made.decode(self.alone, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
+
+    def _singly(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:
+        """Of all texts that read one token, (N, heads, d) -> (1, heads, texts, d); None: our kernel does not do it."""
+        made = self._kernels(rules, q, keys, values)
+        if made is None or self._texts is None:
+            return None
+        return made.attend(self._texts, q, keys, values, rules.scale, rules.window).transpose(0, 1)[None]
+
+    def _kernels(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Kernels | None:
+        plain = rules.bias is None and rules.sparse is None and rules.softcap is None
+        return fitting(q) if plain and readable(q, keys, values) else None
+
+    def _single_texts(self) -> Texts | None:
+        rows = list(accumulate((one.count for one in self.readings), initial=0))
+        pieces = [(rows[number], [span for piece in self._pieces[number] for span in piece]) for number in self._single]
+        return Texts(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
+
+    def _write(self, into: Tensor, new: Tensor) -> None:
+        if self._span is not None:
+            into[:, self._span[0] : self._span[1]] = new
+        else:
+            into.index_copy_(1, self._slots, new.to(into.dtype))
+
+    def _one(self, number: int, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        pieces = self._pieces[number]
+        if len(pieces) == 1 or q.shape[2] > FEW:
+            spans = pieces[0] if len(pieces) == 1 else [span for piece in pieces for span in piece]
+            k, v = _read(keys, spans).unsqueeze(0), _read(values, spans).unsqueeze(0)  # (1, kv_heads, M, d)
+            return attend_rows(rules, q, k, v, masks=self._masks[number])
+        parts = [(_read(keys, piece), _read(values, piece)) for piece in pieces]
+        return attend_pieces(rules, q, parts, self._mask(number, rules))
+
+    def _mask(self, number: int, rules: AttentionRules) -> Tensor | None:
+        masks, reading = self._masks[number], self.readings[number]
+        if rules.kind not in masks:
+            places = torch.arange(reading.table.length + reading.count, device=self.pool.keys[0].device)
+            plain = reading.count == 1 and rules.window is None and rules.bias is None and rules.sparse is None
+            masks[rules.kind] = None if plain else rules.mask(places[reading.table.length :], places)
+        return masks[rules.kind]
+
+
+def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tensor, Tensor]], mask: Tensor | None) -> Tensor:
+    """`attention.dot_product` over keys and values that lie in pieces, without putting them together.
+
+    Args:
+        q: (1, heads, N, d).
+        pieces: keys and values (kv_heads, m, d), M of them in all.
+        mask: bool (N, M), or (heads, N, M) to be added.
+
+    Returns: (1, heads, N, d)
+    """
+    groups, (_, heads, count, width) = len(pieces[0][0]), q.shape
+    folded = q[0].reshape(groups, -1, width)  # heads that share keys, and their queries, as rows of one product
+    scores = torch.cat([folded @ k.mT for k, _ in pieces], 2).view(groups, -1, count, sum(k.shape[1] for k, _ in pieces))
+    scores = scores * rules.scale  # (kv_heads, heads / kv_heads, N, M)
+    if rules.softcap is not None:
+        scores = rules.softcap * torch.tanh(scores / rules.softcap)
+    if mask is not None and mask.dtype == torch.bool:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    elif mask is not None:
+        scores = scores + mask.view(groups, -1, *mask.shape[1:])
+    weights = scores.float().softmax(-1).to(q.dtype).flatten(1, 2).split([k.shape[1] for k, _ in pieces], 2)
+    y = torch.stack([weight @ v for weight, (_, v) in zip(weights, pieces, strict=True)]).sum(0)
+    return y.view(1, heads, count, width)
+
+
+class Memories(Memory):
+    """What the encoder read of each text in a pass, as one `Memory` for the decoder's row (1, N)."""
+
+    def __init__(self, parts: Sequence[tuple[Memory, int]]) -> None:
+        self.parts = parts  # a text's memory, and how many of its tokens are in the row
+
+    def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        rows = q.split([count for _, count in self.parts], 2)
+        return torch.cat([part.attend(rules, row, keys_values) for (part, _), row in zip(self.parts, rows, strict=True)], 2)
+
+
+def _read(pool: Tensor, spans: list[tuple[int, int]]) -> Tensor:
+    """(kv_heads, M, d): a view where it is one span."""
+    if len(spans) == 1:
+        return pool[:, spans[0][0] : spans[0][1]]
+    return torch.cat([pool[:, start:stop] for start, stop in spans], 1)
+
+
+def _spans(table: Table, start: int, stop: int) -> list[tuple[int, int]]:
+    """Where in the pool the table's tokens from `start` to `stop` have their place, as spans without gaps."""
+    spans, at = [], 0
+    for first, count in table.runs:
+        low, high = max(start, at), min(stop, at + count * SIZE)
+        if low < high:
+            spans.append((first * SIZE + low - at, first * SIZE + high - at))
+        at += count * SIZE
+    return spans
+
+
+def _pieces(spans: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Long spans alone, short ones beside each other together."""
+    pieces: list[list[tuple[int, int]]] = []
+    for start, stop in spans:
+        short = stop - start < LONG
+        if short and pieces and all(high - low < LONG for low, high in pieces[-1]):
+            pieces[-1].append((start, stop))
+        else:
+            pieces.append([(start, stop)])
+    return pieces

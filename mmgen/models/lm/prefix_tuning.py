@@ -1,0 +1,81 @@
+"""Prefix tuning: learned keys and values that every text sees before itself, in PEFT's files. Knows no tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.layers.kv_cache import GrowingCache
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.transformer_config import TransformerConfig
+
+KEY = "prompt_embeddings"
+
+
+class Prefix(nn.Module):
+    """`tokens` places of every layer's keys and values; Li and Liang 2021, eq. 3. Texts stand behind them."""
+
+    def __init__(self, config: TransformerConfig, tokens: int) -> None:
+        super().__init__()
+        self.shape = (tokens, config.layers, 2, config.groups, config.head)
+        self.values = nn.Parameter(torch.empty(tokens, config.layers * 2 * config.groups * config.head))  # as PEFT has it
+        nn.init.normal_(self.values, std=0.02)
+
+    @torch.no_grad()
+    def begin(self, lm: LanguageModel, seed: int = 0) -> None:
+        """Starts at the keys and values of words drawn at random, from which it learns faster; section 7.4 there."""
+        rng, cache = torch.Generator().manual_seed(seed), GrowingCache()
+        ids = torch.randint(lm.config.vocabulary, (1, self.shape[0]), generator=rng)
+        lm.hidden(ids.to(self.values.device), cache=cache)
+        layers = [torch.stack((k[0], v[0])) for _, (k, v) in sorted(cache.layers.items())]  # (2, kv_heads, P, d) each
+        self.values.copy_(torch.stack(layers).permute(3, 0, 1, 2, 4).flatten(1))
+
+    def cache(self, rows: int) -> GrowingCache:
+        """What `rows` texts see before themselves; a pass reads and extends it."""
+        cache, device = GrowingCache(), self.values.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.values.dtype
+        layers = self.values.view(self.shape).to(dtype).permute(1, 2, 3, 0, 4)  # (L, 2, kv_heads, P, d)
+        for layer, (k, v) in enumerate(layers):
+            cache.layers[layer] = (_rows(k, rows), _rows(v, rows))
+        return cache
+
+
+def save(prefix: Prefix, folder: Path, base: str = "") -> None:
+    """Writes adapter_model.safetensors and adapter_config.json. `base`: the model's reference."""
+    from safetensors.torch import save_file
+
+    tokens, layers, _, groups, head = prefix.shape
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({KEY: prefix.values.detach().contiguous()}, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    values = {
+        "peft_type": "PREFIX_TUNING", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "num_virtual_tokens": tokens,
+        "num_layers": layers, "num_attention_heads": groups, "token_dim": groups * head, "encoder_hidden_size": groups * head,
+        "num_transformer_submodules": 1, "prefix_projection": False, "inference_mode": True,
+    }  # fmt: skip
+    (folder / "adapter_config.json").write_text(json.dumps(values, indent=2) + "\n")
+
+
+def load(config: TransformerConfig, folder: Path) -> Prefix:
+    """A prefix that PEFT or `save` wrote. Raises BadWeights for another kind, or one of another model."""
+    values = safetensors_io.read_json(folder / "adapter_config.json")
+    if values.get("peft_type") != "PREFIX_TUNING":
+        raise BadWeights(f"{folder} is an adapter of the kind {values.get('peft_type')}; PREFIX_TUNING is read here")
+    tensors = safetensors_io.read(folder / "adapter_model.safetensors")
+    prefix = Prefix(config, int(values.get("num_virtual_tokens", 0)))
+    found = tuple(tensors[KEY].shape) if KEY in tensors else "missing"
+    if found != tuple(prefix.values.shape):
+        raise BadWeights(
+            f"{folder}: {KEY} is {found} instead of {tuple(prefix.values.shape)}; take a prefix made for this model"
+        )
+    with torch.no_grad():
+        prefix.values.copy_(tensors[KEY])
+    return prefix
+
+
+def _rows(x: Tensor, rows: int) -> Tensor:
+    return x[None].expand(rows, -1, -1, -1)

@@ -1,0 +1,205 @@
+"""The transformer. Tensors in, hidden states out; knows no tokenizer, no task and no decoding loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmgen.models.layers import feed_forward
+from mmgen.models.layers.attention import Attending, Attention, Bias, CrossAttention, Memory, Together
+from mmgen.models.layers.kv_cache import GrowingCache
+from mmgen.models.layers.norms import norm
+from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
+from mmgen.models.lm.fused_decoder import Fused
+from mmgen.models.transformer_config import TransformerConfig
+
+__all__ = ["Transformer", "TransformerConfig"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What all layers of one forward pass share."""
+
+    attending: Attending
+    rotation: Rotation | None  # of layers that see everything
+    windowed: Rotation | None  # of layers with a window
+    memory: Memory | None
+    routing: list[Tensor] | None
+
+
+class Embeddings(nn.Module):
+    """Tokens to vectors: word, and position and segment where the shape adds them."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.scale = config.embedding_scale
+        self.words = nn.Embedding(config.vocabulary, config.width)
+        self.positions = nn.Embedding(config.max_tokens, config.width) if config.positions == "learned" else None
+        self.types = nn.Embedding(config.token_types, config.width) if config.token_types else None
+        self.norm = norm(config) if config.embedding_norm else None
+        self.table: Tensor | None
+        self.register_buffer("table", sinusoids(config) if config.positions == "sinusoidal" else None, persistent=False)
+
+    def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
+        x = self.words(ids)  # (B, N) -> (B, N, D)
+        if self.scale != 1:
+            x = x * self.scale
+        if self.positions is not None:
+            x = x + self.positions(positions)
+        elif self.table is not None:
+            x = x + self.table[positions]
+        if self.types is not None:
+            x = x + (self.types.weight[0] if types is None else self.types(types))
+        return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """Attention, then a feed-forward network over each place; a residual and a norm around both."""
+
+    def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
+        super().__init__()
+        self.norm_at, self.parallel, self.dropout = config.norm_at, config.parallel, config.dropout
+        self.attention = Attention(config, layer, bias)
+        self.attention_norm = norm(config)
+        if config.encoder is not None:
+            self.cross, self.cross_norm = CrossAttention(config, layer), norm(config)
+        if config.experts:
+            self.experts = feed_forward.Experts(config)
+        else:
+            self.up, self.activation = feed_forward.up(config), feed_forward.activation(config)
+            self.down = feed_forward.down(config)
+        self.norm = norm(config)
+        if config.norm_at == "both":
+            self.attention_after, self.after = norm(config), norm(config)
+        self.mixed, self.crossed = bool(config.experts), config.encoder is not None
+
+    def forward(self, x: Tensor, run: Pass) -> Tensor:
+        """(B, N, D) -> (B, N, D)"""
+        if self.norm_at == "post":
+            x = self.attention_norm(x + self._attended(x, run))
+            if self.crossed:
+                x = self.cross_norm(x + self._drop(self.cross(x, run.memory)))
+            return self.norm(x + self._fed(x, run))  # type: ignore[no-any-return]
+        if self.parallel:
+            return x + self._attended(self.attention_norm(x), run) + self._fed(self.norm(x), run)
+        if self.norm_at == "both":
+            x = x + self.attention_after(self._attended(self.attention_norm(x), run))
+            return x + self.after(self._fed(self.norm(x), run))  # type: ignore[no-any-return]
+        x = x + self._attended(self.attention_norm(x), run)
+        if self.crossed:
+            x = x + self._drop(self.cross(self.cross_norm(x), run.memory))
+        return x + self._fed(self.norm(x), run)
+
+    def _attended(self, x: Tensor, run: Pass) -> Tensor:
+        rotation = run.rotation if self.attention.rules.window is None else run.windowed
+        return self._drop(self.attention(x, run.attending, rotation))
+
+    def _fed(self, x: Tensor, run: Pass) -> Tensor:
+        return self._drop(self.experts(x, run.routing) if self.mixed else self.down(self.activation(self.up(x))))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout) if self.dropout and self.training else x
+
+
+class Transformer(nn.Module):
+    """Embeddings and blocks. The shape and the mask make it an encoder, a decoder or a prefix language model."""
+
+    checkpointing = False  # True: activations are computed anew going backward instead of kept; Chen et al. 2016
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = Embeddings(config)
+        self.bias = RelativeBias(config) if config.positions == "relative" else None
+        bias = Alibi(config) if config.positions == "alibi" else self.bias
+        self.blocks = nn.ModuleList(Block(config, layer, bias) for layer in range(config.layers))
+        self.norm = None if config.norm_at == "post" else norm(config)
+        self.rotary, self.windowed = _rotaries(config)
+        self.fused = Fused(config)
+
+    @property
+    def device(self) -> torch.device:
+        return self.embed.words.weight.device
+
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor | Attending | None = None,
+        *,
+        positions: Tensor | None = None,
+        types: Tensor | None = None,
+        cache: GrowingCache | None = None,
+        memory: Tensor | Memory | None = None,
+        memory_mask: Tensor | None = None,
+        routing: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Hidden states of the last layer, normalised where the shape has its norms before sublayers.
+
+        Args:
+            ids: (B, N) token ids.
+            mask: bool, True where a query may look within what the shape allows; broadcasts to (B, heads, N, keys).
+                None: all that the shape allows. An `Attending` such as `SideBySide`: `positions` must be given.
+            positions: (B, N) or (N,), from 0 to `max_tokens - 1`; None counts on from the cache.
+            types: (B, N) segments; None is segment 0.
+            cache: keys and values of earlier places, read and extended. Not beside an `Attending`, which keeps its own.
+            memory: an encoder's states (B, M, D), or a `Memory` of them that is kept for all passes over one text.
+            memory_mask: bool, True where the memory may be read; broadcasts to (B, heads, N, M).
+            routing: to it are appended the routers' logits of a mixture of experts, for `balance_loss`.
+
+        Returns:
+            (B, N, D)
+        """
+        if positions is None:
+            start = 0 if cache is None else len(cache)
+            positions = torch.arange(start, start + ids.shape[1], device=ids.device)
+        run = self._pass(positions, mask, cache, memory, memory_mask, routing)
+        x = self.embed(ids, positions, types)
+        if self.config.dropout and self.training:
+            x = F.dropout(x, self.config.dropout)
+        if (fused := self.fused(self, x, run)) is not None:
+            return fused if self.norm is None else self.norm(fused)
+        for block in self.blocks:
+            x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
+        return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
+
+    def _pass(
+        self,
+        positions: Tensor,
+        mask: Tensor | Attending | None,
+        cache: GrowingCache | None,
+        memory: Tensor | Memory | None,
+        memory_mask: Tensor | None,
+        routing: list[Tensor] | None,
+    ) -> Pass:
+        attending = Together(mask, cache) if mask is None or isinstance(mask, Tensor) else mask
+        if isinstance(memory, Tensor):
+            memory = Memory(memory, memory_mask)
+        if self.rotary is None or self.windowed is None:
+            return Pass(attending, None, None, memory, routing)
+        lengths = _lengths(attending, positions)
+        rotation = self.rotary(positions, lengths)
+        windowed = rotation if self.windowed is self.rotary else self.windowed(positions, lengths)
+        return Pass(attending, rotation, windowed, memory, routing)
+
+
+def _lengths(attending: Attending, positions: Tensor) -> Tensor:
+    """How long the text of each place is; an `Attending` whose row holds several may know it."""
+    if isinstance(attending, Together):
+        return positions.amax(-1, keepdim=True) + 1
+    lengths: Tensor | None = getattr(attending, "lengths", None)
+    return positions + 1 if lengths is None else lengths.to(positions.device)
+
+
+def _rotaries(config: TransformerConfig) -> tuple[Rotary | None, Rotary | None]:
+    """Frequencies of layers that see everything, and of layers with a window."""
+    if config.positions != "rotary":
+        return None, None
+    size = config.rotary_dim or config.head
+    whole = Rotary(size, config.rope_theta, config.max_tokens, config.rope_scaling)
+    if config.rope_theta_windowed is None:
+        return whole, whole
+    return whole, Rotary(size, config.rope_theta_windowed, config.max_tokens)

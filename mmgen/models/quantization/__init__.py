@@ -1,0 +1,1 @@
+"""Weights in fewer bits: int8 and int4."""

@@ -1,0 +1,1 @@
+"""The grounded reader: answers are spans of the passages."""

@@ -1,0 +1,1 @@
+"""Vision Transformers, CLIP and their preprocessing."""

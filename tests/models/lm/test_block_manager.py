@@ -1,0 +1,185 @@
+"""The account of blocks against a plain twin: nothing is lost, shared or written twice; rooms keep texts in one piece."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mmgen.models.lm.block_manager import SIZE, Blocks, Table, digests
+
+
+class Account(RuleBasedStateMachine):
+    """Tables with the tokens that each believes to have written; `content` is what really stands in the blocks."""
+
+    @initialize(count=st.integers(2, 24))
+    def begin(self, count: int) -> None:
+        self.blocks = Blocks(count)
+        self.texts: dict[Table, list[int]] = {}
+        self.content: dict[tuple[int, int], int] = {}  # (block, place) -> token
+
+    def some(self, n: int) -> Table:
+        return list(self.texts)[n % len(self.texts)]
+
+    @rule(ids=st.lists(st.integers(0, 1), min_size=1, max_size=60), want=st.integers(0, 80))
+    def match(self, ids: list[int], want: int) -> None:
+        table = self.blocks.match(ids, want)
+        assert table.length < len(ids)
+        self.texts[table] = ids[: table.length]
+
+    @precondition(lambda self: self.texts)
+    @rule(n=st.integers(0, 9), ids=st.lists(st.integers(0, 1), min_size=1, max_size=40))
+    def write(self, n: int, ids: list[int]) -> None:
+        table = self.some(n)
+        needed, free = self.blocks.needed(table, len(ids)), self.blocks.free
+        copies = self.blocks.extend(table, len(ids))
+        assert (copies is None) == (needed > free)
+        if copies is None:
+            return
+        assert free - self.blocks.free == needed
+        for old, new in copies:
+            self.content.update({(new, place): self.content.get((old, place), -1) for place in range(SIZE)})
+        for at, token in enumerate(ids, table.length):
+            block = table.blocks[at // SIZE]
+            assert self.blocks.references[block] == 1, "a shared block is written"
+            self.content[block, at % SIZE] = token
+        table.length += len(ids)
+        self.texts[table] += ids
+
+    @precondition(lambda self: self.texts)
+    @rule(n=st.integers(0, 9))
+    def keep(self, n: int) -> None:
+        table = self.some(n)
+        self.blocks.keep(table, self.texts[table])
+        assert len(table.hashes) == table.length // SIZE
+
+    @precondition(lambda self: self.texts)
+    @rule(n=st.integers(0, 9), back=st.integers(0, 20))
+    def cut(self, n: int, back: int) -> None:
+        table = self.some(n)
+        length = max(SIZE * len(table.hashes), table.length - back)
+        self.blocks.cut(table, length)
+        del self.texts[table][length:]
+
+    @precondition(lambda self: self.texts)
+    @rule(n=st.integers(0, 9), want=st.integers(0, 40))
+    def fork(self, n: int, want: int) -> None:
+        table = self.some(n)
+        self.texts[self.blocks.fork(table, want)] = list(self.texts[table])
+
+    @precondition(lambda self: self.texts)
+    @rule(n=st.integers(0, 9))
+    def release(self, n: int) -> None:
+        table = self.some(n)
+        self.blocks.release(table)
+        del self.texts[table]
+
+    @invariant()
+    def every_text_still_stands(self) -> None:
+        for table, text in getattr(self, "texts", {}).items():
+            assert [self.content[table.blocks[at // SIZE], at % SIZE] for at in range(table.length)] == text
+            assert [block for first, count in table.runs for block in range(first, first + count)] == table.blocks
+
+    @invariant()
+    def every_block_is_in_one_place(self) -> None:
+        if not hasattr(self, "blocks"):
+            return
+        held = Counter(block for table in self.texts for block in table.blocks)
+        assert all(self.blocks.references[block] == held[block] for block in range(self.blocks.count))
+        rooms = [block for table in self.blocks._rooms for block in table.room]
+        idle, empty = list(self.blocks._idle), np.flatnonzero(self.blocks._empty).tolist()
+        assert sorted([*held, *rooms, *idle, *empty]) == list(range(self.blocks.count))
+        assert self.blocks.free == self.blocks.count - len(held)
+        assert set(self.blocks._known.values()) == set(self.blocks._hashes)
+
+
+Account.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAccount = Account.TestCase
+
+
+def filled(blocks: Blocks, ids: list[int], want: int = 0) -> Table:
+    table = blocks.match(ids, want)
+    assert blocks.extend(table, len(ids) - table.length) is not None
+    table.length = len(ids)
+    blocks.keep(table, ids)
+    return table
+
+
+@pytest.mark.parametrize("fork_first", [True, False])
+def test_a_cut_text_does_not_write_into_its_twin(fork_first: bool) -> None:
+    """What stands beyond a text's end is shared with nobody, whether it was cut before or after the fork."""
+    blocks = Blocks(8)
+    table = blocks.match([0])
+    assert blocks.extend(table, 20) == []
+    table.length = 20
+    twin = blocks.fork(table) if fork_first else None
+    blocks.cut(table, 0)
+    twin = twin or blocks.fork(table)
+    assert blocks.extend(table, 20) == []
+    assert not set(table.blocks) & set(twin.blocks)
+
+
+def test_texts_that_grow_in_turn_stay_in_one_piece() -> None:
+    blocks = Blocks(64)
+    tables = [Table(want=160) for _ in range(3)]
+    for _ in range(160):
+        for table in tables:
+            assert blocks.extend(table, 1) == []
+            table.length += 1
+    assert [len(table.runs) for table in tables] == [1, 1, 1]
+
+
+def test_a_finished_text_is_found_again_until_space_is_short() -> None:
+    blocks = Blocks(8)
+    ids = list(range(40))
+    blocks.release(filled(blocks, ids))
+    table = blocks.match(ids)
+    assert (table.length, blocks.free) == (32, 6)
+    blocks.release(table)
+    other = filled(blocks, list(range(100, 228)))  # takes all 8
+    assert len(other.blocks) == 8
+    assert blocks.match(ids).length == 0
+
+
+def test_the_last_token_is_always_left_to_read() -> None:
+    blocks = Blocks(8)
+    ids = list(range(2 * SIZE))
+    filled(blocks, ids)
+    assert blocks.match(ids).length == SIZE
+    assert blocks.match([*ids, 5]).length == 2 * SIZE
+
+
+def test_the_beginning_of_an_unused_text_stays_longest() -> None:
+    blocks = Blocks(4)
+    ids = list(range(3 * SIZE + 1))
+    blocks.release(filled(blocks, ids))
+    filled(blocks, list(range(500, 500 + 2 * SIZE)))
+    assert blocks.match(ids).length == 2 * SIZE
+
+
+def test_rooms_are_given_up_when_space_is_short() -> None:
+    blocks = Blocks(4)
+    first = Table(want=4 * SIZE)
+    assert blocks.extend(first, 1) == []
+    assert (len(first.room), blocks.free) == (3, 3)
+    second = Table()
+    assert blocks.extend(second, 3 * SIZE) == []
+    assert len(first.room) == 0
+    first.length = SIZE
+    assert blocks.extend(first, 1) is None
+
+
+def test_a_hash_depends_on_all_before() -> None:
+    a, b = digests([1] * 32), digests([2] + [1] * 31)
+    assert a[0] != b[0] and a[1] != b[1]
+    assert digests([1] * 40, a[:1]) == a[1:]
+
+
+def test_known_blocks_cannot_be_cut() -> None:
+    blocks = Blocks(4)
+    table = filled(blocks, list(range(20)))
+    blocks.cut(table, 17)
+    with pytest.raises(AssertionError):
+        blocks.cut(table, 15)

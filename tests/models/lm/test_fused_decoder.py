@@ -1,0 +1,163 @@
+"""All blocks in one call: to the bit what they give one after another, and not used where something is of another kind."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmgen.models.cpu import build
+from mmgen.models.cpu.onednn import pack
+from mmgen.models.layers.attention import Attending, SideBySide
+from mmgen.models.lm.block_manager import Table
+from mmgen.models.lm.fused_decoder import Fused
+from mmgen.models.lm.paged_attention import Paged, Pool, Reading
+from mmgen.models.lm.transformer import Transformer
+from mmgen.models.quantization.int8 import quantize
+from mmgen.models.transformer_config import TransformerConfig
+
+pytestmark = pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}")
+LLAMA = TransformerConfig(
+    vocabulary=50, width=64, layers=3, heads=4, kv_heads=2, hidden=96, max_tokens=128, positions="rotary", norm="rms",
+    norm_at="pre", norm_eps=1e-5, activation="silu", gated=True, causal=True, qkv_bias=False, out_bias=False,
+    feed_forward_bias=False, embedding_norm=False,
+)  # fmt: skip
+SHAPES = {
+    "llama": LLAMA,
+    "qwen2": replace(LLAMA, qkv_bias=True),
+    "qwen3": replace(LLAMA, qk_norm=True, head_dim=32),
+    "mistral": replace(LLAMA, window=9),
+    "windows in turn": replace(LLAMA, window=9, windowed=(True, False), rope_theta_windowed=500.0),
+    "half turned": replace(LLAMA, rotary_dim=8),
+    "learned": replace(LLAMA, positions="learned"),
+}
+
+
+@pytest.fixture(autouse=True)
+def without_gradients() -> Iterator[None]:
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        yield
+
+
+def made(config: TransformerConfig, precision: str = "fp32") -> Transformer:
+    model = Transformer(config).eval()
+    if precision != "fp32":
+        quantize(model, precision)
+    pack(model)
+    return model
+
+
+class Calls:
+    """How often all blocks were one call."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        run = Fused._run
+
+        def counted(*args: Any) -> Tensor:
+            self.count += 1
+            return run(*args)
+
+        monkeypatch.setattr(Fused, "_run", counted)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)
+
+
+def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Tensor], Tensor]:
+    """States of the tokens that follow prompts of different lengths, read one by one, and what is kept of all."""
+    torch.manual_seed(1)
+    pool, tables = Pool(model.config, 6 * texts), [Table(0) for _ in range(texts)]
+    for kept in (*pool.keys, *pool.values):
+        kept.zero_()
+    states = []
+    for counts in ([3 + 7 * (text % 6) for text in range(texts)], *[[1] * texts] * tokens):
+        starts = [table.length for table in tables]
+        for table, count in zip(tables, counts, strict=True):
+            assert pool.extend(table, count) is not None
+        paged = Paged(pool, [Reading(table, count) for table, count in zip(tables, counts, strict=True)])
+        ids = torch.randint(0, 50, (1, sum(counts)))
+        places = torch.cat([torch.arange(start, start + count) for start, count in zip(starts, counts, strict=True)])
+        states.append(model(ids, paged, positions=places))
+        for table, count in zip(tables, counts, strict=True):
+            table.length += count
+    return states, torch.stack([*pool.keys, *pool.values])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Calls) -> None:
+    model = made(SHAPES[shape], precision)
+    together, kept = write(model)
+    assert calls.count == 14
+    model.fused.fits = False
+    apart, kept_apart = write(model)
+    assert calls.count == 14 and torch.equal(kept, kept_apart)
+    assert all(torch.equal(one, other) for one, other in zip(together, apart, strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"norm": "layer"}, {"norm_plus_one": True}, {"norm_at": "both"}, {"parallel": True}, {"activation": "gelu"},
+        {"gated": False}, {"experts": 2}, {"softcap": 5.0}, {"positions": "alibi"}, {"head_dim": 24}, {"hidden": 72},
+    ],
+)  # fmt: skip
+def test_other_shapes_are_left_to_torch(change: dict[str, Any], calls: Calls) -> None:
+    write(made(replace(LLAMA, **change)), tokens=2)
+    assert not calls.count
+
+
+def test_other_passes_are_left_to_torch(calls: Calls) -> None:
+    model = made(LLAMA)
+    ids = torch.arange(6)[None]
+    attending: Attending = SideBySide.of([6])
+    model(ids)
+    model(ids, attending, positions=torch.arange(6))
+    write(model, texts=40, tokens=1)
+    model.train()
+    write(model, tokens=2)
+    assert not calls.count
+    model.eval()
+    write(model, tokens=2)
+    assert calls.count == 2
+
+
+def test_layers_that_are_replaced_and_heard_are_noticed(calls: Calls) -> None:
+    model = made(LLAMA)
+    write(model, tokens=1)
+    assert calls.count == 1
+    block = model.blocks[1]
+    heard, own = list[int](), block.up  # type: ignore[union-attr]
+    hook = own.register_forward_hook(lambda *_: heard.append(1))  # type: ignore[operator, union-attr]
+    write(model, tokens=1)
+    assert calls.count == 1 and len(heard) == 2
+    hook.remove()
+    block.up = torch.nn.Sequential(own)  # type: ignore[union-attr]
+    write(model, tokens=1)
+    assert calls.count == 1
+    block.up = own  # type: ignore[union-attr]
+    write(model, tokens=1)
+    assert calls.count == 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_weights_that_went_and_came_back(precision: str, calls: Calls) -> None:
+    from mmgen.models.checkpoints.offload import Loaded
+
+    loaded = Loaded(lambda: made(LLAMA, precision), "cpu")
+    (before, _), (once, _) = write(loaded.model), write(loaded.model)
+    assert torch.equal(before[-1], once[-1])
+    torch.manual_seed(0)
+    loaded.drop()
+    torch.manual_seed(0)
+    loaded.bring()
+    after, _ = write(loaded.model)
+    loaded.model.fused.fits = False
+    apart, _ = write(loaded.model)
+    assert calls.count == 42 and torch.equal(after[-1], apart[-1])

@@ -1,0 +1,130 @@
+"""A tiny random reader: kept prefixes, branches and search agree with the plain pass over whole rows."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmgen import hub
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.models.lm.transformer import TransformerConfig
+from mmgen.models.reader.model import ReaderModel
+from mmgen.models.reader.network import Reader
+
+PASSAGES = [
+    "The first Fresnel lens was lit at Cordouan in July 1823.",
+    "Tea came to Japan with monks.",
+    "Unbelievably, antidisestablishmentarianism is a word of many pieces.",
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> ReaderModel:
+    torch.manual_seed(3)
+    shape = TransformerConfig(vocabulary=30522, width=32, layers=2, heads=4, hidden=64, max_tokens=128, token_types=3)
+    reader = Reader(shape)
+    for parameter in reader.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    settings = {"base": "embedded:minilm", "longest_answer": 4, "transformer": shape.__dict__}
+    return ReaderModel(reader, Tokenizer(hub.resolve("embedded:minilm") / "tokenizer.json"), settings, "tiny")
+
+
+@torch.inference_mode()
+def by_hand(model: ReaderModel, question: str, passage: str) -> dict[tuple[int, int], float]:
+    """Every span's log-probability, each from a whole pass of its own, by the formula of the module's docstring."""
+    rows, offsets = model.pack(pair := model.pairs(question, [passage]))
+    ids, out = pair[0].passage.ids, {}
+    for first, last in itertools.combinations_with_replacement(range(len(ids)), 2):
+        if last - first >= model.longest_answer or model.continues[ids[first]]:
+            continue
+        answer = torch.tensor([[model.cls, *ids[first : last + 1]]])
+        prefix, states = model.reader.joint(rows, answer)
+        starts = model.reader.start(rows, prefix, states[:, 0])
+        places = torch.arange(first, last + 1) + offsets[0]
+        logits = model.reader.stops(prefix[0, places], states[0, 1:])
+        within = [place + 1 < len(ids) and bool(model.continues[ids[place + 1]]) for place in range(first, last + 1)]
+        if within[-1]:
+            continue
+        logits[torch.tensor(within)] = float("-inf")
+        if last + 1 == len(ids):
+            logits[-1] = float("inf")
+        price = F.logsigmoid(-logits[:-1]).sum() + F.logsigmoid(logits[-1])
+        out[first, last] = float(starts[0, first + offsets[0]] + price)
+    return out
+
+
+@pytest.mark.parametrize("passage", PASSAGES)
+def test_search_finds_the_best_of_all_spans(model: ReaderModel, passage: str) -> None:
+    expected = sorted(by_hand(model, "when was it lit?", passage).items(), key=lambda item: -item[1])[:3]
+    found = model.read(model.pairs("when was it lit?", [passage]), most=3)[0]
+    chars = model.tokenizer.encode(passage).spans
+    assert [(f.start, f.end) for f in found] == [(chars[a][0], chars[b][1]) for (a, b), _ in expected]
+    assert [f.log_probability for f in found] == pytest.approx([price for _, price in expected], abs=1e-3)
+
+
+def test_batch_equals_alone(model: ReaderModel) -> None:
+    pairs = model.pairs("who?", PASSAGES) + model.pairs("which word has many pieces?", PASSAGES)
+    together = model.read(pairs, most=2)
+    alone = [model.read([pair], most=2)[0] for pair in pairs]
+    for many, single in zip(together, alone, strict=True):
+        assert [(f.start, f.end) for f in many] == [(f.start, f.end) for f in single]
+        assert [f.log_probability for f in many] == pytest.approx([f.log_probability for f in single], abs=1e-4)
+
+
+def test_spans_and_nowhere_are_one_distribution(model: ReaderModel) -> None:
+    """With spans of any length, all spans and "not here" share a probability of one, but for what is cut by the limit."""
+    model.longest_answer, kept = 40, model.longest_answer
+    try:
+        spans = by_hand(model, "when?", PASSAGES[1])
+        nowhere = model.read(model.pairs("when?", [PASSAGES[1]]))[0][0].nowhere
+    finally:
+        model.longest_answer = kept
+    assert sum(torch.tensor(list(spans.values())).exp()) + torch.tensor(nowhere).exp() == pytest.approx(1, abs=1e-3)
+
+
+def test_answers_are_whole_words(model: ReaderModel) -> None:
+    text = PASSAGES[2]
+    for found in model.read(model.pairs("what?", [text]), most=5)[0]:
+        for cut in (found.start, found.end):
+            assert not (text[cut - 1 : cut].isalnum() and text[cut : cut + 1].isalnum()), text[found.start : found.end]
+
+
+def test_long_question(model: ReaderModel) -> None:
+    with pytest.raises(BadRequest, match="question is 80 tokens, tiny reads 64"):
+        model.pairs("why " * 80, PASSAGES)
+
+
+def test_empty_passage_has_no_answer(model: ReaderModel) -> None:
+    assert model.read(model.pairs("why?", ["", PASSAGES[0]]))[0] == []
+
+
+def test_long_passage_is_cut(model: ReaderModel) -> None:
+    pair = model.pairs("why?", ["lamp " * 500])[0]
+    assert len(pair) + model.longest_answer <= model.max_tokens
+    assert model.read([pair])[0]
+
+
+def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
+    words = hub.resolve("embedded:minilm")
+    wide = TransformerConfig(vocabulary=30522, width=384, layers=1, heads=4, hidden=64, max_tokens=64, token_types=3)
+    torch.manual_seed(0)
+    settings = {"base": "embedded:minilm", "transformer": wide.__dict__}
+    ReaderModel(Reader(wide), Tokenizer(words / "tokenizer.json"), settings).save(tmp_path)
+    loaded = ReaderModel.load(tmp_path)
+    from mmgen.models.checkpoints.safetensors_io import read
+
+    assert "transformer.embed.words.weight" not in read(tmp_path / "model.safetensors")
+    base = read(words / "model.safetensors")["embeddings.word_embeddings.weight"]
+    assert torch.equal(loaded.reader.transformer.embed.words.weight, base)
+    assert loaded.read(loaded.pairs("who?", PASSAGES))[0]
+
+
+def test_damaged_configuration(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"transformer": {}}))
+    with pytest.raises(BadWeights, match="no reader's configuration"):
+        ReaderModel.load(tmp_path)
