@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from mmgen.engine.job import Job
-from mmgen.engine.metrics import Now, jain
+from mmgen.engine.telemetry.metrics import Now, jain
 
 from . import cards, charts
 from .pulse import Rate, kind

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from mmgen.engine.metrics import Metrics
+from mmgen.engine.telemetry.metrics import Metrics
 
 EVERY, LOOKS = 2.0, 150
 """Seconds between two looks, and how many are kept: five minutes."""

@@ -26,7 +26,7 @@ import torch
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Priority, Request
-from mmgen.engine.metrics import jain
+from mmgen.engine.telemetry.metrics import jain
 from mmgen.errors import MmgenError
 from mmgen.plugins import registry
 

@@ -14,10 +14,10 @@ import time
 from statistics import fmean, median
 from typing import NamedTuple
 
-from mmgen.engine import simulator
 from mmgen.engine.job import Job, Request
-from mmgen.engine.simulator import Arrival, Played, synthetic_day
-from mmgen.engine.turns import Turns
+from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.telemetry import simulator
+from mmgen.engine.telemetry.simulator import Arrival, Played, synthetic_day
 from mmgen.plugins import registry
 
 COSTS = {"text": (9.0, 1.0), "denoise": (12.0, 6.0), "decode": (4.0, 3.0), "encode": (10.0, 2.0)}

@@ -33,10 +33,10 @@ from typing import Any
 
 from mmgen import hub
 from mmgen.config import RuntimeConfig
-from mmgen.engine import simulator
-from mmgen.engine.forecast import Outlook
 from mmgen.engine.job import Job
-from mmgen.engine.trace import read
+from mmgen.engine.scheduling.forecast import Outlook
+from mmgen.engine.telemetry import simulator
+from mmgen.engine.telemetry.trace import read
 from mmgen.pipelines.call import pipeline
 from mmgen.plugins import registry
 from mmgen.runtime import Runtime

@@ -47,7 +47,11 @@ def register(mm: Registry) -> None:
     )
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
-    mm.policies.add("fair", "mmgen.engine.fair:FairScheduler", "fair shares of device time between users and classes")
-    mm.policies.add("fifo", "mmgen.engine.queues:Fifo", "one request after the other, each to its end")
-    mm.policies.add("priority", "mmgen.engine.queues:ByPriority", "interactive first, then normal, then batch")
-    mm.policies.add("shortest", "mmgen.engine.queues:Shortest", "the least expected work first")
+    mm.policies.add(
+        "fair", "mmgen.engine.scheduling.fair:FairScheduler", "fair shares of device time between users and classes"
+    )
+    mm.policies.add("fifo", "mmgen.engine.scheduling.simple_policies:Fifo", "one request after the other, each to its end")
+    mm.policies.add(
+        "priority", "mmgen.engine.scheduling.simple_policies:ByPriority", "interactive first, then normal, then batch"
+    )
+    mm.policies.add("shortest", "mmgen.engine.scheduling.simple_policies:Shortest", "the least expected work first")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub, weight_files
-from mmgen.engine.follow import Ended, Following
+from mmgen.engine.event_merge import Ended, Following
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.drawing import DrawingClient, Drawn, Lora, Order, Preview, Progress
-from mmgen.engine.follow import Ended, Following
+from mmgen.engine.event_merge import Ended, Following
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mmgen import weight_files
 from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
-from mmgen.engine.exporter import Exporter
 from mmgen.engine.job import Job, Request
-from mmgen.engine.ledger import Ledger
-from mmgen.engine.trace import Trace
+from mmgen.engine.memory.ledger import Ledger
+from mmgen.engine.telemetry.metrics_server import Exporter
+from mmgen.engine.telemetry.trace import Trace
 from mmgen.errors import BadRequest
 from mmgen.library import Library
 from mmgen.plugins import load_plugins, registry

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmgen.config import RuntimeConfig
-from mmgen.engine.follow import Following
+from mmgen.engine.event_merge import Following
 from mmgen.engine.job import Job, Priority, Request
 from mmgen.runtime import Runtime
 

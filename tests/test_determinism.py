@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mixes import KINDS, Ask, Mix, runtime, same
 
 from mmgen.engine.job import Job
-from mmgen.engine.turns import Turns
+from mmgen.engine.scheduling.gap_limiter import Turns
 from mmgen.errors import Busy
 
 asks = st.builds(

@@ -16,8 +16,8 @@ def simulate(
     max_gap_ms: Annotated[float | None, typer.Option(help="What a streaming answer waits for others at most.", min=1)] = None,
 ) -> None:
     """Plays a trace again: the scheduler's own code over the recorded costs. Says what everybody would have waited."""
-    from mmgen.engine import simulator
-    from mmgen.engine.trace import read
+    from mmgen.engine.telemetry import simulator
+    from mmgen.engine.telemetry.trace import read
     from mmgen.plugins import registry
 
     chosen = registry().policies.get(policy)

@@ -10,23 +10,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from mmgen.engine.admission import Admission
-from mmgen.engine.calls import Calls
-from mmgen.engine.costs import Costs, Estimate
-from mmgen.engine.fair import FairScheduler
-from mmgen.engine.forecast import Forecast, Outlook
-from mmgen.engine.interludes import Interludes
+from mmgen.engine.active_jobs import Roster
+from mmgen.engine.call_runner import Calls
+from mmgen.engine.detached_results import Parking
 from mmgen.engine.job import Handle, Job, Request
-from mmgen.engine.ledger import Ledger
-from mmgen.engine.metrics import Metrics, Now
-from mmgen.engine.parking import Parking
-from mmgen.engine.quantum import Quanta, Took
-from mmgen.engine.residents import Residents
-from mmgen.engine.roster import Roster
-from mmgen.engine.scheduler import Scheduler
-from mmgen.engine.snapshot import snapshot
-from mmgen.engine.trace import Trace
-from mmgen.engine.turns import Turns
+from mmgen.engine.memory.admission import Admission
+from mmgen.engine.memory.ledger import Ledger
+from mmgen.engine.memory.model_pool import Residents
+from mmgen.engine.preemption import Interludes
+from mmgen.engine.scheduling.cost_model import Costs, Estimate
+from mmgen.engine.scheduling.fair import FairScheduler
+from mmgen.engine.scheduling.forecast import Forecast, Outlook
+from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.scheduler import Scheduler
+from mmgen.engine.step_executor import Quanta, Took
+from mmgen.engine.telemetry.metrics import Metrics, Now
+from mmgen.engine.telemetry.snapshot import snapshot
+from mmgen.engine.telemetry.trace import Trace
 from mmgen.engine.watchdog import Watchdog
 from mmgen.errors import Busy, Clash, Closed, MmgenError, NotFound, Stuck, nearest
 from mmgen.interfaces import Runner

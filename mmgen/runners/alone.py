@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import Cancelled, DeadlineExceeded
 
 

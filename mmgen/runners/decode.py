@@ -8,8 +8,8 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.diffusion.autoencoder import Autoencoder, Canvas, tile_size
 from mmgen.runners.layers import Pause, pause_between

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.diffusion.conditioning import Condition
 from mmgen.models.diffusion.denoiser import Denoiser

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any
 
-from mmgen.engine.costs import Estimate, Mean
-from mmgen.engine.faults import apart
+from mmgen.engine.fault_isolation import apart
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate, Mean
 from mmgen.errors import BadRequest, TooLarge
 
 SAFE = 0.8

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
-from mmgen.engine.costs import Estimate
-from mmgen.engine.faults import apart
+from mmgen.engine.fault_isolation import apart
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.models.layers.attention import Memory
 from mmgen.models.lm.block_manager import SIZE, Table, digests

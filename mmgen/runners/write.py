@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.models.reader.model import ReaderModel
 
 

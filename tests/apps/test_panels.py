@@ -2,7 +2,7 @@
 
 from apps import panels
 from mmgen.engine.job import Job, Request
-from mmgen.engine.metrics import Now
+from mmgen.engine.telemetry.metrics import Now
 
 
 def test_jobs_of_a_request_share_a_line() -> None:

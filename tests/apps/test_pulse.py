@@ -7,7 +7,7 @@ import pytest
 from apps import pulse
 from apps.pulse import Look, Pulse, rates
 from mmgen.engine.job import Job
-from mmgen.engine.metrics import Metrics
+from mmgen.engine.telemetry.metrics import Metrics
 
 
 def test_counters_become_shares_and_rates() -> None:

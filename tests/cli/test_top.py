@@ -11,7 +11,7 @@ from rich.console import Console
 from mmgen.cli import top
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
-from mmgen.engine.metrics import Metrics, Now
+from mmgen.engine.telemetry.metrics import Metrics, Now
 from mmgen.errors import BadRequest, NotFound
 
 
@@ -45,7 +45,7 @@ def test_before_anything_happened() -> None:
 
 
 def test_it_reads_an_engine_at_work(call: Call) -> None:
-    from mmgen.engine.exporter import Exporter
+    from mmgen.engine.telemetry.metrics_server import Exporter
 
     with Engine({}) as engine:
         gate = threading.Event()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from mmgen.engine.costs import Estimate
 from mmgen.engine.engine import Engine
-from mmgen.engine.fair import FairScheduler
 from mmgen.engine.job import Handle, Job, Request
-from mmgen.engine.ledger import Ledger
+from mmgen.engine.memory.ledger import Ledger
+from mmgen.engine.scheduling.cost_model import Estimate
+from mmgen.engine.scheduling.fair import FairScheduler
 from mmgen.errors import (
     BadRequest,
     Busy,

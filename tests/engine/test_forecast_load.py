@@ -8,11 +8,11 @@ from statistics import fmean
 
 import pytest
 
-from mmgen.engine.fair import FairScheduler
-from mmgen.engine.forecast import Forecast
 from mmgen.engine.job import Job, Request
-from mmgen.engine.simulator import Played
-from mmgen.engine.turns import Turns
+from mmgen.engine.scheduling.fair import FairScheduler
+from mmgen.engine.scheduling.forecast import Forecast
+from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.telemetry.simulator import Played
 
 LEARN, END = 300.0, 2300.0
 """Seconds after which jobs count, and after which none come."""

@@ -11,7 +11,7 @@ import pytest
 from storms import StormyAnswers, StormyDrawing, burst, chatting
 
 from mmgen.engine.engine import Engine
-from mmgen.engine.ledger import Ledger
+from mmgen.engine.memory.ledger import Ledger
 
 SECONDS = float(os.environ.get("MMGEN_SOAK_S", "120"))
 GROWTH = 20_000_000  # bytes: what the process may gain after its first tenth

@@ -1,6 +1,6 @@
 """A loaded model whose tensors can leave and come back, while all that holds the model stays as it is.
 
-Knows objects and their tensors; not what they compute, or when to leave (mmgen.engine.residents).
+Knows objects and their tensors; not what they compute, or when to leave (mmgen.engine.memory.model_pool).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Beside(Protocol):
 
 
 class Loaded(Generic[Model]):
-    """`mmgen.engine.residents.Weights` of whatever `load` gives, on that device. `load` gives the same model every time."""
+    """`mmgen.engine.memory.model_pool.Weights` of whatever `load` gives, on that device. `load` gives the same model every time."""
 
     def __init__(self, load: Callable[[], Model], device: str) -> None:
         self.load, self.device = load, device

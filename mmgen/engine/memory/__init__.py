@@ -1,0 +1,1 @@
+"""What fits: ledger, admission, model pool and out-of-memory limits."""

@@ -1,0 +1,225 @@
+"""Models that live on the device, and which of them has to leave. Knows names, bytes and callbacks; not weights or torch.
+
+A model comes when a job needs it, and leaves when memory is short and nobody uses it: the one that was idle the longest for
+what it takes to bring it back. Only the device's thread moves models.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
+
+from mmgen.engine.memory.ledger import Ledger
+from mmgen.errors import Busy, NotFound, nearest
+
+log = logging.getLogger(__name__)
+State = Literal["awake", "resting", "asleep"]
+
+
+class Weights(Protocol):
+    """A model's tensors."""
+
+    @property
+    def nbytes(self) -> int: ...  # on the device, while awake
+    @property
+    def host(self) -> bool: ...  # whether there is another memory to rest in
+    def bring(self) -> None: ...  # to the device, from wherever they are
+    def rest(self) -> None: ...  # to the host's memory
+    def drop(self) -> None: ...  # nowhere: `bring` reads them again
+
+
+W = TypeVar("W", bound=Weights)
+
+
+@dataclass(eq=False)
+class Resident:
+    """A model."""
+
+    name: str
+    weights: Weights
+    nbytes: int
+    reload_ms: float  # what it took to bring it
+    runners: set[str] = field(default_factory=set)
+    used: float = field(default_factory=time.monotonic)
+    jobs: int = 0  # that are let in and not over
+    pinned: bool = False
+    state: State = "awake"
+
+    def score(self, now: float) -> float:
+        """The highest leaves first: seconds idle by the milliseconds that it costs to bring it back."""
+        return (now - self.used) / max(1.0, self.reload_ms)
+
+
+class Residents:
+    """All models. `host_limit`: bytes that may rest in the host's memory; None: no limit."""
+
+    def __init__(self, ledger: Ledger, host_limit: int | None = None) -> None:
+        self.ledger, self.host_limit = ledger, host_limit
+        self.evictions = 0
+        self._models: dict[str, Resident] = {}
+        self._by_runner: dict[str, Resident] = {}
+
+    def __iter__(self) -> Iterator[Resident]:
+        return iter(list(self._models.values()))
+
+    def introduce(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
+        """Loads a model that is new. `nbytes`: about what it takes; Busy or TooLarge if there is no place for it."""
+        if (old := self._models.pop(name, None)) is not None:  # whoever loaded it failed to use it
+            self.ledger.release(old)
+        self.make_room(nbytes)
+        began = time.perf_counter()
+        weights = load()
+        resident = Resident(name, weights, weights.nbytes, 1000 * (time.perf_counter() - began))
+        self.ledger.check(resident.nbytes, f"model {name}")
+        self.make_room(resident.nbytes)
+        if not self._book(resident):
+            raise Busy(self._shortage(resident))
+        self._models[name] = resident
+        return weights
+
+    def serve(self, name: str, runners: Iterable[str]) -> None:
+        """Jobs of these runners need that model."""
+        for runner in runners:
+            self._models[name].runners.add(runner)
+            self._by_runner[runner] = self._models[name]
+
+    def knows(self, runner: str) -> bool:
+        return runner in self._by_runner
+
+    def hold(self, runner: str) -> bool:
+        """A job is let in: books the model's bytes, if they are not; False: there is no place."""
+        resident = self._by_runner.get(runner)
+        if resident is None:
+            return True
+        if resident.state != "awake" and not self._book(resident):
+            return False
+        resident.jobs += 1
+        return True
+
+    def let_go(self, runner: str) -> None:
+        """It is over."""
+        if (resident := self._by_runner.get(runner)) is not None:
+            resident.jobs -= 1
+            resident.used = time.monotonic()
+            if not resident.jobs and resident.state != "awake":  # it never came: its jobs ended before their first step
+                self.ledger.release(resident)
+
+    def lacking(self, runner: str) -> int:
+        """Bytes that its model needs beside the job's own."""
+        resident = self._by_runner.get(runner)
+        return 0 if resident is None or resident in self.ledger else resident.nbytes
+
+    def arrive(self, runner: str) -> None:
+        """Before a step: the model is brought, if it is away. Raises whatever bringing it raises."""
+        if (resident := self._by_runner.get(runner)) is not None:
+            self._bring(resident)
+
+    def visit(self, runner: str) -> None:
+        """Like `arrive`, for work that no job was let in for. Raises Busy if there is no place."""
+        if (resident := self._by_runner.get(runner)) is not None:
+            self.make_room(self.lacking(runner))
+            self._bring(resident)
+            resident.used = time.monotonic()
+
+    def wake(self, name: str) -> None:
+        """Brings a model at once. Raises Busy if there is no place."""
+        for resident in self._named(name):
+            if resident.state != "awake":
+                self.make_room(resident.nbytes)
+                self._bring(resident)
+            resident.used = time.monotonic()
+
+    def sleep(self, name: str, drop: bool = False) -> None:
+        """Sends a model away: to rest in the host's memory where there is one, or, with `drop`, altogether."""
+        for resident in self._named(name):
+            if resident.jobs:
+                raise Busy(f"model {resident.name} has {resident.jobs} jobs under way; cancel them or try again later")
+            if resident.pinned:
+                raise Busy(f"model {resident.name} is pinned; unpin it first")
+            self._send(resident, drop)
+
+    def pin(self, name: str, pinned: bool = True) -> None:
+        """A pinned model stays."""
+        for resident in self._named(name):
+            resident.pinned = pinned
+
+    def make_room(self, nbytes: int, but: str = "") -> bool:
+        """Sends idle models away, but for that runner's own, until so many bytes are free. True if any went.
+
+        None goes if all of them would not do.
+        """
+        free = self.ledger.free
+        if free is None or free >= nbytes:
+            return False
+        idle = [one for one in self._idle() if but not in one.runners]
+        if free + sum(one.nbytes for one in idle) < nbytes:
+            return False
+        for resident in idle:
+            self._evict(resident)
+            if (self.ledger.free or 0) >= nbytes:
+                break
+        return bool(idle)
+
+    def clear(self, but: str = "") -> bool:
+        """Sends all idle models away, but for that runner's own: the device has less memory than we thought."""
+        idle = [one for one in self._idle() if but not in one.runners]
+        for resident in idle:
+            self._evict(resident)
+        return bool(idle)
+
+    def _idle(self) -> list[Resident]:
+        now = time.monotonic()
+        idle = [one for one in self._models.values() if one.state == "awake" and not one.jobs and not one.pinned]
+        return sorted(idle, key=lambda one: one.score(now), reverse=True)
+
+    def _evict(self, resident: Resident) -> None:
+        log.info("model %s leaves the device, idle for %.1f s", resident.name, time.monotonic() - resident.used)
+        self.evictions += 1
+        self._send(resident, drop=False)
+
+    def _send(self, resident: Resident, drop: bool) -> None:
+        if resident.weights.host and not drop and resident.state != "asleep":
+            if resident.state == "awake":
+                resident.weights.rest()
+            resident.state = "resting"
+            self._spare_the_host()
+        elif resident.state != "asleep":
+            resident.weights.drop()
+            resident.state = "asleep"
+        self.ledger.release(resident)
+
+    def _spare_the_host(self) -> None:
+        resting = sorted((one for one in self._models.values() if one.state == "resting"), key=lambda one: one.used)
+        while self.host_limit is not None and resting and sum(one.nbytes for one in resting) > self.host_limit:
+            oldest = resting.pop(0)
+            oldest.weights.drop()
+            oldest.state = "asleep"
+
+    def _bring(self, resident: Resident) -> None:
+        if resident.state == "awake":
+            return
+        if not self._book(resident):
+            raise Busy(self._shortage(resident))
+        began = time.perf_counter()
+        try:
+            resident.weights.bring()
+        except BaseException:
+            self.ledger.release(resident)
+            raise
+        resident.reload_ms = 1000 * (time.perf_counter() - began)
+        resident.state = "awake"
+
+    def _book(self, resident: Resident) -> bool:
+        return resident in self.ledger or self.ledger.reserve(resident, resident.nbytes, "weights")
+
+    def _shortage(self, resident: Resident) -> str:
+        return f"model {resident.name} needs {resident.nbytes:,} bytes, {self.ledger.free:,} are free; try again later"
+
+    def _named(self, name: str) -> list[Resident]:
+        found = [one for one in self._models.values() if name in (one.name, one.name.partition(" ")[2])]
+        if not found:
+            raise NotFound(f"no model {name} was loaded{nearest(name, [one.name.partition(' ')[2] for one in self])}")
+        return found

@@ -1,0 +1,34 @@
+"""How many jobs fit into a pass since memory ran short. Knows groups and counts; not bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Group
+
+REMEMBERED = 60.0
+"""Seconds after which a larger pass is tried again: what took the memory may be gone."""
+
+
+class Sizes:
+    """Limits that were met."""
+
+    def __init__(self) -> None:
+        self._most: dict[Group, tuple[int, float]] = {}
+
+    def cut(self, batch: list[Job]) -> list[Job]:
+        """The first of them, as many as fitted last."""
+        if not self._most:
+            return batch
+        group = (batch[0].runner, batch[0].key)
+        most, until = self._most.get(group, (len(batch), 0.0))
+        if until and time.monotonic() > until:
+            del self._most[group]
+            return batch
+        return batch[:most]
+
+    def note(self, batch: Sequence[Job], fitted: int) -> None:
+        if fitted < len(batch):
+            self._most[batch[0].runner, batch[0].key] = max(1, fitted), time.monotonic() + REMEMBERED

@@ -1,0 +1,1 @@
+"""Who runs next: policies, virtual time, fair queues, gap limiter, cost model and forecasts."""

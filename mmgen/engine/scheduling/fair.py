@@ -1,0 +1,159 @@
+"""The policy `fair`: users share the device's milliseconds by weight, and a user's priorities share his.
+
+See shares.py for how. Within a priority the earliest deadline comes first; work without a near deadline takes turns, one runner
+and key after the other.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain, count, islice, zip_longest
+
+from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Group
+from mmgen.engine.scheduling.fair_queues import Line, Round, User
+from mmgen.engine.scheduling.scheduler import PATIENCE, Entry, split
+from mmgen.engine.scheduling.virtual_time import Shares
+from mmgen.errors import BadRequest
+
+LOOKED_AT = 2
+"""Lines that are asked, for each that can share a quantum at most, whether they may."""
+SPARE = 8
+"""A batch's eighth is asked beyond the lines that it lacks, as some may not."""
+
+
+class FairScheduler:
+    """Weighted fair shares. `max_batch`: jobs of a quantum at most.
+
+    Whoever is at most a quantum ahead of the least served may share the quantum, so that of two users who always have work
+    neither gets ahead of the other by more than two of the longest quanta.
+    """
+
+    def __init__(self, max_batch: int = 64, clock: Callable[[], float] = time.monotonic) -> None:
+        self.max_batch, self.clock = max_batch, clock
+        self.users: Shares[User] = Shares(User, {})
+        self._held: dict[Job, tuple[Line, Entry]] = {}
+        self._rounds: dict[Group, Round] = {}
+        self._costs: dict[str, float] = {}  # runner -> its last quantum's
+        self._numbers = count()
+        self._chosen: list[Job] = []  # the last batch, while all of it is held
+        self._lines: list[Line] = []  # of the first of them; then lines that it had no room for
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def set_weight(self, user: str, weight: float) -> None:
+        """A user of weight 2 gets twice the milliseconds of one of weight 1 while both have work."""
+        if not (weight > 0 and math.isfinite(weight)):
+            raise BadRequest(f"weight of {user} is {weight}; it must be above 0")
+        self.users.weights[user] = weight
+        if user in self.users.flows:
+            self.users.flows[user].weight = weight
+
+    def add(self, job: Job) -> None:
+        request, group, now = job.request, (job.runner, job.key), self.clock()
+        user = self.users.join(request.user)
+        priority = user.classes.join(request.priority)
+        entry = (now + PATIENCE if request.deadline is None else request.deadline, next(self._numbers), job)
+        line = priority.lines.get(group)
+        if line is not None:
+            line.add(entry)
+        else:
+            others = self._rounds.get(group) or self._rounds.setdefault(group, Round())
+            others.size += 1
+            line = priority.lines[group] = Line(priority, others.rows[request.priority], now, entry)
+        self._held[job] = line, entry
+
+    def remove(self, job: Job) -> None:
+        if job not in self._held:
+            return
+        line, entry = self._held.pop(job)
+        line.priority.user.jobs -= 1
+        line.priority.jobs -= 1
+        if not line.remove(entry):
+            group = (job.runner, job.key)
+            del line.priority.lines[group]
+            self._rounds[group].size -= 1
+            if not self._rounds[group].size:
+                del self._rounds[group]
+        self._chosen, self._lines = [], []
+
+    def next(self) -> list[Job]:
+        """Whose turn it is, and with him others of the same runner and key: a job of every line in turn."""
+        user = self.users.least()
+        priority = user and user.classes.least()
+        return self._batch(priority.first()) if priority else []
+
+    def beside(self, job: Job) -> list[Job]:
+        """That job first, and others of its runner and key."""
+        line, _ = self._held[job]
+        batch = self._batch(line)
+        if batch[0] is not job:
+            batch = [job, *(other for other in batch if other is not job)][: self.max_batch]
+            self._chosen, self._lines = batch[:], [line, *self._lines][: self.max_batch]
+        return batch
+
+    def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
+        """Splits what a quantum cost among its jobs by their units."""
+        parts, now, lines = split(cost, [job.units for job in jobs]), self.clock(), self._lines_of(jobs)
+        for line, part in zip(lines, parts, strict=True):
+            priority = line.priority
+            user = priority.user
+            user.virtual += part / user.weight
+            priority.virtual += part / priority.weight
+            line.turn = now
+        self._rounds[jobs[0].runner, jobs[0].key].end(self._lines[len(jobs) :])
+        self._costs[jobs[0].runner] = cost
+        return parts
+
+    def _lines_of(self, jobs: Sequence[Job]) -> list[Line]:
+        """Of each job. Nearly always they are the last batch, or the first of it."""
+        if jobs != self._chosen[: len(jobs)]:
+            self._chosen, self._lines = [], []
+        lines = self._lines[: len(jobs)]
+        return lines + [self._held[job][0] for job in jobs[len(lines) :]]
+
+    def _batch(self, first: Line) -> list[Job]:
+        self._lines = self._together(first)
+        lines = self._lines[: self.max_batch]
+        batch = [line.job for line in lines]
+        if len(batch) < self.max_batch and (rest := [line.rest for line in lines if line.rest is not None]):
+            turns = filter(None, chain.from_iterable(zip_longest(*rest)))
+            batch += [entry[2] for entry in islice(turns, self.max_batch - len(batch))]
+        self._chosen = batch[:]
+        return batch
+
+    def _together(self, first: Line) -> list[Line]:
+        """That line, and others of its runner and key that may share a quantum; a few more, perhaps, than it has room for."""
+        lines, job = [first], first.job
+        others, left = self._rounds[job.runner, job.key], LOOKED_AT * self.max_batch
+        if others.size == 1:
+            return lines
+        others.begin()
+        lead = self._costs.get(job.runner, 0.0)
+        while left > 0 and (missing := self.max_batch - len(lines)) > 0:
+            most = min(left, missing + self.max_batch // SPARE)
+            asked = others.ask(most)
+            lines += self._close(asked, lead, first)
+            if len(asked) < most:
+                break
+            left -= most
+        return lines
+
+    def _close(self, lines: list[Line], lead: float, first: Line) -> list[Line]:
+        """Those, but for the first, whose user and priority have had at most `lead` more than their share."""
+        least = self.users.least()
+        assert least is not None
+        served, close = least.virtual, []
+        for line in lines:
+            priority = line.priority
+            user = priority.user
+            if user.virtual - served > lead / user.weight:
+                continue
+            if priority.virtual - priority.seen > lead / priority.weight and not user.classes.close_to_least(priority, lead):
+                continue
+            if line is not first:
+                close.append(line)
+        return close

@@ -1,0 +1,181 @@
+"""Who waits for what: jobs of one user, priority and key, and who stands beside them. Knows their order; not who may go."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sortedcontainers import SortedList
+
+from mmgen.engine.scheduling.cost_model import Group
+from mmgen.engine.scheduling.scheduler import PATIENCE, WEIGHTS, Entry
+from mmgen.engine.scheduling.virtual_time import Flow, Shares
+
+Rank = tuple[float, int, "Line"]
+PARTS = [(name, weight / sum(list(WEIGHTS.values())[place:])) for place, (name, weight) in enumerate(WEIGHTS.items())]
+"""Priority -> its part of what those before it left."""
+
+
+@dataclass(eq=False, slots=True)
+class Class(Flow):
+    """A priority of a user: its lines, the longest unserved first, or whose deadline is near."""
+
+    user: User = field(kw_only=True)
+    lines: dict[Group, Line] = field(default_factory=dict)
+    _heap: list[Rank] = field(default_factory=list)  # ranks mostly grow: an entry may be behind its line, never ahead
+
+    def put(self, line: Line) -> None:
+        """It is new, or its first job is another."""
+        rank = line.due()
+        if line.rank is None or rank < line.rank:
+            line.rank = rank
+            heapq.heappush(self._heap, rank)
+
+    def first(self) -> Line:
+        """The line that is next. Only here do those that were served take their places."""
+        while True:
+            rank = self._heap[0]
+            line = rank[2]
+            if line.rank is not rank:
+                heapq.heappop(self._heap)
+            elif (due := line.due()) > rank:
+                line.rank = due
+                heapq.heapreplace(self._heap, due)
+            else:
+                return line
+
+
+@dataclass(eq=False, slots=True)
+class User(Flow):
+    classes: Shares[Class] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes = Shares(lambda weight: Class(weight, user=self), WEIGHTS)
+
+
+class Line:
+    """Jobs of one user and priority that can share a forward pass, at least one."""
+
+    __slots__ = ("deadline", "entry", "job", "place", "priority", "rank", "rest", "row", "turn")
+
+    def __init__(self, priority: Class, row: Row, turn: float, entry: Entry) -> None:
+        self.priority, self.row = priority, row
+        self.turn = turn  # the clock when it was made, or last had a quantum
+        self.rank: Rank | None = None  # in its class
+        self.rest: Any = None  # entries but the first, sorted; None: there are none
+        self.place = row.add(self)
+        self._head(entry)
+
+    def _head(self, entry: Entry) -> None:
+        self.entry, self.job = entry, entry[2]
+        deadline = self.job.request.deadline
+        self.deadline = math.inf if deadline is None else deadline
+        self.priority.put(self)
+
+    def due(self) -> Rank:
+        """Sorts the lines of a priority."""
+        patient = self.turn + PATIENCE
+        return patient if patient < self.deadline else self.deadline, self.entry[1], self
+
+    def add(self, entry: Entry) -> None:
+        if self.rest is None:
+            self.rest = SortedList()
+        if entry < self.entry:
+            self.rest.add(self.entry)
+            self._head(entry)
+        else:
+            self.rest.add(entry)
+
+    def remove(self, entry: Entry) -> bool:
+        """Whether jobs are left; otherwise it leaves its row."""
+        if entry is not self.entry:
+            self.rest.remove(entry)
+        elif self.rest is not None:
+            self._head(self.rest.pop(0))
+        else:
+            self.row.remove(self)
+            self.rank = None  # the old one may stay in its class for a while, but keeps no job alive
+            del self.entry, self.job
+            return False
+        if not self.rest:
+            self.rest = None
+        return True
+
+
+class Row:
+    """Lines of one runner, key and priority, in turns: who was asked comes behind all others."""
+
+    __slots__ = ("_asked", "_lines", "_next")
+
+    def __init__(self) -> None:
+        self._lines: list[Line] = []
+        self._next = 0  # the place of the line that is asked first
+        self._asked = 0  # how many were, since `begin`
+
+    def add(self, line: Line) -> int:
+        """Its place."""
+        self._lines.append(line)
+        return len(self._lines) - 1
+
+    def remove(self, line: Line) -> None:
+        """The last takes its place."""
+        last = self._lines.pop()
+        if last is not line:
+            self._lines[line.place], last.place = last, line.place
+
+    def begin(self) -> None:
+        self._asked = 0
+
+    def ask(self, most: int) -> list[Line]:
+        """The next ones, each once."""
+        lines, asked = self._lines, self._asked
+        most = min(most, len(lines) - asked)
+        if most <= 0:
+            return []
+        begin = (self._next + asked) % len(lines)
+        self._asked = asked + most
+        found = lines[begin : begin + most]
+        return found if len(found) == most else found + lines[: most - len(found)]
+
+    def end(self) -> None:
+        """Who was asked had his turn."""
+        self._next, self._asked = (self._next + self._asked) % max(1, len(self._lines)), 0
+
+    def end_before(self, line: Line) -> None:
+        """That one is still to have his."""
+        self._next = line.place
+
+
+class Round:
+    """Lines of one runner and key. Of each priority as many are asked as it weighs: they may as often, each gets so much."""
+
+    __slots__ = ("rows", "size")
+
+    def __init__(self) -> None:
+        self.rows = {name: Row() for name in WEIGHTS}
+        self.size = 0  # lines
+
+    def begin(self) -> None:
+        """Nobody was asked yet."""
+        for row in self.rows.values():
+            row.begin()
+
+    def ask(self, most: int) -> list[Line]:
+        """As many as that, or all that were not asked yet."""
+        asked: list[Line] = []
+        for name, part in PARTS:
+            asked += self.rows[name].ask(math.ceil(part * (most - len(asked))))
+        if len(asked) < most:
+            for row in self.rows.values():
+                asked += row.ask(most - len(asked))
+        return asked
+
+    def end(self, unserved: Sequence[Line]) -> None:
+        """Who was asked had his turn, but for these, in the order in which they were."""
+        for row in self.rows.values():
+            row.end()
+        for line in reversed(unserved):
+            line.row.end_before(line)

@@ -1,0 +1,181 @@
+"""When a job will be done. Knows expected quanta, costs and shares; not the order within a priority, which the policy makes.
+
+A fluid model of fair sharing (Parekh and Gallager 1993): a job's own priority gets its share of the device as long as others
+have work, and all of it once they have none. It knows nobody who comes later; what those mean is learned, see hindsight.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mmgen.engine.job import Job
+from mmgen.engine.scheduling.cost_model import Costs, Estimate, Group
+from mmgen.engine.scheduling.forecast_correction import Ahead, Hindsight
+from mmgen.engine.scheduling.scheduler import WEIGHTS
+from mmgen.errors import DeadlineExceeded
+
+TOGETHER = 64
+"""Jobs that share a quantum at most."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Seconds from now to a job's end."""
+
+    alone: float  # with the device to itself
+    least: float  # as the first of its user and priority, by the least that its quanta can cost: no order makes it less
+    expected: float  # in company, of those who wait and of those who are to come, by what became of such jobs
+
+
+@dataclass(eq=False)
+class Waiting:
+    """What some jobs have to do."""
+
+    jobs: int = 0
+    quanta: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Left:
+    """What a job has to do."""
+
+    quanta: float
+    line: Waiting  # it is counted in both
+    group: Waiting
+
+
+class Forecast:
+    """The account of all quanta that are still to come, of the jobs whose runner says how many it expects."""
+
+    def __init__(self, costs: Costs, clock: Callable[[], float] = time.monotonic) -> None:
+        self.costs, self.weights, self.clock = costs, dict[str, float](), clock
+        self.hindsight = Hindsight(clock)
+        self._lines: dict[tuple[str, str], dict[Group, Waiting]] = {}  # by user and priority
+        self._groups: dict[Group, Waiting] = {}  # of all together
+        self._left: dict[Job, Left] = {}
+        self._said: dict[Job, tuple[float, Ahead, float]] = {}  # when, what, and the jobs that there were lately
+
+    def add(self, job: Job, ahead: Ahead | None = None) -> None:
+        """`ahead`: what was foreseen of it, if its end is to be learned from."""
+        if job.expected_quanta is None:
+            return
+        if ahead is not None:
+            self._said[job] = self.clock(), ahead, self.hindsight.lately()
+        group, quanta = (job.runner, job.key), self.expected(job)
+        line = self._lines.setdefault(_whose(job), {}).setdefault(group, Waiting())
+        self._left[job] = left = Left(quanta, line, self._groups.setdefault(group, Waiting()))
+        for one in (left.line, left.group):
+            one.jobs, one.quanta = one.jobs + 1, one.quanta + quanta
+        self.hindsight.count(len(self._left))
+
+    def refuse_late(self, job: Job, estimate: Estimate) -> Ahead | None:
+        """Notes what is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
+        group = (job.runner, job.key)
+        job.expected_quanta = estimate.quanta
+        self.costs.expect(group, estimate.milliseconds)
+        ahead, deadline = self.ahead(job), job.request.deadline
+        if ahead is None:
+            return None
+        job.expected_ms = 1000 * ahead.alone
+        given = None if deadline is None else deadline - self.clock()
+        if given is not None and ahead.least > given and self.costs.known(group):
+            expected = self.hindsight.expect(_kind(job), ahead)
+            raise DeadlineExceeded(
+                f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {ahead.least:.3g} s at "
+                f"least ({ahead.alone:.3g} s of the device alone); allow it {expected:.3g} s or ask for less"
+            )
+        return ahead
+
+    def took(self, job: Job) -> None:
+        """A quantum went by."""
+        if left := self._left.get(job):
+            part = min(1.0, left.quanta)
+            left.quanta -= part
+            left.line.quanta -= part
+            left.group.quanta -= part
+
+    def remove(self, job: Job) -> None:
+        left, said = self._left.pop(job, None), self._said.pop(job, None)
+        if left is None:
+            return
+        group = job.runner, job.key
+        for one, where in ((left.line, self._lines[_whose(job)]), (left.group, self._groups)):
+            one.jobs, one.quanta = one.jobs - 1, one.quanta - left.quanta
+            if not one.jobs:
+                del where[group]
+        if not self._lines[_whose(job)]:
+            del self._lines[_whose(job)]
+        self.hindsight.count(len(self._left))
+        if said is not None and job.status == "done":
+            when, ahead, lately = said
+            self.hindsight.learn(_kind(job), ahead, lately, self.clock() - when)
+
+    def expected(self, job: Job) -> float:
+        """Quanta, by what the runner expects at most and what its jobs took of that so far."""
+        return max(1.0, (job.expected_quanta or 0.0) * self.costs.used(job.runner))
+
+    def of(self, job: Job) -> Outlook | None:
+        """For a job that is not added yet; None where the runner or the cost model knows nothing."""
+        ahead = self.ahead(job)
+        if ahead is None:
+            return None
+        return Outlook(ahead.alone, ahead.least, self.hindsight.expect(_kind(job), ahead))
+
+    def ahead(self, job: Job) -> Ahead | None:
+        """`of` by what is there now, nothing learned."""
+        group, quanta = (job.runner, job.key), self.expected(job)
+        cost = self.costs.predict(group, 1)
+        if job.expected_quanta is None or cost is None:
+            return None
+        alone, company = quanta * cost, 1 + self._company(group)
+        mine = quanta * self._each(group, company)
+        own, turns, lines = 0.0, mine, self._lines.get(_whose(job), {})
+        for other, line in lines.items():
+            each = self._each(other, line.jobs + int(other == group))
+            own += line.quanta * each
+            if other == group:  # they share its passes
+                turns += line.jobs * mine
+            else:  # a pass of theirs after each of its own
+                turns += quanta * max(1.0, company / TOGETHER) * min(line.jobs, TOGETHER) * each
+        rest = 0.0
+        for other, all_ in self._groups.items():
+            theirs = all_.quanta - (lines[other].quanta if other in lines else 0.0)
+            rest += max(0.0, theirs) * self._each(other, all_.jobs + int(other == group))
+        share = self._share(job.request.user, job.request.priority)
+        emptying = max(alone, min(own + rest + mine, (own + mine) / share))
+        least = quanta * min(cost, self.costs.least(group) or 0.0)
+        part = min(mine, least)
+        first = max(least, min(rest + part, part / share))
+        return Ahead(alone / 1000, min(first, emptying) / 1000, emptying / 1000, max(alone, turns / share) / 1000)
+
+    def soonest(self) -> float | None:
+        """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
+        parts = {group: self._each(group, all_.jobs) for group, all_ in self._groups.items()}
+        todo = [left.quanta * parts[job.runner, job.key] for job, left in self._left.items()]
+        return len(todo) * min(todo) / 1000 if todo else None
+
+    def _company(self, group: Group) -> int:
+        return self._groups[group].jobs if group in self._groups else 0
+
+    def _each(self, group: Group, jobs: int) -> float:
+        """A job's part of a quantum in that company."""
+        size = min(max(1, jobs), TOGETHER)
+        return (self.costs.predict(group, size) or 0.0) / size
+
+    def _share(self, user: str, priority: str) -> float:
+        """Of the device, while everybody who has work now goes on having it."""
+        users = {user} | {name for name, _ in self._lines}
+        priorities = {priority} | {other for name, other in self._lines if name == user}
+        of_users = self.weights.get(user, 1.0) / sum(self.weights.get(name, 1.0) for name in users)
+        return of_users * WEIGHTS[priority] / sum(WEIGHTS[other] for other in priorities)
+
+
+def _whose(job: Job) -> tuple[str, str]:
+    return job.request.user, job.request.priority
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    """Jobs that fare alike."""
+    return job.runner, job.request.priority

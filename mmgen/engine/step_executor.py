@@ -1,0 +1,76 @@
+"""One step of a runner for a batch: the model brought, the batch cut to what fits, tried again with fewer. Knows no queue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mmgen.engine import fault_isolation
+from mmgen.engine.job import Job
+from mmgen.engine.memory.model_pool import Residents
+from mmgen.engine.memory.oom_limits import Sizes
+from mmgen.engine.preemption import Interludes
+from mmgen.engine.telemetry.metrics import Metrics
+from mmgen.interfaces import Runner
+
+
+@dataclass(frozen=True)
+class Took:
+    """A step that was run."""
+
+    batch: list[Job]
+    began: float  # time.monotonic()
+    milliseconds: float  # of its own
+    away: float = 0.0  # milliseconds of others inside it
+
+
+class Quanta:
+    """Runs them, on the device's thread alone."""
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        residents: Residents,
+        metrics: Metrics,
+        free_memory: Callable[[], None],
+        interludes: Interludes | None = None,
+    ) -> None:
+        self.runners, self.residents, self.metrics, self.free_memory = runners, residents, metrics, free_memory
+        self.interludes = interludes
+        self._sizes = Sizes()
+
+    def run(self, batch: list[Job], room_ms: float | None) -> Took | None:
+        """None where the model could not be brought: its jobs have failed. `room_ms`: what the step may take."""
+        name = batch[0].runner
+        if not self._arrive(name, batch):
+            return None
+        runner, batch = self.runners[name], self._sizes.cut(batch)
+        moment, began = time.monotonic(), time.perf_counter()
+        for job in batch:
+            if job.started is None:
+                job.begin()
+                self.metrics.observe_start(job)
+        if hasattr(runner, "room_ms"):
+            runner.room_ms = room_ms
+        interludes = self.interludes if batch[0].pauses else None
+        if interludes is not None:
+            interludes.begin(batch)
+        fitted = fault_isolation.step(runner.step, batch, lambda: self._make_room(name))
+        self._sizes.note(batch, fitted)
+        away = 0.0 if interludes is None else interludes.end()
+        return Took(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
+
+    def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
+        try:
+            self.residents.arrive(runner)
+        except BaseException as error:
+            for job in batch:
+                job.fail(error)
+            return False
+        return True
+
+    def _make_room(self, runner: str) -> bool:
+        self.metrics.observe_shortage(runner)
+        self.free_memory()
+        return self.residents.clear(but=runner)

@@ -1,0 +1,1 @@
+"""What is seen of the engine: metrics, traces, snapshots and the simulator."""

@@ -1,0 +1,39 @@
+"""What an engine is at, for metrics and for people. Reads its parts' numbers; changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from mmgen.engine.job import Job
+from mmgen.engine.memory.model_pool import Residents
+from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.telemetry.metrics import Now
+from mmgen.interfaces import Runner
+
+
+def snapshot(
+    lock: AbstractContextManager[object],
+    jobs: Sequence[Job],
+    runners: Mapping[str, Runner],
+    residents: Residents,
+    turns: Turns,
+) -> Now:
+    """`lock`: the engine's, held as shortly as can be; `jobs`: those that are not over."""
+    queued: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is None)
+    running: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is not None)
+    with lock:
+        return Now(
+            queued=queued,
+            running=running,
+            ledger=residents.ledger.by_kind(),
+            measured=dict(residents.ledger.measured()),
+            limit=residents.ledger.limit,
+            device=residents.ledger.device,
+            models={one.name: one.state for one in residents},
+            evictions=residents.evictions,
+            broken_gaps=dict(turns.broken),
+            longest_gap_ms=turns.longest_gap,
+            counters={name: dict(one.counters()) for name, one in runners.items() if hasattr(one, "counters")},
+        )
