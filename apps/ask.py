@@ -9,10 +9,10 @@ from typing import Any
 import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
-from mmgen.adding import Added, Step
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
+from mmgen.library.document_indexing import Added, Step
 from mmgen.pipelines.rag_text import Answer, RagText, check
 from mmgen.stores.history import Entry
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from mmgen.drawing import GUIDANCE, STEPS
+from mmgen.clients.denoiser import GUIDANCE, STEPS
 from mmgen.models.diffusion.solvers import SOLVERS
 from mmgen.runtime import Runtime
 

@@ -12,13 +12,13 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from mmgen.adding import Step
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
-from mmgen.gallery import Gallery
 from mmgen.ingest import likeness
 from mmgen.interfaces import PictureHit
-from mmgen.library import Library
+from mmgen.library.document_indexing import Step
+from mmgen.library.document_library import Library
+from mmgen.library.image_library import Gallery
 from mmgen.pipelines import images
 from mmgen.pipelines.labels import checked
 from mmgen.pipelines.tags import tags

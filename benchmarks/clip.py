@@ -22,9 +22,9 @@ import transformers
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from mmgen.clients.image_encoder import SeeingClient
 from mmgen.config import RuntimeConfig
 from mmgen.runtime import Runtime
-from mmgen.seeing import SeeingClient
 
 TARGETS = {"pixels": 1.2, "files": 1.5, "texts": 1.2}
 WORDS = 49_406

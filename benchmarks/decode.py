@@ -58,7 +58,7 @@ def peer(size: str, device: str) -> Any:
 
 
 def ours(model: Any, device: str, precision: str = "fp32") -> LanguageModel:
-    """As `mmgen.writing` has a folder's model loaded."""
+    """As `mmgen.clients.text` has a folder's model loaded."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         lm = language_model.load(Path(folder), device)

@@ -19,7 +19,7 @@ import torch
 from retrieval import Task, ndcg, scifact
 
 from mmgen import hub
-from mmgen.encoding import EncoderClient
+from mmgen.clients.encoder import EncoderClient
 from mmgen.runtime import Runtime
 
 BATCHES = (16, 32, 64)

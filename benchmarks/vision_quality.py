@@ -47,7 +47,7 @@ def on_white(pixels: np.ndarray) -> Image.Image:
 
 
 def measure(model: Any, rows: list[dict[str, Any]], images: Tensor) -> Figures:
-    """`model`: an mmgen.seeing client; `images`: (N, E), its vectors of the rows' pictures."""
+    """`model`: an mmgen.clients.image_encoder client; `images`: (N, E), its vectors of the rows' pictures."""
 
     def read(texts: list[str]) -> Tensor:
         return torch.from_numpy(model.embed_texts(texts))

@@ -19,20 +19,20 @@ from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.telemetry.metrics_server import Exporter
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.errors import BadRequest
-from mmgen.library import Library
+from mmgen.library.document_library import Library
 from mmgen.plugins import load_plugins, registry
 from mmgen.registry import one_line
 
 if TYPE_CHECKING:
-    from mmgen.captioning import CaptionClient
-    from mmgen.drawing import DrawingClient
-    from mmgen.encoding import EncoderClient
+    from mmgen.clients.captioner import CaptionClient
+    from mmgen.clients.denoiser import DrawingClient
+    from mmgen.clients.encoder import EncoderClient
+    from mmgen.clients.image_encoder import SeeingClient
+    from mmgen.clients.reader import ReaderClient
+    from mmgen.clients.text import TextClient
     from mmgen.interfaces import PictureEncoder
     from mmgen.models.checkpoints.offload import Loaded
-    from mmgen.reading import ReaderClient
     from mmgen.registry import Table
-    from mmgen.seeing import SeeingClient
-    from mmgen.writing import TextClient
 
 Model = TypeVar("Model")
 
@@ -136,49 +136,51 @@ class Runtime:
 
     def encoder(self, reference: str | None = None) -> EncoderClient:
         """The encoder of that reference, through the engine."""
-        from mmgen import encoding
+        from mmgen.clients import encoder
 
-        return self._once("encoder", reference or self.config.encoder, lambda key: encoding.load(self, key))
+        return self._once("encoder", reference or self.config.encoder, lambda key: encoder.load(self, key))
 
     def reader(self, reference: str | None = None) -> ReaderClient:
         """The reader of that reference, through the engine."""
-        from mmgen import reading
+        from mmgen.clients import reader
 
-        return self._once("reader", reference or self.config.reader, lambda key: reading.load(self, key))
+        return self._once("reader", reference or self.config.reader, lambda key: reader.load(self, key))
 
     def text(self, reference: str | None = None, draft: str | None = None) -> TextClient:
         """The language model of that reference, with a draft model if one is named, through the engine."""
-        from mmgen import writing
+        from mmgen.clients import text
 
         reference = reference or self.config.text
         key = reference if draft is None else f"{reference}+{draft}"
-        return self._once("text", key, lambda key: writing.load(self, key, reference, draft))
+        return self._once("text", key, lambda key: text.load(self, key, reference, draft))
 
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> DrawingClient:
         """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
-        from mmgen import drawing
+        from mmgen.clients import denoiser
 
-        reference, loras = reference or self.config.denoiser, [drawing.Lora.read(text) for text in lora]
+        reference, loras = reference or self.config.denoiser, [denoiser.Lora.read(text) for text in lora]
         key = "+".join([reference, *map(str, loras)])
-        return self._once("denoiser", key, lambda key: drawing.load(self, key, reference, loras))
+        return self._once("denoiser", key, lambda key: denoiser.load(self, key, reference, loras))
 
     def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
         """The picture encoder of that reference; its passes are `engine.call`s."""
-        from mmgen import seeing
+        from mmgen.clients import image_encoder
 
-        return self._once("picture encoder", reference or self.config.picture_encoder, lambda key: seeing.load_model(self, key))
+        return self._once(
+            "picture encoder", reference or self.config.picture_encoder, lambda key: image_encoder.load_model(self, key)
+        )
 
     def seeing(self, reference: str | None = None) -> SeeingClient:
         """The picture encoder or classifier of that reference, through the engine."""
-        from mmgen import seeing
+        from mmgen.clients import image_encoder
 
-        return self._once("seeing", reference or self.config.picture_encoder, lambda key: seeing.SeeingClient(self, key))
+        return self._once("seeing", reference or self.config.picture_encoder, lambda key: image_encoder.SeeingClient(self, key))
 
     def captioner(self, reference: str) -> CaptionClient:
         """The vision-language model of that reference, through the engine."""
-        from mmgen import captioning
+        from mmgen.clients import captioner
 
-        return self._once("captioner", reference, lambda key: captioning.CaptionClient(self, key))
+        return self._once("captioner", reference, lambda key: captioner.CaptionClient(self, key))
 
     def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Library:
         """A store with its encoder; see `store_path` for `where`."""

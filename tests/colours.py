@@ -21,7 +21,7 @@ WORDS = {
 
 
 class Colours:
-    """What `mmgen.seeing` asks of a model."""
+    """What `mmgen.clients.image_encoder` asks of a model."""
 
     name, dimension, labels, weights, text_weights, independent = "colours", 12, (), 1, 1, False
     config = SimpleNamespace(tokens=4)

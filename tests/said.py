@@ -14,8 +14,8 @@ Say = Callable[[str], "list[TextRequest]"]
 @pytest.fixture
 def say(monkeypatch: pytest.MonkeyPatch) -> Say:
     """`say(text)`: what every model writes from now on. Returns what they are asked."""
+    from mmgen.clients.text import TextClient
     from mmgen.runners.decoding import Finished, Piece, Written
-    from mmgen.writing import TextClient
 
     def put(text: str) -> "list[TextRequest]":
         asked: list[TextRequest] = []

@@ -13,8 +13,8 @@ from mmgen.cli.output import bar, print_columns, print_json
 from mmgen.cli.rag import Json, Store, Where, one_of, one_value, progress_bar
 
 if TYPE_CHECKING:
-    from mmgen.adding import AddedPictures
     from mmgen.interfaces import PictureHit
+    from mmgen.library.document_indexing import AddedPictures
     from mmgen.pipelines.image_search import ImageSearch
 
 app = typer.Typer(help="Your pictures: add files, find them by words or by another picture.", no_args_is_help=True)

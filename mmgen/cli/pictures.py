@@ -21,7 +21,7 @@ from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Signature
 
 if TYPE_CHECKING:
-    from mmgen.drawing import Progress
+    from mmgen.clients.denoiser import Progress
     from mmgen.pipelines.pictures import Picture
 
 

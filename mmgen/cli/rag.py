@@ -15,8 +15,8 @@ from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest, MmgenError, NotFound
 
 if TYPE_CHECKING:
-    from mmgen.adding import Step
     from mmgen.interfaces import Scalar
+    from mmgen.library.document_indexing import Step
     from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)

@@ -13,7 +13,7 @@ from mmgen.errors import TooLong
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.writing import TextClient
+    from mmgen.clients.text import TextClient
 
 LETTERS = 11  # height of a line of text
 GAP = 8

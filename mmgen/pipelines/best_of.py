@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmgen.drawing import Drawn, Order, Preview, Progress
+from mmgen.clients.denoiser import Drawn, Order, Preview, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor

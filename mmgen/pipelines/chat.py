@@ -13,8 +13,8 @@ from mmgen.pipelines.text_options import Options, Strategy
 from mmgen.pipelines.texts import Asked, Completion, Prompt, TextPipeline, called
 
 if TYPE_CHECKING:
+    from mmgen.clients.text import TextClient
     from mmgen.runtime import Runtime
-    from mmgen.writing import TextClient
 
 ROLES = {"system": "", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
 KEPT = ("role", "content", "tool_calls", "tool_call_id", "name")

@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.gallery import prepared
+from mmgen.library.image_library import prepared
 from mmgen.pipelines import images
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from mmgen.interfaces import PictureHit, Scalar
 from mmgen.pipelines import images
 
 if TYPE_CHECKING:
-    from mmgen.adding import AddedPictures
+    from mmgen.library.document_indexing import AddedPictures
     from mmgen.runtime import Runtime
 
 
@@ -30,7 +30,7 @@ class ImageSearch:
         self.gallery = self.library.gallery(model)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> AddedPictures:
-        """Files and folders into the store; see `mmgen.gallery.Gallery.add`."""
+        """Files and folders into the store; see `mmgen.library.image_library.Gallery.add`."""
         return self.gallery.add(paths, **options)
 
     def __call__(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 from PIL.Image import Image
 
 from mmgen import weight_files
-from mmgen.drawing import Drawn, Order, Preview, Progress
+from mmgen.clients.denoiser import Drawn, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines import checks, images, recipe
@@ -23,7 +23,7 @@ from mmgen.pipelines.recipe import Part, Recipe
 from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
-    from mmgen.drawing import DrawingClient
+    from mmgen.clients.denoiser import DrawingClient
     from mmgen.runtime import Runtime
 
 P = ParamSpec("P")

@@ -23,7 +23,7 @@ from mmgen.pipelines.text_options import Options
 from mmgen.pipelines.texts import USUAL, Prompt, requested
 
 if TYPE_CHECKING:
-    from mmgen.writing import TextClient
+    from mmgen.clients.text import TextClient
 
 TASK = (
     "Answer the question from the passages only, in short sentences. End each with the number of its passage, such as [1]. "

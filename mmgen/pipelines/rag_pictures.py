@@ -11,7 +11,7 @@ from mmgen.engine.job import Request
 from mmgen.interfaces import PictureHit, Scalar
 
 if TYPE_CHECKING:
-    from mmgen.gallery import Gallery
+    from mmgen.library.image_library import Gallery
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from mmgen.pipelines.rag_pictures import Illustration, illustrations
 from mmgen.pipelines.streamed import Event, Streamed
 
 if TYPE_CHECKING:
-    from mmgen.adding import Added
+    from mmgen.clients.reader import ReaderClient
+    from mmgen.library.document_indexing import Added
     from mmgen.models.reader.calibration import Candidate
-    from mmgen.reading import ReaderClient
     from mmgen.runtime import Runtime
 
 Grounding = Literal["strict", "cite", "off"]
@@ -104,7 +104,7 @@ class RagText(Streamed[Answer]):
         self.library = rt.library(store, encoder=encoder)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Added:
-        """Files and folders into the store; see `mmgen.library.Library.add`."""
+        """Files and folders into the store; see `mmgen.library.document_library.Library.add`."""
         return self.library.add(paths, **options)
 
     def add_text(self, text: str, name: str, **options: Any) -> Added:

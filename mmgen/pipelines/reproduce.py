@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
-from mmgen.drawing import Drawn, Order, Progress
+from mmgen.clients.denoiser import Drawn, Order, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.pipelines import checks, images, recipe
@@ -17,7 +17,7 @@ from mmgen.pipelines.pictures import lora_digest, started
 from mmgen.pipelines.recipe import Part, Recipe
 
 if TYPE_CHECKING:
-    from mmgen.drawing import DrawingClient
+    from mmgen.clients.denoiser import DrawingClient
     from mmgen.runtime import Runtime
 
 

@@ -12,7 +12,7 @@ from mmgen import hub, weight_files
 from mmgen.config import assets_dir
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.gallery import prepared
+from mmgen.library.image_library import prepared
 from mmgen.pipelines import images, vocabulary
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from mmgen.pipelines.streamed import Event, Streamed
 from mmgen.pipelines.text_options import Options
 
 if TYPE_CHECKING:
+    from mmgen.clients.text import TextClient
     from mmgen.models.lm.sampling import Choice
     from mmgen.runners.decoding import Finished, Piece, TextRequest
     from mmgen.runtime import Runtime
-    from mmgen.writing import TextClient
 
 P = ParamSpec("P")
 R = TypeVar("R")

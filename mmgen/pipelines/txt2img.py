@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmgen.drawing import Order
+from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.pipelines import checks
 from mmgen.pipelines.pictures import Asked, PicturePipeline, called

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmgen.drawing import Order
+from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines import checks, images

@@ -11,13 +11,13 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.gallery import prepared
+from mmgen.library.image_library import prepared
 from mmgen.pipelines import images, labels
 from mmgen.pipelines.labels import Labelled
 
 if TYPE_CHECKING:
+    from mmgen.clients.image_encoder import SeeingClient
     from mmgen.runtime import Runtime
-    from mmgen.seeing import SeeingClient
 
 
 @dataclass(frozen=True)

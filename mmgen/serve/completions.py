@@ -20,8 +20,8 @@ from mmgen.serve.context import Context, Here
 from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
 
 if TYPE_CHECKING:
+    from mmgen.clients.text import TextClient
     from mmgen.pipelines.texts import Prompt
-    from mmgen.writing import TextClient
 
 router = APIRouter(tags=["chat"])
 USUAL = 16

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmgen.drawing import DenoiserClient, DrawingClient, Order
+from mmgen.clients.denoiser import DenoiserClient, DrawingClient, Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines import recipe

@@ -19,7 +19,7 @@ from mmgen.serve.fields import Body
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmgen.encoding import EncoderClient
+    from mmgen.clients.encoder import EncoderClient
 
 router = APIRouter(tags=["embeddings"])
 MOST = 2048

@@ -11,7 +11,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import loaders, pictures
 from mmgen.interfaces import Document, Scalar
-from mmgen.library import Library, checked
+from mmgen.library.document_library import Library, checked
 from mmgen.serve import remote
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.store_bodies import Outcome, Outcomes

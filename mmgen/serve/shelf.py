@@ -14,7 +14,7 @@ from mmgen.errors import BadRequest, Clash, MmgenError, NotFound
 from mmgen.stores.keys import STORE
 
 if TYPE_CHECKING:
-    from mmgen.library import Library
+    from mmgen.library.document_library import Library
     from mmgen.runtime import Runtime
 
 LONGEST = 200

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Document, Hit
-from mmgen.library import Library
+from mmgen.library.document_library import Library
 from mmgen.models.reader.calibration import Calibration, Candidate, Found
 from mmgen.training.questions import Question
 from mmgen.training.scoring import f1, reliability
 
 if TYPE_CHECKING:
-    from mmgen.reading import ReaderClient
+    from mmgen.clients.reader import ReaderClient
     from mmgen.runtime import Runtime
 
 RIGHT = 0.5  # an answer whose F1 reaches this counts as right

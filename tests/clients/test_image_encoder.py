@@ -13,11 +13,11 @@ import tiny_seers
 import torch
 from PIL import Image
 
+from mmgen.clients.image_encoder import AHEAD, SeeingClient
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, JobFailed
 from mmgen.runtime import Runtime
-from mmgen.seeing import AHEAD, SeeingClient
 
 TEXTS = ["w3 w4", "w5", "w6 w7 w8 w9", ""]
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen.adding import AddedPictures, Step
 from mmgen.engine.job import Request
 from mmgen.errors import MmgenError, NotFound, TooLarge, UnreadableFile
 from mmgen.interfaces import Scalar
+from mmgen.library.document_indexing import AddedPictures, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from mmgen.clients.image_encoder import SeeingClient
     from mmgen.ingest.inner_pictures import Inner
-    from mmgen.seeing import SeeingClient
     from mmgen.stores.pictures import Picture, Pictures
 
 AT_ONCE = 64  # pictures embedded and committed together

@@ -238,7 +238,7 @@ class DenoiserClient(DrawingClient):
 
 def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
     """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
-    from mmgen.drawing_whole import PipelineClient
+    from mmgen.clients.diffusers_pipeline import PipelineClient
     from mmgen.models.diffusion.denoiser import Denoiser, handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 

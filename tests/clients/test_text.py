@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from mmgen.clients.text import CONTEXTS, memory_for
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
 from mmgen.models.lm.sampling import Sampling
 from mmgen.runners.decoding import Finished, Piece, TextRequest
 from mmgen.runtime import Runtime
-from mmgen.writing import CONTEXTS, memory_for
 
 
 def test_a_model_is_loaded_once_a_draft(writer: Runtime, tiny_llama: Path, tiny_draft: Path) -> None:

@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen.adding import AddedPictures, Step
-from mmgen.adding_pictures import AddingPictures
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import PictureHit, Scalar
-from mmgen.library import MOST_HITS, checked
+from mmgen.library.document_indexing import AddedPictures, Step
+from mmgen.library.document_library import MOST_HITS, checked
+from mmgen.library.image_indexing import AddingPictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmgen.library import Library
-    from mmgen.seeing import SeeingClient
+    from mmgen.clients.image_encoder import SeeingClient
+    from mmgen.library.document_library import Library
     from mmgen.stores.pictures import Pictures
 
 

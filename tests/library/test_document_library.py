@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from mmgen import adding
-from mmgen.adding import Step
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
 from mmgen.ingest.loaders import load_stdin
-from mmgen.library import Library
+from mmgen.library import document_indexing
+from mmgen.library.document_indexing import Step
+from mmgen.library.document_library import Library
 from mmgen.registry import Registry
 from mmgen.runtime import Runtime
 
@@ -164,7 +164,7 @@ def test_missing_path_changes_nothing(library: Library, folder: Path) -> None:
 def test_progress_counts_files_passages_and_what_is_stored(
     library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adding, "AT_ONCE", 2)
+    monkeypatch.setattr(document_indexing, "AT_ONCE", 2)
     steps: list[Step] = []
     library.add(folder, progress=steps.append)
     assert (steps[-1].files, steps[-1].of, steps[-1].passages, steps[-1].added) == (3, 3, 3, 3)
@@ -173,7 +173,7 @@ def test_progress_counts_files_passages_and_what_is_stored(
 
 
 def test_a_large_document_tells_of_its_parts(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adding, "AT_ONCE", 2)
+    monkeypatch.setattr(document_indexing, "AT_ONCE", 2)
     steps: list[Step] = []
     text = "\n\n".join(f"# Part {number}\n\nIt says {number}." for number in range(7))
     report = library.add(documents=[load_stdin(text, "long.md")], progress=steps.append)
@@ -182,7 +182,7 @@ def test_a_large_document_tells_of_its_parts(library: Library, tmp_path: Path, m
 
 
 def test_cancelling_keeps_what_was_stored(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adding, "AT_ONCE", 1)
+    monkeypatch.setattr(document_indexing, "AT_ONCE", 1)
     request = Request.new()
     with pytest.raises(Cancelled):
         library.add(folder, request=request, progress=lambda step: request.cancel() if step.added == 2 else None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmgen.drawing import DenoiserClient, Lora, Order
+from mmgen.clients.denoiser import DenoiserClient, Lora, Order
 from mmgen.errors import NotFound
 from mmgen.runtime import Runtime
 

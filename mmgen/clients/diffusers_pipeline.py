@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.drawing import DrawingClient, Drawn, Lora, Order, Preview, Progress
+from mmgen.clients.denoiser import DrawingClient, Drawn, Lora, Order, Preview, Progress
 from mmgen.engine.event_merge import Ended, Following
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest

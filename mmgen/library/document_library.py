@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen.adding import Added, Adding, Step
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Scalar
+from mmgen.library.document_indexing import Added, Adding, Step
 
 if TYPE_CHECKING:
-    from mmgen.gallery import Gallery
+    from mmgen.library.image_library import Gallery
     from mmgen.runtime import Runtime
     from mmgen.stores.documents import DocumentStore
 
@@ -176,7 +176,7 @@ class Library:
 
     def gallery(self, encoder: str | None = None) -> Gallery:
         """The store's pictures. `encoder`: reference for a store that has none yet."""
-        from mmgen.gallery import Gallery
+        from mmgen.library.image_library import Gallery
 
         return Gallery(self, encoder)
 

@@ -9,10 +9,10 @@ import pytest
 from colours import WORDS, drawn
 from PIL import Image
 
-from mmgen.adding import Step
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
-from mmgen.gallery import Gallery
+from mmgen.library.document_indexing import Step
+from mmgen.library.image_library import Gallery
 from mmgen.runtime import Runtime
 
 
@@ -201,7 +201,7 @@ def test_another_encoder_is_refused(gallery: Gallery, folder: Path, colours: Pat
 
 
 def test_progress_and_cancel(gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmgen.adding_pictures.AT_ONCE", 1)
+    monkeypatch.setattr("mmgen.library.image_indexing.AT_ONCE", 1)
     steps: list[Step] = []
     request = Request.new()
 

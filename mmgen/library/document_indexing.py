@@ -11,7 +11,7 @@ from mmgen.errors import NotFound, UnreadableFile
 from mmgen.interfaces import Document, Passage
 
 if TYPE_CHECKING:
-    from mmgen.encoding import EncoderClient
+    from mmgen.clients.encoder import EncoderClient
     from mmgen.stores.documents import DocumentStore
 
 AT_ONCE = 256  # passages embedded and committed together

@@ -1,0 +1,1 @@
+"""A model behind the engine, as a caller sees it."""

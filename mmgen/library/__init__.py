@@ -1,0 +1,1 @@
+"""A store with its encoders: documents and images indexed and searched."""
