@@ -33,7 +33,7 @@ from mmgen.models.lm import language_model
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.sampling import Sampling
 from mmgen.models.quantization.int8 import quantize
-from mmgen.runners.decoding import TextRequest, Vocabulary
+from mmgen.runners.generation import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
 
 SHAPES = {

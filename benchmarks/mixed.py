@@ -104,10 +104,10 @@ class Ours:
         from mmgen.models.cpu.onednn import pack
         from mmgen.models.encoders import sentence_encoder
         from mmgen.models.lm import language_model
-        from mmgen.runners.decoding import Vocabulary
         from mmgen.runners.denoise import DenoiseRunner
-        from mmgen.runners.rows import RowRunner
+        from mmgen.runners.generation import Vocabulary
         from mmgen.runners.text import TextRunner
+        from mmgen.runners.token_batch import RowRunner
 
         self.lm = pack(language_model.load(Path(plan.llama), plan.device))
         self.denoiser, self.encoder = denoiser(plan), sentence_encoder.load(hub.resolve("embedded:minilm"), device=plan.device)
@@ -159,7 +159,7 @@ class Ours:
 
     def _read(self, plan: Plan, seen: Seen, prompt: list[int]) -> None:
         from mmgen.models.lm.sampling import Sampling
-        from mmgen.runners.decoding import Piece, TextRequest
+        from mmgen.runners.generation import Piece, TextRequest
 
         ask, last, heard = TextRequest(prompt, ANSWER, Sampling(temperature=0)), time.monotonic(), False
         with suppress(MmgenError):

@@ -71,7 +71,7 @@ class Mix:
 
     def _text(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.models.lm.sampling import Sampling
-        from mmgen.runners.decoding import TextRequest
+        from mmgen.runners.generation import TextRequest
 
         client = self.drafted if ask.kind == "draft" else self.text
         how: dict[str, Any] = {"strategy": ask.kind} if ask.kind in ("beam", "contrastive") else {}

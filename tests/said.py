@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from mmgen.runners.decoding import TextRequest
+    from mmgen.runners.generation import TextRequest
 
 Say = Callable[[str], "list[TextRequest]"]
 
@@ -15,7 +15,7 @@ Say = Callable[[str], "list[TextRequest]"]
 def say(monkeypatch: pytest.MonkeyPatch) -> Say:
     """`say(text)`: what every model writes from now on. Returns what they are asked."""
     from mmgen.clients.text import TextClient
-    from mmgen.runners.decoding import Finished, Piece, Written
+    from mmgen.runners.generation import Finished, Piece, Written
 
     def put(text: str) -> "list[TextRequest]":
         asked: list[TextRequest] = []

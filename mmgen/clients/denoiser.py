@@ -135,8 +135,8 @@ class DenoiserClient(DrawingClient):
         self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: Denoiser
     ) -> None:
         from mmgen.models.diffusion.schedule import Schedule
-        from mmgen.runners.decode import DecodeRunner
         from mmgen.runners.denoise import DenoiseRunner
+        from mmgen.runners.vae_decode import DecodeRunner
 
         super().__init__(runtime, reference, folder, loras)
         self.model, self.size, self.conditional = model, model.size, model.conditional

@@ -38,7 +38,7 @@ class EncoderClient:
 
 def load(runtime: Runtime, reference: str) -> EncoderClient:
     """The client of an encoder. A reference may end with a precision, as in `embedded:minilm#int8`."""
-    from mmgen.runners.rows import RowRunner
+    from mmgen.runners.token_batch import RowRunner
 
     runtime.set_threads()
     name, _, precision = reference.partition("#")

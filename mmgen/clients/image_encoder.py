@@ -40,7 +40,7 @@ class SeeingClient:
 
         Raises BadRequest for a picture encoder, brought by a plugin, that only scores.
         """
-        from mmgen.runners.rows import RowRunner
+        from mmgen.runners.token_batch import RowRunner
 
         model: Any = runtime.picture_encoder(key)
         if not hasattr(model, "embed_pictures"):

@@ -43,8 +43,8 @@ class ReaderClient:
 
 def load(runtime: Runtime, reference: str) -> ReaderClient:
     """The client of a reader."""
-    from mmgen.runners.rows import RowRunner
-    from mmgen.runners.write import WriteRunner
+    from mmgen.runners.reader_generate import WriteRunner
+    from mmgen.runners.token_batch import RowRunner
 
     runtime.set_threads()
     folder = hub.resolve(reference, kind="reader")

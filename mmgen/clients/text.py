@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmgen.models.lm.guided_decoding import Grammars
     from mmgen.models.lm.language_model import TextModel
-    from mmgen.runners.decoding import Finished, Piece, TextRequest
+    from mmgen.runners.generation import Finished, Piece, TextRequest
     from mmgen.runtime import Runtime
 
 CONTEXTS = 128
@@ -33,7 +33,7 @@ class TextClient:
     def __init__(
         self, runtime: Runtime, key: str, reference: str, folder: Path, model: TextModel, draft: TextModel | None
     ) -> None:
-        from mmgen.runners.decoding import Vocabulary
+        from mmgen.runners.generation import Vocabulary
         from mmgen.runners.text import TextRunner
 
         self.runtime, self.reference, self.folder, self.model = runtime, reference, folder, model

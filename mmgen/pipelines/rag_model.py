@@ -40,7 +40,7 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
 
     Raises TooLong if the question and a sentence of the first passage do not fit into the model's context.
     """
-    from mmgen.runners.decoding import Piece
+    from mmgen.runners.generation import Piece
 
     prompt, hits = fitted(client, answer.question, answer.passages)
     wanted = requested(client, prompt, Options(strategy="greedy", lookup=client.model.lm.encoder is None))

@@ -18,7 +18,7 @@ from mmgen.pipelines.text_options import Options
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
     from mmgen.models.lm.sampling import Choice
-    from mmgen.runners.decoding import Finished, Piece, TextRequest
+    from mmgen.runners.generation import Finished, Piece, TextRequest
     from mmgen.runtime import Runtime
 
 P = ParamSpec("P")
@@ -134,7 +134,7 @@ class TextPipeline(Streamed[R]):
         """Loads, writes, and says what it took."""
         options, request, clock = asked.options, asked.request or Request.new(priority=self.priority), Clock()
         client = self.rt.text(self.model, self.draft)
-        from mmgen.runners.decoding import Piece  # torch is imported by now
+        from mmgen.runners.generation import Piece  # torch is imported by now
 
         prompt = asked.prompt(client)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
@@ -165,7 +165,7 @@ def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[
 
 def requested(client: TextClient, prompt: Prompt, options: Options) -> TextRequest:
     """The options in this model's terms. Raises BadRequest for what it cannot do."""
-    from mmgen.runners.decoding import TextRequest
+    from mmgen.runners.generation import TextRequest
 
     lm = client.model.lm
     if not lm.config.causal:

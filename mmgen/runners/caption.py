@@ -20,8 +20,8 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
-from mmgen.runners.alone import AloneRunner, check
-from mmgen.runners.layers import Pause, pause_between
+from mmgen.runners.exclusive import AloneRunner, check
+from mmgen.runners.preemption_hooks import Pause, pause_between
 
 DESCRIBE = "Describe this picture."
 """What a model that is talked to is asked where the caller says nothing."""

@@ -21,8 +21,8 @@ from mmgen.models.diffusion.conditioning import Condition
 from mmgen.models.diffusion.denoiser import Denoiser
 from mmgen.models.diffusion.guidance import guide
 from mmgen.models.diffusion.solver_table import HISTORY, Table, fused_update, stack
-from mmgen.runners.layers import Pause, pause_between
-from mmgen.runners.prior import milliseconds
+from mmgen.runners.preemption_hooks import Pause, pause_between
+from mmgen.runners.roofline import milliseconds
 
 WORKING = 8
 """States that the update of one row holds at once, besides what the job keeps."""

@@ -22,9 +22,9 @@ from mmgen.errors import BadRequest, BadWeights, nearest
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
-from mmgen.runners.alone import AloneRunner, check
 from mmgen.runners.denoise import Step, generator_of
-from mmgen.runners.layers import Pause, pause_between
+from mmgen.runners.exclusive import AloneRunner, check
+from mmgen.runners.preemption_hooks import Pause, pause_between
 
 
 @dataclass(frozen=True, eq=False)

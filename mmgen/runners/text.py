@@ -23,13 +23,13 @@ from mmgen.models.layers.attention import Memory
 from mmgen.models.lm.block_manager import SIZE, Table, digests
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
-from mmgen.runners.decoding import Branch, Decoding, TextRequest, Vocabulary, check
-from mmgen.runners.drafting import Drafting
-from mmgen.runners.passes import Part, Read, read
-from mmgen.runners.places import Places
-from mmgen.runners.prior import milliseconds
-from mmgen.runners.sampled import Sampled, settle
-from mmgen.runners.searching import Beams, Contrasting, Searching
+from mmgen.runners.batch_forward import Part, Read, read
+from mmgen.runners.draft_model import Drafting
+from mmgen.runners.generation import Branch, Decoding, TextRequest, Vocabulary, check
+from mmgen.runners.kv_cache_manager import Places
+from mmgen.runners.roofline import milliseconds
+from mmgen.runners.sampled_sequences import Sampled, settle
+from mmgen.runners.search_sequences import Beams, Contrasting, Searching
 
 DECODINGS: dict[str, type[Decoding]] = {"sample": Sampled, "beam": Beams, "contrastive": Contrasting}
 GUESSES = 32

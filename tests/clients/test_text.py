@@ -9,7 +9,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
 from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.decoding import Finished, Piece, TextRequest
+from mmgen.runners.generation import Finished, Piece, TextRequest
 from mmgen.runtime import Runtime
 
 

@@ -18,8 +18,8 @@ from mmgen.errors import BadRequest, Cancelled, TooLarge
 from mmgen.models.diffusion.denoiser import Denoiser
 from mmgen.models.diffusion.schedule import Schedule
 from mmgen.models.diffusion.solvers import SOLVERS, tabulate
-from mmgen.runners.decode import DecodeRunner
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner, Preview, Step
+from mmgen.runners.vae_decode import DecodeRunner
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler
 

@@ -17,10 +17,10 @@ from mmgen.models.diffusion.denoiser import Denoiser
 from mmgen.models.diffusion.schedule import Schedule
 from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.caption import CaptionModel, CaptionRequest, CaptionRunner
-from mmgen.runners.decode import DecodeRunner
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 from mmgen.runners.diffusers_pipeline import PipelineModel, PipelineRequest, PipelineRunner
-from mmgen.runners.layers import pause_between
+from mmgen.runners.preemption_hooks import pause_between
+from mmgen.runners.vae_decode import DecodeRunner
 
 
 class Answering:

@@ -23,8 +23,8 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.sampling import Sampling
 from mmgen.models.lm.sequence_search import Contrastive
-from mmgen.runners.decoding import Finished, Piece, TextRequest, Vocabulary
-from mmgen.runners.places import Places
+from mmgen.runners.generation import Finished, Piece, TextRequest, Vocabulary
+from mmgen.runners.kv_cache_manager import Places
 from mmgen.runners.text import TextRunner
 
 WAIT = 60.0

@@ -9,9 +9,9 @@ import torch
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.decoding import TextRequest
-from mmgen.runners.prior import milliseconds
-from mmgen.runners.rows import RowRunner
+from mmgen.runners.generation import TextRequest
+from mmgen.runners.roofline import milliseconds
+from mmgen.runners.token_batch import RowRunner
 from mmgen.runtime import Runtime
 
 

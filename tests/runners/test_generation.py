@@ -8,7 +8,7 @@ import torch
 
 from mmgen.engine.job import Job
 from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.decoding import TextRequest, Vocabulary, Writer
+from mmgen.runners.generation import TextRequest, Vocabulary, Writer
 
 LOGITS = torch.zeros(256)
 END = 0

@@ -9,9 +9,9 @@ from mmgen.engine.job import Job
 from mmgen.models.lm import language_model
 from mmgen.models.lm.block_manager import SIZE, digests
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.runners.decoding import TextRequest, Vocabulary
-from mmgen.runners.places import Places
-from mmgen.runners.sampled import Sampled
+from mmgen.runners.generation import TextRequest, Vocabulary
+from mmgen.runners.kv_cache_manager import Places
+from mmgen.runners.sampled_sequences import Sampled
 
 
 @pytest.fixture(scope="module")

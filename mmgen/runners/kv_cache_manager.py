@@ -10,7 +10,7 @@ from mmgen.engine.job import Job
 from mmgen.models.lm.block_manager import SIZE, Table, digests
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.paged_attention import Pool
-from mmgen.runners.decoding import Branch, Caches, Decoding
+from mmgen.runners.generation import Branch, Caches, Decoding
 
 ANSWER = 512
 """Tokens of an answer for which place is kept free behind its prompt, as long as nobody else needs it."""

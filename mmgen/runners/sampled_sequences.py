@@ -19,7 +19,7 @@ from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
 from mmgen.models.lm.sampling import Candidates, Sampling, adjusted, candidates, pick
 from mmgen.models.lm.speculative import PromptLookup, accept
-from mmgen.runners.decoding import Branch, Caches, Decoding, Vocabulary, Writer, Written, masked
+from mmgen.runners.generation import Branch, Caches, Decoding, Vocabulary, Writer, Written, masked
 
 T = TypeVar("T")
 

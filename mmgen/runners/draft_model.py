@@ -9,10 +9,10 @@ from torch import Tensor
 
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.sampling import candidates, pick
-from mmgen.runners.decoding import Branch
-from mmgen.runners.passes import Part, read
-from mmgen.runners.places import Places
-from mmgen.runners.sampled import Sampled, Voice
+from mmgen.runners.batch_forward import Part, read
+from mmgen.runners.generation import Branch
+from mmgen.runners.kv_cache_manager import Places
+from mmgen.runners.sampled_sequences import Sampled, Voice
 
 LEAP = 16
 """Tokens of a text that the draft model reads along with its first guess."""

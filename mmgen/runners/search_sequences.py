@@ -11,7 +11,7 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.models.lm.sampling import adjusted
 from mmgen.models.lm.sequence_search import BeamSearch, Contrastive
-from mmgen.runners.decoding import Branch, Caches, Decoding, Piece, Vocabulary, Writer, Written, masked
+from mmgen.runners.generation import Branch, Caches, Decoding, Piece, Vocabulary, Writer, Written, masked
 
 
 class Searching(Decoding):

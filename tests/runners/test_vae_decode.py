@@ -9,7 +9,7 @@ from mmgen.engine.job import Job
 from mmgen.errors import BadRequest
 from mmgen.models.diffusion import autoencoder
 from mmgen.models.diffusion.autoencoder import LatentPictures, decode
-from mmgen.runners.decode import DecodeRunner
+from mmgen.runners.vae_decode import DecodeRunner
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, JobFailed, TooLarge
-from mmgen.runners.rows import RowRunner, passes
+from mmgen.runners.token_batch import RowRunner, passes
 
 
 class Recording:

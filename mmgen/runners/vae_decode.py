@@ -12,7 +12,7 @@ from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.diffusion.autoencoder import Autoencoder, Canvas, tile_size
-from mmgen.runners.layers import Pause, pause_between
+from mmgen.runners.preemption_hooks import Pause, pause_between
 
 
 class DecodeRunner:
