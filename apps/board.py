@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 from PIL.Image import Image
 
-from mmgen.pipelines import recipe
-from mmgen.pipelines.recipe import Recipe
+from mmgen.pipelines.image import recipe
+from mmgen.pipelines.image.recipe import Recipe
 
 HINT = "<p class='empty'>Say what to draw; the picture appears here while it is drawn.</p>"
 

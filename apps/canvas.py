@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 
 from mmgen.errors import BadRequest
 from mmgen.ingest import pictures
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 
 Edited = Mapping[str, Any] | None
 """What a gr.ImageEditor of type "pil" holds: a background and layers."""
@@ -43,7 +43,7 @@ def kept(picture: Image.Image | None, folder: Path) -> Path | None:
     """A file of it, named by its pixels, so that a recipe which names it can be followed later."""
     if picture is None:
         return None
-    path = folder / f"{images.digest(picture)[:16]}.png"
+    path = folder / f"{image_io.digest(picture)[:16]}.png"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         picture.save(path)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
-    from mmgen.pipelines.labels import Labelled
-    from mmgen.pipelines.rag_pictures import Illustration
+    from mmgen.pipelines.image.label_scores import Labelled
+    from mmgen.pipelines.rag.rag_images import Illustration
     from mmgen.pipelines.rag_text import Answer, Citation
     from mmgen.stores.documents import Summary
 

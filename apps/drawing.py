@@ -14,13 +14,13 @@ import gradio as gr
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, MmgenError, UnreadableFile
-from mmgen.pipelines import images, recipe
+from mmgen.pipelines.image import image_io, recipe
+from mmgen.pipelines.image.image_pipeline import recalled
+from mmgen.pipelines.image.recipe import Recipe
 from mmgen.pipelines.img2img import Img2Img
 from mmgen.pipelines.inpaint import Inpaint
-from mmgen.pipelines.pictures import recalled
-from mmgen.pipelines.recipe import Recipe
 from mmgen.pipelines.reproduce import reproduce
-from mmgen.pipelines.streamed import Event
+from mmgen.pipelines.streaming import Event
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.stores.history import Entry
@@ -113,7 +113,7 @@ class Drawing:
             copy = folder / path.name
             shutil.copy(path, copy)
             try:
-                found = found or (copy, recipe.of(images.read(copy), path.name))
+                found = found or (copy, recipe.of(image_io.read(copy), path.name))
             except UnreadableFile as why:
                 missing = why
         if found is None:
@@ -133,7 +133,7 @@ class Drawing:
             for number, data in enumerate(self.past.files(entry, ".png")):
                 path = Path(folder) / f"{secrets.token_hex(8)}-{number}.png"
                 path.write_bytes(data)
-                made = recalled(images.read(path))
+                made = recalled(image_io.read(path))
                 shown.append((str(path), f"seed {made.seed}" if made else ""))
                 recipes.append(recipe_text(made) if made else "")
             note = f"<p class='status'>Drawn {since(entry.created)}: {escape(prompt_of(entry))}</p>"

@@ -10,7 +10,7 @@ import gradio as gr
 
 from mmgen.errors import JobFailed, MmgenError, PluginError
 from mmgen.pipelines import signature
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.signature import Signature
 from mmgen.plugins import BUILTIN
 from mmgen.registry import Entry, one_line

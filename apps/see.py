@@ -19,8 +19,8 @@ from mmgen.interfaces import PictureHit
 from mmgen.library.document_indexing import Step
 from mmgen.library.document_library import Library
 from mmgen.library.image_library import Gallery
-from mmgen.pipelines import images
-from mmgen.pipelines.labels import checked
+from mmgen.pipelines.image import image_io
+from mmgen.pipelines.image.label_scores import checked
 from mmgen.pipelines.tags import tags
 from mmgen.pipelines.zero_shot import ZeroShotImage
 
@@ -130,7 +130,7 @@ class Seeing:
     def find(self, text: str, like: str | None, http: gr.Request) -> tuple[Any, str]:
         """The nearest, best first, each with its name and how near it is."""
         with told(), self.sessions.request(http, "normal") as request:
-            seen = None if like is None else images.read(like)
+            seen = None if like is None else image_io.read(like)
             hits = self.gallery.search(text, seen, k=12, request=request)
             return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} pictures, the nearest first</p>"
 

@@ -9,7 +9,7 @@ from math import exp
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.texts import Completion, Delta, Token
+    from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token
 
 
 @dataclass

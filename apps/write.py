@@ -10,9 +10,9 @@ import gradio as gr
 from PIL.Image import Image
 
 from mmgen.errors import Cancelled, MmgenError
-from mmgen.pipelines.attention_picture import read_again
+from mmgen.pipelines.language.attention_plot import read_again
+from mmgen.pipelines.language.text_options import Strategy
 from mmgen.pipelines.text import Text
-from mmgen.pipelines.text_options import Strategy
 from mmgen.runtime import Runtime
 
 from . import cards

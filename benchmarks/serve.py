@@ -37,7 +37,7 @@ from mmgen.engine.job import Job
 from mmgen.engine.scheduling.forecast import Outlook
 from mmgen.engine.telemetry import simulator
 from mmgen.engine.telemetry.trace import read
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.plugins import registry
 from mmgen.runtime import Runtime
 from mmgen.serve import running

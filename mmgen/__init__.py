@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.call import pipeline as pipeline
+    from mmgen.pipelines.factory import pipeline as pipeline
     from mmgen.runtime import Runtime as Runtime
 
     __version__: str
 
 __all__ = ["Runtime", "__version__", "pipeline"]
 
-_HOMES = {"pipeline": "mmgen.pipelines.call", "Runtime": "mmgen.runtime"}
+_HOMES = {"pipeline": "mmgen.pipelines.factory", "Runtime": "mmgen.runtime"}
 
 
 def __getattr__(name: str) -> Any:

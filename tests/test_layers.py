@@ -96,7 +96,7 @@ def test_the_engine_knows_no_torch(path: Path) -> None:
         ("from mmgen import hub", "runtime", False),
         ("from ..cli import main", "pipelines", True),
         ("from mmgen.training import reader", "pipelines", True),
-        ("from mmgen.pipelines.call import pipeline", "cli", False),
+        ("from mmgen.pipelines.factory import pipeline", "cli", False),
     ],
 )
 def test_the_rule_itself(code: str, importer: str, wrong: bool, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def place(citation: Citation) -> str:
 
 def context(answer: Answer, citation: Citation) -> str:
     """The sentence in which the quote stands, on one line."""
-    from mmgen.pipelines.quotes import sentence_around
+    from mmgen.pipelines.rag.sentence_spans import sentence_around
 
     passage = next(hit.passage for hit in answer.passages if hit.passage_id == citation.passage_id)
     start, end = sentence_around(passage.text, citation.start - passage.start, citation.end - passage.start)

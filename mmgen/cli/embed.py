@@ -28,15 +28,15 @@ def analogy(
     """The words nearest to a sum: `mmgen embed analogy king - man + woman`."""
     from mmgen.config import assets_dir
     from mmgen.models.encoders.word_vectors import Sum, nearest
-    from mmgen.pipelines import vocabulary
+    from mmgen.pipelines.image import word_list
     from mmgen.runtime import Runtime
 
     asked = Sum.read(words)
     with Runtime() as rt:
-        known = vocabulary.read(among or assets_dir() / "words" / "english.txt")
+        known = word_list.read(among or assets_dir() / "words" / "english.txt")
         embed, reference = rt.encoder(encoder).embed_text, encoder or rt.config.encoder
         query = asked.vector(embed(asked.words))
-        vectors = vocabulary.vectors(rt.home, reference, known, embed, lambda line: typer.echo(line, err=True))
+        vectors = word_list.vectors(rt.home, reference, known, embed, lambda line: typer.echo(line, err=True))
         found = nearest(query, vectors, known, k, without=asked.words)
     if as_json:
         print_json(found)

@@ -15,7 +15,7 @@ from rich.markup import escape
 from mmgen.cli.output import print_json
 from mmgen.errors import PluginError
 from mmgen.pipelines import signature
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.signature import Parameter, Signature
 
 RESERVED = frozenset({"json", "help"})

@@ -83,7 +83,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """The pictures nearest to words, to a picture, or to both."""
-    from mmgen.pipelines import recipe
+    from mmgen.pipelines.image import recipe
 
     if sheet is not None:
         recipe.check_png(sheet)  # told before a model is loaded
@@ -176,7 +176,7 @@ def zero_shot(
 def draw(pictures: ImageSearch, hits: Sequence[PictureHit], text: str, picture: Path | None, path: Path) -> None:
     """The contact sheet of a search."""
     from mmgen.ingest import likeness
-    from mmgen.pipelines.sheet import Tile, save, sheet
+    from mmgen.pipelines.image.contact_sheet import Tile, save, sheet
 
     store = pictures.gallery.filled()
     tiles = [

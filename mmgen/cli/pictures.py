@@ -22,7 +22,7 @@ from mmgen.pipelines.signature import Signature
 
 if TYPE_CHECKING:
     from mmgen.clients.denoiser import Progress
-    from mmgen.pipelines.pictures import Picture
+    from mmgen.pipelines.image.image_pipeline import Picture
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Output:
     as_json: bool
 
     def write(self, picture: Picture, path: Path) -> None:
-        from mmgen.pipelines import recipe
+        from mmgen.pipelines.image import recipe
 
         recipe.save(picture.image, picture.recipe, path)
         if self.preview:
@@ -44,7 +44,7 @@ class Output:
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
-    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.pictures` has them."""
+    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.image.image_pipeline` has them."""
     described = signature.read(name, made)
     options = [option(parameter) for parameter in described.parameters if shown(name, parameter)]
     many = any(parameter.name == "prompt" and parameter.required for parameter in described.parameters)
@@ -72,8 +72,8 @@ def command(name: str, made: Any) -> Callable[..., None]:
 
 def execute(described: Signature, given: Mapping[str, Any], output: Output) -> None:
     """Draws, and writes every picture as soon as it is done. What an interrupt leaves behind is whole."""
-    from mmgen.pipelines import recipe
-    from mmgen.pipelines.call import pipeline
+    from mmgen.pipelines.factory import pipeline
+    from mmgen.pipelines.image import recipe
     from mmgen.runtime import Runtime
 
     (probe,) = recipe.places(output.pattern, [0])

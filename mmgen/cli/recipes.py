@@ -20,11 +20,11 @@ def show(
 ) -> None:
     """How a picture was made: its recipe."""
     from mmgen.cli.blocks import show_picture
-    from mmgen.pipelines import images, recipe
+    from mmgen.pipelines.image import image_io, recipe
 
     found = recipe.read(file)
     if preview:
-        show_picture(images.read(file), err=as_json)
+        show_picture(image_io.read(file), err=as_json)
     if as_json:
         print_json(found.model_dump())
         return
@@ -47,8 +47,8 @@ def reproduce(
 ) -> None:
     """Draw a picture again from its recipe. Exit code 1 if it is not the same bit by bit; then it says why."""
     from mmgen.cli.pictures import progress_bar
-    from mmgen.pipelines import recipe
     from mmgen.pipelines import reproduce as again
+    from mmgen.pipelines.image import recipe
     from mmgen.runtime import Runtime
 
     seed = recipe.read(file).seed

@@ -18,14 +18,14 @@ from mmgen.errors import MmgenError
 from mmgen.pipelines import signature
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.texts import Completion, TextPipeline
+    from mmgen.pipelines.language.text_pipeline import Completion, TextPipeline
 
 SAID = {"prompt": "How the text begins; - reads it from standard input.",
         "message": "What to say; - reads it from standard input, and without one the conversation goes on."}  # fmt: skip
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
-    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.texts` has them."""
+    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.language.text_pipeline` has them."""
     described = signature.read(name, made)
     first = next(parameter.name for parameter in described.parameters if parameter.required)
     options = [option(parameter) for parameter in described.parameters if parameter.name != first and shown(name, parameter)]
@@ -37,8 +37,8 @@ def command(name: str, made: Any) -> Callable[..., None]:
     making = {p.name for p in described.parameters if p.stage == "make"}
 
     def run(**given: Any) -> None:
-        from mmgen.pipelines import recipe
-        from mmgen.pipelines.call import pipeline
+        from mmgen.pipelines.factory import pipeline
+        from mmgen.pipelines.image import recipe
         from mmgen.runtime import Runtime
 
         begun, as_json, attention = given.pop(first), given.pop("as_json"), given.pop("attention")
@@ -95,7 +95,7 @@ def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool) -> 
 
 def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:
     """The attention of the first text and its prompt."""
-    from mmgen.pipelines.attention_picture import read_again
+    from mmgen.pipelines.language.attention_plot import read_again
 
     client = made.rt.text(made.model, made.draft)
     adapter = None if made.adapter is None else client.adapt(made.adapter)

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.ingest import pictures
-from mmgen.pipelines import checks, images
+from mmgen.pipelines.image import image_checks, image_io
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -52,8 +52,8 @@ def caption(
             "no model that writes captions comes with mmgen; name one, such as Salesforce/blip-image-captioning-base, or take "
             "tags, which chooses words"
         )
-    checks.length(prompt, "prompt")
-    checks.number("max_tokens", max_tokens, 1, 4096)
-    image = pictures.rgb(images.read(picture))
+    image_checks.length(prompt, "prompt")
+    image_checks.number("max_tokens", max_tokens, 1, 4096)
+    image = pictures.rgb(image_io.read(picture))
     text = rt.captioner(model).write(image, prompt.strip(), max_tokens, request)
-    return Caption(images.name_of(picture), text, model)
+    return Caption(image_io.name_of(picture), text, model)

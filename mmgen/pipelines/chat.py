@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines import tools as functions
-from mmgen.pipelines.text_options import Options, Strategy
-from mmgen.pipelines.texts import Asked, Completion, Prompt, TextPipeline, called
+from mmgen.pipelines.language import tool_calls as functions
+from mmgen.pipelines.language.text_options import Options, Strategy
+from mmgen.pipelines.language.text_pipeline import Asked, Completion, Prompt, TextPipeline, called
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient

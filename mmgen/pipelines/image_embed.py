@@ -12,7 +12,7 @@ from PIL.Image import Image
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,6 @@ def image_embed(
     given = [pictures] if isinstance(pictures, str | Path | Image) else list(pictures)
     if not given:
         raise BadRequest("there are no pictures; give at least one file")
-    opened = [prepared(images.read(picture)) for picture in given]
+    opened = [prepared(image_io.read(picture)) for picture in given]
     client = rt.seeing(model)
-    return Embedded([images.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)
+    return Embedded([image_io.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)

@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Request
 from mmgen.interfaces import PictureHit, Scalar
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
     from mmgen.library.document_indexing import AddedPictures
@@ -53,7 +53,7 @@ class ImageSearch:
 
         Raises BadRequest for a value out of its range, NotFound for a store without pictures.
         """
-        seen = None if picture is None else images.read(picture)
+        seen = None if picture is None else image_io.read(picture)
         return self.gallery.search(text, seen, k=k, where=where, weight=weight, request=request)
 
     def close(self) -> None:

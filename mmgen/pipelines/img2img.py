@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
-from mmgen.pipelines import checks
-from mmgen.pipelines.images import Given
-from mmgen.pipelines.pictures import Asked, PicturePipeline, called
+from mmgen.pipelines.image import image_checks
+from mmgen.pipelines.image.image_io import Given
+from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
 
 
 class Img2Img(PicturePipeline):
@@ -53,7 +53,7 @@ class Img2Img(PicturePipeline):
 
         Raises as txt2img, and UnreadableFile for what is no picture.
         """
-        options = checks.options(
+        options = image_checks.options(
             negative=negative,
             steps=steps,
             solver=solver,
@@ -65,6 +65,6 @@ class Img2Img(PicturePipeline):
             preview_every=preview_every,
             strength=strength,
         )
-        return Asked(checks.prompts(prompt, style, n), Order(**options), n, seed, request, image)
+        return Asked(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image)
 
     __call__ = called(asked)

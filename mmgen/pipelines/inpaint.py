@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
-from mmgen.pipelines import checks
-from mmgen.pipelines.images import Given
-from mmgen.pipelines.pictures import Asked, PicturePipeline, called
+from mmgen.pipelines.image import image_checks
+from mmgen.pipelines.image.image_io import Given
+from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
 
 
 class Inpaint(PicturePipeline):
@@ -55,7 +55,7 @@ class Inpaint(PicturePipeline):
 
         Raises as img2img, and BadRequest for a mask of another size or without white.
         """
-        options = checks.options(
+        options = image_checks.options(
             negative=negative,
             steps=steps,
             solver=solver,
@@ -67,6 +67,6 @@ class Inpaint(PicturePipeline):
             preview_every=preview_every,
             strength=strength,
         )
-        return Asked(checks.prompts(prompt, style, n), Order(**options), n, seed, request, image, mask)
+        return Asked(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image, mask)
 
     __call__ = called(asked)

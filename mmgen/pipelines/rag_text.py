@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Scalar
-from mmgen.pipelines.cited import NO_SOURCE, Sentence, joined
-from mmgen.pipelines.clock import Clock
-from mmgen.pipelines.quotes import sentence_around
-from mmgen.pipelines.rag_pictures import Illustration, illustrations
-from mmgen.pipelines.streamed import Event, Streamed
+from mmgen.pipelines.rag.rag_images import Illustration, illustrations
+from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, Sentence, joined
+from mmgen.pipelines.rag.sentence_spans import sentence_around
+from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
@@ -136,7 +136,7 @@ class RagText(Streamed[Answer]):
         pictures: how many of the store's pictures to find beside the passages; they come with the answer and are no part of it.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
-        passages answer the question, not whether the model's words are right. How those are checked: mmgen.pipelines.support.
+        passages answer the question, not whether the model's words are right. How those are checked: mmgen.pipelines.rag.word_overlap.
 
         Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
         that the model cannot hold.
@@ -166,7 +166,7 @@ class RagText(Streamed[Answer]):
         brought; free writing (grounding "off") and a language model have "text" events before the answer: all that is written
         so far, not checked yet.
         """
-        from mmgen.pipelines.rag_model import write
+        from mmgen.pipelines.rag.rag_llm import write
 
         question = check(question, k, grounding, threshold, pictures)
         request, clock = request or Request.new(priority="interactive"), Clock()

@@ -12,9 +12,9 @@ from PIL import Image, ImageChops
 from mmgen.clients.denoiser import Drawn, Order, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
-from mmgen.pipelines import checks, images, recipe
-from mmgen.pipelines.pictures import lora_digest, started
-from mmgen.pipelines.recipe import Part, Recipe
+from mmgen.pipelines.image import image_checks, image_io, recipe
+from mmgen.pipelines.image.image_pipeline import lora_digest, started
+from mmgen.pipelines.image.recipe import Part, Recipe
 
 if TYPE_CHECKING:
     from mmgen.clients.denoiser import DrawingClient
@@ -56,16 +56,16 @@ def reproduce(
     `sources`: where the picture and the mask are that it began with; by default beside it, or in the current folder.
     Raises UnreadableFile for a file without recipe, NotFound for a model or picture that is gone.
     """
-    picture = images.read(path)
+    picture = image_io.read(path)
     made = recipe.of(picture, str(path))
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
-    mask = None if mask is None else checks.mask(mask, source)
+    mask = None if mask is None else image_checks.mask(mask, source)
     client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
     order = client.settled(started(order_of(made), client, source, mask))
     drawn = picture
     for event in client.draw([order], request or Request.new()):
         if isinstance(event, Drawn):
-            drawn = images.picture_of(event.pixels)
+            drawn = image_io.picture_of(event.pixels)
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     changed = tuple(changes(made, client, rt.device, source, mask))
@@ -75,7 +75,7 @@ def reproduce(
 
 
 def order_of(made: Recipe) -> Order:
-    options = checks.options(
+    options = image_checks.options(
         negative=made.negative,
         steps=made.steps,
         solver=made.solver,
@@ -87,7 +87,7 @@ def order_of(made: Recipe) -> Order:
         preview_every=0,
         strength=made.strength,
     )
-    (prompt,) = checks.prompts(made.prompt, None, 1)
+    (prompt,) = image_checks.prompts(made.prompt, None, 1)
     return Order(prompt=prompt, seed=made.seed, **options)
 
 
@@ -102,7 +102,7 @@ def find(part: Part | None, picture: Path, given: Path | None) -> Image.Image | 
         raise NotFound(f"{picture} began with a picture that was no file; give it with --image or --mask")
     for path in [given] if given else [picture.parent / name, Path(name)]:
         if given or path.is_file():
-            return images.read(path)
+            return image_io.read(path)
     raise NotFound(f"{picture} began with {name}, which is not beside it; give it with --image or --mask")
 
 
@@ -117,7 +117,7 @@ def changes(
         if then.sha256 != lora_digest(now.path):
             found.append(f"LoRA {now.path} is another")
     for part, picture in ((made.image, source), (made.mask, mask)):
-        if part is not None and picture is not None and part.sha256 != images.digest(picture):
+        if part is not None and picture is not None and part.sha256 != image_io.digest(picture):
             found.append(f"{part.file} is another picture")
     here = recipe.versions()
     found += [

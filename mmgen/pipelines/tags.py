@@ -13,7 +13,7 @@ from mmgen.config import assets_dir
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
-from mmgen.pipelines import images, vocabulary
+from mmgen.pipelines.image import image_io, word_list
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -66,18 +66,18 @@ def tags(
     """
     if isinstance(k, bool) or not 1 <= k <= 1000:
         raise BadRequest(f"k is {k}; it can be 1 to 1000")
-    captions = None if among is None else vocabulary.read(Path(among))
-    image = prepared(images.read(picture))
+    captions = None if among is None else word_list.read(Path(among))
+    image = prepared(image_io.read(picture))
     client = rt.seeing(model)
     folder = hub.resolve(client.name.partition("#")[0])
     if captions is None:
         own = folder / OF_MODEL
-        captions = vocabulary.read(own if own.is_file() else assets_dir() / "words" / "english.txt")
+        captions = word_list.read(own if own.is_file() else assets_dir() / "words" / "english.txt")
     if not captions:
         raise BadRequest(f"{among or client.name} has no captions to choose from; write one on every line")
     trained = f"{client.name} {weight_files.digest(folder)}"  # a model that is trained on has other vectors
-    found = vocabulary.vectors(rt.home, trained, captions, lambda texts: client.embed_texts(texts, request))
+    found = word_list.vectors(rt.home, trained, captions, lambda texts: client.embed_texts(texts, request))
     cosines = found @ client.embed_images([image], request)[0]
     best = sorted(range(len(captions)), key=lambda n: -float(cosines[n]))[:k]
     nearest = [Tag(captions[n], round(float(cosines[n]), 4)) for n in best]
-    return Tags(images.name_of(picture), nearest, len(captions), client.name)
+    return Tags(image_io.name_of(picture), nearest, len(captions), client.name)

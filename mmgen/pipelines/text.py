@@ -7,8 +7,8 @@ from typing import Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines.text_options import Options, Strategy
-from mmgen.pipelines.texts import Asked, Completion, Prompt, TextPipeline, called
+from mmgen.pipelines.language.text_options import Options, Strategy
+from mmgen.pipelines.language.text_pipeline import Asked, Completion, Prompt, TextPipeline, called
 
 
 class Text(TextPipeline[Completion]):

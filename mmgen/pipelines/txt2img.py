@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
-from mmgen.pipelines import checks
-from mmgen.pipelines.pictures import Asked, PicturePipeline, called
+from mmgen.pipelines.image import image_checks
+from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
 
 
 class Txt2Img(PicturePipeline):
@@ -51,7 +51,7 @@ class Txt2Img(PicturePipeline):
 
         Raises BadRequest for a value out of its range, NotFound for a model that is not here, BadWeights for a damaged one.
         """
-        options = checks.options(
+        options = image_checks.options(
             negative=negative,
             steps=steps,
             solver=solver,
@@ -62,8 +62,8 @@ class Txt2Img(PicturePipeline):
             height=height,
             preview_every=preview_every,
         )
-        prompts = checks.prompts(prompt, style, n)
-        checks.candidates(n * len(prompts), best_of)
+        prompts = image_checks.prompts(prompt, style, n)
+        image_checks.candidates(n * len(prompts), best_of)
         return Asked(prompts, Order(**options), n, seed, request, best_of=best_of)
 
     __call__ = called(asked)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines import checks, images
-from mmgen.pipelines.images import Given
-from mmgen.pipelines.pictures import Asked, PicturePipeline, called, recalled
+from mmgen.pipelines.image import image_checks, image_io
+from mmgen.pipelines.image.image_io import Given
+from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called, recalled
 
 
 class Variations(PicturePipeline):
@@ -43,11 +43,11 @@ class Variations(PicturePipeline):
 
         Raises as img2img, and BadRequest for a picture without recipe and prompt.
         """
-        opened = images.read(image)
+        opened = image_io.read(image)
         known = recalled(opened)
         if prompt is None and known is None:
             raise BadRequest("the picture has no recipe that tells what it shows; say it with a prompt")
-        options = checks.options(
+        options = image_checks.options(
             negative=known.negative if known else "",
             steps=steps,
             solver=solver,
@@ -60,6 +60,6 @@ class Variations(PicturePipeline):
             strength=strength,
         )
         words = prompt if prompt is not None else known.prompt if known else ""
-        return Asked(checks.prompts(words, None, n), Order(**options), n, seed, request, image)
+        return Asked(image_checks.prompts(words, None, n), Order(**options), n, seed, request, image)
 
     __call__ = called(asked)

@@ -12,8 +12,8 @@ from PIL.Image import Image
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
-from mmgen.pipelines import images, labels
-from mmgen.pipelines.labels import Labelled
+from mmgen.pipelines.image import image_io, label_scores
+from mmgen.pipelines.image.label_scores import Labelled
 
 if TYPE_CHECKING:
     from mmgen.clients.image_encoder import SeeingClient
@@ -25,7 +25,7 @@ class Judgement:
     """What `zero-shot-image` returns."""
 
     picture: str  # its file's name; may be empty
-    labels: list[Labelled]  # best first
+    label_scores: list[Labelled]  # best first
     independent: bool  # whether each probability stands by itself; otherwise they sum to 1 over these labels
     model: str
 
@@ -69,7 +69,7 @@ class ZeroShotImage:
         Probabilities compare these labels with each other, or, of a model with a sigmoid (SigLIP), stand each by itself.
         Raises BadRequest for labels that are missing, empty or repeated, UnreadableFile for what is no picture.
         """
-        return self.judge([picture], labels=labels, template=template, k=k, request=request)[0]
+        return self.judge([picture], labels=label_scores, template=template, k=k, request=request)[0]
 
     def judge(
         self,
@@ -81,8 +81,8 @@ class ZeroShotImage:
         request: Request | None = None,
     ) -> list[Judgement]:
         """The same of several pictures, with the labels embedded once."""
-        wanted = _checked(labels, template, k)
-        opened = [prepared(images.read(picture)) for picture in pictures]
+        wanted = _checked(label_scores, template, k)
+        opened = [prepared(image_io.read(picture)) for picture in pictures]
         client = self.rt.seeing(self.model)
         if wanted:
             texts = client.embed_texts([template.replace("{}", label) for label in wanted], request)
@@ -92,7 +92,7 @@ class ZeroShotImage:
             names, alone = _own(client), False
             logits = client.classify(opened, request)
         return [
-            Judgement(images.name_of(picture), _ranked(names, row, alone, k), alone, client.name)
+            Judgement(image_io.name_of(picture), _ranked(names, row, alone, k), alone, client.name)
             for picture, row in zip(pictures, logits, strict=True)
         ]
 
@@ -102,7 +102,7 @@ def _checked(given: Sequence[str], template: str, k: int) -> list[str]:
         raise BadRequest(f'template is {template!r}; it needs {{}} where the label goes, as in "a photo of a {{}}"')
     if isinstance(k, bool) or k < 0:
         raise BadRequest(f"k is {k}; it can be 0 (all) or more")
-    return labels.checked(given) if given else []
+    return label_scores.checked(given) if given else []
 
 
 def _own(client: SeeingClient) -> list[str]:
@@ -112,5 +112,5 @@ def _own(client: SeeingClient) -> list[str]:
 
 
 def _ranked(names: Sequence[str], logits: Any, independent: bool, k: int) -> list[Labelled]:
-    found = labels.ranked(names, logits, independent)
+    found = label_scores.ranked(names, logits, independent)
     return found[:k] if k else found

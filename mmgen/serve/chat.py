@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mmgen.engine.job import Request
 from mmgen.models.lm.detokenizer import HALF
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.serve import calls
 from mmgen.serve.context import Context, Here
 from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Body, Writing, usage

@@ -14,14 +14,14 @@ from pydantic import Field
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.serve import calls
 from mmgen.serve.context import Context, Here
 from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
-    from mmgen.pipelines.texts import Prompt
+    from mmgen.pipelines.language.text_pipeline import Prompt
 
 router = APIRouter(tags=["chat"])
 USUAL = 16
@@ -89,8 +89,8 @@ class Texts:
 
     def events(self) -> Iterator[tuple[int, Any]]:
         """Of all prompts, as they come."""
-        from mmgen.pipelines.text_options import Options
-        from mmgen.pipelines.texts import Asked
+        from mmgen.pipelines.language.text_options import Options
+        from mmgen.pipelines.language.text_pipeline import Asked
 
         made = pipeline("text", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
         options = Options(**self.options)
@@ -148,7 +148,7 @@ class Texts:
 
 def _prompt(client: TextClient, given: str | list[int]) -> Prompt:
     """Raises BadRequest for ids that are no tokens of the model's."""
-    from mmgen.pipelines.texts import Prompt
+    from mmgen.pipelines.language.text_pipeline import Prompt
 
     if isinstance(given, str):
         return Prompt(given, client.model.encode(given))

@@ -16,10 +16,10 @@ from PIL.Image import Image
 from mmgen.clients.denoiser import DenoiserClient, DrawingClient, Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines import recipe
-from mmgen.pipelines.call import pipeline
-from mmgen.pipelines.pictures import Early, Picture, Pictures
-from mmgen.pipelines.recipe import Recipe
+from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.image import recipe
+from mmgen.pipelines.image.image_pipeline import Early, Picture, Pictures
+from mmgen.pipelines.image.recipe import Recipe
 from mmgen.serve.calls import Message
 from mmgen.serve.catalog import name_of
 from mmgen.serve.context import Context

@@ -11,7 +11,7 @@ from mmgen import __version__
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.texts import Usage
+    from mmgen.pipelines.language.text_pipeline import Usage
 
 FINGERPRINT = f"mmgen-{__version__}"
 LEAST_P, LEAST_LOGPROB = 1e-9, -9999.0

@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden, PluginError
 from mmgen.pipelines import signature
-from mmgen.pipelines.call import pipeline
-from mmgen.pipelines.pictures import Pictures
+from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.image.image_pipeline import Pictures
 from mmgen.pipelines.signature import Signature
 from mmgen.runtime import Runtime
 from mmgen.serve import arguments, calls, results

@@ -33,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 from mmgen import __version__
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden
-from mmgen.pipelines.pictures import Pictures
+from mmgen.pipelines.image.image_pipeline import Pictures
 from mmgen.serve import calls, errors, generated, results, stores
 from mmgen.serve.context import Context, context
 from mmgen.serve.store_bodies import Ask, Name, Search

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmgen.pipelines.pictures import Pictures
+from mmgen.pipelines.image.image_pipeline import Pictures
 from mmgen.serve.catalog import name_of
 from mmgen.serve.drawings import encoded, published
 

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.rag_text import RagText
 from mmgen.serve import calls, filling, shelf, uploads
 from mmgen.serve.catalog import name_of

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mmgen.errors import BadRequest, nearest
 from mmgen.models.lm.detokenizer import Stops
-from mmgen.pipelines import tools as written
+from mmgen.pipelines.language import tool_calls as written
 from mmgen.serve.fields import Body
 
 

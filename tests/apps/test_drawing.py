@@ -12,7 +12,7 @@ from PIL import Image
 
 from apps.drawing import Drawing
 from apps.past import Past
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 from mmgen.stores.history import History
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from math import log
 
 from apps.tokens import Sheet, spans
-from mmgen.pipelines.texts import Completion, Delta, Token, Usage
+from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token, Usage
 
 LIKELY = Token(" the", log(0.5), [(" the", log(0.5)), (" a", log(0.25))])
 

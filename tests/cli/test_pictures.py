@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmgen.cli.blocks import half_blocks
 from mmgen.cli.pictures import Bar
-from mmgen.pipelines import images, recipe
+from mmgen.pipelines.image import image_io, recipe
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def told(called: Called, *parts: str) -> None:
 def test_one_picture(call: Call) -> None:
     called = call("txt2img", "a cat", "-o", "cat.png", "--seed", 7, "--steps", 2)
     assert called.code == 0 and called.out == "cat.png (seed 7)\n" and called.err == ""
-    assert images.read("cat.png").size == (16, 16) and recipe.read(Path("cat.png")).steps == 2
+    assert image_io.read("cat.png").size == (16, 16) and recipe.read(Path("cat.png")).steps == 2
 
 
 def test_without_a_name_and_seed(call: Call) -> None:
@@ -61,7 +61,7 @@ def test_previews(call: Call) -> None:
     called = call("txt2img", "a cat", "-o", "a.png", "--steps", 4, "--preview", "--preview-every", 2)
     assert called.out.count("\u2580") == 2 * 16 * 8 and "\x1b[38;2;" in called.out
     last = called.out.split("a.png")[0].splitlines()[-8:]
-    assert "\n".join(last) == half_blocks(images.read("a.png"), 64)
+    assert "\n".join(last) == half_blocks(image_io.read("a.png"), 64)
 
 
 def test_half_blocks() -> None:
@@ -92,7 +92,7 @@ def test_show_and_reproduce(call: Call) -> None:
     same = call("reproduce", "a.png", "-o", "again.png", "--json")
     assert same.code == 0 and json.loads(same.out)["equal"] and recipe.read(Path("again.png")) == recipe.read(Path("a.png"))
     other = recipe.read(Path("a.png")).model_copy(update={"seed": 8})
-    recipe.save(images.read("a.png"), other, Path("a.png"))
+    recipe.save(image_io.read("a.png"), other, Path("a.png"))
     called = call("reproduce", "a.png")
     assert called.code == 1 and "a.png is not reproduced: the largest difference of a pixel is" in called.out
 
@@ -119,7 +119,7 @@ def test_interrupted_between_pictures(call: Call, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(recipe, "save", save_once)
     called = call("txt2img", "a cat", "-o", "{n}.png", "--steps", 2, "-n", 2)
     assert called.code == 130 and [path.name for path in Path().iterdir()] == ["1.png"]
-    assert images.read("1.png").size == (16, 16)
+    assert image_io.read("1.png").size == (16, 16)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 from mmgen.pipelines.img2img import Img2Img
 from mmgen.runtime import Runtime
 
@@ -31,7 +31,7 @@ def distance(one: Image.Image, other: Image.Image) -> float:
 
 
 def test_strength(draw: Img2Img, photo: Path) -> None:
-    given = images.read(photo).resize((16, 16))
+    given = image_io.read(photo).resize((16, 16))
     near, far = (draw(photo, "a cat", strength=strength, **FEW) for strength in (0.1, 1.0))
     assert near.images[0].size == (16, 16) and distance(near.images[0], given) < distance(far.images[0], given)
     made = near.recipes[0]

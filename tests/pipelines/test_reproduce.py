@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.pipelines import images, recipe
+from mmgen.pipelines.image import image_io, recipe
 from mmgen.pipelines.img2img import Img2Img
 from mmgen.pipelines.inpaint import Inpaint
 from mmgen.pipelines.reproduce import reproduce
@@ -23,7 +23,7 @@ def cat(studio: Runtime, tmp_path: Path) -> Path:
 
 def rewritten(path: Path, **values: object) -> Path:
     """The same picture, with another recipe."""
-    recipe.save(images.read(path), recipe.read(path).model_copy(update=values), path)
+    recipe.save(image_io.read(path), recipe.read(path).model_copy(update=values), path)
     return path
 
 

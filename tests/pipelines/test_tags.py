@@ -8,7 +8,7 @@ from colours import drawn
 from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image_embed import image_embed
 from mmgen.pipelines.tags import tags
 from mmgen.runtime import Runtime

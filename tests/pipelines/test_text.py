@@ -14,9 +14,9 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, MmgenError, NotFound, TooLong, UnreadableFile
 from mmgen.pipelines import signature
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.language.text_pipeline import Completion, Delta
 from mmgen.pipelines.text import Text
-from mmgen.pipelines.texts import Completion, Delta
 from mmgen.runtime import Runtime
 
 PROMPT = "the way home"

@@ -13,8 +13,8 @@ from PIL import Image, ImageChops
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, MmgenError, NotFound, TooLong
 from mmgen.pipelines import signature
-from mmgen.pipelines.checks import styled
-from mmgen.pipelines.pictures import Pictures
+from mmgen.pipelines.image.image_checks import styled
+from mmgen.pipelines.image.image_pipeline import Pictures
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmgen.config import RuntimeConfig
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
-from mmgen.pipelines.labels import ranked
+from mmgen.pipelines.image.label_scores import ranked
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.pipelines.zero_shot import ZeroShotImage
 from mmgen.runtime import Runtime

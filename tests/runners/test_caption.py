@@ -14,7 +14,7 @@ from PIL import Image
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded
-from mmgen.pipelines.call import pipeline
+from mmgen.pipelines.factory import pipeline
 from mmgen.runners.caption import CaptionModel, CaptionRequest, CaptionRunner
 from mmgen.runtime import Runtime
 

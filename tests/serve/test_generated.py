@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 from mmgen.serve import arguments, results
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

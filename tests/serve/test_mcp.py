@@ -8,7 +8,7 @@ from mcp import Client
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 
 
 @pytest.fixture(params=["auto", "legacy"])

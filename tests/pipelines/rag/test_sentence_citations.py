@@ -3,7 +3,7 @@
 import pytest
 
 from mmgen.interfaces import Hit, Passage
-from mmgen.pipelines.cited import NO_SOURCE, Sentence, checked, joined, split
+from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, Sentence, checked, joined, split
 
 TEXTS = ["The lamp was lit in 1823. It shone.", "Tea came to Japan with monks.", "In 1823 the lamp was lit."]
 HITS = [Hit(n, n, f"/d{n}", Passage(text, 0, len(text)), 1.0) for n, text in enumerate(TEXTS)]

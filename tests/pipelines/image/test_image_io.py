@@ -7,46 +7,46 @@ import torch
 from PIL import Image
 
 from mmgen.errors import NotFound, TooLarge, UnreadableFile
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 
 
 def test_there_and_back() -> None:
     picture = Image.effect_noise((6, 4), 80).convert("RGB")
-    pixels = images.colours(picture, (6, 4))
-    assert pixels.shape == (3, 4, 6) and images.picture_of(pixels).tobytes() == picture.tobytes()
-    assert images.picture_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
+    pixels = image_io.colours(picture, (6, 4))
+    assert pixels.shape == (3, 4, 6) and image_io.picture_of(pixels).tobytes() == picture.tobytes()
+    assert image_io.picture_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_what_is_transparent_is_white() -> None:
-    assert images.colours(Image.new("RGBA", (2, 2), (0, 0, 0, 0)), (2, 2)).min() == 1
-    assert images.colours(Image.new("LA", (2, 2), (0, 255)), (2, 2)).max() == -1
+    assert image_io.colours(Image.new("RGBA", (2, 2), (0, 0, 0, 0)), (2, 2)).min() == 1
+    assert image_io.colours(Image.new("LA", (2, 2), (0, 255)), (2, 2)).max() == -1
 
 
 def test_masks() -> None:
-    assert images.mask(Image.new("1", (4, 2), 1), (2, 2)).tolist() == [[[1, 1], [1, 1]]]
+    assert image_io.mask(Image.new("1", (4, 2), 1), (2, 2)).tolist() == [[[1, 1], [1, 1]]]
 
 
 def test_exif_turns_it(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
-    assert images.read(tmp_path / "a.jpg").size == (4, 6)
+    assert image_io.read(tmp_path / "a.jpg").size == (4, 6)
 
 
 def test_what_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="does not exist"):
-        images.read(tmp_path / "none.png")
+        image_io.read(tmp_path / "none.png")
     with pytest.raises(UnreadableFile, match="is no picture; give a PNG"):
-        images.read(Path(__file__))
+        image_io.read(Path(__file__))
     with pytest.raises(UnreadableFile, match="is a folder"):
-        images.read(tmp_path)
+        image_io.read(tmp_path)
     with pytest.raises(UnreadableFile, match="cannot be read"):
-        images.read("x" * 5000)
+        image_io.read("x" * 5000)
     whole = tmp_path / "a.png"
     Image.effect_noise((64, 64), 80).save(whole)
     whole.write_bytes(whole.read_bytes()[:1000])
     with pytest.raises(UnreadableFile, match=r"a\.png cannot be read as a picture \(.*truncated"):
-        images.read(whole)
+        image_io.read(whole)
 
 
 @pytest.mark.parametrize("pixels", [150, 450])  # Pillow warns above its limit and refuses above twice the limit
@@ -54,4 +54,4 @@ def test_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     Image.new("RGB", (pixels, 1)).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(TooLarge, match=r"bomb\.png has more than 100 pixels; make it smaller first"):
-        images.read(tmp_path / "bomb.png")
+        image_io.read(tmp_path / "bomb.png")

@@ -9,8 +9,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
-from mmgen.pipelines import images, recipe
-from mmgen.pipelines.recipe import Part, Recipe, places
+from mmgen.pipelines.image import image_io, recipe
+from mmgen.pipelines.image.recipe import Part, Recipe, places
 
 MADE = Recipe(
     task="img2img",
@@ -36,13 +36,13 @@ PICTURE = Image.new("RGB", (8, 4), "red")
 def test_there_and_back(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     recipe.save(PICTURE, MADE, path)
-    assert recipe.read(path) == MADE and images.read(path).tobytes() == PICTURE.tobytes()
+    assert recipe.read(path) == MADE and image_io.read(path).tobytes() == PICTURE.tobytes()
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_the_text_that_other_tools_read(tmp_path: Path) -> None:
     recipe.save(PICTURE, MADE, tmp_path / "a.png")
-    assert images.read(tmp_path / "a.png").info["parameters"].splitlines() == [
+    assert image_io.read(tmp_path / "a.png").info["parameters"].splitlines() == [
         "eine süße Katze 🐱",
         "Negative prompt: rot",
         "Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9223372036854775807, Size: 8x4, Model hash: ababababab, "

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmgen.pipelines.quotes import sentence_around
+from mmgen.pipelines.rag.sentence_spans import sentence_around
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines import images
+from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +91,7 @@ def versions() -> dict[str, str]:
 
 def read(path: Path) -> Recipe:
     """The recipe in a PNG. Raises NotFound, or UnreadableFile for a file that is no picture or holds none of ours."""
-    return of(images.read(path), str(path))
+    return of(image_io.read(path), str(path))
 
 
 def of(picture: Image, name: str) -> Recipe:

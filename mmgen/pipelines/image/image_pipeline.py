@@ -15,12 +15,12 @@ from mmgen import weight_files
 from mmgen.clients.denoiser import Drawn, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines import checks, images, recipe
-from mmgen.pipelines.best_of import BestOf
-from mmgen.pipelines.clock import Clock
-from mmgen.pipelines.images import Given
-from mmgen.pipelines.recipe import Part, Recipe
-from mmgen.pipelines.streamed import Event, Streamed
+from mmgen.pipelines.image import image_checks, image_io, recipe
+from mmgen.pipelines.image.best_of import BestOf
+from mmgen.pipelines.image.image_io import Given
+from mmgen.pipelines.image.recipe import Part, Recipe
+from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
     from mmgen.clients.denoiser import DrawingClient
@@ -52,7 +52,7 @@ class Early:
 class Pictures:
     """What a picture pipeline returns, in the order of the prompts and seeds."""
 
-    images: list[Image]
+    image_io: list[Image]
     seeds: list[int]
     recipes: list[Recipe]
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage
@@ -119,14 +119,14 @@ class PicturePipeline(Streamed[Pictures]):
     def draw(self, asked: Asked) -> Iterator[Event]:
         """Loads, draws, and says how each picture was made."""
         request, clock = asked.request or Request.new(), Clock()
-        source = None if asked.image is None else images.read(asked.image)
-        mask = None if asked.mask is None else checks.mask(images.read(asked.mask), source)
+        source = None if asked.image is None else image_io.read(asked.image)
+        mask = None if asked.mask is None else image_checks.mask(image_io.read(asked.mask), source)
         best = BestOf(self.rt, asked.best_of) if asked.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora)
         clock.lap("load")
         order = client.settled(started(asked.order, client, source, mask))
         if client.conditional:
-            checks.prompted(asked.prompts, client.reference)
+            image_checks.prompted(asked.prompts, client.reference)
         parts = part(asked.image, source), part(asked.mask, mask)
         prompts = [prompt for prompt in asked.prompts for _ in range(asked.n * asked.best_of)]
         seeds = seeds_from(asked.seed, len(prompts))
@@ -138,9 +138,9 @@ class PicturePipeline(Streamed[Pictures]):
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
-                yield Event("preview", Early(event.picture, event.step, event.of, images.picture_of(event.pixels)))
+                yield Event("preview", Early(event.picture, event.step, event.of, image_io.picture_of(event.pixels)))
             elif isinstance(event, Drawn):
-                image, index = images.picture_of(event.pixels), event.picture // asked.best_of
+                image, index = image_io.picture_of(event.pixels), event.picture // asked.best_of
                 made = self._recipe(client, orders[event.picture], image, *parts)
                 pictures[index] = picture = Picture(index, image, made)
                 yield Event("picture", picture)
@@ -195,8 +195,8 @@ def started(order: Order, client: DrawingClient, source: Image | None, mask: Ima
         order,
         width=size[0],
         height=size[1],
-        image=images.colours(source, size),
-        mask=None if mask is None else images.mask(mask, size),
+        image=image_io.colours(source, size),
+        mask=None if mask is None else image_io.mask(mask, size),
     )
 
 
@@ -212,7 +212,7 @@ def part(given: Given | None, opened: Image | None) -> Part | None:
     """What the recipe remembers of a picture that was given: its name, and the digest of its pixels."""
     if given is None or opened is None:
         return None
-    return Part(file=images.name_of(given), sha256=images.digest(opened))
+    return Part(file=image_io.name_of(given), sha256=image_io.digest(opened))
 
 
 def lora_digest(path: Path) -> str:

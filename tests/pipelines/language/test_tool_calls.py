@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.pipelines import tools
 from mmgen.pipelines.chat import Chat, conversation, written
+from mmgen.pipelines.language import tool_calls
 from mmgen.runtime import Runtime
 
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
@@ -19,14 +19,14 @@ SAID: list[Any] = [
 
 
 def test_in_words() -> None:
-    assert tools.in_words(SAID, ()) == [
+    assert tool_calls.in_words(SAID, ()) == [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": '<tool_call>{"name": "weather", "arguments": {"sky": "red"}}</tool_call>'},
         {"role": "user", "content": "<tool_response>rain</tool_response>"},
     ]
-    told = tools.in_words([{"role": "system", "content": "Be kind."}, *SAID], [TOOL])
+    told = tool_calls.in_words([{"role": "system", "content": "Be kind."}, *SAID], [TOOL])
     assert told[0]["content"].startswith("Be kind.\n\nYou can call functions.") and '{"name": "weather"' in told[0]["content"]
-    assert tools.in_words(SAID, [TOOL])[0]["role"] == "system"
+    assert tool_calls.in_words(SAID, [TOOL])[0]["role"] == "system"
 
 
 def test_a_template_that_knows_tools(writer: Runtime, monkeypatch: pytest.MonkeyPatch, tiny_draft: Path) -> None:
@@ -40,12 +40,12 @@ def test_a_template_that_knows_tools(writer: Runtime, monkeypatch: pytest.Monkey
 def test_what_was_called() -> None:
     names = ["weather", "clock"]
     first = 'So: <tool_call>\n{"name": "weather", "arguments": {"a": "}"}}\n</tool_call>'
-    assert tools.found(first + '<tool_call>{"name": "clock", "arguments": {}}', names) == (
+    assert tool_calls.found(first + '<tool_call>{"name": "clock", "arguments": {}}', names) == (
         "So: ",
         [("weather", {"a": "}"}), ("clock", {})],
     )
     for no_call in ("hi", '{"name": "other", "arguments": {}}', "<tool_call>{", '<tool_call>{"name": ["x"]}', "{" * 100_000):
-        assert tools.found(no_call, names) == (no_call, [])
+        assert tool_calls.found(no_call, names) == (no_call, [])
 
 
 def test_a_bias_and_tools_in_chat(writer: Runtime) -> None:

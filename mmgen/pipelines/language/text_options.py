@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from mmgen.errors import BadRequest
-from mmgen.pipelines import checks
+from mmgen.pipelines.image import image_checks
 
 if TYPE_CHECKING:
     from mmgen.models.lm.sampling import Sampling
@@ -45,11 +45,11 @@ class Options:
         """Raises BadRequest for what no model can do."""
         if self.strategy not in get_args(Strategy):
             raise BadRequest(f"strategy is {self.strategy!r}; it can be {', '.join(get_args(Strategy))}")
-        checks.number("max_tokens", self.max_tokens, 1, 10**9, "1 or more")
-        checks.number("seed", self.seed, 0, checks.LARGEST_SEED)
-        checks.number("n", self.n, 1, 64)
-        checks.number("beams", self.beams, 1, 64)
-        checks.number("length_penalty", self.length_penalty, -10, 10)
+        image_checks.number("max_tokens", self.max_tokens, 1, 10**9, "1 or more")
+        image_checks.number("seed", self.seed, 0, image_checks.LARGEST_SEED)
+        image_checks.number("n", self.n, 1, 64)
+        image_checks.number("beams", self.beams, 1, 64)
+        image_checks.number("length_penalty", self.length_penalty, -10, 10)
         if self.regex is not None and self.json_schema is not None:
             raise BadRequest("regex and json_schema are both given; a text follows one of them")
         if not all(isinstance(one, str) and one for one in self.stops):

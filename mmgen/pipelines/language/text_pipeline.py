@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines.clock import Clock
-from mmgen.pipelines.streamed import Event, Streamed
-from mmgen.pipelines.text_options import Options
+from mmgen.pipelines.language.text_options import Options
+from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient

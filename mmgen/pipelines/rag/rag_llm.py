@@ -15,12 +15,12 @@ from mmgen.engine.job import Request
 from mmgen.errors import TooLong
 from mmgen.interfaces import Hit
 from mmgen.pipelines.chat import written
-from mmgen.pipelines.cited import ENOUGH, Sentence, checked, joined
-from mmgen.pipelines.quotes import parts
+from mmgen.pipelines.language.text_options import Options
+from mmgen.pipelines.language.text_pipeline import USUAL, Prompt, requested
+from mmgen.pipelines.rag.sentence_citations import ENOUGH, Sentence, checked, joined
+from mmgen.pipelines.rag.sentence_spans import parts
 from mmgen.pipelines.rag_text import NOT_THERE, Answer, Citation, cited
-from mmgen.pipelines.streamed import Event
-from mmgen.pipelines.text_options import Options
-from mmgen.pipelines.texts import USUAL, Prompt, requested
+from mmgen.pipelines.streaming import Event
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient

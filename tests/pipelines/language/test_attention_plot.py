@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmgen.pipelines.attention_picture import GAP, INK, LETTERS, PAPER, attention_picture
+from mmgen.pipelines.language.attention_plot import GAP, INK, LETTERS, PAPER, attention_picture
 
 
 def test_dots() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mmgen.ingest.sentences import sentences
 from mmgen.interfaces import Hit
-from mmgen.pipelines.support import ITEM, Support, support
+from mmgen.pipelines.rag.word_overlap import ITEM, Support, support
 
 ENOUGH = {"strict": 1.0, "cite": 0.6}
 """Share of a sentence's content words that a passage must hold to be its source, by grounding."""

@@ -16,7 +16,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from mmgen.ingest.blocks import trimmed
-from mmgen.pipelines.quotes import parts
+from mmgen.pipelines.rag.sentence_spans import parts
 
 MOST_SENTENCES = 3
 """Of a quote."""

@@ -10,7 +10,7 @@ from colours import drawn
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import PictureHit
-from mmgen.pipelines.rag_pictures import why
+from mmgen.pipelines.rag.rag_images import why
 from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 

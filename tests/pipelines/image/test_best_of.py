@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from mmgen.config import RuntimeConfig
 from mmgen.errors import BadRequest
-from mmgen.pipelines import recipe
+from mmgen.pipelines.image import recipe
 from mmgen.pipelines.reproduce import reproduce
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime

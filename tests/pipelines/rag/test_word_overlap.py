@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmgen.pipelines.support import fold, support
+from mmgen.pipelines.rag.word_overlap import fold, support
 
 PASSAGE = "# Lamps\n\nFresnel was an engineer. He lit the lamp in 1823. It was not made of 1,200 parts.\n\nTea came to Japan."
 

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageFont
 
 from mmgen.errors import BadRequest
-from mmgen.pipelines import recipe
-from mmgen.pipelines.sheet import CELL, COLUMNS, LINE, PAD, Tile, cut, fitted, save, sheet
+from mmgen.pipelines.image import recipe
+from mmgen.pipelines.image.contact_sheet import CELL, COLUMNS, LINE, PAD, Tile, cut, fitted, save, sheet
 
 
 def test_every_picture_in_its_place() -> None:

@@ -1,0 +1,1 @@
+"""What the text and chat pipelines share."""

@@ -1,0 +1,1 @@
+"""What the retrieval-augmented pipelines share."""
