@@ -40,7 +40,7 @@ from mmgen.engine.telemetry.trace import read
 from mmgen.pipelines.factory import pipeline
 from mmgen.plugins import registry
 from mmgen.runtime import Runtime
-from mmgen.serve import running
+from mmgen.serve import http_server
 from mmgen.serve.app import create_app
 from mmgen.serve.settings import ServeConfig
 
@@ -83,8 +83,8 @@ def seconds(port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> float:
 @contextmanager
 def served(rt: Runtime, **settings: Any) -> Iterator[int]:
     """The port of our server over that runtime."""
-    listener = running.listen("127.0.0.1", 0)
-    server = running.server(create_app(rt, ServeConfig(**settings)))
+    listener = http_server.listen("127.0.0.1", 0)
+    server = http_server.server(create_app(rt, ServeConfig(**settings)))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:

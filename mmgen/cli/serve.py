@@ -31,7 +31,7 @@ def serve(
     told = {"host": host, "port": port, "models": model, "cors": cors, "history": history}
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service is stopped
-    running = import_module("mmgen.serve.running")
+    running = import_module("mmgen.serve.http_server")
     with Runtime() as rt:
         app = import_module("mmgen.serve.app").create_app(rt, settings)
         listener = running.listen(settings.host, settings.port)

@@ -13,26 +13,14 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 
 from mmgen import __version__
-from mmgen.serve import (
-    chat,
-    completions,
-    embeddings,
-    errors,
-    generated,
-    history_routes,
-    images,
-    mcp,
-    models,
-    rerank,
-    status,
-    stores,
-)
-from mmgen.serve.catalog import Catalog
-from mmgen.serve.kept_files import KeptFiles
-from mmgen.serve.live import Live
+from mmgen.serve import errors
+from mmgen.serve.model_catalog import Catalog
+from mmgen.serve.request_tracker import Live
+from mmgen.serve.routes import chat, completions, embeddings, history, images, mcp, models, pipelines, rerank, status, stores
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.shelf import Shelf
+from mmgen.serve.store_pool import Shelf
+from mmgen.serve.temporary_files import KeptFiles
 from mmgen.stores.history import History
 from mmgen.stores.keys import Keys
 
@@ -49,9 +37,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     images.router,
     rerank.router,
     stores.router,
-    generated.router,
+    pipelines.router,
     status.router,
-    history_routes.router,
+    history.router,
 )
 CANCELLING_S = 10.0
 """What a shutdown waits for requests that it cancelled."""

@@ -16,7 +16,7 @@ from mmgen.stores.keys import SCOPES, STORE, Rate
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
-    from mmgen.serve.live import Live
+    from mmgen.serve.request_tracker import Live
 
 log = logging.getLogger(__name__)
 

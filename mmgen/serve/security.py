@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.serve import errors
 from mmgen.serve.auth import Auth, is_api
-from mmgen.serve.limits import Limits, RateLimit
+from mmgen.serve.rate_limit import Limits, RateLimit
 from mmgen.serve.settings import ServeConfig
 from mmgen.stores.keys import Keys
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from mmgen.errors import BadRequest, nearest
 from mmgen.models.lm.detokenizer import Stops
 from mmgen.pipelines.language import tool_calls as written
-from mmgen.serve.fields import Body
+from mmgen.serve.openai_fields import Body
 
 
 class Function(Body):

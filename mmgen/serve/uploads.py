@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 
 from mmgen.errors import TooLarge
 from mmgen.ingest import pictures
-from mmgen.serve import remote
+from mmgen.serve import url_fetch
 from mmgen.serve.settings import ServeConfig
 
 LONGEST_NAME = 200
@@ -40,5 +40,5 @@ def picture(data: bytes, name: str = "the picture") -> Image:
 
 
 def picture_at(url: str, settings: ServeConfig) -> Image:
-    """The picture at a URL; see mmgen.serve.remote. Blocks; call it in a thread."""
-    return picture(remote.read(url, settings))
+    """The picture at a URL; see mmgen.serve.url_fetch. Blocks; call it in a thread."""
+    return picture(url_fetch.read(url, settings))

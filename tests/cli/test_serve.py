@@ -35,9 +35,9 @@ def test_what_is_refused(call: Call, given: tuple[str, ...], told: str) -> None:
 
 
 def test_a_server_with_its_page(tiny_home: Path) -> None:
-    from mmgen.serve import running
+    from mmgen.serve import http_server
 
-    with running.listen("127.0.0.1", 0) as free:
+    with http_server.listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(
         [*MMGEN, "serve", "--port", str(port), "--no-history", "--ui"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @contextmanager
 def listening(app: "FastAPI") -> Iterator[str]:
     """The address of a real server on a free port, until the end of the block."""
-    from mmgen.serve import running
+    from mmgen.serve import http_server
 
-    listener = running.listen("127.0.0.1", 0)
-    server = running.server(app)
+    listener = http_server.listen("127.0.0.1", 0)
+    server = http_server.server(app)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:

@@ -9,7 +9,7 @@ import pytest
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden, StoreError
 from mmgen.serve.context import Caller, Context
-from mmgen.serve.live import Live
+from mmgen.serve.request_tracker import Live
 
 
 def made(history: Any, caller: Caller | None = None) -> Context:

@@ -11,7 +11,7 @@ import pytest
 
 from mmgen.errors import BadRequest
 from mmgen.runtime import Runtime
-from mmgen.serve import calls
+from mmgen.serve import pipeline_calls
 
 HOUR = 3600.0
 CHAT = {"model": "tiny", "max_tokens": 24, "logit_bias": {"1": -100}, "stream_options": {"include_usage": True}}
@@ -63,11 +63,11 @@ def together(work: Callable[[int], Any], count: int) -> list[Any]:
 @pytest.fixture
 def rarely(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """`rarely(1.0)`: streams are looked at once in so many seconds, however few they are."""
-    return lambda seconds: monkeypatch.setattr(calls, "ALONE_S", seconds)
+    return lambda seconds: monkeypatch.setattr(pipeline_calls, "ALONE_S", seconds)
 
 
 def test_the_more_streams_the_rarer_each() -> None:
-    assert [calls.pace(streams) for streams in (1, 2, 8, 16, 100)] == pytest.approx([0.01, 0.01, 0.024, 0.048, 0.1])
+    assert [pipeline_calls.pace(streams) for streams in (1, 2, 8, 16, 100)] == pytest.approx([0.01, 0.01, 0.024, 0.048, 0.1])
 
 
 def test_beside_others_a_stream_says_the_same(server: str, slow: Any) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmgen.serve.limits import Limits, RateLimit, _duration
+from mmgen.serve.rate_limit import Limits, RateLimit, _duration
 from mmgen.stores.keys import Rate
 
 

@@ -14,12 +14,11 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.rag_text import RagText
-from mmgen.serve import calls, filling, shelf, uploads
-from mmgen.serve.catalog import name_of
+from mmgen.serve import document_uploads, pipeline_calls, store_pool, uploads
 from mmgen.serve.context import Context, Here
-from mmgen.serve.filling import Given
-from mmgen.serve.shelf import Shelf
-from mmgen.serve.store_bodies import (
+from mmgen.serve.document_uploads import Given
+from mmgen.serve.model_catalog import name_of
+from mmgen.serve.routes.store_schemas import (
     Answered,
     Ask,
     Deleted,
@@ -37,6 +36,7 @@ from mmgen.serve.store_bodies import (
     Stores,
     shown,
 )
+from mmgen.serve.store_pool import Shelf
 
 router = APIRouter(prefix="/v1/stores", tags=["stores"])
 MOST_FILES = 1000
@@ -115,16 +115,16 @@ async def add(name: str, context: Here) -> Outcomes:
 
     def work() -> Outcomes:
         with _shelf(context).opened(name) as library:
-            return filling.fill(library, given, context.http.app.state.settings, request)
+            return document_uploads.fill(library, given, context.http.app.state.settings, request)
 
-    return await calls.run(context, request, work)
+    return await pipeline_calls.run(context, request, work)
 
 
 @router.delete("/{name}/documents/{id}")
 def remove(name: str, id: Id, context: Here) -> Deleted:
     """Removes a document."""
     with _shelf(context).opened(_checked(context, "stores:write", name)) as library:
-        filling.remove(library, id)
+        document_uploads.remove(library, id)
     return Deleted(id=str(id), object="document.deleted")
 
 
@@ -133,7 +133,7 @@ async def search(name: str, body: Search, context: Here) -> Found:
     """The passages nearest to a query."""
     _checked(context, "stores", name)
     request = context.begin("rag-search", "stores", "interactive", name)
-    return await calls.run(context, request, lambda: searched(name, body, context, request))
+    return await pipeline_calls.run(context, request, lambda: searched(name, body, context, request))
 
 
 @router.post("/{name}/ask", response_model=Answered)
@@ -145,8 +145,8 @@ async def ask(name: str, body: Ask, context: Here) -> Any:
     _checked(context, "stores", name)
     request = context.begin("rag-text", "stores", "interactive", name)
     if body.stream:
-        return await calls.stream(context, request, lambda: events(name, body, context, request))
-    return await calls.run(context, request, lambda: answered(name, body, context, request))
+        return await pipeline_calls.stream(context, request, lambda: events(name, body, context, request))
+    return await pipeline_calls.run(context, request, lambda: answered(name, body, context, request))
 
 
 def searched(name: str, body: Search, context: Context, request: Request) -> Found:
@@ -188,7 +188,7 @@ def _shelf(context: Context) -> Shelf:
 
 def _checked(context: Context, scope: str, name: str) -> str:
     """The name, if it is one and the key may use it."""
-    context.caller.check(scope, shelf.checked(name))
+    context.caller.check(scope, store_pool.checked(name))
     return name
 
 

@@ -20,10 +20,10 @@ from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image import recipe
 from mmgen.pipelines.image.image_pipeline import Early, Picture, Pictures
 from mmgen.pipelines.image.recipe import Recipe
-from mmgen.serve.calls import Message
-from mmgen.serve.catalog import name_of
 from mmgen.serve.context import Context
-from mmgen.serve.image_bodies import Format, ImageData, ImagesResponse, Options, Streamed, TokenDetails, Usage
+from mmgen.serve.model_catalog import name_of
+from mmgen.serve.pipeline_calls import Message
+from mmgen.serve.routes.image_schemas import Format, ImageData, ImagesResponse, Options, Streamed, TokenDetails, Usage
 
 NAMED = 8
 """Sizes that an error names."""

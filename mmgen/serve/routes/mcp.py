@@ -34,9 +34,10 @@ from mmgen import __version__
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden
 from mmgen.pipelines.image.image_pipeline import Pictures
-from mmgen.serve import calls, errors, generated, results, stores
+from mmgen.serve import errors, pipeline_calls, serialization
 from mmgen.serve.context import Context, context
-from mmgen.serve.store_bodies import Ask, Name, Search
+from mmgen.serve.routes import pipelines, stores
+from mmgen.serve.routes.store_schemas import Ask, Name, Search
 
 INSTRUCTIONS = (
     "Answers from the user's documents with exact quotes (ask), passages (search), pictures drawn from words (txt2img), "
@@ -82,7 +83,7 @@ async def list_tools(given: ServerRequestContext[Any, HttpRequest], params: Pagi
 def offered(called_by: Context) -> list[Tool]:
     found = [
         Tool(name=one.id, description=one.description, input_schema=one.parameters)
-        for one in generated.offered(called_by.rt, called_by.caller)
+        for one in pipelines.offered(called_by.rt, called_by.caller)
         if one.id != HIDDEN
     ]
     try:
@@ -112,7 +113,9 @@ async def call_tool(given: ServerRequestContext[Any, HttpRequest], params: CallT
     called_by, said = context(given.request), params.arguments or {}
     try:
         request, work = prepared(called_by, params.name, said)
-        return await calls.in_thread(called_by, request, work)  # the transport itself watches for a client that hangs up
+        return await pipeline_calls.in_thread(
+            called_by, request, work
+        )  # the transport itself watches for a client that hangs up
     except ValidationError as why:
         return failed(wrong(why.errors()[0]))
     except RequestValidationError as why:
@@ -131,21 +134,21 @@ def prepared(called_by: Context, name: str, said: dict[str, Any]) -> tuple[Reque
         search = SearchTool.model_validate(said)
         request = called_by.begin("rag-search", "stores", "interactive", search.store)
         return request, lambda: plain(stores.searched(search.store, search, called_by, request))
-    request = generated.begin(name, called_by)
+    request = pipelines.begin(name, called_by)
     return request, lambda: shown(called_by, request, name, said)
 
 
 def shown(called_by: Context, request: Request, name: str, said: dict[str, Any]) -> CallToolResult:
     """Pictures as pictures, everything else as JSON."""
-    result = generated.called(name, said, called_by, request)
-    generated.keep(called_by, request, said, result)
+    result = pipelines.called(name, said, called_by, request)
+    pipelines.keep(called_by, request, said, result)
     pictures: list[ContentBlock] = []
     if isinstance(result, Pictures):
-        files = results.files(result)
+        files = serialization.files(result)
         pictures = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
-        told = results.recipes(result)
+        told = serialization.recipes(result)
     else:
-        told = {"result": results.told(result)}
+        told = {"result": serialization.told(result)}
     text = TextContent(text=json.dumps(told, ensure_ascii=False))
     return CallToolResult(content=[*pictures, text], structured_content=told)
 

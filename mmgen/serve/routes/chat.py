@@ -14,9 +14,9 @@ from pydantic import Field
 from mmgen.engine.job import Request
 from mmgen.models.lm.detokenizer import HALF
 from mmgen.pipelines.factory import pipeline
-from mmgen.serve import calls
+from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Body, Writing, usage
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, Body, Writing, usage
 from mmgen.serve.tools import Said, Tool, Tools
 
 router = APIRouter(tags=["chat"])
@@ -116,8 +116,8 @@ async def chat_completions(body: ChatRequest, context: Here) -> Response:
     request = context.begin("chat", "chat", "interactive")
     answer = Answer(context, body, request)
     if body.stream:
-        return await calls.stream(context, request, lambda: answer.stream(said, options))
-    return JSONResponse(await calls.run(context, request, lambda: answer.whole(said, options)))
+        return await pipeline_calls.stream(context, request, lambda: answer.stream(said, options))
+    return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said, options)))
 
 
 class Answer:

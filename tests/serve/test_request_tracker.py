@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from mmgen.errors import Closed, NotFound
-from mmgen.serve import live
+from mmgen.serve import request_tracker
 from mmgen.serve.errors import Later
-from mmgen.serve.live import Live
+from mmgen.serve.request_tracker import Live
 
 
 def test_a_request_from_beginning_to_end() -> None:
@@ -63,7 +63,7 @@ def test_draining() -> None:
 
 
 def test_old_ones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "REMEMBERED", 3)
+    monkeypatch.setattr(request_tracker, "REMEMBERED", 3)
     one = Live(1)
     ids = []
     for _ in range(20):

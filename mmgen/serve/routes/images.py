@@ -11,10 +11,10 @@ from PIL.Image import Image
 from starlette.concurrency import run_in_threadpool
 
 from mmgen.errors import BadRequest
-from mmgen.serve import calls, uploads
+from mmgen.serve import pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
-from mmgen.serve.drawings import Drawing
-from mmgen.serve.image_bodies import Edit, Generation, ImagesResponse, Options, Streamed, Variation
+from mmgen.serve.image_calls import Drawing
+from mmgen.serve.routes.image_schemas import Edit, Generation, ImagesResponse, Options, Streamed, Variation
 
 router = APIRouter(tags=["images"])
 MULTIPART = "multipart/form-data"
@@ -63,8 +63,8 @@ async def drawn(context: Context, task: str, body: Options, given: Mapping[str, 
     request = context.begin(task, "images")
     drawing = Drawing(context, request, task, body, given)
     if isinstance(body, Streamed) and body.stream:
-        return await calls.stream(context, request, lambda: drawing.events(events), done=False)
-    return await calls.run(context, request, drawing.answer)
+        return await pipeline_calls.stream(context, request, lambda: drawing.events(events), done=False)
+    return await pipeline_calls.run(context, request, drawing.answer)
 
 
 async def picture_of(upload: UploadFile, context: Context) -> Image:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import NotFound
-from mmgen.serve.kept_files import KEPT_S, KeptFiles
+from mmgen.serve.temporary_files import KEPT_S, KeptFiles
 
 
 def test_a_file_is_for_its_user(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import httpcore
 import pytest
 
 from mmgen.errors import BadRequest, Forbidden, TooLarge
-from mmgen.serve import remote
+from mmgen.serve import url_fetch
 from mmgen.serve.settings import ServeConfig
 
 OPEN = ServeConfig(fetch_urls=True, max_body=1000)
@@ -62,8 +62,8 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
         assert address == PUBLIC, f"connected to {address}"
         return dialled("127.0.0.1", server.server_port, timeout)
 
-    monkeypatch.setattr(remote, "resolved", lambda host, port: names[str(host)])
-    monkeypatch.setattr(remote, "dial", dial)
+    monkeypatch.setattr(url_fetch, "resolved", lambda host, port: names[str(host)])
+    monkeypatch.setattr(url_fetch, "dial", dial)
     try:
         yield names
     finally:
@@ -73,14 +73,14 @@ def internet(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
 
 
 def test_a_public_page_is_read(internet: Names) -> None:
-    assert remote.read("http://public.test:8080/a b?c=d", OPEN) == b"x" * 10
+    assert url_fetch.read("http://public.test:8080/a b?c=d", OPEN) == b"x" * 10
     assert Pages.asked == [("public.test:8080", "/a%20b?c=d")]
 
 
 @pytest.mark.parametrize("url", ["http://public.test/", "https://public.test/", "HTTP://public.test/"])
 def test_nothing_is_fetched_unless_it_is_allowed(internet: Names, url: str) -> None:
     with pytest.raises(Forbidden, match="fetches no URLs"):
-        remote.read(url, ServeConfig())
+        url_fetch.read(url, ServeConfig())
     assert not Pages.asked
 
 
@@ -98,12 +98,12 @@ def test_no_address_inside_is_ever_connected_to(internet: Names, address: str) -
     internet["both.test"] = [PUBLIC, address]
     for name in ("inside.test", "both.test"):
         with pytest.raises(Forbidden, match="not at a public address"):
-            remote.read(f"http://{name}/", OPEN)
+            url_fetch.read(f"http://{name}/", OPEN)
     assert not Pages.asked
 
 
 def test_public_addresses_are_public() -> None:
-    remote.check_public("x", [PUBLIC, "8.8.8.8", "2606:4700:4700::1111"])
+    url_fetch.check_public("x", [PUBLIC, "8.8.8.8", "2606:4700:4700::1111"])
 
 
 @pytest.mark.parametrize(
@@ -111,16 +111,16 @@ def test_public_addresses_are_public() -> None:
 )
 def test_addresses_in_disguise_are_seen_through(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     """With the system's own resolver."""
-    monkeypatch.setattr(remote, "dial", lambda *_, **__: pytest.fail("connected"))
+    monkeypatch.setattr(url_fetch, "dial", lambda *_, **__: pytest.fail("connected"))
     with pytest.raises((Forbidden, BadRequest)):
-        remote.read(f"http://{host}/", OPEN)
+        url_fetch.read(f"http://{host}/", OPEN)
 
 
 def test_a_name_that_changes_its_address_is_resolved_once(internet: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([[PUBLIC], ["127.0.0.1"]])
-    monkeypatch.setattr(remote, "resolved", lambda *_: next(answers))
+    monkeypatch.setattr(url_fetch, "resolved", lambda *_: next(answers))
     monkeypatch.setattr(socket, "getaddrinfo", _only_for_numbers(socket.getaddrinfo))
-    assert remote.read("http://rebinding.test/", OPEN) == b"x" * 10
+    assert url_fetch.read("http://rebinding.test/", OPEN) == b"x" * 10
     assert next(answers) == ["127.0.0.1"]
 
 
@@ -136,20 +136,20 @@ def _only_for_numbers(real: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_redirect_is_checked_anew(internet: Names, to: str) -> None:
     internet["inside.test"] = ["169.254.169.254"]
     with pytest.raises(Forbidden, match=r"inside\.test"):
-        remote.read(f"http://public.test/to?{to}", OPEN)
+        url_fetch.read(f"http://public.test/to?{to}", OPEN)
     assert [host for host, _ in Pages.asked] == ["public.test"]
 
 
 @pytest.mark.parametrize("to", ["file:///etc/passwd", "gopher://public.test/", "ftp://public.test/x"])
 def test_a_redirect_keeps_to_http(internet: Names, to: str) -> None:
     with pytest.raises(BadRequest, match="no http or https URL"):
-        remote.read(f"http://public.test/to?{to}", OPEN)
+        url_fetch.read(f"http://public.test/to?{to}", OPEN)
 
 
 def test_redirects_are_followed_a_few_times(internet: Names) -> None:
-    assert remote.read("http://public.test/to?/to?/page", OPEN) == b"x" * 10
+    assert url_fetch.read("http://public.test/to?/to?/page", OPEN) == b"x" * 10
     with pytest.raises(BadRequest, match="more than 3 redirects"):
-        remote.read("http://public.test/to?/to?/to?/to?/page", OPEN)
+        url_fetch.read("http://public.test/to?/to?/to?/to?/page", OPEN)
 
 
 @pytest.mark.parametrize(
@@ -162,47 +162,47 @@ def test_redirects_are_followed_a_few_times(internet: Names) -> None:
 )  # fmt: skip
 def test_other_urls_are_refused(internet: Names, url: str) -> None:
     with pytest.raises(BadRequest):
-        remote.read(url, OPEN)
+        url_fetch.read(url, OPEN)
 
 
 def test_headers_cannot_be_smuggled(internet: Names) -> None:
-    remote.read("http://public.test/a\r\nHost: other\r\n\r\nGET /b", OPEN)
+    url_fetch.read("http://public.test/a\r\nHost: other\r\n\r\nGET /b", OPEN)
     assert [host for host, _ in Pages.asked] == ["public.test"]
 
 
 @pytest.mark.parametrize("path", ["missing", "packed"])
 def test_only_a_plain_200_counts(internet: Names, path: str) -> None:
     with pytest.raises(BadRequest, match="status"):
-        remote.read(f"http://public.test/{path}", OPEN)
+        url_fetch.read(f"http://public.test/{path}", OPEN)
 
 
 def test_too_much_is_not_read(internet: Names) -> None:
     with pytest.raises(TooLarge, match="larger than the limit"):
-        remote.read("http://public.test/large", OPEN)
+        url_fetch.read("http://public.test/large", OPEN)
 
 
 def test_who_dribbles_runs_out_of_time(internet: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "MOST_SECONDS", 0.3)
+    monkeypatch.setattr(url_fetch, "MOST_SECONDS", 0.3)
     began = time.monotonic()
     with pytest.raises(BadRequest, match="did not answer within"):
-        remote.read("http://public.test/slow", OPEN)
+        url_fetch.read("http://public.test/slow", OPEN)
     assert time.monotonic() - began < 3
 
 
 def test_a_host_that_does_not_exist(internet: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "resolved", lambda *_: (_ for _ in ()).throw(socket.gaierror("no such name")))
+    monkeypatch.setattr(url_fetch, "resolved", lambda *_: (_ for _ in ()).throw(socket.gaierror("no such name")))
     with pytest.raises(BadRequest, match="cannot be fetched"):
-        remote.read("http://nowhere.test/", OPEN)
+        url_fetch.read("http://nowhere.test/", OPEN)
 
 
 def test_data_urls_need_no_permission() -> None:
-    assert remote.read("data:image/png;base64,aGVsbG8=", ServeConfig()) == b"hello"
-    assert remote.read("DATA:;charset=utf-8,a%20b", ServeConfig()) == b"a b"
+    assert url_fetch.read("data:image/png;base64,aGVsbG8=", ServeConfig()) == b"hello"
+    assert url_fetch.read("DATA:;charset=utf-8,a%20b", ServeConfig()) == b"a b"
     with pytest.raises(TooLarge):
-        remote.read("data:," + "x" * 2000, OPEN)
+        url_fetch.read("data:," + "x" * 2000, OPEN)
 
 
 @pytest.mark.parametrize("url", ["data:image/png;base64", "data:;base64,a", "data:;base64,%%%", "data:;base64,é"])
 def test_damaged_data_urls(url: str) -> None:
     with pytest.raises(BadRequest, match="data: URL"):
-        remote.read(url, ServeConfig())
+        url_fetch.read(url, ServeConfig())

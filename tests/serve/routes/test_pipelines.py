@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from mmgen.pipelines.image import recipe
-from mmgen.serve import arguments, results
+from mmgen.serve import pipeline_schema, serialization
 
 if TYPE_CHECKING:
     from mmgen.registry import Registry
@@ -152,14 +152,14 @@ def test_a_pipeline_that_needs_a_path_is_not_served(plugged: TestClient) -> None
     [
         (str | None, str), (str | Sequence[str], str | list[str]), (Path, None), (Sequence[Path], None), (str | Path, str),
         (str | Mapping[str, Any] | None, dict[str, Any]), (Mapping[int, float], dict[int, float]), (object, None),
-        (Literal["a"], Literal["a"]), (str | Path | Image.Image, arguments.Picture), (tuple[int, int], list[int]),
+        (Literal["a"], Literal["a"]), (str | Path | Image.Image, pipeline_schema.Picture), (tuple[int, int], list[int]),
     ],
 )  # fmt: skip
 def test_what_json_can_say_of_a_type(annotation: Any, expected: Any) -> None:
-    assert arguments.network_type(annotation) == expected
+    assert pipeline_schema.network_type(annotation) == expected
 
 
 def test_results_are_plain() -> None:
-    assert results.told({"a": (1, None, True), "b": Path("/x/y"), 3: {"uri": "/x/z", "text": "/x/z"}}) == {
+    assert serialization.told({"a": (1, None, True), "b": Path("/x/y"), 3: {"uri": "/x/z", "text": "/x/z"}}) == {
         "a": [1, None, True], "b": "y", "3": {"uri": "z", "text": "/x/z"}
     }  # fmt: skip

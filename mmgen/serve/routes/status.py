@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from mmgen.serve.context import Context, Here
-from mmgen.serve.live import Entry, unknown
+from mmgen.serve.request_tracker import Entry, unknown
 
 router = APIRouter(tags=["status"])
 OPENMETRICS = "application/openmetrics-text"

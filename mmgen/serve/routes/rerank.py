@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mmgen.engine.job import Request
-from mmgen.serve import calls
-from mmgen.serve.catalog import name_of
+from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
+from mmgen.serve.model_catalog import name_of
 
 router = APIRouter(tags=["rerank"])
 MOST_DOCUMENTS = 1000
@@ -61,7 +61,7 @@ async def rerank(body: Reranking, context: Here) -> Any:
     No cross-encoder reads the two together: the score tells what a dense search would.
     """
     request = context.begin("rerank", "embeddings", "interactive")
-    return await calls.run(context, request, lambda: ranked(body, context, request))
+    return await pipeline_calls.run(context, request, lambda: ranked(body, context, request))
 
 
 def ranked(body: Reranking, context: Context, request: Request) -> Rerank:

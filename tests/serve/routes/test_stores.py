@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mmgen.serve import remote
+from mmgen.serve import url_fetch
 from mmgen.serve.context import Caller, Context, context, here
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_a_document_as_json(client: TestClient, notes: str, monkeypatch: pytest.
     assert one["status"] == "added" and one["name"] == "birds.txt"
     (hit, *_) = client.post(f"{notes}/search", json={"query": "heron", "filters": ["year>=2020"]}).json()["data"]
     assert (hit["document"], hit["document_id"], hit["text"]) == ("birds.txt", one["id"], "A heron waits.")
-    monkeypatch.setattr(remote, "dial", lambda *_: pytest.fail("connected"))
+    monkeypatch.setattr(url_fetch, "dial", lambda *_: pytest.fail("connected"))
     (one,) = client.post(f"{notes}/documents", json={"url": "http://localhost/", "name": "x.txt"}).json()["data"]
     assert one["status"] == "failed" and "fetches no URLs" in one["reason"]
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, TooLong
-from mmgen.serve import calls
+from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.fields import Body
+from mmgen.serve.openai_fields import Body
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,9 @@ class EmbeddingsRequest(Body):
 async def embeddings(body: EmbeddingsRequest, context: Here) -> Response:
     """Vectors of unit length, in the texts' order."""
     request = context.begin("embeddings", "embeddings")
-    return Response(await calls.run(context, request, lambda: answer(context, body, request)), media_type="application/json")
+    return Response(
+        await pipeline_calls.run(context, request, lambda: answer(context, body, request)), media_type="application/json"
+    )
 
 
 def answer(context: Context, body: EmbeddingsRequest, request: Request) -> bytes:

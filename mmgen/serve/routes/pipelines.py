@@ -16,7 +16,7 @@ from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image.image_pipeline import Pictures
 from mmgen.pipelines.signature import Signature
 from mmgen.runtime import Runtime
-from mmgen.serve import arguments, calls, results
+from mmgen.serve import pipeline_calls, pipeline_schema, serialization
 from mmgen.serve.context import Caller, Context, Here
 from mmgen.stores.keys import EVERYDAY
 
@@ -61,11 +61,11 @@ async def call(name: str, body: dict[str, Any], context: Here) -> Result:
 
     def work() -> Result:
         result = called(name, body, context, request)
-        told = results.told(result)
+        told = serialization.told(result)
         keep(context, request, body, result)
         return Result(id=request.id, pipeline=name, result=told)
 
-    return await calls.run(context, request, work)
+    return await pipeline_calls.run(context, request, work)
 
 
 def offered(rt: Runtime, caller: Caller) -> list[Pipeline]:
@@ -85,7 +85,7 @@ def offered(rt: Runtime, caller: Caller) -> list[Pipeline]:
 def described_as(rt: Runtime, name: str) -> tuple[Signature, type[BaseModel]]:
     """A pipeline and the model of its arguments. Raises NotFound, PluginError, or BadRequest for one that is not served."""
     described = signature.read(name, rt.registry.pipelines.get(name))
-    return described, arguments.model_of(described)
+    return described, pipeline_schema.model_of(described)
 
 
 def check(name: str, caller: Caller) -> None:
@@ -111,7 +111,7 @@ def called(name: str, given: dict[str, Any], context: Context, request: Request)
     except ValidationError as why:
         errors = [{**error, "loc": ("body", *error["loc"])} for error in why.errors(include_url=False, include_context=False)]
         raise RequestValidationError(errors) from None
-    values = placed(described, arguments.given(checked), context)
+    values = placed(described, pipeline_schema.given(checked), context)
     making = {parameter.name for parameter in described.parameters if parameter.stage == "make"}
     made = pipeline(name, runtime=context.rt, **{key: value for key, value in values.items() if key in making})
     try:
@@ -126,11 +126,11 @@ def called(name: str, given: dict[str, Any], context: Context, request: Request)
 def placed(described: Signature, values: dict[str, Any], context: Context) -> dict[str, Any]:
     """With models of the catalog for their names, and a store that the key may use."""
     out = dict(values)
-    for name in arguments.MODELS & values.keys():
+    for name in pipeline_schema.MODELS & values.keys():
         out[name] = None if values[name] is None else context.http.app.state.catalog.get(values[name]).reference
     names = {parameter.name for parameter in described.parameters}
-    if arguments.STORE in names:
-        store = values.get(arguments.STORE)
+    if pipeline_schema.STORE in names:
+        store = values.get(pipeline_schema.STORE)
         if store is None and context.caller.stores is not None:
             raise BadRequest(f"store is missing; this key may use {', '.join(sorted(context.caller.stores))}")
         if store is not None:
@@ -142,7 +142,7 @@ def keep(context: Context, request: Request, given: dict[str, Any], result: Any)
     """In the history: pictures as files, and of pictures that were given that there were some."""
     asked = {key: "(data)" if isinstance(value, str) and len(value) > MOST_KEPT else value for key, value in given.items()}
     if isinstance(result, Pictures):
-        files = {f"{number}.png": file for number, file in enumerate(results.files(result), 1)}
-        context.keep(request, asked, results.recipes(result), files)
+        files = {f"{number}.png": file for number, file in enumerate(serialization.files(result), 1)}
+        context.keep(request, asked, serialization.recipes(result), files)
     else:
-        context.keep(request, asked, {"result": results.told(result)})
+        context.keep(request, asked, {"result": serialization.told(result)})

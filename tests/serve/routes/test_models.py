@@ -8,8 +8,8 @@ from openai import OpenAI
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.runtime import Runtime
-from mmgen.serve.catalog import Catalog
 from mmgen.serve.errors import UnknownModel
+from mmgen.serve.model_catalog import Catalog
 
 
 def test_what_is_served(openai: OpenAI, tiny_llama: Path) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mmgen.errors import BadRequest, Closed, NotFound
-from mmgen.serve.shelf import Shelf
+from mmgen.serve.store_pool import Shelf
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime

@@ -12,9 +12,9 @@ from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import loaders, pictures
 from mmgen.interfaces import Document, Scalar
 from mmgen.library.document_library import Library, checked
-from mmgen.serve import remote
+from mmgen.serve import url_fetch
+from mmgen.serve.routes.store_schemas import Outcome, Outcomes
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.store_bodies import Outcome, Outcomes
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def fill(library: Library, given: Sequence[Given], settings: ServeConfig, reques
     texts: dict[int, Document] = {}
     for place, one in enumerate(given):
         try:
-            data = remote.read(one.url, settings) if one.data is None else one.data
+            data = url_fetch.read(one.url, settings) if one.data is None else one.data
             if Path(one.name).suffix.lower().removeprefix(".") in pictures.SUFFIXES:
                 outcomes[place] = _picture(library, one, data, request)
             else:

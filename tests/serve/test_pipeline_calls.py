@@ -16,7 +16,7 @@ from openai import OpenAI
 
 from mmgen.errors import BadRequest, Closed
 from mmgen.runtime import Runtime
-from mmgen.serve import calls
+from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Here
 
 LONG: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 400, "seed": 4,
@@ -76,11 +76,15 @@ def odd(make_app: Any) -> Iterator[TestClient]:
 
         def events() -> Iterator[Any]:
             yield {"n": 1}
-            yield calls.Message("named", {"n": 2})
+            yield pipeline_calls.Message("named", {"n": 2})
             fail()
 
         streaming = "text/event-stream" in context.http.headers.get("accept", "")
-        return await calls.stream(context, request, events) if streaming else await calls.run(context, request, fail)
+        return (
+            await pipeline_calls.stream(context, request, events)
+            if streaming
+            else await pipeline_calls.run(context, request, fail)
+        )
 
     app = make_app()
     app.include_router(router)
@@ -105,7 +109,7 @@ def test_errors_amid_a_stream(odd: TestClient) -> None:
 
 
 async def test_events_that_come_together_are_sent_together() -> None:
-    outbox = calls.Outbox(asyncio.get_running_loop(), 0.05)
+    outbox = pipeline_calls.Outbox(asyncio.get_running_loop(), 0.05)
     outbox.put(b"a")
     assert await outbox.get() == b"a"
     began = time.monotonic()

@@ -12,8 +12,8 @@ from typing import Any
 from PIL.Image import Image
 
 from mmgen.pipelines.image.image_pipeline import Pictures
-from mmgen.serve.catalog import name_of
-from mmgen.serve.drawings import encoded, published
+from mmgen.serve.image_calls import encoded, published
+from mmgen.serve.model_catalog import name_of
 
 PLACES = frozenset({"document", "source", "uri"})
 """Fields of passages, citations and pictures that hold a path where the file came from this machine."""

@@ -15,9 +15,9 @@ from pydantic import Field
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
-from mmgen.serve import calls
+from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -67,8 +67,8 @@ async def completions(body: CompletionRequest, context: Here) -> Response:
     request = context.begin("text", "chat", "interactive")
     writing = Texts(context, body, request, prompts, options)
     if body.stream:
-        return await calls.stream(context, request, writing.stream)
-    return JSONResponse(await calls.run(context, request, writing.whole))
+        return await pipeline_calls.stream(context, request, writing.stream)
+    return JSONResponse(await pipeline_calls.run(context, request, writing.whole))
 
 
 class Texts:

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from mmgen.serve.catalog import Catalog, Served
 from mmgen.serve.context import Here
+from mmgen.serve.model_catalog import Catalog, Served
 
 router = APIRouter(tags=["models"])
 
