@@ -254,7 +254,7 @@ def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) 
 
 def one_value(pair: str) -> tuple[str, Scalar]:
     """`year=2020` -> ("year", 2020); values are read as filters read them."""
-    from mmgen.stores.where import value
+    from mmgen.stores.metadata_filter import value
 
     name, separator, text = pair.partition("=")
     if not separator or not name.strip():

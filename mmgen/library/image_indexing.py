@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mmgen.clients.image_encoder import SeeingClient
     from mmgen.ingest.inner_pictures import Inner
-    from mmgen.stores.pictures import Picture, Pictures
+    from mmgen.stores.image_store import Picture, Pictures
 
 AT_ONCE = 64  # pictures embedded and committed together
 AHEAD = 4  # files read before their turn
@@ -193,7 +193,7 @@ def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar])
 
 def _picture(path: Path, digest: str, inner: Inner, metadata: Mapping[str, Scalar]) -> tuple[Picture, Image]:
     from mmgen.ingest import likeness, pictures
-    from mmgen.stores.pictures import Picture
+    from mmgen.stores.image_store import Picture
 
     uri = f"{path}#{inner.name}" if inner.name else str(path)
     decoded = pictures.decode(inner.data, uri)

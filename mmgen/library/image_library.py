@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mmgen.clients.image_encoder import SeeingClient
     from mmgen.library.document_library import Library
-    from mmgen.stores.pictures import Pictures
+    from mmgen.stores.image_store import Pictures
 
 
 class Gallery:

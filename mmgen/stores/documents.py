@@ -15,13 +15,13 @@ import numpy as np
 
 from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import Document, Hit, Passage, Scalar
-from mmgen.stores import fusion, schema, words
-from mmgen.stores.cache import VectorCache
+from mmgen.stores import bm25, fusion, schema
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
-from mmgen.stores.pictures import KIND as PICTURE
-from mmgen.stores.pictures import Pictures
-from mmgen.stores.where import Condition, parse, within
+from mmgen.stores.image_store import KIND as PICTURE
+from mmgen.stores.image_store import Pictures
+from mmgen.stores.metadata_filter import Condition, parse, within
+from mmgen.stores.vector_cache import VectorCache
 
 DEPTH = 100  # candidates that each method brings to a hybrid search
 
@@ -245,7 +245,7 @@ class DocumentStore:
             raise BadRequest(f"method {method} needs a {'query' if method == 'bm25' else 'vector'}; give one")
         conditions = parse(where or ())
         depth = k if method != "hybrid" else max(DEPTH, k)
-        bm25 = words.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
+        bm25 = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
         cosines = self._dense(vector, depth, conditions) if vector is not None and method != "bm25" else {}
         if vector is not None:  # what only the words found has a cosine as well
             ids, vectors = self._cache.vectors([number for number in bm25 if number not in cosines])

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import IO, Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, StoreError
-from mmgen.stores import scrub
-from mmgen.stores.entries import COLUMNS, TABLES, Entry, Policy, entry
-from mmgen.stores.tables import Tables
+from mmgen.stores import redaction
+from mmgen.stores.history_schema import COLUMNS, TABLES, Entry, Policy, entry
+from mmgen.stores.private_database import Tables
 
 MOST = 1000
 """Entries of one page."""
@@ -66,8 +66,8 @@ class History:
         """
         if not ID.fullmatch(request_id):
             raise BadRequest(f"request id is {request_id!r}; it can have 1 to 64 letters, digits, dashes")
-        kept = [scrub.kept(asked), scrub.kept(result)]
-        texts = (*(json.dumps(one) for one in kept), "\n".join(scrub.words(kept)))
+        kept = [redaction.kept(asked), redaction.kept(result)]
+        texts = (*(json.dumps(one) for one in kept), "\n".join(redaction.words(kept)))
         data = {_plain(name): content for name, content in (files or {}).items()}
         nbytes = sum(map(len, texts)) + sum(map(len, data.values()))
         places = {name: secrets.token_hex(16) for name in data}

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
-from mmgen.stores.tables import Tables
+from mmgen.stores.private_database import Tables
 
 SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
 """What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and

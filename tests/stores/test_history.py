@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import BadRequest, Clash, Closed, NotFound, StoreError
-from mmgen.stores.entries import File, Policy
 from mmgen.stores.history import History
+from mmgen.stores.history_schema import File, Policy
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import threading
 import time
 
-from mmgen.stores.locks import SharedLock
+from mmgen.stores.rw_lock import SharedLock
 
 
 def test_readers_share_and_a_writer_is_alone() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from mmgen.stores.database import Database
-from mmgen.stores.where import Condition, within
+from mmgen.stores.metadata_filter import Condition, within
 
 STOP_WORDS = frozenset(
     re.findall(

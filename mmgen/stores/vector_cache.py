@@ -11,7 +11,7 @@ import numpy as np
 
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import VectorIndex, choose, stamp_and_count
-from mmgen.stores.locks import SharedLock
+from mmgen.stores.rw_lock import SharedLock
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import Document, Passage
 from mmgen.stores import schema
 from mmgen.stores.documents import DocumentStore
-from mmgen.stores.pictures import Picture, Pictures
+from mmgen.stores.image_store import Picture, Pictures
 
 E = 8
 

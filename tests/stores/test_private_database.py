@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import Busy, Closed, StoreError
-from mmgen.stores.tables import Tables
+from mmgen.stores.private_database import Tables
 
 SCRIPT = "CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY);"
 

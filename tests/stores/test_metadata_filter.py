@@ -1,7 +1,7 @@
 import pytest
 
 from mmgen.errors import BadRequest
-from mmgen.stores.where import Condition, parse, value, within
+from mmgen.stores.metadata_filter import Condition, parse, value, within
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ import numpy as np
 
 from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import PictureHit, Scalar
-from mmgen.stores import fusion, words
-from mmgen.stores.cache import VectorCache
+from mmgen.stores import bm25, fusion
 from mmgen.stores.database import Database
-from mmgen.stores.where import Condition, parse, within
+from mmgen.stores.metadata_filter import Condition, parse, within
+from mmgen.stores.vector_cache import VectorCache
 
 KIND = "picture"
 DEPTH = 100  # candidates that each query brings
@@ -180,7 +180,7 @@ class Pictures:
         queries = {name: vector for name, vector in (("text", text), ("picture", picture)) if vector is not None}
         conditions = parse(where)
         depth = max(DEPTH, k)
-        captions = words.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
+        captions = bm25.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
         found = {name: self._nearest(vector, depth, conditions) for name, vector in queries.items()}
         ids, vectors = self._cache.vectors(sorted({number for one in (*found.values(), captions) for number in one}))
         for name, vector in queries.items():

@@ -5,7 +5,7 @@ import hashlib
 import json
 import secrets
 
-from mmgen.stores.scrub import kept, words
+from mmgen.stores.redaction import kept, words
 
 KEY = f"mm-{secrets.token_urlsafe(32)}"
 

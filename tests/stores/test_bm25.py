@@ -1,4 +1,4 @@
-from mmgen.stores.words import MOST_TERMS, match
+from mmgen.stores.bm25 import MOST_TERMS, match
 
 
 def test_match() -> None:
