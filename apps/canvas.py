@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image, ImageChops
 
 from mmgen.errors import BadRequest
-from mmgen.ingest import pictures
+from mmgen.ingest import image_files
 from mmgen.pipelines.image import image_io
 
 Edited = Mapping[str, Any] | None
@@ -21,7 +21,7 @@ def begun(edited: Edited) -> Image.Image | None:
     under: Image.Image | None = (edited or {}).get("background")
     if under is None or (under.mode == "RGBA" and under.getchannel("A").getextrema()[1] == 0):  # nothing was dropped
         return None
-    return pictures.rgb(under)
+    return image_files.rgb(under)
 
 
 def painted(edited: Edited) -> Image.Image | None:

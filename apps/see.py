@@ -14,7 +14,7 @@ from PIL.Image import Image
 
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
-from mmgen.ingest import likeness
+from mmgen.ingest import near_duplicates
 from mmgen.interfaces import PictureHit
 from mmgen.library.document_indexing import Step
 from mmgen.library.document_library import Library
@@ -156,7 +156,7 @@ class Seeing:
                 thumbnail = store.look(hit.picture_id)[2]
             except MmgenError:
                 continue
-            shown.append((likeness.opened(thumbnail), f"{hit.score:.2f} · {hit}" if scores else str(hit)))
+            shown.append((near_duplicates.opened(thumbnail), f"{hit.score:.2f} · {hit}" if scores else str(hit)))
         return shown
 
 

@@ -197,7 +197,7 @@ class Runtime:
 
     def loaders(self) -> dict[str, Callable[[Path, bytes], Any]]:
         """The plugins' loaders by suffix, imported on use; what fails in one is told as the file's fault."""
-        from mmgen.ingest.decoding import Unreadable
+        from mmgen.ingest.charset import Unreadable
 
         def guarded(name: str) -> Callable[[Path, bytes], Any]:
             def read(path: Path, data: bytes) -> Any:

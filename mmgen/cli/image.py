@@ -175,12 +175,12 @@ def zero_shot(
 
 def draw(pictures: ImageSearch, hits: Sequence[PictureHit], text: str, picture: Path | None, path: Path) -> None:
     """The contact sheet of a search."""
-    from mmgen.ingest import likeness
+    from mmgen.ingest import near_duplicates
     from mmgen.pipelines.image.contact_sheet import Tile, save, sheet
 
     store = pictures.gallery.filled()
     tiles = [
-        Tile(likeness.opened(store.look(hit.picture_id)[2]), f"{number}  {hit.score:.3f}", str(hit))
+        Tile(near_duplicates.opened(store.look(hit.picture_id)[2]), f"{number}  {hit.score:.3f}", str(hit))
         for number, hit in enumerate(hits, 1)
     ]
     asked = [f'"{text}"'] if text.strip() else []

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
-from mmgen.ingest import formats, markup
-from mmgen.ingest.decoding import Unreadable
-from mmgen.ingest.formats import Extracted
+from mmgen.ingest import extractors, html
+from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.extractors import Extracted
 from mmgen.interfaces import Document, Scalar
 
 MAX_BYTES = 64 * 2**20
@@ -28,22 +28,22 @@ CODE = {
     "proto": "protobuf", "ps1": "powershell", "bat": "batch", "tf": "terraform", "m": "objective-c",
 }  # fmt: skip
 LOADERS: dict[str, tuple[str, Loader]] = {
-    "txt": ("text", formats.plain),
-    "text": ("text", formats.plain),
-    "rst": ("text", formats.plain),
-    "md": ("markdown", formats.plain),
-    "markdown": ("markdown", formats.plain),
-    "html": ("html", markup.html),
-    "htm": ("html", markup.html),
-    "xhtml": ("html", markup.html),
-    "pdf": ("pdf", formats.pdf),
-    "docx": ("docx", formats.docx),
-    "csv": ("csv", formats.csv),
-    "tsv": ("csv", formats.csv),
-    "jsonl": ("jsonl", formats.jsonl),
-    "ndjson": ("jsonl", formats.jsonl),
-    "json": ("json", formats.json),
-    **dict.fromkeys(CODE, ("code", formats.plain)),
+    "txt": ("text", extractors.plain),
+    "text": ("text", extractors.plain),
+    "rst": ("text", extractors.plain),
+    "md": ("markdown", extractors.plain),
+    "markdown": ("markdown", extractors.plain),
+    "html": ("html", html.html),
+    "htm": ("html", html.html),
+    "xhtml": ("html", html.html),
+    "pdf": ("pdf", extractors.pdf),
+    "docx": ("docx", extractors.docx),
+    "csv": ("csv", extractors.csv),
+    "tsv": ("csv", extractors.csv),
+    "jsonl": ("jsonl", extractors.jsonl),
+    "ndjson": ("jsonl", extractors.jsonl),
+    "json": ("json", extractors.json),
+    **dict.fromkeys(CODE, ("code", extractors.plain)),
 }
 """Suffix -> the document's kind, and what reads it. With another suffix the first bytes tell."""
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mmgen.errors import BadRequest
-from mmgen.ingest.blocks import Block, blocks, lines, paragraphs, trimmed
 from mmgen.ingest.sentences import sentences
+from mmgen.ingest.text_blocks import Block, blocks, lines, paragraphs, trimmed
 from mmgen.interfaces import Document, Passage, TokenSpans
 
 SMALL = 25

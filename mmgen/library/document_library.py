@@ -101,13 +101,13 @@ class Library:
             BadRequest: nothing to read in the given paths, or unusable metadata; nothing was changed.
             StoreError: the store cannot be written; what an earlier batch stored stays.
         """
-        from mmgen.ingest import walk
+        from mmgen.ingest import file_discovery
 
         if index is not None and index not in INDEXES:
             raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata = checked(metadata or {})
-        files = [path.resolve() for path in walk.files(given, include=include, exclude=exclude)]
+        files = [path.resolve() for path in file_discovery.files(given, include=include, exclude=exclude)]
         gallery = self._gallery(pictures)
         seen = [] if gallery is None else [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
         files = [path for path in files if gallery is None or not gallery.is_picture(path)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmgen.clients.image_encoder import SeeingClient
-    from mmgen.ingest.inner_pictures import Inner
+    from mmgen.ingest.embedded_images import Inner
     from mmgen.stores.image_store import Picture, Pictures
 
 AT_ONCE = 64  # pictures embedded and committed together
@@ -35,7 +35,7 @@ class Read:
     """A file as a thread left it."""
 
     source: str
-    pictures: Sequence[tuple[Picture, Image]] = ()
+    image_files: Sequence[tuple[Picture, Image]] = ()
     unchanged: bool = False
     failed: str = ""  # why it could not be read
 
@@ -66,7 +66,7 @@ class AddingPictures:
                 self.report.unchanged.append(read.source)
             else:
                 self.waiting.append((read.source, [pair for pair in read.pictures if self._new(pair[0])]))
-            if sum(len(pictures) for _, pictures in self.waiting) >= AT_ONCE or number == len(files):
+            if sum(len(image_files) for _, image_files in self.waiting) >= AT_ONCE or number == len(files):
                 self._flush()
             if self.progress:
                 stored = len(self.report.added)
@@ -76,18 +76,19 @@ class AddingPictures:
         """Stores what waits; all pictures of a file in one transaction."""
         import numpy as np
 
-        images = [image for _, pictures in self.waiting for _, image in pictures]
+        images = [image for _, image_files in self.waiting for _, image in image_files]
         vectors = (
             self.client().embed_images(images, self.request) if images else np.empty((0, self.store.dimension), np.float32)
         )
-        ends = np.cumsum([len(pictures) for _, pictures in self.waiting])[:-1]
+        ends = np.cumsum([len(image_files) for _, image_files in self.waiting])[:-1]
         parts = np.split(vectors, ends) if self.waiting else []
         rows = [
-            (source, [one for one, _ in pictures], part) for (source, pictures), part in zip(self.waiting, parts, strict=True)
+            (source, [one for one, _ in image_files], part)
+            for (source, image_files), part in zip(self.waiting, parts, strict=True)
         ]
         if rows:
             self.store.replace_many(rows)
-        self.report.added += [picture.uri for _, pictures, _ in rows for picture in pictures]
+        self.report.added += [picture.uri for _, image_files, _ in rows for picture in image_files]
         self.waiting.clear()
         if self.known:
             self.known.stored()
@@ -150,15 +151,15 @@ class Known:
 
     def near(self, picture: Picture) -> str | None:
         """The uri of the same picture, saved anew. A file's own earlier version does not count."""
-        from mmgen.ingest import likeness
+        from mmgen.ingest import near_duplicates
 
-        for place in likeness.near(picture.dhash, self.hashes):
+        for place in near_duplicates.near(picture.dhash, self.hashes):
             key = self.keys[place]
             try:
                 uri, source, thumbnail = (str(key), "", self.fresh[str(key)]) if key in self.fresh else self.store.look(key)
             except NotFound:  # replaced or removed since
                 continue
-            if (isinstance(key, str) or source != picture.source) and likeness.same(thumbnail, picture.thumbnail):
+            if (isinstance(key, str) or source != picture.source) and near_duplicates.same(thumbnail, picture.thumbnail):
                 return uri
         return None
 
@@ -177,40 +178,40 @@ class Known:
 
 def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[Picture, Image]]:
     """A picture file's picture, or those of a document that can be had and are no ornaments."""
-    from mmgen.ingest import inner_pictures
+    from mmgen.ingest import embedded_images
 
-    if path.suffix.lower().removeprefix(".") not in inner_pictures.SUFFIXES:
-        yield _picture(path, digest, inner_pictures.Inner("", data), metadata)
+    if path.suffix.lower().removeprefix(".") not in embedded_images.SUFFIXES:
+        yield _picture(path, digest, embedded_images.Inner("", data), metadata)
         return
-    for inner in inner_pictures.inside(path, data):
+    for inner in embedded_images.inside(path, data):
         try:
             picture, image = _picture(path, digest, inner, metadata)
         except MmgenError:
             continue
-        if min(picture.width, picture.height) >= inner_pictures.LEAST:
+        if min(picture.width, picture.height) >= embedded_images.LEAST:
             yield picture, image
 
 
 def _picture(path: Path, digest: str, inner: Inner, metadata: Mapping[str, Scalar]) -> tuple[Picture, Image]:
-    from mmgen.ingest import likeness, pictures
+    from mmgen.ingest import image_files, near_duplicates
     from mmgen.stores.image_store import Picture
 
     uri = f"{path}#{inner.name}" if inner.name else str(path)
-    decoded = pictures.decode(inner.data, uri)
-    described, told = pictures.told(decoded)
-    image = pictures.rgb(decoded)
+    decoded = image_files.decode(inner.data, uri)
+    described, told = image_files.told(decoded)
+    image = image_files.rgb(decoded)
     page = {} if inner.page is None else {"page": inner.page}
     stored = Picture(
         uri=uri,
         source=str(path),
         source_hash=digest,
         content_hash=hashlib.sha256(inner.data).hexdigest(),
-        dhash=likeness.dhash(image),
+        dhash=near_duplicates.dhash(image),
         width=image.width,
         height=image.height,
-        thumbnail=likeness.thumbnail(image),
+        thumbnail=near_duplicates.thumbnail(image),
         caption=inner.caption or described,
         page=inner.page,
         metadata={**told, **page, **metadata},
     )
-    return stored, likeness.reduced(image)
+    return stored, near_duplicates.reduced(image)

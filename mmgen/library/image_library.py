@@ -36,23 +36,23 @@ class Gallery:
 
     def files(self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
         """Pictures, and documents that may hold some; of folders what `include` names, or else both kinds."""
-        from mmgen.ingest import inner_pictures, pictures, walk
+        from mmgen.ingest import embedded_images, file_discovery, image_files
 
-        suffixes = (*pictures.SUFFIXES, *inner_pictures.SUFFIXES)
+        suffixes = (*image_files.SUFFIXES, *embedded_images.SUFFIXES)
         patterns = include or ["*." + "".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in suffixes]
-        return [path.resolve() for path in walk.files(list(paths), include=patterns, exclude=exclude)]
+        return [path.resolve() for path in file_discovery.files(list(paths), include=patterns, exclude=exclude)]
 
     def is_picture(self, path: Path) -> bool:
         """By its suffix."""
-        from mmgen.ingest import pictures
+        from mmgen.ingest import image_files
 
-        return path.suffix.lower().removeprefix(".") in pictures.SUFFIXES
+        return path.suffix.lower().removeprefix(".") in image_files.SUFFIXES
 
     def takes(self, path: Path) -> bool:
         """Whether it is a picture or may hold some, by its suffix."""
-        from mmgen.ingest import inner_pictures
+        from mmgen.ingest import embedded_images
 
-        return self.is_picture(path) or path.suffix.lower().removeprefix(".") in inner_pictures.SUFFIXES
+        return self.is_picture(path) or path.suffix.lower().removeprefix(".") in embedded_images.SUFFIXES
 
     def add(
         self,
@@ -156,12 +156,12 @@ class Gallery:
 
     def filled(self) -> Pictures:
         """The pictures for reading; NotFound with a remedy where there are none."""
-        pictures = self.library.readable().pictures
-        if pictures is None or not pictures.count():
+        image_files = self.library.readable().pictures
+        if image_files is None or not image_files.count():
             raise NotFound(f"store {self.path} holds no pictures; add some first: mmgen image add PATH --store {self.path}")
         if self.encoder_reference:
-            pictures.check_space(self.encoder_reference)
-        return pictures
+            image_files.check_space(self.encoder_reference)
+        return image_files
 
     def writable(self, make: bool = True) -> Pictures:
         """The pictures for writing; the store and its picture space are made if need be and `make`."""
@@ -178,6 +178,6 @@ class Gallery:
 
 def prepared(picture: Image) -> Image:
     """A query as the store's own pictures were before they were embedded."""
-    from mmgen.ingest import likeness, pictures
+    from mmgen.ingest import image_files, near_duplicates
 
-    return likeness.reduced(pictures.rgb(picture))
+    return near_duplicates.reduced(image_files.rgb(picture))

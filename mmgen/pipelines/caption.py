@@ -10,7 +10,7 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.ingest import pictures
+from mmgen.ingest import image_files
 from mmgen.pipelines.image import image_checks, image_io
 
 if TYPE_CHECKING:
@@ -54,6 +54,6 @@ def caption(
         )
     image_checks.length(prompt, "prompt")
     image_checks.number("max_tokens", max_tokens, 1, 4096)
-    image = pictures.rgb(image_io.read(picture))
+    image = image_files.rgb(image_io.read(picture))
     text = rt.captioner(model).write(image, prompt.strip(), max_tokens, request)
     return Caption(image_io.name_of(picture), text, model)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
-from mmgen.ingest import loaders, pictures
+from mmgen.ingest import image_files, loaders
 from mmgen.interfaces import Document, Scalar
 from mmgen.library.document_library import Library, checked
 from mmgen.serve import url_fetch
@@ -35,7 +35,7 @@ def fill(library: Library, given: Sequence[Given], settings: ServeConfig, reques
     for place, one in enumerate(given):
         try:
             data = url_fetch.read(one.url, settings) if one.data is None else one.data
-            if Path(one.name).suffix.lower().removeprefix(".") in pictures.SUFFIXES:
+            if Path(one.name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
                 outcomes[place] = _picture(library, one, data, request)
             else:
                 texts[place] = loaders.load(Path(one.name), data, metadata=checked(one.metadata), loaders=library.rt.loaders())
@@ -64,7 +64,7 @@ def remove(library: Library, id: int) -> None:
 def _picture(library: Library, one: Given, data: bytes, request: Request) -> Outcome:
     """Kept beside the store under its digest, where the gallery reads it."""
     try:
-        pictures.decode(data, one.name)
+        image_files.decode(data, one.name)
         path = _files(library) / (hashlib.sha256(data).hexdigest() + Path(one.name).suffix.lower())
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)

@@ -8,7 +8,7 @@ from PIL.Image import Image
 from starlette.datastructures import UploadFile
 
 from mmgen.errors import TooLarge
-from mmgen.ingest import pictures
+from mmgen.ingest import image_files
 from mmgen.serve import url_fetch
 from mmgen.serve.settings import ServeConfig
 
@@ -35,8 +35,8 @@ def bare(name: str) -> str:
 
 
 def picture(data: bytes, name: str = "the picture") -> Image:
-    """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.pictures."""
-    return pictures.decode(data, name)
+    """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.image_files."""
+    return image_files.decode(data, name)
 
 
 def picture_at(url: str, settings: ServeConfig) -> Image:

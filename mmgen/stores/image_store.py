@@ -28,7 +28,7 @@ class Picture:
     source: str  # the file
     source_hash: str  # sha256 of the file's bytes
     content_hash: str  # sha256 of the picture's bytes
-    dhash: int  # see mmgen.ingest.likeness
+    dhash: int  # see mmgen.ingest.near_duplicates
     width: int  # pixels
     height: int
     thumbnail: bytes = field(repr=False)

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
-from mmgen.ingest import pictures
-from mmgen.ingest.pictures import SUFFIXES
+from mmgen.ingest import image_files
+from mmgen.ingest.image_files import SUFFIXES
 from mmgen.training.pairs import HeldOut, Shown
 
 TAGS = 10_000
@@ -96,7 +96,7 @@ class PicturePairs:
 
     def _pixels(self, name: str, crop: tuple[float, float, float] | None) -> Tensor:
         """(3, S, S) in [-1, 1]; the whole picture squashed, as the exported model sees it, or a part of it."""
-        image = pictures.rgb(pictures.decode(self.source.read(name), name))
+        image = image_files.rgb(image_files.decode(self.source.read(name), name))
         box = None
         if crop is not None:
             x, y, share = crop

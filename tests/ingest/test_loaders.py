@@ -98,9 +98,9 @@ def test_docx_with_all_that_word_puts_in(tmp_path: Path) -> None:
 def test_a_docx_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import docx
 
-    from mmgen.ingest import formats
+    from mmgen.ingest import extractors
 
-    monkeypatch.setattr(formats, "UNPACKED", 1000)
+    monkeypatch.setattr(extractors, "UNPACKED", 1000)
     docx.Document().save(str(tmp_path / "a.docx"))
     with pytest.raises(UnreadableFile, match=r"unpacks to .* MB, the limit is .* MB; split it"):
         load(tmp_path / "a.docx")

@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(library: Library, folder
 
 def test_a_file_that_vanishes_meanwhile_is_skipped(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = folder / "gone.txt"
-    monkeypatch.setattr("mmgen.ingest.walk.files", lambda *_, **__: iter([gone, folder / "lamp.txt"]))
+    monkeypatch.setattr("mmgen.ingest.file_discovery.files", lambda *_, **__: iter([gone, folder / "lamp.txt"]))
     report = library.add(folder)
     assert names(report.added) == ["lamp.txt"]
     assert report.skipped == [(str(gone), f"{gone} does not exist; check the path")]

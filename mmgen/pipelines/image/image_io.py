@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageOps
 
 from mmgen.errors import NotFound
-from mmgen.ingest import pictures
+from mmgen.ingest import image_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ def read(given: Given) -> Image.Image:
         return given
     path = Path(given).expanduser()
     try:
-        return pictures.load(path)
+        return image_files.load(path)
     except NotFound:
         raise NotFound(f"picture {path} does not exist; check the path") from None
 
@@ -46,7 +46,7 @@ def digest(picture: Image.Image) -> str:
 
 def colours(picture: Image.Image, size: tuple[int, int]) -> Tensor:
     """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white."""
-    return _tensor(pictures.rgb(picture), size) * 2 - 1
+    return _tensor(image_files.rgb(picture), size) * 2 - 1
 
 
 def mask(picture: Image.Image, size: tuple[int, int]) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mmgen.ingest.blocks import blocks, lines, trimmed
 from mmgen.ingest.sentences import sentences
+from mmgen.ingest.text_blocks import blocks, lines, trimmed
 
 
 def parts(text: str) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from mmgen.ingest.blocks import trimmed
+from mmgen.ingest.text_blocks import trimmed
 from mmgen.pipelines.rag.sentence_spans import parts
 
 MOST_SENTENCES = 3

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.ingest.decoding import Unreadable, clean, decode
+from mmgen.ingest.charset import Unreadable, clean, decode
 
 if TYPE_CHECKING:
     from pypdf import PdfReader

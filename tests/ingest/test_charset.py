@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmgen.ingest.decoding import Unreadable, clean, decode
+from mmgen.ingest.charset import Unreadable, clean, decode
 
 
 @given(st.text())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.ingest.walk import files
+from mmgen.ingest.file_discovery import files
 
 
 @pytest.fixture

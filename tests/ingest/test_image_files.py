@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import NotFound, TooLarge, UnreadableFile
-from mmgen.ingest import pictures
+from mmgen.ingest import image_files
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
 
 def colour(path: Path, at: tuple[int, int] = (0, 0)) -> tuple[int, ...]:
-    found = pictures.rgb(pictures.load(path)).getpixel(at)
+    found = image_files.rgb(image_files.load(path)).getpixel(at)
     assert isinstance(found, tuple)
     return found
 
@@ -37,7 +37,7 @@ def test_heic_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(UnreadableFile, match=r'is HEIC, which needs another package: pip install "mmgen\[heic\]"'):
-        pictures.load(tmp_path / "a.heic")
+        image_files.load(tmp_path / "a.heic")
 
 
 def test_the_first_of_an_animation(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_it_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn right
     picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
-    assert pictures.load(tmp_path / "a.jpg").size == (16, 32)
+    assert image_files.load(tmp_path / "a.jpg").size == (16, 32)
     assert near(colour(tmp_path / "a.jpg", (8, 2)), RED, 30) and near(colour(tmp_path / "a.jpg", (8, 29)), BLUE, 30)
 
 
@@ -85,19 +85,19 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
 
 def test_one_pixel(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), BLUE).save(tmp_path / "a.png")
-    assert pictures.load(tmp_path / "a.png").size == (1, 1) and colour(tmp_path / "a.png") == BLUE
+    assert image_files.load(tmp_path / "a.png").size == (1, 1) and colour(tmp_path / "a.png") == BLUE
 
 
 def test_what_the_file_says(tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[pictures.DESCRIPTION] = "Tea\0 on\nthe roof"
-    exif.get_ifd(pictures.EXIF_IFD)[pictures.TAKEN] = "2021:07:03 18:05:00"
+    exif[image_files.DESCRIPTION] = "Tea\0 on\nthe roof"
+    exif.get_ifd(image_files.EXIF_IFD)[image_files.TAKEN] = "2021:07:03 18:05:00"
     Image.new("RGB", (9, 5)).save(tmp_path / "a.jpg", exif=exif)
-    caption, found = pictures.told(pictures.load(tmp_path / "a.jpg"))
+    caption, found = image_files.told(image_files.load(tmp_path / "a.jpg"))
     assert caption == "Tea on the roof"
     assert found == {"width": 9, "height": 5, "taken": "2021-07-03T18:05:00", "year": 2021}
     Image.new("RGB", (9, 5)).save(tmp_path / "b.png")
-    assert pictures.told(pictures.load(tmp_path / "b.png")) == ("", {"width": 9, "height": 5})
+    assert image_files.told(image_files.load(tmp_path / "b.png")) == ("", {"width": 9, "height": 5})
 
 
 def test_a_truncated_jpeg(tmp_path: Path) -> None:
@@ -105,10 +105,10 @@ def test_a_truncated_jpeg(tmp_path: Path) -> None:
     Image.effect_noise((200, 200), 80).save(path)
     path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(UnreadableFile, match=r"a\.jpg cannot be read as a picture \(.*truncated.*\); save it anew"):
-        pictures.load(path)
+        image_files.load(path)
     path.write_bytes(path.read_bytes()[:30])
     with pytest.raises(UnreadableFile):
-        pictures.load(path)
+        image_files.load(path)
 
 
 def test_a_decompression_bomb(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_decompression_bomb(tmp_path: Path) -> None:
     chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
     with pytest.raises(TooLarge, match=r"a\.png has more than 89,478,485 pixels; make it smaller first"):
-        pictures.load(tmp_path / "a.png")
+        image_files.load(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -126,19 +126,19 @@ def test_a_decompression_bomb(tmp_path: Path) -> None:
 def test_a_drawing(tmp_path: Path, start: str) -> None:
     (tmp_path / "a.svg").write_text(f'{start}xmlns="http://www.w3.org/2000/svg"/>')
     with pytest.raises(UnreadableFile, match=r"a\.svg is an SVG drawing, which has no pixels; export it as PNG first"):
-        pictures.load(tmp_path / "a.svg")
+        image_files.load(tmp_path / "a.svg")
 
 
 @pytest.mark.parametrize("data", [b"just text", b"", bytes(100), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
 def test_what_only_looks_like_a_picture(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(UnreadableFile, match=r"a\.png is no picture; give a PNG, JPEG or WebP file"):
-        pictures.load(tmp_path / "a.png")
+        image_files.load(tmp_path / "a.png")
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"none\.png does not exist"):
-        pictures.load(tmp_path / "none.png")
+        image_files.load(tmp_path / "none.png")
 
 
 def test_damage_of_every_kind_is_one_line(tmp_path: Path) -> None:
@@ -151,6 +151,6 @@ def test_damage_of_every_kind_is_one_line(tmp_path: Path) -> None:
             data = whole.copy()
             data[rng.integers(0, len(data), 6)] = rng.integers(0, 256, 6)
             try:
-                pictures.rgb(pictures.decode(data.tobytes(), "it"))
+                image_files.rgb(image_files.decode(data.tobytes(), "it"))
             except (UnreadableFile, TooLarge) as why:
                 assert str(why).startswith("it ") and "\n" not in str(why)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from mmgen.errors import MmgenError, UnreadableFile
-from mmgen.ingest import formats, loaders, markup
-from mmgen.ingest.decoding import Unreadable
-from mmgen.ingest.pictures import plain
+from mmgen.ingest import extractors, html, loaders
+from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.image_files import plain
 
 if TYPE_CHECKING:
     from bs4.element import Tag
@@ -54,7 +54,7 @@ def inside(path: Path, data: bytes) -> list[Inner]:
 
 def _of_html(path: Path, data: bytes) -> Iterator[tuple[bytes, str, None]]:
     """Alt text, then the caption of the figure that it stands in."""
-    soup, _ = markup.parsed(data)
+    soup, _ = html.parsed(data)
     for tag in soup("img"):
         source = str(tag.get("src") or "").strip()
         found = _data_uri(source) if source[:5].lower() == "data:" else _beside(path, source)
@@ -94,11 +94,11 @@ def _beside(page: Path, source: str) -> bytes:
 def _of_pdf(data: bytes) -> Iterator[tuple[bytes, str, int]]:
     """With the lines that begin like "Figure 3" as captions, where a page has one for each of its pictures."""
     try:
-        pages = list(formats.pdf_reader(data).pages)
+        pages = list(extractors.pdf_reader(data).pages)
     except Unreadable:
         raise
     except Exception as why:  # pypdf lets all kinds of errors out of damaged files
-        raise formats.damaged_pdf(why) from None
+        raise extractors.damaged_pdf(why) from None
     for number, page in enumerate(pages, 1):
         found = list(_images(page))
         captions = _figures(page) if found else []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmgen.ingest.markup import html
+from mmgen.ingest.html import html
 
 
 def text_of(page: str | bytes) -> str:

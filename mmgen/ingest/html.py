@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.ingest.decoding import clean, decode
+from mmgen.ingest.charset import clean, decode
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup

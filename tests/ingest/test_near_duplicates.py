@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mmgen.ingest import likeness
+from mmgen.ingest import near_duplicates
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -20,9 +20,9 @@ def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 
 def alike(one: Image.Image, other: Image.Image) -> bool:
-    hashes = np.array([likeness.dhash(other)], dtype=np.int64)
-    near = len(likeness.near(likeness.dhash(one), hashes)) == 1
-    return near and likeness.same(likeness.thumbnail(one), likeness.thumbnail(other))
+    hashes = np.array([near_duplicates.dhash(other)], dtype=np.int64)
+    near = len(near_duplicates.near(near_duplicates.dhash(one), hashes)) == 1
+    return near and near_duplicates.same(near_duplicates.thumbnail(one), near_duplicates.thumbnail(other))
 
 
 def saved(picture: Image.Image, how: str, **options: int) -> Image.Image:
@@ -57,22 +57,22 @@ def test_colour_and_a_small_part_count() -> None:
 
 def test_near_counts_bits() -> None:
     bits = [0, 1, 0b111111, 0b1111111, -1, -(2**63)]
-    assert likeness.near(0, np.array(bits, dtype=np.int64)).tolist() == [0, 1, 2, 5]
-    assert likeness.near(-1, np.array(bits, dtype=np.int64)).tolist() == [4]
+    assert near_duplicates.near(0, np.array(bits, dtype=np.int64)).tolist() == [0, 1, 2, 5]
+    assert near_duplicates.near(-1, np.array(bits, dtype=np.int64)).tolist() == [4]
 
 
 def test_flat_pictures_have_no_direction() -> None:
-    assert likeness.dhash(Image.new("RGB", (9, 9), "red")) == likeness.dhash(Image.new("L", (1, 1))) == 0
+    assert near_duplicates.dhash(Image.new("RGB", (9, 9), "red")) == near_duplicates.dhash(Image.new("L", (1, 1))) == 0
     assert not alike(Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue"))
 
 
 def test_small_ones_are_kept_as_they_are() -> None:
     small = scene(3, (80, 60))
-    assert likeness.opened(likeness.thumbnail(small)).tobytes() == small.tobytes()
-    assert likeness.opened(likeness.thumbnail(scene(3, (1000, 500)))).size == (256, 128)
-    assert likeness.opened(likeness.thumbnail(Image.new("RGB", (1, 5000)))).size == (1, 256)
+    assert near_duplicates.opened(near_duplicates.thumbnail(small)).tobytes() == small.tobytes()
+    assert near_duplicates.opened(near_duplicates.thumbnail(scene(3, (1000, 500)))).size == (256, 128)
+    assert near_duplicates.opened(near_duplicates.thumbnail(Image.new("RGB", (1, 5000)))).size == (1, 256)
 
 
 @pytest.mark.parametrize(("size", "kept"), [((512, 900), (512, 900)), ((1024, 2048), (512, 1024)), ((9000, 1), (9000, 1))])
 def test_reduced(size: tuple[int, int], kept: tuple[int, int]) -> None:
-    assert likeness.reduced(Image.new("RGB", size)).size == kept
+    assert near_duplicates.reduced(Image.new("RGB", size)).size == kept

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmgen.ingest.blocks import blocks
+from mmgen.ingest.text_blocks import blocks
 
 
 def seen(text: str, kind: str = "markdown") -> list[tuple[str, str]]:

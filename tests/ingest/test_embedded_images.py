@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import UnreadableFile
-from mmgen.ingest.inner_pictures import Inner, inside
+from mmgen.ingest.embedded_images import Inner, inside
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -87,9 +87,9 @@ def test_pdf(tmp_path: Path) -> None:
 
 def test_ornaments_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pdf(tmp_path / "a.pdf", ([RED, BLUE], []))
-    monkeypatch.setattr("mmgen.ingest.inner_pictures.LEAST", 41)
+    monkeypatch.setattr("mmgen.ingest.embedded_images.LEAST", 41)
     assert len(found(path)) == 1
-    monkeypatch.setattr("mmgen.ingest.inner_pictures.MOST", 0)
+    monkeypatch.setattr("mmgen.ingest.embedded_images.MOST", 0)
     assert found(path) == []
 
 
