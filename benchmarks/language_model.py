@@ -16,7 +16,7 @@ import torch
 
 from mmgen import hub
 from mmgen.models.lm.language_model import LanguageModel, TextModel
-from mmgen.training import texts
+from mmgen.training.data import text_files
 
 
 def nats(model: TextModel, text: str, most: int) -> tuple[float, float]:
@@ -62,15 +62,15 @@ def main() -> None:
     model = TextModel.load(hub.resolve(args.model), precision=args.precision)
     out: dict[str, object] = {"model": args.model, "parameters": parameters(model)}
     if (args.data / "books").is_dir():
-        _, books = texts.split(list(texts.read(texts.files(args.data / "books"))), args.held_out)
+        _, books = text_files.split(list(text_files.read(text_files.files(args.data / "books"))), args.held_out)
         sizes = [len(text.encode()) for text in books]
         out["held-out books, a byte"] = {"books": len(books), **figures(model, books, sizes, args.rows)}
     if (args.data / "wikitext2").is_dir():
-        (text,) = texts.read([args.data / "wikitext2" / "test.txt.gz"])
+        (text,) = text_files.read([args.data / "wikitext2" / "test.txt.gz"])
         words = len(text.split()) + text.count("\n")
         out["WikiText-2 test, a word"] = {"words": words, **figures(model, [text], [words], args.rows)}
     if (args.data / "tinyshakespeare").is_dir():
-        _, (text,) = texts.split(list(texts.read(texts.files(args.data / "tinyshakespeare"))), 0.1)
+        _, (text,) = text_files.split(list(text_files.read(text_files.files(args.data / "tinyshakespeare"))), 0.1)
         out["Tiny Shakespeare, a character"] = {"characters": len(text), **figures(model, [text], [len(text)], args.rows)}
     print(json.dumps(out, indent=2))
 

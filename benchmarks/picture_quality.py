@@ -20,13 +20,13 @@ from PIL import Image
 from torch import Tensor
 
 import mmgen
-from mmgen.training import quality, samples
-from mmgen.training.composition import Composition
-from mmgen.training.drawn_gallery import Eye, Gallery
-from mmgen.training.painter import Augment
-from mmgen.training.pictures import Pictures
-from mmgen.training.prompts import composition_prompts, retrieval_prompts
-from mmgen.training.recall import recall
+from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.scene_renderer import Augment
+from mmgen.training.eval import image_metrics, image_samples
+from mmgen.training.eval.composition_metrics import Composition
+from mmgen.training.eval.eval_prompts import composition_prompts, retrieval_prompts
+from mmgen.training.eval.reference_images import Eye, Gallery
+from mmgen.training.eval.retrieval_metrics import recall
 
 TARGETS = {  # figure -> target on a CPU's model, on a GPU's
     "retrieval: R@1": (0.5, 0.8),
@@ -59,20 +59,22 @@ def measure(model: Model, eye: Eye, read: Reads, pictures: Pictures, args: argpa
     drawn = model(texts, seed=0)
     if args.sheet:
         whole = [Image.fromarray(one) for one in ((drawn + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()]
-        samples.grid(whole, texts, 10).save(args.sheet)
+        image_samples.grid(whole, texts, 10).save(args.sheet)
     composition = Composition(eye, pictures, composed)
     varied = model(texts[:VARIED], seed=1000, n=SEEDS).unflatten(0, (-1, SEEDS))
-    memory = quality.Drawings.of(pictures, args.vendors).memorised(drawn, wanted)
+    memory = image_metrics.Drawings.of(pictures, args.vendors).memorised(drawn, wanted)
     captions, own = read(texts), torch.eye(len(texts), dtype=torch.bool)
     found = named_as("caption", recall(eye(drawn), captions, own))
-    found |= named_as("retrieval", quality.retrieval(eye, gallery, drawn, wanted))
+    found |= named_as("retrieval", image_metrics.retrieval(eye, gallery, drawn, wanted))
     found |= named_as("composition", composition.measure(model([prompt.text for prompt in composed], seed=2000), composed))
-    found |= named_as("diversity", quality.diversity(eye, varied)) | named_as("nearest drawing", memory)
-    moved = quality.scenes(pictures, named, Augment())
+    found |= named_as("diversity", image_metrics.diversity(eye, varied)) | named_as("nearest drawing", memory)
+    moved = image_metrics.scenes(pictures, named, Augment())
     ceiling = named_as("caption", recall(eye(moved), captions, own))
-    ceiling |= named_as("retrieval", quality.retrieval(eye, gallery, moved, wanted))
-    ceiling |= named_as("retrieval, unknown hand", quality.unknown_hand(eye, pictures, wanted))
-    ceiling |= named_as("composition", composition.measure(quality.scenes(pictures, composed, Augment(scale=0)), composed))
+    ceiling |= named_as("retrieval", image_metrics.retrieval(eye, gallery, moved, wanted))
+    ceiling |= named_as("retrieval, unknown hand", image_metrics.unknown_hand(eye, pictures, wanted))
+    ceiling |= named_as(
+        "composition", composition.measure(image_metrics.scenes(pictures, composed, Augment(scale=0)), composed)
+    )
     return found, ceiling
 
 
@@ -105,7 +107,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="the 100 pictures with their captions, as a PNG")
     args = parser.parse_args()
-    pictures = Pictures.load(args.data, leave_out=quality.LEAVE_OUT)
+    pictures = Pictures.load(args.data, leave_out=image_metrics.LEAVE_OUT)
     seeing, model = mmgen.Runtime.shared().seeing(args.eye), Model(args)
     found, ceiling = measure(
         model,

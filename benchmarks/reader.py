@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mmgen.config import RuntimeConfig, load
 from mmgen.runtime import Runtime
-from mmgen.training import calibrate
-from mmgen.training.reader import ReaderRecipe, held_out
-from mmgen.training.scoring import auroc, calibration_error, exact_match, f1
+from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1
+from mmgen.training.recipes import reader_calibration
+from mmgen.training.recipes.reader import ReaderRecipe, held_out
 
 
 def mean(values: list[float]) -> float:
@@ -42,12 +42,12 @@ def main() -> None:
             "gold EM": mean([exact_match(text, q.answers) for q, text in texts]),
             "gold F1": mean([f1(text, q.answers) for q, text in texts]),
         }
-        library = calibrate.index(rt, every, Path(folder) / "store")
+        library = reader_calibration.index(rt, every, Path(folder) / "store")
         calibration = reader.model.calibration
         scores: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
         for answerable in (True, False):
             for question in questions:
-                asked = calibrate.ask(library, reader, question, args.k, answerable)
+                asked = reader_calibration.ask(library, reader, question, args.k, answerable)
                 candidates = asked.candidates(calibration)
                 confidence = calibration.confidence(calibration.features(candidates, asked.similarities))
                 answer = candidates[0].text
@@ -55,8 +55,8 @@ def main() -> None:
                 scores[answerable].append((confidence, right, exact_match(answer, question.answers)))
     told = [(c, right) for rows in scores.values() for c, right, _ in rows]
     answered = [right for c, right in told if c >= calibration.threshold]
-    hits = [float(right >= calibrate.RIGHT) for right in answered]
-    truth = [float(right >= calibrate.RIGHT) for _, right in told]
+    hits = [float(right >= reader_calibration.RIGHT) for right in answered]
+    truth = [float(right >= reader_calibration.RIGHT) for _, right in told]
     figures |= {
         "end to end EM": mean([em for _, _, em in scores[True]]),
         "end to end F1": mean([right for _, right, _ in scores[True]]),
@@ -68,7 +68,7 @@ def main() -> None:
         "calibration error": calibration_error([c for c, _ in told], truth),
     }
     if args.plot:
-        calibrate.plot([c for c, _ in told], truth, args.plot)
+        reader_calibration.plot([c for c, _ in told], truth, args.plot)
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2))
 
 

@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 import mmgen
-from mmgen.training import emoji
-from mmgen.training.captions import plain
-from mmgen.training.recall import accuracy, recall
+from mmgen.training.data import emoji_dataset
+from mmgen.training.data.synthetic_captions import plain
+from mmgen.training.eval.retrieval_metrics import accuracy, recall
 
 TARGETS = {"name to picture R@5": (0.5, 0.7)}
 """On a CPU's model, on a GPU's."""
@@ -79,12 +79,12 @@ def main() -> None:
     parser.add_argument("--vendor", default="fluent-flat")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    rows = [row for row in emoji.read_rows(args.data) if row["vendor"] == args.vendor]
+    rows = [row for row in emoji_dataset.read_rows(args.data) if row["vendor"] == args.vendor]
     if not rows:
         raise SystemExit(f"{args.data} has no drawings by {args.vendor}")
     with mmgen.Runtime() as rt:
         model = rt.seeing(args.model)
-        pictures = map(on_white, emoji.read_pictures(args.data, [row["file"] for row in rows]))
+        pictures = map(on_white, emoji_dataset.read_pictures(args.data, [row["file"] for row in rows]))
         found = measure(model, rows, torch.from_numpy(model.embed_images(pictures)))
     print(f"{args.model} on {len(rows)} drawings by {args.vendor}")
     for name, value in found.items():

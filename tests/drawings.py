@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmgen.training import emoji
-from mmgen.training.pictures import Pictures
+from mmgen.training.data import emoji_dataset
+from mmgen.training.data.emoji_images import Pictures
 
 THINGS = [f"{colour} {shape}" for colour in ("dark", "pale", "warm", "cold", "wild", "calm") for shape in "abcdef"]
 THINGS = [f"{name}{'nose' if n % 2 else 'hat'}" for n, name in enumerate(THINGS)]  # "dark ahat", "dark bnose", ...
@@ -15,7 +15,7 @@ VENDORS = ("noto", "twemoji")
 
 
 def row(vendor: str, name: str, **more: Any) -> dict[str, Any]:
-    license_ = emoji.SOURCES[vendor].license
+    license_ = emoji_dataset.SOURCES[vendor].license
     words = {"keywords": [*name.split(), f"like {name}"], "group": "objects", "subgroup": "tool", "license": license_}
     return {"file": f"{vendor}/{name}.png", "vendor": vendor, "name": name, **words, **more}
 
@@ -32,7 +32,7 @@ def drawing(number: int, vendor: int) -> np.ndarray:
 def make(folder: Path) -> Path:
     rows = [row(vendor, name) for vendor in VENDORS for name in THINGS]
     rows[1] |= {"name": "left arrow", "keywords": ["arrow"], "group": "symbols"}
-    emoji.write(folder, rows, [drawing(n % len(THINGS), n // len(THINGS)) for n in range(len(rows))])
+    emoji_dataset.write(folder, rows, [drawing(n % len(THINGS), n // len(THINGS)) for n in range(len(rows))])
     return folder
 
 

@@ -11,8 +11,8 @@ def make(folder: Path, seed: int = 0) -> Path:
     from mmgen.models import transformer_config
     from mmgen.models.lm import language_model
     from mmgen.models.lm.language_model import LanguageModel
-    from mmgen.training import tokenizer
-    from mmgen.training.language_model import begin
+    from mmgen.training.recipes import tokenizer
+    from mmgen.training.recipes.language_model import begin
 
     torch.manual_seed(seed)
     lm = LanguageModel(transformer_config.load({**tiny_texts.MODEL, "vocabulary": 300, "kv_heads": 1, "max_tokens": 64}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mmgen.training.emoji import Report
+    from mmgen.training.data.emoji_dataset import Report
 
 app = typer.Typer(help="Build or check the data sets that models are trained on.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def emoji(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Emoji pictures with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is another set."""
-    from mmgen.training import emoji as data
+    from mmgen.training.data import emoji_dataset as data
 
     filled = folder.is_dir() and any(folder.iterdir())
     report = data.check(folder) if filled else _built(folder, packages, quiet=as_json)
@@ -45,7 +45,7 @@ def emoji(
 def _built(folder: Path, packages: Path | None, quiet: bool) -> Report:
     from rich.progress import Progress
 
-    from mmgen.training.emoji_build import build
+    from mmgen.training.data.emoji_build import build
 
     with Progress(disable=quiet, transient=True) as bar:
         task = bar.add_task("drawing")

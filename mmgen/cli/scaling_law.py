@@ -19,8 +19,8 @@ def scaling_law(
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be trained, and stop.")] = False,
 ) -> None:
     """Trains a ladder of small models on budgets of computing and fits L(N) and L(N, D); Hoffmann et al. 2022."""
-    from mmgen.training import power_laws
-    from mmgen.training import scaling_law as recipe_module
+    from mmgen.training.recipes import power_laws
+    from mmgen.training.recipes import scaling_law as recipe_module
 
     recipe = read(config, recipe_module.ScalingRecipe, data, out, set_)
     if plan:

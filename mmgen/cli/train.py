@@ -21,7 +21,7 @@ R = TypeVar("R", bound=BaseModel)
 @app.command()
 def reader(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """The grounded reader: trains, calibrates, and writes OUT/model. DATA holds squadshifts/, qamr/ and the others."""
-    from mmgen.training import reader as recipe_module
+    from mmgen.training.recipes import reader as recipe_module
 
     recipe = read(config, recipe_module.ReaderRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -31,7 +31,7 @@ def reader(config: Config, data: Data = None, out: Out = None, minutes: Minutes 
 @app.command()
 def upscaler(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """The x2 upscaler that ends the denoiser of small pictures. DATA is what `mmgen data emoji` built."""
-    from mmgen.training import upscaler as recipe_module
+    from mmgen.training.recipes import upscaler as recipe_module
 
     recipe = read(config, recipe_module.UpscalerRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -41,7 +41,7 @@ def upscaler(config: Config, data: Data = None, out: Out = None, minutes: Minute
 @app.command()
 def denoiser(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """The text-to-image denoiser; OUT/model is a folder in diffusers' format. DATA is what `mmgen data emoji` built."""
-    from mmgen.training import denoiser as recipe_module
+    from mmgen.training.recipes import denoiser as recipe_module
 
     recipe = read(config, recipe_module.DenoiserRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -53,7 +53,7 @@ def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = 
     """Pictures and captions into one space: OUT/model finds the one by the other. DATA is what `mmgen data emoji` built, or
     pictures with captions: a folder or .zip with a .txt beside each, or a .jsonl of file and caption.
     """
-    from mmgen.training import clip as recipe_module
+    from mmgen.training.recipes import clip as recipe_module
 
     recipe = read(config, recipe_module.ClipRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -63,7 +63,7 @@ def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = 
 @app.command()
 def lm(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """A causal language model; OUT/model loads in transformers too. DATA is a file or folder of *.jsonl or *.txt."""
-    from mmgen.training import language_model as recipe_module
+    from mmgen.training.recipes import language_model as recipe_module
 
     recipe = read(config, recipe_module.LanguageModelRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -73,7 +73,7 @@ def lm(config: Config, data: Data = None, out: Out = None, minutes: Minutes = No
 @app.command()
 def sft(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """Tunes a causal language model on conversations: all of it, a LoRA adapter or a prefix. DATA is JSON lines of messages."""
-    from mmgen.training import instructions as recipe_module
+    from mmgen.training.recipes import sft as recipe_module
 
     recipe = read(config, recipe_module.InstructionsRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -83,7 +83,7 @@ def sft(config: Config, data: Data = None, out: Out = None, minutes: Minutes = N
 @app.command()
 def dpo(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
     """Tunes a causal language model on pairs of answers. DATA is JSON lines of prompt, chosen and rejected."""
-    from mmgen.training import preference as recipe_module
+    from mmgen.training.recipes import dpo as recipe_module
 
     recipe = read(config, recipe_module.PreferenceRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
@@ -98,11 +98,11 @@ def tokenizer(
     characters: Annotated[bool, typer.Option(help="A token for each character of the texts instead.")] = False,
 ) -> None:
     """A byte-level BPE tokenizer, or one of characters. The same texts give the same file."""
-    from mmgen.training import texts
-    from mmgen.training import tokenizer as recipe_module
+    from mmgen.training.data import text_files
+    from mmgen.training.recipes import tokenizer as recipe_module
 
     kind: recipe_module.Kind = "characters" if characters else "bpe"
-    fast = recipe_module.train(texts.read(texts.files(data)), kind, vocabulary)
+    fast = recipe_module.train(text_files.read(text_files.files(data)), kind, vocabulary)
     typer.echo(f"{fast.get_vocab_size()} tokens: {recipe_module.save(fast, out)}")
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.training import checkpoint
-from mmgen.training.metrics import Record
+from mmgen.training.run_log import Record
 from mmgen.training.schedules import Schedule
 
 T = TypeVar("T")

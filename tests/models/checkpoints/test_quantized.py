@@ -14,7 +14,7 @@ from mmgen.models.lm import language_model
 from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
-from mmgen.training import tokenizer
+from mmgen.training.recipes import tokenizer
 
 IDS = torch.arange(40)[None] * 7 % 300
 

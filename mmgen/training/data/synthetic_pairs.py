@@ -1,0 +1,88 @@
+"""Pairs out of the emoji data set: requests of `captions` painted over colours, moved, turned and recoloured.
+
+Held out are the clean drawings of some vendors and the names of what they show. Knows no model and no loss.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from mmgen.config import Config
+from mmgen.errors import BadRequest
+from mmgen.training.data import augmentations, emoji_dataset, synthetic_captions
+from mmgen.training.data.emoji_images import COLOURS, Pictures
+from mmgen.training.data.pair_protocol import HeldOut, Shown
+from mmgen.training.data.scene_renderer import Augment, Painter
+from mmgen.training.data.synthetic_captions import LAYOUTS, UNNAMED, Mix, Pool
+
+COLOURED = re.compile(rf"\b({'|'.join([*COLOURS, 'grey', 'silver', 'gold', 'rainbow'])})\b", re.IGNORECASE)
+TURNED = {"right": "left", "below": "above"}  # "a right of b" is "b left of a"
+
+
+class DrawnRecipe(Config):
+    """The `drawings` section of configs/train/emoji-clip-*.yaml"""
+
+    held_out: tuple[str, ...] = ("fluent-flat",)  # vendors that are not learned; none: all are, and the last is measured
+    leave_out: tuple[str, ...] = ("flags",)  # groups
+    pool: int = Field(24_000, ge=1)  # requests drawn ahead, so that each caption is encoded once
+    mix: Mix = Mix(single=0.84, relation=0.08, count=0.08, keywords=0.35, more_keywords=0.2, style=0, background=0.15)
+    augment: Augment = Augment(scale=0.8, smallest=0.6)
+
+
+class DrawnPairs:
+    """Pairs of vendors that are not held out."""
+
+    def __init__(self, folder: Path, recipe: DrawnRecipe, seed: int = 0, device: str | torch.device = "cpu") -> None:
+        """Raises NotFound and UnreadableFile for the folder, BadRequest for vendors or groups it has not."""
+        vendors = list(dict.fromkeys(row["vendor"] for row in emoji_dataset.read_rows(folder)))
+        learned = [vendor for vendor in vendors if vendor not in recipe.held_out]
+        if not learned:
+            raise BadRequest(f"held_out names all vendors ({', '.join(vendors)}); leave one to learn from")
+        self.pictures = Pictures.load(folder, learned, recipe.leave_out)
+        self.held_out = clean(Pictures.load(folder, recipe.held_out or vendors[-1:], recipe.leave_out))
+        self.painter = Painter(self.pictures, augment=recipe.augment, device=device)
+        self.pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, seed)
+        self.captions = self.pool.captions
+        self.tags = [synthetic_captions.plain(name) for name in self.pictures.names]
+        self.scenes = _scenes(self.pool)
+        words = zip(self.pictures.names, self.pictures.keywords, strict=True)
+        self.coloured = np.array([bool(COLOURED.search(" ".join([name, *more]))) for name, more in words])
+
+    def batch(self, rng: np.random.Generator, count: int, more: int) -> Shown:
+        pool, rows = self.pool, rng.integers(0, len(self.pool), count + more)
+        shown = rows[:count]
+        layout, a, b, named = (column[shown] for column in (pool.layout, pool.a, pool.b, pool.background))
+        behind = np.where(named == UNNAMED, self._any_colour(a, b, rng), named)
+        pixels = self.painter.draw(layout, a, b, np.full(count, UNNAMED), behind, rng)
+        fast = (named != UNNAMED) | self.coloured[a] | self.coloured[b]  # the caption says which colours are there
+        pixels = augmentations.recoloured(augmentations.warped(augmentations.distort(pixels, rng), rng), ~fast, rng)
+        said = pool.background[rows][None]
+        same = (self.scenes[shown][:, None] == self.scenes[rows][None]) & ((said == UNNAMED) | (said == behind[:, None]))
+        return Shown(pixels, torch.from_numpy(pool.caption[rows]), torch.from_numpy(same).to(pixels.device))
+
+    def _any_colour(self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """(B,) colours that both things can be seen on."""
+        colour = rng.integers(0, len(COLOURS), len(a))
+        clash = self.pictures.clashes[a, colour] | self.pictures.clashes[b, colour]
+        return np.where(clash, 0, colour)
+
+
+def clean(pictures: Pictures) -> HeldOut:
+    """Every drawing once, on white, with its name."""
+    thing, vendor = np.nonzero(pictures.table >= 0)
+    names = [synthetic_captions.plain(pictures.names[number]) for number in thing]
+    return HeldOut(augmentations.clean(pictures, thing, vendor), names)
+
+
+def _scenes(pool: Pool) -> np.ndarray:
+    """(R,) numbers: requests of one number want the same things in the same places, whatever words they use."""
+    turned = {LAYOUTS.index(one): LAYOUTS.index(other) for one, other in TURNED.items()}
+    layout = np.array([turned.get(n, n) for n in range(len(LAYOUTS))])[pool.layout]
+    a, b = np.where(layout == pool.layout, (pool.a, pool.b), (pool.b, pool.a))
+    numbers: np.ndarray = np.unique(np.stack((layout, a, b), 1), axis=0, return_inverse=True)[1].reshape(-1)
+    return numbers

@@ -1,0 +1,1 @@
+"""Metrics and samples of trained models."""

@@ -1,0 +1,93 @@
+"""The fixed prompts that quality is measured with. Functions of the set of pictures alone: no seed, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+
+from mmgen.training.data.emoji_images import COLOURS, Pictures
+from mmgen.training.data.holdout import Keys, key
+from mmgen.training.data.synthetic_captions import (
+    LAYOUTS,
+    RELATIONS,
+    UNNAMED,
+    fits_a_scene,
+    plain,
+    plural,
+    suffix,
+    with_article,
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text, and what its picture has to show."""
+
+    text: str
+    layout: int  # in LAYOUTS
+    a: int  # thing
+    b: int = UNNAMED  # the second thing of a relation
+    background: int = UNNAMED  # in COLOURS
+
+
+def retrieval_prompts(pictures: Pictures, count: int = 100) -> list[Prompt]:
+    """Names of different things, the groups in turn. Training sees these captions: can it draw what it was shown?"""
+    by_group: dict[str, list[int]] = defaultdict(list)
+    for thing in _shuffled(pictures, range(len(pictures.names))):
+        if (pictures.table[thing] >= 0).all():
+            by_group[pictures.groups[thing]].append(thing)
+    turns = zip_longest(*(by_group[group] for group in sorted(by_group)))
+    things = [thing for turn in turns for thing in turn if thing is not None]
+    return [Prompt(plain(pictures.names[thing]), 0, thing) for thing in things[:count]]
+
+
+def composition_prompts(pictures: Pictures, relations: int = 80, counts: int = 60, backgrounds: int = 60) -> list[Prompt]:
+    """Combinations of things, counts and colours that `captions.draw` never draws. Fewer where the set is too small."""
+    keys = Keys.of(pictures.names)
+    scenic = _shuffled(pictures, [n for n, name in enumerate(pictures.names) if fits_a_scene(name, pictures.groups[n])])
+    out = _relations(pictures, keys, scenic, relations)
+    for layouts, colours, most in (([5, 6, 7], [UNNAMED], counts), ([0], list(range(1, len(COLOURS))), backgrounds)):
+        options = [(layout, colour) for layout in layouts for colour in colours]
+        used: Counter[tuple[int, int]] = Counter()
+        for thing in scenic:
+            free = [o for o in options if _held_out(keys, o[0], thing, thing, o[1]) and not _unseen(pictures, thing, o[1])]
+            if sum(used.values()) < most and free:
+                layout, colour = min(free, key=lambda option: used[option])
+                used[layout, colour] += 1
+                out.append(Prompt(_text(pictures, layout, thing, colour), layout, thing, background=colour))
+    return out
+
+
+def _relations(pictures: Pictures, keys: Keys, scenic: list[int], most: int) -> list[Prompt]:
+    """Each thing at most once."""
+    out: list[Prompt] = []
+    free = dict.fromkeys(scenic)
+    for a in scenic:
+        b = next((b for b in free if a in free and b != a and _held_out(keys, 1, a, b, UNNAMED)), None)
+        if b is None or len(out) == most:
+            continue
+        del free[a], free[b]
+        layout = 1 + len(out) % len(RELATIONS)
+        first, second = (with_article(plain(pictures.names[thing])) for thing in (a, b))
+        out.append(Prompt(f"{first} {RELATIONS[LAYOUTS[layout]][0]} {second}", layout, a, b))
+    return out
+
+
+def _text(pictures: Pictures, layout: int, thing: int, colour: int) -> str:
+    name = plain(pictures.names[thing])
+    return (f"{LAYOUTS[layout]} {plural(name)}" if layout else with_article(name)) + suffix(background=colour)
+
+
+def _unseen(pictures: Pictures, thing: int, colour: int) -> bool:
+    return colour >= 0 and bool(pictures.clashes[thing, colour])
+
+
+def _held_out(keys: Keys, *row: int) -> bool:
+    return bool(keys.held_out(*(np.array([value]) for value in row))[0])
+
+
+def _shuffled(pictures: Pictures, things: list[int] | range) -> list[int]:
+    return sorted(things, key=lambda thing: key(pictures.names[thing]))

@@ -1,0 +1,235 @@
+"""Recipe of the text-to-image denoiser: a UNet learns to undo the forward process, told the caption's token states."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.config import Config
+from mmgen.errors import BadRequest
+from mmgen.models.diffusion.autoencoder import Autoencoder, Pixels
+from mmgen.models.diffusion.conditioning import SentencePrompts, null_condition, stack
+from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.training import checkpoint, schedules
+from mmgen.training.data import synthetic_captions, text_state_cache
+from mmgen.training.data.emoji_images import SIDE, Pictures
+from mmgen.training.data.scene_renderer import Augment, Painter
+from mmgen.training.data.synthetic_batches import Batch, Scenes
+from mmgen.training.data.synthetic_captions import Mix
+from mmgen.training.data.text_state_cache import TokenStates
+from mmgen.training.eval import image_samples
+from mmgen.training.run_log import Record
+
+
+class DenoiserRecipe(Config):
+    """configs/train/emoji-*.yaml"""
+
+    data: Path | None = None  # the folder of `mmgen data emoji`
+    out: Path = Path("runs/emoji")
+    text: str = "embedded:minilm"  # the encoder that reads the captions
+    tokens: int = Field(32, ge=2)  # the longest prompt
+    vendors: tuple[str, ...] = ()  # none: all
+    leave_out: tuple[str, ...] = ()  # groups of pictures
+    pool: int = Field(60_000, ge=1)  # requests drawn ahead, so that each caption is encoded once
+    mix: Mix = Mix()
+    augment: Augment = Augment()
+    upscaler: Path | None = None  # a trained upscaler's folder: the UNet then draws at half size; None: at full size
+    fold: int = Field(2, ge=1)  # without an upscaler: so many pixels, each way, are folded into channels
+    unet: dict[str, Any]  # of diffusers' UNet2DConditionModel
+    schedule: dict[str, Any]  # of a diffusers scheduler
+    steps: int = Field(..., ge=1)
+    batch: int = Field(64, ge=1)
+    learning_rate: float = 4e-4
+    warmup: float = 0.01  # share of the steps
+    decay: float = 0.2  # the last share of the steps, in which the learning rate falls to a fiftieth
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    average: float = 0.999  # decay of the weights' moving average
+    drop_caption: float = 0.1  # for classifier-free guidance
+    min_snr_gamma: float | None = 5.0  # None: every timestep weighs the same
+    gradient_checkpointing: bool = False
+    mixed_precision: str = "no"
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+    samples_minutes: float = 10.0
+
+
+class DenoiserLoss(nn.Module):
+    """Weighted squared error of the model's prediction; Hang et al. 2023, eq. 5 to 7, the mean over pixels."""
+
+    def __init__(self, unet: nn.Module, schedule: Schedule, gamma: float | None) -> None:
+        super().__init__()
+        self.unet, self.schedule, self.gamma = unet, schedule, gamma
+
+    def forward(self, clean: Tensor, noise: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
+        noisy = self.schedule.add_noise(clean, noise, timesteps)
+        output = self.unet(noisy, timesteps, tokens, class_labels=pooled, encoder_attention_mask=mask).sample
+        error: Tensor = (output.float() - self.schedule.target(clean, noise, timesteps)).pow(2).mean((1, 2, 3))
+        if self.gamma is not None:
+            error = self.schedule.loss_weight(timesteps, self.gamma) * error
+        return error.mean()
+
+
+class Captions:
+    """Conditions of a pool's captions, some of them dropped."""
+
+    def __init__(self, token_states: TokenStates, drop: float) -> None:
+        self.states, self.drop = token_states, drop
+
+    def conditions(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Token states (B, N, D), mask (B, N) and pooled vectors (B, D)."""
+        heard = self.states.gather(batch.caption)
+        tokens, mask, pooled = heard.tokens, heard.mask, heard.pooled
+        assert tokens is not None and mask is not None and pooled is not None
+        dropped = torch.rand(len(tokens), generator=rng, device=tokens.device) < self.drop
+        nothing = stack([null_condition(tokens.shape[1], tokens.shape[2], tokens.device)])
+        for own, silent in ((tokens, nothing.tokens), (mask, nothing.mask), (pooled, nothing.pooled)):
+            assert silent is not None
+            own[dropped] = silent
+        return tokens, mask, pooled
+
+
+def make_unet(recipe: DenoiserRecipe, autoencoder: Autoencoder, width: int, side: int) -> Any:
+    """A fresh UNet for prompts of `width`-dimensional token states and pictures of `side` pixels."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(recipe.seed)
+    unet: Any = UNet2DConditionModel(
+        sample_size=side // autoencoder.factor,
+        in_channels=autoencoder.channels,
+        out_channels=autoencoder.channels,
+        cross_attention_dim=width,
+        class_embed_type="projection",
+        projection_class_embeddings_input_dim=width,
+        **recipe.unet,
+    )
+    with torch.no_grad():  # a unit vector's entries are small: begin where the caption weighs as much as the timestep
+        unet.class_embedding.linear_1.weight.mul_(width**0.5)
+    if recipe.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    return unet
+
+
+def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
+    return SmallPictures(Upscaler.load(recipe.upscaler)) if recipe.upscaler else Pixels(3 * recipe.fold**2)
+
+
+class Run:
+    """All that a run is made of. Pictures and captions live on `device`, where batches are painted."""
+
+    def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
+        if recipe.data is None:
+            raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
+        self.recipe, self.device = recipe, torch.device(device)
+        recipe.out.mkdir(parents=True, exist_ok=True)
+        self.pictures = Pictures.load(recipe.data, recipe.vendors, recipe.leave_out)
+        pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, recipe.seed)
+        painter = Painter(self.pictures, augment=recipe.augment, device=self.device)
+        self.scenes = Scenes(painter, pool, batch=recipe.batch, seed=recipe.seed, mix=recipe.mix)
+        encoder = SentenceEncoder.load(hub.resolve(recipe.text), str(self.device), recipe.text)
+        self.text = SentencePrompts(encoder, recipe.tokens)
+        self.captions = Captions(
+            text_state_cache.cached(pool.captions, encoder, recipe.out).to(self.device), recipe.drop_caption
+        )
+        self.autoencoder = autoencoder_of(recipe)
+        self.schedule = Schedule.from_config(recipe.schedule)
+        self.unet = make_unet(recipe, self.autoencoder, encoder.dimension, SIDE)
+        self.average = copy.deepcopy(self.unet).requires_grad_(False).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.unet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
+        )
+
+    @property
+    def modules(self) -> nn.Module:
+        """What a checkpoint holds."""
+        return nn.ModuleDict({"unet": self.unet, "average": self.average})
+
+    def inputs(self, step: int) -> tuple[Tensor, ...]:
+        """DenoiserLoss's arguments; they depend on the seed and the step alone."""
+        rng = torch.Generator(self.device).manual_seed(self.recipe.seed * 1_000_003 + step)
+        batch = self.scenes.batch(step)
+        clean = self.autoencoder.encode(batch.images)
+        noise = torch.randn(clean.shape, generator=rng, device=self.device)
+        timesteps = torch.randint(self.schedule.train_steps, (len(clean),), generator=rng, device=self.device)
+        return clean, noise, timesteps, *self.captions.conditions(batch, rng)
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Moves the average towards the weights; faster at first, when the average is still of nothing."""
+        decay = min(self.recipe.average, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.unet.parameters()), 1 - decay)
+
+
+def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) -> bool:
+    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, samples.png and checkpoints."""
+    from accelerate import Accelerator
+    from diffusers.models.attention_processor import AttnProcessor
+
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    run = Run(recipe, accelerator.device)
+    for module in (run.unet, run.average):
+        module.to(accelerator.device, memory_format=torch.channels_last)
+    if accelerator.device.type == "cpu":
+        run.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 pictures/s
+    progress = checkpoint.load(recipe.out / "checkpoint", run.modules, run.optimizer) or {"step": 0, "seconds": 0.0}
+    schedule = run.schedule.to(accelerator.device)
+    loss_of, optimizer = accelerator.prepare(DenoiserLoss(run.unet, schedule, recipe.min_snr_gamma), run.optimizer)
+    record = Record(recipe.out, recipe.steps, seconds=progress["seconds"])
+    saved = sampled = time.monotonic()
+    for step in range(progress["step"], recipe.steps):
+        rate = rates(recipe).rate(step, recipe.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = loss_of(*run.inputs(step))
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(run.unet.parameters(), recipe.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        run.follow(step)
+        record.add(step, {"loss": loss}, recipe.batch, rate)
+        enough = stop_after_minutes is not None and record.seconds - progress["seconds"] > 60 * stop_after_minutes
+        last = step + 1 == recipe.steps
+        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
+            state = {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
+            checkpoint.save(recipe.out / "checkpoint", run.modules, optimizer.optimizer, state)
+            record.plot(["loss"], "weighted squared error")
+            saved = time.monotonic()
+        if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
+            export(run)
+            drawing = Denoiser(run.average, run.text, run.autoencoder, recipe.schedule)
+            image_samples.write(drawing, image_samples.prompts(run.pictures), recipe.out / "samples.png")
+            sampled = time.monotonic()
+        if enough and not last:
+            return False
+    return True
+
+
+def rates(recipe: DenoiserRecipe) -> schedules.Schedule:
+    """With a plateau, from which a longer run can go on."""
+    return schedules.Schedule(kind="wsd", peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup, decay=recipe.decay)
+
+
+def export(run: Run) -> Path:
+    """The averaged weights as a folder in diffusers' format, fp16 -> `out/model`."""
+    recipe, folder = run.recipe, run.recipe.out / "model"
+    average = copy.deepcopy(run.average).to("cpu", torch.float16, memory_format=torch.contiguous_format)
+    average.save_pretrained(folder / "unet", safe_serialization=True)
+    (folder / "scheduler").mkdir(exist_ok=True)
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(recipe.schedule, indent=2) + "\n")
+    if isinstance(run.autoencoder, SmallPictures):
+        run.autoencoder.upscaler.save(folder / "upscaler")
+    (folder / "mmgen.json").write_text(
+        json.dumps({"text": recipe.text, "tokens": recipe.tokens, "size": SIDE}, indent=2) + "\n"
+    )
+    return folder

@@ -1,0 +1,134 @@
+"""Recipe of direct preference optimization: of two answers the better one becomes the likelier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.training import checkpoint, loop, optimizers
+from mmgen.training.chunked_cross_entropy import IGNORED
+from mmgen.training.data import chat_data, text_files
+from mmgen.training.data.chat_data import Batch, Example, collate, drawn, example_of
+from mmgen.training.recipes.finetuning import Tuned, TuningRecipe, begun, room, tune
+from mmgen.training.recipes.sft import split
+from mmgen.training.run_log import Record
+
+
+class PreferenceRecipe(TuningRecipe):
+    """configs/train/dpo.yaml"""
+
+    beta: float = Field(default=0.1, gt=0)  # how dear it is to leave the model as it began
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two answers to each of some prompts: rows of `batch` are all chosen ones, then all rejected ones."""
+
+    batch: Batch  # (2 B, N)
+
+    def to(self, device: torch.device) -> Pairs:
+        return Pairs(self.batch.to(device))
+
+
+class PreferenceLoss(nn.Module):
+    """`-log sigmoid(beta (log p/p0 of the chosen - log p/p0 of the rejected))`; Rafailov et al. 2023, eq. 7."""
+
+    def __init__(self, model: TextModel, tuned: Tuned, beta: float) -> None:
+        super().__init__()
+        self.lm, self.tuned, self.beta, self.learned = model.lm, tuned, beta, tuned.learned()
+
+    def forward(self, pairs: Pairs) -> dict[str, Tensor]:
+        batch = pairs.batch
+        with torch.no_grad():
+            before = log_likelihood(self.lm, self.tuned.hidden(batch.ids, tuned=False), batch.targets)
+        now = log_likelihood(self.lm, self.tuned.hidden(batch.ids), batch.targets)
+        chosen, rejected = (self.beta * (now - before)).chunk(2)  # rewards; eq. 5 there
+        margin = chosen - rejected
+        return {"loss": -F.logsigmoid(margin).mean(), "margin": margin.mean(), "accuracy": (margin > 0).float().mean()}
+
+
+def log_likelihood(lm: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """(B, N, D) states, (B, N) targets -> (B,) sums over the answers' tokens"""
+    counts = targets != IGNORED
+    logits = lm.logits(hidden[counts]).float()  # (answers' tokens, V)
+    said = -F.cross_entropy(logits, targets[counts], reduction="none")
+    row = counts.nonzero()[:, 0]
+    return torch.zeros(len(targets), device=said.device).index_add(0, row, said)
+
+
+class Run:
+    """A `Task`."""
+
+    ylabel = "preference loss"
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, recipe: PreferenceRecipe, device: torch.device | str = "cpu") -> None:
+        self.recipe = recipe
+        self.text = begun(recipe, device)
+        self.train, self.held_out = split(self._pairs(), recipe.held_out)
+        recipe.out.mkdir(parents=True, exist_ok=True)
+        self.tuned = tune(recipe, self.text, frozen=True)
+        self.loss, self.model = PreferenceLoss(self.text, self.tuned, recipe.beta), self.tuned.learned()
+        self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
+
+    def _pairs(self) -> list[tuple[Example, Example]]:
+        pairs = []
+        for path in text_files.files(self.recipe.data):
+            for number, row in enumerate(text_files.rows(path), 1):
+                chosen, rejected = answers_of(row, f"{path}, row {number}")
+                pairs.append((example_of(self.text, chosen), example_of(self.text, rejected)))
+        most = room(self.recipe, self.text)
+        kept = [pair for pair in pairs if all(len(one.ids) <= most and any(one.learned) for one in pair)]
+        if not kept:
+            raise BadRequest(f"none of {len(pairs)} pairs has answers and at most {most} tokens; check the data")
+        return kept
+
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[Pairs, float]]:
+        recipe = self.recipe
+        mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
+        return [(side_by_side(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(mine)]
+
+    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+        """The mean over the held-out pairs; without any the newest weights are exported."""
+        total, count = {"loss": 0.0, "accuracy": 0.0}, len(self.held_out)
+        for first in range(0, count, 4):
+            part = self.held_out[first : first + 4]
+            losses = self.loss(side_by_side(part).to(self.text.device))
+            total = {name: value + float(losses[name]) * len(part) / count for name, value in total.items()}
+        if count:
+            record.note(step, {"validation": total["loss"], "validation_accuracy": total["accuracy"]})
+        if not count or total["loss"] < progress["best"]:
+            progress["best"] = total["loss"]
+            checkpoint.replaced(self.recipe.out / "model", self.tuned.save)
+
+
+def side_by_side(pairs: Sequence[tuple[Example, Example]]) -> Pairs:
+    return Pairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
+
+
+def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Rows with prompt, chosen and rejected, each a text or messages -> two conversations."""
+    prompt, both = row.get("prompt", []), (row.get("chosen"), row.get("rejected"))
+    asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    if not isinstance(asked, list) or any(not isinstance(one, str | list) for one in both):
+        raise UnreadableFile(f"{where}: prompt, chosen and rejected should each be a text or messages")
+    answers = [[{"role": "assistant", "content": one}] if isinstance(one, str) else one for one in both]
+    chosen, rejected = (chat_data.messages_of({"messages": [*asked, *(part or [])]}, where) for part in answers)
+    return chosen, rejected
+
+
+def train(recipe: PreferenceRecipe, *, stop_after_minutes: float | None = None) -> bool:
+    """Trains, or goes on training; True when the run is whole. `out/model`: a model, or an adapter in PEFT's format."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    task = Run(recipe, accelerator.device)
+    return loop.run(recipe, task, Record(recipe.out, recipe.steps), accelerator, stop_after_minutes)

@@ -1,0 +1,147 @@
+"""What is learned when a language model is tuned: all of it, a LoRA adapter, or a prefix. Knows no data."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.config import Config
+from mmgen.errors import BadRequest
+from mmgen.models.checkpoints.quantized import OTHERS
+from mmgen.models.lm import language_model, lora_files, prefix_tuning
+from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.prefix_tuning import Prefix
+from mmgen.training.data import chat_data
+from mmgen.training.loop import LoopRecipe
+from mmgen.training.packed_attention import RowAttention
+
+NAME = "tuned"
+
+
+class Tuning(Config):
+    """The `tuning` section of a recipe."""
+
+    kind: Literal["full", "lora", "prefix"] = "lora"
+    rank: int = Field(default=8, ge=1)  # lora
+    alpha: float = Field(default=16.0, gt=0)
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    tokens: int = Field(default=16, ge=1)  # prefix
+
+
+class TuningRecipe(LoopRecipe):
+    """What recipes of tuning say beside the loop."""
+
+    base: str  # a model reference
+    data: Path | None = None  # JSON lines
+    tuning: Tuning = Tuning()
+    held_out: float = Field(default=0.05, ge=0, lt=1)  # share of the conversations, the last ones of the file
+
+
+class Tuned(Protocol):
+    """A model as it is tuned."""
+
+    def learned(self) -> nn.Module: ...  # what the optimizer moves and a checkpoint holds
+    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor: ...  # (B, N) -> (B, N, D); `tuned` False: as it began
+    def save(self, folder: Path) -> None: ...
+
+
+class Whole:
+    """Every weight is learned; what it began as is a second model, made only where it is asked for."""
+
+    def __init__(self, model: TextModel, base: Path, frozen: bool) -> None:
+        self.model, self.base = model, base
+        self.before = TextModel.load(base, str(model.device), precision="fp32").lm.requires_grad_(False) if frozen else None
+
+    def learned(self) -> nn.Module:
+        return self.model.lm
+
+    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
+        lm = self.model.lm if tuned else self.before
+        assert lm is not None, "the model as it began was not kept"
+        return lm.hidden(ids, RowAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
+
+    def save(self, folder: Path) -> None:
+        family = lora_files.family_of(self.base)
+        told = {"eos_token_id": sorted(self.model.eos_ids), "bos_token_id": self.model.bos_id}
+        language_model.save(self.model.lm, folder, family, told)
+        _take_over(self.model, self.base, folder)
+
+
+class LoraTuned:
+    """An adapter is learned beside weights that stay."""
+
+    def __init__(self, model: TextModel, base: Path, reference: str, tuning: Tuning) -> None:
+        self.model, self.base, self.reference = model, base, reference
+        model.lm.requires_grad_(False)
+        self.adapters = Adapters(model.lm, lora_files.names_of(base, model.lm))
+        self.adapters.add(NAME, rank=tuning.rank, alpha=tuning.alpha, targets=tuning.targets)
+
+    def learned(self) -> nn.Module:
+        return nn.ModuleDict({ours.replace(".", "/"): lora for ours, lora in self.adapters.layers(NAME).items()})
+
+    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        self.adapters.choice.rows = self.adapters.numbers[NAME] if tuned else None  # stays, for activations computed anew
+        return self.model.lm.hidden(ids, RowAttention(), positions=positions)
+
+    def save(self, folder: Path) -> None:
+        lora_files.save(self.adapters, NAME, folder, self.reference)
+        _take_over(self.model, self.base, folder)
+
+
+class PrefixTuned:
+    """Keys and values before every text are learned; Li and Liang 2021."""
+
+    def __init__(self, model: TextModel, base: Path, reference: str, tuning: Tuning) -> None:
+        self.model, self.base, self.reference = model, base, reference
+        model.lm.requires_grad_(False)
+        self.prefix = Prefix(model.lm.config, tuning.tokens).to(model.device)
+        self.prefix.begin(model.lm)
+
+    def learned(self) -> nn.Module:
+        return self.prefix
+
+    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
+        return self.model.lm.hidden(ids, cache=self.prefix.cache(len(ids)) if tuned else None)
+
+    def save(self, folder: Path) -> None:
+        prefix_tuning.save(self.prefix, folder, self.reference)
+        _take_over(self.model, self.base, folder)
+
+
+def begun(recipe: TuningRecipe, device: torch.device | str = "cpu") -> TextModel:
+    """The model that is tuned, with a chat template, and torch's random numbers at the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    return chat_data.with_template(TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32"))
+
+
+def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> Tuned:
+    """`frozen`: the model as it began is needed too."""
+    base, kind = hub.resolve(recipe.base), recipe.tuning.kind
+    model.lm.transformer.checkpointing = recipe.activation_checkpointing and kind != "prefix"  # its cache grows once a pass
+    if model.lm.config.encoder is not None:
+        raise BadRequest(f"{recipe.base} is an encoder-decoder; causal language models are tuned here")
+    if kind == "full":
+        return Whole(model, base, frozen)
+    return (LoraTuned if kind == "lora" else PrefixTuned)(model, base, recipe.base, recipe.tuning)
+
+
+def room(recipe: TuningRecipe, model: TextModel) -> int:
+    """Tokens of the longest conversation that can be learned."""
+    return model.max_tokens - (recipe.tuning.tokens if recipe.tuning.kind == "prefix" else 0)
+
+
+def _take_over(model: TextModel, base: Path, folder: Path) -> None:
+    """The tokenizer's files, and the template the conversations were written with."""
+    for name in OTHERS:
+        if (base / name).is_file():
+            shutil.copy(base / name, folder)
+    if model.template:
+        (folder / "chat_template.jinja").write_text(model.template.text, encoding="utf-8")

@@ -1,0 +1,261 @@
+"""Recipe of the grounded reader: MiniLM's layers go on as a prefix language model that copies its answers."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.errors import BadRequest
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.models.reader.network import PASSAGE, Reader, Rows
+from mmgen.training import checkpoint
+from mmgen.training.data.qa_data import (
+    Corpus,
+    Example,
+    Question,
+    plan_batches,
+    plan_epoch,
+    read_questions,
+    titles_of,
+    without_overlap,
+)
+from mmgen.training.run_log import Record
+from mmgen.training.schedules import Schedule
+
+NOWHERE = -100
+
+
+class ReaderRecipe(BaseModel):
+    """configs/train/reader-*.yaml"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str = "embedded:minilm"  # an encoder to start from
+    data: Path | None = None  # folder with squadshifts/, qamr/ ...
+    out: Path = Path("runs/reader")
+    sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions, each epoch
+    held_out: float = 0.10  # share of new_wiki's titles kept for the reported figures
+    development: float = 0.06  # further titles, for calibration
+    windows: list[int] = [128, 192]  # passage tokens, epoch by epoch
+    negatives: float = 0.3  # passages without the answer, for each with it
+    longest_answer: int = 24  # tokens
+    longest_question: int = 40
+    batch_tokens: int = 5000  # padded
+    learning_rate: float = 3e-4
+    warmup: float = 0.05
+    weight_decay: float = 0.01
+    language_model_weight: float = 0.1
+    gradient_clip: float = 1.0
+    mixed_precision: str = "no"
+    seed: int = 0
+    checkpoint_minutes: float = 5.0
+
+
+@dataclass
+class Batch:
+    """One step's tensors."""
+
+    rows: Rows
+    answers: Tensor  # (B, M): [CLS], then the answer's tokens, padded
+    start: Tensor  # (B,) place of the first answer token in the row; 0: not here
+    copied: Tensor  # (B, M - 1) place in the row of each answer token, padded with 0
+    stop: Tensor  # (B, M - 1) 1 at the last answer token, 0 before, NOWHERE after
+    words: Tensor  # (B, M) next word, NOWHERE where there is none
+
+    def to(self, device: torch.device) -> Batch:
+        r = self.rows
+        rows = Rows(r.ids.to(device), r.types.to(device), r.lengths.to(device), r.starts.to(device))
+        rest = (t.to(device) for t in (self.answers, self.start, self.copied, self.stop, self.words))
+        return Batch(rows, *rest)
+
+
+def collate(batch: Sequence[Example], corpus: Corpus, cls: int, sep: int, longest_question: int) -> Batch:
+    """Examples -> padded tensors."""
+    rows, answers = [], []
+    for e in batch:
+        question = corpus.question_tokens[e.question].ids[:longest_question]
+        rows.append(([cls, *question, sep], [*corpus.context_tokens[e.context].ids[e.first : e.last], sep]))
+        answers.append(corpus.context_tokens[e.context].ids[e.start : e.end + 1] if e.start >= 0 else [])
+    size = max(len(q) + len(p) for q, p in rows)
+    steps = max(1, max(len(a) for a in answers))
+    ids, types = torch.zeros(len(batch), size, dtype=torch.long), torch.zeros(len(batch), size, dtype=torch.long)
+    starts = torch.zeros(len(batch), size, dtype=torch.bool)
+    written = torch.full((len(batch), 1 + steps), cls)
+    copied = torch.zeros(len(batch), steps, dtype=torch.long)
+    stop, words = torch.full((len(batch), steps), NOWHERE), torch.full((len(batch), 1 + steps), NOWHERE)
+    start = torch.zeros(len(batch), dtype=torch.long)
+    for b, ((q, p), a, e) in enumerate(zip(rows, answers, batch, strict=True)):
+        n, m = len(q) + len(p), len(a)
+        ids[b, :n], types[b, len(q) : n] = torch.tensor(q + p), PASSAGE
+        starts[b, 0], starts[b, len(q) : n - 1] = True, True
+        if m:
+            start[b] = len(q) + e.start - e.first
+            written[b, 1 : 1 + m] = torch.tensor(a)
+            copied[b, :m] = start[b] + torch.arange(m)
+            stop[b, : m - 1], stop[b, m - 1] = 0, 1
+            words[b, : m + 1] = torch.tensor([*a, sep])
+    lengths = torch.tensor([len(q) + len(p) for q, p in rows])
+    return Batch(Rows(ids, types, lengths, starts), written, start, copied, stop, words)
+
+
+class ReaderLoss(nn.Module):
+    """Negative log-likelihood of the gold span, plus a share of the language model's."""
+
+    def __init__(self, reader: Reader, language_model_weight: float) -> None:
+        super().__init__()
+        self.reader, self.weight = reader, language_model_weight
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        prefix, states = self.reader.joint(batch.rows, batch.answers)
+        start = F.nll_loss(self.reader.start(batch.rows, prefix, states[:, 0]), batch.start)
+        copied = prefix.gather(1, batch.copied[..., None].expand(-1, -1, prefix.shape[-1]))
+        real = batch.stop != NOWHERE
+        stops = self.reader.stops(copied[real], states[:, 1:][real])
+        stop = F.binary_cross_entropy_with_logits(stops, batch.stop[real].to(stops.dtype), reduction="sum") / len(real)
+        known = batch.words != NOWHERE
+        words = F.cross_entropy(self.reader.words(states[known]), batch.words[known]) if known.any() else start * 0
+        return {"loss": start + stop + self.weight * words, "start": start, "stop": stop, "words": words}
+
+
+def held_out(recipe: ReaderRecipe, data: Path) -> tuple[list[Question], list[Question]]:
+    """Questions that are never trained on: for calibration, and for the reported figures. They share no title."""
+    wiki = read_questions(data, "squadshifts/new_wiki")
+    reported = titles_of(wiki, recipe.held_out)
+    development = titles_of(wiki, recipe.development, recipe.held_out)
+    return [q for q in wiki if q.title in development], [q for q in wiki if q.title in reported]
+
+
+def training_questions(recipe: ReaderRecipe, data: Path) -> list[Question]:
+    """All others of the recipe's sources whose passages share no title and no 13 words with the held-out ones."""
+    held = [q for part in held_out(recipe, data) for q in part]
+    named = {q.title.replace("_", " ").lower() for q in held}
+    every = [q for source in recipe.sources for q in read_questions(data, source)]
+    return without_overlap([q for q in every if q.title.replace("_", " ").lower() not in named], held)
+
+
+def start_from(encoder: SentenceEncoder) -> Reader:
+    """A reader whose transformer is the encoder's, with two more segments; the word embeddings stay as they are."""
+    config = replace(encoder.config, token_types=3)
+    reader = Reader(config)
+    state = {name: tensor.clone() for name, tensor in encoder.transformer.state_dict().items()}
+    state["embed.types.weight"] = state["embed.types.weight"][:1].repeat(3, 1)
+    state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.width, generator=torch.Generator().manual_seed(0))
+    reader.transformer.load_state_dict(state)
+    reader.transformer.embed.words.weight.requires_grad_(False)
+    for head in (reader.query, reader.key, reader.place, reader.stop):
+        for name, parameter in head.named_parameters():
+            nn.init.normal_(parameter, std=0.02) if name.endswith("weight") else nn.init.zeros_(parameter)
+    nn.init.eye_(reader.transform.get_parameter("0.weight"))  # word vectors and states share a space: begin at their product
+    return reader
+
+
+def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> bool:
+    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
+    from accelerate import Accelerator
+
+    if recipe.data is None:
+        raise BadRequest("no data; give --data the folder that holds squadshifts/, qamr/ and the others")
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    torch.manual_seed(recipe.seed)
+    encoder = SentenceEncoder.load(hub.resolve(recipe.base), device=str(accelerator.device))
+    corpus = Corpus.build(training_questions(recipe, recipe.data), encoder.tokenizer)
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    _negatives(corpus, encoder, recipe.out / "negatives.json")
+    batches = plan(recipe, corpus)
+    reader = start_from(encoder)
+    optimizer = torch.optim.AdamW(_groups(reader, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
+    progress = checkpoint.load(recipe.out / "checkpoint", reader, optimizer) or {"step": 0, "seconds": 0.0}
+    loss, optimizer = accelerator.prepare(ReaderLoss(reader, recipe.language_model_weight), optimizer)
+    specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
+    record = Record(recipe.out, len(batches), seconds=progress["seconds"])
+    before, saved = progress["seconds"], time.monotonic()
+    rates = Schedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
+    for step in range(progress["step"], len(batches)):
+        rate = rates.rate(step, len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        mine = batches[step][accelerator.process_index :: accelerator.num_processes]
+        losses = loss(collate(mine, corpus, *specials).to(accelerator.device))
+        accelerator.backward(losses["loss"])
+        accelerator.clip_grad_norm_(loss.parameters(), recipe.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        record.add(step, losses, len(batches[step]), rate)
+        enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
+        last = step + 1 == len(batches)
+        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
+            progress = {"step": step + 1, "of": len(batches), "seconds": record.seconds}
+            checkpoint.save(recipe.out / "checkpoint", reader, optimizer.optimizer, progress)
+            record.plot(("loss", "start", "stop"), "nats an example")
+            saved = time.monotonic()
+        if enough:
+            break
+    return bool(progress["step"] == len(batches))
+
+
+def export(recipe: ReaderRecipe) -> Path:
+    """The run's last checkpoint, calibrated on the development titles -> `out/model`, ready for `--reader out/model`."""
+    import tempfile
+
+    from mmgen.config import RuntimeConfig
+    from mmgen.models.reader.model import ReaderModel
+    from mmgen.runtime import Runtime
+    from mmgen.training.recipes import reader_calibration
+
+    assert recipe.data is not None
+    folder = recipe.out / "model"
+    base = SentenceEncoder.load(hub.resolve(recipe.base))
+    reader = start_from(base)
+    reader.load_state_dict(safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors"))
+    settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
+    settings["transformer"] = asdict(reader.transformer.config)
+    model = ReaderModel(reader, base.tokenizer, settings)
+    model.save(folder)
+    development, _ = held_out(recipe, recipe.data)
+    with tempfile.TemporaryDirectory() as home, Runtime(RuntimeConfig(home=Path(home))) as rt:
+        library = reader_calibration.index(rt, development, Path(home) / "store")
+        client = rt.reader(str(folder.resolve()))
+        asked = [reader_calibration.ask(library, client, q, 5, answerable) for q in development for answerable in (True, False)]
+    model.settings["calibration"] = reader_calibration.fit(asked).settings()
+    model.save(folder)
+    return folder
+
+
+def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:
+    """Every batch of the run, drawn ahead from the seed, so that a resumed run sees what an undisturbed one sees."""
+    batches: list[list[Example]] = []
+    for epoch, window in enumerate(recipe.windows):
+        rng = random.Random(f"{recipe.seed}/{epoch}")
+        examples = plan_epoch(corpus, rng, window, recipe.sources, recipe.negatives, recipe.longest_answer)
+        batches += plan_batches(examples, corpus, recipe.batch_tokens, rng)
+    return batches
+
+
+def _groups(reader: Reader, weight_decay: float) -> list[dict[str, Any]]:
+    learned = [p for p in reader.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learned if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.dim() == 1], "weight_decay": 0.0},
+    ]
+
+
+def _negatives(corpus: Corpus, encoder: SentenceEncoder, path: Path) -> None:
+    """Found once and kept beside the run: embedding all passages takes minutes on a CPU."""
+    if path.is_file():
+        corpus.negatives = json.loads(path.read_text())
+    if len(corpus.negatives) != len(corpus.questions):
+        corpus.negatives = []
+        corpus.find_negatives(encoder.embed_text([q.text for q in corpus.questions]), encoder.embed_text(corpus.contexts))
+        path.write_text(json.dumps(corpus.negatives))

@@ -1,0 +1,107 @@
+"""Fits the reader's confidence on held-out questions: asked of all passages, and of all but those that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmgen.errors import BadRequest
+from mmgen.interfaces import Document, Hit
+from mmgen.library.document_library import Library
+from mmgen.models.reader.calibration import Calibration, Candidate, Found
+from mmgen.training.data.qa_data import Question
+from mmgen.training.eval.qa_metrics import f1, reliability
+
+if TYPE_CHECKING:
+    from mmgen.clients.reader import ReaderClient
+    from mmgen.runtime import Runtime
+
+RIGHT = 0.5  # an answer whose F1 reaches this counts as right
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, what was retrieved for it, and what the reader found there."""
+
+    question: Question
+    answerable: bool  # False: every passage that holds a reference answer was taken away
+    texts: list[str]
+    similarities: list[float]
+    found: list[list[Found]]
+
+    def candidates(self, calibration: Calibration) -> list[Candidate]:
+        return calibration.candidates(self.found, self.texts, self.similarities)
+
+
+def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> Library:
+    """A store of all the questions' paragraphs, one document each."""
+    import hashlib
+
+    library = rt.library(folder)
+    library.add(documents=[
+        Document(f"paragraph-{number}", text, "text", hashlib.sha256(text.encode()).hexdigest())
+        for number, text in enumerate(dict.fromkeys(q.context for q in questions))
+    ])  # fmt: skip
+    return library
+
+
+def ask(library: Library, reader: ReaderClient, question: Question, k: int, answerable: bool) -> Asked:
+    """Retrieves and reads; the answering passages are left out where `answerable` is False."""
+    hits: list[Hit] = library.search(question.text, k=k if answerable else 4 * k)
+    if not answerable:
+        answers = [answer.lower() for answer in question.answers if answer.strip()]
+        gold = question.context
+        hits = [
+            hit for hit in hits
+            if hit.passage.text not in gold and not any(a in hit.passage.text.lower() for a in answers)
+        ][:k]  # fmt: skip
+    texts = [hit.passage.text for hit in hits]
+    similarities = [hit.scores["dense"] for hit in hits]
+    return Asked(question, answerable, texts, similarities, reader.read(question.text, texts))
+
+
+def fit(asked: Sequence[Asked], threshold: float = 0.5) -> Calibration:
+    """The similarity weight with the best F1, then a logistic regression from features to "is right"."""
+    from sklearn.linear_model import LogisticRegression
+
+    grid = [replace(Calibration(), similarity=weight) for weight in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)]
+    answerable = [one for one in asked if one.answerable and any(one.found)]
+
+    def quality(calibration: Calibration) -> float:
+        return sum(f1(one.candidates(calibration)[0].text, one.question.answers) for one in answerable)
+
+    best = max(grid, key=quality)
+    rows, labels = [], []
+    for one in asked:
+        if not any(one.found):
+            continue
+        candidates = one.candidates(best)
+        rows.append(best.features(candidates, one.similarities))
+        labels.append(int(one.answerable and f1(candidates[0].text, one.question.answers) >= RIGHT))
+    if len(set(labels)) < 2:
+        share = "all" if any(labels) else "none"
+        raise BadRequest(f"{share} of {len(labels)} development answers are right; there is nothing to calibrate, train longer")
+    model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, labels)
+    weights, bias = tuple(round(float(w), 5) for w in model.coef_[0]), round(float(model.intercept_[0]), 5)
+    return replace(best, weights=weights, bias=bias, threshold=threshold)
+
+
+def plot(confidences: Sequence[float], right: Sequence[float], path: Path) -> None:
+    """The reliability diagram, as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = reliability(confidences, right)
+    figure, axes = plt.subplots(figsize=(4.5, 4.5))
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
+    axes.plot([c for c, _, _ in rows], [s for _, s, _ in rows], marker="o")
+    for confidence, share, count in rows:
+        axes.annotate(str(count), (confidence, share), textcoords="offset points", xytext=(6, -10), fontsize=7)
+    axes.set(xlabel="confidence", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1), title="reliability")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

@@ -1,0 +1,166 @@
+"""A ladder of small language models on budgets of computing, and the power laws of their losses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from mmgen.config import Config
+from mmgen.models import transformer_config
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.training import throughput
+from mmgen.training.recipes import language_model, power_laws
+from mmgen.training.recipes.language_model import LanguageModelRecipe
+from mmgen.training.recipes.power_laws import Fit
+
+
+class ScalingRecipe(Config):
+    """configs/train/scaling-law.yaml"""
+
+    data: Path | None = None
+    out: Path = Path("runs/scaling-law")
+    recipe: dict[str, Any]  # of a language model, but for steps and what a size says
+    sizes: tuple[dict[str, Any], ...] = Field(..., min_length=3)  # fields of the shape
+    budgets: tuple[float, ...] = Field(..., min_length=1)  # FLOPs of a run
+    tokens_per_parameter: tuple[float, float] = (0.0, math.inf)  # a size that a budget gives fewer or more tokens is left out
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A run of the ladder."""
+
+    name: str
+    parameters: int
+    tokens: int
+    flops: float
+    recipe: LanguageModelRecipe
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a rung came to: nats a token on the held-out documents."""
+
+    parameters: int
+    tokens: int
+    flops: float
+    loss: float
+
+
+def ladder(recipe: ScalingRecipe) -> list[Rung]:
+    """Sizes with every budget, the cheapest first; as many tokens as the budget pays for."""
+    rungs, (least, most) = [], recipe.tokens_per_parameter
+    for flops in sorted(recipe.budgets):
+        for size in recipe.sizes:
+            values = {**recipe.recipe, "data": recipe.data, "model": {**recipe.recipe.get("model", {}), **size}, "steps": 1}
+            plain = LanguageModelRecipe(**values)
+            config = transformer_config.load({**plain.model, "vocabulary": plain.tokenizer.vocabulary})
+            row = plain.row or config.max_tokens
+            steps = max(2, round(flops / throughput.flops_per_token(config, row) / plain.batch / row))
+            parameters = sum(p.numel() for p in LanguageModel(config).parameters())
+            if not least <= steps * plain.batch * row / parameters <= most:
+                continue
+            name = f"{parameters}-{flops:.0e}"
+            told = {"steps": steps, "validate_every": steps, "out": recipe.out / name, "tokens": recipe.out}
+            rungs.append(Rung(name, parameters, steps * plain.batch * row, flops, plain.model_copy(update=told)))
+    return rungs
+
+
+def climb(
+    recipe: ScalingRecipe, said: Callable[[str], None], *, stop_after_minutes: float | None = None
+) -> list[Result] | None:
+    """Trains what is not trained yet; None where the time was over before. Each run goes on where it was stopped."""
+    import time
+
+    began, results = time.monotonic(), []
+    for number, rung in enumerate(rungs := ladder(recipe), 1):
+        done = rung.recipe.out / "result.json"
+        if not done.is_file():
+            said(f"{number} of {len(rungs)}: {rung.parameters:,} parameters, {rung.tokens:,} tokens, {rung.flops:.1e} FLOPs")
+            left = None if stop_after_minutes is None else stop_after_minutes - (time.monotonic() - began) / 60
+            if (left is not None and left <= 0) or not language_model.train(rung.recipe, stop_after_minutes=left):
+                return None
+            loss = json.loads((rung.recipe.out / "checkpoint" / "progress.json").read_text())["best"]
+            done.write_text(json.dumps(asdict(Result(rung.parameters, rung.tokens, rung.flops, loss))))
+        results.append(Result(**json.loads(done.read_text())))
+    return results
+
+
+def laws(results: list[Result]) -> tuple[Fit | None, Fit | None]:
+    """L(N), of runs with one budget, or else L(N, D), whose first two terms are L(N) of endless data; None where the runs are
+    too few for it."""
+    if len({one.flops for one in results}) == 1:
+        if len(results) < 3:
+            return None, None
+        return power_laws.fit([one.parameters for one in results], [one.loss for one in results]), None
+    if len(results) < 5:
+        return None, None
+    columns = zip(*((one.parameters, one.loss, one.tokens) for one in results), strict=True)
+    parameters, loss, tokens = map(list, columns)
+    return None, power_laws.fit(parameters, loss, tokens)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The size that a budget is best spent on: the least of a parabola through the best run and its neighbours, over the
+    logarithm of the parameters; Hoffmann et al. 2022, 3.2."""
+
+    flops: float
+    parameters: float
+    loss: float
+    within: bool  # False: the smallest or largest size of the ladder was best, and the best may lie beyond it
+
+
+def best_sizes(results: list[Result]) -> list[Best]:
+    """One for each budget, the smallest first."""
+    found = []
+    for flops in sorted({one.flops for one in results}):
+        runs = sorted((one for one in results if one.flops == flops), key=lambda one: one.parameters)
+        place = min(range(len(runs)), key=lambda n: runs[n].loss)
+        best = runs[place]
+        if not 0 < place < len(runs) - 1:
+            found.append(Best(flops, best.parameters, best.loss, False))
+            continue
+        near = runs[place - 1 : place + 2]
+        curve = np.polynomial.Polynomial.fit([np.log(one.parameters) for one in near], [one.loss for one in near], 2)
+        lowest = float(curve.deriv().roots()[0])
+        found.append(Best(flops, float(np.exp(lowest)), float(curve(lowest)), True))
+    return found
+
+
+def growth(best: list[Best]) -> float | None:
+    """`a` of `N_best ~ C^a` by the best sizes themselves; None where fewer than two lie within the ladder."""
+    within = [one for one in best if one.within]
+    if len(within) < 2:
+        return None
+    return float(np.polyfit([np.log(one.flops) for one in within], [np.log(one.parameters) for one in within], 1)[0])
+
+
+def plot(results: list[Result], both: Fit | None, path: Path) -> None:
+    """Loss over parameters, a line for each budget, and the law through them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5))
+    for number, flops in enumerate(sorted({one.flops for one in results})):
+        runs = sorted((one for one in results if one.flops == flops), key=lambda one: one.parameters)
+        sizes = np.array([one.parameters for one in runs], dtype=float)
+        axes.plot(sizes, [one.loss for one in runs], "o", color=f"C{number}", label=f"{flops:.1e} FLOPs")
+        if both is not None:
+            tokens = np.array([one.tokens for one in runs], dtype=float)
+            fine = np.geomspace(sizes[0], sizes[-1], 50)
+            between = np.exp(np.interp(np.log(fine), np.log(sizes), np.log(tokens)))
+            axes.plot(fine, both.law(fine, between), color=f"C{number}", linewidth=1)
+    axes.set(xscale="log", xlabel="parameters", ylabel="nats a token, held out", title="loss at equal computing")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

@@ -1,0 +1,74 @@
+"""Rows of documents: each token once an epoch, positions and documents where a document begins, nothing read twice."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny_texts
+import torch
+
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.training.data import packing, text_files
+from mmgen.training.data.packing import Rows, Stream, prepared
+from mmgen.training.recipes import tokenizer
+
+
+def stream(*lengths: int) -> Stream:
+    starts = np.cumsum([0, *lengths[:-1]])
+    return Stream(np.arange(sum(lengths), dtype=np.uint16), starts, 100)
+
+
+def test_every_token_is_a_target_once_an_epoch() -> None:
+    rows = Rows(stream(100, 300), 16, seed=3)
+    targets = torch.cat([rows.batch([n]).targets.flatten() for n in range(len(rows))])
+    assert len(targets.unique()) == len(targets) == len(rows) * 16 >= 400 - 2 * 16
+    again = torch.cat([rows.batch([n + len(rows)]).targets.flatten() for n in range(len(rows))])
+    assert not torch.equal(targets, again)
+
+
+def test_rows_depend_on_seed_and_number_alone() -> None:
+    first = Rows(stream(400), 16, seed=3)
+    first.batch(range(40))
+    for number in (7, 60):
+        assert torch.equal(first.batch([number]).ids, Rows(stream(400), 16, seed=3).batch([number]).ids)
+    assert not torch.equal(first.batch(range(5)).ids, Rows(stream(400), 16, seed=4).batch(range(5)).ids)
+
+
+def test_a_document_that_begins_inside_a_row() -> None:
+    batch = Rows(stream(5, 6, 30), 8, shuffled=False).batch([0, 1])
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 0, 1, 2], [0, 1, 2, 0, 1, 2, 3, 4]]
+    assert batch.documents is not None and batch.documents.tolist() == [[1] * 5 + [2] * 3, [2] * 3 + [3] * 5]
+    assert torch.equal(batch.targets, batch.ids + 1)
+
+
+def test_rows_of_one_document_need_no_mask() -> None:
+    batch = Rows(stream(5, 100), 8, shuffled=False).batch([1, 2])
+    assert batch.documents is None and batch.positions.tolist() == list(range(8))
+
+
+def test_prepared_once(tmp_path: Path) -> None:
+    every = tiny_texts.documents(60)
+    data = text_files.files(tiny_texts.write(tmp_path / "data", every))
+    path = tokenizer.save(tokenizer.train(every, vocabulary=300), tmp_path)
+    train, held = prepared(data, path, 0.1, tmp_path)
+    tok = packing.Tokenizer(path)
+    expected, _ = text_files.split([text_files.tidy(text) for text in every], 0.1)
+    bounds = [*train.starts, len(train.tokens)]
+    assert [tok.decode(train.tokens[a + 1 : b].tolist()) for a, b in pairwise(bounds)] == expected
+    assert set(train.tokens[train.starts].tolist()) == {0} and train.tokens.dtype == np.uint16
+    assert train.bytes == sum(map(len, expected)) and len(held.starts) == 60 - len(expected)
+    (folder,) = tmp_path.glob("tokens-*")
+    stamp = (folder / "train.bin").stat().st_mtime_ns
+    prepared(data, path, 0.1, tmp_path)
+    assert (folder / "train.bin").stat().st_mtime_ns == stamp
+    prepared(data, path, 0.2, tmp_path)
+    assert len(list(tmp_path.glob("tokens-*"))) == 2
+    (folder / "train.json").write_text("{")
+    with pytest.raises(BadWeights, match=r"is damaged .*; delete it"):
+        prepared(data, path, 0.1, tmp_path)
+
+
+def test_too_little_text() -> None:
+    with pytest.raises(BadRequest, match="the texts are 20 tokens, too few for rows of 16"):
+        Rows(stream(20), 16)

@@ -1,0 +1,34 @@
+import random
+
+import pytest
+
+from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1, reliability
+
+
+def test_exact_match_ignores_articles_case_and_punctuation() -> None:
+    assert exact_match("The Lloyd's", ["lloyds", "lloyd s"]) == 1
+    assert exact_match("Tower Street", ["Lombard Street"]) == 0
+
+
+def test_f1_takes_the_best_reference() -> None:
+    assert f1("in July 1823", ["1823", "July 1823"]) == pytest.approx(0.8)
+    assert f1("tea", ["coffee"]) == 0
+    assert f1("anything", []) == 0
+
+
+def test_auroc_equals_counting_pairs() -> None:
+    rng = random.Random(0)
+    positive = [rng.randint(0, 6) for _ in range(40)]
+    negative = [rng.randint(0, 5) for _ in range(30)]
+    pairs = [1.0 if p > n else 0.5 if p == n else 0.0 for p in positive for n in negative]
+    assert auroc(positive, negative) == pytest.approx(sum(pairs) / len(pairs))
+    assert auroc([2, 3], [0, 1]) == 1 and auroc([0], [1]) == 0
+
+
+def test_reliability() -> None:
+    confidences, right = [0.05, 0.05, 0.95, 1.0], [0, 1, 1, 1]
+    assert reliability(confidences, right) == [
+        (pytest.approx(0.05), 0.5, 2),
+        (pytest.approx(0.975), 1.0, 2),
+    ]
+    assert calibration_error(confidences, right) == pytest.approx((0.45 * 2 + 0.025 * 2) / 4)

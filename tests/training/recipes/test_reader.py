@@ -1,0 +1,95 @@
+"""The recipe on a handful of questions: a run that was stopped ends where an undisturbed one does."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmgen.config import load, with_overrides
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.reader.model import ReaderModel
+from mmgen.training.recipes import reader as recipe_module
+from mmgen.training.recipes.reader import ReaderRecipe
+
+FACTS = [("Lima", "Peru"), ("Oslo", "Norway"), ("Cairo", "Egypt"), ("Tokyo", "Japan"), ("Rome", "Italy"), ("Quito", "Ecuador")]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = []
+    for number, (city, country) in enumerate(FACTS * 4):
+        context = f"In year {number} people wrote that {city} is the capital of {country}, and many travelled there by ship."
+        rows.append({
+            "id": str(number), "title": f"title {number}", "question": f"What is the capital of {country} in year {number}?",
+            "context": context, "answers": [city], "answer_starts": [context.index(city)],
+        })  # fmt: skip
+    folder = tmp_path / "qa" / "squadshifts"
+    folder.mkdir(parents=True)
+    with gzip.open(folder / "new_wiki.jsonl.gz", "wt") as out:
+        out.write("\n".join(map(json.dumps, rows)))
+    return folder.parent
+
+
+@pytest.fixture
+def recipe(data: Path, tmp_path: Path, tiny_encoder: Path) -> ReaderRecipe:
+    return ReaderRecipe(
+        base=str(tiny_encoder), data=data, out=tmp_path / "run", sources={"squadshifts/new_wiki": 1.0},
+        windows=[24, 32], batch_tokens=600, longest_answer=6, held_out=0.1, development=0.1,
+    )  # fmt: skip
+
+
+def trained(recipe: ReaderRecipe) -> dict[str, torch.Tensor]:
+    return safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors")
+
+
+def test_resumed_run_equals_an_undisturbed_one(recipe: ReaderRecipe, tmp_path: Path) -> None:
+    assert recipe_module.train(recipe)
+    broken = recipe.model_copy(update={"out": tmp_path / "broken"})
+    assert not recipe_module.train(broken, stop_after_minutes=0)  # one step, then a checkpoint
+    assert recipe_module.train(broken)
+    whole, resumed = trained(recipe), trained(broken)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_training_moves_all_but_the_word_embeddings(recipe: ReaderRecipe, tiny_encoder: Path) -> None:
+    recipe_module.train(recipe)
+    before, after = safetensors_io.read(tiny_encoder / "model.safetensors"), trained(recipe)
+    words = str(safetensors_io.BERT["embed.words.weight"])
+    assert torch.equal(before[words], after["transformer.embed.words.weight"])
+    assert not torch.equal(before["encoder.layer.0.output.dense.weight"], after["transformer.blocks.0.down.weight"])
+    assert (recipe.out / "checkpoint" / "progress.json").is_file()
+
+
+def test_a_hopeless_reader_is_not_calibrated(recipe: ReaderRecipe) -> None:
+    recipe_module.train(recipe, stop_after_minutes=0)
+    with pytest.raises(BadRequest, match=r"none of \d+ development answers are right; .* train longer"):
+        recipe_module.export(recipe)
+    assert ReaderModel.load(recipe.out / "model").longest_answer == 6
+
+
+def test_held_out_titles_are_not_trained_on(recipe: ReaderRecipe, data: Path) -> None:
+    development, reported = recipe_module.held_out(recipe, data)
+    titles = {q.title for q in recipe_module.training_questions(recipe, data)}
+    assert development and reported
+    assert titles.isdisjoint({q.title for q in development + reported})
+    assert {q.title for q in development}.isdisjoint({q.title for q in reported})
+
+
+def test_no_data(recipe: ReaderRecipe) -> None:
+    with pytest.raises(BadRequest, match="no data; give --data"):
+        recipe_module.train(recipe.model_copy(update={"data": None}))
+
+
+def test_damaged_checkpoint(recipe: ReaderRecipe) -> None:
+    recipe_module.train(recipe, stop_after_minutes=0)
+    (recipe.out / "checkpoint" / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(BadWeights, match=r"is damaged .*; delete it to start anew"):
+        recipe_module.train(recipe)
+
+
+def test_shipped_recipe_reads() -> None:
+    recipe = load(Path("configs/train/reader-cpu.yaml"), ReaderRecipe)
+    assert with_overrides(recipe, ["learning_rate=1e-4"]).learning_rate == 1e-4
