@@ -29,8 +29,8 @@ OWN = {
     "serve": Own("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, pictures, documents"),
     "keys": Own("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
     "history": Own("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
-    "show": Own("mmgen.cli.recipes:show", "How a picture was made"),
-    "reproduce": Own("mmgen.cli.recipes:reproduce", "Draw a picture again from its recipe, and compare"),
+    "show": Own("mmgen.cli.recipe_commands:show", "How a picture was made"),
+    "reproduce": Own("mmgen.cli.recipe_commands:reproduce", "Draw a picture again from its recipe, and compare"),
     "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
     "image": Own("mmgen.cli.image:app", "Your pictures: add files, find them by words or by another picture"),
     "zero-shot": Own("mmgen.cli.image:zero_shot", "Which of some labels fits a picture"),
@@ -44,9 +44,9 @@ OWN = {
     "simulate": Own("mmgen.cli.simulate:simulate", "Play a recorded trace again under another policy"),
     "top": Own("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
     "doctor": Own("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
-    "models": Own("mmgen.cli.lists:models", "The models on this machine"),
-    "pipelines": Own("mmgen.cli.lists:pipelines", "What can be called, from here and from Python"),
-    "plugins": Own("mmgen.cli.lists:plugins", "What is plugged in, and what failed to be"),
+    "models": Own("mmgen.cli.listings:models", "The models on this machine"),
+    "pipelines": Own("mmgen.cli.listings:pipelines", "What can be called, from here and from Python"),
+    "plugins": Own("mmgen.cli.listings:plugins", "What is plugged in, and what failed to be"),
 }
 
 
@@ -85,7 +85,7 @@ def load(name: str) -> Any:
     if name not in OWN:
         pipeline = registry().pipelines.get(name)
         named = getattr(pipeline, "command_line", None)
-        maker = named if isinstance(named, str) else "mmgen.cli.generated:command"
+        maker = named if isinstance(named, str) else "mmgen.cli.from_signature:command"
         return as_command(name, import_target(maker, f"the command of {name}")(name, pipeline))
     module, _, attribute = OWN[name].target.partition(":")
     found = getattr(import_module(module), attribute)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from mmgen.cli.answers import one_line, print_answer
+from mmgen.cli.answer_output import one_line, print_answer
 from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest, MmgenError, NotFound
 

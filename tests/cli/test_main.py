@@ -127,7 +127,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 def test_a_real_ctrl_c() -> None:
     """A command that takes long is left by SIGINT."""
-    slow = "import sys, time; import mmgen.cli.lists as lists; sys.argv[1:] = ['plugins'];"
+    slow = "import sys, time; import mmgen.cli.listings as lists; sys.argv[1:] = ['plugins'];"
     slow += "lists.registry = lambda: print('up', flush=True) or time.sleep(60);"
     process = subprocess.Popen([sys.executable, "-c", slow + MAIN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "up\n"

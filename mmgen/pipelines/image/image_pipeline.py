@@ -94,7 +94,7 @@ class Asked:
 class PicturePipeline(Streamed[Pictures]):
     """One task: `asked` turns a call into orders, the rest is common."""
 
-    command_line = "mmgen.cli.pictures:command"  # what makes its command, see mmgen.cli.commands
+    command_line = "mmgen.cli.image_commands:command"  # what makes its command, see mmgen.cli.commands
     task: str
 
     def __init__(self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = ()) -> None:

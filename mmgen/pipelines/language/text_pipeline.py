@@ -106,7 +106,7 @@ class Asked:
 class TextPipeline(Streamed[R]):
     """One task: `asked` turns a call into a prompt and options, the rest is common."""
 
-    command_line = "mmgen.cli.texts:command"  # what makes its command, see mmgen.cli.commands
+    command_line = "mmgen.cli.text_commands:command"  # what makes its command, see mmgen.cli.commands
     priority = "interactive"
     last: str  # kind of the last event, whose value is what a call returns
 

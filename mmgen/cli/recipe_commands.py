@@ -19,7 +19,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """How a picture was made: its recipe."""
-    from mmgen.cli.blocks import show_picture
+    from mmgen.cli.terminal_image import show_picture
     from mmgen.pipelines.image import image_io, recipe
 
     found = recipe.read(file)
@@ -46,7 +46,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Draw a picture again from its recipe. Exit code 1 if it is not the same bit by bit; then it says why."""
-    from mmgen.cli.pictures import progress_bar
+    from mmgen.cli.image_commands import progress_bar
     from mmgen.pipelines import reproduce as again
     from mmgen.pipelines.image import recipe
     from mmgen.runtime import Runtime

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 
-from mmgen.cli.generated import option, shown
+from mmgen.cli.from_signature import option, shown
 from mmgen.cli.output import print_json
 from mmgen.cli.rag import questions
 from mmgen.errors import MmgenError

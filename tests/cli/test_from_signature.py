@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from mmgen.cli.generated import command, command_type
+from mmgen.cli.from_signature import command, command_type
 from mmgen.cli.main import main
 from mmgen.errors import PluginError
 from mmgen.registry import Registry

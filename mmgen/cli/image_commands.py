@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 
-from mmgen.cli.blocks import show_picture
-from mmgen.cli.generated import option, shown
+from mmgen.cli.from_signature import option, shown
 from mmgen.cli.output import print_json
+from mmgen.cli.terminal_image import show_picture
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Signature

@@ -9,8 +9,8 @@ import pytest
 from calling import Call, Called
 from PIL import Image
 
-from mmgen.cli.blocks import half_blocks
-from mmgen.cli.pictures import Bar
+from mmgen.cli.image_commands import Bar
+from mmgen.cli.terminal_image import half_blocks
 from mmgen.pipelines.image import image_io, recipe
 
 
