@@ -14,9 +14,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import gradio as gr
 
-from . import ask, draw, engine, more, see, write
-from .looks import LOOKS
-from .past import Past
+from . import ask_tab, draw_tab, engine_tab, plugins_tab, see_tab, write_tab
+from .history_panel import Past
+from .theme import LOOKS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -43,17 +43,17 @@ def page(
         gr.HTML(HEADER)
         with gr.Tabs() as tabs:
             with gr.Tab("Ask"):
-                sessions = [ask.tab(rag, past)]
+                sessions = [ask_tab.tab(rag, past)]
             with gr.Tab("Draw"):
-                sessions.append(draw.tab(rt, model, past))
+                sessions.append(draw_tab.tab(rt, model, past))
             with gr.Tab("See"):
-                sessions.append(see.tab(rag.library))
+                sessions.append(see_tab.tab(rag.library))
             with gr.Tab("Write"):
-                sessions.append(write.tab(rt))
+                sessions.append(write_tab.tab(rt))
             with gr.Tab(WATCHING):
-                timer, look = engine.tab(rt)
+                timer, look = engine_tab.tab(rt)
             with gr.Tab("More"):
-                sessions.append(more.tab(rt))
+                sessions.append(plugins_tab.tab(rt))
         blocks.load(look, show_progress="hidden")
         tabs.select(watched, None, timer, show_progress="hidden")
         for one in sessions:

@@ -12,7 +12,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from apps import forms, more
+from apps import forms, plugins_tab
 from mmgen.builtin import register
 from mmgen.engine.job import Request
 from mmgen.errors import PluginError
@@ -109,9 +109,11 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
     from mmgen.config import RuntimeConfig
 
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder))) as rt:
-        (entry,) = more.brought(rt)
+        (entry,) = plugins_tab.brought(rt)
         made = rt.registry.pipelines.get(entry.name)
-        filled = more.Filled(rt, signature.read(entry.name, made), more.takes_request(made), more.Sessions())
+        filled = plugins_tab.Filled(
+            rt, signature.read(entry.name, made), plugins_tab.takes_request(made), plugins_tab.Sessions()
+        )
         assert [one.name for one in filled.asked] == ["prompt", "labels", "grid", "encoder"]
         said, pictures, whole, data = filled.run(BROWSER, "a cat", "animal\nfood", 8, "")
         assert "animal" in said and "food" in said
@@ -123,7 +125,7 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
 
 @pytest.mark.usefixtures("pixel")
 def test_our_own_pipelines_have_tabs_instead(tiny_runtime: Runtime) -> None:
-    names = {entry.name for entry in more.brought(tiny_runtime)}
+    names = {entry.name for entry in plugins_tab.brought(tiny_runtime)}
     assert "txt2img" not in names
 
 
@@ -131,8 +133,8 @@ def test_what_fails_in_a_plugin_is_one_line(tiny_runtime: Runtime, monkeypatch: 
     def broken(rt: Runtime, text: str) -> None:
         raise ZeroDivisionError("of its own\nmaking")
 
-    filled = more.Filled(tiny_runtime, signature.read("broken", broken), False, more.Sessions())
-    monkeypatch.setattr(more, "pipeline", lambda name, runtime: lambda **given: broken(runtime, **given))
+    filled = plugins_tab.Filled(tiny_runtime, signature.read("broken", broken), False, plugins_tab.Sessions())
+    monkeypatch.setattr(plugins_tab, "pipeline", lambda name, runtime: lambda **given: broken(runtime, **given))
     with pytest.raises(gr.Error, match="broken failed: ZeroDivisionError: of its own making"):
         filled.run(BROWSER, "x")
 
@@ -140,10 +142,10 @@ def test_what_fails_in_a_plugin_is_one_line(tiny_runtime: Runtime, monkeypatch: 
 def test_a_form_that_cannot_ask_says_so(tiny_runtime: Runtime) -> None:
     def strange(rt: Runtime, weights: Mapping[str, float]) -> None: ...
 
-    filled = more.Filled(tiny_runtime, signature.read("strange", strange), False, more.Sessions())
+    filled = plugins_tab.Filled(tiny_runtime, signature.read("strange", strange), False, plugins_tab.Sessions())
     with pytest.raises(PluginError, match='pipeline "strange" has no form: no field can be a weights'):
         filled.check()
 
 
 def test_a_request_is_given_to_who_takes_one() -> None:
-    assert more.takes_request(everything) and not more.takes_request(lambda rt, text: None)
+    assert plugins_tab.takes_request(everything) and not plugins_tab.takes_request(lambda rt, text: None)

@@ -38,7 +38,7 @@ async def add_page(app: FastAPI, history: History) -> None:
     """In a running loop: outside of one Gradio makes loops that nobody closes."""
     import gradio as gr
 
-    from apps.past import Past
+    from apps.history_panel import Past
     from apps.sessions import Sessions
 
     past, sessions = Past(history), Sessions()

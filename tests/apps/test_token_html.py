@@ -2,7 +2,7 @@
 
 from math import log
 
-from apps.tokens import Sheet, spans
+from apps.token_html import Sheet, spans
 from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token, Usage
 
 LIKELY = Token(" the", log(0.5), [(" the", log(0.5)), (" a", log(0.25))])

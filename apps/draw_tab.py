@@ -10,9 +10,9 @@ from mmgen.clients.denoiser import GUIDANCE, STEPS
 from mmgen.models.diffusion.solvers import SOLVERS
 from mmgen.runtime import Runtime
 
-from .board import HINT
-from .drawing import Drawing, prompt_of
-from .past import Past
+from .draw_handlers import Drawing, prompt_of
+from .generation_state import HINT
+from .history_panel import Past
 from .sessions import Sessions
 
 EXAMPLES = [

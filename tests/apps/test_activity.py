@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from apps import pulse
-from apps.pulse import Look, Pulse, rates
+from apps import activity
+from apps.activity import Look, Pulse, rates
 from mmgen.engine.job import Job
 from mmgen.engine.telemetry.metrics import Metrics
 
@@ -27,14 +27,14 @@ def test_runners_are_summed_by_what_they_do() -> None:
     metrics = Metrics()
     for runner, ms in (("text:a", 5.0), ("text:b", 7.0), ("denoise:c", 11.0), ("decode:c", 2.0), ("strange", 1.0)):
         metrics.observe_quantum(runner, [Job(runner, None), Job(runner, None)], ms, [ms / 2, ms / 2])
-    found = pulse.look(metrics)
+    found = activity.look(metrics)
     assert found.busy == {"writing": 12.0, "drawing": 13.0, "other": 1.0}
     assert found.done == {"tokens": 4.0, "steps": 2.0}
 
 
 def test_it_looks_while_somebody_reads_and_then_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "EVERY", 0.01)
-    monkeypatch.setattr(pulse, "PATIENCE", 0.2)
+    monkeypatch.setattr(activity, "EVERY", 0.01)
+    monkeypatch.setattr(activity, "PATIENCE", 0.2)
     watching = Pulse(Metrics())
     assert watching.rates() == []
     time.sleep(0.1)

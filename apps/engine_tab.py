@@ -9,8 +9,8 @@ import gradio as gr
 
 from mmgen.runtime import Runtime
 
-from . import panels
-from .pulse import Pulse
+from . import engine_html
+from .activity import Pulse
 from .sessions import told
 
 EVERY = 1.0  # seconds
@@ -34,7 +34,7 @@ def tab(rt: Runtime) -> tuple[gr.Timer, Callable[[], None]]:
             gr.HTML(NO_MODELS)
         for name, state, nbytes, pinned in found:
             with gr.Row(equal_height=True, elem_classes="model"):
-                gr.HTML(panels.model(name, STATES.get(state, state), nbytes), min_width=220)
+                gr.HTML(engine_html.model(name, STATES.get(state, state), nbytes), min_width=220)
                 move = gr.Button("Sleep" if state == "awake" else "Wake", size="sm", scale=0, min_width=90)
                 pin = gr.Button("Unpin" if pinned else "Pin", size="sm", scale=0, min_width=90)
             move.click(watching.move(name, state), None, models, show_progress="hidden")
@@ -54,10 +54,10 @@ class Watching:
     def look(self) -> tuple[str, str, str, list[Row]]:
         engine, rates = self.rt.engine, self.pulse.rates()
         now = engine.metrics.now()
-        tables = panels.shares(dict(engine.metrics.users)) + panels.memory(now)
+        tables = engine_html.shares(dict(engine.metrics.users)) + engine_html.memory(now)
         return (
-            panels.tiles(now, rates),
-            panels.plots(rates) + panels.jobs(engine.jobs()),
+            engine_html.tiles(now, rates),
+            engine_html.plots(rates) + engine_html.jobs(engine.jobs()),
             f"<div class='plots'>{tables}</div>",
             self.models(),
         )

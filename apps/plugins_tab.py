@@ -16,7 +16,7 @@ from mmgen.plugins import BUILTIN
 from mmgen.registry import Entry, one_line
 from mmgen.runtime import Runtime
 
-from . import cards, forms
+from . import answer_html, forms
 from .sessions import Sessions, told
 
 EMPTY = """<div class='empty'><p>Pipelines that plugins bring appear here by themselves, each with a form made from its
@@ -40,10 +40,10 @@ def tab(rt: Runtime) -> Sessions:
                 made = rt.registry.pipelines.get(entry.name)
                 form(Filled(rt, signature.read(entry.name, made), takes_request(made), sessions), entry)
             except PluginError as why:
-                gr.HTML(cards.notice(str(why)))
+                gr.HTML(answer_html.notice(str(why)))
     for plugin in rt.registry.plugins:
         if plugin.status == "failed":
-            gr.HTML(cards.notice(f"plugin {plugin.name} failed to load: {plugin.error}"))
+            gr.HTML(answer_html.notice(f"plugin {plugin.name} failed to load: {plugin.error}"))
     return sessions
 
 

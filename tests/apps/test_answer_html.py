@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from apps import cards
+from apps import answer_html
 from mmgen.interfaces import Hit, Passage
 from mmgen.pipelines.rag_text import Answer, Citation
 
@@ -22,31 +22,31 @@ def found(**changes: object) -> Answer:
 
 @pytest.mark.parametrize("changes", [{}, {"abstained": True}, {"citations": []}])
 def test_nothing_is_rendered(changes: dict[str, object]) -> None:
-    page = cards.answer(found(**changes))
+    page = answer_html.answer(found(**changes))
     for tag in ("<img", "<b>", "<i>", "<u>", "<it>"):
         assert tag not in page
 
 
 def test_a_quote_is_marked_in_its_passage() -> None:
-    page = cards.answer(found())
+    page = answer_html.answer(found())
     assert "light &amp; <mark>&lt;b&gt;lens&lt;/b&gt;</mark> were lit in 1823." in page
     assert "82%" in page and "20 ms" in page
 
 
 def test_an_abstention_looks_different() -> None:
-    page = cards.answer(found(abstained=True, text="Not in the documents."))
+    page = answer_html.answer(found(abstained=True, text="Not in the documents."))
     assert "class='turn absent'" in page and "<mark>" not in page
     assert "Looked at a&lt;i&gt;.md." in page
 
 
 def test_free_text_says_that_it_has_no_source() -> None:
-    assert "no source stands behind" in cards.answer(found(citations=[]))
+    assert "no source stands behind" in answer_html.answer(found(citations=[]))
 
 
 def test_an_empty_conversation_teaches() -> None:
-    assert cards.transcript([]) == cards.EMPTY
-    assert cards.documents([]) == cards.NO_DOCUMENTS
+    assert answer_html.transcript([]) == answer_html.EMPTY
+    assert answer_html.documents([]) == answer_html.NO_DOCUMENTS
 
 
 def test_messages_are_escaped() -> None:
-    assert "<x>" not in cards.pending("<x>", "<x>") + cards.failed("<x>", "<x>")
+    assert "<x>" not in answer_html.pending("<x>", "<x>") + answer_html.failed("<x>", "<x>")

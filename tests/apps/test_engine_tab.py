@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 import pytest
 
-from apps.engine import Watching
+from apps.engine_tab import Watching
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime

@@ -9,9 +9,9 @@ import gradio as gr
 import pytest
 from colours import drawn
 
-from apps import cards
-from apps.ask import Asking, question_of
-from apps.past import Past
+from apps import answer_html
+from apps.ask_tab import Asking, question_of
+from apps.history_panel import Past
 from mmgen.pipelines.rag_text import RagText
 from mmgen.stores.history import History
 
@@ -52,7 +52,7 @@ def test_an_answer_is_kept_and_opens_as_the_same_card(asking: Asking) -> None:
     (entry,) = asking.past.entries(["rag-text"], "lamp")
     assert question_of(entry) == "Who lit the lamp?"
     ((said, history),) = asking.reopened(entry, ["<p>before</p>"])
-    assert history == ["<p>before</p>", card] and said == cards.transcript(history)
+    assert history == ["<p>before</p>", card] and said == answer_html.transcript(history)
 
 
 def test_an_entry_of_another_form_is_shown_as_text(asking: Asking) -> None:

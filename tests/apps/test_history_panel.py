@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from apps.past import Past, cut, since
+from apps.history_panel import Past, cut, since
 from mmgen.engine.job import Request
 from mmgen.errors import StoreError
 from mmgen.stores.history import Entry, History

@@ -15,9 +15,9 @@ from mmgen.pipelines.language.text_options import Strategy
 from mmgen.pipelines.text import Text
 from mmgen.runtime import Runtime
 
-from . import cards
+from . import answer_html
 from .sessions import Sessions, told
-from .tokens import Sheet
+from .token_html import Sheet
 
 EXAMPLES = ["It was a dark and stormy night;", "The old sailor looked at the sea and", "Whales are the largest"]
 STRATEGIES: dict[Strategy, tuple[str, str]] = {
@@ -110,7 +110,7 @@ class Writing:
         except Cancelled:
             pass
         except MmgenError as why:
-            yield cards.notice(str(why)), "", gr.skip()
+            yield answer_html.notice(str(why)), "", gr.skip()
             if options["strategy"] == "greedy":  # all three fail alike, and one message in the corner is enough
                 with told():
                     raise

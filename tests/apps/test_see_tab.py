@@ -9,7 +9,7 @@ import pytest
 from colours import drawn
 from PIL import Image
 
-from apps.see import NOTHING_NAMED, Seeing, keep
+from apps.see_tab import NOTHING_NAMED, Seeing, keep
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime

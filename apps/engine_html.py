@@ -10,8 +10,8 @@ from html import escape
 from mmgen.engine.job import Job
 from mmgen.engine.telemetry.metrics import Now, jain
 
-from . import cards, charts
-from .pulse import Rate, kind
+from . import answer_html, svg_charts
+from .activity import Rate, kind
 
 BUSY = ["writing", "drawing", "embedding", "reading", "seeing", "other"]
 MOST = 12  # rows of a table
@@ -37,8 +37,8 @@ def tiles(now: Now, rates: Sequence[Rate]) -> str:
 def plots(rates: Sequence[Rate]) -> str:
     """The last minutes."""
     times = [rate.ago for rate in rates]
-    busy = charts.stacked(times, [rate.busy for rate in rates], BUSY, "Device time")
-    done = charts.lines(times, [rate.done for rate in rates], ["tokens", "steps"], "Tokens and denoising steps a second")
+    busy = svg_charts.stacked(times, [rate.busy for rate in rates], BUSY, "Device time")
+    done = svg_charts.lines(times, [rate.done for rate in rates], ["tokens", "steps"], "Tokens and denoising steps a second")
     return f"<div class='plots'>{busy}{done}</div>"
 
 
@@ -73,7 +73,7 @@ def shares(users: Mapping[str, float]) -> str:
     spent, total = sorted(users.items(), key=lambda one: -one[1])[:MOST], sum(users.values()) or 1.0
     rows = [(user(name), ms / total, f"{ms / total:.0%} · {ms / 1000:.1f} s") for name, ms in spent]
     fair = f"<p class='facts'>fairness {jain(users.values()):.2f} (1: all had the same)</p>" if len(users) > 1 else ""
-    return _section("Device time by user", cards.bars(rows, "Device time by user") + fair)
+    return _section("Device time by user", answer_html.bars(rows, "Device time by user") + fair)
 
 
 def memory(now: Now) -> str:
@@ -83,7 +83,7 @@ def memory(now: Now) -> str:
     shown = [(name or "other", nbytes / most, size(nbytes)) for name, nbytes in rows]
     shown += [(f"{name} (measured)", nbytes / most, size(nbytes)) for name, nbytes in now.measured.items()]
     shown += [("limit", now.limit / most, size(now.limit))] if now.limit else []
-    return _section("Memory ledger", cards.bars(shown, "Memory by kind"))
+    return _section("Memory ledger", answer_html.bars(shown, "Memory by kind"))
 
 
 def model(name: str, state: str, nbytes: int) -> str:

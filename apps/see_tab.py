@@ -24,7 +24,7 @@ from mmgen.pipelines.image.label_scores import checked
 from mmgen.pipelines.tags import tags
 from mmgen.pipelines.zero_shot import ZeroShotImage
 
-from . import cards
+from . import answer_html
 from .sessions import Sessions, told
 
 EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
@@ -52,7 +52,7 @@ def tab(library: Library) -> Sessions:
             files = gr.File(label="Add pictures", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
             sample = gr.Button("Take the sample pictures", size="sm", elem_id="see-sample")
         with gr.Column(scale=2, min_width=320):
-            note = gr.HTML(cards.notice(NO_PICTURES), elem_id="see-note")
+            note = gr.HTML(answer_html.notice(NO_PICTURES), elem_id="see-note")
             found = gr.Gallery(
                 show_label=False, columns=4, fit_columns=False, object_fit="contain", height="auto", format="png",
                 interactive=False, elem_id="see-found", elem_classes="pixels",
@@ -99,7 +99,7 @@ class Seeing:
         try:
             count = self.gallery.filled().count()
         except NotFound:
-            return cards.notice(NO_PICTURES)
+            return answer_html.notice(NO_PICTURES)
         return f"<p class='status'>{count} pictures; say what you look for.</p>"
 
     def shelf(self) -> tuple[Any, str]:
@@ -141,12 +141,12 @@ class Seeing:
         with told(), self.sessions.request(http, "interactive") as request:
             if not labels.strip():
                 near = tags(self.rt, given, k=8, request=request)
-                return cards.bars(
+                return answer_html.bars(
                     [(one.caption, one.similarity, f"{one.similarity:.2f}") for one in near.tags], "Nearest words"
                 )
             wanted = checked(labels.replace("\n", ","))
             found = self.judges(given, labels=wanted, template=template.strip() or "{}", request=request)
-            return cards.judgement(found.labels)
+            return answer_html.judgement(found.labels)
 
     def _looked(self, hits: Sequence[PictureHit], scores: bool = False) -> list[tuple[Image, str]]:
         """Thumbnails with captions; a picture that was removed meanwhile is left out."""

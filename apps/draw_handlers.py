@@ -25,9 +25,9 @@ from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.stores.history import Entry
 
-from . import canvas
-from .board import Board, recipe_text
-from .past import Past, since
+from . import mask_editor
+from .generation_state import Board, recipe_text
+from .history_panel import Past, since
 from .sessions import Sessions, told
 
 PREVIEW_EVERY = 2
@@ -52,7 +52,7 @@ class Drawing:
         steps: float,
         guidance: float,
         solver: str,
-        edited: canvas.Edited,
+        edited: mask_editor.Edited,
         strength: float,
         http: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
@@ -66,7 +66,7 @@ class Drawing:
                 yield from ended(board, self._drawn(board, prompt, edited, strength, request, options))
 
     def _drawn(
-        self, board: Board, prompt: str, edited: canvas.Edited, strength: float, request: Request, options: dict[str, Any]
+        self, board: Board, prompt: str, edited: mask_editor.Edited, strength: float, request: Request, options: dict[str, Any]
     ) -> Iterator[tuple[Any, ...]]:
         for event in self._events(prompt, edited, strength, request, options):
             changed = board.take(event.kind, event.value)
@@ -76,11 +76,14 @@ class Drawing:
         yield board.shown(board.note(), busy=False)
 
     def _events(
-        self, prompt: str, edited: canvas.Edited, strength: float, request: Request, options: dict[str, Any]
+        self, prompt: str, edited: mask_editor.Edited, strength: float, request: Request, options: dict[str, Any]
     ) -> Iterator[Event]:
         """From words alone; from a picture; or, where paint is on it, of that part alone."""
         options = {**options, "preview_every": PREVIEW_EVERY, "request": request}
-        under, mask = canvas.kept(canvas.begun(edited), self.begun), canvas.kept(canvas.painted(edited), self.begun)
+        under, mask = (
+            mask_editor.kept(mask_editor.begun(edited), self.begun),
+            mask_editor.kept(mask_editor.painted(edited), self.begun),
+        )
         if under is None:
             return self.txt2img.stream(prompt, **options)
         if mask is None:

@@ -16,8 +16,8 @@ from mmgen.library.document_indexing import Added, Step
 from mmgen.pipelines.rag_text import Answer, RagText, check
 from mmgen.stores.history import Entry
 
-from . import cards
-from .past import Past
+from . import answer_html
+from .history_panel import Past
 from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
@@ -34,10 +34,10 @@ def tab(rag: RagText, past: Past) -> Sessions:
         with gr.Column(scale=1, min_width=280):
             files = gr.File(label="Documents", file_count="multiple", height=150, elem_id="ask-files")
             sample = gr.Button("Take the sample documents", size="sm", elem_id="ask-sample")
-            shelf = gr.HTML(cards.NO_DOCUMENTS, elem_id="ask-shelf")
+            shelf = gr.HTML(answer_html.NO_DOCUMENTS, elem_id="ask-shelf")
         with gr.Column(scale=2, min_width=320):
             history = gr.State([])
-            said = gr.HTML(cards.EMPTY, elem_id="ask-answers")
+            said = gr.HTML(answer_html.EMPTY, elem_id="ask-answers")
             with gr.Row(equal_height=True):
                 question = gr.Textbox(
                     placeholder="Ask your documents", label="Question", show_label=False, container=False, scale=4,
@@ -68,9 +68,9 @@ class Asking:
 
     def shelf(self) -> str:
         try:
-            return cards.documents(self.rag.library.readable().documents())
+            return answer_html.documents(self.rag.library.readable().documents())
         except NotFound:
-            return cards.NO_DOCUMENTS
+            return answer_html.NO_DOCUMENTS
 
     def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         """Uploaded files, by their own names; one of the same name is replaced."""
@@ -105,34 +105,34 @@ class Asking:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
         with told():
             check(question, int(k), grounding, None)
-        yield cards.transcript([*history, cards.pending(question, "Looking for it")]), history, ""
+        yield answer_html.transcript([*history, answer_html.pending(question, "Looking for it")]), history, ""
         options: dict[str, Any] = {"k": int(k), "grounding": grounding, "pictures": PICTURES if self._shows() else 0}
         try:
             with self.sessions.request(http, "interactive") as request:
                 for event in self.rag.stream(question, **options, request=request):
                     if event.kind == "passages":
-                        card = cards.pending(question, f"Reading {len(event.value)} passages")
+                        card = answer_html.pending(question, f"Reading {len(event.value)} passages")
                     elif event.kind == "text":
-                        card = cards.pending(question, event.value)
+                        card = answer_html.pending(question, event.value)
                     elif event.kind == "answer":
-                        card = cards.answer(event.value, self._thumbnails(event.value))
+                        card = answer_html.answer(event.value, self._thumbnails(event.value))
                         self.past.add(request, "rag-text", {"question": question, **options}, event.value.to_dict(), {})
                     else:
                         continue
-                    yield cards.transcript([*history, card]), history, ""
+                    yield answer_html.transcript([*history, card]), history, ""
         except MmgenError as why:
-            card = cards.failed(question, str(why))
-            yield cards.transcript([*history, card]), history, ""
-        yield cards.transcript([*history, card]), [*history, card], ""
+            card = answer_html.failed(question, str(why))
+            yield answer_html.transcript([*history, card]), history, ""
+        yield answer_html.transcript([*history, card]), [*history, card], ""
 
     def reopened(self, entry: Entry, history: list[str]) -> Iterator[tuple[str, list[str]]]:
         """An earlier answer at the end of the conversation."""
         try:
             answer = TypeAdapter(Answer).validate_python(entry.result)
-            card = cards.answer(answer, self._thumbnails(answer))
+            card = answer_html.answer(answer, self._thumbnails(answer))
         except ValidationError:  # a call by HTTP, whose result has another form
-            card = cards.failed(question_of(entry), str(entry.result.get("text", "")))
-        yield cards.transcript([*history, card]), [*history, card]
+            card = answer_html.failed(question_of(entry), str(entry.result.get("text", "")))
+        yield answer_html.transcript([*history, card]), [*history, card]
 
     def _shows(self) -> bool:
         """Whether the store has pictures."""

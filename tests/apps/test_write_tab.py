@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pytest
 
-from apps.write import Writing
+from apps.write_tab import Writing
 from mmgen.pipelines.text import Text
 
 if TYPE_CHECKING:

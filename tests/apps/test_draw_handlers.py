@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from apps.drawing import Drawing
-from apps.past import Past
+from apps.draw_handlers import Drawing
+from apps.history_panel import Past
 from mmgen.pipelines.image import recipe
 from mmgen.stores.history import History
 
