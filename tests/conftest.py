@@ -8,13 +8,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from calling import call  # noqa: F401  a fixture
-from colours import colour_home, colours, painter  # noqa: F401  fixtures
-from drawn import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
-from said import say  # noqa: F401  a fixture
-from seen import seer, tiny_clip, tiny_vit  # noqa: F401  fixtures
-from tiny import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
-from tiny_text import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures
+from cli_call import call  # noqa: F401  a fixture
+from color_encoder import colour_home, colours, painter  # noqa: F401  fixtures
+from diffusion_models import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
+from scripted_lm import say  # noqa: F401  a fixture
+from tiny_llama import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures
+from tiny_models import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures
+from vision_models import seer, tiny_clip, tiny_vit  # noqa: F401  fixtures
 
 from mmgen import plugins
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from mixes import KINDS, Ask, Mix, runtime, same
+from workloads import KINDS, Ask, Mix, runtime, same
 
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.gap_limiter import Turns

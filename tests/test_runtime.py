@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from platformdirs import user_data_path
-from tiny import make_encoder, make_reader
+from tiny_models import make_encoder, make_reader
 
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pytest
-from colours import drawn
+from color_encoder import drawn
 
 from apps import answer_html
 from apps.ask_tab import Asking, question_of

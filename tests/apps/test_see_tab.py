@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pytest
-from colours import drawn
+from color_encoder import drawn
 from PIL import Image
 
 from apps.see_tab import NOTHING_NAMED, Seeing, keep

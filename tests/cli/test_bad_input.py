@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from calling import Call, Called
+from cli_call import Call, Called
 
 import mmgen
 from mmgen.errors import BadRequest, BadWeights, NotFound, StoreError

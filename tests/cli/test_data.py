@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from drawings import THINGS, make
+from emoji_folder import THINGS, make
 from typer.testing import CliRunner
 
 from mmgen.cli.data import app

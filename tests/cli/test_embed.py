@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from calling import Call
+from cli_call import Call
 
 from mmgen.config import assets_dir
 

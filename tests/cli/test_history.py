@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from calling import Call
+from cli_call import Call
 
 from mmgen.stores.history import History
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from calling import MMGEN, Call
-from colours import drawn
+from cli_call import MMGEN, Call
+from color_encoder import drawn
 from PIL import Image
 
 pytestmark = pytest.mark.usefixtures("colour_home")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calling import Call, Called
+from cli_call import Call, Called
 from PIL import Image
 
 from mmgen.cli.image_commands import Bar

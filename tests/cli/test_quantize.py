@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import tiny_lm
-from calling import Call
+from cli_call import Call
 
 from mmgen.models.lm.language_model import TextModel
 

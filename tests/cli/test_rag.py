@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from calling import MMGEN, Call
-from said import Say
+from cli_call import MMGEN, Call
+from scripted_lm import Say
 
 from mmgen import embedded
 from mmgen.stores.documents import DocumentStore

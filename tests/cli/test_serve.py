@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from calling import MMGEN, Call
+from cli_call import MMGEN, Call
 
 from mmgen.cli.serve import read
 

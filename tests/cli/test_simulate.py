@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from calling import Call
+from cli_call import Call
 
 
 def trace(folder: Path) -> Path:

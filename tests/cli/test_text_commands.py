@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from calling import Call
+from cli_call import Call
 from PIL import Image
 
 

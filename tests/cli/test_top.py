@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from calling import Call
+from cli_call import Call
 from rich.console import Console
 
 from mmgen.cli import top

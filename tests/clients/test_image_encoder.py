@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seers
+import tiny_vision
 import torch
 from PIL import Image
 
@@ -35,7 +35,7 @@ def small(client: SeeingClient, monkeypatch: pytest.MonkeyPatch) -> SeeingClient
 
 
 def some(count: int) -> list[Image.Image]:
-    return tiny_seers.pictures(*((40 + 3 * n, 60) for n in range(count)))
+    return tiny_vision.pictures(*((40 + 3 * n, 60) for n in range(count)))
 
 
 def test_one_client_a_reference(seer: Runtime, tiny_clip: Path) -> None:
@@ -106,7 +106,7 @@ def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(small: SeeingCli
 
 def test_a_bad_picture_ends_its_own_call(small: SeeingClient) -> None:
     file, request = io.BytesIO(), Request.new()
-    tiny_seers.picture(90, 90).save(file, "JPEG")
+    tiny_vision.picture(90, 90).save(file, "JPEG")
     bad = Image.open(io.BytesIO(file.getvalue()[:900]))
     with pytest.raises(OSError, match="truncated"):
         small.embed_images([*some(5), bad, *some(5)], request)

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from storms import Stormy, burst
+from fault_storm import Stormy, burst
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.fault_isolation import apart, step

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from storms import StormyAnswers, StormyDrawing, burst, chatting
+from fault_storm import StormyAnswers, StormyDrawing, burst, chatting
 
 from mmgen.engine import preemption
 from mmgen.engine.engine import Engine

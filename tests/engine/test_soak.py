@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from storms import StormyAnswers, StormyDrawing, burst, chatting
+from fault_storm import StormyAnswers, StormyDrawing, burst, chatting
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.memory.ledger import Ledger

@@ -263,7 +263,7 @@ def test_the_cache_is_not_written_for_nothing(library: Library, folder: Path) ->
 def test_a_store_keeps_to_its_encoder(tiny_runtime: Runtime, library: Library, folder: Path, tmp_path: Path) -> None:
     library.add(folder)
     library.close()
-    from tiny import make_encoder
+    from tiny_models import make_encoder
 
     other = make_encoder(tmp_path / "other", seed=2)
     with pytest.raises(StoreError, match="was filled by "):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from colours import WORDS, drawn
+from color_encoder import WORDS, drawn
 from PIL import Image
 
 from mmgen.engine.job import Request

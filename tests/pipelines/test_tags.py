@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colours import drawn
+from color_encoder import drawn
 from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound

@@ -190,7 +190,7 @@ def test_bad_input_is_one_line(text: Text, option: dict[str, Any], kind: type[Mm
 
 def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
     import checkpoints
-    from tiny_text import byte_tokenizer
+    from tiny_llama import byte_tokenizer
 
     checkpoints.saved(checkpoints.FAMILIES["bert"], tmp_path)
     byte_tokenizer().save(str(tmp_path / "tokenizer.json"))

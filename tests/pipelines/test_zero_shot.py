@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seers
-from colours import drawn
+import tiny_vision
+from color_encoder import drawn
 from PIL import Image
 
 from mmgen.config import RuntimeConfig
@@ -43,7 +43,7 @@ def test_alone_and_in_company(painter: Runtime) -> None:
 
 
 def test_clips_own_probabilities(seer: Runtime) -> None:
-    picture, labels = tiny_seers.picture(40, 30), ["w1 w2", "w3", "w9"]
+    picture, labels = tiny_vision.picture(40, 30), ["w1 w2", "w3", "w9"]
     found = {one.label: one.probability for one in ZeroShotImage(seer)(picture, labels=labels).labels}
     model: Any = seer.picture_encoder()
     logits = model.logits(model.embed_images([picture]), model.embed_texts(labels))[0]
@@ -52,11 +52,11 @@ def test_clips_own_probabilities(seer: Runtime) -> None:
 
 
 def test_a_classifiers_own_labels(seer: Runtime, tiny_vit: Path) -> None:
-    found = ZeroShotImage(seer, model=str(tiny_vit))(tiny_seers.picture(40, 30))
+    found = ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.picture(40, 30))
     assert sorted(one.label for one in found.labels) == ["car", "cat", "dog"]
     assert sum(one.probability for one in found.labels) == pytest.approx(1)
     with pytest.raises(BadRequest, match="reads no texts"):
-        ZeroShotImage(seer, model=str(tiny_vit))(tiny_seers.picture(40, 30), labels=["a", "b"])
+        ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.picture(40, 30), labels=["a", "b"])
 
 
 def test_the_embedded_models_know_each_others_pictures(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A row of several documents gives what each gives alone, in every precision and with every kind of position."""
 
 import pytest
-import tiny_texts
+import tiny_corpus
 import torch
 from torch import Tensor
 
@@ -22,7 +22,7 @@ CASES = [
 @pytest.mark.parametrize("small", [False, True], ids=["fp32", "bf16"])
 def test_documents_do_not_see_each_other(case: dict[str, object], small: bool) -> None:
     torch.manual_seed(0)
-    model = LanguageModel(transformer_config.load({**tiny_texts.MODEL, "vocabulary": 50, **case}))
+    model = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, **case}))
     ids = torch.randint(50, (2, 14))
     documents = torch.tensor([[0] * 5 + [1] * 9, [2] * 14])
     positions = torch.cat((torch.arange(5), torch.arange(9)))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-import tiny_texts
+import tiny_corpus
 import torch
 from safetensors.torch import save_file
 
@@ -23,9 +23,9 @@ IDS = torch.arange(40)[None] * 7 % 300
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm")
     torch.manual_seed(0)
-    config = transformer_config.load({**tiny_texts.MODEL, "vocabulary": 300, "width": 64, "hidden": 128, "max_tokens": 64})
+    config = transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 300, "width": 64, "hidden": 128, "max_tokens": 64})
     language_model.save(LanguageModel(config), place, "llama", {"eos_token_id": 0, "bos_token_id": 0})
-    tokenizer.save(tokenizer.train(tiny_texts.documents(), vocabulary=300), place)
+    tokenizer.save(tokenizer.train(tiny_corpus.documents(), vocabulary=300), place)
     return place
 
 

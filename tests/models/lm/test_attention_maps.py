@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from shapes import KINDS, LLAMA, close, ids, model
+from transformer_configs import KINDS, LLAMA, close, ids, model
 
 from mmgen.models.lm.attention_maps import attention_maps
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from shapes import KINDS, LLAMA, close, ids, model
+from transformer_configs import KINDS, LLAMA, close, ids, model
 
 from mmgen.models.layers.attention import AttentionRules, Memory, SideBySide, attend_rows
 from mmgen.models.layers.feed_forward import Experts, balance_loss

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seers
+import tiny_vision
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -14,24 +14,24 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.vision import classifier
 from mmgen.models.vision.classifier import TowerModel
 
-PICTURES = tiny_seers.pictures((60, 93), (93, 61), (120, 40), (9, 9))
+PICTURES = tiny_vision.pictures((60, 93), (93, 61), (120, 40), (9, 9))
 MAKERS = {
-    "vit": tiny_seers.vit,
-    "dinov2": tiny_seers.dinov2,
-    "dinov2-classifier": tiny_seers.dinov2_classifier,
+    "vit": tiny_vision.vit,
+    "dinov2": tiny_vision.dinov2,
+    "dinov2-classifier": tiny_vision.dinov2_classifier,
 }
 
 
 @pytest.fixture(scope="module", params=list(MAKERS))
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TowerModel]:
     folder = tmp_path_factory.mktemp(request.param)
-    return tiny_seers.saved(MAKERS[request.param](), folder), classifier.load(folder)
+    return tiny_vision.saved(MAKERS[request.param](), folder), classifier.load(folder)
 
 
 @torch.inference_mode()
 def test_equal_to_transformers(pair: tuple[Any, TowerModel]) -> None:
     theirs, ours = pair
-    pixels = tiny_seers.PROCESSORS[theirs.config.model_type]()(PICTURES, return_tensors="pt")["pixel_values"]
+    pixels = tiny_vision.PROCESSORS[theirs.config.model_type]()(PICTURES, return_tensors="pt")["pixel_values"]
     body = getattr(theirs, theirs.config.model_type, theirs)
     expected = body(pixels).last_hidden_state[:, 0]
     np.testing.assert_allclose(ours.embed_images(PICTURES), torch.nn.functional.normalize(expected, dim=-1), atol=1e-5)
@@ -55,7 +55,7 @@ def test_larger_pictures(pair: tuple[Any, TowerModel]) -> None:
 
 def test_a_bare_vit(tmp_path: Path) -> None:
     """Without a head and without `vit.` before its names."""
-    theirs = tiny_seers.saved(tiny_seers.vit(), tmp_path)
+    theirs = tiny_vision.saved(tiny_vision.vit(), tmp_path)
     theirs.vit.save_pretrained(tmp_path)
     ours = classifier.load(tmp_path)
     assert ours.embed_images(PICTURES).shape == (4, 32)
@@ -69,7 +69,7 @@ def test_texts_are_refused(pair: tuple[Any, TowerModel]) -> None:
 
 
 def test_a_missing_layer_scale_is_named(tmp_path: Path) -> None:
-    tiny_seers.saved(tiny_seers.dinov2(), tmp_path)
+    tiny_vision.saved(tiny_vision.dinov2(), tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["encoder.layer.1.layer_scale2.lambda1"]
     save_file(tensors, tmp_path / "model.safetensors")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seers
+import tiny_vision
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -19,7 +19,7 @@ from mmgen.models.vision.image_model import Row
 from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig
 
-PICTURES = tiny_seers.pictures((60, 93), (93, 61), (9, 9), (120, 40), (32, 32))
+PICTURES = tiny_vision.pictures((60, 93), (93, 61), (9, 9), (120, 40), (32, 32))
 TEXTS = ["w3 w4 w5", "w7", "", "w9 w9 w11 w12 w13", "w2"]
 
 
@@ -27,7 +27,7 @@ TEXTS = ["w3 w4 w5", "w7", "", "w9 w9 w11 w12 w13", "w2"]
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TwoTowers, Path]:
     """Theirs, ours from the folder that theirs wrote, and the folder."""
     folder = tmp_path_factory.mktemp(request.param)
-    theirs = tiny_seers.saved(getattr(tiny_seers, request.param)(), folder)
+    theirs = tiny_vision.saved(getattr(tiny_vision, request.param)(), folder)
     return theirs, dual_encoder.load(folder), folder
 
 
@@ -36,13 +36,13 @@ def unit(vectors: torch.Tensor) -> np.ndarray:
 
 
 def padded(rows: list[list[int]]) -> torch.Tensor:
-    return torch.tensor([row + [tiny_seers.WORDS + 1] * (16 - len(row)) for row in rows])
+    return torch.tensor([row + [tiny_vision.WORDS + 1] * (16 - len(row)) for row in rows])
 
 
 @torch.inference_mode()
 def test_equal_to_transformers(pair: tuple[Any, TwoTowers, Path]) -> None:
     theirs, ours, _ = pair
-    processor = tiny_seers.PROCESSORS[theirs.config.model_type]()
+    processor = tiny_vision.PROCESSORS[theirs.config.model_type]()
     pixels = processor(PICTURES, return_tensors="pt")["pixel_values"]
     ids = padded(ours.tokenize(TEXTS))
     expected = theirs(input_ids=ids, pixel_values=pixels)
@@ -75,7 +75,7 @@ def test_alone_together_and_beside_other_sizes(pair: tuple[Any, TwoTowers, Path]
 
 def test_a_tensor_is_a_picture_too(pair: tuple[Any, TwoTowers, Path]) -> None:
     _, ours, _ = pair
-    image = tiny_seers.picture(50, 40)
+    image = tiny_vision.picture(50, 40)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
     np.testing.assert_array_equal(ours.embed_images(pixels), ours.embed_images([image]))
     scores = ours.score(pixels.expand(2, -1, -1, -1), TEXTS[:2])
@@ -90,7 +90,7 @@ def test_nothing_in_nothing_out(pair: tuple[Any, TwoTowers, Path]) -> None:
 def test_a_long_text_keeps_its_end(pair: tuple[Any, TwoTowers, Path]) -> None:
     _, ours, _ = pair
     (row,) = ours.tokenize([" ".join(f"w{n}" for n in range(40))])
-    assert len(row) == 16 and row[-1] == tiny_seers.WORDS + 1 and row[-2] < tiny_seers.WORDS
+    assert len(row) == 16 and row[-1] == tiny_vision.WORDS + 1 and row[-2] < tiny_vision.WORDS
 
 
 def test_precisions(pair: tuple[Any, TwoTowers, Path]) -> None:
@@ -184,8 +184,8 @@ def test_an_unknown_tensor_is_named(broken: Path) -> None:
     ("file", "change", "message"),
     [
         ("config.json", {"model_type": "clipp"}, 'of the architecture clipp; there are clip, siglip \\(did you mean "clip"'),
-        ("config.json", {"vision_config": {**tiny_seers.VISION, "patch_size": [8, 4]}}, "asks for .* which is no square"),
-        ("config.json", {"vision_config": {**tiny_seers.VISION, "num_channels": 4}}, "pictures of 4 channels; ours have 3"),
+        ("config.json", {"vision_config": {**tiny_vision.VISION, "patch_size": [8, 4]}}, "asks for .* which is no square"),
+        ("config.json", {"vision_config": {**tiny_vision.VISION, "num_channels": 4}}, "pictures of 4 channels; ours have 3"),
         ("config.json", {"projection_dim": 8}, r"another shape than config.json says: visual_projection.weight \(24, 32\)"),
         ("preprocessor_config.json", {"image_processor_type": "PoodleImageProcessor"}, "is of a PoodleImageProcessor; there"),
         ("preprocessor_config.json", {"size": {"longest_edge": 3}}, "asks for a size that ours has not"),
@@ -219,7 +219,7 @@ def test_a_siglip_without_its_head(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_that_ends_no_text(broken: Path) -> None:
-    tiny_seers.save_tokenizer(broken, "$A")
+    tiny_vision.save_tokenizer(broken, "$A")
     values = json.loads((broken / "tokenizer.json").read_text())
     (broken / "tokenizer.json").write_text(json.dumps({**values, "post_processor": None}))
     with pytest.raises(BadWeights, match="puts no end token behind a text"):

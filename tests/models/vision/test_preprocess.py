@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny_seers
+import tiny_vision
 import torch
 import transformers
 from PIL import Image
@@ -36,7 +36,7 @@ def test_equal_to_upstream(name: str, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     ours = ImagePreprocess.from_folder(tmp_path)
     for size in SIZES:
-        image = tiny_seers.picture(*size)
+        image = tiny_vision.picture(*size)
         expected = theirs(image, return_tensors="pt")["pixel_values"][0]
         found = ours(image)
         assert found.dtype == torch.float32 and found.shape == expected.shape
@@ -49,7 +49,7 @@ def test_equal_to_upstream(name: str, tmp_path: Path) -> None:
 def test_modes(mode: str, tmp_path: Path) -> None:
     theirs = transformers.CLIPImageProcessor()
     theirs.save_pretrained(tmp_path)
-    image = tiny_seers.picture(90, 70, mode="RGBA")
+    image = tiny_vision.picture(90, 70, mode="RGBA")
     image = image.convert("RGB" if mode == "CMYK" else mode).convert(mode)
     expected = theirs(image, return_tensors="pt")["pixel_values"][0]
     assert (ImagePreprocess.from_folder(tmp_path)(image) - expected).abs().max() < 1 / 255 / 0.27

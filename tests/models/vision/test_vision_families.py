@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_seers
+import tiny_vision
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -51,7 +51,7 @@ def test_transformers_files_are_taken_before_those_of_open_clip(tiny_clip: Path,
 
 
 def test_position_ids_of_older_files_are_passed_over(tmp_path: Path) -> None:
-    tiny_seers.saved(tiny_seers.clip(), tmp_path)
+    tiny_vision.saved(tiny_vision.clip(), tmp_path)
     path = tmp_path / "model.safetensors"
     more = {f"{half}_model.embeddings.position_ids": torch.arange(17)[None] for half in ("vision", "text")}
     save_file({**load_file(path), **more}, path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from calling import Call
+from cli_call import Call
 from PIL import Image
 from safetensors.torch import save_file
 

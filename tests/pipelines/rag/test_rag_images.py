@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from calling import Call
-from colours import drawn
+from cli_call import Call
+from color_encoder import drawn
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import PictureHit

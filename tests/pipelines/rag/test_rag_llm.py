@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from said import Say
+from scripted_lm import Say
 
 import mmgen
 from mmgen.errors import NotFound, TooLong

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from drawings import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 
 from mmgen.training.data import augmentations
 from mmgen.training.data.emoji_images import Pictures

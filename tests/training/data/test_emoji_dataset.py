@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawings import THINGS, drawings  # noqa: F401  a fixture
+from emoji_folder import THINGS, drawings  # noqa: F401  a fixture
 
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.training.data import emoji_dataset

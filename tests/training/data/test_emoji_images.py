@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawings import THINGS, VENDORS, drawing, drawings, pictures, row  # noqa: F401  fixtures
+from emoji_folder import THINGS, VENDORS, drawing, drawings, pictures, row  # noqa: F401  fixtures
 
 from mmgen.errors import BadRequest
 from mmgen.training.data import emoji_dataset

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_texts
+import tiny_corpus
 import torch
 
 from mmgen.errors import BadRequest, BadWeights
@@ -48,8 +48,8 @@ def test_rows_of_one_document_need_no_mask() -> None:
 
 
 def test_prepared_once(tmp_path: Path) -> None:
-    every = tiny_texts.documents(60)
-    data = text_files.files(tiny_texts.write(tmp_path / "data", every))
+    every = tiny_corpus.documents(60)
+    data = text_files.files(tiny_corpus.write(tmp_path / "data", every))
     path = tokenizer.save(tokenizer.train(every, vocabulary=300), tmp_path)
     train, held = prepared(data, path, 0.1, tmp_path)
     tok = packing.Tokenizer(path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from drawings import drawing, drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawing, drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor
 
 from mmgen.errors import BadRequest

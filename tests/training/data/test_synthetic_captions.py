@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from drawings import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 
 from mmgen.training.data import synthetic_captions
 from mmgen.training.data.emoji_images import COLOURS, Pictures

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawings import drawings  # noqa: F401  a fixture
+from emoji_folder import drawings  # noqa: F401  a fixture
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.training.data.emoji_images import COLOURS

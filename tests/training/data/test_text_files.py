@@ -4,21 +4,21 @@ import gzip
 from pathlib import Path
 
 import pytest
-import tiny_texts
+import tiny_corpus
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.training.data import text_files
 
 
 def test_json_lines_and_plain_text(tmp_path: Path) -> None:
-    tiny_texts.write(tmp_path, ["one \r\ntwo\r\n", "three"])
+    tiny_corpus.write(tmp_path, ["one \r\ntwo\r\n", "three"])
     (tmp_path / "z.txt.gz").write_bytes(gzip.compress("four\rfünf".encode()))
     (tmp_path / "README.md").write_text("no document")
     assert list(text_files.read(text_files.files(tmp_path))) == ["one\ntwo\n", "three", "four\nfünf"]
 
 
 def test_held_out_documents_depend_on_their_text_alone() -> None:
-    every = tiny_texts.documents(200)
+    every = tiny_corpus.documents(200)
     train, held = text_files.split(every, 0.1)
     assert 8 <= len(held) <= 35 and sorted(train + held) == sorted(every)
     _, of_half = text_files.split(every[:100], 0.1)
@@ -26,7 +26,7 @@ def test_held_out_documents_depend_on_their_text_alone() -> None:
 
 
 def test_a_copy_of_a_training_document_is_not_held_out() -> None:
-    one, two, three = tiny_texts.documents(3, words=3000)
+    one, two, three = tiny_corpus.documents(3, words=3000)
     quoting = three[:9000] + two[5000:5200] + three[9000:]
     assert text_files.copied([f"Preface. {two[100:]}", three, quoting, "short"], [one, two]) == [True, False, False, False]
 

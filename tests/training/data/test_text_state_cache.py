@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import tiny_encoder  # noqa: F401  a fixture
+from tiny_models import tiny_encoder  # noqa: F401  a fixture
 
 from mmgen.errors import BadWeights, TooLong
 from mmgen.models.diffusion.conditioning import SentencePrompts

@@ -1,5 +1,5 @@
 import numpy as np
-from drawings import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 
 from mmgen.training.data.emoji_images import Pictures
 from mmgen.training.data.holdout import Keys

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from drawings import VENDORS, drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import VENDORS, drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor, nn
 
 from mmgen.training.data import augmentations

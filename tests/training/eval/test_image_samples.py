@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawings import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 from PIL import Image
 
 from mmgen.models.diffusion.denoiser import Denoiser

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from drawings import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor
 
 from mmgen.training.data import augmentations

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawings import drawings  # noqa: F401  a fixture
+from emoji_folder import drawings  # noqa: F401  a fixture
 from PIL import Image
 
 from mmgen.config import load

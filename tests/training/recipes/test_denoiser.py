@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from drawings import drawings  # noqa: F401  fixture
+from emoji_folder import drawings  # noqa: F401  fixture
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmgen.config import load

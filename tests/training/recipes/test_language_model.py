@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_texts
+import tiny_corpus
 import torch
 
 from mmgen.config import load
@@ -25,13 +25,13 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_texts.write(tmp_path_factory.mktemp("data"))
+    return tiny_corpus.write(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
 def recipe(data: Path, tmp_path: Path) -> LanguageModelRecipe:
     return LanguageModelRecipe(
-        data=data, out=tmp_path / "run", tokenizer={"vocabulary": 300}, held_out=0.15, model=tiny_texts.MODEL, steps=6, batch=4,
+        data=data, out=tmp_path / "run", tokenizer={"vocabulary": 300}, held_out=0.15, model=tiny_corpus.MODEL, steps=6, batch=4,
         validate_every=3, prompts=["The fox"], sample_tokens=8,
     )  # fmt: skip
 
@@ -39,7 +39,7 @@ def recipe(data: Path, tmp_path: Path) -> LanguageModelRecipe:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> LanguageModelRecipe:
     """A finished run that many tests look at."""
-    model = {**tiny_texts.MODEL, "dropout": 0.1}
+    model = {**tiny_corpus.MODEL, "dropout": 0.1}
     recipe = LanguageModelRecipe(
         data=data, out=tmp_path_factory.mktemp("whole"), tokenizer={"vocabulary": 300}, held_out=0.15, model=model, steps=40,
         batch=8, together=4, validate_every=20, sample_tokens=8, schedule={"peak": 1e-2},
@@ -137,7 +137,7 @@ def test_compiled_it_learns_the_same(recipe: LanguageModelRecipe) -> None:
 
 
 def test_a_mixture_of_experts_is_kept_in_balance(recipe: LanguageModelRecipe) -> None:
-    run = Run(recipe.model_copy(update={"model": {**tiny_texts.MODEL, "experts": 3}, "family": "mixtral"}))
+    run = Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "experts": 3}, "family": "mixtral"}))
     ((batch, _),) = run.parts(0, 0, 1)
     losses = run.loss(batch)
     assert losses["balance"] >= 1.9 and losses["loss"] > 5
@@ -162,9 +162,9 @@ def test_a_long_row_and_a_model_that_sees_the_future(recipe: LanguageModelRecipe
     with pytest.raises(BadRequest, match="row is 64 tokens, the model reads 32"):
         Run(recipe.model_copy(update={"row": 64}))
     with pytest.raises(BadRequest, match="say causal: true"):
-        Run(recipe.model_copy(update={"model": {**tiny_texts.MODEL, "causal": False}}))
+        Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "causal": False}}))
     with pytest.raises(ConfigError, match="depth is 3, unexpected"):
-        Run(recipe.model_copy(update={"model": {**tiny_texts.MODEL, "depth": 3}}))
+        Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "depth": 3}}))
 
 
 def test_a_damaged_checkpoint(recipe: LanguageModelRecipe) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_texts
+import tiny_corpus
 import yaml
 
 from mmgen.cli.commands import load
@@ -18,11 +18,11 @@ CONFIG = Path(__file__).parents[2] / "configs" / "train" / "scaling-law.yaml"
 
 @pytest.fixture
 def values(tmp_path: Path) -> dict[str, Any]:
-    model = {**tiny_texts.MODEL, "max_tokens": 16}
+    model = {**tiny_corpus.MODEL, "max_tokens": 16}
     recipe = {"model": model, "tokenizer": {"vocabulary": 300}, "held_out": 0.15, "batch": 2, "sample_tokens": 2}
     sizes = [{"width": width, "hidden": 2 * width, "layers": 1} for width in (8, 16, 32)]
     return {
-        "data": str(tiny_texts.write(tmp_path / "data")), "out": str(tmp_path / "out"), "recipe": recipe, "sizes": sizes,
+        "data": str(tiny_corpus.write(tmp_path / "data")), "out": str(tmp_path / "out"), "recipe": recipe, "sizes": sizes,
         "budgets": [2e6, 4e6],
     }  # fmt: skip
 

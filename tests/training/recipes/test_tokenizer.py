@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import tiny_texts
+import tiny_corpus
 from typer.testing import CliRunner
 
 from mmgen.cli.train import app
@@ -18,7 +18,7 @@ STRANGE = "the fox\n\n  naïve 狐 🦊\t"
 
 
 def test_bpe_gives_back_every_text(tmp_path: Path) -> None:
-    tok = Tokenizer(tokenizer.save(tokenizer.train(tiny_texts.documents(), vocabulary=300), tmp_path))
+    tok = Tokenizer(tokenizer.save(tokenizer.train(tiny_corpus.documents(), vocabulary=300), tmp_path))
     assert tok.id(END) == 0 and tok.fast.get_vocab_size() == 300
     assert tok.decode(tok.encode(STRANGE).ids) == STRANGE
     assert len(tok.encode("the farmer follows").ids) < 12
@@ -32,7 +32,7 @@ def test_characters(tmp_path: Path) -> None:
 
 
 def test_another_process_makes_the_same_file(tmp_path: Path) -> None:
-    data = tiny_texts.write(tmp_path / "data")
+    data = tiny_corpus.write(tmp_path / "data")
     called = CliRunner().invoke(app, ["tokenizer", str(data), str(tmp_path / "a"), "--vocabulary", "320"])
     assert called.exit_code == 0 and "320 tokens" in called.output
     arguments = ["tokenizer", str(data), str(tmp_path / "b"), "--vocabulary", "320"]

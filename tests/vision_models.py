@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """32 x 32 pixels, words w0 to w47, a space of 24 dimensions."""
-    import tiny_seers
+    import tiny_vision
 
     folder = tmp_path_factory.mktemp("clip")
-    tiny_seers.saved(tiny_seers.clip(), folder)
+    tiny_vision.saved(tiny_vision.clip(), folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Knows cat, dog and car."""
-    import tiny_seers
+    import tiny_vision
 
     folder = tmp_path_factory.mktemp("vit")
-    tiny_seers.saved(tiny_seers.vit(), folder)
+    tiny_vision.saved(tiny_vision.vit(), folder)
     return folder
 
 
