@@ -81,7 +81,7 @@ class Runner(Protocol):
 
     A step that raises for want of memory has moved no job on: it is tried again with fewer. A runner may also have
     `kind`, what its bytes are for (kv, latents, activations, decode); `streams`, True where people read along;
-    `estimate(job)` -> mmgen.engine.scheduling.cost_model.Estimate, called like `reserve`; `counters()` -> name to number, for metrics; and
+    `estimate(job)` -> cost_model.Estimate, called like `reserve`; `counters()` -> name to number, for metrics; and
     `room_ms`, written by the engine before a step: milliseconds that it may take, None for as many as it likes; and
     `pause_with(pause)`, called once by the engine: the runner then calls `pause` between the parts of a step, a layer or so,
     and answers that are not to wait for its end take their turns in there.

@@ -44,7 +44,7 @@ class Output:
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
-    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.image.image_pipeline` has them."""
+    """A function that Typer can turn into a command, for a pipeline class as `pipelines.image.image_pipeline` has them."""
     described = signature.read(name, made)
     options = [option(parameter) for parameter in described.parameters if shown(name, parameter)]
     many = any(parameter.name == "prompt" and parameter.required for parameter in described.parameters)

@@ -25,7 +25,7 @@ SAID = {"prompt": "How the text begins; - reads it from standard input.",
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
-    """A function that Typer can turn into a command, for a pipeline class as `mmgen.pipelines.language.text_pipeline` has them."""
+    """A function that Typer can turn into a command, for a pipeline class as `pipelines.language.text_pipeline` has them."""
     described = signature.read(name, made)
     first = next(parameter.name for parameter in described.parameters if parameter.required)
     options = [option(parameter) for parameter in described.parameters if parameter.name != first and shown(name, parameter)]

@@ -35,7 +35,7 @@ class Read:
     """A file as a thread left it."""
 
     source: str
-    image_files: Sequence[tuple[Picture, Image]] = ()
+    pictures: Sequence[tuple[Picture, Image]] = ()
     unchanged: bool = False
     failed: str = ""  # why it could not be read
 
@@ -66,7 +66,7 @@ class AddingPictures:
                 self.report.unchanged.append(read.source)
             else:
                 self.waiting.append((read.source, [pair for pair in read.pictures if self._new(pair[0])]))
-            if sum(len(image_files) for _, image_files in self.waiting) >= AT_ONCE or number == len(files):
+            if sum(len(pictures) for _, pictures in self.waiting) >= AT_ONCE or number == len(files):
                 self._flush()
             if self.progress:
                 stored = len(self.report.added)
@@ -76,19 +76,18 @@ class AddingPictures:
         """Stores what waits; all pictures of a file in one transaction."""
         import numpy as np
 
-        images = [image for _, image_files in self.waiting for _, image in image_files]
+        images = [image for _, pictures in self.waiting for _, image in pictures]
         vectors = (
             self.client().embed_images(images, self.request) if images else np.empty((0, self.store.dimension), np.float32)
         )
-        ends = np.cumsum([len(image_files) for _, image_files in self.waiting])[:-1]
+        ends = np.cumsum([len(pictures) for _, pictures in self.waiting])[:-1]
         parts = np.split(vectors, ends) if self.waiting else []
         rows = [
-            (source, [one for one, _ in image_files], part)
-            for (source, image_files), part in zip(self.waiting, parts, strict=True)
+            (source, [one for one, _ in pictures], part) for (source, pictures), part in zip(self.waiting, parts, strict=True)
         ]
         if rows:
             self.store.replace_many(rows)
-        self.report.added += [picture.uri for _, image_files, _ in rows for picture in image_files]
+        self.report.added += [picture.uri for _, pictures, _ in rows for picture in pictures]
         self.waiting.clear()
         if self.known:
             self.known.stored()

@@ -156,12 +156,12 @@ class Gallery:
 
     def filled(self) -> Pictures:
         """The pictures for reading; NotFound with a remedy where there are none."""
-        image_files = self.library.readable().pictures
-        if image_files is None or not image_files.count():
+        pictures = self.library.readable().pictures
+        if pictures is None or not pictures.count():
             raise NotFound(f"store {self.path} holds no pictures; add some first: mmgen image add PATH --store {self.path}")
         if self.encoder_reference:
-            image_files.check_space(self.encoder_reference)
-        return image_files
+            pictures.check_space(self.encoder_reference)
+        return pictures
 
     def writable(self, make: bool = True) -> Pictures:
         """The pictures for writing; the store and its picture space are made if need be and `make`."""

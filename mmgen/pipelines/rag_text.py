@@ -136,7 +136,7 @@ class RagText(Streamed[Answer]):
         pictures: how many of the store's pictures to find beside the passages; they come with the answer and are no part of it.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
-        passages answer the question, not whether the model's words are right. How those are checked: mmgen.pipelines.rag.word_overlap.
+        passages answer the question, not whether the model's words are right. How those are checked: rag.word_overlap.
 
         Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
         that the model cannot hold.

@@ -25,7 +25,7 @@ class Judgement:
     """What `zero-shot-image` returns."""
 
     picture: str  # its file's name; may be empty
-    label_scores: list[Labelled]  # best first
+    labels: list[Labelled]  # best first
     independent: bool  # whether each probability stands by itself; otherwise they sum to 1 over these labels
     model: str
 
@@ -69,7 +69,7 @@ class ZeroShotImage:
         Probabilities compare these labels with each other, or, of a model with a sigmoid (SigLIP), stand each by itself.
         Raises BadRequest for labels that are missing, empty or repeated, UnreadableFile for what is no picture.
         """
-        return self.judge([picture], labels=label_scores, template=template, k=k, request=request)[0]
+        return self.judge([picture], labels=labels, template=template, k=k, request=request)[0]
 
     def judge(
         self,
@@ -81,7 +81,7 @@ class ZeroShotImage:
         request: Request | None = None,
     ) -> list[Judgement]:
         """The same of several pictures, with the labels embedded once."""
-        wanted = _checked(label_scores, template, k)
+        wanted = _checked(labels, template, k)
         opened = [prepared(image_io.read(picture)) for picture in pictures]
         client = self.rt.seeing(self.model)
         if wanted:

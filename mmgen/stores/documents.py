@@ -245,14 +245,14 @@ class DocumentStore:
             raise BadRequest(f"method {method} needs a {'query' if method == 'bm25' else 'vector'}; give one")
         conditions = parse(where or ())
         depth = k if method != "hybrid" else max(DEPTH, k)
-        bm25 = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
+        words = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
         cosines = self._dense(vector, depth, conditions) if vector is not None and method != "bm25" else {}
         if vector is not None:  # what only the words found has a cosine as well
-            ids, vectors = self._cache.vectors([number for number in bm25 if number not in cosines])
+            ids, vectors = self._cache.vectors([number for number in words if number not in cosines])
             cosines |= dict(zip(ids.tolist(), (vectors @ vector).tolist(), strict=True))
-        scores = bm25 if method == "bm25" else cosines if method == "dense" else fusion.hybrid(bm25, cosines)
+        scores = words if method == "bm25" else cosines if method == "dense" else fusion.hybrid(words, cosines)
         best = sorted(scores, key=lambda number: -scores[number])[:k]
-        return self._hits(best, scores, {"bm25": bm25, "dense": cosines})
+        return self._hits(best, scores, {"bm25": words, "dense": cosines})
 
     def search_many(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Dense search of many queries at once: (Q, D) -> scores (Q, K) and passage ids (Q, K), -1 where there are fewer."""

@@ -26,7 +26,7 @@ class Beside(Protocol):
 
 
 class Loaded(Generic[Model]):
-    """`mmgen.engine.memory.model_pool.Weights` of whatever `load` gives, on that device. `load` gives the same model every time."""
+    """`model_pool.Weights` of whatever `load` gives, on that device. `load` gives the same model every time."""
 
     def __init__(self, load: Callable[[], Model], device: str) -> None:
         self.load, self.device = load, device

@@ -52,7 +52,7 @@ class Early:
 class Pictures:
     """What a picture pipeline returns, in the order of the prompts and seeds."""
 
-    image_io: list[Image]
+    images: list[Image]
     seeds: list[int]
     recipes: list[Recipe]
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage

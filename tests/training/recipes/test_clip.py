@@ -22,7 +22,7 @@ from mmgen.training.recipes import clip as recipe_module
 from mmgen.training.recipes.clip import ClipRecipe, Run
 
 # ruff: noqa: F811
-CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 VISION = {"image_size": 16, "patch": 8, "stem": [8], "width": 16, "layers": 1, "heads": 2, "hidden": 32, "pooling": "mean"}
 TEXT = {
     "width": 16, "layers": 1, "heads": 2, "hidden": 32, "max_tokens": 16, "causal": True, "norm_at": "pre",

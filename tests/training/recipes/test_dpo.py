@@ -13,7 +13,7 @@ from mmgen.errors import UnreadableFile
 from mmgen.training.recipes import dpo
 from mmgen.training.recipes.dpo import PreferenceRecipe, Run
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
 
 @pytest.fixture(scope="module")

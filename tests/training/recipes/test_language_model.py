@@ -20,7 +20,7 @@ from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training.recipes import language_model as recipe_module
 from mmgen.training.recipes.language_model import LanguageModelRecipe, Run
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recipe(data: Path, tmp_path: Path) -> LanguageModelRecipe:
     return LanguageModelRecipe(
-        data=data, out=tmp_path / "run", tokenizer={"vocabulary": 300}, held_out=0.15, model=tiny_corpus.MODEL, steps=6, batch=4,
-        validate_every=3, prompts=["The fox"], sample_tokens=8,
+        data=data, out=tmp_path / "run", tokenizer={"vocabulary": 300}, held_out=0.15, model=tiny_corpus.MODEL, steps=6,
+        batch=4, validate_every=3, prompts=["The fox"], sample_tokens=8,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mmgen.config import load as load_config
 from mmgen.training.recipes import scaling_law
 from mmgen.training.recipes.scaling_law import Result, ScalingRecipe
 
-CONFIG = Path(__file__).parents[2] / "configs" / "train" / "scaling-law.yaml"
+CONFIG = Path(__file__).parents[3] / "configs" / "train" / "scaling-law.yaml"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from mmgen.training.data import chat_data
 from mmgen.training.recipes import sft
 from mmgen.training.recipes.sft import InstructionsRecipe, Run
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "train"
+CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
 
 @pytest.fixture(scope="module")
