@@ -32,7 +32,7 @@ UNITS = {"text": "tokens", "denoise": "steps"}
 
 
 @dataclass(frozen=True)
-class Look:
+class CounterSample:
     """Counters at a moment, since the start."""
 
     at: float  # time.monotonic() seconds
@@ -41,7 +41,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Rate:
+class ActivityRate:
     """Between two looks."""
 
     ago: float  # seconds before the last look
@@ -49,16 +49,16 @@ class Rate:
     done: Mapping[str, float]  # tokens, steps -> a second
 
 
-class Pulse:
+class ActivityMonitor:
     """Begins to look when somebody first reads it, in a thread of its own, and stops when nobody does any more."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
-        self.looks: deque[Look] = deque(maxlen=LOOKS)
+        self.looks: deque[CounterSample] = deque(maxlen=LOOKS)
         self._read, self._guard = 0.0, threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def rates(self) -> list[Rate]:
+    def rates(self) -> list[ActivityRate]:
         """The oldest first."""
         self.watch()
         return rates(list(self.looks))
@@ -83,7 +83,7 @@ class Pulse:
             self.looks.append(look(self.metrics))
 
 
-def look(metrics: Metrics) -> Look:
+def look(metrics: Metrics) -> CounterSample:
     busy: dict[str, float] = {}
     done: dict[str, float] = {}
     for runner, histogram in list(metrics.quanta.items()):
@@ -91,12 +91,12 @@ def look(metrics: Metrics) -> Look:
     for runner, histogram in list(metrics.batches.items()):
         if unit := UNITS.get(runner.partition(":")[0]):
             done[unit] = done.get(unit, 0.0) + histogram.sum
-    return Look(time.monotonic(), busy, done)
+    return CounterSample(time.monotonic(), busy, done)
 
 
-def rates(looks: Sequence[Look]) -> list[Rate]:
+def rates(looks: Sequence[CounterSample]) -> list[ActivityRate]:
     return [
-        Rate(
+        ActivityRate(
             looks[-1].at - after.at,
             {
                 key: min(1.0, (value - before.busy.get(key, 0.0)) / (1000 * _seconds(before, after)))
@@ -113,5 +113,5 @@ def kind(runner: str) -> str:
     return KINDS.get(runner.partition(":")[0], "other")
 
 
-def _seconds(before: Look, after: Look) -> float:
+def _seconds(before: CounterSample, after: CounterSample) -> float:
     return max(1e-3, after.at - before.at)

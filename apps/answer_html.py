@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
-    from mmgen.pipelines.image.label_scores import Labelled
-    from mmgen.pipelines.rag.rag_images import Illustration
+    from mmgen.pipelines.image.label_scores import LabelScore
+    from mmgen.pipelines.rag.rag_images import IllustratingImage
     from mmgen.pipelines.rag_text import Answer, Citation
-    from mmgen.stores.documents import Summary
+    from mmgen.stores.documents import DocumentSummary
 
 MOST_CITATIONS = 5
 EMPTY = """<div class='empty'><p>Drop files on the left, or take the sample documents, and ask about them here.</p>
@@ -51,7 +51,7 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
     return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
 
 
-def documents(rows: Sequence[Summary]) -> str:
+def documents(rows: Sequence[DocumentSummary]) -> str:
     """What can be asked; a file of pictures alone has no passages."""
     items = "".join(
         f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>"
@@ -76,7 +76,7 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str) -> str:
     return f"<ul class='bars' aria-label='{escape(label)}'>{items}</ul>"
 
 
-def judgement(labels: Sequence[Labelled]) -> str:
+def judgement(labels: Sequence[LabelScore]) -> str:
     return bars([(one.label, one.probability, f"{one.probability:.1%}") for one in labels], "Labels, the likeliest first")
 
 
@@ -89,7 +89,7 @@ def picture(webp: bytes, name: str) -> str:
     return f"<img src='data:image/webp;base64,{b64encode(webp).decode()}' alt='{escape(name)}'>"
 
 
-def _illustrations(found: Sequence[Illustration], thumbnails: Mapping[str, bytes]) -> str:
+def _illustrations(found: Sequence[IllustratingImage], thumbnails: Mapping[str, bytes]) -> str:
     figures = "".join(
         f"<figure>{picture(thumbnails[one.uri], str(one))}<figcaption>{escape(str(one))}</figcaption></figure>"
         for one in found

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
-from mmgen.library.document_indexing import Added, Step
+from mmgen.library.document_indexing import Added, IndexProgress
 from mmgen.pipelines.rag_text import Answer, RagText, check
-from mmgen.stores.history import Entry
+from mmgen.stores.history import HistoryEntry
 
 from . import answer_html
-from .history_panel import Past
+from .history_panel import HistoryPanel
 from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
@@ -27,9 +27,9 @@ NEAR = 0.25
 """Score of a picture that is shown: what embedded:emoji-clip finds for words of something else stays below."""
 
 
-def tab(rag: RagText, past: Past) -> Sessions:
+def tab(rag: RagText, past: HistoryPanel) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
-    asked = Asking(rag, past)
+    asked = AskHandlers(rag, past)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
             files = gr.File(label="Documents", file_count="multiple", height=150, elem_id="ask-files")
@@ -60,10 +60,10 @@ def tab(rag: RagText, past: Past) -> Sessions:
     return asked.sessions
 
 
-class Asking:
+class AskHandlers:
     """What the tab's buttons do."""
 
-    def __init__(self, rag: RagText, past: Past) -> None:
+    def __init__(self, rag: RagText, past: HistoryPanel) -> None:
         self.rag, self.past, self.sessions = rag, past, Sessions()
 
     def shelf(self) -> str:
@@ -88,7 +88,7 @@ class Asking:
     def _stored(
         self, http: gr.Request, progress: gr.Progress, skipped: list[tuple[str, str]], *paths: Path, **more: Any
     ) -> tuple[Any, ...]:
-        def tell(step: Step) -> None:
+        def tell(step: IndexProgress) -> None:
             progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} documents")
 
         done = Added()
@@ -125,7 +125,7 @@ class Asking:
             yield answer_html.transcript([*history, card]), history, ""
         yield answer_html.transcript([*history, card]), [*history, card], ""
 
-    def reopened(self, entry: Entry, history: list[str]) -> Iterator[tuple[str, list[str]]]:
+    def reopened(self, entry: HistoryEntry, history: list[str]) -> Iterator[tuple[str, list[str]]]:
         """An earlier answer at the end of the conversation."""
         try:
             answer = TypeAdapter(Answer).validate_python(entry.result)
@@ -152,5 +152,5 @@ class Asking:
         return found
 
 
-def question_of(entry: Entry) -> str:
+def question_of(entry: HistoryEntry) -> str:
     return str(entry.asked.get("question") or entry.kind)

@@ -23,20 +23,20 @@ from mmgen.pipelines.reproduce import reproduce
 from mmgen.pipelines.streaming import Event
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
-from mmgen.stores.history import Entry
+from mmgen.stores.history import HistoryEntry
 
 from . import mask_editor
-from .generation_state import Board, recipe_text
-from .history_panel import Past, since
+from .generation_state import ImageGenerationState, recipe_text
+from .history_panel import HistoryPanel, since
 from .sessions import Sessions, told
 
 PREVIEW_EVERY = 2
 
 
-class Drawing:
+class DrawHandlers:
     """One page's; `model` draws, or else the runtime's own."""
 
-    def __init__(self, rt: Runtime, model: str | None, past: Past) -> None:
+    def __init__(self, rt: Runtime, model: str | None, past: HistoryPanel) -> None:
         self.rt, self.model, self.past, self.sessions = rt, model, past, Sessions()
         self.txt2img, self.img2img, self.inpaint = Txt2Img(rt, model=model), Img2Img(rt, model=model), Inpaint(rt, model=model)
         self.begun = rt.home / "pictures" / "begun"  # pictures and masks that recipes name
@@ -60,13 +60,19 @@ class Drawing:
         options = {"n": int(n), "negative": negative, "steps": int(steps), "guidance": guidance}
         options |= {"style": style or None, "solver": solver or None, "seed": int(seed) if lock and seed is not None else None}
         with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:  # Gradio keeps what it has shown
-            board = Board(Path(folder))
+            board = ImageGenerationState(Path(folder))
             yield board.shown("Loading the model", busy=True)
             with self.sessions.request(http, "normal") as request:
                 yield from ended(board, self._drawn(board, prompt, edited, strength, request, options))
 
     def _drawn(
-        self, board: Board, prompt: str, edited: mask_editor.Edited, strength: float, request: Request, options: dict[str, Any]
+        self,
+        board: ImageGenerationState,
+        prompt: str,
+        edited: mask_editor.Edited,
+        strength: float,
+        request: Request,
+        options: dict[str, Any],
     ) -> Iterator[tuple[Any, ...]]:
         for event in self._events(prompt, edited, strength, request, options):
             changed = board.take(event.kind, event.value)
@@ -94,11 +100,13 @@ class Drawing:
         """A PNG drawn again by its recipe; what it began with lies beside it, or was kept when it was drawn."""
         with tempfile.TemporaryDirectory(prefix="mmgen-again-") as name:
             folder = Path(name)
-            board = Board(folder)
+            board = ImageGenerationState(folder)
             yield board.shown("Drawing it again", busy=True)
             yield from ended(board, self._redrawn(board, list(map(Path, paths or ())), folder, http))
 
-    def _redrawn(self, board: Board, paths: list[Path], folder: Path, http: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def _redrawn(
+        self, board: ImageGenerationState, paths: list[Path], folder: Path, http: gr.Request
+    ) -> Iterator[tuple[Any, ...]]:
         path, made = self._recipe(paths, folder)
         for part in filter(None, (made.image, made.mask)):
             if (own := self.begun / Path(part.file).name).is_file():
@@ -129,7 +137,7 @@ class Drawing:
             )
         return found
 
-    def reopened(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+    def reopened(self, entry: HistoryEntry) -> Iterator[tuple[Any, ...]]:
         """Kept pictures with their recipes, for the gallery, the line above it, and what the recipe panel shows."""
         with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:
             shown, recipes = [], []
@@ -143,12 +151,12 @@ class Drawing:
             yield shown, note, recipes, recipes[0] if recipes else ""
 
 
-def prompt_of(entry: Entry) -> str:
+def prompt_of(entry: HistoryEntry) -> str:
     """What was asked for, however it came in."""
     return str(entry.asked.get("prompt") or entry.kind)
 
 
-def ended(board: Board, steps: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+def ended(board: ImageGenerationState, steps: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """The steps; if they are cancelled or fail, the page says so and its buttons work again."""
     try:
         yield from steps

@@ -10,9 +10,9 @@ from mmgen.clients.denoiser import GUIDANCE, STEPS
 from mmgen.models.diffusion.solvers import SOLVERS
 from mmgen.runtime import Runtime
 
-from .draw_handlers import Drawing, prompt_of
+from .draw_handlers import DrawHandlers, prompt_of
 from .generation_state import HINT
-from .history_panel import Past
+from .history_panel import HistoryPanel
 from .sessions import Sessions
 
 EXAMPLES = [
@@ -30,9 +30,9 @@ AGAIN = (
 )
 
 
-def tab(rt: Runtime, model: str | None, past: Past) -> Sessions:
+def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
-    drawn = Drawing(rt, model, past)
+    drawn = DrawHandlers(rt, model, past)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=300):
             prompt = gr.Textbox(label="Prompt", placeholder="a smiling cat with heart eyes", lines=2, elem_id="draw-prompt")

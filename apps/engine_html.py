@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from mmgen.engine.job import Job
-from mmgen.engine.telemetry.metrics import Now, jain
+from mmgen.engine.telemetry.metrics import EngineState, jain
 
 from . import answer_html, svg_charts
-from .activity import Rate, kind
+from .activity import ActivityRate, kind
 
 BUSY = ["writing", "drawing", "embedding", "reading", "seeing", "other"]
 MOST = 12  # rows of a table
 IDLE = "<p class='empty'>Nothing is under way. Ask, draw or write in another tab or window, and watch it here.</p>"
 
 
-def tiles(now: Now, rates: Sequence[Rate]) -> str:
+def tiles(now: EngineState, rates: Sequence[ActivityRate]) -> str:
     """The four numbers that one looks for first."""
     busy = min(1.0, sum(rates[-1].busy.values())) if rates else 0.0
     held = sum(now.ledger.values())
@@ -34,7 +34,7 @@ def tiles(now: Now, rates: Sequence[Rate]) -> str:
     return f"<div class='tiles'>{shown}</div>"
 
 
-def plots(rates: Sequence[Rate]) -> str:
+def plots(rates: Sequence[ActivityRate]) -> str:
     """The last minutes."""
     times = [rate.ago for rate in rates]
     busy = svg_charts.stacked(times, [rate.busy for rate in rates], BUSY, "Device time")
@@ -76,7 +76,7 @@ def shares(users: Mapping[str, float]) -> str:
     return _section("Device time by user", answer_html.bars(rows, "Device time by user") + fair)
 
 
-def memory(now: Now) -> str:
+def memory(now: EngineState) -> str:
     """The ledger by kind, and what the device says itself."""
     rows = sorted(now.ledger.items(), key=lambda one: -one[1])
     most = max([now.limit or 0, *now.ledger.values(), *now.measured.values()]) or 1

@@ -10,7 +10,7 @@ import gradio as gr
 from mmgen.runtime import Runtime
 
 from . import engine_html
-from .activity import Pulse
+from .activity import ActivityMonitor
 from .sessions import told
 
 EVERY = 1.0  # seconds
@@ -22,7 +22,7 @@ Row = tuple[str, str, int, bool]  # a model's name, state, bytes, and whether it
 def tab(rt: Runtime) -> tuple[gr.Timer, Callable[[], None]]:
     """Builds it. The timer runs while the tab is seen, which the caller knows; a page that opens calls the function, so that
     there is something to see by then."""
-    watching = Watching(rt)
+    watching = EngineHandlers(rt)
     board, plots = gr.HTML(elem_id="engine-board"), gr.HTML(elem_id="engine-plots")
     below = gr.HTML(elem_id="engine-tables")
     models = gr.State([])
@@ -45,11 +45,11 @@ def tab(rt: Runtime) -> tuple[gr.Timer, Callable[[], None]]:
     return timer, watching.pulse.watch
 
 
-class Watching:
+class EngineHandlers:
     """What the tab shows and its buttons do."""
 
     def __init__(self, rt: Runtime) -> None:
-        self.rt, self.pulse = rt, Pulse(rt.engine.metrics)
+        self.rt, self.pulse = rt, ActivityMonitor(rt.engine.metrics)
 
     def look(self) -> tuple[str, str, str, list[Row]]:
         engine, rates = self.rt.engine, self.pulse.rates()

@@ -16,7 +16,7 @@ from mmgen.pipelines.image.recipe import Recipe
 HINT = "<p class='empty'>Say what to draw; the picture appears here while it is drawn.</p>"
 
 
-class Board:
+class ImageGenerationState:
     """The pictures of one call as they stand."""
 
     def __init__(self, folder: Path) -> None:

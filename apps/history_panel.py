@@ -11,7 +11,7 @@ from gradio.context import LocalContext
 
 from mmgen.engine.job import Request
 from mmgen.errors import MmgenError
-from mmgen.stores.history import Entry, History
+from mmgen.stores.history import History, HistoryEntry
 
 from .sessions import LOCAL, key_of, told
 
@@ -21,7 +21,7 @@ NOTHING = "<p class='empty'>Nothing yet. What you do here is kept on this machin
 NO_MATCH = "<p class='empty'>Nothing kept has these words.</p>"
 
 
-class Past:
+class HistoryPanel:
     """The history as the tabs use it. None: nothing is kept."""
 
     def __init__(self, history: History | None) -> None:
@@ -37,21 +37,21 @@ class Past:
         except MmgenError as why:
             gr.Warning(str(why))
 
-    def entries(self, kinds: Sequence[str], words: str) -> list[Entry]:
+    def entries(self, kinds: Sequence[str], words: str) -> list[HistoryEntry]:
         """Of these pipelines, with all of these words, the newest first."""
         if self.history is None:
             return []
         found = [entry for kind in kinds for entry in self.history.entries(user(), words, kind, MOST)]
         return sorted(found, key=lambda entry: -entry.created)[:MOST]
 
-    def files(self, entry: Entry, suffix: str) -> list[bytes]:
+    def files(self, entry: HistoryEntry, suffix: str) -> list[bytes]:
         """The entry's files with that ending, by name."""
         assert self.history is not None
         names = sorted(file.name for file in entry.files if file.name.endswith(suffix))
         return [self.history.read(user(), entry.id, name) for name in names]
 
     def panel(
-        self, title: str, kinds: Sequence[str], name: Callable[[Entry], str], reopen: Any, inputs: Any, outputs: Any
+        self, title: str, kinds: Sequence[str], name: Callable[[HistoryEntry], str], reopen: Any, inputs: Any, outputs: Any
     ) -> gr.State:
         """A list to search, open and delete. `reopen(entry, *inputs)` fills the outputs. The state: `newer` renews the list."""
         fresh = gr.State(0)

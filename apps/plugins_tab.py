@@ -13,7 +13,7 @@ from mmgen.pipelines import signature
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.signature import Signature
 from mmgen.plugins import BUILTIN
-from mmgen.registry import Entry, one_line
+from mmgen.registry import RegistryEntry, one_line
 from mmgen.runtime import Runtime
 
 from . import answer_html, forms
@@ -24,7 +24,7 @@ signature.</p>
 <p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a whole plugin to begin with.</p></div>"""
 
 
-def brought(rt: Runtime) -> list[Entry]:
+def brought(rt: Runtime) -> list[RegistryEntry]:
     """Pipelines that are not mmgen's own."""
     return [entry for entry in rt.registry.pipelines if entry.owner != BUILTIN.name]
 
@@ -38,7 +38,7 @@ def tab(rt: Runtime) -> Sessions:
         with gr.Accordion(f"{entry.name}: {entry.summary or 'of plugin ' + entry.owner}", open=number == 0):
             try:
                 made = rt.registry.pipelines.get(entry.name)
-                form(Filled(rt, signature.read(entry.name, made), takes_request(made), sessions), entry)
+                form(FormHandlers(rt, signature.read(entry.name, made), takes_request(made), sessions), entry)
             except PluginError as why:
                 gr.HTML(answer_html.notice(str(why)))
     for plugin in rt.registry.plugins:
@@ -47,7 +47,7 @@ def tab(rt: Runtime) -> Sessions:
     return sessions
 
 
-def form(filled: Filled, entry: Entry) -> None:
+def form(filled: FormHandlers, entry: RegistryEntry) -> None:
     """Its parameters on the left, its result on the right. Raises PluginError where something required cannot be asked for."""
     filled.check()
     with gr.Row(elem_classes="columns"):
@@ -70,7 +70,7 @@ def form(filled: Filled, entry: Entry) -> None:
     stop.click(filled.sessions.cancel, queue=False)
 
 
-class Filled:
+class FormHandlers:
     """What a form's buttons do."""
 
     def __init__(self, rt: Runtime, described: Signature, takes_request: bool, sessions: Sessions) -> None:

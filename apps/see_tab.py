@@ -15,10 +15,10 @@ from PIL.Image import Image
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import near_duplicates
-from mmgen.interfaces import PictureHit
-from mmgen.library.document_indexing import Step
-from mmgen.library.document_library import Library
-from mmgen.library.image_library import Gallery
+from mmgen.interfaces import ImageHit
+from mmgen.library.document_indexing import IndexProgress
+from mmgen.library.document_library import DocumentLibrary
+from mmgen.library.image_library import ImageLibrary
 from mmgen.pipelines.image import image_io
 from mmgen.pipelines.image.label_scores import checked
 from mmgen.pipelines.tags import tags
@@ -34,9 +34,9 @@ NOTHING_NAMED = "<div class='empty'><p>Drop a picture; each label gets a bar tha
 SHELF = 24  # pictures shown before anything is looked for
 
 
-def tab(library: Library) -> Sessions:
+def tab(library: DocumentLibrary) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
-    seeing = Seeing(library)
+    seeing = SeeHandlers(library)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
             gr.HTML("<h3>Find pictures</h3>")
@@ -81,11 +81,11 @@ def tab(library: Library) -> Sessions:
     return seeing.sessions
 
 
-class Seeing:
+class SeeHandlers:
     """What the tab's buttons do."""
 
-    def __init__(self, library: Library) -> None:
-        self.rt, self.gallery, self.sessions = library.rt, Gallery(library), Sessions()
+    def __init__(self, library: DocumentLibrary) -> None:
+        self.rt, self.gallery, self.sessions = library.rt, ImageLibrary(library), Sessions()
         self.judges = ZeroShotImage(self.rt)
 
     def all(self) -> list[tuple[Image, str]]:
@@ -116,7 +116,7 @@ class Seeing:
             return self._added([assets_dir() / "pictures"], http, progress)
 
     def _added(self, paths: Sequence[Path], http: gr.Request, progress: gr.Progress) -> tuple[Any, ...]:
-        def tell(step: Step) -> None:
+        def tell(step: IndexProgress) -> None:
             progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} pictures")
 
         if not paths:
@@ -148,7 +148,7 @@ class Seeing:
             found = self.judges(given, labels=wanted, template=template.strip() or "{}", request=request)
             return answer_html.judgement(found.labels)
 
-    def _looked(self, hits: Sequence[PictureHit], scores: bool = False) -> list[tuple[Image, str]]:
+    def _looked(self, hits: Sequence[ImageHit], scores: bool = False) -> list[tuple[Image, str]]:
         """Thumbnails with captions; a picture that was removed meanwhile is left out."""
         store, shown = self.gallery.filled(), []
         for hit in hits:

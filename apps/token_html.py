@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Sheet:
+class TokenSheet:
     """A text as it grows, after its prompt."""
 
     prompt: str

@@ -15,7 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr
 
 from . import ask_tab, draw_tab, engine_tab, plugins_tab, see_tab, write_tab
-from .history_panel import Past
+from .history_panel import HistoryPanel
 from .theme import LOOKS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def page(
     history: where questions and pictures are kept; the default is the home directory's.
     keep: whether they are.
     """
-    past = Past((history or History(rt.home / "history")) if keep else None)
+    past = HistoryPanel((history or History(rt.home / "history")) if keep else None)
     rag = RagText(rt, store=store)
     blocks: gr.Blocks = gr.Blocks(title="mmgen", analytics_enabled=False, delete_cache=(3600, 24 * 3600), fill_width=True)
     with blocks:

@@ -12,12 +12,12 @@ from PIL.Image import Image
 from mmgen.errors import Cancelled, MmgenError
 from mmgen.pipelines.language.attention_plot import read_again
 from mmgen.pipelines.language.text_options import Strategy
-from mmgen.pipelines.text import Text
+from mmgen.pipelines.text import TextGeneration
 from mmgen.runtime import Runtime
 
 from . import answer_html
 from .sessions import Sessions, told
-from .token_html import Sheet
+from .token_html import TokenSheet
 
 EXAMPLES = ["It was a dark and stormy night;", "The old sailor looked at the sea and", "Whales are the largest"]
 STRATEGIES: dict[Strategy, tuple[str, str]] = {
@@ -32,7 +32,7 @@ LIKELIEST = 3  # tokens that are named beside the one that was taken
 
 def tab(rt: Runtime) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
-    writing = Writing(Text(rt))
+    writing = WriteHandlers(TextGeneration(rt))
     with gr.Row(elem_classes="columns"):
         prompt = gr.Textbox(EXAMPLES[0], label="How it begins", lines=2, scale=3, min_width=280, elem_id="write-prompt")
         with gr.Column(scale=1, min_width=200):
@@ -72,10 +72,10 @@ def tab(rt: Runtime) -> Sessions:
     return writing.sessions
 
 
-class Writing:
+class WriteHandlers:
     """What the tab's buttons do."""
 
-    def __init__(self, text: Text) -> None:
+    def __init__(self, text: TextGeneration) -> None:
         self.text, self.sessions = text, Sessions()
 
     def write(self, strategy: Strategy) -> Any:
@@ -95,7 +95,7 @@ class Writing:
 
     def _written(self, prompt: str, options: dict[str, Any], http: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The text as it grows, and at last as it may be read again, with its seed. What was written before a stop stays."""
-        sheet, note, seed, looked = Sheet(prompt), "Stopped.", gr.skip(), 0.0
+        sheet, note, seed, looked = TokenSheet(prompt), "Stopped.", gr.skip(), 0.0
         yield sheet.html("Searching; the text comes at the end" if options["strategy"] == "beam" else "Reading", True), "", seed
         try:
             with self.sessions.request(http, "interactive") as request:

@@ -22,7 +22,7 @@ import transformers
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mmgen.clients.image_encoder import SeeingClient
+from mmgen.clients.image_encoder import ImageEncoderClient
 from mmgen.config import RuntimeConfig
 from mmgen.runtime import Runtime
 
@@ -103,7 +103,7 @@ def medians(ways: Sequence[Way], repeats: int) -> tuple[list[float], float]:
     return [statistics.median(own) for own in times], float(np.abs(first[0] - first[1]).max())
 
 
-def compare(peer: Peer, rt: Runtime, ours: SeeingClient, batch: int, args: argparse.Namespace) -> dict[str, float]:
+def compare(peer: Peer, rt: Runtime, ours: ImageEncoderClient, batch: int, args: argparse.Namespace) -> dict[str, float]:
     """Of one batch size: how many times as fast ours is, for each kind of work."""
     files = photographs(batch, args.side)
     rows = ours.model.rows(opened(files))

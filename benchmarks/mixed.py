@@ -107,7 +107,7 @@ class Ours:
         from mmgen.runners.denoise import DenoiseRunner
         from mmgen.runners.generation import Vocabulary
         from mmgen.runners.text import TextRunner
-        from mmgen.runners.token_batch import RowRunner
+        from mmgen.runners.token_batch import TokenBatchRunner
 
         self.lm = pack(language_model.load(Path(plan.llama), plan.device))
         self.denoiser, self.encoder = denoiser(plan), sentence_encoder.load(hub.resolve("embedded:minilm"), device=plan.device)
@@ -119,7 +119,7 @@ class Ours:
         runners = {
             "text": TextRunner(self.lm, letters, memory=1 << 28),  # type: ignore[arg-type]
             "denoise": DenoiseRunner(self.denoiser),
-            "embed": RowRunner(self.encoder.embed_rows, budget=rows, row_bytes=1536, padding=float("inf")),
+            "embed": TokenBatchRunner(self.encoder.embed_rows, budget=rows, row_bytes=1536, padding=float("inf")),
         }
         self.engine = Engine(runners, registry().policies.get(policy)(), max_gap_ms=max_gap_ms)
         self.rows = self.encoder.tokenize([TEXT] * TEXTS)
@@ -159,29 +159,29 @@ class Ours:
 
     def _read(self, plan: Plan, seen: Seen, prompt: list[int]) -> None:
         from mmgen.models.lm.sampling import Sampling
-        from mmgen.runners.generation import Piece, TextRequest
+        from mmgen.runners.generation import TextPiece, TextRequest
 
         ask, last, heard = TextRequest(prompt, ANSWER, Sampling(temperature=0)), time.monotonic(), False
         with suppress(MmgenError):
             handle = self.engine.submit(Job("text", ask, request(plan, "chat", "interactive"), seed=0))
             for event in handle.events():
                 now = time.monotonic()
-                assert isinstance(event, Piece)
+                assert isinstance(event, TextPiece)
                 (seen.gaps if heard else seen.first).append(now - last)
                 last, heard = now, True
                 seen.done["chat"] += len(event.text)
 
     def _picture(self, plan: Plan, seen: Seen) -> None:
-        from mmgen.models.diffusion.schedule import Schedule
+        from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.models.diffusion.solvers import tabulate
-        from mmgen.runners.denoise import DenoiseRequest, Step
+        from mmgen.runners.denoise import DenoiseRequest, DenoiseStep
 
         model, (prompt, nothing) = self.denoiser, self.conditions
-        table = tabulate(Schedule.from_config(model.scheduler_config), "dpm++2m", STEPS)
+        table = tabulate(NoiseSchedule.from_config(model.scheduler_config), "dpm++2m", STEPS)
         ask = DenoiseRequest(prompt, table, model.size, model.size, nothing, GUIDANCE)
         handle = self.engine.submit(Job("denoise", ask, request(plan, "artist", "normal")))
         for event in handle.events():
-            seen.done["pictures"] += isinstance(event, Step) / STEPS
+            seen.done["pictures"] += isinstance(event, DenoiseStep) / STEPS
 
     def _texts(self, plan: Plan, seen: Seen) -> None:
         self.engine.submit(Job("embed", self.rows, request(plan, "bulk", "batch"))).result()

@@ -20,12 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 import mmgen
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.data.scene_renderer import Augment
 from mmgen.training.eval import image_metrics, image_samples
 from mmgen.training.eval.composition_metrics import Composition
 from mmgen.training.eval.eval_prompts import composition_prompts, retrieval_prompts
-from mmgen.training.eval.reference_images import Eye, Gallery
+from mmgen.training.eval.reference_images import Eye, ReferenceImages
 from mmgen.training.eval.retrieval_metrics import recall
 
 TARGETS = {  # figure -> target on a CPU's model, on a GPU's
@@ -51,18 +51,18 @@ class Model:
         return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
-def measure(model: Model, eye: Eye, read: Reads, pictures: Pictures, args: argparse.Namespace) -> tuple[Figures, Figures]:
+def measure(model: Model, eye: Eye, read: Reads, pictures: EmojiImages, args: argparse.Namespace) -> tuple[Figures, Figures]:
     """What the model reaches, and what true pictures do."""
     named, composed = retrieval_prompts(pictures), composition_prompts(pictures)
     wanted, texts = [prompt.a for prompt in named], [prompt.text for prompt in named]
-    gallery = Gallery.of(eye, pictures, wanted)
+    gallery = ReferenceImages.of(eye, pictures, wanted)
     drawn = model(texts, seed=0)
     if args.sheet:
         whole = [Image.fromarray(one) for one in ((drawn + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()]
         image_samples.grid(whole, texts, 10).save(args.sheet)
     composition = Composition(eye, pictures, composed)
     varied = model(texts[:VARIED], seed=1000, n=SEEDS).unflatten(0, (-1, SEEDS))
-    memory = image_metrics.Drawings.of(pictures, args.vendors).memorised(drawn, wanted)
+    memory = image_metrics.TrainingImages.of(pictures, args.vendors).memorised(drawn, wanted)
     captions, own = read(texts), torch.eye(len(texts), dtype=torch.bool)
     found = named_as("caption", recall(eye(drawn), captions, own))
     found |= named_as("retrieval", image_metrics.retrieval(eye, gallery, drawn, wanted))
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--sheet", type=Path, help="the 100 pictures with their captions, as a PNG")
     args = parser.parse_args()
-    pictures = Pictures.load(args.data, leave_out=image_metrics.LEAVE_OUT)
+    pictures = EmojiImages.load(args.data, leave_out=image_metrics.LEAVE_OUT)
     seeing, model = mmgen.Runtime.shared().seeing(args.eye), Model(args)
     found, ceiling = measure(
         model,

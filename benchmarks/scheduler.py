@@ -15,9 +15,9 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.telemetry import simulator
-from mmgen.engine.telemetry.simulator import Arrival, Played, synthetic_day
+from mmgen.engine.telemetry.simulator import Arrival, SimulatedJob, synthetic_day
 from mmgen.plugins import registry
 
 COSTS = {"text": (9.0, 1.0), "denoise": (12.0, 6.0), "decode": (4.0, 3.0), "encode": (10.0, 2.0)}
@@ -42,12 +42,12 @@ class Waited(NamedTuple):
 def waiting(policy: str, jobs: int, users: int, max_batch: int, turns: int = 2000) -> Waited:
     """Quanta with that many jobs waiting."""
     rng, made = random.Random(0), registry().policies.get(policy)
-    scheduler, held = Turns(made(max_batch=max_batch), max_gap_ms=250.0), []
+    scheduler, held = GapLimiter(made(max_batch=max_batch), max_gap_ms=250.0), []
     for number in range(jobs):
         runner = rng.choice(list(COSTS))
         priority = rng.choice(["interactive", "normal", "batch"])
         deadline = time.monotonic() + rng.uniform(10, 100) if rng.random() < 0.1 else None
-        job = Played(runner, None, Request("", f"user{number % users}", priority, deadline), seed=0)
+        job = SimulatedJob(runner, None, Request("", f"user{number % users}", priority, deadline), seed=0)
         job.key, job.streams, job.expected_ms = rng.randint(0, 9), False, rng.uniform(1, 1000)
         scheduler.add(job)
         held.append(job)

@@ -34,7 +34,7 @@ from typing import Any
 from mmgen import hub
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Job
-from mmgen.engine.scheduling.forecast import Outlook
+from mmgen.engine.scheduling.forecast import CompletionEstimate
 from mmgen.engine.telemetry import simulator
 from mmgen.engine.telemetry.trace import read
 from mmgen.pipelines.factory import pipeline
@@ -101,7 +101,7 @@ class Foreseen:
 
     def __init__(self, rt: Runtime) -> None:
         self.engine, self._submit = rt.engine, rt.engine.submit
-        self.jobs: list[tuple[Job, Outlook | None]] = []
+        self.jobs: list[tuple[Job, CompletionEstimate | None]] = []
         rt.engine.submit = self  # type: ignore[assignment,method-assign]
 
     def __call__(self, job: Job) -> Any:

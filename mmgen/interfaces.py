@@ -54,7 +54,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class PictureHit:
+class ImageHit:
     """A picture found by a search."""
 
     picture_id: int
@@ -112,13 +112,13 @@ class TextModel(Protocol):
     max_tokens: int
 
 
-class Denoiser(Protocol):
+class DenoiserNetwork(Protocol):
     """A noisy picture and its timestep in, the model's prediction out."""
 
     name: str
 
 
-class PictureEncoder(Protocol):
+class ImageEncoder(Protocol):
     """Pictures and texts to unit vectors of one space. Choosing the best of several pictures asks for `score` alone."""
 
     name: str

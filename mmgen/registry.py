@@ -20,7 +20,7 @@ COMMANDS = frozenset({
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegistryEntry:
     """One registered name."""
 
     name: str
@@ -63,7 +63,7 @@ class Table:
 
     def __init__(self, kind: str, owner: str, reserved: frozenset[str] = frozenset()) -> None:
         self.kind, self.owner, self.reserved = kind, owner, reserved
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RegistryEntry] = {}
 
     def add(self, name: str, target: str, summary: str = "") -> None:
         """Registers `name`; nothing is imported. Raises Clash for a name in use, PluginError for a malformed one."""
@@ -71,11 +71,11 @@ class Table:
             raise PluginError(f"{self.kind} {name!r} of {self.owner}: names are lowercase words joined by dashes")
         if not isinstance(target, str) or not TARGET.fullmatch(target):
             raise PluginError(f'{self.kind} "{name}" of {self.owner}: {target!r} is not of the form "module:attribute"')
-        entry = Entry(name, target, self.owner, " ".join(summary.split()))
+        entry = RegistryEntry(name, target, self.owner, " ".join(summary.split()))
         self.check(entry)
         self._entries[name] = entry
 
-    def check(self, entry: Entry) -> None:
+    def check(self, entry: RegistryEntry) -> None:
         """Raises Clash if `entry` cannot be put in."""
         if entry.name in self.reserved:
             raise Clash(f'{self.kind} "{entry.name}" of {entry.owner} would hide a command of mmgen; rename it')
@@ -85,7 +85,7 @@ class Table:
     def absorb(self, other: Table) -> None:
         self._entries.update(other._entries)
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> RegistryEntry:
         """Raises NotFound for an unknown name."""
         if name not in self._entries:
             known = self.names()
@@ -101,7 +101,7 @@ class Table:
     def names(self) -> list[str]:
         return list(self._entries)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[RegistryEntry]:
         return iter(self._entries.values())
 
     def __contains__(self, name: object) -> bool:

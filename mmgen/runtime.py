@@ -16,22 +16,22 @@ from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.telemetry.metrics_server import Exporter
+from mmgen.engine.telemetry.metrics_server import MetricsServer
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.errors import BadRequest
-from mmgen.library.document_library import Library
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.plugins import load_plugins, registry
 from mmgen.registry import one_line
 
 if TYPE_CHECKING:
-    from mmgen.clients.captioner import CaptionClient
-    from mmgen.clients.denoiser import DrawingClient
+    from mmgen.clients.captioner import CaptionerClient
+    from mmgen.clients.denoiser import ImageClient
     from mmgen.clients.encoder import EncoderClient
-    from mmgen.clients.image_encoder import SeeingClient
+    from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
     from mmgen.clients.text import TextClient
-    from mmgen.interfaces import PictureEncoder
-    from mmgen.models.checkpoints.offload import Loaded
+    from mmgen.interfaces import ImageEncoder
+    from mmgen.models.checkpoints.offload import LoadedModel
     from mmgen.registry import Table
 
 Model = TypeVar("Model")
@@ -53,7 +53,7 @@ class Runtime:
         self.home: Path = self.config.home or home()
         self.engine = self._engine()
         port = self.config.metrics_port
-        self._exporter = None if port is None else Exporter(self.engine.metrics, port)
+        self._exporter = None if port is None else MetricsServer(self.engine.metrics, port)
         self._models: dict[tuple[str, str], Any] = {}
         self._loading = threading.RLock()
 
@@ -101,16 +101,18 @@ class Runtime:
         """A pinned model stays on the device."""
         self.engine.call(self.engine.residents.pin, model, pinned)
 
-    def resident(self, name: str, folders: Sequence[Path], load: Callable[[], Model], runners: Sequence[str]) -> Loaded[Model]:
+    def resident(
+        self, name: str, folders: Sequence[Path], load: Callable[[], Model], runners: Sequence[str]
+    ) -> LoadedModel[Model]:
         """Loads a model on the device's thread, and again whenever one of these runners needs it and it had to leave.
 
         `name`: its kind and reference. `folders`: of its weights, by which room is made for it.
         """
-        from mmgen.models.checkpoints.offload import Loaded
+        from mmgen.models.checkpoints.offload import LoadedModel
 
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
         residents = self.engine.residents
-        found = self.engine.call(residents.introduce, name, nbytes, lambda: Loaded(load, self.device))
+        found = self.engine.call(residents.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
         residents.serve(name, runners)
         return found
 
@@ -154,15 +156,15 @@ class Runtime:
         key = reference if draft is None else f"{reference}+{draft}"
         return self._once("text", key, lambda key: text.load(self, key, reference, draft))
 
-    def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> DrawingClient:
+    def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:
         """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
         from mmgen.clients import denoiser
 
-        reference, loras = reference or self.config.denoiser, [denoiser.Lora.read(text) for text in lora]
+        reference, loras = reference or self.config.denoiser, [denoiser.LoraWeight.read(text) for text in lora]
         key = "+".join([reference, *map(str, loras)])
         return self._once("denoiser", key, lambda key: denoiser.load(self, key, reference, loras))
 
-    def picture_encoder(self, reference: str | None = None) -> PictureEncoder:
+    def picture_encoder(self, reference: str | None = None) -> ImageEncoder:
         """The picture encoder of that reference; its passes are `engine.call`s."""
         from mmgen.clients import image_encoder
 
@@ -170,21 +172,23 @@ class Runtime:
             "picture encoder", reference or self.config.picture_encoder, lambda key: image_encoder.load_model(self, key)
         )
 
-    def seeing(self, reference: str | None = None) -> SeeingClient:
+    def seeing(self, reference: str | None = None) -> ImageEncoderClient:
         """The picture encoder or classifier of that reference, through the engine."""
         from mmgen.clients import image_encoder
 
-        return self._once("seeing", reference or self.config.picture_encoder, lambda key: image_encoder.SeeingClient(self, key))
+        return self._once(
+            "seeing", reference or self.config.picture_encoder, lambda key: image_encoder.ImageEncoderClient(self, key)
+        )
 
-    def captioner(self, reference: str) -> CaptionClient:
+    def captioner(self, reference: str) -> CaptionerClient:
         """The vision-language model of that reference, through the engine."""
         from mmgen.clients import captioner
 
-        return self._once("captioner", reference, lambda key: captioner.CaptionClient(self, key))
+        return self._once("captioner", reference, lambda key: captioner.CaptionerClient(self, key))
 
-    def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Library:
+    def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> DocumentLibrary:
         """A store with its encoder; see `store_path` for `where`."""
-        return Library(self, self.store_path(where), encoder=encoder)
+        return DocumentLibrary(self, self.store_path(where), encoder=encoder)
 
     def store_path(self, where: str | Path | None = None) -> Path:
         """A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store."""

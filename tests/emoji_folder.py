@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmgen.training.data import emoji_dataset
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 
 THINGS = [f"{colour} {shape}" for colour in ("dark", "pale", "warm", "cold", "wild", "calm") for shape in "abcdef"]
 THINGS = [f"{name}{'nose' if n % 2 else 'hat'}" for n, name in enumerate(THINGS)]  # "dark ahat", "dark bnose", ...
@@ -42,5 +42,5 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(drawings: Path) -> Pictures:
-    return Pictures.load(drawings)
+def pictures(drawings: Path) -> EmojiImages:
+    return EmojiImages.load(drawings)

@@ -15,16 +15,16 @@ Say = Callable[[str], "list[TextRequest]"]
 def say(monkeypatch: pytest.MonkeyPatch) -> Say:
     """`say(text)`: what every model writes from now on. Returns what they are asked."""
     from mmgen.clients.text import TextClient
-    from mmgen.runners.generation import Finished, Piece, Written
+    from mmgen.runners.generation import FinishedText, GenerationResult, TextPiece
 
     def put(text: str) -> "list[TextRequest]":
         asked: list[TextRequest] = []
 
-        def write(client: TextClient, wanted: "TextRequest", request: Any, seed: int) -> Iterator[Piece | Finished]:
+        def write(client: TextClient, wanted: "TextRequest", request: Any, seed: int) -> Iterator[TextPiece | GenerationResult]:
             asked.append(wanted)
             for word in text.split(" "):
-                yield Piece(0, word + " ")
-            yield Finished((Written(text, (), "stop"),), len(wanted.prompt))
+                yield TextPiece(0, word + " ")
+            yield GenerationResult((FinishedText(text, (), "stop"),), len(wanted.prompt))
 
         monkeypatch.setattr(TextClient, "write", write)
         return asked

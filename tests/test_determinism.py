@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from workloads import KINDS, Ask, Mix, runtime, same
 
 from mmgen.engine.job import Job
-from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.errors import Busy
 
 asks = st.builds(
@@ -117,7 +117,7 @@ def test_texts_were_written_in_the_middle_of_steps(mix: Mix, known: Known, monke
     turns, inside = mix.rt.engine.scheduler, list[str]()
 
     def due(jobs: list[Job], spent: float, part: float) -> list[Job]:
-        found = Turns.due(turns, jobs, spent, part)
+        found = GapLimiter.due(turns, jobs, spent, part)
         inside.extend([jobs[0].runner.partition(":")[0]] * bool(found))
         return found
 

@@ -43,7 +43,7 @@ def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An embedded model whose weights are not what the checksum says."""
     assets = tmp_path / "assets"
     model(assets / "models" / "odd", "model.safetensors")
-    odd = embedded.Embedded("embedded:odd", "encoder", "assets:models/odd", "Apache-2.0", "odd")
+    odd = embedded.EmbeddedModel("embedded:odd", "encoder", "assets:models/odd", "Apache-2.0", "odd")
     monkeypatch.setitem(embedded.EMBEDDED, odd.reference, odd)
     monkeypatch.setattr(embedded, "assets_dir", lambda: assets)
     (assets / "models" / "checksums.json").write_text(json.dumps({"odd/model.safetensors": "0" * 64}))
@@ -189,7 +189,7 @@ def manifold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assets = tmp_path / "assets"
     folder = model(assets / "models" / "many", "unet/diffusion_pytorch_model.safetensors", "upscaler/model.safetensors")
     monkeypatch.setitem(
-        embedded.EMBEDDED, "embedded:many", embedded.Embedded("embedded:many", "denoiser", "assets:models/many", "", "")
+        embedded.EMBEDDED, "embedded:many", embedded.EmbeddedModel("embedded:many", "denoiser", "assets:models/many", "", "")
     )
     monkeypatch.setattr(embedded, "assets_dir", lambda: assets)
     sums = {

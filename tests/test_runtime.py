@@ -13,7 +13,7 @@ from tiny_models import make_encoder, make_reader
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Busy, Cancelled, Closed, ConfigError, NotFound, TooLarge
-from mmgen.models.reader.model import Writing
+from mmgen.models.reader.model import FreeText
 from mmgen.runtime import Runtime
 
 TEXTS = ["The lamp was lit in 1823.", "Tea.", "Bees dance to tell where flowers are."]
@@ -44,7 +44,7 @@ def test_written_text_grows(tiny_runtime: Runtime) -> None:
 def test_leaving_a_stream_cancels_its_request(tiny_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = tiny_runtime.reader()
 
-    def endless(writing: Writing) -> bool:
+    def endless(writing: FreeText) -> bool:
         time.sleep(0.001)
         writing.ids.append(1000)
         return True

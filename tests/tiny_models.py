@@ -53,10 +53,10 @@ def make_reader(folder: Path, encoder: Path, seed: int = 3) -> Path:
 
     from mmgen.models.lm.tokenizer import Tokenizer
     from mmgen.models.reader.model import ReaderModel
-    from mmgen.models.reader.network import Reader
+    from mmgen.models.reader.network import ReaderNetwork
 
     torch.manual_seed(seed)
-    reader = Reader(shape(320, 3))
+    reader = ReaderNetwork(shape(320, 3))
     for parameter in reader.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)

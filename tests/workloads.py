@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmgen.config import RuntimeConfig
-from mmgen.engine.event_merge import Following
+from mmgen.engine.event_merge import EventMerge
 from mmgen.engine.job import Job, Priority, Request
 from mmgen.runtime import Runtime
 
@@ -97,11 +97,11 @@ class Mix:
 
     def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.clients.denoiser import Order
-        from mmgen.clients.diffusers_pipeline import PipelineClient
+        from mmgen.clients.diffusers_pipeline import DiffusersClient
         from mmgen.runners.diffusers_pipeline import PipelineRequest
 
         client = self.whole
-        assert isinstance(client, PipelineClient)
+        assert isinstance(client, DiffusersClient)
         order = client.settled(Order("a cat", ask.seed, steps=2, width=16, height=16))
         return Job(client.runner, PipelineRequest(client._arguments(order)), request, seed=ask.seed)
 
@@ -118,7 +118,7 @@ class Mix:
         return Job(f"write:{self.reader.reference}", pair, request, seed=ask.seed)
 
     def together(self, asks: Sequence[Ask]) -> list[Any]:
-        following, results = Following(), [None] * len(asks)
+        following, results = EventMerge(), [None] * len(asks)
         jobs = [self.job(ask) for ask in asks]
         handles = [self.rt.engine.submit(job) for job in jobs]
         for number, handle in enumerate(handles):

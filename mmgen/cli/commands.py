@@ -17,7 +17,7 @@ from mmgen.registry import import_target
 
 
 @dataclass(frozen=True)
-class Own:
+class BuiltinCommand:
     """A command of mmgen's."""
 
     target: str  # "module:attribute", a Typer app or a function
@@ -25,32 +25,32 @@ class Own:
 
 
 OWN = {
-    "web": Own("mmgen.cli.web:web", "Ask and draw in a browser"),
-    "serve": Own("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, pictures, documents"),
-    "keys": Own("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
-    "history": Own("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
-    "show": Own("mmgen.cli.recipe_commands:show", "How a picture was made"),
-    "reproduce": Own("mmgen.cli.recipe_commands:reproduce", "Draw a picture again from its recipe, and compare"),
-    "rag": Own("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
-    "image": Own("mmgen.cli.image:app", "Your pictures: add files, find them by words or by another picture"),
-    "zero-shot": Own("mmgen.cli.image:zero_shot", "Which of some labels fits a picture"),
-    "train": Own("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
-    "quantize": Own("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
-    "scaling-law": Own(
+    "web": BuiltinCommand("mmgen.cli.web:web", "Ask and draw in a browser"),
+    "serve": BuiltinCommand("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, pictures, documents"),
+    "keys": BuiltinCommand("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
+    "history": BuiltinCommand("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
+    "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "How a picture was made"),
+    "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Draw a picture again from its recipe, and compare"),
+    "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
+    "image": BuiltinCommand("mmgen.cli.image:app", "Your pictures: add files, find them by words or by another picture"),
+    "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Which of some labels fits a picture"),
+    "train": BuiltinCommand("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
+    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
+    "scaling-law": BuiltinCommand(
         "mmgen.cli.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
     ),
-    "embed": Own("mmgen.cli.embed:app", "Vectors of words: analogies and neighbours"),
-    "data": Own("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
-    "simulate": Own("mmgen.cli.simulate:simulate", "Play a recorded trace again under another policy"),
-    "top": Own("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
-    "doctor": Own("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
-    "models": Own("mmgen.cli.listings:models", "The models on this machine"),
-    "pipelines": Own("mmgen.cli.listings:pipelines", "What can be called, from here and from Python"),
-    "plugins": Own("mmgen.cli.listings:plugins", "What is plugged in, and what failed to be"),
+    "embed": BuiltinCommand("mmgen.cli.embed:app", "Vectors of words: analogies and neighbours"),
+    "data": BuiltinCommand("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
+    "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Play a recorded trace again under another policy"),
+    "top": BuiltinCommand("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
+    "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
+    "models": BuiltinCommand("mmgen.cli.listings:models", "The models on this machine"),
+    "pipelines": BuiltinCommand("mmgen.cli.listings:pipelines", "What can be called, from here and from Python"),
+    "plugins": BuiltinCommand("mmgen.cli.listings:plugins", "What is plugged in, and what failed to be"),
 }
 
 
-class Commands(TyperGroup):
+class CommandGroup(TyperGroup):
     """Lists names and summaries without importing what is behind them."""
 
     def list_commands(self, ctx: Any) -> list[str]:

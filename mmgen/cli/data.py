@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mmgen.training.data.emoji_dataset import Report
+    from mmgen.training.data.emoji_dataset import DatasetReport
 
 app = typer.Typer(help="Build or check the data sets that models are trained on.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def emoji(
         raise typer.Exit(1)
 
 
-def _built(folder: Path, packages: Path | None, quiet: bool) -> Report:
+def _built(folder: Path, packages: Path | None, quiet: bool) -> DatasetReport:
     from rich.progress import Progress
 
     from mmgen.training.data.emoji_build import build

@@ -27,11 +27,11 @@ def analogy(
 ) -> None:
     """The words nearest to a sum: `mmgen embed analogy king - man + woman`."""
     from mmgen.config import assets_dir
-    from mmgen.models.encoders.word_vectors import Sum, nearest
+    from mmgen.models.encoders.word_vectors import WordSum, nearest
     from mmgen.pipelines.image import word_list
     from mmgen.runtime import Runtime
 
-    asked = Sum.read(words)
+    asked = WordSum.read(words)
     with Runtime() as rt:
         known = word_list.read(among or assets_dir() / "words" / "english.txt")
         embed, reference = rt.encoder(encoder).embed_text, encoder or rt.config.encoder

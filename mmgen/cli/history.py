@@ -15,7 +15,7 @@ from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
-    from mmgen.stores.history import Entry, History
+    from mmgen.stores.history import History, HistoryEntry
 
 app = typer.Typer(help="What was asked and what came of it: search, show, delete, export.", no_args_is_help=True)
 
@@ -116,7 +116,7 @@ def _write(path: Path, data: bytes) -> None:
         raise BadRequest(f"{path} cannot be written ({why.strerror}); give another --output") from None
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: HistoryEntry) -> tuple[str, ...]:
     when = datetime.fromtimestamp(entry.created).strftime("%Y-%m-%d %H:%M")
     return (entry.id, when, entry.kind, str(len(entry.files)), _short(entry.asked))
 

@@ -13,8 +13,8 @@ from mmgen.cli.output import bar, print_columns, print_json
 from mmgen.cli.rag import Json, Store, Where, one_of, one_value, progress_bar
 
 if TYPE_CHECKING:
-    from mmgen.interfaces import PictureHit
-    from mmgen.library.document_indexing import AddedPictures
+    from mmgen.interfaces import ImageHit
+    from mmgen.library.document_indexing import AddedImages
     from mmgen.pipelines.image_search import ImageSearch
 
 app = typer.Typer(help="Your pictures: add files, find them by words or by another picture.", no_args_is_help=True)
@@ -173,7 +173,7 @@ def zero_shot(
         print_columns(("label", "probability", ""), rows)
 
 
-def draw(pictures: ImageSearch, hits: Sequence[PictureHit], text: str, picture: Path | None, path: Path) -> None:
+def draw(pictures: ImageSearch, hits: Sequence[ImageHit], text: str, picture: Path | None, path: Path) -> None:
     """The contact sheet of a search."""
     from mmgen.ingest import near_duplicates
     from mmgen.pipelines.image.contact_sheet import Tile, save, sheet
@@ -187,7 +187,7 @@ def draw(pictures: ImageSearch, hits: Sequence[PictureHit], text: str, picture: 
     save(sheet(tiles, " and ".join([*asked, *([picture.name] if picture else [])])), path)
 
 
-def tell_left_out(report: AddedPictures) -> None:
+def tell_left_out(report: AddedImages) -> None:
     """What was not added and why; of many duplicates the first."""
     pairs = [*(("is", *pair) for pair in report.duplicates), *(("looks like", *pair) for pair in report.near)]
     for how, uri, there in pairs[:MOST_TOLD]:
@@ -198,6 +198,6 @@ def tell_left_out(report: AddedPictures) -> None:
         typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
 
 
-def inside(hit: PictureHit) -> str:
+def inside(hit: ImageHit) -> str:
     """`, page 3, picture-2` of a picture in a document."""
     return str(hit)[len(Path(hit.source).name) :]

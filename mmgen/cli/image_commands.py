@@ -22,18 +22,18 @@ from mmgen.pipelines.signature import Signature
 
 if TYPE_CHECKING:
     from mmgen.clients.denoiser import Progress
-    from mmgen.pipelines.image.image_pipeline import Picture
+    from mmgen.pipelines.image.image_pipeline import FinishedImage
 
 
 @dataclass(frozen=True)
-class Output:
+class ImageOutput:
     """What becomes of the pictures."""
 
     pattern: str
     preview: bool
     as_json: bool
 
-    def write(self, picture: Picture, path: Path) -> None:
+    def write(self, picture: FinishedImage, path: Path) -> None:
         from mmgen.pipelines.image import recipe
 
         recipe.save(picture.image, picture.recipe, path)
@@ -58,7 +58,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
     options.append(_own("as_json", bool, False, "--json", "Print JSON."))
 
     def run(**given: Any) -> None:
-        output = Output(given.pop("pattern"), given.pop("preview"), given.pop("as_json"))
+        output = ImageOutput(given.pop("pattern"), given.pop("preview"), given.pop("as_json"))
         values = {key: value for key, value in given.items() if value is not None}
         if many:
             values["prompt"] = _prompts(values.get("prompt"), values.pop("prompts", None))
@@ -70,7 +70,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
     return run
 
 
-def execute(described: Signature, given: Mapping[str, Any], output: Output) -> None:
+def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput) -> None:
     """Draws, and writes every picture as soon as it is done. What an interrupt leaves behind is whole."""
     from mmgen.pipelines.factory import pipeline
     from mmgen.pipelines.image import recipe
@@ -128,7 +128,7 @@ def _own(name: str, kind: Any, default: Any, *names_and_help: str) -> inspect.Pa
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=info, annotation=kind)
 
 
-class Bar:
+class ProgressBar:
     """How much of all steps of all pictures is done."""
 
     def __init__(self, progress: Any) -> None:
@@ -145,7 +145,7 @@ class Bar:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Bar]:
+def progress_bar(quiet: bool) -> Iterator[ProgressBar]:
     """On a terminal, and nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -155,4 +155,4 @@ def progress_bar(quiet: bool) -> Iterator[Bar]:
     off = quiet or not console.is_terminal
     redirect = sys.stdout.isatty()  # what goes into a pipe stays there
     with Progress(*columns, console=console, transient=True, disable=off, redirect_stdout=redirect) as progress:
-        yield Bar(progress)
+        yield ProgressBar(progress)

@@ -12,7 +12,7 @@ import typer
 from mmgen.cli.output import print_columns, print_json
 
 if TYPE_CHECKING:
-    from mmgen.stores.keys import Key, Keys
+    from mmgen.stores.keys import ApiKey, KeyStore
 
 app = typer.Typer(help="API keys: who may call the server, for what, how often.", no_args_is_help=True)
 
@@ -21,11 +21,11 @@ ONCE = "this is shown once, and kept nowhere: give it to its user, who sends it 
 
 
 @contextmanager
-def opened() -> Iterator[Keys]:
+def opened() -> Iterator[KeyStore]:
     from mmgen.config import home, load_runtime
-    from mmgen.stores.keys import Keys
+    from mmgen.stores.keys import KeyStore
 
-    with Keys((load_runtime().home or home()) / "keys.db") as keys:
+    with KeyStore((load_runtime().home or home()) / "keys.db") as keys:
         yield keys
 
 
@@ -84,7 +84,7 @@ def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _row(key: Key) -> tuple[str, ...]:
+def _row(key: ApiKey) -> tuple[str, ...]:
     ended = key.expires is not None and key.expires <= time.time()
     state = "revoked" if key.revoked is not None else "expired" if ended else "valid"
     stores = "all" if key.stores is None else ",".join(sorted(key.stores))

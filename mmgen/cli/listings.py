@@ -9,7 +9,7 @@ import typer
 from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import PluginError
 from mmgen.plugins import registry
-from mmgen.registry import Entry
+from mmgen.registry import RegistryEntry
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -38,7 +38,7 @@ def pipelines(as_json: Json = False) -> None:
         typer.echo(f"  {one['error'] or one['signature']}")
 
 
-def _described(entry: Entry) -> dict[str, Any]:
+def _described(entry: RegistryEntry) -> dict[str, Any]:
     from mmgen.pipelines import signature
 
     about = {"name": entry.name, "summary": entry.summary, "owner": entry.owner, "signature": "", "error": ""}

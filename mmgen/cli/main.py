@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from mmgen.cli.commands import Commands
+from mmgen.cli.commands import CommandGroup
 from mmgen.errors import MmgenError
 
 FIRST = """\
@@ -28,7 +28,7 @@ mmgen {version}: generation and retrieval, all models on one device. What you ca
 
 `mmgen --help` names every command, `mmgen COMMAND --help` explains one."""
 
-app = typer.Typer(cls=Commands, context_settings={"help_option_names": ["--help", "-h"]})
+app = typer.Typer(cls=CommandGroup, context_settings={"help_option_names": ["--help", "-h"]})
 
 
 @app.callback(invoke_without_command=True)

@@ -16,7 +16,7 @@ from mmgen.errors import BadRequest, MmgenError, NotFound
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Scalar
-    from mmgen.library.document_indexing import Step
+    from mmgen.library.document_indexing import IndexProgress
     from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
@@ -263,7 +263,7 @@ def one_value(pair: str) -> tuple[str, Scalar]:
 
 
 @contextmanager
-def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -> Iterator[Callable[[Step], None]]:
+def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -> Iterator[Callable[[IndexProgress], None]]:
     """A bar with files and units a second, on a terminal; nothing elsewhere. At Ctrl-C it says how much is stored."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -281,7 +281,7 @@ def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -
         with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
             task = progress.add_task("reading", total=None, speed="")
 
-            def advance(step: Step) -> None:
+            def advance(step: IndexProgress) -> None:
                 nonlocal stored
                 stored = step.added
                 speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"

@@ -28,14 +28,14 @@ def top(
     from rich.console import Console
     from rich.live import Live
 
-    last, console = View.of(fetch(url)), Console()
+    last, console = MetricsView.of(fetch(url)), Console()
     if once:
         console.print(render(last, None, url))
         return
     with Live(render(last, None, url), console=console, screen=console.is_terminal) as live:
         while True:
             time.sleep(every)
-            now = View.of(fetch(url))
+            now = MetricsView.of(fetch(url))
             live.update(render(now, last, url), refresh=True)
             last = now
 
@@ -57,14 +57,14 @@ def fetch(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class View:
+class MetricsView:
     """Metrics at a moment: name -> labels' values, the labels by the alphabet -> number."""
 
     at: float
     samples: Mapping[str, Mapping[tuple[str, ...], float]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, text: str) -> View:
+    def of(cls, text: str) -> MetricsView:
         from prometheus_client.parser import text_string_to_metric_families
 
         samples: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
@@ -80,7 +80,7 @@ class View:
         return self.samples.get(name, {})
 
 
-def render(now: View, last: View | None, title: str) -> RenderableType:
+def render(now: MetricsView, last: MetricsView | None, title: str) -> RenderableType:
     from rich.columns import Columns
     from rich.console import Group
     from rich.markup import escape
@@ -89,7 +89,7 @@ def render(now: View, last: View | None, title: str) -> RenderableType:
     return Group(head, _runners(now, last), _jobs(now), Columns([_memory(now), _users(now, last)]))
 
 
-def _line(now: View) -> str:
+def _line(now: MetricsView) -> str:
     gap = now.get("mmgen_longest_gap_milliseconds").get((), 0.0)
     broken = sum(now.get("mmgen_gap_broken_total").values())
     errors = sum(now.get("mmgen_errors_total").values())
@@ -97,7 +97,7 @@ def _line(now: View) -> str:
     return f"longest gap {gap:,.0f} ms ({broken:,.0f} over the cap), {errors:,.0f} errors, {evicted:,.0f} evictions"
 
 
-def _runners(now: View, last: View | None) -> Table:
+def _runners(now: MetricsView, last: MetricsView | None) -> Table:
     from rich.markup import escape
 
     table = _table("runner", "busy", "quanta/s", "ms a quantum", "jobs a quantum", "wait ms", "first ms", "between ms")
@@ -119,7 +119,7 @@ def _runners(now: View, last: View | None) -> Table:
     return table
 
 
-def _jobs(now: View) -> Table:
+def _jobs(now: MetricsView) -> Table:
     table, found = _table("runner", "priority", "queued", "running"), now.get("mmgen_jobs_now")
     for priority, runner in sorted({key[:2] for key in found}):
         states = (found.get((priority, runner, state), 0.0) for state in ("queued", "running"))
@@ -127,7 +127,7 @@ def _jobs(now: View) -> Table:
     return table
 
 
-def _memory(now: View) -> Table:
+def _memory(now: MetricsView) -> Table:
     table = _table("memory", "MB")
     rows = [(kind, nbytes) for (_, kind), nbytes in now.get("mmgen_ledger_bytes").items()]
     rows += [(f"{kind} (measured)", nbytes) for (_, kind), nbytes in now.get("mmgen_measured_bytes").items()]
@@ -139,7 +139,7 @@ def _memory(now: View) -> Table:
     return table
 
 
-def _users(now: View, last: View | None) -> Table:
+def _users(now: MetricsView, last: MetricsView | None) -> Table:
     table = _table("user", "device s", "share now")
     spent = {
         key: _rate(now, last, "mmgen_device_milliseconds_total", key) for key in now.get("mmgen_device_milliseconds_total")
@@ -164,13 +164,13 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _rate(now: View, last: View | None, name: str, key: tuple[str, ...]) -> float:
+def _rate(now: MetricsView, last: MetricsView | None, name: str, key: tuple[str, ...]) -> float:
     """Of a counter, a second."""
     if last is None or now.at <= last.at:
         return 0.0
     return (now.get(name)[key] - last.get(name).get(key, 0.0)) / (now.at - last.at)
 
 
-def _mean(now: View, name: str, key: tuple[str, ...]) -> str:
+def _mean(now: MetricsView, name: str, key: tuple[str, ...]) -> str:
     count = now.get(f"{name}_count").get(key, 0.0)
     return f"{now.get(f'{name}_sum')[key] / count:,.1f}" if count else ""

@@ -75,7 +75,7 @@ def sft(config: Config, data: Data = None, out: Out = None, minutes: Minutes = N
     """Tunes a causal language model on conversations: all of it, a LoRA adapter or a prefix. DATA is JSON lines of messages."""
     from mmgen.training.recipes import sft as recipe_module
 
-    recipe = read(config, recipe_module.InstructionsRecipe, data, out, set_)
+    recipe = read(config, recipe_module.SFTRecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
         typer.echo(f"model: {recipe.out / 'model'}")
 
@@ -85,7 +85,7 @@ def dpo(config: Config, data: Data = None, out: Out = None, minutes: Minutes = N
     """Tunes a causal language model on pairs of answers. DATA is JSON lines of prompt, chosen and rejected."""
     from mmgen.training.recipes import dpo as recipe_module
 
-    recipe = read(config, recipe_module.PreferenceRecipe, data, out, set_)
+    recipe = read(config, recipe_module.DPORecipe, data, out, set_)
     if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
         typer.echo(f"model: {recipe.out / 'model'}")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 
-class CaptionClient:
+class CaptionerClient:
     """A model that writes what it sees. Owns the runner `caption:REFERENCE`."""
 
     def __init__(self, runtime: Runtime, reference: str) -> None:

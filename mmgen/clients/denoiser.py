@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub, weight_files
-from mmgen.engine.event_merge import Ended, Following
+from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.models.diffusion.conditioning import Condition
-    from mmgen.models.diffusion.denoiser import Denoiser
-    from mmgen.models.diffusion.solver_table import Table
+    from mmgen.models.diffusion.conditioning import Conditioning
+    from mmgen.models.diffusion.denoiser import DenoiserModel
+    from mmgen.models.diffusion.solver_table import SolverTable
     from mmgen.runtime import Runtime
 
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
@@ -33,14 +33,14 @@ CONSISTENCY_STEPS = 4
 
 
 @dataclass(frozen=True)
-class Lora:
+class LoraWeight:
     """A LoRA file and how much of it."""
 
     path: Path
     scale: float = 1.0
 
     @classmethod
-    def read(cls, text: str) -> Lora:
+    def read(cls, text: str) -> LoraWeight:
         """From `PATH` or `PATH@SCALE`."""
         path, _, scale = text.rpartition("@")
         try:
@@ -94,20 +94,20 @@ class Preview:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class ImageDone:
     """Event: a picture is done."""
 
     picture: int
     pixels: Tensor
 
 
-class DrawingClient(ABC):
+class ImageClient(ABC):
     """A model that draws, whose passes are the engine's."""
 
     size: int | None  # pixels a side that it draws best; None: it does not say
     conditional: bool  # whether it listens to a prompt
 
-    def __init__(self, runtime: Runtime, reference: str, folder: Path, loras: Sequence[Lora]) -> None:
+    def __init__(self, runtime: Runtime, reference: str, folder: Path, loras: Sequence[LoraWeight]) -> None:
         self.runtime, self.reference, self.folder, self.loras = runtime, reference, folder, list(loras)
 
     @cached_property
@@ -124,26 +124,26 @@ class DrawingClient(ABC):
         """The size in which it draws best a picture that has these sides' ratio."""
 
     @abstractmethod
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         """Draws settled orders, all at once. Leaving the iteration early cancels the request."""
 
 
-class DenoiserClient(DrawingClient):
+class DenoiserClient(ImageClient):
     """A UNet, step by step: orders of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
 
     def __init__(
-        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: Denoiser
+        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: DenoiserModel
     ) -> None:
-        from mmgen.models.diffusion.schedule import Schedule
+        from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.runners.denoise import DenoiseRunner
-        from mmgen.runners.vae_decode import DecodeRunner
+        from mmgen.runners.vae_decode import VAEDecodeRunner
 
         super().__init__(runtime, reference, folder, loras)
         self.model, self.size, self.conditional = model, model.size, model.conditional
-        self.schedule = Schedule.from_config(model.scheduler_config)
+        self.schedule = NoiseSchedule.from_config(model.scheduler_config)
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
         runtime.engine.add_runner(self.denoise, DenoiseRunner(model))
-        runtime.engine.add_runner(self.decode, DecodeRunner(model.pictures))
+        runtime.engine.add_runner(self.decode, VAEDecodeRunner(model.pictures))
 
     def settled(self, order: Order) -> Order:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
@@ -167,11 +167,11 @@ class DenoiserClient(DrawingClient):
 
         return max(grain, grain * round(scale * width / grain)), max(grain, grain * round(scale * height / grain))
 
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
-        from mmgen.runners.denoise import Preview as Latents
-        from mmgen.runners.denoise import Step
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
+        from mmgen.runners.denoise import DenoiseStep
+        from mmgen.runners.denoise import LatentPreview as Latents
 
-        engine, following, ended = self.runtime.engine, Following(), False
+        engine, following, ended = self.runtime.engine, EventMerge(), False
         try:
             conditions, latents = self._conditions(orders), self._latents(orders)
             for number, order in enumerate(orders):
@@ -180,24 +180,24 @@ class DenoiserClient(DrawingClient):
                 )
                 following.add((number, None), engine.submit(job))
             for (number, preview), event in following:
-                if isinstance(event, Step):
+                if isinstance(event, DenoiseStep):
                     yield Progress(number, event.step, event.of)
                 elif isinstance(event, Latents) and self.model.cheap:
                     yield Preview(number, event.step, event.of, self.model.decode(event.latents[None])[0])
                 elif isinstance(event, Latents):
                     following.add((number, event), engine.submit(Job(self.decode, event.latents, request)))
-                elif isinstance(event, Ended) and preview is not None and preview != "decode":
+                elif isinstance(event, JobEnded) and preview is not None and preview != "decode":
                     yield Preview(number, preview.step, preview.of, event.value)
-                elif isinstance(event, Ended) and preview is None:
+                elif isinstance(event, JobEnded) and preview is None:
                     following.add((number, "decode"), engine.submit(Job(self.decode, event.value, request)))
-                elif isinstance(event, Ended):
-                    yield Drawn(number, kept(orders[number], event.value))
+                elif isinstance(event, JobEnded):
+                    yield ImageDone(number, kept(orders[number], event.value))
             ended = True
         finally:
             if not ended:
                 request.leave()
 
-    def _conditions(self, orders: Sequence[Order]) -> dict[str, Condition]:
+    def _conditions(self, orders: Sequence[Order]) -> dict[str, Conditioning]:
         """Of every prompt and negative prompt, embedded once."""
         texts = list(dict.fromkeys(text for order in orders for text in (order.prompt, order.negative)))
         return dict(zip(texts, self.runtime.engine.call_with(self.denoise, self.model.embed_prompts, texts), strict=True))
@@ -208,7 +208,7 @@ class DenoiserClient(DrawingClient):
         engine, encode = self.runtime.engine, self.model.encode
         return {key: engine.call_with(self.denoise, encode, image[None])[0].cpu() for key, image in images.items()}
 
-    def _payload(self, order: Order, conditions: dict[str, Condition], latents: Tensor | None) -> Any:
+    def _payload(self, order: Order, conditions: dict[str, Conditioning], latents: Tensor | None) -> Any:
         import torch.nn.functional as F
 
         from mmgen.runners.denoise import DenoiseRequest
@@ -229,17 +229,17 @@ class DenoiserClient(DrawingClient):
             preview_every=order.preview_every,
         )
 
-    def _table(self, order: Order) -> Table:
+    def _table(self, order: Order) -> SolverTable:
         from mmgen.models.diffusion.solvers import tabulate
 
         assert order.solver is not None and order.steps is not None
         return tabulate(self.schedule, order.solver, order.steps, strength=order.strength)
 
 
-def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> DrawingClient:
+def load(runtime: Runtime, key: str, reference: str, loras: Sequence[LoraWeight]) -> ImageClient:
     """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
-    from mmgen.clients.diffusers_pipeline import PipelineClient
-    from mmgen.models.diffusion.denoiser import Denoiser, handles
+    from mmgen.clients.diffusers_pipeline import DiffusersClient
+    from mmgen.models.diffusion.denoiser import DenoiserModel, handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 
     runtime.set_threads()
@@ -256,13 +256,13 @@ def load(runtime: Runtime, key: str, reference: str, loras: Sequence[Lora]) -> D
             raise BadRequest(f"{reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet")
         for one in loras:
             lora.apply(model, one.path, one.scale)
-        if isinstance(model, Denoiser):
+        if isinstance(model, DenoiserModel):
             model.pack()
         return model
 
     runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
     model = runtime.resident(f"denoiser {key}", [folder], loaded, runners).model
-    make = PipelineClient if isinstance(model, PipelineModel) else DenoiserClient
+    make = DiffusersClient if isinstance(model, PipelineModel) else DenoiserClient
     return make(runtime, key, reference, folder, loras, model)
 
 

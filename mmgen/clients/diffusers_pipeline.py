@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.clients.denoiser import DrawingClient, Drawn, Lora, Order, Preview, Progress
-from mmgen.engine.event_merge import Ended, Following
+from mmgen.clients.denoiser import ImageClient, ImageDone, LoraWeight, Order, Preview, Progress
+from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 
-class PipelineClient(DrawingClient):
+class DiffusersClient(ImageClient):
     """Any other diffusers pipeline, a picture at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
 
     def __init__(
-        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[Lora], model: PipelineModel
+        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: PipelineModel
     ) -> None:
         from mmgen.runners.diffusers_pipeline import PipelineRunner
 
@@ -50,17 +50,17 @@ class PipelineClient(DrawingClient):
     def fit(self, width: int, height: int) -> tuple[int, int]:
         return width, height
 
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | Drawn]:
+    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         from mmgen.runners.diffusers_pipeline import PipelineRequest
 
-        following, ended = Following(), False
+        following, ended = EventMerge(), False
         try:
             for number, order in enumerate(orders):
                 job = Job(self.runner, PipelineRequest(self._arguments(order)), request, seed=order.seed)
                 following.add(number, self.runtime.engine.submit(job))
             for number, event in following:
-                if isinstance(event, Ended):
-                    yield Drawn(number, event.value[0])
+                if isinstance(event, JobEnded):
+                    yield ImageDone(number, event.value[0])
                 else:
                     yield Progress(number, event.step, event.of)
             ended = True

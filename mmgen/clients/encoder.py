@@ -38,7 +38,7 @@ class EncoderClient:
 
 def load(runtime: Runtime, reference: str) -> EncoderClient:
     """The client of an encoder. A reference may end with a precision, as in `embedded:minilm#int8`."""
-    from mmgen.runners.token_batch import RowRunner
+    from mmgen.runners.token_batch import TokenBatchRunner
 
     runtime.set_threads()
     name, _, precision = reference.partition("#")
@@ -50,6 +50,6 @@ def load(runtime: Runtime, reference: str) -> EncoderClient:
     model: Any = runtime.resident(f"encoder {reference}", [folder], loaded, [runner]).model
     budget = 768 if runtime.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
     padding = 1.15 if getattr(model, "pads", True) else float("inf")
-    rows = RowRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
+    rows = TokenBatchRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
     runtime.engine.add_runner(runner, rows)
     return EncoderClient(runtime, runner, model)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.engine.job import Handle
-    from mmgen.interfaces import PictureEncoder
-    from mmgen.models.vision.image_model import Row
+    from mmgen.interfaces import ImageEncoder
+    from mmgen.models.vision.image_model import ImageRow
     from mmgen.runtime import Runtime
 
 QUANTUM = 1.7e10
@@ -32,7 +32,7 @@ AHEAD = 4
 """Jobs of one call under way at once, and about as many pictures of each prepared before their turn."""
 
 
-class SeeingClient:
+class ImageEncoderClient:
     """A model that sees, whose passes are the engine's. Owns the runners `see:KEY`, `classify:KEY` and `read-text:KEY`."""
 
     def __init__(self, runtime: Runtime, key: str) -> None:
@@ -40,7 +40,7 @@ class SeeingClient:
 
         Raises BadRequest for a picture encoder, brought by a plugin, that only scores.
         """
-        from mmgen.runners.token_batch import RowRunner
+        from mmgen.runners.token_batch import TokenBatchRunner
 
         model: Any = runtime.picture_encoder(key)
         if not hasattr(model, "embed_pictures"):
@@ -52,13 +52,15 @@ class SeeingClient:
         cpu, vector = runtime.device == "cpu", 4 * model.dimension
         budget = _budget(model.weights) if cpu else 16_384
         self.chunk = max(1, budget // model.config.tokens)  # pictures a pass
-        runtime.engine.add_runner(self.see, RowRunner(model.embed_pictures, budget=budget, row_bytes=vector, padding=1.0))
+        runtime.engine.add_runner(
+            self.see, TokenBatchRunner(model.embed_pictures, budget=budget, row_bytes=vector, padding=1.0)
+        )
         if self.labels:
             classify, size = model.classify_pictures, 4 * len(self.labels)
-            runtime.engine.add_runner(self.sort, RowRunner(classify, budget=budget, row_bytes=size, padding=1.0))
+            runtime.engine.add_runner(self.sort, TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0))
         if self.reads_texts:
             budget = _budget(model.text_weights) if cpu else 16_384
-            rows = RowRunner(model.embed_rows, budget=budget, row_bytes=vector, padding=float("inf"))
+            rows = TokenBatchRunner(model.embed_rows, budget=budget, row_bytes=vector, padding=float("inf"))
             runtime.engine.add_runner(self.read, rows)
 
     def embed_images(self, images: Iterable[Image] | Tensor, request: Request | None = None) -> np.ndarray:
@@ -115,13 +117,13 @@ class SeeingClient:
             raise
         return np.stack(out) if out else np.empty((0, size), dtype=np.float32)
 
-    def _chunks(self, images: Iterable[Image] | Tensor) -> Iterator[list[Row]]:
+    def _chunks(self, images: Iterable[Image] | Tensor) -> Iterator[list[ImageRow]]:
         """Rows of one pass each, in order; so many pictures are open at once, however many there are."""
         from torch import Tensor
 
         from mmgen.models.vision.preprocess import pictures
 
-        waiting: deque[Future[Row]] = deque()
+        waiting: deque[Future[ImageRow]] = deque()
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "mmgen-pictures") as threads:
             try:
                 for image in pictures(images) if isinstance(images, Tensor) else images:
@@ -139,7 +141,7 @@ def _budget(weights: int) -> int:
     return max(1, int(QUANTUM / weights))
 
 
-def load_model(runtime: Runtime, reference: str) -> PictureEncoder:
+def load_model(runtime: Runtime, reference: str) -> ImageEncoder:
     """The model itself, pinned: `best_of` calls it without a runner."""
     runtime.set_threads()
     name, _, precision = reference.partition("#")
@@ -149,6 +151,6 @@ def load_model(runtime: Runtime, reference: str) -> PictureEncoder:
     more = {"precision": precision} if precision else {}
     loaded = partial(loader, folder, device=runtime.device, name=reference, **more)
     runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
-    model: PictureEncoder = runtime.resident(f"picture encoder {reference}", [folder], loaded, runners).model
+    model: ImageEncoder = runtime.resident(f"picture encoder {reference}", [folder], loaded, runners).model
     runtime.pin(f"picture encoder {reference}")
     return model

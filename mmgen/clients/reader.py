@@ -10,7 +10,7 @@ from mmgen import hub
 from mmgen.engine.job import Job, Request
 
 if TYPE_CHECKING:
-    from mmgen.models.reader.calibration import Found
+    from mmgen.models.reader.calibration import SpanAnswer
     from mmgen.models.reader.model import ReaderModel
     from mmgen.runtime import Runtime
 
@@ -21,12 +21,12 @@ class ReaderClient:
     def __init__(self, runtime: Runtime, reference: str, model: ReaderModel) -> None:
         self.runtime, self.reference, self.model = runtime, reference, model
 
-    def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[Found]]:
+    def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[SpanAnswer]]:
         """The best answer in each passage."""
         if not passages:
             return []
         pairs = self.model.pairs(question, passages)
-        found: list[list[Found]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
+        found: list[list[SpanAnswer]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
         return found
 
     def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
@@ -43,8 +43,8 @@ class ReaderClient:
 
 def load(runtime: Runtime, reference: str) -> ReaderClient:
     """The client of a reader."""
-    from mmgen.runners.reader_generate import WriteRunner
-    from mmgen.runners.token_batch import RowRunner
+    from mmgen.runners.reader_generate import ReaderGenerateRunner
+    from mmgen.runners.token_batch import TokenBatchRunner
 
     runtime.set_threads()
     folder = hub.resolve(reference, kind="reader")
@@ -53,6 +53,6 @@ def load(runtime: Runtime, reference: str) -> ReaderClient:
     loaded = partial(loader, folder, device=runtime.device, name=reference)
     runners = (f"read:{reference}", f"write:{reference}")
     model: Any = runtime.resident(f"reader {reference}", [folder], loaded, runners).model
-    runtime.engine.add_runner(runners[0], RowRunner(model.read, row_bytes=256))
-    runtime.engine.add_runner(runners[1], WriteRunner(model))
+    runtime.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256))
+    runtime.engine.add_runner(runners[1], ReaderGenerateRunner(model))
     return ReaderClient(runtime, reference, model)

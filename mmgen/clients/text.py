@@ -18,9 +18,9 @@ from mmgen.errors import BadRequest, NotFound
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.models.lm.guided_decoding import Grammars
+    from mmgen.models.lm.guided_decoding import GrammarCompiler
     from mmgen.models.lm.language_model import TextModel
-    from mmgen.runners.generation import Finished, Piece, TextRequest
+    from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
     from mmgen.runtime import Runtime
 
 CONTEXTS = 128
@@ -45,11 +45,11 @@ class TextClient:
         runtime.engine.add_runner(self.runner, self.text_runner)
 
     @cached_property
-    def grammars(self) -> Grammars:
+    def grammars(self) -> GrammarCompiler:
         """Constraints in this model's tokens."""
-        from mmgen.models.lm.guided_decoding import Grammars
+        from mmgen.models.lm.guided_decoding import GrammarCompiler
 
-        return Grammars(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
+        return GrammarCompiler(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
 
     def adapt(self, adapter: str) -> str:
         """Loads a LoRA adapter, a folder as PEFT writes it, unless it is loaded; its name in requests. Many are served at once.
@@ -88,7 +88,7 @@ class TextClient:
 
         return self.runtime.engine.call_with(self.runner, maps)
 
-    def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[Piece | Finished]:
+    def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[TextPiece | GenerationResult]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
         handle = self.runtime.engine.submit(Job(self.runner, wanted, request, seed=seed))
         try:

@@ -13,7 +13,7 @@ from mmgen.engine.scheduling.deadlines import Deadlines
 from mmgen.errors import Cancelled, DeadlineExceeded, MmgenError
 
 
-class Roster:
+class ActiveJobs:
     """Jobs by their request."""
 
     def __init__(self) -> None:

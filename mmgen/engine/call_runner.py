@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mmgen.engine.job import Job
 
 
-class Calls:
+class CallRunner:
     """Runs a function as a quantum of its own: loading a model, warming it up."""
 
     def key(self, job: Job) -> int:

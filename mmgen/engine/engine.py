@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from mmgen.engine.active_jobs import Roster
-from mmgen.engine.call_runner import Calls
+from mmgen.engine.active_jobs import ActiveJobs
+from mmgen.engine.call_runner import CallRunner
 from mmgen.engine.detached_results import Parking
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.memory.admission import Admission
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.memory.model_pool import Residents
-from mmgen.engine.preemption import Interludes
-from mmgen.engine.scheduling.cost_model import Costs, Estimate
+from mmgen.engine.memory.model_pool import ModelPool
+from mmgen.engine.preemption import PreemptionPoints
+from mmgen.engine.scheduling.cost_model import CostModel, Estimate
 from mmgen.engine.scheduling.fair import FairScheduler
-from mmgen.engine.scheduling.forecast import Forecast, Outlook
-from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.forecast import CompletionEstimate, Forecast
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.scheduling.scheduler import Scheduler
-from mmgen.engine.step_executor import Quanta, Took
-from mmgen.engine.telemetry.metrics import Metrics, Now
+from mmgen.engine.step_executor import StepExecutor, StepResult
+from mmgen.engine.telemetry.metrics import EngineState, Metrics
 from mmgen.engine.telemetry.snapshot import snapshot
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.engine.watchdog import Watchdog
@@ -58,21 +58,21 @@ class Engine:
             watchdog_s: after so long without a sign of life a step counts as hanging.
             free_memory: is called after a step ran out of memory, before it is tried again.
         """
-        self.runners: dict[str, Runner] = {"call": Calls()}
-        self.costs = Costs()
-        self.scheduler = Turns(FairScheduler() if scheduler is None else scheduler, self.costs, max_gap_ms)
+        self.runners: dict[str, Runner] = {"call": CallRunner()}
+        self.costs = CostModel()
+        self.scheduler = GapLimiter(FairScheduler() if scheduler is None else scheduler, self.costs, max_gap_ms)
         self.ledger = Ledger() if ledger is None else ledger
-        self.residents = Residents(self.ledger)
+        self.residents = ModelPool(self.ledger)
         self.metrics = Metrics(self._now) if metrics is None else metrics
         self.trace, self.parking = trace, Parking()
         self._forecast = Forecast(self.costs)
-        self._interludes = Interludes(lambda: self.scheduler.streaming or len(self._waiting) > 0, self._interlude)
-        self._quanta = Quanta(self.runners, self.residents, self.metrics, free_memory, self._interludes)
+        self._interludes = PreemptionPoints(lambda: self.scheduler.streaming or len(self._waiting) > 0, self._interlude)
+        self._quanta = StepExecutor(self.runners, self.residents, self.metrics, free_memory, self._interludes)
         self._watchdog = Watchdog(watchdog_s, self._hang)
         self._hangs = ""  # what the watchdog has to say, while it has
         self._wake = threading.Condition()  # guards all below, the scheduler and runners
         self._waiting = Admission(self.ledger, self.residents)
-        self._roster = Roster()  # jobs that are not retired
+        self._roster = ActiveJobs()  # jobs that are not retired
         self._ended: deque[Job] = deque()  # to be retired
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -147,7 +147,7 @@ class Engine:
         log.debug("request %s: %s job of %s", job.request.id, job.runner, job.request.user, extra={"request": job.request.id})
         return Handle(job, lambda: self._not_here("wait"))
 
-    def outlook(self, job: Job) -> Outlook | None:
+    def outlook(self, job: Job) -> CompletionEstimate | None:
         """When a job would be done if it were submitted now; None where nobody knows yet. Changes nothing."""
         runner = self.runners[job.runner]
         estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
@@ -223,7 +223,7 @@ class Engine:
         alive = (job for job in jobs if job.ended is None)  # may be many: nobody is to wait for that
         return sorted(alive, key=lambda job: job.submitted or 0.0)
 
-    def _now(self) -> Now:
+    def _now(self) -> EngineState:
         return snapshot(self._wake, self.jobs(), self.runners, self.residents, self.scheduler)
 
     def _hang(self, message: str) -> None:
@@ -305,7 +305,7 @@ class Engine:
             log.warning("the step of %s came back", runner, extra={"request": batch[0].request.id})
             self._hangs = ""
 
-    def _charge(self, took: Took) -> None:
+    def _charge(self, took: StepResult) -> None:
         batch, milliseconds = took.batch, took.milliseconds
         with self._wake:
             parts = self.scheduler.charge(batch, milliseconds)

@@ -12,13 +12,13 @@ from mmgen.engine.job import Handle
 
 
 @dataclass(frozen=True, eq=False)
-class Ended:
+class JobEnded:
     """The last event of a job, with its result."""
 
     value: Any
 
 
-class Following:
+class EventMerge:
     """Iterates over (tag, event) in the order in which events come, until all jobs have ended.
 
     Jobs may be added while it is read. A job that fails raises its error here; the others go on.
@@ -49,4 +49,4 @@ class Following:
                 yield tag, event
             if ended:
                 del self._handles[tag]
-                yield tag, Ended(handle.result())
+                yield tag, JobEnded(handle.result())

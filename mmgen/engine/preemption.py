@@ -12,7 +12,7 @@ FADING = 0.8
 """What is left of the longest part of a runner's steps after each step."""
 
 
-class Interludes:
+class PreemptionPoints:
     """A runner that can pause calls it between the parts of its step, on the device's thread.
 
     The pass stays as it is, with all that it holds on the device, while a streaming answer's quantum runs inside it.

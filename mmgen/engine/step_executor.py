@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from mmgen.engine import fault_isolation
 from mmgen.engine.job import Job
-from mmgen.engine.memory.model_pool import Residents
-from mmgen.engine.memory.oom_limits import Sizes
-from mmgen.engine.preemption import Interludes
+from mmgen.engine.memory.model_pool import ModelPool
+from mmgen.engine.memory.oom_limits import OOMLimits
+from mmgen.engine.preemption import PreemptionPoints
 from mmgen.engine.telemetry.metrics import Metrics
 from mmgen.interfaces import Runner
 
 
 @dataclass(frozen=True)
-class Took:
+class StepResult:
     """A step that was run."""
 
     batch: list[Job]
@@ -25,22 +25,22 @@ class Took:
     away: float = 0.0  # milliseconds of others inside it
 
 
-class Quanta:
+class StepExecutor:
     """Runs them, on the device's thread alone."""
 
     def __init__(
         self,
         runners: Mapping[str, Runner],
-        residents: Residents,
+        residents: ModelPool,
         metrics: Metrics,
         free_memory: Callable[[], None],
-        interludes: Interludes | None = None,
+        interludes: PreemptionPoints | None = None,
     ) -> None:
         self.runners, self.residents, self.metrics, self.free_memory = runners, residents, metrics, free_memory
         self.interludes = interludes
-        self._sizes = Sizes()
+        self._sizes = OOMLimits()
 
-    def run(self, batch: list[Job], room_ms: float | None) -> Took | None:
+    def run(self, batch: list[Job], room_ms: float | None) -> StepResult | None:
         """None where the model could not be brought: its jobs have failed. `room_ms`: what the step may take."""
         name = batch[0].runner
         if not self._arrive(name, batch):
@@ -59,7 +59,7 @@ class Quanta:
         fitted = fault_isolation.step(runner.step, batch, lambda: self._make_room(name))
         self._sizes.note(batch, fitted)
         away = 0.0 if interludes is None else interludes.end()
-        return Took(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
+        return StepResult(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
 
     def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
         try:

@@ -28,7 +28,7 @@ FIGURE = re.compile(r"^\s*((?:figure|fig\.|abbildung|abb\.|bild)\s*\d.*)$", re.I
 
 
 @dataclass(frozen=True)
-class Inner:
+class EmbeddedImage:
     """A picture in a document."""
 
     name: str  # picture-1, picture-2, ... in the document's order
@@ -37,7 +37,7 @@ class Inner:
     page: int | None = None  # from 1; pdf only
 
 
-def inside(path: Path, data: bytes) -> list[Inner]:
+def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
     """The pictures of a pdf or html file, MOST at most, without those that cannot be had.
 
     Of html: `data:` URIs and files below the page's own folder. Raises UnreadableFile for a document that cannot be read.
@@ -45,7 +45,7 @@ def inside(path: Path, data: bytes) -> list[Inner]:
     try:
         found = _of_pdf(data) if path.suffix.lower() == ".pdf" else _of_html(path, data)
         return [
-            Inner(f"picture-{n}", one, plain(caption)[:LONGEST_CAPTION], page)
+            EmbeddedImage(f"picture-{n}", one, plain(caption)[:LONGEST_CAPTION], page)
             for n, (one, caption, page) in zip(range(1, MOST + 1), found, strict=False)
         ]
     except Unreadable as why:

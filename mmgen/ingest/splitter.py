@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mmgen.errors import BadRequest
 from mmgen.ingest.sentences import sentences
-from mmgen.ingest.text_blocks import Block, blocks, lines, paragraphs, trimmed
+from mmgen.ingest.text_blocks import TextBlock, blocks, lines, paragraphs, trimmed
 from mmgen.interfaces import Document, Passage, TokenSpans
 
 SMALL = 25
@@ -18,12 +18,12 @@ SMALL = 25
 
 
 @dataclass(frozen=True)
-class Unit:
+class SplitUnit:
     """What a passage takes whole: a sentence, a heading, some code, a record."""
 
     start: int
     end: int
-    block: Block
+    block: TextBlock
     sentence: bool = False  # a whole one: it may stand in two neighbouring passages
 
 
@@ -32,7 +32,7 @@ class Section:
     """What stands under one heading, its own line included."""
 
     heading: str  # the path, joined by " > "
-    units: list[Unit]
+    units: list[SplitUnit]
 
     def has_body(self) -> bool:
         return bool(self.units) and self.units[-1].block.form != "heading"
@@ -53,7 +53,7 @@ def split(document: Document, token_spans: TokenSpans, max_tokens: int = 200, ov
     if max_tokens < 8 or not 0 <= overlap < max_tokens:
         raise BadRequest(f"max_tokens {max_tokens} and overlap {overlap} do not fit; max_tokens is 8 or more, overlap below it")
     text = document.text
-    packer = Packer(text, Tokens(text, token_spans), max_tokens, overlap)
+    packer = Packer(text, TokenCounter(text, token_spans), max_tokens, overlap)
     out = []
     for section in packer.sections(document.kind):
         for units in packer.pack(section):
@@ -63,7 +63,7 @@ def split(document: Document, token_spans: TokenSpans, max_tokens: int = 200, ov
     return out
 
 
-class Tokens:
+class TokenCounter:
     """Counts a text's tokens between two offsets. The text is tokenised once, in parts that end at white space."""
 
     def __init__(self, text: str, token_spans: TokenSpans, part: int = 100_000) -> None:
@@ -91,12 +91,12 @@ class Tokens:
 class Packer:
     """Fills passages, greedily."""
 
-    def __init__(self, text: str, tokens: Tokens, most: int, overlap: int) -> None:
+    def __init__(self, text: str, tokens: TokenCounter, most: int, overlap: int) -> None:
         self.text, self.tokens, self.most, self.overlap = text, tokens, most, overlap
 
     def sections(self, kind: str) -> Iterator[Section]:
         """Every heading begins one; a heading without a text of its own goes into the section of the next."""
-        path: list[Block] = []
+        path: list[TextBlock] = []
         section = Section("", [])
         for block in blocks(self.text, kind):
             if block.form == "heading":
@@ -109,40 +109,40 @@ class Packer:
         if section.units:
             yield section
 
-    def units(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+    def units(self, block: TextBlock, start: int, end: int, limit: int) -> Iterator[SplitUnit]:
         """The units of (a part of) a block, none of more than `limit` tokens; code and records stay whole if they can."""
         if block.form == "prose":
             yield from self.prose(block, start, end, limit)
         elif self.size(start, end) <= limit:
-            yield Unit(start, end, block)
+            yield SplitUnit(start, end, block)
         elif block.form == "heading":
             yield from self.cut(block, start, end, limit)
         else:
             for a, b in paragraphs(self.text, start, end):
                 if self.size(a, b) <= limit:
-                    yield Unit(a, b, block)
+                    yield SplitUnit(a, b, block)
                     continue
                 for c, d in lines(self.text, a, b):
                     yield from (self.prose if block.form == "record" else self.cut)(block, c, d, limit)
 
-    def prose(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+    def prose(self, block: TextBlock, start: int, end: int, limit: int) -> Iterator[SplitUnit]:
         for a, b in sentences(self.text[start:end]):
             a, b = trimmed(self.text, start + a, start + b)
             if a < b and self.size(a, b) <= limit:
-                yield Unit(a, b, block, sentence=True)
+                yield SplitUnit(a, b, block, sentence=True)
             elif a < b:
                 yield from self.cut(block, a, b, limit)
 
-    def cut(self, block: Block, start: int, end: int, limit: int) -> Iterator[Unit]:
+    def cut(self, block: TextBlock, start: int, end: int, limit: int) -> Iterator[SplitUnit]:
         """Pieces of at most `limit` tokens, cut after a clause or a word where there is one in the second half."""
         while self.size(start, end) > limit:
             stop = self.border(start, max(self.tokens.after(start, limit), start + 1))
             a, b = trimmed(self.text, start, stop)
             if a < b:
-                yield Unit(a, b, block)
+                yield SplitUnit(a, b, block)
             start, end = trimmed(self.text, stop, end)
         if start < end:
-            yield Unit(start, end, block)
+            yield SplitUnit(start, end, block)
 
     def border(self, start: int, stop: int) -> int:
         """Where to cut `[start, stop)`: after the last clause in its second half, else at the last space, else at its end."""
@@ -154,10 +154,10 @@ class Packer:
             space = space or (at if spaced else 0)
         return space or stop
 
-    def pack(self, section: Section) -> list[list[Unit]]:
+    def pack(self, section: Section) -> list[list[SplitUnit]]:
         """Passages as runs of units; the next run repeats the last sentences that fit into the overlap."""
         todo, runs = deque(section.units), []
-        run: list[Unit] = []
+        run: list[SplitUnit] = []
         while todo:
             unit = todo.popleft()
             if run and self.size(run[0].start, unit.end) > self.most:
@@ -175,7 +175,7 @@ class Packer:
             self.level(runs)
         return runs
 
-    def repeated(self, run: list[Unit], following: Unit) -> list[Unit]:
+    def repeated(self, run: list[SplitUnit], following: SplitUnit) -> list[SplitUnit]:
         """The sentences at the end of a run that the next one begins with."""
         first = len(run)
         while (
@@ -187,7 +187,7 @@ class Packer:
             first -= 1
         return run[first:]
 
-    def level(self, runs: list[list[Unit]]) -> None:
+    def level(self, runs: list[list[SplitUnit]]) -> None:
         """Moves units from the last run but one to a last run that is too small to be found by itself."""
         before, last = runs[-2], runs[-1]
         while (

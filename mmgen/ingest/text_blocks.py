@@ -16,7 +16,7 @@ BLANK = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True)
-class Block:
+class TextBlock:
     """`text[start:end]`, without white space around it."""
 
     start: int
@@ -26,17 +26,17 @@ class Block:
     title: str = ""  # of a heading
 
 
-def blocks(text: str, kind: str) -> Iterator[Block]:
+def blocks(text: str, kind: str) -> Iterator[TextBlock]:
     """The blocks of a document of that kind (mmgen.interfaces.Document), in order; only white space lies between them.
 
     Kinds that are not known here, a plugin's, are taken for markdown.
     """
     if kind in PROSE:
-        yield from (Block(a, b, "prose") for a, b in paragraphs(text, 0, len(text)))
+        yield from (TextBlock(a, b, "prose") for a, b in paragraphs(text, 0, len(text)))
     elif kind in RECORDS:
-        yield from (Block(a, b, "record") for a, b in paragraphs(text, 0, len(text)))
+        yield from (TextBlock(a, b, "record") for a, b in paragraphs(text, 0, len(text)))
     elif kind == "code":
-        yield from (Block(a, b, "code") for a, b in definitions(text, 0, len(text)))
+        yield from (TextBlock(a, b, "code") for a, b in definitions(text, 0, len(text)))
     else:
         yield from _markdown(text)
 
@@ -72,16 +72,16 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _markdown(text: str) -> Iterator[Block]:
+def _markdown(text: str) -> Iterator[TextBlock]:
     fence = ""  # that opened the present listing
     begin = at = _front_matter(text)  # of the present paragraph or listing
     if at:
-        yield Block(*trimmed(text, 0, at), "code")
+        yield TextBlock(*trimmed(text, 0, at), "code")
 
-    def flush(form: Form = "prose") -> Iterator[Block]:
+    def flush(form: Form = "prose") -> Iterator[TextBlock]:
         a, b = trimmed(text, begin, at)
         if a < b:
-            yield Block(a, b, form)
+            yield TextBlock(a, b, form)
 
     while at < len(text):
         end = text.find("\n", at) + 1 or len(text)
@@ -97,11 +97,11 @@ def _markdown(text: str) -> Iterator[Block]:
             begin, fence = at, marks[1]
         elif found := HEADING.match(line):
             yield from flush()
-            yield Block(*trimmed(text, at, end), "heading", len(found[1]), _title(found[2]))
+            yield TextBlock(*trimmed(text, at, end), "heading", len(found[1]), _title(found[2]))
             begin = end
         elif (rule := UNDERLINE.match(line)) and _one_line(text[begin:at]):
             a, b = trimmed(text, begin, at)
-            yield Block(a, trimmed(text, at, end)[1], "heading", 1 if "=" in rule[1] else 2, text[a:b])
+            yield TextBlock(a, trimmed(text, at, end)[1], "heading", 1 if "=" in rule[1] else 2, text[a:b])
             begin = end
         elif not line.strip():
             yield from flush()

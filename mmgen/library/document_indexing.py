@@ -27,7 +27,7 @@ class Added:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passages: int = 0
     seconds: float = 0.0
-    pictures: AddedPictures | None = None  # where they were asked for
+    pictures: AddedImages | None = None  # where they were asked for
 
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
@@ -38,7 +38,7 @@ class Added:
 
 
 @dataclass
-class AddedPictures:
+class AddedImages:
     """What became of pictures, by uris. `duplicates` and `near`: (uri, the one that is there) of what was left out."""
 
     added: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class AddedPictures:
 
 
 @dataclass(frozen=True)
-class Step:
+class IndexProgress:
     """Progress of an `add`: the file it stands at, and counts so far."""
 
     uri: str
@@ -70,7 +70,7 @@ class Step:
     added: int  # documents that are stored, whatever happens next
 
 
-class Adding:
+class DocumentIndexing:
     """Documents wait until there are AT_ONCE passages, which are embedded and committed together."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Adding:
         store: DocumentStore,
         encoder: Callable[[], EncoderClient],
         request: Request,
-        progress: Callable[[Step], None] | None,
+        progress: Callable[[IndexProgress], None] | None,
         of: int,
     ) -> None:
         self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
@@ -131,4 +131,4 @@ class Adding:
 
     def _tell(self) -> None:
         if self.progress:
-            self.progress(Step(self.uri, self.files, self.of, self.report.passages, len(self.report.added)))
+            self.progress(IndexProgress(self.uri, self.files, self.of, self.report.passages, len(self.report.added)))

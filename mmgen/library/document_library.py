@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Scalar
-from mmgen.library.document_indexing import Added, Adding, Step
+from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
 
 if TYPE_CHECKING:
-    from mmgen.library.image_library import Gallery
+    from mmgen.library.image_library import ImageLibrary
     from mmgen.runtime import Runtime
     from mmgen.stores.documents import DocumentStore
 
@@ -25,7 +25,7 @@ MOST_HITS = 1000
 INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
 
 
-class Library:
+class DocumentLibrary:
     """Opens its store on first use: reading an absent store is an error, adding to it makes it."""
 
     def __init__(self, rt: Runtime, path: Path, *, encoder: str | None = None) -> None:
@@ -80,7 +80,7 @@ class Library:
         index: str | None = None,
         documents: Iterable[Document] = (),
         pictures: bool | None = None,
-        progress: Callable[[Step], None] | None = None,
+        progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
         """Reads files (folders recursively), splits, embeds and stores them. What did not change is left alone.
@@ -121,7 +121,7 @@ class Library:
         if index is not None:
             store.use_index(INDEXES[index])
         encoder = partial(self.rt.encoder, self.encoder_reference or store.encoder)  # not loaded where nothing changed
-        adding = Adding(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
+        adding = DocumentIndexing(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
         for uri, unchanged, read in self._sources(store, files, extra, metadata):
             adding.take(uri, unchanged, read)
         adding.flush()
@@ -174,13 +174,13 @@ class Library:
         hits = store.search(query, vector, min(4 * k, MOST_HITS) if make else k, where, method)
         return list(make(store).rerank(query, hits, k)) if make else hits
 
-    def gallery(self, encoder: str | None = None) -> Gallery:
+    def gallery(self, encoder: str | None = None) -> ImageLibrary:
         """The store's pictures. `encoder`: reference for a store that has none yet."""
-        from mmgen.library.image_library import Gallery
+        from mmgen.library.image_library import ImageLibrary
 
-        return Gallery(self, encoder)
+        return ImageLibrary(self, encoder)
 
-    def _gallery(self, wanted: bool | None) -> Gallery | None:
+    def _gallery(self, wanted: bool | None) -> ImageLibrary | None:
         """None where pictures are not wanted, or not asked for and not there."""
         if wanted is None:
             try:

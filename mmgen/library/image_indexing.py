@@ -17,45 +17,45 @@ from typing import TYPE_CHECKING
 from mmgen.engine.job import Request
 from mmgen.errors import MmgenError, NotFound, TooLarge, UnreadableFile
 from mmgen.interfaces import Scalar
-from mmgen.library.document_indexing import AddedPictures, Step
+from mmgen.library.document_indexing import AddedImages, IndexProgress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmgen.clients.image_encoder import SeeingClient
-    from mmgen.ingest.embedded_images import Inner
-    from mmgen.stores.image_store import Picture, Pictures
+    from mmgen.clients.image_encoder import ImageEncoderClient
+    from mmgen.ingest.embedded_images import EmbeddedImage
+    from mmgen.stores.image_store import ImageStore, StoredImage
 
 AT_ONCE = 64  # pictures embedded and committed together
 AHEAD = 4  # files read before their turn
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class ReadImages:
     """A file as a thread left it."""
 
     source: str
-    pictures: Sequence[tuple[Picture, Image]] = ()
+    pictures: Sequence[tuple[StoredImage, Image]] = ()
     unchanged: bool = False
     failed: str = ""  # why it could not be read
 
 
-class AddingPictures:
+class ImageIndexing:
     """Files wait until there are AT_ONCE pictures, which are embedded and committed together."""
 
     def __init__(
         self,
-        store: Pictures,
-        client: Callable[[], SeeingClient],
+        store: ImageStore,
+        client: Callable[[], ImageEncoderClient],
         metadata: Mapping[str, Scalar],
         keep_duplicates: bool,
         request: Request,
-        progress: Callable[[Step], None] | None,
+        progress: Callable[[IndexProgress], None] | None,
     ) -> None:
         self.store, self.client, self.metadata, self.request, self.progress = store, client, metadata, request, progress
-        self.known = None if keep_duplicates else Known(store)
-        self.report = AddedPictures()
-        self.waiting: list[tuple[str, list[tuple[Picture, Image]]]] = []
+        self.known = None if keep_duplicates else KnownImages(store)
+        self.report = AddedImages()
+        self.waiting: list[tuple[str, list[tuple[StoredImage, Image]]]] = []
 
     def take(self, files: Sequence[Path]) -> None:
         """All of them."""
@@ -70,7 +70,7 @@ class AddingPictures:
                 self._flush()
             if self.progress:
                 stored = len(self.report.added)
-                self.progress(Step(read.source, number, len(files), stored, stored))
+                self.progress(IndexProgress(read.source, number, len(files), stored, stored))
 
     def _flush(self) -> None:
         """Stores what waits; all pictures of a file in one transaction."""
@@ -92,7 +92,7 @@ class AddingPictures:
         if self.known:
             self.known.stored()
 
-    def _new(self, picture: Picture) -> bool:
+    def _new(self, picture: StoredImage) -> bool:
         """Whether the store has nothing like it; otherwise the report says what."""
         if self.known is None:
             return True
@@ -104,8 +104,8 @@ class AddingPictures:
             self.known.add(picture)
         return not there
 
-    def _ahead(self, files: Sequence[Path]) -> Iterator[Read]:
-        waiting: deque[Future[Read]] = deque()
+    def _ahead(self, files: Sequence[Path]) -> Iterator[ReadImages]:
+        waiting: deque[Future[ReadImages]] = deque()
         with ThreadPoolExecutor(min(AHEAD, os.cpu_count() or 1), "mmgen-files") as threads:
             try:
                 for path in files:
@@ -117,7 +117,7 @@ class AddingPictures:
             finally:
                 threads.shutdown(cancel_futures=True)
 
-    def _read(self, path: Path) -> Read:
+    def _read(self, path: Path) -> ReadImages:
         """In any thread."""
         from mmgen.ingest import loaders
 
@@ -128,27 +128,27 @@ class AddingPictures:
             data = loaders.read_bytes(path)
             digest = hashlib.sha256(data).hexdigest()
             if self.store.unchanged(source, digest, self.metadata):
-                return Read(source, unchanged=True)
-            return Read(source, list(opened(path, data, digest, self.metadata)))
+                return ReadImages(source, unchanged=True)
+            return ReadImages(source, list(opened(path, data, digest, self.metadata)))
         except (UnreadableFile, NotFound, TooLarge) as why:
-            return Read(source, failed=str(why))
+            return ReadImages(source, failed=str(why))
 
 
-class Known:
+class KnownImages:
     """The store's pictures and those on their way, to be compared with. Comparing costs 8 bytes a picture."""
 
-    def __init__(self, store: Pictures) -> None:
+    def __init__(self, store: ImageStore) -> None:
         self.store = store
         self.hashes, ids = store.hashes()
         self.keys: list[int | str] = ids.tolist()  # ids of what was there, uris of what came since
         self.contents: dict[str, str] = {}  # of what came: sha256 to uri
         self.fresh: dict[str, bytes] = {}  # of what is not stored yet: uri to thumbnail
 
-    def duplicate(self, picture: Picture) -> str | None:
+    def duplicate(self, picture: StoredImage) -> str | None:
         """The uri of the same bytes."""
         return self.contents.get(picture.content_hash) or self.store.holding(picture.content_hash, picture.source)
 
-    def near(self, picture: Picture) -> str | None:
+    def near(self, picture: StoredImage) -> str | None:
         """The uri of the same picture, saved anew. A file's own earlier version does not count."""
         from mmgen.ingest import near_duplicates
 
@@ -162,7 +162,7 @@ class Known:
                 return uri
         return None
 
-    def add(self, picture: Picture) -> None:
+    def add(self, picture: StoredImage) -> None:
         import numpy as np
 
         self.hashes = np.append(self.hashes, np.int64(picture.dhash))
@@ -175,12 +175,12 @@ class Known:
         self.fresh.clear()
 
 
-def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[Picture, Image]]:
+def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[StoredImage, Image]]:
     """A picture file's picture, or those of a document that can be had and are no ornaments."""
     from mmgen.ingest import embedded_images
 
     if path.suffix.lower().removeprefix(".") not in embedded_images.SUFFIXES:
-        yield _picture(path, digest, embedded_images.Inner("", data), metadata)
+        yield _picture(path, digest, embedded_images.EmbeddedImage("", data), metadata)
         return
     for inner in embedded_images.inside(path, data):
         try:
@@ -191,16 +191,16 @@ def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar])
             yield picture, image
 
 
-def _picture(path: Path, digest: str, inner: Inner, metadata: Mapping[str, Scalar]) -> tuple[Picture, Image]:
+def _picture(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str, Scalar]) -> tuple[StoredImage, Image]:
     from mmgen.ingest import image_files, near_duplicates
-    from mmgen.stores.image_store import Picture
+    from mmgen.stores.image_store import StoredImage
 
     uri = f"{path}#{inner.name}" if inner.name else str(path)
     decoded = image_files.decode(inner.data, uri)
     described, told = image_files.told(decoded)
     image = image_files.rgb(decoded)
     page = {} if inner.page is None else {"page": inner.page}
-    stored = Picture(
+    stored = StoredImage(
         uri=uri,
         source=str(path),
         source_hash=digest,

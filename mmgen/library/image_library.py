@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
-from mmgen.interfaces import PictureHit, Scalar
-from mmgen.library.document_indexing import AddedPictures, Step
+from mmgen.interfaces import ImageHit, Scalar
+from mmgen.library.document_indexing import AddedImages, IndexProgress
 from mmgen.library.document_library import MOST_HITS, checked
-from mmgen.library.image_indexing import AddingPictures
+from mmgen.library.image_indexing import ImageIndexing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mmgen.clients.image_encoder import SeeingClient
-    from mmgen.library.document_library import Library
-    from mmgen.stores.image_store import Pictures
+    from mmgen.clients.image_encoder import ImageEncoderClient
+    from mmgen.library.document_library import DocumentLibrary
+    from mmgen.stores.image_store import ImageStore
 
 
-class Gallery:
+class ImageLibrary:
     """Opens its store on first use, as its library does."""
 
-    def __init__(self, library: Library, encoder: str | None = None) -> None:
+    def __init__(self, library: DocumentLibrary, encoder: str | None = None) -> None:
         """`encoder`: reference for a store without pictures; one that has some keeps to its own, and refuses another."""
         self.library, self.encoder_reference = library, encoder
 
@@ -63,9 +63,9 @@ class Gallery:
         metadata: Mapping[str, Scalar] | None = None,
         sync: bool = False,
         keep_duplicates: bool = False,
-        progress: Callable[[Step], None] | None = None,
+        progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
-    ) -> AddedPictures:
+    ) -> AddedImages:
         """Reads pictures (folders recursively), also those in pdf and html files, and stores them. What did not change is
         left alone.
 
@@ -98,9 +98,9 @@ class Gallery:
         roots: Iterable[Path] = (),
         metadata: Mapping[str, Scalar] | None = None,
         keep_duplicates: bool = False,
-        progress: Callable[[Step], None] | None = None,
+        progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
-    ) -> AddedPictures:
+    ) -> AddedImages:
         """Stores the pictures of these files. What vanished from the roots goes first: what was moved is no duplicate."""
         metadata, began = checked(metadata or {}), time.perf_counter()
         store = self.writable()
@@ -109,7 +109,7 @@ class Gallery:
             store.remove(source)
         client = partial(self.client, store)  # not loaded where nothing is new
         request = request or Request.new(priority="batch")
-        adding = AddingPictures(store, client, metadata, keep_duplicates, request, progress)
+        adding = ImageIndexing(store, client, metadata, keep_duplicates, request, progress)
         adding.take(files)
         adding.report.removed, adding.report.seconds = gone, time.perf_counter() - began
         return adding.report
@@ -123,7 +123,7 @@ class Gallery:
         where: Sequence[str] | Mapping[str, Scalar] = (),
         weight: float = 0.5,
         request: Request | None = None,
-    ) -> list[PictureHit]:
+    ) -> list[ImageHit]:
         """The `k` pictures nearest to a text, to a picture, or to both, best first.
 
         Args:
@@ -150,11 +150,11 @@ class Gallery:
         seen = client.embed_images([prepared(picture)], request)[0] if picture is not None else None
         return store.search(said, seen, text, k, where, weight)
 
-    def client(self, store: Pictures) -> SeeingClient:
+    def client(self, store: ImageStore) -> ImageEncoderClient:
         """What embeds that store's pictures."""
         return self.library.rt.seeing(self.encoder_reference or store.encoder)
 
-    def filled(self) -> Pictures:
+    def filled(self) -> ImageStore:
         """The pictures for reading; NotFound with a remedy where there are none."""
         pictures = self.library.readable().pictures
         if pictures is None or not pictures.count():
@@ -163,7 +163,7 @@ class Gallery:
             pictures.check_space(self.encoder_reference)
         return pictures
 
-    def writable(self, make: bool = True) -> Pictures:
+    def writable(self, make: bool = True) -> ImageStore:
         """The pictures for writing; the store and its picture space are made if need be and `make`."""
         library = self.library.writable(make)
         if library.pictures is not None:

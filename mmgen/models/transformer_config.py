@@ -157,7 +157,7 @@ def load(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) 
 
     from mmgen import config
 
-    class Shape(RootModel[TransformerConfig]):
+    class ShapeFile(RootModel[TransformerConfig]):
         pass
 
-    return config.load(source, Shape, overrides).root
+    return config.load(source, ShapeFile, overrides).root

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.language import tool_calls as functions
-from mmgen.pipelines.language.text_options import Options, Strategy
-from mmgen.pipelines.language.text_pipeline import Asked, Completion, Prompt, TextPipeline, called
+from mmgen.pipelines.language.text_options import Strategy, TextOptions
+from mmgen.pipelines.language.text_pipeline import Completion, Prompt, TextCallPlan, TextPipeline, called
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -76,7 +76,7 @@ class Chat(TextPipeline[Reply]):
         lookup: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> TextCallPlan:
         """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
 
         message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}.
@@ -102,7 +102,7 @@ class Chat(TextPipeline[Reply]):
         holds, NotFound for a model that is not here, BadWeights for a damaged one.
         """
         messages = conversation(message, self.system)
-        options = Options(
+        options = TextOptions(
             max_tokens, strategy, temperature, top_k, top_p, min_p, 1.0, repetition_penalty, presence_penalty,
             frequency_penalty, logit_bias, stop, seed, n, logprobs=logprobs, regex=regex, json_schema=json_schema,
             lookup=lookup,
@@ -112,7 +112,7 @@ class Chat(TextPipeline[Reply]):
             said = {"role": "assistant", "content": completion.text.strip()}
             return Reply(**vars(completion), messages=(*messages, said))
 
-        return Asked(lambda client: written(client, messages, tools), options, request, answer)
+        return TextCallPlan(lambda client: written(client, messages, tools), options, request, answer)
 
     __call__ = called(asked)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
+class ImageEmbeddings:
     """What `image-embed` returns."""
 
     names: list[str]  # of the files; may be empty
@@ -37,7 +37,7 @@ class Embedded:
 
 def image_embed(
     rt: Runtime, pictures: Sequence[str | Path | Image], *, model: str | None = None, request: Request | None = None
-) -> Embedded:
+) -> ImageEmbeddings:
     """Vectors of pictures, in the space of their encoder.
 
     pictures: files, or opened pictures.
@@ -50,4 +50,4 @@ def image_embed(
         raise BadRequest("there are no pictures; give at least one file")
     opened = [prepared(image_io.read(picture)) for picture in given]
     client = rt.seeing(model)
-    return Embedded([image_io.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)
+    return ImageEmbeddings([image_io.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Image
 
 from mmgen.engine.job import Request
-from mmgen.interfaces import PictureHit, Scalar
+from mmgen.interfaces import ImageHit, Scalar
 from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
-    from mmgen.library.document_indexing import AddedPictures
+    from mmgen.library.document_indexing import AddedImages
     from mmgen.runtime import Runtime
 
 
@@ -29,8 +29,8 @@ class ImageSearch:
         self.library = rt.library(store)
         self.gallery = self.library.gallery(model)
 
-    def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> AddedPictures:
-        """Files and folders into the store; see `mmgen.library.image_library.Gallery.add`."""
+    def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> AddedImages:
+        """Files and folders into the store; see `mmgen.library.image_library.ImageLibrary.add`."""
         return self.gallery.add(paths, **options)
 
     def __call__(
@@ -42,7 +42,7 @@ class ImageSearch:
         where: Sequence[str] | Mapping[str, Scalar] = (),
         weight: float = 0.5,
         request: Request | None = None,
-    ) -> list[PictureHit]:
+    ) -> list[ImageHit]:
         """The pictures that fit best, the best first.
 
         text: what they should show; its words are also looked for in captions.

@@ -8,10 +8,10 @@ from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.pipelines.image import image_checks
 from mmgen.pipelines.image.image_io import Given
-from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
+from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, called
 
 
-class Img2Img(PicturePipeline):
+class Img2Img(ImagePipeline):
     """Draw a picture anew, as words say."""
 
     task = "img2img"
@@ -34,7 +34,7 @@ class Img2Img(PicturePipeline):
         style: str | None = None,
         preview_every: int = 0,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> ImageCallPlan:
         """Draws `n` pictures of every prompt that begin with the given one.
 
         image: the picture to begin with.
@@ -65,6 +65,6 @@ class Img2Img(PicturePipeline):
             preview_every=preview_every,
             strength=strength,
         )
-        return Asked(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image)
+        return ImageCallPlan(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image)
 
     __call__ = called(asked)

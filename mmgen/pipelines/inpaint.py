@@ -8,10 +8,10 @@ from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.pipelines.image import image_checks
 from mmgen.pipelines.image.image_io import Given
-from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
+from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, called
 
 
-class Inpaint(PicturePipeline):
+class Inpaint(ImagePipeline):
     """Draw a part of a picture anew."""
 
     task = "inpaint"
@@ -35,7 +35,7 @@ class Inpaint(PicturePipeline):
         style: str | None = None,
         preview_every: int = 0,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> ImageCallPlan:
         """Draws what is white in the mask, `n` times for every prompt.
 
         image: the picture.
@@ -67,6 +67,6 @@ class Inpaint(PicturePipeline):
             preview_every=preview_every,
             strength=strength,
         )
-        return Asked(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image, mask)
+        return ImageCallPlan(image_checks.prompts(prompt, style, n), Order(**options), n, seed, request, image, mask)
 
     __call__ = called(asked)

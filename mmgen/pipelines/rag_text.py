@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Scalar
-from mmgen.pipelines.rag.rag_images import Illustration, illustrations
-from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, Sentence, joined
+from mmgen.pipelines.rag.rag_images import IllustratingImage, illustrations
+from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, AnswerSentence, joined
 from mmgen.pipelines.rag.sentence_spans import sentence_around
-from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Answer:
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage
     request_id: str = ""
     model: str = ""  # the language model that wrote it; empty: the reader answered
-    sentences: list[Sentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
-    pictures: list[Illustration] = field(default_factory=list)  # found next to the passages; no part of the answer
+    sentences: list[AnswerSentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
+    pictures: list[IllustratingImage] = field(default_factory=list)  # found next to the passages; no part of the answer
 
     @property
     def marked(self) -> str:
@@ -80,7 +80,7 @@ class Answer:
         return "\n".join(lines)
 
 
-class RagText(Streamed[Answer]):
+class RagText(StreamingPipeline[Answer]):
     """Answer a question from your documents, with exact quotes.
 
     store: name or path of the store.
@@ -104,7 +104,7 @@ class RagText(Streamed[Answer]):
         self.library = rt.library(store, encoder=encoder)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Added:
-        """Files and folders into the store; see `mmgen.library.document_library.Library.add`."""
+        """Files and folders into the store; see `mmgen.library.document_library.DocumentLibrary.add`."""
         return self.library.add(paths, **options)
 
     def add_text(self, text: str, name: str, **options: Any) -> Added:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
-from mmgen.clients.denoiser import Drawn, Order, Progress
+from mmgen.clients.denoiser import ImageDone, Order, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.pipelines.image import image_checks, image_io, recipe
 from mmgen.pipelines.image.image_pipeline import lora_digest, started
-from mmgen.pipelines.image.recipe import Part, Recipe
+from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 
 if TYPE_CHECKING:
-    from mmgen.clients.denoiser import DrawingClient
+    from mmgen.clients.denoiser import ImageClient
     from mmgen.runtime import Runtime
 
 
@@ -64,7 +64,7 @@ def reproduce(
     order = client.settled(started(order_of(made), client, source, mask))
     drawn = picture
     for event in client.draw([order], request or Request.new()):
-        if isinstance(event, Drawn):
+        if isinstance(event, ImageDone):
             drawn = image_io.picture_of(event.pixels)
         elif progress is not None and isinstance(event, Progress):
             progress(event)
@@ -91,7 +91,7 @@ def order_of(made: Recipe) -> Order:
     return Order(prompt=prompt, seed=made.seed, **options)
 
 
-def find(part: Part | None, picture: Path, given: Path | None) -> Image.Image | None:
+def find(part: RecipeFile | None, picture: Path, given: Path | None) -> Image.Image | None:
     """A file that the recipe names, opened."""
     if part is None:
         if given is not None:
@@ -106,9 +106,7 @@ def find(part: Part | None, picture: Path, given: Path | None) -> Image.Image | 
     raise NotFound(f"{picture} began with {name}, which is not beside it; give it with --image or --mask")
 
 
-def changes(
-    made: Recipe, client: DrawingClient, device: str, source: Image.Image | None, mask: Image.Image | None
-) -> list[str]:
+def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None) -> list[str]:
     """What differs from then, in words."""
     found = []
     if made.weights != client.weights:

@@ -21,7 +21,7 @@ class Event:
     value: Any
 
 
-class Streamed(ABC, Generic[R]):
+class StreamingPipeline(ABC, Generic[R]):
     """`__call__` and `stream` are the pipeline's own; both take a `request`."""
 
     priority: Priority = "normal"  # of requests that the caller does not bring

@@ -7,11 +7,11 @@ from typing import Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.pipelines.language.text_options import Options, Strategy
-from mmgen.pipelines.language.text_pipeline import Asked, Completion, Prompt, TextPipeline, called
+from mmgen.pipelines.language.text_options import Strategy, TextOptions
+from mmgen.pipelines.language.text_pipeline import Completion, Prompt, TextCallPlan, TextPipeline, called
 
 
-class Text(TextPipeline[Completion]):
+class TextGeneration(TextPipeline[Completion]):
     """Go on writing from a beginning."""
 
     last = "completion"
@@ -42,7 +42,7 @@ class Text(TextPipeline[Completion]):
         json_schema: str | Mapping[str, Any] | None = None,
         lookup: bool = False,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> TextCallPlan:
         """Writes what follows.
 
         prompt: how the text begins.
@@ -73,11 +73,11 @@ class Text(TextPipeline[Completion]):
         """
         if not isinstance(prompt, str) or not prompt:
             raise BadRequest('the prompt is empty; begin the text, such as "Once upon a time"')
-        options = Options(
+        options = TextOptions(
             max_tokens, strategy, temperature, top_k, top_p, min_p, typical_p, repetition_penalty, presence_penalty,
             frequency_penalty, logit_bias, stop, seed, n, beams, length_penalty, early_stopping, logprobs, regex, json_schema,
             lookup,
         )  # fmt: skip
-        return Asked(lambda client: Prompt(prompt, client.model.encode(prompt)), options, request)
+        return TextCallPlan(lambda client: Prompt(prompt, client.model.encode(prompt)), options, request)
 
     __call__ = called(asked)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from mmgen.clients.denoiser import Order
 from mmgen.engine.job import Request
 from mmgen.pipelines.image import image_checks
-from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called
+from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, called
 
 
-class Txt2Img(PicturePipeline):
+class Txt2Img(ImagePipeline):
     """Draw pictures from words."""
 
     task = "txt2img"
@@ -32,7 +32,7 @@ class Txt2Img(PicturePipeline):
         style: str | None = None,
         preview_every: int = 0,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> ImageCallPlan:
         """Draws `n` pictures of every prompt.
 
         prompt: what to draw.
@@ -64,6 +64,6 @@ class Txt2Img(PicturePipeline):
         )
         prompts = image_checks.prompts(prompt, style, n)
         image_checks.candidates(n * len(prompts), best_of)
-        return Asked(prompts, Order(**options), n, seed, request, best_of=best_of)
+        return ImageCallPlan(prompts, Order(**options), n, seed, request, best_of=best_of)
 
     __call__ = called(asked)

@@ -7,10 +7,10 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.image import image_checks, image_io
 from mmgen.pipelines.image.image_io import Given
-from mmgen.pipelines.image.image_pipeline import Asked, PicturePipeline, called, recalled
+from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, called, recalled
 
 
-class Variations(PicturePipeline):
+class Variations(ImagePipeline):
     """Draw pictures that are like a picture: the same words, begun with it, under other seeds."""
 
     task = "variations"
@@ -28,7 +28,7 @@ class Variations(PicturePipeline):
         guidance: float | None = None,
         preview_every: int = 0,
         request: Request | None = None,
-    ) -> Asked:
+    ) -> ImageCallPlan:
         """Draws `n` pictures like the given one.
 
         image: the picture.
@@ -60,6 +60,6 @@ class Variations(PicturePipeline):
             strength=strength,
         )
         words = prompt if prompt is not None else known.prompt if known else ""
-        return Asked(image_checks.prompts(words, None, n), Order(**options), n, seed, request, image)
+        return ImageCallPlan(image_checks.prompts(words, None, n), Order(**options), n, seed, request, image)
 
     __call__ = called(asked)

@@ -13,10 +13,10 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
 from mmgen.pipelines.image import image_io, label_scores
-from mmgen.pipelines.image.label_scores import Labelled
+from mmgen.pipelines.image.label_scores import LabelScore
 
 if TYPE_CHECKING:
-    from mmgen.clients.image_encoder import SeeingClient
+    from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.runtime import Runtime
 
 
@@ -25,7 +25,7 @@ class Judgement:
     """What `zero-shot-image` returns."""
 
     picture: str  # its file's name; may be empty
-    labels: list[Labelled]  # best first
+    labels: list[LabelScore]  # best first
     independent: bool  # whether each probability stands by itself; otherwise they sum to 1 over these labels
     model: str
 
@@ -105,12 +105,12 @@ def _checked(given: Sequence[str], template: str, k: int) -> list[str]:
     return label_scores.checked(given) if given else []
 
 
-def _own(client: SeeingClient) -> list[str]:
+def _own(client: ImageEncoderClient) -> list[str]:
     if not client.labels:
         raise BadRequest("there are no labels; give some to choose from, such as cat,dog,car")
     return list(client.labels)
 
 
-def _ranked(names: Sequence[str], logits: Any, independent: bool, k: int) -> list[Labelled]:
+def _ranked(names: Sequence[str], logits: Any, independent: bool, k: int) -> list[LabelScore]:
     found = label_scores.ranked(names, logits, independent)
     return found[:k] if k else found

@@ -9,50 +9,52 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgen.models.layers.attention import Memory
-from mmgen.models.lm.block_manager import Table
+from mmgen.models.layers.attention import EncoderMemory
+from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
-from mmgen.models.lm.paged_attention import Memories, Paged, Pool, Reading
+from mmgen.models.lm.paged_attention import EncoderMemories, KVPool, PagedAttention, PagedSequence
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class SequenceChunk:
     """A text in a pass. Its table has place for the tokens; its length is that without them, and stays so."""
 
-    table: Table
+    table: BlockTable
     ids: Sequence[int]  # the tokens to read
     wanted: int  # logits of the last so many
-    memory: Memory | None = None
+    memory: EncoderMemory | None = None
     adapter: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class ChunkOutput:
     """What came of a part."""
 
     logits: Tensor  # (wanted, V)
     states: Tensor  # (tokens, D)
 
 
-def read(lm: LanguageModel, pool: Pool, parts: Sequence[Part], adapters: Adapters | None = None) -> list[Read]:
+def read(
+    lm: LanguageModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters: Adapters | None = None
+) -> list[ChunkOutput]:
     """All parts in one row (1, N), each through its adapter; logits are computed for those who want them alone."""
     device = pool.keys[0].device
     ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
     positions = torch.tensor([at for part in parts for at in _places(part)], device=device)
-    paged = Paged(pool, [Reading(part.table, len(part.ids)) for part in parts])
+    paged = PagedAttention(pool, [PagedSequence(part.table, len(part.ids)) for part in parts])
     memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
-    more = {"memory": Memories(memories)} if memories else {}
+    more = {"memory": EncoderMemories(memories)} if memories else {}
     with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device)):
         states = lm.hidden(ids, paged, positions=positions, **more)[0]  # (N, D)
     texts = states.split([len(part.ids) for part in parts])
     wanted = [part.wanted for part in parts]
     last = [text[len(text) - count :] for text, count in zip(texts, wanted, strict=True)]
     logits = lm.logits(torch.cat(last) if any(wanted) else states[:0])  # (sum of wanted, V)
-    return [Read(row, text) for row, text in zip(logits.split(wanted), texts, strict=True)]
+    return [ChunkOutput(row, text) for row, text in zip(logits.split(wanted), texts, strict=True)]
 
 
-def _rows(parts: Sequence[Part], adapters: Adapters, device: torch.device) -> Tensor | str | None:
+def _rows(parts: Sequence[SequenceChunk], adapters: Adapters, device: torch.device) -> Tensor | str | None:
     """Whose place is whose adapter's, as `Adapters.use` takes it."""
     names = {part.adapter for part in parts}
     if len(names) == 1:
@@ -61,5 +63,5 @@ def _rows(parts: Sequence[Part], adapters: Adapters, device: torch.device) -> Te
     return torch.tensor([numbers], device=device)
 
 
-def _places(part: Part) -> range:
+def _places(part: SequenceChunk) -> range:
     return range(part.table.length, part.table.length + len(part.ids))

@@ -20,7 +20,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
-from mmgen.runners.exclusive import AloneRunner, check
+from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
 DESCRIBE = "Describe this picture."
@@ -112,7 +112,7 @@ class _Asks:
         return torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
 
 
-class CaptionRunner(AloneRunner):
+class CaptionRunner(ExclusiveRunner):
     """A cancelled or late request ends at its next token."""
 
     def __init__(self, model: CaptionModel) -> None:

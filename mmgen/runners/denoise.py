@@ -17,10 +17,10 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
-from mmgen.models.diffusion.conditioning import Condition
-from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.conditioning import Conditioning
+from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.guidance import guide
-from mmgen.models.diffusion.solver_table import HISTORY, Table, fused_update, stack
+from mmgen.models.diffusion.solver_table import HISTORY, SolverTable, fused_update, stack
 from mmgen.runners.preemption_hooks import Pause, pause_between
 from mmgen.runners.roofline import milliseconds
 
@@ -32,11 +32,11 @@ WORKING = 8
 class DenoiseRequest:
     """A job's payload; its result is the latents of one picture, (C, h, w), on the CPU. `width` and `height` in pixels."""
 
-    condition: Condition
-    table: Table  # mmgen.models.diffusion.solvers.tabulate
+    condition: Conditioning
+    table: SolverTable  # mmgen.models.diffusion.solvers.tabulate
     width: int
     height: int
-    negative: Condition | None = None  # None, or a guidance of at most 1: the job takes one row
+    negative: Conditioning | None = None  # None, or a guidance of at most 1: the job takes one row
     guidance: float = 1.0
     guidance_rescale: float = 0.0
     start: Tensor | None = None  # (C, h, w): img2img begins with this, noised to the table's first level; None: with noise
@@ -46,7 +46,7 @@ class DenoiseRequest:
 
 
 @dataclass(frozen=True)
-class Step:
+class DenoiseStep:
     """Event: an evaluation of the model is done. Heun takes 2n - 1 of them for n steps."""
 
     step: int  # from 1
@@ -54,7 +54,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class Preview:
+class LatentPreview:
     """Event: what the picture would be by now. The x0 prediction as latents, (C, h, w), on the CPU."""
 
     step: int
@@ -63,7 +63,7 @@ class Preview:
 
 
 @dataclass(eq=False)
-class Drawing:
+class DenoiseState:
     """A job's state here."""
 
     x: Tensor  # (C, h, w)
@@ -78,7 +78,7 @@ class DenoiseRunner:
 
     kind = "latents"
 
-    def __init__(self, denoiser: Denoiser) -> None:
+    def __init__(self, denoiser: DenoiserModel) -> None:
         self.denoiser = denoiser
         self.parameters = denoiser.weight_bytes // denoiser.dtype.itemsize
 
@@ -121,7 +121,7 @@ class DenoiseRunner:
                 job.fail(error)
         return job.ended is None
 
-    def _first(self, job: Job) -> Drawing:
+    def _first(self, job: Job) -> DenoiseState:
         request: DenoiseRequest = job.payload
         generator = generator_of(job)
         shape, device = self.denoiser.latent_shape(request.width, request.height), self.denoiser.device
@@ -131,7 +131,7 @@ class DenoiseRunner:
         else:
             x = request.table.noised(request.start.to(device, torch.float32), noise)
         history = torch.zeros(HISTORY, *shape, device=device)
-        return Drawing(x, history, generator, noise if request.mask is not None else None)
+        return DenoiseState(x, history, generator, noise if request.mask is not None else None)
 
     def _guided(self, request: DenoiseRequest) -> bool:
         return request.negative is not None and request.guidance > 1 and not self.denoiser.guidance_embedded
@@ -202,13 +202,13 @@ class DenoiseRunner:
         drawing.row += 1
         done, of = drawing.row, len(request.table)
         drawing.x, drawing.history = self._keep_known(request, drawing, x), history
-        job.emit(Step(done, of))
+        job.emit(DenoiseStep(done, of))
         if done == of:
             job.finish(drawing.x.cpu())
         elif request.preview_every and done % request.preview_every == 0:
-            job.emit(Preview(done, of, x0.cpu()))
+            job.emit(LatentPreview(done, of, x0.cpu()))
 
-    def _keep_known(self, request: DenoiseRequest, drawing: Drawing, x: Tensor) -> Tensor:
+    def _keep_known(self, request: DenoiseRequest, drawing: DenoiseState, x: Tensor) -> Tensor:
         """Inpainting: outside the mask stands the given picture, noised to the level just reached.
 
         RePaint (Lugmayr et al. 2022), eq. 8, with one noise for all levels and without resampling, as diffusers does.
@@ -231,7 +231,7 @@ def generator_of(job: Job) -> torch.Generator:
 
 def _noise(job: Job) -> Tensor:
     """What this step draws; zeros where it draws none."""
-    drawing: Drawing = job.state
+    drawing: DenoiseState = job.state
     if job.payload.table.draws(drawing.row):
         return torch.randn(drawing.x.shape, generator=drawing.generator)
     return torch.zeros(drawing.x.shape)

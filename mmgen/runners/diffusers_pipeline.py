@@ -22,8 +22,8 @@ from mmgen.errors import BadRequest, BadWeights, nearest
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
-from mmgen.runners.denoise import Step, generator_of
-from mmgen.runners.exclusive import AloneRunner, check
+from mmgen.runners.denoise import DenoiseStep, generator_of
+from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
 
@@ -92,7 +92,7 @@ class PipelineModel:
         return {"callback": before_that, "callback_steps": 1} if "callback" in self.known else {}
 
 
-class PipelineRunner(AloneRunner):
+class PipelineRunner(ExclusiveRunner):
     """A cancelled or late request ends at its next step."""
 
     def __init__(self, model: PipelineModel) -> None:
@@ -126,4 +126,4 @@ def _modules(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 
 def _tell(job: Job, step: int, of: int) -> None:
     check(job, f"at step {step} of {of}")
-    job.emit(Step(step, of))
+    job.emit(DenoiseStep(step, of))

@@ -9,22 +9,22 @@ from torch import Tensor
 
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.sampling import candidates, pick
-from mmgen.runners.batch_forward import Part, read
-from mmgen.runners.generation import Branch
-from mmgen.runners.kv_cache_manager import Places
-from mmgen.runners.sampled_sequences import Sampled, Voice
+from mmgen.runners.batch_forward import SequenceChunk, read
+from mmgen.runners.generation import TokenSequence
+from mmgen.runners.kv_cache_manager import KVCacheManager
+from mmgen.runners.sampled_sequences import SampledSequences, SamplerState
 
 LEAP = 16
 """Tokens of a text that the draft model reads along with its first guess."""
 
 
 @dataclass(eq=False)
-class Guessing:
+class DraftedSequence:
     """A branch whose next tokens are guessed."""
 
-    decoding: Sampled
-    branch: Branch
-    voice: Voice
+    decoding: SampledSequences
+    branch: TokenSequence
+    voice: SamplerState
 
     @property
     def left(self) -> int:
@@ -48,22 +48,22 @@ class Guessing:
         self.branch.drawn_from.append(drawn.over(logits.shape[-1])[0])
 
 
-class Drafting:
+class DraftLoop:
     """A few tokens guessed one after another: a loop within a quantum, each turn of it one pass over all branches.
 
     A branch that asks for guesses is never checked without them, so that its text does not depend on who else is there.
     """
 
-    def __init__(self, lm: LanguageModel, places: Places, budget: int) -> None:
+    def __init__(self, lm: LanguageModel, places: KVCacheManager, budget: int) -> None:
         self.lm, self.places, self.budget = lm, places, budget
 
-    def guess(self, decodings: Sequence[Sampled]) -> set[Branch]:
+    def guess(self, decodings: Sequence[SampledSequences]) -> set[TokenSequence]:
         """Puts drafts into branches that have but their last token to read, the oldest jobs' first.
 
         Returns those that are to wait: the draft model is behind in their text, or has no place for it.
         """
         wishing = [
-            Guessing(decoding, branch, decoding.voices[branch])
+            DraftedSequence(decoding, branch, decoding.voices[branch])
             for decoding in decodings
             for branch in decoding.branches
             if branch.table is not None and branch.unread == 1 and not branch.drafts and decoding.drafts_due(branch)
@@ -79,12 +79,12 @@ class Drafting:
                 one.take(logits)
         return {one.branch for one in wishing} - {one.branch for one in ready}
 
-    def _has_place(self, one: Guessing) -> bool:
+    def _has_place(self, one: DraftedSequence) -> bool:
         table, pool = one.branch.draft_table, self.places.draft_pool
         assert table is not None and pool is not None
         return self.places.extend(one.decoding.job, pool, table, len(one.unread) + one.left)
 
-    def _catch_up(self, late: Sequence[Guessing]) -> None:
+    def _catch_up(self, late: Sequence[DraftedSequence]) -> None:
         """Reads on in texts that were only begun, as far as the budget goes."""
         left, parts = self.budget, []
         for one in late:
@@ -95,12 +95,16 @@ class Drafting:
         if parts:
             self._read(parts)
 
-    def _read(self, parts: Sequence[tuple[Guessing, list[int], int]]) -> list[Tensor]:
+    def _read(self, parts: Sequence[tuple[DraftedSequence, list[int], int]]) -> list[Tensor]:
         """One pass of the draft model -> the logits wanted of each part."""
         pool = self.places.draft_pool
         assert pool is not None
         tables = [one.branch.draft_table for one, _, _ in parts]
-        rows = [Part(table, ids, wanted) for table, (_, ids, wanted) in zip(tables, parts, strict=True) if table is not None]
+        rows = [
+            SequenceChunk(table, ids, wanted)
+            for table, (_, ids, wanted) in zip(tables, parts, strict=True)
+            if table is not None
+        ]
         found = read(self.lm, pool, rows)
         for row, (one, _, _) in zip(rows, parts, strict=True):
             row.table.length += len(row.ids)

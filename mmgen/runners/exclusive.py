@@ -11,7 +11,7 @@ from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import Cancelled, DeadlineExceeded
 
 
-class AloneRunner(ABC):
+class ExclusiveRunner(ABC):
     """Requests one after another. What `serve` calls on its way should `check` the job, so that it can end early."""
 
     def key(self, job: Job) -> Hashable:

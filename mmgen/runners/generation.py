@@ -14,11 +14,11 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLong
-from mmgen.models.layers.attention import Memory
-from mmgen.models.lm.block_manager import Table
+from mmgen.models.layers.attention import EncoderMemory
+from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.detokenizer import Detokenizer, Stops
 from mmgen.models.lm.guided_decoding import Constraint
-from mmgen.models.lm.sampling import Choice, Sampling, choice
+from mmgen.models.lm.sampling import SampledToken, Sampling, choice
 from mmgen.models.lm.sequence_search import EarlyStopping
 
 Strategy = Literal["sample", "beam", "contrastive"]
@@ -28,7 +28,7 @@ MOST_BRANCHES = 64
 
 @dataclass(frozen=True, eq=False)
 class TextRequest:
-    """A job's payload; its result is a `Finished`."""
+    """A job's payload; its result is a `GenerationResult`."""
 
     prompt: Sequence[int]  # token ids, at least one
     max_tokens: int
@@ -55,30 +55,30 @@ class TextRequest:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextPiece:
     """Event: more of a text. Its characters are whole; there are none while a stop string may be under way."""
 
     index: int  # which of the job's texts
     text: str
-    choices: tuple[Choice, ...] = ()  # of the tokens since the last piece, where log-probabilities are asked for
+    choices: tuple[SampledToken, ...] = ()  # of the tokens since the last piece, where log-probabilities are asked for
 
 
 @dataclass(frozen=True)
-class Written:
+class FinishedText:
     """A text at its end."""
 
     text: str
     ids: tuple[int, ...]  # with the token that ended it
     finish_reason: Reason
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[SampledToken, ...] = ()
     score: float | None = None  # of beam search
 
 
 @dataclass(frozen=True)
-class Finished:
+class GenerationResult:
     """A job's result."""
 
-    texts: tuple[Written, ...]
+    texts: tuple[FinishedText, ...]
     prompt_tokens: int
     cached_tokens: int = 0  # of the prompt: known from earlier requests
     guessed: int = 0  # tokens that were guessed, and how many of them were right
@@ -86,14 +86,14 @@ class Finished:
 
 
 @dataclass(eq=False)
-class Branch:
+class TokenSequence:
     """A text that the model reads."""
 
     ids: list[int]  # the prompt and what was chosen
     constraint: Constraint | None = None
-    memory: Memory | None = None  # of what the encoder read
-    table: Table | None = None  # of its keys and values; None: nothing is kept, all is to be read
-    draft_table: Table | None = None  # of the draft model's
+    memory: EncoderMemory | None = None  # of what the encoder read
+    table: BlockTable | None = None  # of its keys and values; None: nothing is kept, all is to be read
+    draft_table: BlockTable | None = None  # of the draft model's
     drafts: list[int] = field(default_factory=list)  # guesses, read behind `ids`
     drawn_from: list[Tensor] = field(default_factory=list)  # what the draft model drew each from; empty: copied, or greedy
     logits: Tensor | None = None  # (1 + drafts, V) behind the last token and each guess, once all is read
@@ -104,13 +104,13 @@ class Branch:
         return len(self.ids) - (0 if self.table is None else self.table.length)
 
 
-class Caches(ABC):
+class CacheOperations(ABC):
     """What a decoding does to the keys and values of its branches; the runner's."""
 
     @abstractmethod
-    def fork(self, branch: Branch) -> Branch: ...  # the same text a second time, its blocks shared
+    def fork(self, branch: TokenSequence) -> TokenSequence: ...  # the same text a second time, its blocks shared
     @abstractmethod
-    def drop(self, branch: Branch) -> None: ...  # the text ends
+    def drop(self, branch: TokenSequence) -> None: ...  # the text ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class Vocabulary:
     ends: frozenset[int]
 
 
-class Writer:
+class TextWriter:
     """One text becoming visible: tokens to pieces, and when it ends."""
 
     def __init__(self, job: Job, index: int, vocabulary: Vocabulary) -> None:
@@ -130,7 +130,7 @@ class Writer:
         self.ends = vocabulary.ends if request.ends is None else request.ends
         self.detokenizer, self.stops = Detokenizer(vocabulary.decode), Stops(request.stop)
         self.ids: list[int] = []
-        self.choices: list[Choice] = []
+        self.choices: list[SampledToken] = []
         self.told = 0  # choices that are told
         self.text = ""
         self.reason: Reason | None = None
@@ -157,21 +157,21 @@ class Writer:
         fresh = tuple(self.choices[self.told :])
         if piece or (fresh and self.reason is not None):
             self.told = len(self.choices)
-            self.job.emit(Piece(self.index, piece, fresh))
+            self.job.emit(TextPiece(self.index, piece, fresh))
 
-    def written(self) -> Written:
+    def written(self) -> FinishedText:
         assert self.reason is not None
-        return Written(self.text, tuple(self.ids), self.reason, tuple(self.choices))
+        return FinishedText(self.text, tuple(self.ids), self.reason, tuple(self.choices))
 
 
-class Decoding(ABC):
+class GenerationState(ABC):
     """A job under way."""
 
-    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         request: TextRequest = job.payload
         self.job, self.request, self.vocabulary, self.caches = job, request, vocabulary, caches
         constraint = None if request.constraint is None else request.constraint.copy()
-        self.branches = [Branch(list(request.prompt), constraint)]  # that still go on
+        self.branches = [TokenSequence(list(request.prompt), constraint)]  # that still go on
         self.cached: int | None = None  # tokens of the prompt that were known; the runner's
         self.guessed = self.accepted = 0
 
@@ -181,11 +181,11 @@ class Decoding(ABC):
         return False
 
     @abstractmethod
-    def texts(self) -> tuple[Written, ...]: ...  # once no branch is left
+    def texts(self) -> tuple[FinishedText, ...]: ...  # once no branch is left
 
     def finish(self) -> None:
         prompt = len(self.request.prompt if self.request.source is None else self.request.source)
-        self.job.finish(Finished(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted))
+        self.job.finish(GenerationResult(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted))
 
 
 def masked(logits: Tensor, constraint: Constraint | None) -> Tensor:

@@ -7,16 +7,16 @@ from dataclasses import replace
 from itertools import takewhile
 
 from mmgen.engine.job import Job
-from mmgen.models.lm.block_manager import SIZE, Table, digests
+from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.paged_attention import Pool
-from mmgen.runners.generation import Branch, Caches, Decoding
+from mmgen.models.lm.paged_attention import KVPool
+from mmgen.runners.generation import CacheOperations, GenerationState, TokenSequence
 
 ANSWER = 512
 """Tokens of an answer for which place is kept free behind its prompt, as long as nobody else needs it."""
 
 
-class Places(Caches):
+class KVCacheManager(CacheOperations):
     """The pools of a model and its draft model, and all jobs that began, the oldest first.
 
     An older job takes blocks from younger ones, never the other way round, and one alone always has enough (the runner refuses
@@ -29,7 +29,7 @@ class Places(Caches):
         self.count = memory // self.block_bytes
         self.pool = _pool(lm, self.count)
         self.draft_pool = None if draft is None else _pool(draft, self.count)
-        self.active: dict[Job, Decoding] = {}
+        self.active: dict[Job, GenerationState] = {}
         self.waiting: set[Job] = set()  # that found no place when they last asked
         self.preempted = 0  # how often
 
@@ -43,7 +43,7 @@ class Places(Caches):
         self.pool = _pool(self.lm, self.count)
         self.draft_pool = None if self.draft is None else _pool(self.draft, self.count)
 
-    def fork(self, branch: Branch) -> Branch:
+    def fork(self, branch: TokenSequence) -> TokenSequence:
         constraint = None if branch.constraint is None else branch.constraint.copy()
         twin = replace(branch, ids=list(branch.ids), constraint=constraint, drafts=[], drawn_from=[], logits=None, state=None)
         if branch.table is not None:
@@ -52,14 +52,14 @@ class Places(Caches):
             twin.draft_table = self.draft_pool.fork(branch.draft_table, branch.draft_table.want)
         return twin
 
-    def drop(self, branch: Branch) -> None:
+    def drop(self, branch: TokenSequence) -> None:
         if branch.table is not None:
             self.pool.release(branch.table)
         if branch.draft_table is not None and self.draft_pool is not None:
             self.draft_pool.release(branch.draft_table)
         branch.table = branch.draft_table = None
 
-    def cut(self, branch: Branch) -> None:
+    def cut(self, branch: TokenSequence) -> None:
         """What was read behind the branch's last token but one was a wrong guess."""
         for pool, table in ((self.pool, branch.table), (self.draft_pool, branch.draft_table)):
             if pool is not None and table is not None:
@@ -76,7 +76,7 @@ class Places(Caches):
         some = set(jobs)
         return [job for job in self.active if job in some]
 
-    def open(self, job: Job, branch: Branch, coming: set[bytes]) -> bool:
+    def open(self, job: Job, branch: TokenSequence, coming: set[bytes]) -> bool:
         """A table for a branch without one, with all that is known of its text. False: it has to wait.
 
         It waits for blocks that are `coming`, being read by another in this very pass. And it waits behind older jobs as long
@@ -86,7 +86,7 @@ class Places(Caches):
         want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
         known = not decoding.wants_states and decoding.request.source is None
         salt = (decoding.request.adapter or "").encode()
-        table = self.pool.match(branch.ids, want, salt) if known else Table(want, salt)
+        table = self.pool.match(branch.ids, want, salt) if known else BlockTable(want, salt)
         fresh = digests(branch.ids[: table.length + SIZE], table.hashes, salt) if known else []
         if (fresh and fresh[0] in coming) or not self._comfortable(job, table, len(branch.ids)):
             self.pool.release(table)
@@ -98,7 +98,7 @@ class Places(Caches):
             decoding.cached = table.length
         return True
 
-    def extend(self, job: Job, pool: Pool, table: Table, tokens: int) -> bool:
+    def extend(self, job: Job, pool: KVPool, table: BlockTable, tokens: int) -> bool:
         """Place for so many more tokens, if need be from younger jobs; False: there is none."""
         while pool.extend(table, tokens) is None:
             victim = self._younger(job)
@@ -109,7 +109,7 @@ class Places(Caches):
         self.waiting.discard(job)
         return True
 
-    def _comfortable(self, job: Job, table: Table, tokens: int) -> bool:
+    def _comfortable(self, job: Job, table: BlockTable, tokens: int) -> bool:
         older = list(takewhile(lambda other: other is not job, self.active))
         growing = [branch for decoding in self.active.values() for branch in decoding.branches if branch.table is not None]
         crowded = self.pool.needed(table, tokens - table.length) + len(growing) >= self.pool.free
@@ -119,7 +119,7 @@ class Places(Caches):
             return False
         return True
 
-    def _younger(self, job: Job) -> Decoding | None:
+    def _younger(self, job: Job) -> GenerationState | None:
         """The youngest that holds blocks and is younger than the job."""
         for other in reversed(self.active):
             if other is job:
@@ -128,12 +128,12 @@ class Places(Caches):
                 return self.active[other]
         return None
 
-    def _preempt(self, decoding: Decoding) -> None:
+    def _preempt(self, decoding: GenerationState) -> None:
         self.preempted += 1
         for branch in decoding.branches:
             self.drop(branch)
             branch.logits = branch.state = None  # guesses stay: drawing others would change the text
 
 
-def _pool(lm: LanguageModel, count: int) -> Pool:
-    return Pool(lm.config, count, str(lm.device), lm.transformer.embed.words.weight.dtype)
+def _pool(lm: LanguageModel, count: int) -> KVPool:
+    return KVPool(lm.config, count, str(lm.device), lm.transformer.embed.words.weight.dtype)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 Pause = Callable[[Callable[[], None]], None]
-"""What the engine calls `mmgen.engine.preemption.Interludes`."""
+"""What the engine calls `mmgen.engine.preemption.PreemptionPoints`."""
 
 
 def pause_between(networks: Iterable[nn.Module], pause: Pause) -> None:

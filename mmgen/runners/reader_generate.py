@@ -9,7 +9,7 @@ from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.models.reader.model import ReaderModel
 
 
-class WriteRunner:
+class ReaderGenerateRunner:
     """A job's payload is a `Pair`; its result is the text. Every token is an event."""
 
     kind, streams = "kv", True

@@ -19,16 +19,24 @@ from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
 from mmgen.models.lm.sampling import Candidates, Sampling, adjusted, candidates, pick
 from mmgen.models.lm.speculative import PromptLookup, accept
-from mmgen.runners.generation import Branch, Caches, Decoding, Vocabulary, Writer, Written, masked
+from mmgen.runners.generation import (
+    CacheOperations,
+    FinishedText,
+    GenerationState,
+    TextWriter,
+    TokenSequence,
+    Vocabulary,
+    masked,
+)
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False)
-class Voice:
+class SamplerState:
     """What belongs to one drawn text."""
 
-    writer: Writer
+    writer: TextWriter
     uniforms: random.Random  # one number a token
     guesses: random.Random  # the draft model's
     lookup: PromptLookup | None
@@ -39,21 +47,21 @@ class Voice:
         return self.writer.request.max_tokens - len(self.writer.ids)
 
 
-class Sampled(Decoding):
+class SampledSequences(GenerationState):
     """A job of one or more texts, each going on alone."""
 
-    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
-        self.writers: list[Writer] = []
-        self.voices: dict[Branch, Voice] = {}
+        self.writers: list[TextWriter] = []
+        self.voices: dict[TokenSequence, SamplerState] = {}
         self._gives_voice(self.branches[0])
 
-    def _gives_voice(self, branch: Branch) -> None:
+    def _gives_voice(self, branch: TokenSequence) -> None:
         assert self.job.seed is not None
         seed = self.job.seed + len(self.writers)
-        self.writers.append(Writer(self.job, len(self.writers), self.vocabulary))
+        self.writers.append(TextWriter(self.job, len(self.writers), self.vocabulary))
         lookup = PromptLookup(self.request.lookup) if self.request.lookup else None
-        self.voices[branch] = Voice(self.writers[-1], random.Random(seed), random.Random(f"draft {seed}"), lookup)
+        self.voices[branch] = SamplerState(self.writers[-1], random.Random(seed), random.Random(f"draft {seed}"), lookup)
 
     def look_up(self, most: int) -> None:
         """Guesses of at most `most` tokens, from what repeats, for branches that have but their last token to read."""
@@ -62,12 +70,12 @@ class Sampled(Decoding):
             if voice.lookup is not None and branch.unread == 1 and not branch.drafts:
                 branch.drafts = voice.lookup.propose(branch.ids)[: max(0, min(most, voice.left - 1))]
 
-    def drafts_due(self, branch: Branch) -> bool:
+    def drafts_due(self, branch: TokenSequence) -> bool:
         """Whether the draft model guesses before the branch's next token: before all but the first and the last."""
         voice = self.voices[branch]
         return bool(self.request.draft and voice.writer.ids) and voice.left > 1
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[TokenTurn]:
         """Of all branches that were read. Behind the prompt there are as many branches as texts were asked for."""
         read = [branch for branch in self.branches if branch.logits is not None]
         while read and len(self.writers) < self.request.n:
@@ -76,9 +84,9 @@ class Sampled(Decoding):
             self.branches.append(twin)
             read.append(twin)
             self._gives_voice(twin)
-        return [Turn(self, branch, self.voices[branch]) for branch in read]
+        return [TokenTurn(self, branch, self.voices[branch]) for branch in read]
 
-    def settled(self, turn: Turn) -> None:
+    def settled(self, turn: TokenTurn) -> None:
         """The branch's tokens of this pass are chosen."""
         branch, guessed = turn.branch, len(turn.branch.drafts)
         self.guessed += guessed
@@ -90,17 +98,17 @@ class Sampled(Decoding):
             self.branches.remove(branch)
             self.caches.drop(branch)
 
-    def texts(self) -> tuple[Written, ...]:
+    def texts(self) -> tuple[FinishedText, ...]:
         return tuple(writer.written() for writer in self.writers)
 
 
 @dataclass(eq=False)
-class Turn:
+class TokenTurn:
     """A branch choosing its tokens after a pass: one, and one more for every guess that was right."""
 
-    decoding: Sampled
-    branch: Branch
-    voice: Voice
+    decoding: SampledSequences
+    branch: TokenSequence
+    voice: SamplerState
     right: int = 0  # guesses so far
 
     @property
@@ -132,7 +140,7 @@ class Turn:
         return guessed and self.voice.writer.reason is None
 
 
-def settle(turns: Sequence[Turn]) -> None:
+def settle(turns: Sequence[TokenTurn]) -> None:
     """All of them choose, those with equal settings at once; a bad job fails alone."""
     active = list(turns)
     while active:
@@ -142,8 +150,8 @@ def settle(turns: Sequence[Turn]) -> None:
             turn.decoding.settled(turn)
 
 
-def _choose(turns: Sequence[Turn]) -> Iterator[tuple[Turn, int]]:
-    groups: dict[Sampling, list[tuple[Turn, Tensor]]] = {}
+def _choose(turns: Sequence[TokenTurn]) -> Iterator[tuple[TokenTurn, int]]:
+    groups: dict[Sampling, list[tuple[TokenTurn, Tensor]]] = {}
     for turn in turns:
         bent = _attempt(turn, turn.bent)
         if bent is not None:
@@ -158,7 +166,7 @@ def _choose(turns: Sequence[Turn]) -> Iterator[tuple[Turn, int]]:
             yield from _draw([group[row][0] for row in sound], logits if len(sound) == len(group) else logits[sound])
 
 
-def _draw(turns: list[Turn], logits: Tensor) -> Iterator[tuple[Turn, int]]:
+def _draw(turns: list[TokenTurn], logits: Tensor) -> Iterator[tuple[TokenTurn, int]]:
     drawn = candidates(logits, turns[0].sampling)
     uniforms = [turn.voice.uniforms.random() for turn in turns]
     for row, (turn, token) in enumerate(zip(turns, pick(drawn, uniforms), strict=True)):
@@ -178,7 +186,7 @@ def _check(best: float) -> bool:
     return True
 
 
-def _attempt(turn: Turn, what: Callable[[], T]) -> T | None:
+def _attempt(turn: TokenTurn, what: Callable[[], T]) -> T | None:
     """None where it failed, which is the job's end; nor is anything tried for a job that ended."""
     if turn.decoding.job.ended is not None:
         return None

@@ -11,10 +11,19 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.models.lm.sampling import adjusted
 from mmgen.models.lm.sequence_search import BeamSearch, Contrastive
-from mmgen.runners.generation import Branch, Caches, Decoding, Piece, Vocabulary, Writer, Written, masked
+from mmgen.runners.generation import (
+    CacheOperations,
+    FinishedText,
+    GenerationState,
+    TextPiece,
+    TextWriter,
+    TokenSequence,
+    Vocabulary,
+    masked,
+)
 
 
-class Searching(Decoding):
+class SequenceSearch(GenerationState):
     """A step is taken once all branches were read."""
 
     @abstractmethod
@@ -33,7 +42,7 @@ class Searching(Decoding):
         for branch in before:
             self.caches.drop(branch)
 
-    def _bent(self, branch: Branch, scores: Tensor) -> Tensor:
+    def _bent(self, branch: TokenSequence, scores: Tensor) -> Tensor:
         """(V,) with the request's bias, penalties and constraint."""
         prompt = self.request.prompt
         if self.request.sampling.adjusts:
@@ -41,10 +50,10 @@ class Searching(Decoding):
         return masked(scores, branch.constraint)
 
 
-class Beams(Searching):
+class BeamSequences(SequenceSearch):
     """Beam search. As in transformers, bias and penalties change log-probabilities, not logits."""
 
-    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
         request = self.request
         self.ends = vocabulary.ends if request.ends is None else request.ends
@@ -57,24 +66,24 @@ class Beams(Searching):
             rows.append(self._bent(branch, branch.logits[0].float().log_softmax(-1)))
         self._went_on(self.search.step(torch.stack(rows)))
 
-    def texts(self) -> tuple[Written, ...]:
+    def texts(self) -> tuple[FinishedText, ...]:
         """The best ones; they are told here, all at once."""
         found = []
         for index, one in enumerate(self.search.finished[: self.request.n]):
             ended = one.ids[-1] in self.ends
             text = self.vocabulary.decode(one.ids[:-1] if ended else one.ids)
-            self.job.emit(Piece(index, text))
-            found.append(Written(text, one.ids, "stop" if ended else "length", score=one.score))
+            self.job.emit(TextPiece(index, text))
+            found.append(FinishedText(text, one.ids, "stop" if ended else "length", score=one.score))
         return tuple(found)
 
 
-class Contrasting(Searching):
+class ContrastiveSequences(SequenceSearch):
     """Contrastive search: the branches are the candidates for the next token."""
 
-    def __init__(self, job: Job, vocabulary: Vocabulary, caches: Caches) -> None:
+    def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
         self.search = Contrastive(self.request.alpha, self.request.candidates)
-        self.writer = Writer(job, 0, vocabulary)
+        self.writer = TextWriter(job, 0, vocabulary)
         self.states: Tensor | None = None  # (prompt + max_tokens, D): of what is certain
         self.logits: Tensor | None = None  # (V,) that the candidates come from
 
@@ -108,5 +117,5 @@ class Contrasting(Searching):
         self.writer.take(self.search.tokens[chosen], logits, constraint is not None and constraint.complete)
         return chosen
 
-    def texts(self) -> tuple[Written, ...]:
+    def texts(self) -> tuple[FinishedText, ...]:
         return (self.writer.written(),)

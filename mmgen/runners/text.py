@@ -19,37 +19,41 @@ from mmgen.engine.fault_isolation import apart
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, TooLarge
-from mmgen.models.layers.attention import Memory
-from mmgen.models.lm.block_manager import SIZE, Table, digests
+from mmgen.models.layers.attention import EncoderMemory
+from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
-from mmgen.runners.batch_forward import Part, Read, read
-from mmgen.runners.draft_model import Drafting
-from mmgen.runners.generation import Branch, Decoding, TextRequest, Vocabulary, check
-from mmgen.runners.kv_cache_manager import Places
+from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
+from mmgen.runners.draft_model import DraftLoop
+from mmgen.runners.generation import GenerationState, TextRequest, TokenSequence, Vocabulary, check
+from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.roofline import milliseconds
-from mmgen.runners.sampled_sequences import Sampled, settle
-from mmgen.runners.search_sequences import Beams, Contrasting, Searching
+from mmgen.runners.sampled_sequences import SampledSequences, settle
+from mmgen.runners.search_sequences import BeamSequences, ContrastiveSequences, SequenceSearch
 
-DECODINGS: dict[str, type[Decoding]] = {"sample": Sampled, "beam": Beams, "contrastive": Contrasting}
+DECODINGS: dict[str, type[GenerationState]] = {
+    "sample": SampledSequences,
+    "beam": BeamSequences,
+    "contrastive": ContrastiveSequences,
+}
 GUESSES = 32
 """Tokens of a pass, over all texts, that may be guesses from what repeats."""
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SequenceRow:
     """A branch in a pass."""
 
     job: Job
-    branch: Branch
-    table: Table  # the branch's when this was planned
+    branch: TokenSequence
+    table: BlockTable  # the branch's when this was planned
     count: int  # tokens that are read, guesses included
     wanted: int  # logits of the last so many: none while tokens stay unread
 
-    def part(self) -> Part:
+    def part(self) -> SequenceChunk:
         start, branch = self.table.length, self.branch
         ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
-        return Part(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter)
+        return SequenceChunk(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter)
 
 
 class TextRunner:
@@ -84,8 +88,8 @@ class TextRunner:
         self.parameters = sum(parameter.numel() for parameter in lm.parameters())
         self.prompt_tokens = self.cached_tokens = 0  # of jobs that ended
         self.budget = usual_budget(lm) if budget is None else budget
-        self.places = Places(lm, draft, memory)
-        self.drafting = None if draft is None else Drafting(draft, self.places, self.budget)
+        self.places = KVCacheManager(lm, draft, memory)
+        self.drafting = None if draft is None else DraftLoop(draft, self.places, self.budget)
 
     def key(self, job: Job) -> Hashable:
         return "text"
@@ -120,7 +124,7 @@ class TextRunner:
         return blocks * block_bytes + len(request.source or ()) * self.lm.kv_bytes_per_token
 
     def release(self, job: Job) -> None:
-        if isinstance(job.state, Decoding):
+        if isinstance(job.state, GenerationState):
             self.prompt_tokens += len(job.payload.prompt)
             self.cached_tokens += job.state.cached or 0
         self.places.leave(job)
@@ -146,15 +150,15 @@ class TextRunner:
                 job.fail(error)
         return job.ended is None
 
-    def _encoded(self, request: TextRequest) -> Memory | None:
+    def _encoded(self, request: TextRequest) -> EncoderMemory | None:
         """What the encoder of an encoder-decoder makes of the source, in one go."""
         if request.source is None:
             return None
         return self.lm.encode(torch.tensor([list(request.source)], device=self.device))
 
-    def _guess(self, jobs: Sequence[Job]) -> set[Branch]:
+    def _guess(self, jobs: Sequence[Job]) -> set[TokenSequence]:
         """Guesses wherever they are asked for. Returns the branches whose guesses are not ready, which have to wait."""
-        drawn = [one for job in self.places.by_age(jobs) if isinstance(one := job.state, Sampled)]
+        drawn = [one for job in self.places.by_age(jobs) if isinstance(one := job.state, SampledSequences)]
         for decoding in drawn:
             decoding.look_up(GUESSES // max(1, sum(len(other.branches) for other in drawn)))
         if self.drafting is None:
@@ -167,7 +171,7 @@ class TextRunner:
                     decoding.job.fail(error)
             return set()
 
-    def _plan(self, jobs: Sequence[Job], late: set[Branch]) -> list[Row]:
+    def _plan(self, jobs: Sequence[Job], late: set[TokenSequence]) -> list[SequenceRow]:
         """Who reads what in this quantum. A job that could read nothing for want of blocks is told to wait."""
         rows = [row for job in self.places.by_age(jobs) for row in self._next_tokens(job, late)]
         left, coming = max(self.budget - sum(row.count for row in rows), SIZE), set[bytes]()
@@ -181,29 +185,29 @@ class TextRunner:
             job.waits = job in self.places.waiting and job not in reading
         return rows
 
-    def _next_tokens(self, job: Job, late: set[Branch]) -> Iterator[Row]:
+    def _next_tokens(self, job: Job, late: set[TokenSequence]) -> Iterator[SequenceRow]:
         """Branches that have read all but their last token."""
         for branch in job.state.branches:
             if branch.table is not None and branch.unread == 1 and branch.logits is None and branch not in late:
                 count = 1 + len(branch.drafts)
                 if self.places.extend(job, self.places.pool, branch.table, count):
-                    yield Row(job, branch, branch.table, count, count)
+                    yield SequenceRow(job, branch, branch.table, count, count)
 
-    def _chunks(self, job: Job, left: int, coming: set[bytes]) -> Iterator[Row]:
+    def _chunks(self, job: Job, left: int, coming: set[bytes]) -> Iterator[SequenceRow]:
         """Branches that have more to read: a prompt, or all there was before an interruption."""
         for branch in job.state.branches:
             begun = branch.table is not None
             if left <= 0 or (begun and branch.unread <= 1) or not (begun or self.places.open(job, branch, coming)):
                 continue
             assert branch.table is not None
-            guessed = bool(branch.drafts) or (isinstance(job.state, Sampled) and job.state.drafts_due(branch))
+            guessed = bool(branch.drafts) or (isinstance(job.state, SampledSequences) and job.state.drafts_due(branch))
             count = min(branch.unread - guessed, left)  # guesses are checked along with the last token
             if count and self.places.extend(job, self.places.pool, branch.table, count):
                 coming.update(digests(branch.ids[: branch.table.length + count], branch.table.hashes, branch.table.salt))
                 left -= count
-                yield Row(job, branch, branch.table, count, int(count == branch.unread))
+                yield SequenceRow(job, branch, branch.table, count, int(count == branch.unread))
 
-    def _pass(self, rows: Sequence[Row]) -> None:
+    def _pass(self, rows: Sequence[SequenceRow]) -> None:
         """Reads, and lets every job go on; if the pass fails, each job's part alone, so that the bad job fails alone."""
         jobs = list(dict.fromkeys(row.job for row in rows))
         try:
@@ -219,10 +223,10 @@ class TextRunner:
             self._took(row, one)
         self._go_on(jobs)
 
-    def _took(self, row: Row, one: Read) -> None:
+    def _took(self, row: SequenceRow, one: ChunkOutput) -> None:
         """The branch's tokens are read."""
         branch, decoding, table = row.branch, row.job.state, row.table
-        if isinstance(decoding, Contrasting):
+        if isinstance(decoding, ContrastiveSequences):
             if decoding.wants_states:
                 decoding.collect(table.length, one.states)
             branch.state = one.states[-1]
@@ -233,13 +237,13 @@ class TextRunner:
             branch.logits = one.logits
 
     def _go_on(self, jobs: Sequence[Job]) -> None:
-        turns = [turn for job in jobs if isinstance(job.state, Sampled) for turn in job.state.turns()]
+        turns = [turn for job in jobs if isinstance(job.state, SampledSequences) for turn in job.state.turns()]
         settle(turns)
         for turn in turns:
             self.places.cut(turn.branch)
         for job in jobs:
             try:
-                if isinstance(job.state, Searching) and all(branch.logits is not None for branch in job.state.branches):
+                if isinstance(job.state, SequenceSearch) and all(branch.logits is not None for branch in job.state.branches):
                     job.state.advance()
                 if job.ended is None and not job.state.branches:
                     job.state.finish()

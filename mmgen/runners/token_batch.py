@@ -11,7 +11,7 @@ from typing import Any
 
 from mmgen.engine.fault_isolation import apart
 from mmgen.engine.job import Job
-from mmgen.engine.scheduling.cost_model import Estimate, Mean
+from mmgen.engine.scheduling.cost_model import Estimate, MovingAverage
 from mmgen.errors import BadRequest, TooLarge
 
 SAFE = 0.8
@@ -19,14 +19,14 @@ SAFE = 0.8
 
 
 @dataclass
-class Progress:
+class RowState:
     """A job's state here: which rows are still to do, and what came of the others."""
 
     waiting: list[int]  # shortest first and taken from the end, so that rows of like length meet
     results: list[Any]
 
 
-class RowRunner:
+class TokenBatchRunner:
     """Every quantum takes rows from all its jobs in turn, up to `budget` tokens, and runs them sorted by length.
 
     A job's payload is a sequence of rows, each with a length in tokens; its result is the list of what `run` gave for
@@ -58,7 +58,7 @@ class RowRunner:
         self.run, self.budget, self.row_bytes = run, budget, row_bytes
         self.most_rows, self.padding = most_rows, padding
         self.room_ms: float | None = None  # the engine, before each step: how long it may take; None: as it likes
-        self._token = Mean()  # milliseconds
+        self._token = MovingAverage()  # milliseconds
 
     def key(self, job: Job) -> Hashable:
         return "rows"  # any rows can share a pass
@@ -78,7 +78,7 @@ class RowRunner:
         for job in jobs:
             if job.state is None:
                 order = sorted(range(len(job.payload)), key=lambda i: len(job.payload[i]))
-                job.state = Progress(order, [None] * len(job.payload))
+                job.state = RowState(order, [None] * len(job.payload))
         taken, began = self._take(jobs), time.perf_counter()
         for part in passes(taken, self.padding, self.budget):
             self._forward(part)

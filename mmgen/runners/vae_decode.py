@@ -11,11 +11,11 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
-from mmgen.models.diffusion.autoencoder import Autoencoder, Canvas, tile_size
+from mmgen.models.diffusion.autoencoder import Autoencoder, TiledDecode, tile_size
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
 
-class DecodeRunner:
+class VAEDecodeRunner:
     """A job's payload is latents, (C, h, w); its result is the picture, (3, H, W) in [-1, 1], on the CPU.
 
     A large picture takes several quanta, one tile each. A quantum decodes at most `budget` pixels, or one tile: jobs that do
@@ -57,7 +57,7 @@ class DecodeRunner:
         for job in jobs:
             job.units = 0.0
             if job.state is None:
-                job.state = Canvas(self.autoencoder, job.payload)
+                job.state = TiledDecode(self.autoencoder, job.payload)
         tile = math.prod(jobs[0].state.size) * self.autoencoder.factor**2
         self._advance(jobs[: max(1, self.budget // tile)])
 

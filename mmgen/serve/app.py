@@ -14,15 +14,15 @@ from starlette.routing import Route
 
 from mmgen import __version__
 from mmgen.serve import errors
-from mmgen.serve.model_catalog import Catalog
-from mmgen.serve.request_tracker import Live
+from mmgen.serve.model_catalog import ModelCatalog
+from mmgen.serve.request_tracker import RequestTracker
 from mmgen.serve.routes import chat, completions, embeddings, history, images, mcp, models, pipelines, rerank, status, stores
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.store_pool import Shelf
-from mmgen.serve.temporary_files import KeptFiles
+from mmgen.serve.store_pool import StorePool
+from mmgen.serve.temporary_files import TemporaryFiles
 from mmgen.stores.history import History
-from mmgen.stores.keys import Keys
+from mmgen.stores.keys import KeyStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,17 +53,17 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     settings = settings or ServeConfig()
     # the pages of FastAPI's own load scripts from elsewhere
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
-    app.state.rt, app.state.settings, app.state.keys = rt, settings, Keys(rt.home / "keys.db")
+    app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
     app.state.history = History(rt.home / "history") if settings.history else None
-    app.state.catalog = Catalog(rt, settings.models)
-    app.state.shelf, app.state.kept_files = Shelf(rt), KeptFiles(rt.home / "files")
-    app.state.live = Live(settings.max_requests, rt.engine.soonest)
+    app.state.catalog = ModelCatalog(rt, settings.models)
+    app.state.shelf, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
+    app.state.live = RequestTracker(settings.max_requests, rt.engine.soonest)
     app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # a thread for every request that may begin
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.append(Route("/mcp", mcp.Endpoint()))
-    app.add_middleware(Identified)
+    app.add_middleware(RequestIdHeader)
     secure(app, settings, app.state.keys)
     return app
 
@@ -73,7 +73,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     """At the end no new work is taken, what is under way gets its time, and then it is cancelled."""
     async with mcp.running(app):
         yield
-        live: Live = app.state.live
+        live: RequestTracker = app.state.live
         live.close()
         if not await asyncio.to_thread(live.drained, app.state.settings.drain_s):
             live.cancel_all()
@@ -84,7 +84,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
             opened.close()
 
 
-class Identified:
+class RequestIdHeader:
     """Tells the client the id of its request, which `/v1/requests/ID` knows."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from mmgen.errors import Forbidden, MmgenError, Unauthorized
 from mmgen.serve import errors
 from mmgen.serve.context import Caller
-from mmgen.stores.keys import SCOPES, Key, Keys
+from mmgen.stores.keys import SCOPES, ApiKey, KeyStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,7 +42,9 @@ def is_api(path: str) -> bool:
 class Auth:
     """Puts a Caller into `scope["state"]`, or refuses. Pure ASGI, so that streams and disconnects stay as they are."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, set_weight: Callable[[str, float], None], origins: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, keys: KeyStore, set_weight: Callable[[str, float], None], origins: Sequence[str] = ()
+    ) -> None:
         """`set_weight`: tells the engine a user's share. `origins`: of other sites whose pages may call."""
         self.app, self.keys, self.set_weight, self.origins = app, keys, set_weight, frozenset(origins)
         self._weights: dict[str, float] = {}
@@ -78,11 +80,11 @@ class Auth:
             self._weights[key.name] = key.weight
         return Caller(key.name, key.scopes, key.stores, key.rate)
 
-    async def _key(self, text: str) -> Key:
+    async def _key(self, text: str) -> ApiKey:
         if key := self.keys.recall(text):
             return key
         if self._waiting >= MOST_WAITING:
-            raise errors.Later("too many unknown keys are being looked at; try again later", 2.0)
+            raise errors.RetryLater("too many unknown keys are being looked at; try again later", 2.0)
         self._waiting += 1
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._prover, self.keys.verify, text)

@@ -12,11 +12,11 @@ from fastapi import Request as HttpRequest
 
 from mmgen.engine.job import Priority, Request
 from mmgen.errors import BadRequest, Forbidden, MmgenError
-from mmgen.stores.keys import SCOPES, STORE, Rate
+from mmgen.stores.keys import SCOPES, STORE, RateSpec
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
-    from mmgen.serve.request_tracker import Live
+    from mmgen.serve.request_tracker import RequestTracker
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Caller:
     user: str = "local"  # whose share of the device it takes
     scopes: frozenset[str] = frozenset(SCOPES)
     stores: frozenset[str] | None = None  # names; None: all
-    rate: Rate | None = None  # how often it may call; None: as it likes
+    rate: RateSpec | None = None  # how often it may call; None: as it likes
 
     def check(self, scope: str, store: str | None = None) -> None:
         """Raises Forbidden for what the key is not for, BadRequest for a store that is no bare name: a path, say."""
@@ -49,7 +49,7 @@ class Context:
     http: HttpRequest
     rt: Runtime
     caller: Caller
-    live: Live
+    live: RequestTracker
 
     def begin(self, kind: str, scope: str, priority: Priority = "normal", store: str | None = None) -> Request:
         """The engine's request for this call: of this user, known by its id, cancelled if the client hangs up.

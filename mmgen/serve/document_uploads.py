@@ -11,14 +11,14 @@ from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files, loaders
 from mmgen.interfaces import Document, Scalar
-from mmgen.library.document_library import Library, checked
+from mmgen.library.document_library import DocumentLibrary, checked
 from mmgen.serve import url_fetch
-from mmgen.serve.routes.store_schemas import Outcome, Outcomes
+from mmgen.serve.routes.store_schemas import FileOutcome, FileOutcomes
 from mmgen.serve.settings import ServeConfig
 
 
 @dataclass(frozen=True)
-class Given:
+class Upload:
     """What was sent. `name` names it and is never opened."""
 
     name: str
@@ -27,10 +27,10 @@ class Given:
     metadata: Mapping[str, Scalar]
 
 
-def fill(library: Library, given: Sequence[Given], settings: ServeConfig, request: Request) -> Outcomes:
+def fill(library: DocumentLibrary, given: Sequence[Upload], settings: ServeConfig, request: Request) -> FileOutcomes:
     """Reads, splits, embeds and stores them, as far as they can be read."""
     library.writable(make=False)
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, FileOutcome] = {}
     texts: dict[int, Document] = {}
     for place, one in enumerate(given):
         try:
@@ -40,19 +40,19 @@ def fill(library: Library, given: Sequence[Given], settings: ServeConfig, reques
             else:
                 texts[place] = loaders.load(Path(one.name), data, metadata=checked(one.metadata), loaders=library.rt.loaders())
         except (UnreadableFile, TooLarge, Forbidden) as why:
-            outcomes[place] = Outcome(name=one.name, status="failed", reason=str(why))
+            outcomes[place] = FileOutcome(name=one.name, status="failed", reason=str(why))
     added = library.add(documents=list(texts.values()), request=request) if texts else None
     for place, document in texts.items():
         unchanged = added is not None and document.uri in added.unchanged
-        outcomes[place] = Outcome(
+        outcomes[place] = FileOutcome(
             name=document.uri,
             status="unchanged" if unchanged else "added",
             id=library.readable().id_of(document.uri),
         )
-    return Outcomes(data=[outcomes[place] for place in range(len(given))], passages=added.passages if added else 0)
+    return FileOutcomes(data=[outcomes[place] for place in range(len(given))], passages=added.passages if added else 0)
 
 
-def remove(library: Library, id: int) -> None:
+def remove(library: DocumentLibrary, id: int) -> None:
     """Raises NotFound where there is no such document."""
     store = library.writable(make=False)
     uri = store.document(id).uri
@@ -61,7 +61,7 @@ def remove(library: Library, id: int) -> None:
         Path(uri).unlink(missing_ok=True)
 
 
-def _picture(library: Library, one: Given, data: bytes, request: Request) -> Outcome:
+def _picture(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:
     """Kept beside the store under its digest, where the gallery reads it."""
     try:
         image_files.decode(data, one.name)
@@ -70,16 +70,16 @@ def _picture(library: Library, one: Given, data: bytes, request: Request) -> Out
         path.write_bytes(data)
         report = library.gallery().read([path], metadata={"name": one.name, **one.metadata}, request=request)
     except MmgenError as why:
-        return Outcome(name=one.name, status="failed", reason=str(why))
+        return FileOutcome(name=one.name, status="failed", reason=str(why))
     left = [*report.duplicates, *report.near]
     if report.skipped or left:
         path.unlink(missing_ok=True)
     if report.skipped:
-        return Outcome(name=one.name, status="failed", reason=report.skipped[0][1])
+        return FileOutcome(name=one.name, status="failed", reason=report.skipped[0][1])
     uri = left[0][1] if left else str(path)
     unchanged = bool(left or report.unchanged)
-    return Outcome(name=one.name, status="unchanged" if unchanged else "added", id=library.readable().id_of(uri))
+    return FileOutcome(name=one.name, status="unchanged" if unchanged else "added", id=library.readable().id_of(uri))
 
 
-def _files(library: Library) -> Path:
+def _files(library: DocumentLibrary) -> Path:
     return library.path / "files"

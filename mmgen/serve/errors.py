@@ -31,7 +31,7 @@ from mmgen.errors import (
 log = logging.getLogger(__name__)
 
 
-class Later(Busy):
+class RetryLater(Busy):
     """Busy, and when to come back."""
 
     def __init__(self, message: str, seconds: float | None = None) -> None:

@@ -13,36 +13,44 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmgen.clients.denoiser import DenoiserClient, DrawingClient, Order
+from mmgen.clients.denoiser import DenoiserClient, ImageClient, Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image import recipe
-from mmgen.pipelines.image.image_pipeline import Early, Picture, Pictures
+from mmgen.pipelines.image.image_pipeline import FinishedImage, ImagePreview, Images
 from mmgen.pipelines.image.recipe import Recipe
 from mmgen.serve.context import Context
 from mmgen.serve.model_catalog import name_of
-from mmgen.serve.pipeline_calls import Message
-from mmgen.serve.routes.image_schemas import Format, ImageData, ImagesResponse, Options, Streamed, TokenDetails, Usage
+from mmgen.serve.pipeline_calls import ServerEvent
+from mmgen.serve.routes.image_schemas import (
+    Format,
+    ImageData,
+    ImageOptionsBody,
+    ImagesResponse,
+    ImageUsage,
+    StreamedImageBody,
+    TokenDetails,
+)
 
 NAMED = 8
 """Sizes that an error names."""
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ImageCall:
     """`task`: the pipeline; `given`: what it is told besides the options."""
 
     context: Context
     request: Request
     task: str
-    options: Options
+    options: ImageOptionsBody
     given: Mapping[str, Any]
 
     def answer(self) -> ImagesResponse:
         """Draws all of it."""
         client, made = self._ready()
-        drawn: Pictures = made(**self._arguments(client), request=self.request)
+        drawn: Images = made(**self._arguments(client), request=self.request)
         data = [self._handed(file, seed) for file, seed in zip(self._kept(drawn), drawn.seeds, strict=True)]
         width, height = drawn.images[0].size
         return ImagesResponse(
@@ -53,32 +61,32 @@ class Drawing:
             usage=usage(client, drawn.recipes[0].prompt, len(data), (width, height)),
         )
 
-    def events(self, name: str) -> Iterator[Message]:
+    def events(self, name: str) -> Iterator[ServerEvent]:
         """The same step by step, by events called `name`.partial_image and `name`.completed, as OpenAI has them."""
-        assert isinstance(self.options, Streamed)
+        assert isinstance(self.options, StreamedImageBody)
         client, made = self._ready()
         arguments, sent = self._arguments(client), [0] * self.options.n
         arguments["preview_every"] = self._preview_every(client)
         for event in made.stream(**arguments, request=self.request):
-            if isinstance(event.value, Early) and sent[event.value.index] < self.options.partial_images:
+            if isinstance(event.value, ImagePreview) and sent[event.value.index] < self.options.partial_images:
                 more: dict[str, Any] = {"partial_image_index": sent[event.value.index]}
                 yield self._message(f"{name}.partial_image", event.value, self._encoded(event.value.image), more)
                 sent[event.value.index] += 1
-            elif isinstance(event.value, Picture):
+            elif isinstance(event.value, FinishedImage):
                 image, made_by = event.value.image, event.value.recipe
                 used = usage(client, made_by.prompt, 1, image.size)
                 more = {"seed": made_by.seed, **({} if used is None else {"usage": used.model_dump()})}
                 yield self._message(f"{name}.completed", event.value, self._encoded(image, made_by), more)
-            elif isinstance(event.value, Pictures):
+            elif isinstance(event.value, Images):
                 self._kept(event.value)
 
-    def _ready(self) -> tuple[DrawingClient, Any]:
+    def _ready(self) -> tuple[ImageClient, Any]:
         """The model, and the pipeline that draws with it."""
         reference = self.context.model(self.options.model, "denoiser")
         client = self.context.rt.denoiser(reference)
         return client, pipeline(self.task, runtime=self.context.rt, model=reference)
 
-    def _arguments(self, client: DrawingClient) -> dict[str, Any]:
+    def _arguments(self, client: ImageClient) -> dict[str, Any]:
         options = self.options
         found: dict[str, Any] = {"n": options.n, "seed": options.seed, "steps": options.steps, "guidance": options.guidance}
         found |= {"solver": options.solver, **self.given}
@@ -90,15 +98,15 @@ class Drawing:
             found["width"], found["height"] = options.pixels
         return found
 
-    def _preview_every(self, client: DrawingClient) -> int:
-        assert isinstance(self.options, Streamed)
+    def _preview_every(self, client: ImageClient) -> int:
+        assert isinstance(self.options, StreamedImageBody)
         if not self.options.partial_images:
             return 0
         steps = client.settled(Order(steps=self.options.steps, solver=self.options.solver)).steps or 1
         strength: float = self.given.get("strength", 1.0)
         return max(1, math.ceil(steps * strength / (self.options.partial_images + 1)))
 
-    def _kept(self, drawn: Pictures) -> list[bytes]:
+    def _kept(self, drawn: Images) -> list[bytes]:
         """The pictures as files, which the history keeps."""
         files = [self._encoded(image, made) for image, made in zip(drawn.images, drawn.recipes, strict=True)]
         asked = self.options.model_dump(mode="json", exclude_defaults=True, exclude={"image", "images", "mask"})
@@ -112,7 +120,7 @@ class Drawing:
         name = self.context.http.app.state.kept_files.add(self.context.caller.user, file, self.options.output_format)
         return ImageData(url=f"{self.context.http.base_url}v1/files/images/{name}", seed=seed)
 
-    def _message(self, kind: str, event: Early | Picture, file: bytes, more: Mapping[str, Any]) -> Message:
+    def _message(self, kind: str, event: ImagePreview | FinishedImage, file: bytes, more: Mapping[str, Any]) -> ServerEvent:
         said: dict[str, Any] = {
             "type": kind,
             "b64_json": base64.b64encode(file).decode(),
@@ -123,7 +131,7 @@ class Drawing:
             "output_format": self.options.output_format,
             "index": event.index,
         }
-        return Message(kind, {**said, **more})
+        return ServerEvent(kind, {**said, **more})
 
     def _encoded(self, image: Image, made: Recipe | None = None) -> bytes:
         return encoded(image, self.options.output_format, self.options.output_compression, made)
@@ -145,11 +153,11 @@ def public(made: Recipe) -> Recipe:
     return made.model_copy(update={"model": name_of(made.model), "lora": loras})
 
 
-def published(drawn: Pictures) -> Pictures:
+def published(drawn: Images) -> Images:
     return replace(drawn, recipes=[public(one) for one in drawn.recipes])
 
 
-def check_size(client: DrawingClient, width: int, height: int) -> None:
+def check_size(client: ImageClient, width: int, height: int) -> None:
     """Raises BadRequest with the sizes that the model draws; of a model that does not tell them its own error comes later."""
     if not isinstance(client, DenoiserClient):
         return
@@ -178,14 +186,14 @@ def bad_size(asked: str, who: str, names: list[str]) -> BadRequest:
     return error
 
 
-def usage(client: DrawingClient, prompt: str, n: int, size: tuple[int, int]) -> Usage | None:
+def usage(client: ImageClient, prompt: str, n: int, size: tuple[int, int]) -> ImageUsage | None:
     """None for a model whose latents nobody here knows."""
     if not isinstance(client, DenoiserClient):
         return None
     _, height, width = client.model.latent_shape(*size)
     read, drawn = text_tokens(client.model.text, prompt), n * height * width
     details = TokenDetails(text_tokens=read, image_tokens=0)
-    return Usage(input_tokens=read, output_tokens=drawn, total_tokens=read + drawn, input_tokens_details=details)
+    return ImageUsage(input_tokens=read, output_tokens=drawn, total_tokens=read + drawn, input_tokens_details=details)
 
 
 def text_tokens(side: Any, prompt: str) -> int:

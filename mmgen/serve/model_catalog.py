@@ -23,7 +23,7 @@ PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """A model that clients may name."""
 
     id: str
@@ -31,7 +31,7 @@ class Served:
     kind: str  # text, encoder, denoiser, reader, picture encoder
 
 
-class Catalog:
+class ModelCatalog:
     """The configured models, those that the operator gives, the embedded ones and the Hugging Face cache."""
 
     def __init__(self, rt: Runtime, given: Sequence[str] = ()) -> None:
@@ -42,14 +42,14 @@ class Catalog:
             "picture encoder": config.picture_encoder,
         }  # fmt: skip
         self.usual = {kind: reference for kind, reference in usual.items() if reference is not None}
-        own = [Served(name_of(reference), reference, kind) for kind, reference in self.usual.items()]
+        own = [ServedModel(name_of(reference), reference, kind) for kind, reference in self.usual.items()]
         self._own = {one.id: one for one in [*own, *map(_given, given)]}
 
-    def served(self) -> list[Served]:
+    def served(self) -> list[ServedModel]:
         """All of them; looks through the cache."""
         return list({one.id: one for one in [*_installed(), *self._own.values()]}.values())
 
-    def get(self, name: str) -> Served:
+    def get(self, name: str) -> ServedModel:
         """Raises UnknownModel."""
         base, _, precision = name.partition("#")
         found = self._own.get(name) or self._own.get(base)
@@ -58,7 +58,7 @@ class Catalog:
         if found is None or (found.id != name and precision not in PRECISIONS):
             hint = nearest(name[:100], [one.id for one in self.served()])
             raise UnknownModel(f'the model "{name[:100]}" is not served here{hint}; GET /v1/models names those that are')
-        return found if found.id == name else Served(name, f"{found.reference.partition('#')[0]}#{precision}", found.kind)
+        return found if found.id == name else ServedModel(name, f"{found.reference.partition('#')[0]}#{precision}", found.kind)
 
     def find(self, name: str | None, kind: str) -> str:
         """The reference of a model; None: the usual one. Raises UnknownModel, or BadRequest for one of another kind."""
@@ -71,17 +71,17 @@ class Catalog:
         return found.reference
 
 
-def _installed() -> Iterator[Served]:
-    return (Served(one.reference, one.reference, one.kind) for one in hub.models())
+def _installed() -> Iterator[ServedModel]:
+    return (ServedModel(one.reference, one.reference, one.kind) for one in hub.models())
 
 
-def _given(text: str) -> Served:
+def _given(text: str) -> ServedModel:
     name, equals, reference = text.partition("=")
     reference = reference if equals else text
     folder = hub.resolve(reference.partition("#")[0])
     embedded = {one.reference: one.kind for one in hub.models()}
     kind = embedded.get(reference.partition("#")[0]) or hub.kind_of(folder)
-    return Served(name if equals else name_of(reference), reference, kind)
+    return ServedModel(name if equals else name_of(reference), reference, kind)
 
 
 def name_of(reference: str) -> str:

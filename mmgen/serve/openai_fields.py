@@ -11,24 +11,24 @@ from mmgen import __version__
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.language.text_pipeline import Usage
+    from mmgen.pipelines.language.text_pipeline import TokenUsage
 
 FINGERPRINT = f"mmgen-{__version__}"
 LEAST_P, LEAST_LOGPROB = 1e-9, -9999.0
 """top_p 0 means the likeliest token alone; JSON knows no infinity."""
 
 
-class Body(BaseModel):
+class OpenAIBody(BaseModel):
     """A request's JSON. Unknown fields are ignored, as OpenAI's API does; a wrong type is an error."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
 
 
-class StreamOptions(Body):
+class StreamOptions(OpenAIBody):
     include_usage: bool | None = False
 
 
-class Writing(Body):
+class TextOptionsBody(OpenAIBody):
     """How a text is to be written."""
 
     model: str
@@ -73,7 +73,7 @@ def bias(given: Mapping[str, float]) -> dict[int, float]:
     return {int(key): value for key, value in given.items()}
 
 
-def usage(used: Usage) -> dict[str, Any]:
+def usage(used: TokenUsage) -> dict[str, Any]:
     return {
         "prompt_tokens": used.prompt,
         "completion_tokens": used.written,

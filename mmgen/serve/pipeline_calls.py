@@ -29,7 +29,7 @@ ALONE_S, A_STREAM_S, MOST_S, PIECES = 0.01, 0.003, 0.05, 1000
 
 
 @dataclass(frozen=True)
-class Message:
+class ServerEvent:
     """A server-sent event with a name; others have none."""
 
     event: str
@@ -70,7 +70,7 @@ async def in_thread(context: Context, request: Request, work: Callable[[], T]) -
 
 
 async def stream(
-    context: Context, request: Request, work: Callable[[], Iterator[Mapping[str, Any] | Message]], done: bool = True
+    context: Context, request: Request, work: Callable[[], Iterator[Mapping[str, Any] | ServerEvent]], done: bool = True
 ) -> StreamingResponse:
     """Server-sent events: the JSON of everything that `work` yields, in a thread as above; at last `[DONE]`, where `done`.
 
@@ -78,7 +78,7 @@ async def stream(
     the `pace` of all streams that are under way.
     """
     loop = asyncio.get_running_loop()
-    outbox = Outbox(loop)
+    outbox = EventBridge(loop)
     context.live.stream(request)
     request.pace = lambda: pace(context.live.streams)
 
@@ -117,7 +117,7 @@ def pace(streams: int) -> float:
     return max(ALONE_S, min(MOST_S, streams * A_STREAM_S), streams / PIECES)
 
 
-class Outbox:
+class EventBridge:
     """What one thread tells and the event loop sends. Waking the loop costs more than telling: the first goes out at once, and
     then what comes within `pause` seconds goes out in one piece."""
 
@@ -162,7 +162,7 @@ class Outbox:
 
 
 async def _body(
-    item: bytes | BaseException | None, outbox: Outbox, request: Request, watching: asyncio.Task[None], last: bytes
+    item: bytes | BaseException | None, outbox: EventBridge, request: Request, watching: asyncio.Task[None], last: bytes
 ) -> AsyncIterator[bytes]:
     try:
         while isinstance(item, bytes):
@@ -183,7 +183,7 @@ async def _watch(http: HttpRequest, request: Request) -> None:
     request.leave()
 
 
-def _event(message: Mapping[str, Any] | Message) -> bytes:
-    if isinstance(message, Message):
+def _event(message: Mapping[str, Any] | ServerEvent) -> bytes:
+    if isinstance(message, ServerEvent):
         return b"event: " + message.event.encode() + b"\ndata: " + orjson.dumps(message.data) + b"\n\n"
     return b"data: " + orjson.dumps(message) + b"\n\n"

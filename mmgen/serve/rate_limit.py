@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 
 from mmgen.serve import errors
 from mmgen.serve.auth import is_api
-from mmgen.stores.keys import Rate
+from mmgen.stores.keys import RateSpec
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taken:
+class BucketState:
     """What a bucket said to one request."""
 
-    rate: Rate
+    rate: RateSpec
     left: float  # requests that could follow at once; below 0: refused
 
     @property
@@ -47,14 +47,14 @@ class Taken:
         }
 
 
-class Limits:
+class TokenBuckets:
     """A bucket fills evenly up to its rate's count, and every request takes one out. Used in one event loop."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: dict[str, tuple[Rate, float, float]] = {}  # user -> its rate, what is in, as of when
+        self._buckets: dict[str, tuple[RateSpec, float, float]] = {}  # user -> its rate, what is in, as of when
 
-    def take(self, user: str, rate: Rate) -> Taken:
+    def take(self, user: str, rate: RateSpec) -> BucketState:
         """A refused request takes nothing out."""
         now = self._clock()
         known, level, then = self._buckets.get(user, (rate, float(rate.count), now))
@@ -63,13 +63,13 @@ class Limits:
         level = min(rate.count, level + (now - then) * rate.count / rate.seconds)
         left = level - 1
         self._buckets[user] = (rate, level if left < 0 else left, now)
-        return Taken(rate, left)
+        return BucketState(rate, left)
 
 
 class RateLimit:
     """Answers 429 to calls of the API above their key's rate; says of the others how many are left."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, limits: TokenBuckets) -> None:
         self.app, self.limits = app, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +87,7 @@ class RateLimit:
         if taken.allowed:
             await self.app(scope, receive, tell)
         else:
-            why = errors.Later(f"this key may call {taken.rate} and did; wait, or use another", taken.wait)
+            why = errors.RetryLater(f"this key may call {taken.rate} and did; wait, or use another", taken.wait)
             await errors.response(why)(scope, receive, tell)
 
 

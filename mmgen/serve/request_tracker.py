@@ -11,7 +11,7 @@ from typing import Literal
 
 from mmgen.engine.job import Priority, Request
 from mmgen.errors import Closed, NotFound
-from mmgen.serve.errors import Later
+from mmgen.serve.errors import RetryLater
 
 REMEMBERED = 1000
 """Ended requests whose state can still be asked for."""
@@ -19,7 +19,7 @@ State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass
-class Entry:
+class TrackedRequest:
     """One call."""
 
     request: Request
@@ -31,13 +31,13 @@ class Entry:
     streamed: bool = False
 
 
-class Live:
+class RequestTracker:
     """`most`: requests under way at once; `soonest`: seconds until one of them is expected to end, None if nobody knows."""
 
     def __init__(self, most: int, soonest: Callable[[], float | None] = lambda: None) -> None:
         self.most, self.soonest = most, soonest
         self.closed = False
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._entries: OrderedDict[str, TrackedRequest] = OrderedDict()
         self._running = self._streams = 0
         self._changed = threading.Condition()
 
@@ -58,10 +58,10 @@ class Live:
                 raise Closed("this server shuts down and takes no new requests; ask another, or try again later")
             if self._running < self.most:
                 self._running += 1
-                self._entries[request.id] = Entry(request, kind)
+                self._entries[request.id] = TrackedRequest(request, kind)
                 self._forget()
                 return request
-        raise Later(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
+        raise RetryLater(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
 
     def stream(self, request: Request) -> None:
         """Its answer is sent as it is written, from now to its end."""
@@ -83,14 +83,14 @@ class Live:
             self._streams -= entry.streamed
             self._changed.notify_all()
 
-    def get(self, id: str) -> Entry:
+    def get(self, id: str) -> TrackedRequest:
         """Raises NotFound."""
         entry = self._entries.get(id)
         if entry is None:
             raise unknown(id)
         return entry
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TrackedRequest]:
         """The oldest first."""
         with self._changed:
             return list(self._entries.values())

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.serve import errors
 from mmgen.serve.auth import Auth, is_api
-from mmgen.serve.rate_limit import Limits, RateLimit
+from mmgen.serve.rate_limit import RateLimit, TokenBuckets
 from mmgen.serve.settings import ServeConfig
-from mmgen.stores.keys import Keys
+from mmgen.stores.keys import KeyStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,7 +37,7 @@ PAGE = (
 EXPOSED = ("x-request-id", "retry-after", *(f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset")))
 
 
-def secure(app: FastAPI, settings: ServeConfig, keys: Keys) -> None:
+def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore) -> None:
     """Puts all this before the application; to be called when all else has been added.
 
     Raises BadRequest where it would serve other machines and there are no keys.
@@ -48,17 +48,17 @@ def secure(app: FastAPI, settings: ServeConfig, keys: Keys) -> None:
         app.state.rt.engine.set_weight(user, weight)
 
     app.add_middleware(BodyLimit, most=int(settings.max_body))
-    app.add_middleware(RateLimit, limits=Limits())
+    app.add_middleware(RateLimit, limits=TokenBuckets())
     app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors)
     if settings.cors:
         methods, asked = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.cors, allow_methods=methods, allow_headers=asked, expose_headers=EXPOSED
         )
-    app.add_middleware(Shielded)
+    app.add_middleware(SecurityHeaders)
 
 
-def check_host(host: str, keys: Keys) -> None:
+def check_host(host: str, keys: KeyStore) -> None:
     """Raises BadRequest for an address that other machines reach, where there are no keys."""
     try:
         here = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -68,7 +68,7 @@ def check_host(host: str, keys: Keys) -> None:
         raise BadRequest(f"host {host} is for other machines too, and there are no keys; make one first: mmgen keys add NAME")
 
 
-class Shielded:
+class SecurityHeaders:
     """Adds the headers that tell browsers what not to do, to every answer: also to that of a fault of ours, which it makes."""
 
     def __init__(self, app: ASGIApp) -> None:

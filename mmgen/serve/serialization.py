@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmgen.pipelines.image.image_pipeline import Pictures
+from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.serve.image_calls import encoded, published
 from mmgen.serve.model_catalog import name_of
 
@@ -21,7 +21,7 @@ PLACES = frozenset({"document", "source", "uri"})
 
 def told(result: Any, name: str = "") -> Any:
     """Plain lists, dictionaries, texts and finite numbers. `name`: of the field that holds it."""
-    if isinstance(result, Pictures):
+    if isinstance(result, Images):
         return {"images": [data_url(file) for file in files(result)], **recipes(result)}
     if isinstance(result, str):
         if name == "model":
@@ -44,13 +44,13 @@ def told(result: Any, name: str = "") -> Any:
     return [told(one, name) for one in result] if isinstance(result, Iterable) else str(result)
 
 
-def recipes(pictures: Pictures) -> dict[str, Any]:
+def recipes(pictures: Images) -> dict[str, Any]:
     """Everything but the pixels."""
     found: dict[str, Any] = told(published(pictures).to_dict())
     return found
 
 
-def files(pictures: Pictures) -> list[bytes]:
+def files(pictures: Images) -> list[bytes]:
     """PNGs with their recipes."""
     return [encoded(image, "png", made=made) for image, made in zip(pictures.images, pictures.recipes, strict=True)]
 

@@ -14,19 +14,19 @@ from mmgen.errors import BadRequest, Clash, MmgenError, NotFound
 from mmgen.stores.keys import STORE
 
 if TYPE_CHECKING:
-    from mmgen.library.document_library import Library
+    from mmgen.library.document_library import DocumentLibrary
     from mmgen.runtime import Runtime
 
 LONGEST = 200
 """Bytes of a name: what file systems take."""
 
 
-class Shelf:
+class StorePool:
     """Close it at the end. Opening and deleting take turns; whoever uses a store that is deleted is told so."""
 
     def __init__(self, rt: Runtime) -> None:
         self.rt, self.folder = rt, rt.home / "stores"
-        self._libraries: dict[str, Library] = {}
+        self._libraries: dict[str, DocumentLibrary] = {}
         self._guard = threading.Lock()
 
     def names(self) -> list[str]:
@@ -34,7 +34,7 @@ class Shelf:
         return sorted(name for name in found if STORE.fullmatch(name))
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[Library]:
+    def opened(self, name: str) -> Iterator[DocumentLibrary]:
         """A store that exists. Errors inside call it by its name and not by its path."""
         place = self._place(name)
         with self._guard:
@@ -73,7 +73,7 @@ class Shelf:
                 library.close()
             self._libraries.clear()
 
-    def _library(self, name: str) -> Library:
+    def _library(self, name: str) -> DocumentLibrary:
         if name not in self._libraries:
             self._libraries[name] = self.rt.library(name)
         return self._libraries[name]

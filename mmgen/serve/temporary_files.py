@@ -14,7 +14,7 @@ KEPT_S = 3600.0
 NAME = re.compile(r"[\w-]{20,30}\.(png|jpeg|webp)", re.ASCII)
 
 
-class KeptFiles:
+class TemporaryFiles:
     """A folder with one folder for each user. Old files go whenever a new one comes."""
 
     def __init__(self, folder: Path) -> None:

@@ -12,16 +12,16 @@ from pydantic import Field
 from mmgen.errors import BadRequest, nearest
 from mmgen.models.lm.detokenizer import Stops
 from mmgen.pipelines.language import tool_calls as written
-from mmgen.serve.openai_fields import Body
+from mmgen.serve.openai_fields import OpenAIBody
 
 
-class Function(Body):
+class Function(OpenAIBody):
     name: str = Field(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")
     description: str | None = None
     parameters: dict[str, Any] | None = None
 
 
-class Tool(Body):
+class Tool(OpenAIBody):
     type: Literal["function"]
     function: Function
 
@@ -76,7 +76,7 @@ def _call(name: str, arguments: str) -> dict[str, Any]:
     return {"id": f"call_{secrets.token_hex(12)}", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-class Said:
+class ToolCallParser:
     """One answer as it is written: what can be told at once, as it can no longer become a call."""
 
     def __init__(self, tools: Tools) -> None:

@@ -43,7 +43,7 @@ def read(url: str, settings: ServeConfig) -> bytes:
     if not settings.fetch_urls:
         raise Forbidden("this server fetches no URLs; send the file itself, or as a data: URL")
     ends = time.monotonic() + MOST_SECONDS
-    with httpcore.ConnectionPool(network_backend=PublicOnly(ends)) as pool:
+    with httpcore.ConnectionPool(network_backend=PublicAddressBackend(ends)) as pool:
         for _ in range(MOST_REDIRECTS + 1):
             try:
                 moved, data = _get(pool, url, settings.max_body)
@@ -73,7 +73,7 @@ def resolved(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-class PublicOnly(httpcore.NetworkBackend):
+class PublicAddressBackend(httpcore.NetworkBackend):
     """Resolves, checks and connects in one go; nobody resolves the name again afterwards."""
 
     def __init__(self, ends: float) -> None:
@@ -82,10 +82,10 @@ class PublicOnly(httpcore.NetworkBackend):
     def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore.NetworkStream:
         addresses = resolved(host, port)
         check_public(host, addresses)
-        return Timed(dial(addresses[0], port, timeout=_left(self.ends)), self.ends)
+        return TimedStream(dial(addresses[0], port, timeout=_left(self.ends)), self.ends)
 
 
-class Timed(httpcore.NetworkStream):
+class TimedStream(httpcore.NetworkStream):
     """A connection that ends at a time, however slowly the other side speaks."""
 
     def __init__(self, stream: httpcore.NetworkStream, ends: float) -> None:
@@ -103,7 +103,7 @@ class Timed(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return Timed(self.stream.start_tls(ssl_context, server_hostname, _left(self.ends)), self.ends)
+        return TimedStream(self.stream.start_tls(ssl_context, server_hostname, _left(self.ends)), self.ends)
 
     def get_extra_info(self, info: str) -> Any:
         return self.stream.get_extra_info(info)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from mmgen.stores.database import Database
-from mmgen.stores.metadata_filter import Condition, within
+from mmgen.stores.metadata_filter import MetadataCondition, within
 
 STOP_WORDS = frozenset(
     re.findall(
@@ -27,7 +27,12 @@ def match(query: str) -> str:
 
 
 def bm25(
-    database: Database, query: str, depth: int, conditions: Sequence[Condition], words: str = "words", table: str = "passages"
+    database: Database,
+    query: str,
+    depth: int,
+    conditions: Sequence[MetadataCondition],
+    words: str = "words",
+    table: str = "passages",
 ) -> dict[int, float]:
     """Passage -> BM25 (Robertson and Zaragoza 2009), higher is better, best first; at most `depth`.
 

@@ -19,17 +19,17 @@ from mmgen.stores import bm25, fusion, schema
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
 from mmgen.stores.image_store import KIND as PICTURE
-from mmgen.stores.image_store import Pictures
-from mmgen.stores.metadata_filter import Condition, parse, within
+from mmgen.stores.image_store import ImageStore
+from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.vector_cache import VectorCache
 
 DEPTH = 100  # candidates that each method brings to a hybrid search
 
-Where = Mapping[str, Scalar] | Sequence[Condition | str] | None
+Where = Mapping[str, Scalar] | Sequence[MetadataCondition | str] | None
 
 
 @dataclass(frozen=True)
-class Summary:
+class DocumentSummary:
     """A document without its text."""
 
     id: int
@@ -81,7 +81,7 @@ class DocumentStore:
             )
         kept = str(meta.get("index", "auto")) if index == "auto" else index
         self._cache = VectorCache(self._database, path / "vectors.faiss", self.dimension, kept)
-        self._pictures: Pictures | None = None
+        self._pictures: ImageStore | None = None
 
     def __enter__(self) -> DocumentStore:
         return self
@@ -100,16 +100,16 @@ class DocumentStore:
                 self._database.close()
 
     @property
-    def pictures(self) -> Pictures | None:
+    def pictures(self) -> ImageStore | None:
         """Its pictures, or None where it has no picture space; see `picture_space`."""
-        if self._pictures is None and (space := Pictures.space(self._database)) is not None:
-            self._pictures = Pictures(self._database, self.path, self._cache.asked, *space)
+        if self._pictures is None and (space := ImageStore.space(self._database)) is not None:
+            self._pictures = ImageStore(self._database, self.path, self._cache.asked, *space)
         return self._pictures
 
-    def picture_space(self, encoder: str, dimension: int) -> Pictures:
+    def picture_space(self, encoder: str, dimension: int) -> ImageStore:
         """Its pictures, in the space of that encoder from now on. Raises StoreError if they are in another one's."""
         if self.pictures is None:
-            Pictures.make(self._database, encoder, dimension)
+            ImageStore.make(self._database, encoder, dimension)
         pictures = self.pictures
         assert pictures is not None
         pictures.check_space(encoder, dimension)
@@ -177,13 +177,13 @@ class DocumentStore:
     def uris(self) -> list[str]:
         return [uri for (uri,) in self._database.all("SELECT uri FROM documents ORDER BY uri")]
 
-    def documents(self) -> list[Summary]:
+    def documents(self) -> list[DocumentSummary]:
         rows = self._database.all(
             "SELECT id, uri, kind, (SELECT count(*) FROM passages WHERE document_id = documents.id), length(text), metadata, "
             "added_at FROM documents ORDER BY uri"
         )
         return [
-            Summary(number, uri, kind, passages, characters, json.loads(metadata), added_at)
+            DocumentSummary(number, uri, kind, passages, characters, json.loads(metadata), added_at)
             for number, uri, kind, passages, characters, metadata, added_at in rows
         ]
 
@@ -214,7 +214,7 @@ class DocumentStore:
         return vectors[np.searchsorted(known, np.asarray(ids, np.int64))]
 
     @staticmethod
-    def parse_where(texts: Sequence[str]) -> list[Condition]:
+    def parse_where(texts: Sequence[str]) -> list[MetadataCondition]:
         """Filters such as `lang=en`; see stores/where.py."""
         return parse(texts)
 
@@ -262,7 +262,7 @@ class DocumentStore:
             )
         return self._cache.search(vectors, k)
 
-    def _dense(self, vector: np.ndarray, depth: int, conditions: Sequence[Condition]) -> dict[int, float]:
+    def _dense(self, vector: np.ndarray, depth: int, conditions: Sequence[MetadataCondition]) -> dict[int, float]:
         """Passage -> cosine, best first."""
         if vector.shape != (self.dimension,):
             raise BadRequest(f"query vector has shape {vector.shape}, this store holds ({self.dimension},); use its encoder")

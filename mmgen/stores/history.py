@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, StoreError
 from mmgen.stores import redaction
-from mmgen.stores.history_schema import COLUMNS, TABLES, Entry, Policy, entry
-from mmgen.stores.private_database import Tables
+from mmgen.stores.history_schema import COLUMNS, TABLES, HistoryEntry, RetentionPolicy, entry
+from mmgen.stores.private_database import PrivateDatabase
 
 MOST = 1000
 """Entries of one page."""
@@ -33,9 +33,9 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class History:
     """Threads and processes may share it. A user sees their own entries; another's id is as unknown as one that never was."""
 
-    def __init__(self, folder: Path, policy: Policy | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.policy, self._clock, self._folder = policy or Policy(), clock, folder / "files"
-        self._tables = Tables(folder / "history.db", TABLES)
+    def __init__(self, folder: Path, policy: RetentionPolicy | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.policy, self._clock, self._folder = policy or RetentionPolicy(), clock, folder / "files"
+        self._tables = PrivateDatabase(folder / "history.db", TABLES)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             self._remove_orphans()
@@ -91,7 +91,7 @@ class History:
 
     def entries(
         self, user: str, q: str = "", kind: str | None = None, limit: int = 20, before: str | None = None
-    ) -> list[Entry]:
+    ) -> list[HistoryEntry]:
         """A page of the user's entries, newest first.
 
         Args:
@@ -117,7 +117,7 @@ class History:
         sql = f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY number DESC LIMIT ?"
         return [entry(row) for row in self._tables.all(sql, (*values, limit))]
 
-    def get(self, user: str, id: str) -> Entry:
+    def get(self, user: str, id: str) -> HistoryEntry:
         """Raises NotFound."""
         row = self._tables.one(f"SELECT {COLUMNS} FROM entries WHERE user = ? AND id = ?", (user, id))
         if row is None:
@@ -161,7 +161,7 @@ class History:
                     archive.writestr(f"files/{id}/{name}", self.read(user, id, name), zipfile.ZIP_STORED)
         return count
 
-    def _each(self, user: str) -> Iterator[Entry]:
+    def _each(self, user: str) -> Iterator[HistoryEntry]:
         """Every entry, oldest first, read by and by."""
         last = 0
         sql = f"SELECT {COLUMNS}, number FROM entries WHERE user = ? AND number > ? ORDER BY number LIMIT 100"

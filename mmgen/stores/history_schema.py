@@ -35,7 +35,7 @@ COLUMNS = """id, kind, created, asked, result,
 
 
 @dataclass(frozen=True)
-class Policy:
+class RetentionPolicy:
     """How much is kept, of all users together. What is over goes, oldest first, from whoever has most: nobody's flood drowns
     what others have."""
 
@@ -45,7 +45,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class File:
+class HistoryFile:
     """What belongs to an entry."""
 
     name: str
@@ -53,7 +53,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Entry:
+class HistoryEntry:
     """One request and its result."""
 
     id: str  # the request's
@@ -61,14 +61,16 @@ class Entry:
     created: float  # seconds since 1970
     asked: Mapping[str, Any]
     result: Mapping[str, Any]
-    files: Sequence[File] = field(default=())
+    files: Sequence[HistoryFile] = field(default=())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return asdict(self)
 
 
-def entry(row: Sequence[Any]) -> Entry:
+def entry(row: Sequence[Any]) -> HistoryEntry:
     """Of the COLUMNS."""
     id, kind, created, asked, result, files = row[:6]
-    return Entry(id, kind, created, json.loads(asked), json.loads(result), [File(*file) for file in json.loads(files)])
+    return HistoryEntry(
+        id, kind, created, json.loads(asked), json.loads(result), [HistoryFile(*file) for file in json.loads(files)]
+    )

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from mmgen.errors import BadRequest, NotFound, StoreError
-from mmgen.interfaces import PictureHit, Scalar
+from mmgen.interfaces import ImageHit, Scalar
 from mmgen.stores import bm25, fusion
 from mmgen.stores.database import Database
-from mmgen.stores.metadata_filter import Condition, parse, within
+from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.vector_cache import VectorCache
 
 KIND = "picture"
@@ -21,7 +21,7 @@ DEPTH = 100  # candidates that each query brings
 
 
 @dataclass(frozen=True)
-class Picture:
+class StoredImage:
     """A picture as it is stored."""
 
     uri: str  # of the file, or within it: report.pdf#picture-2
@@ -37,7 +37,7 @@ class Picture:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
 
 
-class Pictures:
+class ImageStore:
     """The pictures of a store that is open. Thread-safe as the store is."""
 
     def __init__(self, database: Database, path: Path, index: str, encoder: str, dimension: int) -> None:
@@ -74,11 +74,11 @@ class Pictures:
         """Keeps the index if it changed."""
         self._cache.close()
 
-    def replace(self, source: str, pictures: Sequence[Picture], vectors: np.ndarray) -> None:
+    def replace(self, source: str, pictures: Sequence[StoredImage], vectors: np.ndarray) -> None:
         """One file's pictures in place of those that it had before; see `replace_many`."""
         self.replace_many([(source, pictures, vectors)])
 
-    def replace_many(self, rows: Iterable[tuple[str, Sequence[Picture], np.ndarray]]) -> None:
+    def replace_many(self, rows: Iterable[tuple[str, Sequence[StoredImage], np.ndarray]]) -> None:
         """Several files' pictures in one transaction: all are stored when it returns, or none. Vectors: (pictures, E)."""
         with self._database.transaction() as connection:
             for source, pictures, vectors in rows:
@@ -150,7 +150,7 @@ class Pictures:
             raise NotFound(f"store {self.path} has no picture {picture!r} (any more); search again")
         return str(row[0]), str(row[1]), bytes(row[2])
 
-    def all(self, where: Mapping[str, Scalar] | Sequence[Condition | str] = ()) -> list[PictureHit]:
+    def all(self, where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = ()) -> list[ImageHit]:
         """Every picture, by uri, with a score of 0."""
         clause, parameters = within(parse(where), "p.id", "pictures")
         return sorted(self._hits(clause, parameters, {}, {}), key=lambda hit: hit.uri)
@@ -161,9 +161,9 @@ class Pictures:
         picture: np.ndarray | None = None,
         words_of: str = "",
         k: int = 5,
-        where: Mapping[str, Scalar] | Sequence[Condition | str] = (),
+        where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = (),
         weight: float = 0.5,
-    ) -> list[PictureHit]:
+    ) -> list[ImageHit]:
         """The `k` best pictures, best first.
 
         Args:
@@ -191,7 +191,7 @@ class Pictures:
         hits = self._hits(clause, parameters, scores, {**found, "caption": captions})
         return sorted(hits, key=lambda hit: -hit.score)
 
-    def _nearest(self, vector: np.ndarray, depth: int, conditions: Sequence[Condition]) -> dict[int, float]:
+    def _nearest(self, vector: np.ndarray, depth: int, conditions: Sequence[MetadataCondition]) -> dict[int, float]:
         if vector.shape != (self.dimension,):
             raise BadRequest(
                 f"query vector has shape {vector.shape}, these pictures have ({self.dimension},); use their encoder"
@@ -209,21 +209,21 @@ class Pictures:
         parameters: Sequence[Scalar],
         scores: Mapping[int, float],
         by: Mapping[str, Mapping[int, float]],
-    ) -> list[PictureHit]:
+    ) -> list[ImageHit]:
         rows = self._database.all(
             "SELECT p.id, p.document_id, d.uri, p.source, p.page, p.caption, p.width, p.height, d.metadata FROM pictures p "
             f"JOIN documents d ON d.id = p.document_id WHERE 1 {clause}",
             parameters,
         )
         return [
-            PictureHit(
+            ImageHit(
                 number, document, uri, source, page, caption, width, height, scores.get(number, 0.0), json.loads(metadata),
                 {name: one[number] for name, one in by.items() if number in one},
             )
             for number, document, uri, source, page, caption, width, height, metadata in rows
         ]  # fmt: skip
 
-    def _check(self, source: str, pictures: Sequence[Picture], vectors: np.ndarray) -> None:
+    def _check(self, source: str, pictures: Sequence[StoredImage], vectors: np.ndarray) -> None:
         if vectors.shape != (len(pictures), self.dimension):
             raise BadRequest(
                 f"{source}: vectors of shape {vectors.shape} for {len(pictures)} pictures of {self.dimension} dimensions"

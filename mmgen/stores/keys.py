@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
-from mmgen.stores.private_database import Tables
+from mmgen.stores.private_database import PrivateDatabase
 
 SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
 """What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and
@@ -42,14 +42,14 @@ COLUMNS = "id, name, weight, rate, scopes, stores, created, expires, revoked"
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateSpec:
     """So many requests in so many seconds."""
 
     count: int
     unit: str  # of UNITS
 
     @classmethod
-    def parse(cls, text: str) -> Rate:
+    def parse(cls, text: str) -> RateSpec:
         """Of "60/min". Raises BadRequest."""
         count, _, unit = text.strip().partition("/")
         if unit not in UNITS or not re.fullmatch(r"[1-9]\d{0,8}", count):
@@ -65,13 +65,13 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Key:
+class ApiKey:
     """A key as it is listed; it cannot be told from this."""
 
     id: str
     name: str  # the user that the engine and the history know
     weight: float  # share of the device
-    rate: Rate | None
+    rate: RateSpec | None
     scopes: frozenset[str]
     stores: frozenset[str] | None  # None: all
     created: float  # seconds since 1970, as are the others
@@ -87,15 +87,15 @@ class Key:
         return {**vars(self), **lists, "rate": None if self.rate is None else str(self.rate)}
 
 
-class Keys:
+class KeyStore:
     """The keys in one file. Other processes see every change at once; threads may share it."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._tables, self._clock = Tables(path, TABLES), clock
+        self._tables, self._clock = PrivateDatabase(path, TABLES), clock
         self._pepper, self._nobody = secrets.token_bytes(32), secrets.token_bytes(32)
         self._proved: dict[bytes, tuple[bytes, float]] = {}  # digest of a key -> the hash that it was proved by, until when
 
-    def __enter__(self) -> Keys:
+    def __enter__(self) -> KeyStore:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -130,7 +130,7 @@ class Keys:
         Raises BadRequest for a value out of its range, Clash for a name that has a key.
         """
         _check(name, weight, scopes, stores)
-        limit = None if rate is None else str(Rate.parse(rate))
+        limit = None if rate is None else str(RateSpec.parse(rate))
         key, id, salt, proof = _drawn()
         allowed = None if stores is None else " ".join(sorted(set(stores)))
         row = (id, name, salt, proof, weight, limit, " ".join(sorted(set(scopes))), allowed, self._clock(), expires, None)
@@ -150,11 +150,11 @@ class Keys:
         """Ends that user's key now. The name stays taken."""
         self._change(name, "revoked = coalesce(revoked, ?)", (self._clock(),))
 
-    def all(self) -> list[Key]:
+    def all(self) -> list[ApiKey]:
         """Every key, also revoked ones, by name."""
         return [_key(row) for row in self._tables.all(f"SELECT {COLUMNS} FROM keys ORDER BY name")]
 
-    def recall(self, text: str) -> Key | None:
+    def recall(self, text: str) -> ApiKey | None:
         """The key that this text is, if it is valid and was proved in the last minutes; costs no scrypt."""
         row = self._row(text)
         proved, until = self._proved.get(self._digest(text), (b"", 0.0))
@@ -162,7 +162,7 @@ class Keys:
             return None
         return self._valid(row)
 
-    def verify(self, text: str) -> Key | None:
+    def verify(self, text: str) -> ApiKey | None:
         """The valid key that this text is, or None; either takes as long as one scrypt (some 50 ms)."""
         row, match = self._row(text), KEY.fullmatch(text)
         salt, expected = (row[-2], row[-1]) if row else (self._nobody, self._nobody)
@@ -174,7 +174,7 @@ class Keys:
         self._proved = {**kept, self._digest(text): (expected, now + REMEMBERED_S)}
         return self._valid(row)
 
-    def _valid(self, row: Any) -> Key | None:
+    def _valid(self, row: Any) -> ApiKey | None:
         key = _key(row)
         return key if key.valid(self._clock()) else None
 
@@ -221,8 +221,8 @@ def _scrypt(secret: str, salt: bytes) -> bytes:
     return hashlib.scrypt(secret.encode(), salt=salt, n=COST, r=8, p=1, dklen=32)
 
 
-def _key(row: Any) -> Key:
+def _key(row: Any) -> ApiKey:
     id, name, weight, rate, scopes, stores, created, expires, revoked = row[:9]
     allowed = None if stores is None else frozenset(stores.split())
-    limit = None if rate is None else Rate.parse(rate)
-    return Key(id, name, weight, limit, frozenset(scopes.split()), allowed, created, expires, revoked)
+    limit = None if rate is None else RateSpec.parse(rate)
+    return ApiKey(id, name, weight, limit, frozenset(scopes.split()), allowed, created, expires, revoked)

@@ -15,7 +15,7 @@ COLUMNS = {"uri": "documents.uri", "kind": "documents.kind"}  # filters work on 
 
 
 @dataclass(frozen=True)
-class Condition:
+class MetadataCondition:
     """One comparison of a metadata key with a value."""
 
     key: str
@@ -35,7 +35,7 @@ class Condition:
         return f"{same} AND {column} {self.operator} ?", (*parameters, *parameters, self.value)
 
 
-def parse(texts: Mapping[str, Scalar] | Sequence[str | Condition]) -> list[Condition]:
+def parse(texts: Mapping[str, Scalar] | Sequence[str | MetadataCondition]) -> list[MetadataCondition]:
     """`["lang=en", "year>=2020"]` or `{"lang": "en"}` as conditions that must all hold; BadRequest for anything else."""
     if isinstance(texts, Mapping):
         for key, wanted in texts.items():
@@ -43,16 +43,16 @@ def parse(texts: Mapping[str, Scalar] | Sequence[str | Condition]) -> list[Condi
                 raise BadRequest(f"filter key {key!r} is unusable; keys are letters, digits, dots and dashes")
             if isinstance(wanted, int) and abs(wanted) >= 2**63:
                 raise BadRequest(f"filter {key} is an integer of {wanted.bit_length()} bits; at most 63 can be compared")
-        return [Condition(key, "=", value) for key, value in texts.items()]
+        return [MetadataCondition(key, "=", value) for key, value in texts.items()]
     out = []
     for text in [texts] if isinstance(texts, str) else texts:
-        if isinstance(text, Condition):
+        if isinstance(text, MetadataCondition):
             out.append(text)
             continue
         match = CONDITION.fullmatch(text)
         if not match:
             raise BadRequest(f"filter {text!r} cannot be understood; write name=value, with one of = != < <= > >=")
-        out.append(Condition(match[1], match[2], value(match[3])))
+        out.append(MetadataCondition(match[1], match[2], value(match[3])))
     return out
 
 
@@ -65,7 +65,7 @@ def value(text: str) -> Scalar:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def within(conditions: Sequence[Condition], column: str, table: str = "passages") -> tuple[str, list[Scalar]]:
+def within(conditions: Sequence[MetadataCondition], column: str, table: str = "passages") -> tuple[str, list[Scalar]]:
     """`AND column IN (passages, or pictures, of fitting documents)`, or nothing."""
     if not conditions:
         return "", []

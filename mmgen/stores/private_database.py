@@ -16,7 +16,7 @@ from mmgen.errors import Busy, MmgenError, StoreError
 from mmgen.stores import sqlite
 
 
-class Tables:
+class PrivateDatabase:
     """Other processes may have it open too. What was written survives kill -9; a power cut may take the last seconds."""
 
     def __init__(self, path: Path, script: str, timeout: float = 5.0) -> None:

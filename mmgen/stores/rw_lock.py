@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class SharedLock:
+class ReadWriteLock:
     """Many readers or one writer. A writer that waits goes before readers who come later."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import VectorIndex, choose, stamp_and_count
-from mmgen.stores.rw_lock import SharedLock
+from mmgen.stores.rw_lock import ReadWriteLock
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class VectorCache:
         """`table`: has the columns id and vector; `removed`: the ids that once were in it."""
         self.database, self.file, self.dimension, self.asked = database, file, dimension, index
         self.table, self.removed = table, removed
-        self._lock = SharedLock()
+        self._lock = ReadWriteLock()
         self._index: VectorIndex | None = None
         self._changes = 0  # vectors since it was loaded or saved
 

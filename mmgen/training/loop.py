@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.training import checkpoint
-from mmgen.training.run_log import Record
-from mmgen.training.schedules import Schedule
+from mmgen.training.run_log import RunLog
+from mmgen.training.schedules import LearningRateSchedule
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class LoopRecipe(Config):
     steps: int = Field(..., ge=1)
     batch: int = Field(32, ge=1)  # rows a step, over all devices
     together: int = Field(0, ge=0)  # rows that a device computes at once, gradients added up; 0: its whole part of the batch
-    schedule: Schedule = Schedule()
+    schedule: LearningRateSchedule = LearningRateSchedule()
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
     gradient_clip: float = Field(1.0, gt=0)
@@ -66,12 +66,12 @@ class Task(Protocol):
         It depends on the seed and the step alone."""
         ...
 
-    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         """Notes how good the model is after so many steps; exports it where it has never been better."""
         ...
 
 
-def run(recipe: LoopRecipe, task: Task, record: Record, accelerator: Any, stop_after_minutes: float | None = None) -> bool:
+def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_after_minutes: float | None = None) -> bool:
     """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
     if recipe.batch % accelerator.num_processes:
         raise BadRequest(f"{recipe.batch} rows do not divide among {accelerator.num_processes} devices; change the batch")

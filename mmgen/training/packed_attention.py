@@ -10,7 +10,7 @@ from mmgen.models.layers.masks import packed_mask
 from mmgen.models.layers.sdpa import attention_weights, dot_product, weighted
 
 
-class RowAttention:
+class PackedAttention:
     """An `Attending` over whole rows (B, N), made anew for every pass."""
 
     def __init__(self, documents: Tensor | None = None) -> None:

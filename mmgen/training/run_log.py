@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 
-class Record:
+class RunLog:
     """Appends one JSON object every `every` steps to `folder/metrics.jsonl`."""
 
     def __init__(

@@ -10,7 +10,7 @@ from pydantic import Field
 from mmgen.config import Config
 
 
-class Schedule(Config):
+class LearningRateSchedule(Config):
     """The `schedule` section of a recipe. Shares are of all steps."""
 
     kind: Literal["cosine", "wsd"] = "cosine"

@@ -5,16 +5,16 @@ import time
 import pytest
 
 from apps import activity
-from apps.activity import Look, Pulse, rates
+from apps.activity import ActivityMonitor, CounterSample, rates
 from mmgen.engine.job import Job
 from mmgen.engine.telemetry.metrics import Metrics
 
 
 def test_counters_become_shares_and_rates() -> None:
     looks = [
-        Look(0.0, {"writing": 100.0}, {"tokens": 10}),
-        Look(2.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
-        Look(3.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
+        CounterSample(0.0, {"writing": 100.0}, {"tokens": 10}),
+        CounterSample(2.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
+        CounterSample(3.0, {"writing": 1100.0, "drawing": 5000.0}, {"tokens": 30}),
     ]
     first, last = rates(looks)
     assert (first.ago, last.ago) == (1.0, 0.0)
@@ -35,7 +35,7 @@ def test_runners_are_summed_by_what_they_do() -> None:
 def test_it_looks_while_somebody_reads_and_then_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity, "EVERY", 0.01)
     monkeypatch.setattr(activity, "PATIENCE", 0.2)
-    watching = Pulse(Metrics())
+    watching = ActivityMonitor(Metrics())
     assert watching.rates() == []
     time.sleep(0.1)
     assert len(watching.rates()) > 1

@@ -10,8 +10,8 @@ import pytest
 from color_encoder import drawn
 
 from apps import answer_html
-from apps.ask_tab import Asking, question_of
-from apps.history_panel import Past
+from apps.ask_tab import AskHandlers, question_of
+from apps.history_panel import HistoryPanel
 from mmgen.pipelines.rag_text import RagText
 from mmgen.stores.history import History
 
@@ -27,16 +27,16 @@ def still(*_: Any, **__: Any) -> None:
 
 
 @pytest.fixture
-def asking(painter: "Runtime", tmp_path: Path) -> Iterator[Asking]:
+def asking(painter: "Runtime", tmp_path: Path) -> Iterator[AskHandlers]:
     (tmp_path / "hirta.md").write_text(DOCUMENT)
     with History(tmp_path / "history") as history:
-        made = Asking(RagText(painter, store=str(tmp_path / "store")), Past(history))
+        made = AskHandlers(RagText(painter, store=str(tmp_path / "store")), HistoryPanel(history))
         made.add([str(tmp_path / "hirta.md")], BROWSER, still)  # type: ignore[arg-type]
         yield made
 
 
 def test_files_are_on_the_shelf_and_the_unreadable_are_told(
-    asking: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asking: AskHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(gr, "Warning", said.append)
@@ -45,7 +45,7 @@ def test_files_are_on_the_shelf_and_the_unreadable_are_told(
     assert "hirta.md" in shelf and cleared is None and len(said) == 1 and "bad.pdf" in said[0]
 
 
-def test_an_answer_is_kept_and_opens_as_the_same_card(asking: Asking) -> None:
+def test_an_answer_is_kept_and_opens_as_the_same_card(asking: AskHandlers) -> None:
     shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], BROWSER))
     assert "Looking for it" in shown[0][0] and shown[-1][2] == ""
     ((_, (card,), _),) = shown[-1:]
@@ -55,14 +55,14 @@ def test_an_answer_is_kept_and_opens_as_the_same_card(asking: Asking) -> None:
     assert history == ["<p>before</p>", card] and said == answer_html.transcript(history)
 
 
-def test_an_entry_of_another_form_is_shown_as_text(asking: Asking) -> None:
+def test_an_entry_of_another_form_is_shown_as_text(asking: AskHandlers) -> None:
     assert asking.past.history is not None
     asking.past.history.add("local", "http", "rag-text", {"question": "<i>who?"}, {"text": "<b>me"})
     ((_, (card,)),) = asking.reopened(asking.past.history.get("local", "http"), [])
     assert "&lt;i&gt;who?" in card and "&lt;b&gt;me" in card
 
 
-def test_near_pictures_of_the_store_stand_beside_the_answer(asking: Asking, tmp_path: Path) -> None:
+def test_near_pictures_of_the_store_stand_beside_the_answer(asking: AskHandlers, tmp_path: Path) -> None:
     assert not asking._shows()
     files = [drawn(tmp_path / f"{name}.png", name) for name in ("red", "blue")]
     asking.rag.library.gallery().add(files)
@@ -71,6 +71,6 @@ def test_near_pictures_of_the_store_stand_beside_the_answer(asking: Asking, tmp_
     assert "src='data:image/webp;base64," in html and "red.png" in html and "blue.png" not in html
 
 
-def test_an_empty_question_is_told(asking: Asking) -> None:
+def test_an_empty_question_is_told(asking: AskHandlers) -> None:
     with pytest.raises(gr.Error, match="the question is empty"):
         list(asking.ask(" ", "strict", 3, [], BROWSER))

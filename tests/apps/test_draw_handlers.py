@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from apps.draw_handlers import Drawing
-from apps.history_panel import Past
+from apps.draw_handlers import DrawHandlers
+from apps.history_panel import HistoryPanel
 from mmgen.pipelines.image import recipe
 from mmgen.stores.history import History
 
@@ -23,15 +23,15 @@ NOTHING = {"background": None, "layers": [], "composite": None}
 
 
 @pytest.fixture
-def drawing(studio: "Runtime", tmp_path: Path) -> Iterator[Drawing]:
+def drawing(studio: "Runtime", tmp_path: Path) -> Iterator[DrawHandlers]:
     with History(tmp_path / "history") as history:
-        made = Drawing(studio, None, Past(history))
+        made = DrawHandlers(studio, None, HistoryPanel(history))
         made.begun = tmp_path / "begun"
         yield made
 
 
 def draw(
-    drawing: Drawing, keep: Path, edited: Any = NOTHING, n: int = 1, steps: int = 2, prompt: str = "a cat", **more: Any
+    drawing: DrawHandlers, keep: Path, edited: Any = NOTHING, n: int = 1, steps: int = 2, prompt: str = "a cat", **more: Any
 ) -> list[tuple[Any, ...]]:
     """All that the page is shown; the files of the last are copied, as Gradio does."""
     given: dict[str, Any] = {
@@ -57,7 +57,7 @@ def last_file(shown: list[tuple[Any, ...]], keep: Path) -> Path:
     return keep / Path(shown[-1][0][-1][0]).name
 
 
-def test_pictures_with_recipes_seeds_and_previews(drawing: Drawing, tmp_path: Path) -> None:
+def test_pictures_with_recipes_seeds_and_previews(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown = draw(drawing, tmp_path, n=2, steps=4)
     pictures, note, seed, recipes, first, go, stop = shown[-1]
     assert [caption for _, caption in pictures] == ["seed 5", "seed 6"] and "2 drawn, seed 5 to 6" in note
@@ -70,11 +70,11 @@ def test_pictures_with_recipes_seeds_and_previews(drawing: Drawing, tmp_path: Pa
     assert [file.name for file in entry.files] == ["1.png", "2.png"]
 
 
-def test_an_unlocked_seed_is_drawn_by_lot(drawing: Drawing, tmp_path: Path) -> None:
+def test_an_unlocked_seed_is_drawn_by_lot(drawing: DrawHandlers, tmp_path: Path) -> None:
     assert draw(drawing, tmp_path, lock=False)[-1][2] != 5
 
 
-def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: Drawing, tmp_path: Path) -> None:
+def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: DrawHandlers, tmp_path: Path) -> None:
     under = Image.new("RGBA", (16, 16), "blue")
     made = recipe.read(last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path))
     assert made.task == "img2img" and made.strength == 0.5 and made.image is not None and made.mask is None
@@ -85,14 +85,14 @@ def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: Drawing, t
     assert made.task == "inpaint" and made.mask is not None
 
 
-def test_a_picture_is_drawn_again_with_what_it_began_with(drawing: Drawing, tmp_path: Path) -> None:
+def test_a_picture_is_drawn_again_with_what_it_began_with(drawing: DrawHandlers, tmp_path: Path) -> None:
     under = Image.new("RGBA", (16, 16), "blue")
     file = last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path)
     *_, last = drawing.again([str(file)], BROWSER)
     assert "is reproduced bit by bit" in last[1] and str(tmp_path) not in last[1] and last[2] == 5
 
 
-def test_a_foreign_recipe_is_refused(drawing: Drawing, tmp_path: Path) -> None:
+def test_a_foreign_recipe_is_refused(drawing: DrawHandlers, tmp_path: Path) -> None:
     file = last_file(draw(drawing, tmp_path), tmp_path)
     made = recipe.read(file).model_copy(update={"model": "/somewhere/else"})
     with Image.open(file) as picture:
@@ -106,7 +106,7 @@ def test_a_foreign_recipe_is_refused(drawing: Drawing, tmp_path: Path) -> None:
         list(drawing.again(None, BROWSER))
 
 
-def test_kept_pictures_come_back(drawing: Drawing, tmp_path: Path) -> None:
+def test_kept_pictures_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     draw(drawing, tmp_path, prompt="a <b>cat")
     (entry,) = drawing.past.entries(["txt2img"], "")
     ((pictures, note, recipes, first),) = drawing.reopened(entry)
@@ -114,7 +114,7 @@ def test_kept_pictures_come_back(drawing: Drawing, tmp_path: Path) -> None:
     assert recipes == [first] and '"prompt": "a <b>cat"' in first
 
 
-def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: Drawing, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown: list[tuple[Any, ...]] = []
     with pytest.raises(gr.Error, match="the prompt is empty"):
         for one in drawing.draw("", 1, "", None, False, "", 2, 2.0, "", NOTHING, 0.5, BROWSER):
@@ -122,7 +122,7 @@ def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: Drawing, tmp_p
     assert shown[-1][5]["interactive"] and drawing.past.entries(["txt2img"], "") == []
 
 
-def test_cancel_stops_the_engine(drawing: Drawing, studio: "Runtime", tmp_path: Path) -> None:
+def test_cancel_stops_the_engine(drawing: DrawHandlers, studio: "Runtime", tmp_path: Path) -> None:
     threading.Timer(0.3, lambda: drawing.sessions.cancel(BROWSER)).start()
     shown = draw(drawing, tmp_path, n=8, steps=100, solver="ddpm")
     assert "Cancelled." in shown[-1][1]

@@ -2,7 +2,7 @@
 
 from apps import engine_html
 from mmgen.engine.job import Job, Request
-from mmgen.engine.telemetry.metrics import Now
+from mmgen.engine.telemetry.metrics import EngineState
 
 
 def test_jobs_of_a_request_share_a_line() -> None:
@@ -24,12 +24,12 @@ def test_shares_are_of_all_users() -> None:
 
 
 def test_memory_tells_the_ledger_the_limit_and_the_device() -> None:
-    now = Now(ledger={"weights": 440_000_000}, measured={"process": 1_300_000_000}, limit=2_000_000_000)
+    now = EngineState(ledger={"weights": 440_000_000}, measured={"process": 1_300_000_000}, limit=2_000_000_000)
     shown = engine_html.memory(now)
     assert "440 MB" in shown and "1.3 GB" in shown and "limit" in shown and "width:22%" in shown
 
 
 def test_tiles_count_what_waits_and_runs() -> None:
-    now = Now(queued={("text:x", "normal"): 2, ("denoise:x", "batch"): 1}, running={("text:x", "normal"): 4})
+    now = EngineState(queued={("text:x", "normal"): 2, ("denoise:x", "batch"): 1}, running={("text:x", "normal"): 4})
     shown = engine_html.tiles(now, [])
     assert "<b>4</b><span>jobs running" in shown and "<b>3</b><span>jobs waiting" in shown

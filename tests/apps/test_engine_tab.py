@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 import pytest
 
-from apps.engine_tab import Watching
+from apps.engine_tab import EngineHandlers
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def test_models_sleep_wake_and_are_pinned(writer: "Runtime") -> None:
     writer.text()
-    watching = Watching(writer)
+    watching = EngineHandlers(writer)
     name = f"text {writer.config.text}"
     states = {row[0]: row[1:] for row in watching.move(name, "awake")()}
     assert states[name][0] in ("resting", "asleep")
@@ -27,6 +27,6 @@ def test_models_sleep_wake_and_are_pinned(writer: "Runtime") -> None:
 
 def test_a_look_has_everything(writer: "Runtime") -> None:
     writer.text()
-    tiles, plots, tables, models = Watching(writer).look()
+    tiles, plots, tables, models = EngineHandlers(writer).look()
     assert "jobs running" in tiles and "<svg" in plots and "Nothing is under way" in plots
     assert "Memory ledger" in tables and "weights" in tables and models

@@ -111,7 +111,7 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder))) as rt:
         (entry,) = plugins_tab.brought(rt)
         made = rt.registry.pipelines.get(entry.name)
-        filled = plugins_tab.Filled(
+        filled = plugins_tab.FormHandlers(
             rt, signature.read(entry.name, made), plugins_tab.takes_request(made), plugins_tab.Sessions()
         )
         assert [one.name for one in filled.asked] == ["prompt", "labels", "grid", "encoder"]
@@ -133,7 +133,7 @@ def test_what_fails_in_a_plugin_is_one_line(tiny_runtime: Runtime, monkeypatch: 
     def broken(rt: Runtime, text: str) -> None:
         raise ZeroDivisionError("of its own\nmaking")
 
-    filled = plugins_tab.Filled(tiny_runtime, signature.read("broken", broken), False, plugins_tab.Sessions())
+    filled = plugins_tab.FormHandlers(tiny_runtime, signature.read("broken", broken), False, plugins_tab.Sessions())
     monkeypatch.setattr(plugins_tab, "pipeline", lambda name, runtime: lambda **given: broken(runtime, **given))
     with pytest.raises(gr.Error, match="broken failed: ZeroDivisionError: of its own making"):
         filled.run(BROWSER, "x")
@@ -142,7 +142,7 @@ def test_what_fails_in_a_plugin_is_one_line(tiny_runtime: Runtime, monkeypatch: 
 def test_a_form_that_cannot_ask_says_so(tiny_runtime: Runtime) -> None:
     def strange(rt: Runtime, weights: Mapping[str, float]) -> None: ...
 
-    filled = plugins_tab.Filled(tiny_runtime, signature.read("strange", strange), False, plugins_tab.Sessions())
+    filled = plugins_tab.FormHandlers(tiny_runtime, signature.read("strange", strange), False, plugins_tab.Sessions())
     with pytest.raises(PluginError, match='pipeline "strange" has no form: no field can be a weights'):
         filled.check()
 

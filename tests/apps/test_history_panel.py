@@ -8,19 +8,19 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from apps.history_panel import Past, cut, since
+from apps.history_panel import HistoryPanel, cut, since
 from mmgen.engine.job import Request
 from mmgen.errors import StoreError
 from mmgen.stores.history import Entry, History
 
 
 @pytest.fixture
-def past(tmp_path: Path) -> Iterator[Past]:
+def past(tmp_path: Path) -> Iterator[HistoryPanel]:
     with History(tmp_path / "history") as history:
-        yield Past(history)
+        yield HistoryPanel(history)
 
 
-def test_entries_of_several_kinds_the_newest_first(past: Past) -> None:
+def test_entries_of_several_kinds_the_newest_first(past: HistoryPanel) -> None:
     for kind, prompt in (("txt2img", "a red apple"), ("img2img", "a green apple"), ("rag-text", "who ate the apple?")):
         past.add(Request.new(), kind, {"prompt": prompt}, {}, {"1.png": prompt.encode(), "note.txt": b"-"})
     found = past.entries(["txt2img", "img2img"], "")
@@ -29,7 +29,7 @@ def test_entries_of_several_kinds_the_newest_first(past: Past) -> None:
     assert [entry.kind for entry in past.entries(["txt2img", "img2img"], "red")] == ["txt2img"]
 
 
-def test_opening_and_deleting(past: Past) -> None:
+def test_opening_and_deleting(past: HistoryPanel) -> None:
     request = Request.new()
     past.add(request, "rag-text", {"question": "who?"}, {"text": "me"}, {})
 
@@ -43,7 +43,7 @@ def test_opening_and_deleting(past: Past) -> None:
         past._deleted(request.id)(5)
 
 
-def test_it_is_the_local_users(past: Past) -> None:
+def test_it_is_the_local_users(past: HistoryPanel) -> None:
     assert past.history is not None
     past.history.add("somebody", "theirs", "rag-text", {}, {})
     past.add(Request.new("session"), "rag-text", {}, {}, {})
@@ -51,12 +51,12 @@ def test_it_is_the_local_users(past: Past) -> None:
 
 
 def test_without_a_history_nothing_is_kept() -> None:
-    none = Past(None)
+    none = HistoryPanel(None)
     none.add(Request.new(), "rag-text", {}, {}, {})
     assert none.entries(["rag-text"], "") == []
 
 
-def test_what_cannot_be_kept_is_said(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_kept_is_said(past: HistoryPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Any] = []
     monkeypatch.setattr(gr, "Warning", said.append)
 

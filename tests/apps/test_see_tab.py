@@ -9,7 +9,7 @@ import pytest
 from color_encoder import drawn
 from PIL import Image
 
-from apps.see_tab import NOTHING_NAMED, Seeing, keep
+from apps.see_tab import NOTHING_NAMED, SeeHandlers, keep
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -22,28 +22,28 @@ def still(*_: Any, **__: Any) -> None:
 
 
 @pytest.fixture
-def seeing(painter: "Runtime", tmp_path: Path) -> Seeing:
-    made = Seeing(painter.library(tmp_path / "store"))
+def seeing(painter: "Runtime", tmp_path: Path) -> SeeHandlers:
+    made = SeeHandlers(painter.library(tmp_path / "store"))
     files = [drawn(tmp_path / f"{name}.png", *name.split("-")) for name in ("red", "blue", "red-yellow")]
     made.add(list(map(str, files)), BROWSER, still)  # type: ignore[arg-type]
     return made
 
 
 def test_an_empty_store_teaches(painter: "Runtime", tmp_path: Path) -> None:
-    made = Seeing(painter.library(tmp_path / "store"))
+    made = SeeHandlers(painter.library(tmp_path / "store"))
     assert made.all() == [] and "No pictures yet" in made.count()
     with pytest.raises(gr.Error, match=r"no pictures|no store"):
         made.find("red", None, BROWSER)
 
 
-def test_dropped_pictures_are_kept_and_shown(seeing: Seeing, tmp_path: Path) -> None:
+def test_dropped_pictures_are_kept_and_shown(seeing: SeeHandlers, tmp_path: Path) -> None:
     assert sorted(name for _, name in seeing.all()) == ["blue.png", "red-yellow.png", "red.png"]
     assert "3 pictures" in seeing.count()
     for source in seeing.gallery.filled().sources():
         assert Path(source).is_relative_to(seeing.rt.home / "pictures")
 
 
-def test_found_by_words_or_a_picture_with_names_and_scores(seeing: Seeing, tmp_path: Path) -> None:
+def test_found_by_words_or_a_picture_with_names_and_scores(seeing: SeeHandlers, tmp_path: Path) -> None:
     found, note = seeing.find("red", None, BROWSER)
     assert found[0][1].endswith("· red.png") and float(found[0][1].split(" ")[0]) > 0.9 and "3 pictures" in note
     assert isinstance(found[0][0], Image.Image)
@@ -53,7 +53,7 @@ def test_found_by_words_or_a_picture_with_names_and_scores(seeing: Seeing, tmp_p
         seeing.find(" ", None, BROWSER)
 
 
-def test_labels_get_bars_the_likeliest_first(seeing: Seeing, tmp_path: Path) -> None:
+def test_labels_get_bars_the_likeliest_first(seeing: SeeHandlers, tmp_path: Path) -> None:
     red = str(drawn(tmp_path / "query.png", "red"))
     bars = seeing.name(red, "blue, red\n<b>green", "{}", BROWSER)
     assert bars.index("red") < bars.index("blue") and "<b>" not in bars and "%</small>" in bars
@@ -62,13 +62,13 @@ def test_labels_get_bars_the_likeliest_first(seeing: Seeing, tmp_path: Path) -> 
         seeing.name(red, "red, red", "{}", BROWSER)
 
 
-def test_without_labels_the_nearest_words(seeing: Seeing, tmp_path: Path, colours: Path) -> None:
+def test_without_labels_the_nearest_words(seeing: SeeHandlers, tmp_path: Path, colours: Path) -> None:
     (colours / "captions.txt").write_text("blue\nred\nblack\n")
     bars = seeing.name(str(drawn(tmp_path / "query.png", "red")), "", "{}", BROWSER)
     assert bars.index("red") < bars.index("blue")
 
 
-def test_what_is_no_picture_is_told(seeing: Seeing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_picture_is_told(seeing: SeeHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(gr, "Warning", said.append)
     (tmp_path / "fake.png").write_text("no picture")

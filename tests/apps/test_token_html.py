@@ -2,8 +2,8 @@
 
 from math import log
 
-from apps.token_html import Sheet, spans
-from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token, Usage
+from apps.token_html import TokenSheet, spans
+from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token, TokenUsage
 
 LIKELY = Token(" the", log(0.5), [(" the", log(0.5)), (" a", log(0.25))])
 
@@ -15,7 +15,7 @@ def test_a_token_tells_how_likely_it_was_and_what_else_there_was() -> None:
 
 def test_nothing_is_rendered() -> None:
     hostile = Token("<b>'\"", log(0.1), [("<i>'", log(0.2))])
-    sheet = Sheet("<u>")
+    sheet = TokenSheet("<u>")
     sheet.take(Delta(0, hostile.text, [hostile]))
     shown = sheet.html("<s>", busy=True)
     for tag in ("<b>", "<i>", "<u>", "<s>"):
@@ -33,7 +33,9 @@ def test_text_without_probabilities_is_plain() -> None:
 
 
 def test_facts_tell_the_mean_probability() -> None:
-    sheet = Sheet("")
+    sheet = TokenSheet("")
     sheet.take(Delta(0, " the the", [LIKELY, Token(" the", log(0.125))]))
-    done = Completion("", [" the the"], ["length"], Usage(1, 0, 2), 7, "m", {"first": 500.0, "write": 1500.0, "total": 2000.0})
+    done = Completion(
+        "", [" the the"], ["length"], TokenUsage(1, 0, 2), 7, "m", {"first": 500.0, "write": 1500.0, "total": 2000.0}
+    )
     assert sheet.facts(done) == "2 tokens in 2.0 s · 25% a token · seed 7"

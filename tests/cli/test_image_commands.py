@@ -9,7 +9,7 @@ import pytest
 from cli_call import Call, Called
 from PIL import Image
 
-from mmgen.cli.image_commands import Bar
+from mmgen.cli.image_commands import ProgressBar
 from mmgen.cli.terminal_image import half_blocks
 from mmgen.pipelines.image import image_io, recipe
 
@@ -98,11 +98,11 @@ def test_show_and_reproduce(call: Call) -> None:
 
 
 def test_interrupted_midway(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: Bar, step: Any) -> None:
+    def interrupt(self: ProgressBar, step: Any) -> None:
         if step.step == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Bar, "advance", interrupt)
+    monkeypatch.setattr(ProgressBar, "advance", interrupt)
     called = call("txt2img", "a cat", "-o", "a.png", "--steps", 500, "-n", 2)
     assert (called.code, called.out, called.err) == (130, "", "interrupted\n") and not list(Path().iterdir())
 

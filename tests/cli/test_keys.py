@@ -7,7 +7,7 @@ import pytest
 from cli_call import Call
 
 from mmgen.stores import keys as module
-from mmgen.stores.keys import KEY, Keys
+from mmgen.stores.keys import KEY, KeyStore
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def test_a_key_from_birth_to_end(call: Call, home: Path) -> None:
     made = call("keys", "add", "ann", "--weight", 2, "--rate", "60/min", "--scopes", "chat, embeddings", "--stores", "a,b")
     key = made.out.strip()
     assert KEY.fullmatch(key) and made.out.count("\n") == 1 and "shown once" in made.err
-    with Keys(home / "keys.db") as keys:
+    with KeyStore(home / "keys.db") as keys:
         found = keys.verify(key)
         assert found is not None and found.weight == 2 and found.scopes == {"chat", "embeddings"} and found.stores == {"a", "b"}
     rows = call("keys", "list").out.splitlines()

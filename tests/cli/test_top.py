@@ -11,11 +11,11 @@ from rich.console import Console
 from mmgen.cli import top
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
-from mmgen.engine.telemetry.metrics import Metrics, Now
+from mmgen.engine.telemetry.metrics import EngineState, Metrics
 from mmgen.errors import BadRequest, NotFound
 
 
-def text_of(now: top.View, last: top.View | None = None) -> str:
+def text_of(now: top.MetricsView, last: top.MetricsView | None = None) -> str:
     console = Console(width=160, force_terminal=False)
     with console.capture() as caught:
         console.print(top.render(now, last, "http://here"))
@@ -23,15 +23,15 @@ def text_of(now: top.View, last: top.View | None = None) -> str:
 
 
 def test_jobs_runners_and_memory_at_a_glance() -> None:
-    now = Now(
+    now = EngineState(
         queued={("text:books", "interactive"): 3}, ledger={"kv": 25_000_000}, limit=10**9, models={"text books": "awake"},
         longest_gap_ms=123.0, broken_gaps={"draw": 2}, evictions=4,
     )  # fmt: skip
     metrics, job = Metrics(lambda: now), Job("text:books", None, Request(user="ann"))
     metrics.observe_quantum("text:books", [job], 30.0, [30.0])
-    first = top.View.of(metrics.prometheus())
+    first = top.MetricsView.of(metrics.prometheus())
     metrics.observe_quantum("text:books", [job], 50.0, [50.0])
-    text = text_of(replace(top.View.of(metrics.prometheus()), at=first.at + 0.1), first)
+    text = text_of(replace(top.MetricsView.of(metrics.prometheus()), at=first.at + 0.1), first)
     rows = [line.split() for line in text.splitlines()]
     assert ["text:books", "50", "%", "10.0", "40.0", "1.0"] in rows
     assert ["text:books", "interactive", "3", "0"] in rows
@@ -41,16 +41,16 @@ def test_jobs_runners_and_memory_at_a_glance() -> None:
 
 
 def test_before_anything_happened() -> None:
-    assert "0 errors" in text_of(top.View.of(Metrics().prometheus()))
+    assert "0 errors" in text_of(top.MetricsView.of(Metrics().prometheus()))
 
 
 def test_it_reads_an_engine_at_work(call: Call) -> None:
-    from mmgen.engine.telemetry.metrics_server import Exporter
+    from mmgen.engine.telemetry.metrics_server import MetricsServer
 
     with Engine({}) as engine:
         gate = threading.Event()
         engine.submit(Job("call", lambda: gate.wait(20)))
-        exporter = Exporter(engine.metrics, 0)
+        exporter = MetricsServer(engine.metrics, 0)
         said = call("top", f"127.0.0.1:{exporter.port}", "--once")
         gate.set()
         exporter.close()
@@ -63,4 +63,4 @@ def test_where_nobody_answers(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="is no http address"):
         top.fetch("file:///etc/passwd")
     with pytest.raises(BadRequest, match="tells no metrics"):
-        top.View.of("<html>{ hello }</html>")
+        top.MetricsView.of("<html>{ hello }</html>")

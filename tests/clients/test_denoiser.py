@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmgen.clients.denoiser import DenoiserClient, Lora, Order
+from mmgen.clients.denoiser import DenoiserClient, LoraWeight, Order
 from mmgen.errors import NotFound
 from mmgen.runtime import Runtime
 
@@ -33,8 +33,8 @@ def test_the_size_that_suits_a_picture(studio: Runtime, given: tuple[int, int], 
 def test_references_of_lora_files(tmp_path: Path) -> None:
     for name in ("a.safetensors", "b@home"):
         (tmp_path / name).touch()
-    assert Lora.read(f"{tmp_path}/a.safetensors") == Lora(tmp_path / "a.safetensors", 1.0)
-    assert Lora.read(f"{tmp_path}/a.safetensors@0.5") == Lora(tmp_path / "a.safetensors", 0.5)
-    assert Lora.read(f"{tmp_path}/b@home") == Lora(tmp_path / "b@home", 1.0)
+    assert LoraWeight.read(f"{tmp_path}/a.safetensors") == LoraWeight(tmp_path / "a.safetensors", 1.0)
+    assert LoraWeight.read(f"{tmp_path}/a.safetensors@0.5") == LoraWeight(tmp_path / "a.safetensors", 0.5)
+    assert LoraWeight.read(f"{tmp_path}/b@home") == LoraWeight(tmp_path / "b@home", 1.0)
     with pytest.raises(NotFound, match=r"LoRA .*c does not exist"):
-        Lora.read(f"{tmp_path}/c@2")
+        LoraWeight.read(f"{tmp_path}/c@2")

@@ -13,7 +13,7 @@ import tiny_vision
 import torch
 from PIL import Image
 
-from mmgen.clients.image_encoder import AHEAD, SeeingClient
+from mmgen.clients.image_encoder import AHEAD, ImageEncoderClient
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, JobFailed
@@ -23,12 +23,12 @@ TEXTS = ["w3 w4", "w5", "w6 w7 w8 w9", ""]
 
 
 @pytest.fixture
-def client(seer: Runtime) -> SeeingClient:
+def client(seer: Runtime) -> ImageEncoderClient:
     return seer.seeing()
 
 
 @pytest.fixture
-def small(client: SeeingClient, monkeypatch: pytest.MonkeyPatch) -> SeeingClient:
+def small(client: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch) -> ImageEncoderClient:
     """Two pictures a pass."""
     monkeypatch.setattr(client, "chunk", 2)
     return client
@@ -46,7 +46,7 @@ def test_one_client_a_reference(seer: Runtime, tiny_clip: Path) -> None:
     assert (rounded.embed_images(some(2)) * client.embed_images(some(2))).sum(1).min() > 0.99
 
 
-def test_the_models_own_vectors(small: SeeingClient) -> None:
+def test_the_models_own_vectors(small: ImageEncoderClient) -> None:
     images = some(7)
     found = small.embed_images(iter(images))
     assert found.dtype == np.float32
@@ -57,7 +57,7 @@ def test_the_models_own_vectors(small: SeeingClient) -> None:
     assert small.embed_images([]).shape == small.embed_texts([]).shape == (0, 24)
 
 
-def test_alone_and_among_callers(small: SeeingClient) -> None:
+def test_alone_and_among_callers(small: ImageEncoderClient) -> None:
     """Many callers at once share passes; everyone gets what they get alone."""
     works = [some(n) for n in (1, 5, 2, 9, 3)]
     alone = [small.embed_images(work) for work in works], small.embed_texts(TEXTS)
@@ -69,7 +69,7 @@ def test_alone_and_among_callers(small: SeeingClient) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_scores_and_logits(small: SeeingClient) -> None:
+def test_scores_and_logits(small: ImageEncoderClient) -> None:
     images = some(len(TEXTS))
     vectors, words = small.embed_images(images), small.embed_texts(TEXTS)
     np.testing.assert_allclose(small.score(images, TEXTS), (vectors * words).sum(1), atol=1e-6)
@@ -78,7 +78,9 @@ def test_scores_and_logits(small: SeeingClient) -> None:
     assert not small.independent
 
 
-def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(small: SeeingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(
+    small: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken, ended, most, where, prepare = 0, 0, 0, set(), small.model.row
     run = small.runtime.engine.runners[small.see].run  # type: ignore[attr-defined]
 
@@ -104,7 +106,7 @@ def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(small: SeeingCli
     assert where == {"mmgen-pictures"} and most <= 2 * 2 * AHEAD + 2
 
 
-def test_a_bad_picture_ends_its_own_call(small: SeeingClient) -> None:
+def test_a_bad_picture_ends_its_own_call(small: ImageEncoderClient) -> None:
     file, request = io.BytesIO(), Request.new()
     tiny_vision.picture(90, 90).save(file, "JPEG")
     bad = Image.open(io.BytesIO(file.getvalue()[:900]))
@@ -114,14 +116,14 @@ def test_a_bad_picture_ends_its_own_call(small: SeeingClient) -> None:
     assert small.embed_images(some(2)).shape == (2, 24)
 
 
-def test_a_cancelled_request(small: SeeingClient) -> None:
+def test_a_cancelled_request(small: ImageEncoderClient) -> None:
     request = Request.new()
     request.cancel()
     with pytest.raises(Cancelled):
         small.embed_images(some(3), request)
 
 
-def test_a_model_that_breaks_fails_the_job(small: SeeingClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_breaks_fails_the_job(small: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(rows: Any) -> Any:
         raise ValueError("no memory")
 
@@ -139,7 +141,7 @@ def test_a_classifier(seer: Runtime, tiny_vit: Path) -> None:
         client.embed_texts(["a"])
 
 
-def test_clip_has_no_labels_of_its_own(client: SeeingClient) -> None:
+def test_clip_has_no_labels_of_its_own(client: ImageEncoderClient) -> None:
     with pytest.raises(BadRequest, match="has no labels; take a checkpoint with a classifier, or CLIP with labels of your own"):
         client.classify(some(1))
 

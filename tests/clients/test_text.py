@@ -9,7 +9,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
 from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.generation import Finished, Piece, TextRequest
+from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
 from mmgen.runtime import Runtime
 
 
@@ -24,8 +24,8 @@ def test_a_model_is_loaded_once_a_draft(writer: Runtime, tiny_llama: Path, tiny_
 def test_pieces_then_the_end(writer: Runtime) -> None:
     client = writer.text()
     *pieces, end = client.write(TextRequest(client.model.encode("the"), 8, Sampling(temperature=0)), Request.new(), 1)
-    assert isinstance(end, Finished)
-    assert "".join(piece.text for piece in pieces if isinstance(piece, Piece)) == end.texts[0].text
+    assert isinstance(end, GenerationResult)
+    assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == end.texts[0].text
 
 
 def test_leaving_early_cancels(writer: Runtime) -> None:
@@ -53,7 +53,7 @@ def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None
     client = writer.text(f"{tiny_llama}#bf16")
     assert client.model.lm.transformer.embed.words.weight.dtype == torch.bfloat16
     *_, end = client.write(TextRequest(client.model.encode("the way"), 8, Sampling(temperature=0), n=2), Request.new(), 1)
-    assert isinstance(end, Finished) and end.texts[0].ids
+    assert isinstance(end, GenerationResult) and end.texts[0].ids
     with pytest.raises(BadRequest, match=r"^precision 'fp1' is unknown"):
         writer.text(f"{tiny_llama}#fp1")
 
@@ -61,4 +61,4 @@ def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None
 def test_int8(writer: Runtime, tiny_llama: Path) -> None:
     client = writer.text(f"{tiny_llama}#int8")
     *_, end = client.write(TextRequest(client.model.encode("the way"), 8, Sampling(temperature=0)), Request.new(), 1)
-    assert isinstance(end, Finished) and end.texts[0].ids
+    assert isinstance(end, GenerationResult) and end.texts[0].ids

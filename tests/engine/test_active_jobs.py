@@ -1,6 +1,6 @@
 import time
 
-from mmgen.engine.active_jobs import Roster
+from mmgen.engine.active_jobs import ActiveJobs
 from mmgen.engine.job import Job, Request
 from mmgen.errors import Cancelled, DeadlineExceeded
 
@@ -12,7 +12,7 @@ def job(request: Request | None = None, runner: str = "r") -> Job:
 
 
 def test_a_request_is_here_as_long_as_one_of_its_jobs() -> None:
-    roster, request = Roster(), Request()
+    roster, request = ActiveJobs(), Request()
     one, other = job(request), job(request)
     roster.add(one)
     roster.add(other)
@@ -24,7 +24,7 @@ def test_a_request_is_here_as_long_as_one_of_its_jobs() -> None:
 
 
 def test_doomed_are_told_once() -> None:
-    roster, cancelled, late = Roster(), Request(), Request(deadline=time.monotonic() - 1)
+    roster, cancelled, late = ActiveJobs(), Request(), Request(deadline=time.monotonic() - 1)
     jobs = [job(cancelled), job(cancelled), job(late), job()]
     for one in jobs:
         roster.add(one)
@@ -36,7 +36,7 @@ def test_doomed_are_told_once() -> None:
 
 
 def test_a_request_that_was_cancelled_before_it_came() -> None:
-    roster, request = Roster(), Request()
+    roster, request = ActiveJobs(), Request()
     request.cancel()
     one = job(request)
     roster.add(one)
@@ -44,7 +44,7 @@ def test_a_request_that_was_cancelled_before_it_came() -> None:
 
 
 def test_who_waits_for_another_of_its_runner() -> None:
-    roster, first, second, elsewhere = Roster(), job(), job(), job(runner="other")
+    roster, first, second, elsewhere = ActiveJobs(), job(), job(), job(runner="other")
     for one in (first, second, elsewhere):
         roster.add(one)
         one.waits = True

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from mmgen.engine.engine import Engine
-from mmgen.engine.event_merge import Ended, Following
+from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest
 
@@ -35,13 +35,13 @@ class Counts:
 
 def test_every_event_and_every_end() -> None:
     with Engine({"counts": Counts()}) as engine:
-        following = Following()
+        following = EventMerge()
         for goal in (3, 1, 5):
             following.add(goal, engine.submit(Job("counts", goal)))
         seen: dict[int, list[object]] = {3: [], 1: [], 5: [], 2: []}
         for tag, event in following:
-            seen[tag].append(event.value if isinstance(event, Ended) else event)
-            if tag == 1 and isinstance(event, Ended):
+            seen[tag].append(event.value if isinstance(event, JobEnded) else event)
+            if tag == 1 and isinstance(event, JobEnded):
                 following.add(2, engine.submit(Job("counts", 2)))  # while it is read
     assert seen == {goal: [*range(1, goal + 1), f"counted to {goal}"] for goal in (3, 1, 5, 2)}
 
@@ -50,15 +50,15 @@ def test_jobs_that_ended_before_they_are_followed() -> None:
     with Engine({"counts": Counts()}) as engine:
         handle = engine.submit(Job("counts", 2))
         handle.result(10)
-        following = Following()
+        following = EventMerge()
         following.add("late", handle)
         assert [event for _, event in following][:2] == [1, 2]
 
 
 def test_a_failure_is_raised() -> None:
     with Engine({"counts": Counts()}) as engine:
-        following = Following()
+        following = EventMerge()
         following.add("bad", engine.submit(Job("counts", 0)))
         with pytest.raises(BadRequest, match="nothing to count"):
             list(following)
-    assert list(Following()) == []
+    assert list(EventMerge()) == []

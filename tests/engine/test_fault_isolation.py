@@ -12,7 +12,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.fault_isolation import apart, step
 from mmgen.engine.job import Job
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.memory.oom_limits import Sizes
+from mmgen.engine.memory.oom_limits import OOMLimits
 from mmgen.errors import TooLarge, out_of_memory
 
 WAIT = 30.0
@@ -97,7 +97,7 @@ def test_only_who_cannot_fit_fails_and_the_size_is_remembered(caplog: pytest.Log
 
 
 def test_a_size_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, batch = Sizes(), [Job("narrow", 1) for _ in range(4)]
+    sizes, batch = OOMLimits(), [Job("narrow", 1) for _ in range(4)]
     sizes.note(batch, 2)
     assert sizes.cut(batch) == batch[:2]
     later = time.monotonic() + 61

@@ -11,8 +11,8 @@ import pytest
 from mmgen.engine.job import Job, Request
 from mmgen.engine.scheduling.fair import FairScheduler
 from mmgen.engine.scheduling.forecast import Forecast
-from mmgen.engine.scheduling.gap_limiter import Turns
-from mmgen.engine.telemetry.simulator import Played
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
+from mmgen.engine.telemetry.simulator import SimulatedJob
 
 LEARN, END = 300.0, 2300.0
 """Seconds after which jobs count, and after which none come."""
@@ -36,7 +36,7 @@ class Device:
 
     def __init__(self, cost: Cost = by_row, seed: int = 0) -> None:
         self.now, self.busy, self.cost, self.rng = 0.0, 0.0, cost, random.Random(seed)
-        self.turns = Turns(FairScheduler(clock=lambda: self.now))
+        self.turns = GapLimiter(FairScheduler(clock=lambda: self.now))
         self.forecast = Forecast(self.turns.costs, lambda: self.now)
         self.said: list[tuple[float, float, float]] = []  # submitted; seconds of queueing: foreseen, and as it was
         self._coming: list[tuple[float, int, Callable[[], None]]] = []
@@ -47,7 +47,7 @@ class Device:
             heapq.heappush(self._coming, (moment, next(self._numbers), act))
 
     def submit(self, user: str = "ann", priority: str = "normal", then: Callable[[], None] = lambda: None) -> None:
-        job = Played("draw", then, Request("", user, priority), seed=0)  # type: ignore[arg-type]
+        job = SimulatedJob("draw", then, Request("", user, priority), seed=0)  # type: ignore[arg-type]
         job.key, job.submitted = "a", self.now
         job.expected_quanta = float(self.rng.randint(*QUANTA))
         ahead, outlook = self.forecast.ahead(job), self.forecast.of(job)
@@ -162,7 +162,7 @@ def test_a_load_that_is_over_is_forgotten() -> None:
     device.closed(8, 0.05)
     device.run()
     ended, forecast = device.now, device.forecast
-    one = Played("draw", None, Request("", "ann"), seed=0)
+    one = SimulatedJob("draw", None, Request("", "ann"), seed=0)
     one.key, one.expected_quanta = "a", 20.0
 
     def excess() -> float:

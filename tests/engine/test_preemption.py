@@ -14,7 +14,7 @@ from mmgen.engine import preemption
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.preemption import Interludes
+from mmgen.engine.preemption import PreemptionPoints
 from mmgen.errors import Cancelled
 
 WAIT = 20.0
@@ -48,7 +48,7 @@ class Served:
 
 def test_what_others_take_is_not_the_steps_own(clock: Clock) -> None:
     served = Served(clock, 0.5)
-    pause, waited = Interludes(lambda: True, served), list[float]()
+    pause, waited = PreemptionPoints(lambda: True, served), list[float]()
     pause.begin([Job("draw", None)])
     for part in (0.01, 0.03, 0.02):
         clock.now += part
@@ -59,7 +59,7 @@ def test_what_others_take_is_not_the_steps_own(clock: Clock) -> None:
 
 def test_the_longest_part_fades_by_the_step_and_belongs_to_its_runner(clock: Clock) -> None:
     served = Served(clock)
-    pause = Interludes(lambda: True, served)
+    pause = PreemptionPoints(lambda: True, served)
     for runner in ("draw", "draw", "decode"):
         pause.begin([Job(runner, None)])
         pause()
@@ -73,7 +73,7 @@ def test_nobody_is_asked_for_nothing(clock: Clock) -> None:
     """Outside a step, where nobody streams, within an interlude, on another thread."""
     served = Served(clock)
     wanted = [True]
-    pause = Interludes(lambda: wanted[0], served)
+    pause = PreemptionPoints(lambda: wanted[0], served)
     pause()
     pause.begin([Job("draw", None)])
     other = threading.Thread(target=pause)
@@ -83,7 +83,7 @@ def test_nobody_is_asked_for_nothing(clock: Clock) -> None:
     pause()
     assert not served.asked
     wanted[0] = True
-    nested = Interludes(lambda: True, lambda spent, part: bool(nested()))
+    nested = PreemptionPoints(lambda: True, lambda spent, part: bool(nested()))
     nested.begin([Job("draw", None)])
     nested()
     clock.now += 9.0

@@ -4,8 +4,8 @@ from typing import Any
 
 from mmgen.engine.job import Job
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.memory.model_pool import Residents
-from mmgen.engine.step_executor import Quanta
+from mmgen.engine.memory.model_pool import ModelPool
+from mmgen.engine.step_executor import StepExecutor
 from mmgen.engine.telemetry.metrics import Metrics
 from mmgen.errors import TooLarge
 
@@ -24,8 +24,8 @@ class Sleeper:
         time.sleep(0.01)
 
 
-def quanta(runner: Any, freed: list[int]) -> Quanta:
-    return Quanta({"r": runner}, Residents(Ledger()), Metrics(lambda: None), lambda: freed.append(1))  # type: ignore[arg-type, return-value]
+def quanta(runner: Any, freed: list[int]) -> StepExecutor:
+    return StepExecutor({"r": runner}, ModelPool(Ledger()), Metrics(lambda: None), lambda: freed.append(1))  # type: ignore[arg-type, return-value]
 
 
 def test_a_step_is_measured_and_told_its_room() -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import UnreadableFile
-from mmgen.ingest.embedded_images import Inner, inside
+from mmgen.ingest.embedded_images import EmbeddedImage, inside
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -19,7 +19,7 @@ def png(colour: tuple[int, int, int], size: int = 40) -> bytes:
     return out.getvalue()
 
 
-def found(path: Path) -> list[Inner]:
+def found(path: Path) -> list[EmbeddedImage]:
     return inside(path, path.read_bytes())
 
 

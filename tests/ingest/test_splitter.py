@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgen.errors import BadRequest
-from mmgen.ingest.splitter import Tokens, split
+from mmgen.ingest.splitter import TokenCounter, split
 from mmgen.interfaces import Document
 
 
@@ -66,8 +66,8 @@ def test_tokens_that_share_characters(text: str) -> None:
 
 def test_tokens_are_counted_over_the_borders_of_parts() -> None:
     text = "some words and more " * 20
-    assert [Tokens(text, words, part).count(0, len(text)) for part in (7, 50, 10_000)] == [80, 80, 80]
-    assert Tokens(text, words, 7).starts == Tokens(text, words).starts
+    assert [TokenCounter(text, words, part).count(0, len(text)) for part in (7, 50, 10_000)] == [80, 80, 80]
+    assert TokenCounter(text, words, 7).starts == TokenCounter(text, words).starts
 
 
 def test_headings_begin_passages_and_are_kept() -> None:

@@ -13,8 +13,8 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
 from mmgen.ingest.loaders import load_stdin
 from mmgen.library import document_indexing
-from mmgen.library.document_indexing import Step
-from mmgen.library.document_library import Library
+from mmgen.library.document_indexing import IndexProgress
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.registry import Registry
 from mmgen.runtime import Runtime
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(tiny_runtime: Runtime, tmp_path: Path) -> Iterator[Library]:
+def library(tiny_runtime: Runtime, tmp_path: Path) -> Iterator[DocumentLibrary]:
     library = tiny_runtime.library(tmp_path / "store")
     yield library
     library.close()
@@ -41,7 +41,7 @@ def names(uris: list[str]) -> list[str]:
     return [Path(uri).name for uri in uris]
 
 
-def test_a_folder_goes_in_and_is_found(library: Library, folder: Path) -> None:
+def test_a_folder_goes_in_and_is_found(library: DocumentLibrary, folder: Path) -> None:
     report = library.add(folder)
     assert names(report.added) == ["lamp.txt", "tea.md", "bees.txt"] and report.passages == 3
     assert str(report).startswith("3 documents added (3 passages in ")
@@ -50,7 +50,7 @@ def test_a_folder_goes_in_and_is_found(library: Library, folder: Path) -> None:
     assert library.readable().document(hit.uri).text[hit.passage.start : hit.passage.end] == hit.passage.text
 
 
-def test_only_what_changed_is_touched(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_changed_is_touched(library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library.add(folder)
     before = {summary.uri: summary.id for summary in library.readable().documents()}
     (folder / "tea.md").write_text("# Tea\n\nTea came to England later.")
@@ -74,7 +74,7 @@ def _recording(read: list[str]) -> Any:
     return record
 
 
-def test_other_metadata_count_as_a_change(library: Library, folder: Path) -> None:
+def test_other_metadata_count_as_a_change(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     report = library.add(folder / "lamp.txt", metadata={"lang": "en"})
     assert names(report.added) == ["lamp.txt"]
@@ -85,13 +85,13 @@ def test_other_metadata_count_as_a_change(library: Library, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, [1]])
-def test_metadata_that_no_filter_finds(library: Library, folder: Path, value: Any) -> None:
+def test_metadata_that_no_filter_finds(library: DocumentLibrary, folder: Path, value: Any) -> None:
     with pytest.raises(BadRequest, match="metadata year is "):
         library.add(folder, metadata={"year": value})
     assert not library.path.exists()
 
 
-def test_sync_removes_what_vanished_and_nothing_else(library: Library, folder: Path, tmp_path: Path) -> None:
+def test_sync_removes_what_vanished_and_nothing_else(library: DocumentLibrary, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Something else.")
     library.add([folder, other])
@@ -104,14 +104,14 @@ def test_sync_removes_what_vanished_and_nothing_else(library: Library, folder: P
     assert left == ["lamp.txt", "tea.md", "other.txt"], "a file that is only excluded, or stands elsewhere, stays"
 
 
-def test_sync_of_an_emptied_folder(library: Library, folder: Path) -> None:
+def test_sync_of_an_emptied_folder(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     for path in folder.rglob("*.*"):
         path.unlink()
     assert len(library.add(folder, sync=True).removed) == 3
 
 
-def test_what_cannot_be_read_is_skipped_with_its_reason(library: Library, folder: Path) -> None:
+def test_what_cannot_be_read_is_skipped_with_its_reason(library: DocumentLibrary, folder: Path) -> None:
     (folder / "empty.txt").touch()
     (folder / "odd.txt").write_bytes(b"\x00\x01\x02\xff" * 100)
     report = library.add(folder)
@@ -122,7 +122,9 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(library: Library, folder
     }
 
 
-def test_a_file_that_vanishes_meanwhile_is_skipped(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_meanwhile_is_skipped(
+    library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gone = folder / "gone.txt"
     monkeypatch.setattr("mmgen.ingest.file_discovery.files", lambda *_, **__: iter([gone, folder / "lamp.txt"]))
     report = library.add(folder)
@@ -130,7 +132,7 @@ def test_a_file_that_vanishes_meanwhile_is_skipped(library: Library, folder: Pat
     assert report.skipped == [(str(gone), f"{gone} does not exist; check the path")]
 
 
-def test_a_name_that_is_no_utf8(library: Library, folder: Path) -> None:
+def test_a_name_that_is_no_utf8(library: DocumentLibrary, folder: Path) -> None:
     (folder / "caf\udce9.txt").write_text("Coffee.")
     report = library.add(folder)
     ((uri, reason),) = report.skipped
@@ -138,14 +140,14 @@ def test_a_name_that_is_no_utf8(library: Library, folder: Path) -> None:
     assert len(report.added) == 3
 
 
-def test_an_unreadable_new_version_leaves_the_old_one(library: Library, folder: Path) -> None:
+def test_an_unreadable_new_version_leaves_the_old_one(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     (folder / "lamp.txt").write_bytes(b"")
     assert names([uri for uri, _ in library.add(folder, sync=True).skipped]) == ["lamp.txt"]
     assert "1823" in library.readable().document(str(folder / "lamp.txt")).text
 
 
-def test_nothing_to_read(library: Library, tmp_path: Path) -> None:
+def test_nothing_to_read(library: DocumentLibrary, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "picture.png").write_bytes(b"\x89PNG")
     with pytest.raises(BadRequest, match="empty: no files to read"):
@@ -155,33 +157,33 @@ def test_nothing_to_read(library: Library, tmp_path: Path) -> None:
     assert not library.path.exists(), "no store is made for nothing"
 
 
-def test_missing_path_changes_nothing(library: Library, folder: Path) -> None:
+def test_missing_path_changes_nothing(library: DocumentLibrary, folder: Path) -> None:
     with pytest.raises(NotFound, match="nowhere does not exist"):
         library.add([folder, folder / "nowhere"])
     assert not library.path.exists()
 
 
 def test_progress_counts_files_passages_and_what_is_stored(
-    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+    library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(document_indexing, "AT_ONCE", 2)
-    steps: list[Step] = []
+    steps: list[IndexProgress] = []
     library.add(folder, progress=steps.append)
     assert (steps[-1].files, steps[-1].of, steps[-1].passages, steps[-1].added) == (3, 3, 3, 3)
     assert [step.added for step in steps if step.files == 2][-1] == 2, "a full batch is stored at once"
     assert all(a.passages <= b.passages and a.files <= b.files for a, b in pairwise(steps))
 
 
-def test_a_large_document_tells_of_its_parts(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_document_tells_of_its_parts(library: DocumentLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_indexing, "AT_ONCE", 2)
-    steps: list[Step] = []
+    steps: list[IndexProgress] = []
     text = "\n\n".join(f"# Part {number}\n\nIt says {number}." for number in range(7))
     report = library.add(documents=[load_stdin(text, "long.md")], progress=steps.append)
     assert report.passages == 7 and {2, 4, 6, 7} <= {step.passages for step in steps}
     assert {step.added for step in steps if step.passages < 7} == {0}, "a document is stored whole"
 
 
-def test_cancelling_keeps_what_was_stored(library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancelling_keeps_what_was_stored(library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_indexing, "AT_ONCE", 1)
     request = Request.new()
     with pytest.raises(Cancelled):
@@ -191,7 +193,7 @@ def test_cancelling_keeps_what_was_stored(library: Library, folder: Path, monkey
     assert names(report.added) == ["bees.txt"] and len(report.unchanged) == 2
 
 
-def test_absent_and_empty_stores(library: Library, folder: Path) -> None:
+def test_absent_and_empty_stores(library: DocumentLibrary, folder: Path) -> None:
     with pytest.raises(NotFound, match="there is no store at"):
         library.search("lamp")
     with pytest.raises(NotFound, match="there is no store at"):
@@ -213,20 +215,20 @@ def test_absent_and_empty_stores(library: Library, folder: Path) -> None:
         ("lamp", {"where": ["lang"]}, "filter 'lang' cannot be understood"),
     ],
 )
-def test_bad_searches(library: Library, folder: Path, query: str, options: dict[str, Any], message: str) -> None:
+def test_bad_searches(library: DocumentLibrary, folder: Path, query: str, options: dict[str, Any], message: str) -> None:
     library.add(folder)
     with pytest.raises(BadRequest, match=message):
         library.search(query, **options)
 
 
-def test_rerankers_come_from_the_registry(library: Library, folder: Path) -> None:
+def test_rerankers_come_from_the_registry(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     assert len(library.search("lamp tea bees", k=2, rerank="mmr")) == 2
     with pytest.raises(NotFound, match='no reranker "mmmr" \\(did you mean "mmr"'):
         library.search("lamp", rerank="mmmr")
 
 
-def test_the_index_is_kept_with_the_store(library: Library, folder: Path) -> None:
+def test_the_index_is_kept_with_the_store(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder, index="hnsw")
     assert (library.path / "vectors.faiss").is_file(), "built at once"
     library.close()
@@ -239,18 +241,18 @@ def test_the_index_is_kept_with_the_store(library: Library, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("index", ["flat", "ivfpq"])
-def test_any_index_holds_few_passages(library: Library, folder: Path, index: str) -> None:
+def test_any_index_holds_few_passages(library: DocumentLibrary, folder: Path, index: str) -> None:
     library.add(folder, index=index)
     assert {Path(hit.uri).name for hit in library.search("lamp", k=3)} == {"lamp.txt", "tea.md", "bees.txt"}
 
 
-def test_unknown_index(library: Library, folder: Path) -> None:
+def test_unknown_index(library: DocumentLibrary, folder: Path) -> None:
     with pytest.raises(BadRequest, match=r"index 'hnws' is unknown \(did you mean \"hnsw\"\?\)"):
         library.add(folder, index="hnws")
     assert not library.path.exists()
 
 
-def test_the_cache_is_not_written_for_nothing(library: Library, folder: Path) -> None:
+def test_the_cache_is_not_written_for_nothing(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     library.search("lamp")
     library.close()
@@ -260,7 +262,7 @@ def test_the_cache_is_not_written_for_nothing(library: Library, folder: Path) ->
     assert (library.path / "vectors.faiss").stat().st_mtime_ns == stamp
 
 
-def test_a_store_keeps_to_its_encoder(tiny_runtime: Runtime, library: Library, folder: Path, tmp_path: Path) -> None:
+def test_a_store_keeps_to_its_encoder(tiny_runtime: Runtime, library: DocumentLibrary, folder: Path, tmp_path: Path) -> None:
     library.add(folder)
     library.close()
     from tiny_models import make_encoder
@@ -277,7 +279,7 @@ def test_a_store_keeps_to_its_encoder(tiny_runtime: Runtime, library: Library, f
 
 
 def test_a_plugin_reads_its_format_and_its_fault_is_one_files(
-    tiny_runtime: Runtime, library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_runtime: Runtime, library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = Registry("odd")
     plugin.loaders.add("rot", "test_library:read_rot")
@@ -298,7 +300,7 @@ def read_rot(path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, A
     return codecs.decode(data.decode(), "rot13"), (), {}
 
 
-def test_threads_add_and_search_at_once(library: Library, folder: Path) -> None:
+def test_threads_add_and_search_at_once(library: DocumentLibrary, folder: Path) -> None:
     library.add(folder)
     base = load_stdin("Nothing yet.", "base.txt")
     faults: list[BaseException] = []

@@ -11,8 +11,8 @@ from PIL import Image
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
-from mmgen.library.document_indexing import Step
-from mmgen.library.image_library import Gallery
+from mmgen.library.document_indexing import IndexProgress
+from mmgen.library.image_library import ImageLibrary
 from mmgen.runtime import Runtime
 
 
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def gallery(painter: Runtime) -> Iterator[Gallery]:
+def gallery(painter: Runtime) -> Iterator[ImageLibrary]:
     library = painter.library("pictures")
     yield library.gallery()
     library.close()
@@ -36,7 +36,7 @@ def names(found: object) -> list[str]:
     return [Path(str(one)).name for one in found]  # type: ignore[attr-defined]
 
 
-def test_from_a_folder_and_found(gallery: Gallery, folder: Path) -> None:
+def test_from_a_folder_and_found(gallery: ImageLibrary, folder: Path) -> None:
     report = gallery.add(folder)
     assert names(report.added) == ["apple.png", "flag.webp", "sea.jpg"] and str(report).startswith("3 pictures added in ")
     assert [str(hit) for hit in gallery.search("red")] == ["apple.png", "flag.webp", "sea.jpg"]
@@ -46,7 +46,7 @@ def test_from_a_folder_and_found(gallery: Gallery, folder: Path) -> None:
     assert str(gallery.search("blue", Image.open(folder / "apple.png"), weight=0.5)[0]) == "flag.webp"
 
 
-def test_what_did_not_change_is_left_alone(gallery: Gallery, folder: Path) -> None:
+def test_what_did_not_change_is_left_alone(gallery: ImageLibrary, folder: Path) -> None:
     gallery.add(folder)
     model = gallery.client(gallery.filled()).model
     before = len(model.seen)
@@ -61,7 +61,7 @@ def test_what_did_not_change_is_left_alone(gallery: Gallery, folder: Path) -> No
     assert len(gallery.add(folder, metadata={"album": "summer"}).unchanged) == 3
 
 
-def test_the_same_bytes_twice(gallery: Gallery, folder: Path) -> None:
+def test_the_same_bytes_twice(gallery: ImageLibrary, folder: Path) -> None:
     shutil.copy(folder / "apple.png", folder / "copy.png")
     report = gallery.add(folder)
     assert [names(pair) for pair in report.duplicates] == [["copy.png", "apple.png"]] and gallery.filled().count() == 3
@@ -70,7 +70,7 @@ def test_the_same_bytes_twice(gallery: Gallery, folder: Path) -> None:
     assert names(gallery.add(folder, keep_duplicates=True).added) == ["copy.png"] and gallery.filled().count() == 4
 
 
-def test_the_same_picture_saved_anew(gallery: Gallery, tmp_path: Path) -> None:
+def test_the_same_picture_saved_anew(gallery: ImageLibrary, tmp_path: Path) -> None:
     noise = Image.effect_noise((300, 200), 90).convert("RGB").resize((30, 20)).resize((600, 400), Image.Resampling.BICUBIC)
     for number, name in enumerate(("one.png", "other.png")):
         noise.transpose(Image.Transpose.ROTATE_180 if number else Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / name)
@@ -82,18 +82,18 @@ def test_the_same_picture_saved_anew(gallery: Gallery, tmp_path: Path) -> None:
     assert names(gallery.add(tmp_path / "one.png").added) == ["one.png"]
 
 
-def test_other_colours_are_no_duplicate(gallery: Gallery, tmp_path: Path) -> None:
+def test_other_colours_are_no_duplicate(gallery: ImageLibrary, tmp_path: Path) -> None:
     for colour in WORDS:
         drawn(tmp_path / f"{colour}.png", colour)
     assert len(gallery.add(tmp_path).added) == len(WORDS)
 
 
-def test_near_duplicates_within_one_call(gallery: Gallery, folder: Path) -> None:
+def test_near_duplicates_within_one_call(gallery: ImageLibrary, folder: Path) -> None:
     Image.open(folder / "flag.webp").save(folder / "zflag.png")
     assert [names(pair) for pair in gallery.add(folder).near] == [["zflag.png", "flag.webp"]]
 
 
-def test_one_bad_file_costs_only_itself(gallery: Gallery, folder: Path) -> None:
+def test_one_bad_file_costs_only_itself(gallery: ImageLibrary, folder: Path) -> None:
     (folder / "a.png").write_text("text")
     (folder / "b.png").write_bytes((folder / "apple.png").read_bytes()[:60])
     report = gallery.add([folder, *folder.glob("*.txt")])
@@ -102,7 +102,7 @@ def test_one_bad_file_costs_only_itself(gallery: Gallery, folder: Path) -> None:
     assert "a.png is no picture" in reasons and "b.png cannot be read" in reasons and "notes.txt is no picture" in reasons
 
 
-def test_pictures_in_documents(gallery: Gallery, tmp_path: Path) -> None:
+def test_pictures_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
     inline = base64.b64encode(drawn(tmp_path / "x" / "s.png", "yellow").read_bytes()).decode()
     dot = base64.b64encode(drawn(tmp_path / "x" / "dot.png", "green", size=4).read_bytes()).decode()
     page = tmp_path / "page.html"
@@ -119,7 +119,7 @@ def test_pictures_in_documents(gallery: Gallery, tmp_path: Path) -> None:
     assert gallery.add(page).added == [] and gallery.library.readable().uris() == []
 
 
-def test_filters_and_what_the_files_say(gallery: Gallery, folder: Path) -> None:
+def test_filters_and_what_the_files_say(gallery: ImageLibrary, folder: Path) -> None:
     exif = Image.Exif()
     exif[306], exif[0x010E] = "2019:05:06 07:08:09", "A lemon"
     drawn(folder / "lemon.jpg", "yellow", exif=exif, quality=95)
@@ -129,14 +129,14 @@ def test_filters_and_what_the_files_say(gallery: Gallery, folder: Path) -> None:
     assert [str(hit) for hit in gallery.search("red", where=["taken>=2019-05"])] == ["lemon.jpg"]
 
 
-def test_sync_removes_what_vanished_first(gallery: Gallery, folder: Path) -> None:
+def test_sync_removes_what_vanished_first(gallery: ImageLibrary, folder: Path) -> None:
     gallery.add(folder)
     (folder / "apple.png").rename(folder / "moved.png")
     report = gallery.add(folder, sync=True)
     assert names(report.removed) == ["apple.png"] and names(report.added) == ["moved.png"] and not report.duplicates
 
 
-def test_text_and_pictures_in_one_store(gallery: Gallery, folder: Path) -> None:
+def test_text_and_pictures_in_one_store(gallery: ImageLibrary, folder: Path) -> None:
     library = gallery.library
     library.add(folder / "notes.txt")
     gallery.add(folder)
@@ -162,7 +162,7 @@ def test_rag_add_takes_pictures_where_there_are_some(painter: Runtime, folder: P
     library.close()
 
 
-def test_nothing_to_read(gallery: Gallery, tmp_path: Path) -> None:
+def test_nothing_to_read(gallery: ImageLibrary, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadRequest, match=r"empty: no pictures to read; give files or a folder with png, jpeg"):
         gallery.add(tmp_path / "empty")
@@ -171,7 +171,7 @@ def test_nothing_to_read(gallery: Gallery, tmp_path: Path) -> None:
     assert not gallery.path.exists()
 
 
-def test_nothing_there(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
+def test_nothing_there(gallery: ImageLibrary, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no store at"):
         gallery.search("red")
     gallery.library.add(folder / "notes.txt")
@@ -179,7 +179,7 @@ def test_nothing_there(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
         gallery.search("red")
 
 
-def test_queries_that_cannot_be_answered(gallery: Gallery, folder: Path) -> None:
+def test_queries_that_cannot_be_answered(gallery: ImageLibrary, folder: Path) -> None:
     gallery.add(folder)
     for query, options, message in (
         (" ", {}, "there is nothing to look for"),
@@ -191,7 +191,7 @@ def test_queries_that_cannot_be_answered(gallery: Gallery, folder: Path) -> None
             gallery.search(query, **options)  # type: ignore[arg-type]
 
 
-def test_another_encoder_is_refused(gallery: Gallery, folder: Path, colours: Path, tmp_path: Path) -> None:
+def test_another_encoder_is_refused(gallery: ImageLibrary, folder: Path, colours: Path, tmp_path: Path) -> None:
     gallery.add(folder)
     other = shutil.copytree(colours, tmp_path / "other")
     with pytest.raises(StoreError, match=r"the pictures of store .* were embedded by .*, not .*other; use that encoder"):
@@ -200,12 +200,12 @@ def test_another_encoder_is_refused(gallery: Gallery, folder: Path, colours: Pat
         gallery.library.gallery(str(other)).add(folder)
 
 
-def test_progress_and_cancel(gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_and_cancel(gallery: ImageLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mmgen.library.image_indexing.AT_ONCE", 1)
-    steps: list[Step] = []
+    steps: list[IndexProgress] = []
     request = Request.new()
 
-    def tell(step: Step) -> None:
+    def tell(step: IndexProgress) -> None:
         steps.append(step)
         if step.files == 2:
             request.cancel()
@@ -217,7 +217,7 @@ def test_progress_and_cancel(gallery: Gallery, folder: Path, monkeypatch: pytest
     assert names(gallery.add(folder).added) == ["sea.jpg"]
 
 
-def test_large_pictures_wait_small(gallery: Gallery, tmp_path: Path) -> None:
+def test_large_pictures_wait_small(gallery: ImageLibrary, tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), "red").save(tmp_path / "a.jpg")
     gallery.add(tmp_path / "a.jpg")
     assert gallery.client(gallery.filled()).model.seen == [(1024, 512)]

@@ -7,7 +7,7 @@ import pytest
 
 from mmgen.errors import BadRequest, MmgenError
 from mmgen.pipelines.chat import Chat, Reply, conversation, written
-from mmgen.pipelines.text import Text
+from mmgen.pipelines.text import TextGeneration
 from mmgen.runtime import Runtime
 
 SHORT: dict[str, Any] = {"max_tokens": 12, "seed": 3}
@@ -20,7 +20,7 @@ def test_the_checkpoints_template_is_used(writer: Runtime) -> None:
     reply = Chat(writer, system="Be kind. ")(ASKED, **SHORT)
     assert reply.prompt == "Be kind. <|user|>hi<|assistant|>hello<|user|>and you?<|assistant|>"
     assert reply.usage.prompt == len("Be kind. ") + len("hi") + len("hello") + len("and you?") + 4 - reply.prompt.count("he")
-    assert reply.text == Text(writer)(reply.prompt, temperature=0.7, **SHORT).text
+    assert reply.text == TextGeneration(writer)(reply.prompt, temperature=0.7, **SHORT).text
 
 
 def test_without_a_template_it_is_written_plainly(writer: Runtime, tiny_draft: Path) -> None:

@@ -15,7 +15,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, NotFound, UnreadableFile
 from mmgen.interfaces import Hit, Passage
-from mmgen.models.reader.calibration import Candidate, Found
+from mmgen.models.reader.calibration import Candidate, SpanAnswer
 from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText, cite
 from mmgen.runtime import Runtime
 
@@ -276,6 +276,6 @@ def hit(number: int, document: int, start: int, text: str) -> Hit:
 
 def test_overlapping_passages_cite_a_place_once() -> None:
     hits = [hit(1, 1, 0, "Lit in 1823. By him."), hit(2, 1, 13, "By him. In 1823 too."), hit(3, 2, 0, "In 1823.")]
-    places = ((0, Found(13, 19, -1.0, -9.0)), (1, Found(0, 6, -1.1, -9.0)), (2, Found(3, 7, -2.0, -9.0)))
+    places = ((0, SpanAnswer(13, 19, -1.0, -9.0)), (1, SpanAnswer(0, 6, -1.1, -9.0)), (2, SpanAnswer(3, 7, -2.0, -9.0)))
     cited = cite(Candidate("By him", -1.0, places), hits, whole_sentences=False)
     assert [(c.document_id, c.start, c.end, c.quote) for c in cited] == [(1, 13, 19, "By him"), (2, 3, 7, "1823")]

@@ -16,7 +16,7 @@ from mmgen.errors import BadRequest, Cancelled, MmgenError, NotFound, TooLong, U
 from mmgen.pipelines import signature
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.language.text_pipeline import Completion, Delta
-from mmgen.pipelines.text import Text
+from mmgen.pipelines.text import TextGeneration
 from mmgen.runtime import Runtime
 
 PROMPT = "the way home"
@@ -24,11 +24,11 @@ SHORT: dict[str, Any] = {"max_tokens": 20, "seed": 7}
 
 
 @pytest.fixture
-def text(writer: Runtime) -> Text:
-    return Text(writer)
+def text(writer: Runtime) -> TextGeneration:
+    return TextGeneration(writer)
 
 
-def test_greedy_is_that_of_transformers(text: Text, tiny_llama: Path) -> None:
+def test_greedy_is_that_of_transformers(text: TextGeneration, tiny_llama: Path) -> None:
     from transformers import LlamaForCausalLM
 
     theirs = LlamaForCausalLM.from_pretrained(tiny_llama).eval()
@@ -41,7 +41,7 @@ def test_greedy_is_that_of_transformers(text: Text, tiny_llama: Path) -> None:
     assert text(PROMPT, temperature=0, max_tokens=40).text == found.text
 
 
-def test_a_seed_writes_the_same_text_alone_and_in_company(text: Text) -> None:
+def test_a_seed_writes_the_same_text_alone_and_in_company(text: TextGeneration) -> None:
     together = text(PROMPT, n=3, **SHORT)
     alone = text(PROMPT, max_tokens=20, seed=8)
     assert together.texts[1] == alone.text
@@ -49,7 +49,7 @@ def test_a_seed_writes_the_same_text_alone_and_in_company(text: Text) -> None:
     assert str(together) == "\n---\n".join(together.texts)
 
 
-def test_without_a_seed_one_is_drawn_and_reported(text: Text) -> None:
+def test_without_a_seed_one_is_drawn_and_reported(text: TextGeneration) -> None:
     first, second = text(PROMPT, max_tokens=20), text(PROMPT, max_tokens=20)
     assert first.seed != second.seed
     assert text(PROMPT, max_tokens=20, seed=first.seed).text == first.text
@@ -64,12 +64,12 @@ def test_without_a_seed_one_is_drawn_and_reported(text: Text) -> None:
     ],
     ids=str,
 )  # fmt: skip
-def test_every_option_is_heard(text: Text, option: dict[str, Any]) -> None:
+def test_every_option_is_heard(text: TextGeneration, option: dict[str, Any]) -> None:
     plain = text(PROMPT, n=1, **SHORT, top_p=1.0, temperature=1.0)
     assert text(PROMPT, **SHORT | {"top_p": 1.0, "temperature": 1.0} | option).text != plain.text
 
 
-def test_events_are_the_text_as_it_comes(text: Text) -> None:
+def test_events_are_the_text_as_it_comes(text: TextGeneration) -> None:
     events = list(text.stream(PROMPT, n=2, logprobs=1, **SHORT))
     assert [event.kind for event in events[:-1]] == ["text"] * (len(events) - 1)
     completion = events[-1].value
@@ -84,7 +84,7 @@ def test_events_are_the_text_as_it_comes(text: Text) -> None:
     json.dumps(completion.to_dict())
 
 
-def test_stop_strings_are_not_in_the_text(text: Text) -> None:
+def test_stop_strings_are_not_in_the_text(text: TextGeneration) -> None:
     whole = text(PROMPT, strategy="greedy", max_tokens=60, regex="[a-z ]{60}").text
     stop = whole[10:12]
     found = text(PROMPT, strategy="greedy", max_tokens=60, regex="[a-z ]{60}", stop=["nowhere there", stop])
@@ -93,13 +93,13 @@ def test_stop_strings_are_not_in_the_text(text: Text) -> None:
     assert text(PROMPT, strategy="greedy", max_tokens=60, regex="[a-z ]{60}", stop=stop).text == found.text
 
 
-def test_a_text_matches_its_expression(text: Text) -> None:
+def test_a_text_matches_its_expression(text: TextGeneration) -> None:
     found = text(PROMPT, regex=r"(yes|no), [0-9]{2}\.", n=4, **SHORT)
     assert all(re.fullmatch(r"(yes|no), [0-9]{2}\.", one) for one in found.texts)
     assert found.finish_reasons == ["stop"] * 4
 
 
-def test_a_text_follows_its_schema(text: Text, tmp_path: Path) -> None:
+def test_a_text_follows_its_schema(text: TextGeneration, tmp_path: Path) -> None:
     number = {"type": "integer", "minimum": 1, "maximum": 99}
     schema = {
         "type": "object",
@@ -113,21 +113,21 @@ def test_a_text_follows_its_schema(text: Text, tmp_path: Path) -> None:
         assert 1 <= value["n"] <= 99 and value["ok"] in (True, False)
 
 
-def test_guesses_do_not_change_a_text(text: Text, writer: Runtime, tiny_draft: Path) -> None:
+def test_guesses_do_not_change_a_text(text: TextGeneration, writer: Runtime, tiny_draft: Path) -> None:
     plain = text(PROMPT, strategy="greedy", max_tokens=60)
     looked_up = text(PROMPT, strategy="greedy", max_tokens=60, lookup=True)
-    drafted = Text(writer, draft=str(tiny_draft))(PROMPT, strategy="greedy", max_tokens=60)
+    drafted = TextGeneration(writer, draft=str(tiny_draft))(PROMPT, strategy="greedy", max_tokens=60)
     assert plain.text == looked_up.text == drafted.text
     assert plain.usage.guessed == 0 < drafted.usage.guessed
 
 
-def test_a_prompt_that_came_before_is_known(text: Text) -> None:
+def test_a_prompt_that_came_before_is_known(text: TextGeneration) -> None:
     prompt = "all that is said here was said before, word for word"
     text(prompt, max_tokens=1)
     assert text(prompt + ", but for this", max_tokens=1).usage.cached >= 32
 
 
-def test_cancelling_ends_it(text: Text) -> None:
+def test_cancelling_ends_it(text: TextGeneration) -> None:
     request = Request.new()
     events = text.stream(PROMPT, max_tokens=400, temperature=2.0, logit_bias={1: -100}, request=request)
     next(events)
@@ -136,7 +136,7 @@ def test_cancelling_ends_it(text: Text) -> None:
         list(events)
 
 
-async def test_from_asyncio(text: Text) -> None:
+async def test_from_asyncio(text: TextGeneration) -> None:
     one, other = await asyncio.gather(text.acall(PROMPT, **SHORT), text.acall(PROMPT, **SHORT))
     assert one.text == other.text
     events = [event async for event in text.astream(PROMPT, **SHORT)]
@@ -144,7 +144,7 @@ async def test_from_asyncio(text: Text) -> None:
 
 
 def test_it_is_described_for_every_door(writer: Runtime) -> None:
-    described = signature.read("text", Text)
+    described = signature.read("text", TextGeneration)
     assert all(parameter.help for parameter in described.parameters)
     assert described.parameters[0].name == "prompt" and described.parameters[0].required
     assert isinstance(pipeline("text", runtime=writer)(PROMPT, max_tokens=2), Completion)
@@ -181,7 +181,7 @@ def test_it_is_described_for_every_door(writer: Runtime) -> None:
     ],
     ids=str,
 )
-def test_bad_input_is_one_line(text: Text, option: dict[str, Any], kind: type[MmgenError], told: str) -> None:
+def test_bad_input_is_one_line(text: TextGeneration, option: dict[str, Any], kind: type[MmgenError], told: str) -> None:
     with pytest.raises(kind) as caught:
         text(**{"prompt": PROMPT} | option)
     assert str(caught.value).startswith(told)
@@ -198,7 +198,7 @@ def test_an_encoder_writes_nothing(tmp_path: Path) -> None:
         Runtime(RuntimeConfig(device="cpu", text=str(tmp_path))) as rt,
         pytest.raises(BadRequest, match="is an encoder, which"),
     ):
-        Text(rt)(PROMPT)
+        TextGeneration(rt)(PROMPT)
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +219,13 @@ def lora(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft calls what transformers deprecates
-def test_an_adapter_writes_beside_the_model_itself(text: Text, tiny_llama: Path, lora: Path, call: Any) -> None:
+def test_an_adapter_writes_beside_the_model_itself(text: TextGeneration, tiny_llama: Path, lora: Path, call: Any) -> None:
     from peft import PeftModel
     from transformers import LlamaForCausalLM
 
     options: dict[str, Any] = {"strategy": "greedy", "max_tokens": 20}
     plain = text(PROMPT, **options).text
-    adapted = Text(text.rt, adapter=str(lora))
+    adapted = TextGeneration(text.rt, adapter=str(lora))
     found = adapted(PROMPT, **options).text
     assert found != plain == text(PROMPT, **options).text
     theirs = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(tiny_llama), lora).eval()
@@ -239,25 +239,28 @@ def test_an_adapter_writes_beside_the_model_itself(text: Text, tiny_llama: Path,
 def test_an_adapter_outlives_its_model_leaving_memory(tiny_llama: Path, lora: Path) -> None:
     options: dict[str, Any] = {"strategy": "greedy", "max_tokens": 12}
     with Runtime(RuntimeConfig(device="cpu", text=str(tiny_llama))) as rt:
-        plain, adapted = Text(rt), Text(rt, adapter=str(lora))
+        plain, adapted = TextGeneration(rt), TextGeneration(rt, adapter=str(lora))
         before = adapted(PROMPT, **options).text, plain(PROMPT, **options).text
         rt.sleep(str(tiny_llama), drop=True)
         assert (adapted(PROMPT, **options).text, plain(PROMPT, **options).text) == before
     assert before[0] != before[1]
 
 
-def test_an_adapter_that_is_not_there(text: Text, tmp_path: Path) -> None:
+def test_an_adapter_that_is_not_there(text: TextGeneration, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"is no folder of a LoRA adapter; give one that holds adapter_config.json$"):
-        Text(text.rt, adapter=str(tmp_path))(PROMPT)
+        TextGeneration(text.rt, adapter=str(tmp_path))(PROMPT)
 
 
 def test_the_embedded_model_writes() -> None:
     with Runtime() as rt:
-        found = Text(rt)("Once upon a time", max_tokens=24, seed=1)
-        assert len(set(found.text.split())) > 8 and found.text == Text(rt)("Once upon a time", max_tokens=24, seed=1).text
+        found = TextGeneration(rt)("Once upon a time", max_tokens=24, seed=1)
+        assert (
+            len(set(found.text.split())) > 8
+            and found.text == TextGeneration(rt)("Once upon a time", max_tokens=24, seed=1).text
+        )
 
 
-def test_the_command(call: Any, tiny_llama: Path, text: Text) -> None:
+def test_the_command(call: Any, tiny_llama: Path, text: TextGeneration) -> None:
     done = call("text", PROMPT, "--model", tiny_llama, "--max-tokens", 20, "--seed", 7, "--stop", "qqq")
     assert (done.code, done.out) == (0, text(PROMPT, **SHORT).text + "\n")
     told = json.loads(call("text", PROMPT, "--model", tiny_llama, "--max-tokens", 3, "--strategy", "greedy", "--json").out)

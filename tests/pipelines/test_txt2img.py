@@ -14,7 +14,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, MmgenError, NotFound, TooLong
 from mmgen.pipelines import signature
 from mmgen.pipelines.image.image_checks import styled
-from mmgen.pipelines.image.image_pipeline import Pictures
+from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 
@@ -78,7 +78,7 @@ def test_events(folder: str, studio: Runtime, request: pytest.FixtureRequest) ->
     assert kinds.count("step") == 8 and kinds.count("preview") == 2 and kinds.count("picture") == 2
     early = [event.value for event in events if event.kind == "preview"]
     assert [(one.step, one.of, one.image.size) for one in early] == [(2, 4, (16, 16))] * 2
-    last: Pictures = events[-1].value
+    last: Images = events[-1].value
     finished = {event.value.index: event.value.image for event in events if event.kind == "picture"}
     assert last.images == [finished[0], finished[1]] and last.timings["total"] > 0
 

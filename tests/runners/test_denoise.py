@@ -15,11 +15,11 @@ from torch import Tensor
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, Cancelled, TooLarge
-from mmgen.models.diffusion.denoiser import Denoiser
-from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import SOLVERS, tabulate
-from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner, Preview, Step
-from mmgen.runners.vae_decode import DecodeRunner
+from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner, DenoiseStep, LatentPreview
+from mmgen.runners.vae_decode import VAEDecodeRunner
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler
 
@@ -30,22 +30,24 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def sd(sd_folder: Path) -> Denoiser:
-    return Denoiser.load(sd_folder)
+def sd(sd_folder: Path) -> DenoiserModel:
+    return DenoiserModel.load(sd_folder)
 
 
-def request(model: Denoiser, prompt: str = "a cat", solver: str = "ddim", steps: int = 5, **options: Any) -> DenoiseRequest:
+def request(
+    model: DenoiserModel, prompt: str = "a cat", solver: str = "ddim", steps: int = 5, **options: Any
+) -> DenoiseRequest:
     negative = options.pop("negative", None)
     strength = options.pop("strength", 1.0)
-    table = tabulate(Schedule.from_config(model.scheduler_config), solver, steps, strength=strength)
+    table = tabulate(NoiseSchedule.from_config(model.scheduler_config), solver, steps, strength=strength)
     condition, other = model.embed_prompts([prompt, negative or ""])
     size = {"width": model.size, "height": model.size}
     return DenoiseRequest(condition, table, **{**size, "negative": None if negative is None else other, **options})
 
 
-def draw(model: Denoiser, payload: DenoiseRequest, seed: int = 7) -> Tensor:
+def draw(model: DenoiserModel, payload: DenoiseRequest, seed: int = 7) -> Tensor:
     """Alone, through the engine -> (3, H, W)."""
-    with Engine({"denoise": DenoiseRunner(model), "decode": DecodeRunner(model.pictures)}) as engine:
+    with Engine({"denoise": DenoiseRunner(model), "decode": VAEDecodeRunner(model.pictures)}) as engine:
         latents = engine.submit(Job("denoise", payload, seed=seed)).result(60)
         picture: Tensor = engine.submit(Job("decode", latents)).result(60)
         return picture
@@ -62,7 +64,7 @@ SCHEDULERS = {"ddim": diffusers.DDIMScheduler, "euler": diffusers.EulerDiscreteS
 
 @pytest.mark.parametrize("solver", SCHEDULERS)
 @pytest.mark.parametrize("rescale", [0.0, 0.7])
-def test_stable_diffusion_equals_diffusers(sd_folder: Path, sd: Denoiser, solver: str, rescale: float) -> None:
+def test_stable_diffusion_equals_diffusers(sd_folder: Path, sd: DenoiserModel, solver: str, rescale: float) -> None:
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(sd_folder, safety_checker=None)
     pipeline.scheduler = SCHEDULERS[solver].from_config(pipeline.scheduler.config)
     arguments = {"prompt": "a cat", "negative_prompt": "a dog", "guidance_scale": 7.5, "guidance_rescale": rescale}
@@ -79,7 +81,7 @@ def test_xl_equals_diffusers(tmp_path: Path, solver: str) -> None:
     pipeline = diffusers.StableDiffusionXLPipeline.from_pretrained(tiny.stable_diffusion_xl(tmp_path), add_watermarker=False)
     pipeline.scheduler = SCHEDULERS[solver].from_config(pipeline.scheduler.config)
     expected = theirs(pipeline, prompt="a cat", guidance_scale=5.0, num_inference_steps=6, width=24, height=16)
-    model = Denoiser.load(tmp_path)
+    model = DenoiserModel.load(tmp_path)
     ours = draw(model, request(model, solver=solver, steps=6, negative="", guidance=5.0, width=24, height=16))
     assert (ours - expected).abs().max() < 1e-3
 
@@ -88,7 +90,7 @@ def test_lcm_equals_diffusers(tmp_path: Path) -> None:
     """The network hears the guidance scale, so there is no second row."""
     tiny.stable_diffusion(tmp_path, time_cond_proj_dim=8)
     diffusers.LCMScheduler(**tiny.SCHEDULE).save_pretrained(tmp_path / "scheduler")
-    model = Denoiser.load(tmp_path)
+    model = DenoiserModel.load(tmp_path)
     pipeline = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path, safety_checker=None)
     parts = pipeline.components | {"scheduler": diffusers.LCMScheduler(**tiny.SCHEDULE)}
     pipeline = diffusers.LatentConsistencyModelPipeline(**parts, requires_safety_checker=False)
@@ -99,7 +101,7 @@ def test_lcm_equals_diffusers(tmp_path: Path) -> None:
     assert (draw(model, replace(job.payload, guidance=1.5)) - expected).abs().max() > 1e-3
 
 
-def test_img2img_equals_diffusers(sd_folder: Path, sd: Denoiser) -> None:
+def test_img2img_equals_diffusers(sd_folder: Path, sd: DenoiserModel) -> None:
     pipeline = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(sd_folder, safety_checker=None)
     picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     start = sd.encode(picture * 2 - 1)[0]
@@ -109,7 +111,7 @@ def test_img2img_equals_diffusers(sd_folder: Path, sd: Denoiser) -> None:
     assert (ours - expected).abs().max() < 1e-3
 
 
-def test_inpainting_keeps_what_the_mask_leaves(sd: Denoiser) -> None:
+def test_inpainting_keeps_what_the_mask_leaves(sd: DenoiserModel) -> None:
     known, mask = torch.randn(4, 8, 8), torch.zeros(1, 8, 8)
     mask[:, :, 4:] = 1
     payload = request(sd, solver="ddim", known=known, mask=mask)
@@ -126,7 +128,7 @@ def test_inpainting_keeps_what_the_mask_leaves(sd: Denoiser) -> None:
 class Counting:
     """Counts the network's evaluations and their rows."""
 
-    def __init__(self, model: Denoiser) -> None:
+    def __init__(self, model: DenoiserModel) -> None:
         self.rows: list[int] = []
         self.hook = model.unet.register_forward_pre_hook(lambda _, inputs: self.rows.append(len(inputs[0])))
 
@@ -137,7 +139,7 @@ class Counting:
         self.hook.remove()
 
 
-def mixed(model: Denoiser) -> list[DenoiseRequest]:
+def mixed(model: DenoiserModel) -> list[DenoiseRequest]:
     """Every solver; step counts, prompts, guidance and rescale differ."""
     payloads = []
     for n, solver in enumerate(SOLVERS):
@@ -148,7 +150,7 @@ def mixed(model: Denoiser) -> list[DenoiseRequest]:
     return payloads
 
 
-def test_mixed_jobs_are_one_evaluation(sd: Denoiser) -> None:
+def test_mixed_jobs_are_one_evaluation(sd: DenoiserModel) -> None:
     runner, payloads = DenoiseRunner(sd), mixed(sd)
     jobs = [Job("denoise", payload, seed=n) for n, payload in enumerate(payloads)]
     assert len({runner.key(job) for job in jobs}) == 1
@@ -160,7 +162,7 @@ def test_mixed_jobs_are_one_evaluation(sd: Denoiser) -> None:
     assert [job.units for job in jobs] == [1 + (payload.negative is not None) for payload in payloads]
 
 
-def test_weak_guidance_takes_one_row(sd: Denoiser) -> None:
+def test_weak_guidance_takes_one_row(sd: DenoiserModel) -> None:
     with Counting(sd) as counted:
         DenoiseRunner(sd).step([Job("denoise", request(sd, negative="a dog", guidance=1.0))])
     assert counted.rows == [1]
@@ -181,7 +183,7 @@ def together(runner: DenoiseRunner, jobs: Sequence[Job]) -> None:
 
 @pytest.mark.parametrize("kind", ["stable_diffusion", "embedded"])
 def test_the_same_picture_alone_and_in_company(tmp_path: Path, kind: str) -> None:
-    model = Denoiser.load(getattr(tiny, kind)(tmp_path))
+    model = DenoiserModel.load(getattr(tiny, kind)(tmp_path))
     model.pack()
     runner, payloads = DenoiseRunner(model), mixed(model)
     alone = [Job("denoise", payload, seed=n) for n, payload in enumerate(payloads)]
@@ -198,38 +200,38 @@ def test_the_same_picture_alone_and_in_company(tmp_path: Path, kind: str) -> Non
         assert difference / 2 <= 1 / 255, one.payload.table.solver  # pictures span [-1, 1]
 
 
-def test_seeds_differ_and_repeat(sd: Denoiser) -> None:
+def test_seeds_differ_and_repeat(sd: DenoiserModel) -> None:
     payload = request(sd, solver="euler-a")
     assert torch.equal(draw(sd, payload, 1), draw(sd, payload, 1))
     assert not torch.allclose(draw(sd, payload, 1), draw(sd, payload, 2), atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_torch_does_not_take(sd: Denoiser, seed: int) -> None:
+def test_a_seed_torch_does_not_take(sd: DenoiserModel, seed: int) -> None:
     with pytest.raises(BadRequest, match=f"seed is {seed}; use 0 to 9223372036854775807"):
         draw(sd, request(sd), seed)
 
 
-def test_events(sd: Denoiser) -> None:
+def test_events(sd: DenoiserModel) -> None:
     with Engine({"denoise": DenoiseRunner(sd)}) as engine:
         handle = engine.submit(Job("denoise", request(sd, steps=6, preview_every=2)))
         events = list(handle.events(30))
-    assert [(event.step, event.of) for event in events if isinstance(event, Step)] == [(n, 6) for n in range(1, 7)]
-    previews = [event for event in events if isinstance(event, Preview)]
+    assert [(event.step, event.of) for event in events if isinstance(event, DenoiseStep)] == [(n, 6) for n in range(1, 7)]
+    previews = [event for event in events if isinstance(event, LatentPreview)]
     assert [preview.step for preview in previews] == [2, 4]
     assert previews[0].latents.shape == (4, 8, 8)
 
 
-def test_a_late_preview_is_close_to_the_picture(sd: Denoiser) -> None:
+def test_a_late_preview_is_close_to_the_picture(sd: DenoiserModel) -> None:
     job = Job("denoise", request(sd, steps=50, preview_every=1))
     while job.ended is None:
         DenoiseRunner(sd).step([job])
-    previews, result = [event.latents for event in job.log if isinstance(event, Preview)], job.future.result()
+    previews, result = [event.latents for event in job.log if isinstance(event, LatentPreview)], job.future.result()
     far, near = ((preview - result).abs().mean() for preview in (previews[0], previews[-1]))
     assert near < 0.2 * far
 
 
-def test_cancelled_between_steps(sd: Denoiser) -> None:
+def test_cancelled_between_steps(sd: DenoiserModel) -> None:
     with Engine({"denoise": DenoiseRunner(sd)}) as engine:
         handle = engine.submit(Job("denoise", request(sd, steps=900)))
         next(handle.events(30))
@@ -239,7 +241,7 @@ def test_cancelled_between_steps(sd: Denoiser) -> None:
         assert len(handle.job.log) < 900 and handle.job.state is None
 
 
-def test_a_job_that_is_no_number_fails_alone(sd: Denoiser) -> None:
+def test_a_job_that_is_no_number_fails_alone(sd: DenoiserModel) -> None:
     good, bad = request(sd), request(sd, start=torch.full((4, 8, 8), math.nan))
     jobs = [Job("denoise", payload, seed=1) for payload in (good, bad, good)]
     runner = DenoiseRunner(sd)
@@ -250,7 +252,7 @@ def test_a_job_that_is_no_number_fails_alone(sd: Denoiser) -> None:
         jobs[1].future.result()
 
 
-def test_a_job_that_breaks_the_pass_fails_alone(sd: Denoiser) -> None:
+def test_a_job_that_breaks_the_pass_fails_alone(sd: DenoiserModel) -> None:
     broken = request(sd)
     broken = replace(broken, condition=replace(broken.condition, tokens=torch.zeros(16, 9)))
     jobs = [Job("denoise", payload, seed=1) for payload in (request(sd), broken, request(sd))]
@@ -260,7 +262,7 @@ def test_a_job_that_breaks_the_pass_fails_alone(sd: Denoiser) -> None:
     assert [job.state.row for job in (jobs[0], jobs[2])] == [1, 1]
 
 
-def test_what_cannot_be_drawn_is_refused_at_submit(sd: Denoiser) -> None:
+def test_what_cannot_be_drawn_is_refused_at_submit(sd: DenoiserModel) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"guidance": math.nan}, "guidance is nan"),
         ({"guidance": -1.0}, "guidance is -1.0"),
@@ -277,7 +279,7 @@ def test_what_cannot_be_drawn_is_refused_at_submit(sd: Denoiser) -> None:
                 engine.submit(Job("denoise", request(sd, **options)))
 
 
-def test_reserve_grows_with_size_and_rows(sd: Denoiser) -> None:
+def test_reserve_grows_with_size_and_rows(sd: DenoiserModel) -> None:
     def needs(**options: Any) -> int:
         return DenoiseRunner(sd).reserve(Job("denoise", request(sd, **options)))
 
@@ -296,7 +298,7 @@ class Cramped(DenoiseRunner):
         return super()._evaluate(jobs)
 
 
-def test_short_of_memory_the_pass_is_halved_and_the_pictures_are_the_same(sd: Denoiser) -> None:
+def test_short_of_memory_the_pass_is_halved_and_the_pictures_are_the_same(sd: DenoiserModel) -> None:
     payloads = [request(sd, steps=3) for _ in range(5)]
     alone = [draw(sd, payload, seed) for seed, payload in enumerate(payloads)]
     with Engine({"denoise": Cramped(sd)}) as engine:
@@ -308,7 +310,7 @@ def test_short_of_memory_the_pass_is_halved_and_the_pictures_are_the_same(sd: De
             engine.submit(Job("denoise", payloads[0])).result(60)
 
 
-def test_what_is_expected_of_a_job(sd: Denoiser) -> None:
+def test_what_is_expected_of_a_job(sd: DenoiserModel) -> None:
     runner = DenoiseRunner(sd)
     plain = runner.estimate(Job("denoise", request(sd, steps=7)))
     assert plain.quanta == 7 and plain.milliseconds is not None and plain.milliseconds > 0

@@ -8,7 +8,7 @@ import torch
 
 from mmgen.engine.job import Job
 from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.generation import TextRequest, Vocabulary, Writer
+from mmgen.runners.generation import TextRequest, TextWriter, Vocabulary
 
 LOGITS = torch.zeros(256)
 END = 0
@@ -18,12 +18,12 @@ def decode(ids: Sequence[int]) -> str:
     return bytes(ids).decode("utf-8", errors="replace")
 
 
-def writer(**options: Any) -> Writer:
+def writer(**options: Any) -> TextWriter:
     request = TextRequest([1], **{"max_tokens": 50, **options})
-    return Writer(Job("text", request), 0, Vocabulary(decode, frozenset({END})))
+    return TextWriter(Job("text", request), 0, Vocabulary(decode, frozenset({END})))
 
 
-def fed(one: Writer, data: bytes) -> list[str]:
+def fed(one: TextWriter, data: bytes) -> list[str]:
     """Pieces, token by token, until the text ends."""
     for token in data:
         assert one.reason is None

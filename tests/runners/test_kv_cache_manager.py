@@ -10,8 +10,8 @@ from mmgen.models.lm import language_model
 from mmgen.models.lm.block_manager import SIZE, digests
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.runners.generation import TextRequest, Vocabulary
-from mmgen.runners.kv_cache_manager import Places
-from mmgen.runners.sampled_sequences import Sampled
+from mmgen.runners.kv_cache_manager import KVCacheManager
+from mmgen.runners.sampled_sequences import SampledSequences
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +22,19 @@ def lm(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 
 
 @pytest.fixture
-def places(lm: LanguageModel) -> Places:
+def places(lm: LanguageModel) -> KVCacheManager:
     """Eight blocks."""
-    return Places(lm, None, 8 * SIZE * lm.kv_bytes_per_token)
+    return KVCacheManager(lm, None, 8 * SIZE * lm.kv_bytes_per_token)
 
 
-def begin(places: Places, tokens: int, first: int) -> Job:
+def begin(places: KVCacheManager, tokens: int, first: int) -> Job:
     """A job whose prompt is like no other's."""
     job = Job("text", TextRequest([first] * tokens, 16))
-    job.state = places.active[job] = Sampled(job, Vocabulary(str, frozenset()), places)
+    job.state = places.active[job] = SampledSequences(job, Vocabulary(str, frozenset()), places)
     return job
 
 
-def fill(places: Places, job: Job) -> bool:
+def fill(places: KVCacheManager, job: Job) -> bool:
     """Lets it in and gives it its whole prompt's blocks."""
     branch = job.state.branches[0]
     if branch.table is None and not places.open(job, branch, set()):
@@ -50,7 +50,7 @@ def held(job: Job) -> int:
     return 0 if table is None else len(table.blocks)
 
 
-def test_an_older_job_takes_the_youngest_ones_blocks(places: Places) -> None:
+def test_an_older_job_takes_the_youngest_ones_blocks(places: KVCacheManager) -> None:
     old, middle, young = (begin(places, SIZE, first) for first in range(3))
     assert all(fill(places, job) for job in (old, middle, young))
     assert places.extend(old, places.pool, old.state.branches[0].table, 6 * SIZE)
@@ -58,7 +58,7 @@ def test_an_older_job_takes_the_youngest_ones_blocks(places: Places) -> None:
     assert places.preempted == 1
 
 
-def test_a_younger_job_takes_nothing_and_waits(places: Places) -> None:
+def test_a_younger_job_takes_nothing_and_waits(places: KVCacheManager) -> None:
     old, young = begin(places, 5 * SIZE, 1), begin(places, SIZE, 2)
     assert fill(places, old) and fill(places, young)
     assert not places.extend(young, places.pool, young.state.branches[0].table, 3 * SIZE)
@@ -68,7 +68,7 @@ def test_a_younger_job_takes_nothing_and_waits(places: Places) -> None:
     assert not places.waiting
 
 
-def test_a_job_is_not_let_in_where_it_would_soon_be_preempted(places: Places) -> None:
+def test_a_job_is_not_let_in_where_it_would_soon_be_preempted(places: KVCacheManager) -> None:
     old, young = begin(places, 3 * SIZE, 1), begin(places, 5 * SIZE, 2)
     assert fill(places, old)
     assert not fill(places, young)  # it would fit, but the old one could not grow
@@ -78,7 +78,7 @@ def test_a_job_is_not_let_in_where_it_would_soon_be_preempted(places: Places) ->
     assert fill(places, young)
 
 
-def test_blocks_that_another_is_reading_are_waited_for(places: Places) -> None:
+def test_blocks_that_another_is_reading_are_waited_for(places: KVCacheManager) -> None:
     one, other = begin(places, SIZE + 1, 1), begin(places, SIZE + 1, 1)
     assert fill(places, one)
     coming = set(digests(one.payload.prompt))

@@ -13,14 +13,14 @@ from torch import nn
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.diffusion.denoiser import Denoiser
-from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.caption import CaptionModel, CaptionRequest, CaptionRunner
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 from mmgen.runners.diffusers_pipeline import PipelineModel, PipelineRequest, PipelineRunner
 from mmgen.runners.preemption_hooks import pause_between
-from mmgen.runners.vae_decode import DecodeRunner
+from mmgen.runners.vae_decode import VAEDecodeRunner
 
 
 class Answering:
@@ -44,16 +44,16 @@ class Answering:
 
 
 def denoise(folder: Path) -> tuple[Any, Any]:
-    model = Denoiser.load(tiny.stable_diffusion(folder))
+    model = DenoiserModel.load(tiny.stable_diffusion(folder))
     model.pack()
-    table = tabulate(Schedule.from_config(model.scheduler_config), "dpm++2m", 3)
+    table = tabulate(NoiseSchedule.from_config(model.scheduler_config), "dpm++2m", 3)
     prompt, nothing = model.embed_prompts(["a cat", ""])
     return DenoiseRunner(model), DenoiseRequest(prompt, table, model.size, model.size, nothing, 4.0)
 
 
 def decode(folder: Path) -> tuple[Any, Any]:
     latents = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return DecodeRunner(Denoiser.load(tiny.stable_diffusion(folder)).pictures), latents
+    return VAEDecodeRunner(DenoiserModel.load(tiny.stable_diffusion(folder)).pictures), latents
 
 
 def whole(folder: Path) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from mmgen.engine.job import Job, Request
 from mmgen.models.lm.sampling import Sampling
 from mmgen.runners.generation import TextRequest
 from mmgen.runners.roofline import milliseconds
-from mmgen.runners.token_batch import RowRunner
+from mmgen.runners.token_batch import TokenBatchRunner
 from mmgen.runtime import Runtime
 
 
@@ -23,7 +23,7 @@ def test_computing_or_reading_whichever_is_longer(used: float, weights: int, ms:
 
 @pytest.mark.parametrize("lengths", [[3], [10] * 40, [64, 1, 70, 5]])
 def test_rows_take_the_quanta_that_are_expected_or_few_more(lengths: list[int]) -> None:
-    runner = RowRunner(lambda rows: [0] * len(rows), budget=64)
+    runner = TokenBatchRunner(lambda rows: [0] * len(rows), budget=64)
     job = Job("rows", ["x" * n for n in lengths])
     expected = runner.estimate(job).quanta
     with Engine({"rows": runner}) as engine:
@@ -54,7 +54,7 @@ def test_rows_that_do_not_fit_are_tried_in_halves() -> None:
             raise MemoryError
         return [len(row) for row in rows]
 
-    runner = RowRunner(cramped, budget=1000)
+    runner = TokenBatchRunner(cramped, budget=1000)
     jobs = [Job("rows", ["x" * 5]) for _ in range(4)]
     runner.step(jobs)
     assert passes == [4, 2, 2] and [job.future.result(0) for job in jobs] == [[5]] * 4

@@ -23,8 +23,8 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.sampling import Sampling
 from mmgen.models.lm.sequence_search import Contrastive
-from mmgen.runners.generation import Finished, Piece, TextRequest, Vocabulary
-from mmgen.runners.kv_cache_manager import Places
+from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest, Vocabulary
+from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.text import TextRunner
 
 WAIT = 60.0
@@ -74,7 +74,7 @@ def submit(engine: Engine, *requests: TextRequest, seed: int = 3) -> list[Handle
     return [engine.submit(Job("text", request, seed=seed + 100 * number)) for number, request in enumerate(requests)]
 
 
-def run(made: TextRunner, *requests: TextRequest, seed: int = 3) -> list[Finished]:
+def run(made: TextRunner, *requests: TextRequest, seed: int = 3) -> list[GenerationResult]:
     """All at once; no block is left held."""
     with Engine({"text": made}) as engine:
         found = [handle.result(WAIT) for handle in submit(engine, *requests, seed=seed)]
@@ -82,7 +82,7 @@ def run(made: TextRunner, *requests: TextRequest, seed: int = 3) -> list[Finishe
     return found
 
 
-def tokens(finished: Finished) -> list[tuple[int, ...]]:
+def tokens(finished: GenerationResult) -> list[tuple[int, ...]]:
     return [text.ids for text in finished.texts]
 
 
@@ -190,16 +190,16 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def alone(lm: LanguageModel, draft: LanguageModel) -> dict[str, Finished]:
+def alone(lm: LanguageModel, draft: LanguageModel) -> dict[str, GenerationResult]:
     return {name: run(runner(lm, draft=draft), request)[0] for name, request in KINDS.items()}
 
 
-def same(one: Finished, other: Finished) -> bool:
+def same(one: GenerationResult, other: GenerationResult) -> bool:
     logprobs = [[choice.logprob for text in found.texts for choice in text.choices] for found in (one, other)]
     return tokens(one) == tokens(other) and logprobs[0] == pytest.approx(logprobs[1], abs=1e-4)
 
 
-def in_company(made: TextRunner) -> dict[str, Finished]:
+def in_company(made: TextRunner) -> dict[str, GenerationResult]:
     with Engine({"text": made}) as engine:
         others = submit(engine, *greedy()[:3])
         handles = {name: submit(engine, request)[0] for name, request in KINDS.items()}
@@ -211,7 +211,9 @@ def in_company(made: TextRunner) -> dict[str, Finished]:
     return found
 
 
-def test_a_seed_gives_the_same_text_in_any_company(lm: LanguageModel, draft: LanguageModel, alone: dict[str, Finished]) -> None:
+def test_a_seed_gives_the_same_text_in_any_company(
+    lm: LanguageModel, draft: LanguageModel, alone: dict[str, GenerationResult]
+) -> None:
     found = in_company(runner(lm, draft=draft, budget=40))
     assert [name for name in KINDS if not same(found[name], alone[name])] == []
 
@@ -220,23 +222,23 @@ def test_a_seed_gives_the_same_text_in_any_company(lm: LanguageModel, draft: Lan
 def test_a_preempted_job_gives_the_same_text(
     lm: LanguageModel,
     draft: LanguageModel,
-    alone: dict[str, Finished],
+    alone: dict[str, GenerationResult],
     hasty: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if hasty:  # jobs are let in where they will soon be preempted
-        monkeypatch.setattr(Places, "_comfortable", lambda *_: True)
+        monkeypatch.setattr(KVCacheManager, "_comfortable", lambda *_: True)
     made = runner(lm, blocks=24, draft=draft, budget=40)
     found = in_company(made)
     assert made.places.preempted > (10 if hasty else 0)
     assert [name for name in KINDS if not same(found[name], alone[name])] == []
 
 
-def test_another_seed_gives_another_text(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+def test_another_seed_gives_another_text(lm: LanguageModel, alone: dict[str, GenerationResult]) -> None:
     assert tokens(run(runner(lm), KINDS["sampled"], seed=4)[0]) != tokens(alone["sampled"])
 
 
-def test_text_i_of_a_seed_is_the_text_of_its_successor(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+def test_text_i_of_a_seed_is_the_text_of_its_successor(lm: LanguageModel, alone: dict[str, GenerationResult]) -> None:
     for index in range(3):
         (found,) = run(runner(lm), replace(KINDS["three"], n=1), seed=3 + index)
         assert tokens(found)[0] == tokens(alone["three"])[index]
@@ -279,7 +281,7 @@ def naive_contrastive(lm: LanguageModel, prompt: list[int], count: int) -> tuple
     return tuple(text[len(prompt) :])
 
 
-def test_contrastive_search_is_its_naive_twin(lm: LanguageModel, alone: dict[str, Finished]) -> None:
+def test_contrastive_search_is_its_naive_twin(lm: LanguageModel, alone: dict[str, GenerationResult]) -> None:
     assert tokens(alone["contrastive"]) == [naive_contrastive(lm, PROMPTS[4], 40)]
 
 
@@ -368,7 +370,7 @@ def test_pieces_are_the_text_and_carry_the_log_probabilities(lm: LanguageModel) 
     request = TextRequest(PROMPTS[2], 30, replace(SAMPLED, logprobs=2), n=2)
     with Engine({"text": runner(lm)}) as engine:
         (handle,) = submit(engine, request)
-        pieces: list[Piece] = list(handle.events(WAIT))
+        pieces: list[TextPiece] = list(handle.events(WAIT))
         texts = handle.result(WAIT).texts
     for index, text in enumerate(texts):
         own = [piece for piece in pieces if piece.index == index]

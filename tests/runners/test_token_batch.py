@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, JobFailed, TooLarge
-from mmgen.runners.token_batch import RowRunner, passes
+from mmgen.runners.token_batch import TokenBatchRunner, passes
 
 
 class Recording:
@@ -35,7 +35,7 @@ def rows(*lengths: int) -> list[str]:
 
 def run(works: list[list[str]], budget: int = 64) -> tuple[list[Any], Recording]:
     record = Recording()
-    with Engine({"rows": RowRunner(record, budget=budget)}) as engine:
+    with Engine({"rows": TokenBatchRunner(record, budget=budget)}) as engine:
         handles = [engine.submit(Job("rows", work)) for work in works]
         results = []
         for handle in handles:
@@ -66,7 +66,7 @@ def test_a_quantum_keeps_its_budget() -> None:
 
 
 def test_every_job_of_a_quantum_advances() -> None:
-    runner, jobs = RowRunner(Recording(), budget=10), [Job("rows", rows(50, 50)) for _ in range(3)]
+    runner, jobs = TokenBatchRunner(Recording(), budget=10), [Job("rows", rows(50, 50)) for _ in range(3)]
     runner.step(jobs)
     assert [len(job.state.waiting) for job in jobs] == [1, 1, 1]
     assert [job.units for job in jobs] == [50, 50, 50]
@@ -84,10 +84,10 @@ def test_padding_is_bounded() -> None:
 
 def test_passes_keep_the_budget_however_many_jobs_share_a_quantum() -> None:
     record = Recording()
-    RowRunner(record, budget=64, padding=float("inf")).step([Job("rows", rows(30, 40)) for _ in range(9)])
+    TokenBatchRunner(record, budget=64, padding=float("inf")).step([Job("rows", rows(30, 40)) for _ in range(9)])
     assert record.passes == [[40]] * 9
     record.passes.clear()
-    RowRunner(record, budget=64, padding=float("inf")).step([Job("rows", rows(n)) for n in (20, 1, 40, 3)])
+    TokenBatchRunner(record, budget=64, padding=float("inf")).step([Job("rows", rows(n)) for n in (20, 1, 40, 3)])
     assert record.passes == [[40, 20, 3, 1]]
 
 
@@ -98,7 +98,7 @@ def test_it_does_what_fits_into_its_time() -> None:
         time.sleep(0.001 * sum(map(len, rows)) / 10)  # 0.1 ms a token
         return [len(row) for row in rows]
 
-    runner, job = RowRunner(slow, budget=400), Job("rows", rows(*[10] * 200))
+    runner, job = TokenBatchRunner(slow, budget=400), Job("rows", rows(*[10] * 200))
     runner.step([job])
     assert job.units == 400
     runner.room_ms = 10.0
@@ -115,6 +115,6 @@ def test_it_does_what_fits_into_its_time() -> None:
 
 def test_limits() -> None:
     with pytest.raises(TooLarge, match="3 texts in one job, the limit is 2"):
-        RowRunner(Recording(), most_rows=2).reserve(Job("rows", rows(1, 1, 1)))
+        TokenBatchRunner(Recording(), most_rows=2).reserve(Job("rows", rows(1, 1, 1)))
     with pytest.raises(BadRequest, match="budget is 0"):
-        RowRunner(Recording(), budget=0)
+        TokenBatchRunner(Recording(), budget=0)

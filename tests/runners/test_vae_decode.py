@@ -8,27 +8,27 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest
 from mmgen.models.diffusion import autoencoder
-from mmgen.models.diffusion.autoencoder import LatentPictures, decode
-from mmgen.runners.vae_decode import DecodeRunner
+from mmgen.models.diffusion.autoencoder import LatentAutoencoder, decode
+from mmgen.runners.vae_decode import VAEDecodeRunner
 
 
 @pytest.fixture(scope="module")
-def pictures() -> LatentPictures:
+def pictures() -> LatentAutoencoder:
     torch.manual_seed(0)
-    return LatentPictures(tiny.vae())
+    return LatentAutoencoder(tiny.vae())
 
 
-def test_pictures_of_like_size_go_together(pictures: LatentPictures) -> None:
+def test_pictures_of_like_size_go_together(pictures: LatentAutoencoder) -> None:
     latents = torch.randn(3, 4, 8, 8)
     jobs = [Job("decode", row) for row in latents]
-    DecodeRunner(pictures).step(jobs)
+    VAEDecodeRunner(pictures).step(jobs)
     for job, expected in zip(jobs, decode(pictures, latents), strict=True):
         torch.testing.assert_close(job.future.result(), expected, atol=1e-5, rtol=0)
 
 
-def test_a_large_picture_takes_a_tile_a_turn(pictures: LatentPictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_takes_a_tile_a_turn(pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoencoder, "WHOLE", 64)
-    runner, job, turns = DecodeRunner(pictures), Job("decode", torch.randn(4, 14, 8)), 0
+    runner, job, turns = VAEDecodeRunner(pictures), Job("decode", torch.randn(4, 14, 8)), 0
     assert runner.key(job) == (8, 8)
     while job.ended is None:
         runner.step([job])
@@ -37,16 +37,16 @@ def test_a_large_picture_takes_a_tile_a_turn(pictures: LatentPictures, monkeypat
     torch.testing.assert_close(job.future.result(), decode(pictures, [job.payload])[0], atol=1e-5, rtol=0)
 
 
-def test_a_quantum_keeps_its_budget(pictures: LatentPictures) -> None:
+def test_a_quantum_keeps_its_budget(pictures: LatentAutoencoder) -> None:
     """Two of three fit: the third waits and is charged nothing."""
     jobs = [Job("decode", torch.randn(4, 8, 8)) for _ in range(3)]
-    runner = DecodeRunner(pictures, budget=2 * 16 * 16)
+    runner = VAEDecodeRunner(pictures, budget=2 * 16 * 16)
     runner.step(jobs)
     assert [job.status for job in jobs] == ["done", "done", "queued"]
     assert [job.units for job in jobs] == [1, 1, 0]
 
 
-def test_a_bad_job_fails_alone(pictures: LatentPictures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_job_fails_alone(pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
     right = pictures.decode
 
     def fragile(latents: torch.Tensor) -> torch.Tensor:
@@ -56,25 +56,25 @@ def test_a_bad_job_fails_alone(pictures: LatentPictures, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pictures, "decode", fragile)
     jobs = [Job("decode", latents) for latents in (torch.randn(4, 8, 8), torch.full((4, 8, 8), torch.nan))]
-    DecodeRunner(pictures).step(jobs)
+    VAEDecodeRunner(pictures).step(jobs)
     assert [job.status for job in jobs] == ["done", "failed"]
 
 
-def test_latents_of_another_model_are_refused(pictures: LatentPictures) -> None:
-    with Engine({"decode": DecodeRunner(pictures)}) as engine:
+def test_latents_of_another_model_are_refused(pictures: LatentAutoencoder) -> None:
+    with Engine({"decode": VAEDecodeRunner(pictures)}) as engine:
         for shape in ((3, 8, 8), (1, 4, 8, 8), (4,)):
             with pytest.raises(BadRequest, match=r"latents are of shape .*, this autoencoder reads \(4, h, w\)"):
                 engine.submit(Job("decode", torch.zeros(shape)))
 
 
-def test_reserve_is_that_of_a_tile(pictures: LatentPictures) -> None:
-    runner = DecodeRunner(pictures)
+def test_reserve_is_that_of_a_tile(pictures: LatentAutoencoder) -> None:
+    runner = VAEDecodeRunner(pictures)
     small, large = (runner.reserve(Job("decode", torch.zeros(4, size, size))) for size in (128, 1024))
     assert large < 16 * small  # 64 times the picture: the canvas grows with it, a tile's working memory does not
 
 
 def test_short_of_memory_it_leaves_to_the_engine_how_many_it_takes(
-    pictures: LatentPictures, monkeypatch: pytest.MonkeyPatch
+    pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, latents = pictures.decode, torch.randn(4, 4, 8, 8)
 
@@ -85,7 +85,7 @@ def test_short_of_memory_it_leaves_to_the_engine_how_many_it_takes(
 
     expected = decode(pictures, latents)
     monkeypatch.setattr(pictures, "decode", cramped)
-    runner = DecodeRunner(pictures)
+    runner = VAEDecodeRunner(pictures)
     assert runner.estimate(Job("decode", latents[0])).quanta == 1
     with Engine({"decode": runner}) as engine:
         handles = [engine.submit(Job("decode", row)) for row in latents]

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from mmgen.errors import BadRequest
 from mmgen.stores import keys as module
-from mmgen.stores.keys import SCOPES, Keys
+from mmgen.stores.keys import SCOPES, KeyStore
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -44,7 +44,7 @@ def client(app: "FastAPI") -> Iterator[TestClient]:
 @pytest.fixture
 def login(app: "FastAPI") -> Callable[..., dict[str, str]]:
     """`login("ann", scopes=...)`: the headers of a new key."""
-    keys: Keys = app.state.keys
+    keys: KeyStore = app.state.keys
     return lambda name, **rights: {"Authorization": f"Bearer {keys.create(name, **rights)}"}
 
 

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocketDisconnect
 from mmgen.serve import auth
 from mmgen.serve.auth import Auth, is_api
 from mmgen.stores import keys as module
-from mmgen.stores.keys import SCOPES, Keys
+from mmgen.stores.keys import SCOPES, KeyStore
 
 Door = Callable[..., Any]
 
@@ -29,8 +29,8 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    with Keys(tmp_path / "keys.db") as keys:
+def keys(tmp_path: Path) -> Iterator[KeyStore]:
+    with KeyStore(tmp_path / "keys.db") as keys:
         yield keys
 
 
@@ -40,7 +40,7 @@ def weights() -> list[tuple[str, float]]:
 
 
 @pytest.fixture
-def client(keys: Keys, weights: list[tuple[str, float]]) -> TestClient:
+def client(keys: KeyStore, weights: list[tuple[str, float]]) -> TestClient:
     """Every path says who calls."""
 
     async def who(http: Request) -> JSONResponse:
@@ -84,7 +84,7 @@ def test_rebound_names(client: TestClient, host: str) -> None:
         assert answer.status_code == 403 and answer.json()["error"]["code"] == "insufficient_permissions"
 
 
-async def test_two_hosts_or_none(keys: Keys) -> None:
+async def test_two_hosts_or_none(keys: KeyStore) -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -100,7 +100,7 @@ async def test_two_hosts_or_none(keys: Keys) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://localhost:3000", "http://localhost:8000.evil.example"]
 )
-def test_pages_of_other_sites(client: TestClient, keys: Keys, origin: str) -> None:
+def test_pages_of_other_sites(client: TestClient, keys: KeyStore, origin: str) -> None:
     """A form or a fetch of another page: the browser says where it comes from."""
     headers = {"Origin": origin}
     assert client.post("/v1/images/generations", headers=headers).status_code == 403
@@ -115,7 +115,7 @@ def test_own_pages_and_friends(client: TestClient) -> None:
         assert client.post("/v1/models", headers={"Origin": origin}).status_code == 200
 
 
-def test_a_key_says_who(client: TestClient, keys: Keys, weights: list[tuple[str, float]]) -> None:
+def test_a_key_says_who(client: TestClient, keys: KeyStore, weights: list[tuple[str, float]]) -> None:
     key = keys.create("ann", 2.0, "60/min", ("chat",))
     for header in ({"Authorization": f"bearer  {key}"}, bearer(key), bearer(key)):
         answer = client.get("/v1/models", headers=header)
@@ -128,7 +128,7 @@ def test_a_key_says_who(client: TestClient, keys: Keys, weights: list[tuple[str,
     {}, bearer(""), bearer("mm-" + "A" * 43), bearer("sk-x"), {"Authorization": "mm-x"}, {"Authorization": "Basic !"},
     {"X-Api-Key": "KEY"}, {"Cookie": "key=KEY"}, basic("KEY"), {"Authorization": b"Bearer \xff\xfe"},
 ])  # fmt: skip
-def test_no_key_no_answer(client: TestClient, keys: Keys, header: dict[str, Any]) -> None:
+def test_no_key_no_answer(client: TestClient, keys: KeyStore, header: dict[str, Any]) -> None:
     key = keys.create("ann", scopes=SCOPES)
     given = {name: value.replace("KEY", key) if isinstance(value, str) else value for name, value in header.items()}
     for path in ("/v1/models?api_key=" + key, "/mcp", "/metrics", "/openapi.json", "/healthz/", "/healthz/x", "/v1/healthz"):
@@ -140,10 +140,10 @@ def test_no_key_no_answer(client: TestClient, keys: Keys, header: dict[str, Any]
     assert client.get("/healthz").status_code == client.get("/readyz").status_code == 200
 
 
-def test_revoked_and_rotated_keys_end_at_once(client: TestClient, keys: Keys, tmp_path: Path) -> None:
+def test_revoked_and_rotated_keys_end_at_once(client: TestClient, keys: KeyStore, tmp_path: Path) -> None:
     key = keys.create("ann")
     assert client.get("/v1/models", headers=bearer(key)).status_code == 200
-    with Keys(tmp_path / "keys.db") as other:  # `mmgen keys rotate`, beside the server
+    with KeyStore(tmp_path / "keys.db") as other:  # `mmgen keys rotate`, beside the server
         new = other.rotate("ann")
         assert client.get("/v1/models", headers=bearer(key)).status_code == 401
         assert client.get("/v1/models", headers=bearer(new)).status_code == 200
@@ -152,14 +152,14 @@ def test_revoked_and_rotated_keys_end_at_once(client: TestClient, keys: Keys, tm
     assert client.get("/v1/models").status_code == 401, "and without the last key nobody is local again"
 
 
-def test_unknown_revoked_and_wrong_keys_are_told_the_same(client: TestClient, keys: Keys) -> None:
+def test_unknown_revoked_and_wrong_keys_are_told_the_same(client: TestClient, keys: KeyStore) -> None:
     key, gone = keys.create("ann"), keys.create("bob")
     keys.revoke("bob")
     guesses = (key[:-1] + ("A" if key[-1] != "A" else "B"), gone, "mm-" + "A" * 43, "x")
     assert len({client.get("/v1/models", headers=bearer(guess)).text for guess in guesses}) == 1
 
 
-def test_the_page_asks_for_a_password(client: TestClient, keys: Keys) -> None:
+def test_the_page_asks_for_a_password(client: TestClient, keys: KeyStore) -> None:
     most, all_ = keys.create("ann", scopes=("chat",)), keys.create("bob", scopes=SCOPES)
     limited = keys.create("eve", scopes=SCOPES, stores=("notes",))
     answer = client.get("/")
@@ -170,7 +170,7 @@ def test_the_page_asks_for_a_password(client: TestClient, keys: Keys) -> None:
         assert client.get("/", headers=bearer(key)).status_code == 403
 
 
-def test_sockets(client: TestClient, keys: Keys) -> None:
+def test_sockets(client: TestClient, keys: KeyStore) -> None:
     with client.websocket_connect("/socket", headers={"Host": "localhost"}):
         pass
     for headers in ({"Host": "evil.example"}, {"Host": "localhost", "Origin": "https://evil.example"}):
@@ -181,7 +181,7 @@ def test_sockets(client: TestClient, keys: Keys) -> None:
         pass
 
 
-async def test_guessing_does_not_crowd_out(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_guessing_does_not_crowd_out(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that were proved go on; of unknown ones only some wait, and one is looked at at a time."""
     key, active, most = keys.create("ann"), 0, 0
     assert keys.verify(key)
@@ -212,7 +212,7 @@ async def test_guessing_does_not_crowd_out(keys: Keys, monkeypatch: pytest.Monke
     assert statuses.count(429) == 20 and statuses.count(401) == auth.MOST_WAITING and statuses.count(200) == 1 and most == 1
 
 
-def test_keys_are_not_logged(client: TestClient, keys: Keys, caplog: pytest.LogCaptureFixture) -> None:
+def test_keys_are_not_logged(client: TestClient, keys: KeyStore, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     key = keys.create("ann")
     for given in (key, key[:-1] + "_"):

@@ -9,12 +9,12 @@ import pytest
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden, StoreError
 from mmgen.serve.context import Caller, Context
-from mmgen.serve.request_tracker import Live
+from mmgen.serve.request_tracker import RequestTracker
 
 
 def made(history: Any, caller: Caller | None = None) -> Context:
     app = SimpleNamespace(state=SimpleNamespace(history=history))
-    return Context(SimpleNamespace(app=app, state=SimpleNamespace()), None, caller or Caller("ann"), Live(9))  # type: ignore[arg-type]
+    return Context(SimpleNamespace(app=app, state=SimpleNamespace()), None, caller or Caller("ann"), RequestTracker(9))  # type: ignore[arg-type]
 
 
 def test_scopes_and_stores() -> None:

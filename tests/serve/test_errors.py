@@ -30,7 +30,7 @@ def test_our_own_faults_say_nothing_of_the_inside() -> None:
 
 
 def test_when_to_come_back() -> None:
-    assert errors.response(errors.Later("x", 2.2)).headers["retry-after"] == "3"
-    assert errors.response(errors.Later("x"), 0.1).headers["retry-after"] == "1"
+    assert errors.response(errors.RetryLater("x", 2.2)).headers["retry-after"] == "3"
+    assert errors.response(errors.RetryLater("x"), 0.1).headers["retry-after"] == "1"
     assert errors.response(Busy("x"), 4.0).headers["retry-after"] == "4"
     assert errors.response(Unauthorized("x")).headers["www-authenticate"] == "Bearer"

@@ -16,7 +16,7 @@ from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.stores import keys as module
 from mmgen.stores.history import History
-from mmgen.stores.keys import SCOPES, Keys
+from mmgen.stores.keys import SCOPES, KeyStore
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
     app.state.rt, app.state.settings = SimpleNamespace(engine=engine), ServeConfig()
     app.state.live = SimpleNamespace(close=lambda: None)
     errors.install(app)
-    with Keys(tmp_path / "keys.db") as app.state.keys, History(tmp_path / "history") as history:
+    with KeyStore(tmp_path / "keys.db") as app.state.keys, History(tmp_path / "history") as history:
         secure(app, app.state.settings, app.state.keys)
         asyncio.run(add_page(app, history))
         yield app
@@ -38,10 +38,10 @@ async def add_page(app: FastAPI, history: History) -> None:
     """In a running loop: outside of one Gradio makes loops that nobody closes."""
     import gradio as gr
 
-    from apps.history_panel import Past
+    from apps.history_panel import HistoryPanel
     from apps.sessions import Sessions
 
-    past, sessions = Past(history), Sessions()
+    past, sessions = HistoryPanel(history), Sessions()
 
     def keep(said: str, http: gr.Request) -> Iterator[str]:
         with sessions.request(http, "interactive") as request:
@@ -81,7 +81,7 @@ def test_everybody_sees_their_own(app: FastAPI, address: str) -> None:
 
     page = opened(address, {})
     assert page.predict("mine", api_name="/keep") == "local" and page.predict("", api_name="/kept") == "mine"
-    keys: Keys = app.state.keys
+    keys: KeyStore = app.state.keys
     ann, bob = (login(keys.create(name, scopes=SCOPES)) for name in ("ann", "bob"))
     page = opened(address, ann)
     assert page.predict("secret of ann", api_name="/keep") == "ann" and page.predict("", api_name="/kept") == "secret of ann"

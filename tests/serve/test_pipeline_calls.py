@@ -76,7 +76,7 @@ def odd(make_app: Any) -> Iterator[TestClient]:
 
         def events() -> Iterator[Any]:
             yield {"n": 1}
-            yield pipeline_calls.Message("named", {"n": 2})
+            yield pipeline_calls.ServerEvent("named", {"n": 2})
             fail()
 
         streaming = "text/event-stream" in context.http.headers.get("accept", "")
@@ -109,7 +109,7 @@ def test_errors_amid_a_stream(odd: TestClient) -> None:
 
 
 async def test_events_that_come_together_are_sent_together() -> None:
-    outbox = pipeline_calls.Outbox(asyncio.get_running_loop(), 0.05)
+    outbox = pipeline_calls.EventBridge(asyncio.get_running_loop(), 0.05)
     outbox.put(b"a")
     assert await outbox.get() == b"a"
     began = time.monotonic()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmgen.serve.rate_limit import Limits, RateLimit, _duration
-from mmgen.stores.keys import Rate
+from mmgen.serve.rate_limit import RateLimit, TokenBuckets, _duration
+from mmgen.stores.keys import RateSpec
 
 
 class Clock:
@@ -15,7 +15,7 @@ class Clock:
 
 def test_a_bucket_fills_evenly() -> None:
     clock = Clock()
-    limits, rate = Limits(clock), Rate.parse("60/min")
+    limits, rate = TokenBuckets(clock), RateSpec.parse("60/min")
     taken = [limits.take("ann", rate) for _ in range(61)]
     assert [one.allowed for one in taken] == [True] * 60 + [False]
     assert taken[0].headers == {
@@ -34,12 +34,12 @@ def test_a_bucket_fills_evenly() -> None:
 
 def test_users_and_rates_are_apart() -> None:
     clock = Clock()
-    limits = Limits(clock)
-    assert limits.take("ann", Rate.parse("1/s")).allowed and not limits.take("ann", Rate.parse("1/s")).allowed
-    assert limits.take("bob", Rate.parse("1/s")).allowed
-    assert limits.take("ann", Rate.parse("2/day")).allowed, "a new rate begins full"
-    assert limits.take("ann", Rate.parse("2/day")).allowed
-    assert limits.take("ann", Rate.parse("2/day")).wait == pytest.approx(43200)
+    limits = TokenBuckets(clock)
+    assert limits.take("ann", RateSpec.parse("1/s")).allowed and not limits.take("ann", RateSpec.parse("1/s")).allowed
+    assert limits.take("bob", RateSpec.parse("1/s")).allowed
+    assert limits.take("ann", RateSpec.parse("2/day")).allowed, "a new rate begins full"
+    assert limits.take("ann", RateSpec.parse("2/day")).allowed
+    assert limits.take("ann", RateSpec.parse("2/day")).wait == pytest.approx(43200)
 
 
 async def test_what_a_client_is_told() -> None:
@@ -52,14 +52,14 @@ async def test_what_a_client_is_told() -> None:
     async def send(message: dict) -> None:
         sent.append(message)
 
-    async def call(path: str, rate: Rate | None, type: str = "http") -> tuple[int, dict[bytes, bytes]]:
+    async def call(path: str, rate: RateSpec | None, type: str = "http") -> tuple[int, dict[bytes, bytes]]:
         sent.clear()
         caller = SimpleNamespace(user="ann", rate=rate)
         await limit({"type": type, "path": path, "headers": [], "state": {"caller": caller}}, None, send)
         return sent[0]["status"], dict(sent[0]["headers"])
 
-    limit = RateLimit(JSONResponse({}), Limits(clock))
-    rate = Rate.parse("2/min")
+    limit = RateLimit(JSONResponse({}), TokenBuckets(clock))
+    rate = RateSpec.parse("2/min")
     for left in (b"1", b"0"):
         status, headers = await call("/v1/models", rate)
         assert status == 200 and headers[b"x-ratelimit-remaining-requests"] == left

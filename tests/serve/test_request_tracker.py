@@ -6,12 +6,12 @@ import pytest
 
 from mmgen.errors import Closed, NotFound
 from mmgen.serve import request_tracker
-from mmgen.serve.errors import Later
-from mmgen.serve.request_tracker import Live
+from mmgen.serve.errors import RetryLater
+from mmgen.serve.request_tracker import RequestTracker
 
 
 def test_a_request_from_beginning_to_end() -> None:
-    one = Live(2)
+    one = RequestTracker(2)
     request = one.begin("chat", "ann", "interactive")
     assert (request.user, request.priority, len(one), one.get(request.id).state) == ("ann", "interactive", 1, "running")
     one.end(request)
@@ -27,7 +27,7 @@ def test_a_request_from_beginning_to_end() -> None:
 
 
 def test_streams_are_counted_until_they_end() -> None:
-    one = Live(3)
+    one = RequestTracker(3)
     first, second, whole = (one.begin("chat", "ann", "normal") for _ in range(3))
     for request in (first, second, first):
         one.stream(request)
@@ -39,9 +39,9 @@ def test_streams_are_counted_until_they_end() -> None:
 
 
 def test_as_many_as_it_takes() -> None:
-    one = Live(1, lambda: 7.0)
+    one = RequestTracker(1, lambda: 7.0)
     request = one.begin("chat", "ann", "normal")
-    with pytest.raises(Later, match="1 requests are under way") as caught:
+    with pytest.raises(RetryLater, match="1 requests are under way") as caught:
         one.begin("chat", "bob", "normal")
     assert caught.value.retry_after == 7.0
     one.end(request)
@@ -52,7 +52,7 @@ def test_as_many_as_it_takes() -> None:
 
 
 def test_draining() -> None:
-    one = Live(2)
+    one = RequestTracker(2)
     request = one.begin("chat", "ann", "normal")
     assert not one.drained(0.01)
     threading.Timer(0.05, one.end, [request]).start()
@@ -64,7 +64,7 @@ def test_draining() -> None:
 
 def test_old_ones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_tracker, "REMEMBERED", 3)
-    one = Live(1)
+    one = RequestTracker(1)
     ids = []
     for _ in range(20):
         request = one.begin("chat", "ann", "normal")

@@ -15,17 +15,17 @@ from mmgen.serve import errors
 from mmgen.serve.security import BodyLimit, check_host, secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.stores import keys as module
-from mmgen.stores.keys import Keys
+from mmgen.stores.keys import KeyStore
 
 
 @pytest.fixture
-def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keys]:
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyStore]:
     monkeypatch.setattr(module, "COST", 2**4)
-    with Keys(tmp_path / "keys.db") as keys:
+    with KeyStore(tmp_path / "keys.db") as keys:
         yield keys
 
 
-def served(keys: Keys, **settings: Any) -> TestClient:
+def served(keys: KeyStore, **settings: Any) -> TestClient:
     app = FastAPI()
     app.state.rt = SimpleNamespace(engine=SimpleNamespace(set_weight=lambda user, weight: None, soonest=lambda: None))
     errors.install(app)
@@ -60,7 +60,7 @@ def chunks(count: int, size: int = 100) -> Iterator[bytes]:
         yield b" " * size
 
 
-def test_bodies_within_the_limit(keys: Keys) -> None:
+def test_bodies_within_the_limit(keys: KeyStore) -> None:
     client = served(keys)
     assert client.post("/v1/json", json={"a": "x" * 900}).json() == 1
     assert client.post("/v1/raw", content=chunks(10)).json() == client.post("/v1/raw", content=b"x" * 1000).json() == 1000
@@ -68,7 +68,7 @@ def test_bodies_within_the_limit(keys: Keys) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/json", "/v1/raw"])
 @pytest.mark.parametrize("body", [b"x" * 1001, 11, 5000], ids=["says so", "just over", "endless"])
-def test_bodies_over_the_limit(keys: Keys, path: str, body: bytes | int) -> None:
+def test_bodies_over_the_limit(keys: KeyStore, path: str, body: bytes | int) -> None:
     client = served(keys)
     headers = {"Content-Type": "application/json"}
     answer = client.post(path, content=body if isinstance(body, bytes) else chunks(body), headers=headers)
@@ -111,7 +111,7 @@ async def test_errors_that_are_not_its_own_pass() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/json", "/v1/stream", "/v1/none", "/v1/fault", "/"])
-def test_headers(keys: Keys, path: str) -> None:
+def test_headers(keys: KeyStore, path: str) -> None:
     """On every answer, errors too; nothing of the API is ever run or framed."""
     answer = served(keys).get(path)
     policy = answer.headers["content-security-policy"]
@@ -122,7 +122,7 @@ def test_headers(keys: Keys, path: str) -> None:
     assert "a secret of ours" not in answer.text
 
 
-def test_refusals_have_them_too(keys: Keys) -> None:
+def test_refusals_have_them_too(keys: KeyStore) -> None:
     answer = served(keys).get("/v1/json", headers={"Host": "evil.example"})
     assert answer.status_code == 403 and answer.headers["x-content-type-options"] == "nosniff"
 
@@ -130,7 +130,7 @@ def test_refusals_have_them_too(keys: Keys) -> None:
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 
 
-def test_cors_is_off(keys: Keys) -> None:
+def test_cors_is_off(keys: KeyStore) -> None:
     client = served(keys)
     answer = client.options("/v1/json", headers={"Origin": "https://evil.example", **PREFLIGHT})
     assert answer.status_code == 403 and not [name for name in answer.headers if name.startswith("access-control")]
@@ -139,7 +139,7 @@ def test_cors_is_off(keys: Keys) -> None:
     assert answer.status_code == 401 and not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_cors_is_for_whom_it_names(keys: Keys) -> None:
+def test_cors_is_for_whom_it_names(keys: KeyStore) -> None:
     client = served(keys, cors=("https://friend.example",))
     answer = client.options("/v1/json", headers={"Origin": "https://friend.example", **PREFLIGHT})
     assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "https://friend.example"
@@ -152,12 +152,12 @@ def test_cors_is_for_whom_it_names(keys: Keys) -> None:
         assert answer.status_code == 403 and "access-control-allow-origin" not in answer.headers
 
 
-def test_even_a_star_opens_no_keyless_server(keys: Keys) -> None:
+def test_even_a_star_opens_no_keyless_server(keys: KeyStore) -> None:
     client = served(keys, cors=("*",))
     assert client.post("/v1/json", json={}, headers={"Origin": "https://evil.example"}).status_code == 403
 
 
-def test_rates_are_kept(keys: Keys) -> None:
+def test_rates_are_kept(keys: KeyStore) -> None:
     client, header = served(keys), {"Authorization": f"Bearer {keys.create('ann', rate='2/day')}"}
     answers = [client.post("/v1/json", json={}, headers=header) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -169,7 +169,7 @@ def test_rates_are_kept(keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "mmgen.example", "", "localhost.evil.example"])
-def test_other_machines_need_keys(keys: Keys, host: str) -> None:
+def test_other_machines_need_keys(keys: KeyStore, host: str) -> None:
     with pytest.raises(BadRequest, match="mmgen keys add"):
         check_host(host, keys)
     keys.create("ann")
@@ -179,7 +179,7 @@ def test_other_machines_need_keys(keys: Keys, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
-def test_this_machine_needs_none(keys: Keys, host: str) -> None:
+def test_this_machine_needs_none(keys: KeyStore, host: str) -> None:
     check_host(host, keys)
     with pytest.raises(BadRequest):
         secure(FastAPI(), ServeConfig(host="0.0.0.0"), keys)

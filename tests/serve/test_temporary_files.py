@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import NotFound
-from mmgen.serve.temporary_files import KEPT_S, KeptFiles
+from mmgen.serve.temporary_files import KEPT_S, TemporaryFiles
 
 
 def test_a_file_is_for_its_user(tmp_path: Path) -> None:
-    kept = KeptFiles(tmp_path)
+    kept = TemporaryFiles(tmp_path)
     name = kept.add("ann", b"data", "png")
     assert kept.path("ann", name).read_bytes() == b"data" and len(name) > 24
     with pytest.raises(NotFound):
@@ -17,7 +17,7 @@ def test_a_file_is_for_its_user(tmp_path: Path) -> None:
 
 
 def test_old_files_are_gone(tmp_path: Path) -> None:
-    kept = KeptFiles(tmp_path)
+    kept = TemporaryFiles(tmp_path)
     name = kept.add("ann", b"data", "png")
     path = kept.path("ann", name)
     os.utime(path, (0, time.time() - KEPT_S - 1))
@@ -31,4 +31,4 @@ def test_old_files_are_gone(tmp_path: Path) -> None:
 def test_other_names_are_none(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     with pytest.raises(NotFound):
-        KeptFiles(tmp_path / "files").path("ann", name)
+        TemporaryFiles(tmp_path / "files").path("ann", name)

@@ -17,7 +17,7 @@ import pytest
 
 from mmgen.errors import BadRequest, Clash, Closed, NotFound, StoreError
 from mmgen.stores.history import History
-from mmgen.stores.history_schema import File, Policy
+from mmgen.stores.history_schema import HistoryFile, RetentionPolicy
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_what_was_asked_is_there(history: History) -> None:
     history.add("ann", "r1", "txt2img", {"prompt": "a red apple"}, {"seed": 7}, {"0.png": b"png", "1.png": b"more"})
     entry = history.get("ann", "r1")
     assert (entry.id, entry.kind, entry.asked, entry.result) == ("r1", "txt2img", {"prompt": "a red apple"}, {"seed": 7})
-    assert entry.files == [File("0.png", 3), File("1.png", 4)] and before <= entry.created <= time.time()
+    assert entry.files == [HistoryFile("0.png", 3), HistoryFile("1.png", 4)] and before <= entry.created <= time.time()
     assert history.read("ann", "r1", "1.png") == b"more" and history.entries("ann") == [entry]
     assert entry.to_dict()["files"] == [{"name": "0.png", "bytes": 3}, {"name": "1.png", "bytes": 4}]
 
@@ -149,11 +149,11 @@ def test_export(history: History) -> None:
 
 
 def test_the_oldest_go_first(tmp_path: Path) -> None:
-    with History(tmp_path / "h", Policy(max_entries=3)) as history:
+    with History(tmp_path / "h", RetentionPolicy(max_entries=3)) as history:
         for n in range(5):
             add(history, f"r{n}", **{"a.png": b"x"})
         assert ids(history) == ["r4", "r3", "r2"] == ids(history, q="picture") and stored(tmp_path) == 3
-    with History(tmp_path / "h", Policy(max_bytes=10_000)) as history:
+    with History(tmp_path / "h", RetentionPolicy(max_bytes=10_000)) as history:
         history.delete_all("ann")
         add(history, "big", **{"a.png": b"x" * 9_800})
         assert ids(history) == ["big"] and stored(tmp_path) == 1
@@ -162,7 +162,7 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
 
 
 def test_a_flood_drowns_nobody_else(tmp_path: Path) -> None:
-    with History(tmp_path / "h", Policy(max_entries=10, max_bytes=2000)) as history:
+    with History(tmp_path / "h", RetentionPolicy(max_entries=10, max_bytes=2000)) as history:
         add(history, "kept", user="bob")
         for n in range(30):
             add(history, f"r{n}")
@@ -174,7 +174,7 @@ def test_a_flood_drowns_nobody_else(tmp_path: Path) -> None:
 
 def test_age(tmp_path: Path) -> None:
     now = 0.0
-    with History(tmp_path / "h", Policy(max_age_days=2), clock=lambda: now) as history:
+    with History(tmp_path / "h", RetentionPolicy(max_age_days=2), clock=lambda: now) as history:
         add(history, "r1", user="bob", **{"a.png": b"x"})
         now = 86400.0
         add(history, "r2")
@@ -260,7 +260,7 @@ def kill_often(tmp_path: Path, kills: int) -> None:
 
 def check(tmp_path: Path, acknowledged: list[int]) -> None:
     """The history opens, holds what was told, and every file belongs to an entry."""
-    with History(tmp_path / "h", Policy(max_entries=50)) as history:
+    with History(tmp_path / "h", RetentionPolicy(max_entries=50)) as history:
         entries = history.entries("ann", limit=1000)
         assert {f"r{n}" for n in acknowledged if n % 5} <= {entry.id for entry in entries}
         for entry in entries:

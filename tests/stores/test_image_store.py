@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import Document, Passage
 from mmgen.stores import schema
 from mmgen.stores.documents import DocumentStore
-from mmgen.stores.image_store import Picture, Pictures
+from mmgen.stores.image_store import ImageStore, StoredImage
 
 E = 8
 
@@ -24,9 +24,9 @@ def unit(*values: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def picture(source: str, caption: str = "", inside: str = "", page: int | None = None, **metadata: str | int) -> Picture:
+def picture(source: str, caption: str = "", inside: str = "", page: int | None = None, **metadata: str | int) -> StoredImage:
     uri = f"{source}#{inside}" if inside else source
-    return Picture(uri, source, f"file of {source}", f"bytes of {uri}", hash(uri), 4, 3, b"thumb", caption, page, metadata)
+    return StoredImage(uri, source, f"file of {source}", f"bytes of {uri}", hash(uri), 4, 3, b"thumb", caption, page, metadata)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[DocumentStore]:
 
 
 @pytest.fixture
-def pictures(store: DocumentStore) -> Pictures:
+def pictures(store: DocumentStore) -> ImageStore:
     pictures = store.picture_space("eyes", E)
     for n, name in enumerate(("lamp", "tea", "cat")):
         row = picture(f"/p/{name}.png", year=2020 + n)
@@ -46,7 +46,7 @@ def pictures(store: DocumentStore) -> Pictures:
     return pictures
 
 
-def test_what_went_in_comes_out(store: DocumentStore, pictures: Pictures) -> None:
+def test_what_went_in_comes_out(store: DocumentStore, pictures: ImageStore) -> None:
     assert pictures.count() == 5 and pictures.sources() == [f"/p/{n}" for n in ("cat.png", "lamp.png", "report.pdf", "tea.png")]
     hit = pictures.all()[2]
     assert (hit.uri, hit.source, hit.page, hit.caption) == ("/p/report.pdf#picture-1", "/p/report.pdf", 2, "Sales of lamps")
@@ -62,7 +62,7 @@ def test_what_went_in_comes_out(store: DocumentStore, pictures: Pictures) -> Non
         pictures.look(99)
 
 
-def test_by_text_by_picture_and_by_both(pictures: Pictures) -> None:
+def test_by_text_by_picture_and_by_both(pictures: ImageStore) -> None:
     text, seen = unit(0.3, 0.1), unit(0, 0.9, 0.8)
     by_text, by_picture = pictures.search(text, k=2), pictures.search(picture=seen, k=2)
     assert [str(hit) for hit in by_text] == ["lamp.png", "tea.png"] and [str(hit) for hit in by_picture] == [
@@ -78,7 +78,7 @@ def test_by_text_by_picture_and_by_both(pictures: Pictures) -> None:
     assert all(set(hit.scores) == {"text", "picture"} for hit in hits)
 
 
-def test_captions_count(pictures: Pictures) -> None:
+def test_captions_count(pictures: ImageStore) -> None:
     found = pictures.search(unit(0.5, 0.45, 0.4), words_of="what are the sales?", k=1)[0]
     assert str(found) == "lamp.png" and "caption" not in found.scores
     found = pictures.search(unit(0, 0, 1, 0.9), words_of="what are the sales?", k=1)[0]
@@ -86,13 +86,13 @@ def test_captions_count(pictures: Pictures) -> None:
     assert pictures.search(unit(0, 0, 1, 0.9), words_of='"; DROP', k=1)[0].uri == "/p/cat.png"
 
 
-def test_filters(pictures: Pictures) -> None:
+def test_filters(pictures: ImageStore) -> None:
     assert [str(hit) for hit in pictures.search(unit(1), where=["year>=2021"])] == ["tea.png", "cat.png"]
     assert [str(hit) for hit in pictures.all({"year": 2020})] == ["lamp.png"]
     assert pictures.search(unit(1), words_of="lamps", where=["kind=text"]) == []
 
 
-def test_a_files_pictures_are_replaced_together(store: DocumentStore, pictures: Pictures) -> None:
+def test_a_files_pictures_are_replaced_together(store: DocumentStore, pictures: ImageStore) -> None:
     pictures.search(unit(1))  # an index is there
     pictures.replace("/p/report.pdf", [picture("/p/report.pdf", "A cup", "picture-1", 1)], unit(0, 1)[None])
     assert [hit.caption for hit in pictures.all() if hit.source == "/p/report.pdf"] == ["A cup"]
@@ -102,7 +102,7 @@ def test_a_files_pictures_are_replaced_together(store: DocumentStore, pictures: 
     assert store.remove("/p/tea.png") and pictures.count() == 2 and pictures.search(unit(0, 1), k=10)[0].score < 0.1
 
 
-def test_all_or_nothing(pictures: Pictures) -> None:
+def test_all_or_nothing(pictures: ImageStore) -> None:
     bad = np.full((1, E), np.nan, dtype=np.float32)
     rows = [("/p/new.png", [picture("/p/new.png")], unit(1)[None]), ("/p/bad.png", [picture("/p/bad.png")], bad)]
     with pytest.raises(BadRequest, match=r"/p/bad\.png: a vector is not finite"):
@@ -114,12 +114,12 @@ def test_all_or_nothing(pictures: Pictures) -> None:
         pictures.search(np.zeros(3, dtype=np.float32))
 
 
-def test_exact_duplicates_are_found_elsewhere_only(pictures: Pictures) -> None:
+def test_exact_duplicates_are_found_elsewhere_only(pictures: ImageStore) -> None:
     assert pictures.holding("bytes of /p/cat.png", "/q/copy.png") == "/p/cat.png"
     assert pictures.holding("bytes of /p/cat.png", "/p/cat.png") is None and pictures.holding("other", "") is None
 
 
-def test_the_space_is_kept(store: DocumentStore, pictures: Pictures) -> None:
+def test_the_space_is_kept(store: DocumentStore, pictures: ImageStore) -> None:
     assert store.picture_space("eyes#int8", E).count() == 5  # a precision is no other space
     for encoder, dimension in (("ears", E), ("eyes", E + 1)):
         with pytest.raises(StoreError, match=r"were embedded by eyes \(8 dimensions\), not"):
@@ -132,7 +132,7 @@ def test_the_space_is_kept(store: DocumentStore, pictures: Pictures) -> None:
             again.pictures.remove("/p/cat.png")
 
 
-def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, pictures: Pictures) -> None:
+def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, pictures: ImageStore) -> None:
     pictures.search(unit(1))
     store.close()
     file = store.path / "pictures.faiss"

@@ -10,7 +10,7 @@ import pytest
 
 from mmgen.errors import BadRequest, Clash, NotFound
 from mmgen.stores import keys as module
-from mmgen.stores.keys import EVERYDAY, KEY, Keys, Rate
+from mmgen.stores.keys import EVERYDAY, KEY, KeyStore, RateSpec
 
 
 @pytest.fixture(autouse=True)
@@ -19,19 +19,19 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    with Keys(tmp_path / "keys.db") as keys:
+def keys(tmp_path: Path) -> Iterator[KeyStore]:
+    with KeyStore(tmp_path / "keys.db") as keys:
         yield keys
 
 
-def test_a_key_is_known_again(keys: Keys) -> None:
+def test_a_key_is_known_again(keys: KeyStore) -> None:
     assert not keys.any()
     key = keys.create("ann", 2.0, "60/min", ("chat", "stores"), ("notes",))
     assert keys.any() and KEY.fullmatch(key) and len(key) == 46
     assert keys.recall(key) is None, "it has to be proved first"
     found = keys.verify(key)
     assert found is not None and found == keys.recall(key) == keys.all()[0]
-    assert (found.name, found.weight, found.rate, found.stores) == ("ann", 2.0, Rate(60, "min"), frozenset({"notes"}))
+    assert (found.name, found.weight, found.rate, found.stores) == ("ann", 2.0, RateSpec(60, "min"), frozenset({"notes"}))
     assert found.scopes == {"chat", "stores"} and found.to_dict()["scopes"] == ["chat", "stores"]
     other = keys.verify(keys.create("bob"))
     assert other is not None and other.name == "bob" and other.stores is None and other.scopes == frozenset(EVERYDAY)
@@ -48,13 +48,13 @@ def test_a_key_is_known_again(keys: Keys) -> None:
     lambda key: key + "\n",
     lambda key: "\ud800" + key,
 ])  # fmt: skip
-def test_guesses(keys: Keys, spoil: Any) -> None:
+def test_guesses(keys: KeyStore, spoil: Any) -> None:
     key = keys.create("ann")
     keys.verify(key)
     assert keys.verify(spoil(key)) is None and keys.recall(spoil(key)) is None
 
 
-def test_the_file_proves_and_does_not_tell(keys: Keys, tmp_path: Path) -> None:
+def test_the_file_proves_and_does_not_tell(keys: KeyStore, tmp_path: Path) -> None:
     key = keys.create("ann")
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     match = KEY.fullmatch(key)
@@ -63,7 +63,7 @@ def test_the_file_proves_and_does_not_tell(keys: Keys, tmp_path: Path) -> None:
     assert key not in str(keys.all()) and match[2] not in str(keys.all())
 
 
-def test_every_guess_costs_one_scrypt_and_a_constant_time_comparison(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_guess_costs_one_scrypt_and_a_constant_time_comparison(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     key, calls = keys.create("ann"), []
     scrypt, compare = module._scrypt, hmac.compare_digest
     monkeypatch.setattr(module, "_scrypt", lambda *given: calls.append("scrypt") or scrypt(*given))
@@ -74,10 +74,10 @@ def test_every_guess_costs_one_scrypt_and_a_constant_time_comparison(keys: Keys,
         assert keys.verify(guess) is None and calls == ["scrypt", "compare"], guess
 
 
-def test_what_another_process_revokes_ends_at_once(keys: Keys, tmp_path: Path) -> None:
+def test_what_another_process_revokes_ends_at_once(keys: KeyStore, tmp_path: Path) -> None:
     key = keys.create("ann")
     assert keys.verify(key) and keys.recall(key)
-    with Keys(tmp_path / "keys.db") as other:
+    with KeyStore(tmp_path / "keys.db") as other:
         other.revoke("ann")
         assert keys.recall(key) is None and keys.verify(key) is None
         assert keys.any(), "revoking the last key opens the door to nobody"
@@ -89,14 +89,14 @@ def test_what_another_process_revokes_ends_at_once(keys: Keys, tmp_path: Path) -
 
 def test_keys_expire(tmp_path: Path) -> None:
     now = 1000.0
-    with Keys(tmp_path / "keys.db", clock=lambda: now) as keys:
+    with KeyStore(tmp_path / "keys.db", clock=lambda: now) as keys:
         key = keys.create("ann", expires=1060.0)
         assert keys.verify(key) and keys.recall(key)
         now = 1060.0
         assert keys.verify(key) is None and keys.recall(key) is None
 
 
-def test_a_proof_is_remembered_for_minutes(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proof_is_remembered_for_minutes(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     key = keys.create("ann")
     keys.verify(key)
     later = time.monotonic() + module.REMEMBERED_S + 1
@@ -118,13 +118,13 @@ def test_a_proof_is_remembered_for_minutes(keys: Keys, monkeypatch: pytest.Monke
     ({"stores": ("../../etc",)}, "no bare name"),
     ({"stores": ("a b",)}, "no bare name"),
 ])  # fmt: skip
-def test_mistakes(keys: Keys, values: dict[str, Any], message: str) -> None:
+def test_mistakes(keys: KeyStore, values: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         keys.create(**{"name": "ann", **values})
     assert not keys.any()
 
 
-def test_names(keys: Keys) -> None:
+def test_names(keys: KeyStore) -> None:
     keys.create("ann")
     with pytest.raises(Clash, match="mmgen keys rotate ann"):
         keys.create("ann")
@@ -138,5 +138,5 @@ def test_names(keys: Keys) -> None:
 
 
 def test_rates() -> None:
-    assert [Rate.parse(text).seconds for text in ("5/s", "60/min", "7/h", "1000/day")] == [1, 60, 3600, 86400]
-    assert str(Rate.parse(" 60/min ")) == "60/min"
+    assert [RateSpec.parse(text).seconds for text in ("5/s", "60/min", "7/h", "1000/day")] == [1, 60, 3600, 86400]
+    assert str(RateSpec.parse(" 60/min ")) == "60/min"

@@ -1,7 +1,7 @@
 import pytest
 
 from mmgen.errors import BadRequest
-from mmgen.stores.metadata_filter import Condition, parse, value, within
+from mmgen.stores.metadata_filter import MetadataCondition, parse, value, within
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ def test_values(text: str, expected: object) -> None:
 
 
 def test_parse() -> None:
-    assert parse(["lang=en", " year >= 2020 "]) == [Condition("lang", "=", "en"), Condition("year", ">=", 2020)]
-    assert parse({"lang": "en"}) == parse("lang=en") == parse([Condition("lang", "=", "en")])
-    assert parse(["title=a = b"]) == [Condition("title", "=", "a = b")]
+    assert parse(["lang=en", " year >= 2020 "]) == [MetadataCondition("lang", "=", "en"), MetadataCondition("year", ">=", 2020)]
+    assert parse({"lang": "en"}) == parse("lang=en") == parse([MetadataCondition("lang", "=", "en")])
+    assert parse(["title=a = b"]) == [MetadataCondition("title", "=", "a = b")]
     with pytest.raises(BadRequest, match="filter 'year' cannot be understood"):
         parse(["year"])
     with pytest.raises(BadRequest, match="filter key 'a b' is unusable"):

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import Busy, Closed, StoreError
-from mmgen.stores.private_database import Tables
+from mmgen.stores.private_database import PrivateDatabase
 
 SCRIPT = "CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY);"
 
 
 def test_whole_or_not_at_all(tmp_path: Path) -> None:
-    tables = Tables(tmp_path / "t.db", SCRIPT)
+    tables = PrivateDatabase(tmp_path / "t.db", SCRIPT)
     with tables.transaction() as connection:
         connection.execute("INSERT INTO t VALUES (1)")
     with pytest.raises(KeyError), tables.transaction() as connection:
@@ -21,7 +21,7 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyError
     assert tables.all("SELECT n FROM t") == [(1,)]
     tables.close()
-    again = Tables(tmp_path / "t.db", SCRIPT)
+    again = PrivateDatabase(tmp_path / "t.db", SCRIPT)
     assert again.one("SELECT n FROM t") == (1,) and again.one("SELECT n FROM t WHERE n = 2") is None
     again.close()
     with pytest.raises(Closed, match="open it again"):
@@ -30,20 +30,20 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "t.db"
-    tables = Tables(path, SCRIPT)
+    tables = PrivateDatabase(path, SCRIPT)
     with tables.transaction() as connection:
         connection.execute("INSERT INTO t VALUES (1)")
     modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     assert modes == {"t.db": 0o600, "t.db-wal": 0o600, "t.db-shm": 0o600} and path.parent.stat().st_mode & 0o777 == 0o700
     path.chmod(0o644)  # as a careless copy leaves it
-    Tables(path, SCRIPT).close()
+    PrivateDatabase(path, SCRIPT).close()
     assert path.stat().st_mode & 0o777 == 0o600
     tables.close()
 
 
 def test_many_open_it_at_once(tmp_path: Path) -> None:
     def work(first: int) -> None:
-        tables = Tables(tmp_path / "t.db", SCRIPT)
+        tables = PrivateDatabase(tmp_path / "t.db", SCRIPT)
         for n in range(first, first + 20):
             with tables.transaction() as connection:
                 connection.execute("INSERT INTO t VALUES (?)", (n,))
@@ -54,16 +54,16 @@ def test_many_open_it_at_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(Tables(tmp_path / "t.db", SCRIPT).all("SELECT n FROM t")) == 80
+    assert len(PrivateDatabase(tmp_path / "t.db", SCRIPT).all("SELECT n FROM t")) == 80
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "notes.db").write_text("no database, but a text that is long enough to be looked at" * 20)
     with pytest.raises(StoreError, match="damaged or another program's"):
-        Tables(tmp_path / "notes.db", SCRIPT)
+        PrivateDatabase(tmp_path / "notes.db", SCRIPT)
     with pytest.raises(StoreError, match="cannot be made for you alone"):
-        Tables(tmp_path / "notes.db" / "t.db", SCRIPT)
-    tables = Tables(tmp_path / "t.db", SCRIPT, timeout=0.05)
+        PrivateDatabase(tmp_path / "notes.db" / "t.db", SCRIPT)
+    tables = PrivateDatabase(tmp_path / "t.db", SCRIPT, timeout=0.05)
     other = sqlite3.connect(tmp_path / "t.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Busy, match="another process"), tables.transaction():

@@ -1,11 +1,11 @@
 import threading
 import time
 
-from mmgen.stores.rw_lock import SharedLock
+from mmgen.stores.rw_lock import ReadWriteLock
 
 
 def test_readers_share_and_a_writer_is_alone() -> None:
-    lock, together, readers, most = SharedLock(), threading.Barrier(4, timeout=10), 0, 0
+    lock, together, readers, most = ReadWriteLock(), threading.Barrier(4, timeout=10), 0, 0
     told: list[str] = []
 
     def read() -> None:
@@ -35,7 +35,7 @@ def test_readers_share_and_a_writer_is_alone() -> None:
 
 
 def test_a_waiting_writer_goes_before_later_readers() -> None:
-    lock, told = SharedLock(), list[str]()
+    lock, told = ReadWriteLock(), list[str]()
 
     def write() -> None:
         with lock.exclusive():

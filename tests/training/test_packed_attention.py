@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmgen.models import transformer_config
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.training.packed_attention import RowAttention
+from mmgen.training.packed_attention import PackedAttention
 
 CASES = [
     {},
@@ -29,7 +29,7 @@ def test_documents_do_not_see_each_other(case: dict[str, object], small: bool) -
 
     def run(ids: Tensor, positions: Tensor, documents: Tensor | None) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=small):
-            hidden: Tensor = model.hidden(ids, RowAttention(documents), positions=positions)
+            hidden: Tensor = model.hidden(ids, PackedAttention(documents), positions=positions)
         return hidden.float()
 
     both = run(ids, torch.stack((positions, torch.arange(14))), documents)

@@ -10,17 +10,17 @@ from mmgen.models import transformer_config
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.training import throughput
 from mmgen.training.optimizers import adamw
-from mmgen.training.schedules import Schedule
+from mmgen.training.schedules import LearningRateSchedule
 
 
 def test_cosine() -> None:
-    schedule = Schedule(peak=1.0, floor=0.1, warmup=0.1)
+    schedule = LearningRateSchedule(peak=1.0, floor=0.1, warmup=0.1)
     assert schedule.rate(0, 100) == 0.1 and schedule.rate(9, 100) == 1.0 and schedule.rate(10, 100) == 1.0
     assert math.isclose(schedule.rate(55, 100), 0.55) and schedule.rate(99, 100) < 0.101
 
 
 def test_warm_up_plateau_fall() -> None:
-    schedule = Schedule(kind="wsd", peak=2.0, floor=0.5, warmup=0.1, decay=0.2)
+    schedule = LearningRateSchedule(kind="wsd", peak=2.0, floor=0.5, warmup=0.1, decay=0.2)
     assert schedule.rate(4, 100) == 1.0 and schedule.rate(10, 100) == schedule.rate(79, 100) == 2.0
     assert math.isclose(schedule.rate(90, 100), 1.5) and 1 < schedule.rate(99, 100) < 1.1
 

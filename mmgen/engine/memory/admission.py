@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mmgen.engine.job import Job
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.memory.model_pool import Residents
+from mmgen.engine.memory.model_pool import ModelPool
 from mmgen.engine.scheduling.fair import FairScheduler
 
 
@@ -14,9 +14,9 @@ class Admission:
     Whoever is first stays first until he fits: a large job waits, but cannot starve.
     """
 
-    def __init__(self, ledger: Ledger, residents: Residents | None = None) -> None:
+    def __init__(self, ledger: Ledger, residents: ModelPool | None = None) -> None:
         self.ledger = ledger
-        self.residents = Residents(ledger) if residents is None else residents
+        self.residents = ModelPool(ledger) if residents is None else residents
         self.first: Job | None = None  # does not fit yet
         self._shares = FairScheduler(max_batch=1)
         self._bytes: dict[Job, int] = {}

@@ -35,7 +35,7 @@ W = TypeVar("W", bound=Weights)
 
 
 @dataclass(eq=False)
-class Resident:
+class PooledModel:
     """A model."""
 
     name: str
@@ -53,16 +53,16 @@ class Resident:
         return (now - self.used) / max(1.0, self.reload_ms)
 
 
-class Residents:
+class ModelPool:
     """All models. `host_limit`: bytes that may rest in the host's memory; None: no limit."""
 
     def __init__(self, ledger: Ledger, host_limit: int | None = None) -> None:
         self.ledger, self.host_limit = ledger, host_limit
         self.evictions = 0
-        self._models: dict[str, Resident] = {}
-        self._by_runner: dict[str, Resident] = {}
+        self._models: dict[str, PooledModel] = {}
+        self._by_runner: dict[str, PooledModel] = {}
 
-    def __iter__(self) -> Iterator[Resident]:
+    def __iter__(self) -> Iterator[PooledModel]:
         return iter(list(self._models.values()))
 
     def introduce(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
@@ -72,7 +72,7 @@ class Residents:
         self.make_room(nbytes)
         began = time.perf_counter()
         weights = load()
-        resident = Resident(name, weights, weights.nbytes, 1000 * (time.perf_counter() - began))
+        resident = PooledModel(name, weights, weights.nbytes, 1000 * (time.perf_counter() - began))
         self.ledger.check(resident.nbytes, f"model {name}")
         self.make_room(resident.nbytes)
         if not self._book(resident):
@@ -170,17 +170,17 @@ class Residents:
             self._evict(resident)
         return bool(idle)
 
-    def _idle(self) -> list[Resident]:
+    def _idle(self) -> list[PooledModel]:
         now = time.monotonic()
         idle = [one for one in self._models.values() if one.state == "awake" and not one.jobs and not one.pinned]
         return sorted(idle, key=lambda one: one.score(now), reverse=True)
 
-    def _evict(self, resident: Resident) -> None:
+    def _evict(self, resident: PooledModel) -> None:
         log.info("model %s leaves the device, idle for %.1f s", resident.name, time.monotonic() - resident.used)
         self.evictions += 1
         self._send(resident, drop=False)
 
-    def _send(self, resident: Resident, drop: bool) -> None:
+    def _send(self, resident: PooledModel, drop: bool) -> None:
         if resident.weights.host and not drop and resident.state != "asleep":
             if resident.state == "awake":
                 resident.weights.rest()
@@ -198,7 +198,7 @@ class Residents:
             oldest.weights.drop()
             oldest.state = "asleep"
 
-    def _bring(self, resident: Resident) -> None:
+    def _bring(self, resident: PooledModel) -> None:
         if resident.state == "awake":
             return
         if not self._book(resident):
@@ -212,13 +212,13 @@ class Residents:
         resident.reload_ms = 1000 * (time.perf_counter() - began)
         resident.state = "awake"
 
-    def _book(self, resident: Resident) -> bool:
+    def _book(self, resident: PooledModel) -> bool:
         return resident in self.ledger or self.ledger.reserve(resident, resident.nbytes, "weights")
 
-    def _shortage(self, resident: Resident) -> str:
+    def _shortage(self, resident: PooledModel) -> str:
         return f"model {resident.name} needs {resident.nbytes:,} bytes, {self.ledger.free:,} are free; try again later"
 
-    def _named(self, name: str) -> list[Resident]:
+    def _named(self, name: str) -> list[PooledModel]:
         found = [one for one in self._models.values() if name in (one.name, one.name.partition(" ")[2])]
         if not found:
             raise NotFound(f"no model {name} was loaded{nearest(name, [one.name.partition(' ')[2] for one in self])}")

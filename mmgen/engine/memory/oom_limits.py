@@ -12,7 +12,7 @@ REMEMBERED = 60.0
 """Seconds after which a larger pass is tried again: what took the memory may be gone."""
 
 
-class Sizes:
+class OOMLimits:
     """Limits that were met."""
 
     def __init__(self) -> None:

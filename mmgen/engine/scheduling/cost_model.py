@@ -32,7 +32,7 @@ class Estimate:
 
 
 @dataclass
-class Mean:
+class MovingAverage:
     """Exponentially weighted; the plain one of the first measurements."""
 
     value: float = 0.0
@@ -44,10 +44,10 @@ class Mean:
 
 
 @dataclass
-class Line:
+class LinearCost:
     """Milliseconds by size, one group's. The line is fitted by least squares, in which old measurements fade."""
 
-    sizes: dict[int, Mean] = field(default_factory=dict)
+    sizes: dict[int, MovingAverage] = field(default_factory=dict)
     count: int = 0
     weight: float = 0.0
     size: float = 0.0  # weighted sums: of the size, the milliseconds, and their products
@@ -56,7 +56,7 @@ class Line:
     product: float = 0.0
 
     def add(self, size: int, milliseconds: float) -> None:
-        self.sizes.setdefault(size, Mean()).add(milliseconds)
+        self.sizes.setdefault(size, MovingAverage()).add(milliseconds)
         self.count += 1
         self.weight = KEPT * self.weight + 1
         self.size = KEPT * self.size + size
@@ -75,29 +75,29 @@ class Line:
         return cost + slope * (size - mean) if cost > slope * mean else cost * size / mean
 
 
-class Costs:
+class CostModel:
     """Learned while it runs. A group that was never measured goes by its runner's prior, or by the runner's other groups."""
 
     def __init__(self) -> None:
-        self._lines: OrderedDict[Group, Line] = OrderedDict()
-        self._runners: dict[str, Line] = {}
+        self._lines: OrderedDict[Group, LinearCost] = OrderedDict()
+        self._runners: dict[str, LinearCost] = {}
         self._priors: OrderedDict[Group, float] = OrderedDict()
-        self._errors: dict[str, Mean] = {}  # runner -> how far off predictions of sizes that were seen are, relatively
-        self._used: dict[str, Mean] = {}  # runner -> quanta that its jobs took, of those expected
+        self._errors: dict[str, MovingAverage] = {}  # runner -> how far off predictions of sizes that were seen are, relatively
+        self._used: dict[str, MovingAverage] = {}  # runner -> quanta that its jobs took, of those expected
 
     def observe(self, group: Group, size: int, milliseconds: float) -> None:
         """A quantum of `size` jobs took so long."""
         line = self._lines.get(group)
         if line is None:
-            line = self._lines[group] = Line()
+            line = self._lines[group] = LinearCost()
             if len(self._lines) > GROUPS:
                 self._lines.popitem(last=False)
         self._lines.move_to_end(group)
         if (known := line.sizes.get(size)) is not None and known.count >= SURE:
             off = abs(milliseconds - known.value) / max(known.value, 1e-9)
-            self._errors.setdefault(group[0], Mean()).add(min(1.0, off))
+            self._errors.setdefault(group[0], MovingAverage()).add(min(1.0, off))
         line.add(size, milliseconds)
-        self._runners.setdefault(group[0], Line()).add(size, milliseconds)
+        self._runners.setdefault(group[0], LinearCost()).add(size, milliseconds)
 
     def expect(self, group: Group, milliseconds: float | None) -> None:
         """The runner's prior: what one job's quantum takes alone."""
@@ -109,7 +109,7 @@ class Costs:
     def observe_end(self, runner: str, expected: float, took: float) -> None:
         """A job ended well after so many quanta."""
         if expected > 0:
-            self._used.setdefault(runner, Mean()).add(took / expected)
+            self._used.setdefault(runner, MovingAverage()).add(took / expected)
 
     def known(self, group: Group) -> bool:
         """Whether its quanta were measured, and not only expected."""

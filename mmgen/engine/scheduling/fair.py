@@ -13,9 +13,9 @@ from itertools import chain, count, islice, zip_longest
 
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Group
-from mmgen.engine.scheduling.fair_queues import Line, Round, User
+from mmgen.engine.scheduling.fair_queues import JobQueue, KeyQueues, UserQueues
 from mmgen.engine.scheduling.scheduler import PATIENCE, Entry, split
-from mmgen.engine.scheduling.virtual_time import Shares
+from mmgen.engine.scheduling.virtual_time import VirtualClock
 from mmgen.errors import BadRequest
 
 LOOKED_AT = 2
@@ -33,13 +33,13 @@ class FairScheduler:
 
     def __init__(self, max_batch: int = 64, clock: Callable[[], float] = time.monotonic) -> None:
         self.max_batch, self.clock = max_batch, clock
-        self.users: Shares[User] = Shares(User, {})
-        self._held: dict[Job, tuple[Line, Entry]] = {}
-        self._rounds: dict[Group, Round] = {}
+        self.users: VirtualClock[UserQueues] = VirtualClock(UserQueues, {})
+        self._held: dict[Job, tuple[JobQueue, Entry]] = {}
+        self._rounds: dict[Group, KeyQueues] = {}
         self._costs: dict[str, float] = {}  # runner -> its last quantum's
         self._numbers = count()
         self._chosen: list[Job] = []  # the last batch, while all of it is held
-        self._lines: list[Line] = []  # of the first of them; then lines that it had no room for
+        self._lines: list[JobQueue] = []  # of the first of them; then lines that it had no room for
 
     def __len__(self) -> int:
         return len(self._held)
@@ -61,9 +61,9 @@ class FairScheduler:
         if line is not None:
             line.add(entry)
         else:
-            others = self._rounds.get(group) or self._rounds.setdefault(group, Round())
+            others = self._rounds.get(group) or self._rounds.setdefault(group, KeyQueues())
             others.size += 1
-            line = priority.lines[group] = Line(priority, others.rows[request.priority], now, entry)
+            line = priority.lines[group] = JobQueue(priority, others.rows[request.priority], now, entry)
         self._held[job] = line, entry
 
     def remove(self, job: Job) -> None:
@@ -108,14 +108,14 @@ class FairScheduler:
         self._costs[jobs[0].runner] = cost
         return parts
 
-    def _lines_of(self, jobs: Sequence[Job]) -> list[Line]:
+    def _lines_of(self, jobs: Sequence[Job]) -> list[JobQueue]:
         """Of each job. Nearly always they are the last batch, or the first of it."""
         if jobs != self._chosen[: len(jobs)]:
             self._chosen, self._lines = [], []
         lines = self._lines[: len(jobs)]
         return lines + [self._held[job][0] for job in jobs[len(lines) :]]
 
-    def _batch(self, first: Line) -> list[Job]:
+    def _batch(self, first: JobQueue) -> list[Job]:
         self._lines = self._together(first)
         lines = self._lines[: self.max_batch]
         batch = [line.job for line in lines]
@@ -125,7 +125,7 @@ class FairScheduler:
         self._chosen = batch[:]
         return batch
 
-    def _together(self, first: Line) -> list[Line]:
+    def _together(self, first: JobQueue) -> list[JobQueue]:
         """That line, and others of its runner and key that may share a quantum; a few more, perhaps, than it has room for."""
         lines, job = [first], first.job
         others, left = self._rounds[job.runner, job.key], LOOKED_AT * self.max_batch
@@ -142,7 +142,7 @@ class FairScheduler:
             left -= most
         return lines
 
-    def _close(self, lines: list[Line], lead: float, first: Line) -> list[Line]:
+    def _close(self, lines: list[JobQueue], lead: float, first: JobQueue) -> list[JobQueue]:
         """Those, but for the first, whose user and priority have had at most `lead` more than their share."""
         least = self.users.least()
         assert least is not None

@@ -12,29 +12,29 @@ from sortedcontainers import SortedList
 
 from mmgen.engine.scheduling.cost_model import Group
 from mmgen.engine.scheduling.scheduler import PATIENCE, WEIGHTS, Entry
-from mmgen.engine.scheduling.virtual_time import Flow, Shares
+from mmgen.engine.scheduling.virtual_time import Flow, VirtualClock
 
-Rank = tuple[float, int, "Line"]
+Rank = tuple[float, int, "JobQueue"]
 PARTS = [(name, weight / sum(list(WEIGHTS.values())[place:])) for place, (name, weight) in enumerate(WEIGHTS.items())]
 """Priority -> its part of what those before it left."""
 
 
 @dataclass(eq=False, slots=True)
-class Class(Flow):
+class PriorityQueues(Flow):
     """A priority of a user: its lines, the longest unserved first, or whose deadline is near."""
 
-    user: User = field(kw_only=True)
-    lines: dict[Group, Line] = field(default_factory=dict)
+    user: UserQueues = field(kw_only=True)
+    lines: dict[Group, JobQueue] = field(default_factory=dict)
     _heap: list[Rank] = field(default_factory=list)  # ranks mostly grow: an entry may be behind its line, never ahead
 
-    def put(self, line: Line) -> None:
+    def put(self, line: JobQueue) -> None:
         """It is new, or its first job is another."""
         rank = line.due()
         if line.rank is None or rank < line.rank:
             line.rank = rank
             heapq.heappush(self._heap, rank)
 
-    def first(self) -> Line:
+    def first(self) -> JobQueue:
         """The line that is next. Only here do those that were served take their places."""
         while True:
             rank = self._heap[0]
@@ -49,19 +49,19 @@ class Class(Flow):
 
 
 @dataclass(eq=False, slots=True)
-class User(Flow):
-    classes: Shares[Class] = field(init=False)
+class UserQueues(Flow):
+    classes: VirtualClock[PriorityQueues] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.classes = Shares(lambda weight: Class(weight, user=self), WEIGHTS)
+        self.classes = VirtualClock(lambda weight: PriorityQueues(weight, user=self), WEIGHTS)
 
 
-class Line:
+class JobQueue:
     """Jobs of one user and priority that can share a forward pass, at least one."""
 
     __slots__ = ("deadline", "entry", "job", "place", "priority", "rank", "rest", "row", "turn")
 
-    def __init__(self, priority: Class, row: Row, turn: float, entry: Entry) -> None:
+    def __init__(self, priority: PriorityQueues, row: QueueRotation, turn: float, entry: Entry) -> None:
         self.priority, self.row = priority, row
         self.turn = turn  # the clock when it was made, or last had a quantum
         self.rank: Rank | None = None  # in its class
@@ -105,22 +105,22 @@ class Line:
         return True
 
 
-class Row:
+class QueueRotation:
     """Lines of one runner, key and priority, in turns: who was asked comes behind all others."""
 
     __slots__ = ("_asked", "_lines", "_next")
 
     def __init__(self) -> None:
-        self._lines: list[Line] = []
+        self._lines: list[JobQueue] = []
         self._next = 0  # the place of the line that is asked first
         self._asked = 0  # how many were, since `begin`
 
-    def add(self, line: Line) -> int:
+    def add(self, line: JobQueue) -> int:
         """Its place."""
         self._lines.append(line)
         return len(self._lines) - 1
 
-    def remove(self, line: Line) -> None:
+    def remove(self, line: JobQueue) -> None:
         """The last takes its place."""
         last = self._lines.pop()
         if last is not line:
@@ -129,7 +129,7 @@ class Row:
     def begin(self) -> None:
         self._asked = 0
 
-    def ask(self, most: int) -> list[Line]:
+    def ask(self, most: int) -> list[JobQueue]:
         """The next ones, each once."""
         lines, asked = self._lines, self._asked
         most = min(most, len(lines) - asked)
@@ -144,18 +144,18 @@ class Row:
         """Who was asked had his turn."""
         self._next, self._asked = (self._next + self._asked) % max(1, len(self._lines)), 0
 
-    def end_before(self, line: Line) -> None:
+    def end_before(self, line: JobQueue) -> None:
         """That one is still to have his."""
         self._next = line.place
 
 
-class Round:
+class KeyQueues:
     """Lines of one runner and key. Of each priority as many are asked as it weighs: they may as often, each gets so much."""
 
     __slots__ = ("rows", "size")
 
     def __init__(self) -> None:
-        self.rows = {name: Row() for name in WEIGHTS}
+        self.rows = {name: QueueRotation() for name in WEIGHTS}
         self.size = 0  # lines
 
     def begin(self) -> None:
@@ -163,9 +163,9 @@ class Round:
         for row in self.rows.values():
             row.begin()
 
-    def ask(self, most: int) -> list[Line]:
+    def ask(self, most: int) -> list[JobQueue]:
         """As many as that, or all that were not asked yet."""
-        asked: list[Line] = []
+        asked: list[JobQueue] = []
         for name, part in PARTS:
             asked += self.rows[name].ask(math.ceil(part * (most - len(asked))))
         if len(asked) < most:
@@ -173,7 +173,7 @@ class Round:
                 asked += row.ask(most - len(asked))
         return asked
 
-    def end(self, unserved: Sequence[Line]) -> None:
+    def end(self, unserved: Sequence[JobQueue]) -> None:
         """Who was asked had his turn, but for these, in the order in which they were."""
         for row in self.rows.values():
             row.end()

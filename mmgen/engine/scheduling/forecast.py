@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mmgen.engine.job import Job
-from mmgen.engine.scheduling.cost_model import Costs, Estimate, Group
-from mmgen.engine.scheduling.forecast_correction import Ahead, Hindsight
+from mmgen.engine.scheduling.cost_model import CostModel, Estimate, Group
+from mmgen.engine.scheduling.forecast_correction import FluidEstimate, ForecastCorrection
 from mmgen.engine.scheduling.scheduler import WEIGHTS
 from mmgen.errors import DeadlineExceeded
 
@@ -21,7 +21,7 @@ TOGETHER = 64
 
 
 @dataclass(frozen=True)
-class Outlook:
+class CompletionEstimate:
     """Seconds from now to a job's end."""
 
     alone: float  # with the device to itself
@@ -30,7 +30,7 @@ class Outlook:
 
 
 @dataclass(eq=False)
-class Waiting:
+class WaitingWork:
     """What some jobs have to do."""
 
     jobs: int = 0
@@ -38,39 +38,39 @@ class Waiting:
 
 
 @dataclass(eq=False, slots=True)
-class Left:
+class RemainingWork:
     """What a job has to do."""
 
     quanta: float
-    line: Waiting  # it is counted in both
-    group: Waiting
+    line: WaitingWork  # it is counted in both
+    group: WaitingWork
 
 
 class Forecast:
     """The account of all quanta that are still to come, of the jobs whose runner says how many it expects."""
 
-    def __init__(self, costs: Costs, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, costs: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
         self.costs, self.weights, self.clock = costs, dict[str, float](), clock
-        self.hindsight = Hindsight(clock)
-        self._lines: dict[tuple[str, str], dict[Group, Waiting]] = {}  # by user and priority
-        self._groups: dict[Group, Waiting] = {}  # of all together
-        self._left: dict[Job, Left] = {}
-        self._said: dict[Job, tuple[float, Ahead, float]] = {}  # when, what, and the jobs that there were lately
+        self.hindsight = ForecastCorrection(clock)
+        self._lines: dict[tuple[str, str], dict[Group, WaitingWork]] = {}  # by user and priority
+        self._groups: dict[Group, WaitingWork] = {}  # of all together
+        self._left: dict[Job, RemainingWork] = {}
+        self._said: dict[Job, tuple[float, FluidEstimate, float]] = {}  # when, what, and the jobs that there were lately
 
-    def add(self, job: Job, ahead: Ahead | None = None) -> None:
+    def add(self, job: Job, ahead: FluidEstimate | None = None) -> None:
         """`ahead`: what was foreseen of it, if its end is to be learned from."""
         if job.expected_quanta is None:
             return
         if ahead is not None:
             self._said[job] = self.clock(), ahead, self.hindsight.lately()
         group, quanta = (job.runner, job.key), self.expected(job)
-        line = self._lines.setdefault(_whose(job), {}).setdefault(group, Waiting())
-        self._left[job] = left = Left(quanta, line, self._groups.setdefault(group, Waiting()))
+        line = self._lines.setdefault(_whose(job), {}).setdefault(group, WaitingWork())
+        self._left[job] = left = RemainingWork(quanta, line, self._groups.setdefault(group, WaitingWork()))
         for one in (left.line, left.group):
             one.jobs, one.quanta = one.jobs + 1, one.quanta + quanta
         self.hindsight.count(len(self._left))
 
-    def refuse_late(self, job: Job, estimate: Estimate) -> Ahead | None:
+    def refuse_late(self, job: Job, estimate: Estimate) -> FluidEstimate | None:
         """Notes what is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
         group = (job.runner, job.key)
         job.expected_quanta = estimate.quanta
@@ -116,14 +116,14 @@ class Forecast:
         """Quanta, by what the runner expects at most and what its jobs took of that so far."""
         return max(1.0, (job.expected_quanta or 0.0) * self.costs.used(job.runner))
 
-    def of(self, job: Job) -> Outlook | None:
+    def of(self, job: Job) -> CompletionEstimate | None:
         """For a job that is not added yet; None where the runner or the cost model knows nothing."""
         ahead = self.ahead(job)
         if ahead is None:
             return None
-        return Outlook(ahead.alone, ahead.least, self.hindsight.expect(_kind(job), ahead))
+        return CompletionEstimate(ahead.alone, ahead.least, self.hindsight.expect(_kind(job), ahead))
 
-    def ahead(self, job: Job) -> Ahead | None:
+    def ahead(self, job: Job) -> FluidEstimate | None:
         """`of` by what is there now, nothing learned."""
         group, quanta = (job.runner, job.key), self.expected(job)
         cost = self.costs.predict(group, 1)
@@ -148,7 +148,7 @@ class Forecast:
         least = quanta * min(cost, self.costs.least(group) or 0.0)
         part = min(mine, least)
         first = max(least, min(rest + part, part / share))
-        return Ahead(alone / 1000, min(first, emptying) / 1000, emptying / 1000, max(alone, turns / share) / 1000)
+        return FluidEstimate(alone / 1000, min(first, emptying) / 1000, emptying / 1000, max(alone, turns / share) / 1000)
 
     def soonest(self) -> float | None:
         """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""

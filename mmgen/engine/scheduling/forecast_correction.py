@@ -27,7 +27,7 @@ KINDS = 4096
 
 
 @dataclass(frozen=True)
-class Ahead:
+class FluidEstimate:
     """Seconds to a job's end, as the fluid model says."""
 
     alone: float  # with the device to itself
@@ -37,7 +37,7 @@ class Ahead:
 
 
 @dataclass
-class Fit:
+class WeightedLeastSquares:
     """Least squares in units of a job's own work, weighted by it, over two columns; older jobs fade."""
 
     weight: float = 0.0
@@ -47,7 +47,7 @@ class Fit:
     by_came: float = 0.0  # and of each with what was beyond emptying
     by_stayed: float = 0.0
 
-    def add(self, ahead: Ahead, lately: float, took: float) -> None:
+    def add(self, ahead: FluidEstimate, lately: float, took: float) -> None:
         wide, beyond = ((one - ahead.emptying) / ahead.alone for one in (ahead.steady, took))
         self.weight = KEPT * self.weight + ahead.alone
         self.came = KEPT * self.came + ahead.alone * lately * lately
@@ -65,13 +65,13 @@ class Fit:
         return stays, min(MOST, max(-MOST, (self.by_came - stays * self.both) / came))
 
 
-class Hindsight:
+class ForecastCorrection:
     """Learned from jobs that ended well, for each kind apart: 0 and 0 while unknown. Who finds an idle device, and nobody was
     there lately, is foreseen to have it alone."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self._fits: OrderedDict[Hashable, Fit] = OrderedDict()
+        self._fits: OrderedDict[Hashable, WeightedLeastSquares] = OrderedDict()
         self._jobs, self._mean, self._since = 0, 0.0, clock()
 
     def count(self, jobs: int) -> None:
@@ -82,17 +82,17 @@ class Hindsight:
         """Jobs that were there, in the mean."""
         return self._jobs + (self._mean - self._jobs) * math.exp((self._since - self.clock()) / LATELY)
 
-    def expect(self, kind: Hashable, ahead: Ahead) -> float:
+    def expect(self, kind: Hashable, ahead: FluidEstimate) -> float:
         """Seconds."""
         fit = self._fits.get(kind)
         stays, come = (0.0, 0.0) if fit is None else fit.solve()
         later = come * ahead.alone * self.lately()
         return max(ahead.alone, ahead.least, ahead.emptying + stays * (ahead.steady - ahead.emptying) + later)
 
-    def learn(self, kind: Hashable, ahead: Ahead, lately: float, took: float) -> None:
+    def learn(self, kind: Hashable, ahead: FluidEstimate, lately: float, took: float) -> None:
         """A job took that many seconds; `ahead` and `lately` as they were when it was submitted."""
         if ahead.alone > 0:
-            self._fits.setdefault(kind, Fit()).add(ahead, lately, took)
+            self._fits.setdefault(kind, WeightedLeastSquares()).add(ahead, lately, took)
             self._fits.move_to_end(kind)
             if len(self._fits) > KINDS:
                 self._fits.popitem(last=False)

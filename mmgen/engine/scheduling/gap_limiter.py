@@ -15,17 +15,17 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from mmgen.engine.job import Job
-from mmgen.engine.scheduling.cost_model import Costs, Group
+from mmgen.engine.scheduling.cost_model import CostModel, Group
 from mmgen.engine.scheduling.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 
-class Turns:
+class GapLimiter:
     """`Scheduler` over another one. `max_gap_ms` None, or a policy that bounds no gap: only costs are learned."""
 
-    def __init__(self, policy: Scheduler, costs: Costs | None = None, max_gap_ms: float | None = None) -> None:
-        self.policy, self.costs = policy, Costs() if costs is None else costs
+    def __init__(self, policy: Scheduler, costs: CostModel | None = None, max_gap_ms: float | None = None) -> None:
+        self.policy, self.costs = policy, CostModel() if costs is None else costs
         self.max_gap_ms = max_gap_ms if getattr(policy, "bounds_gap", True) else None
         self.room: float | None = None  # milliseconds that the next quantum may take; None: as it likes
         self.longest_gap = 0.0  # milliseconds that a streaming answer waited for another's quanta

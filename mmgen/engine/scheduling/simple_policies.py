@@ -19,7 +19,7 @@ AGEING = 10.0
 """Seconds that a job waits for as long as it is passed over by one that is a second shorter."""
 
 
-class Queue(ABC):
+class RankedQueue(ABC):
     """The first job of all, and others of its runner and key in the same order. Ranks do not change: nobody starves."""
 
     def __init__(self, max_batch: int = 64, clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,7 +65,7 @@ class Queue(ABC):
         return split(cost, [job.units for job in jobs])
 
 
-class Fifo(Queue):
+class Fifo(RankedQueue):
     """First come, first served, a request after the other and each to its end. No streaming answer is looked after."""
 
     bounds_gap = False
@@ -77,7 +77,7 @@ class Fifo(Queue):
         return [other for other in super().beside(job) if other.request is job.request]
 
 
-class ByPriority(Queue):
+class ByPriority(RankedQueue):
     """Interactive before normal before batch, the earliest deadline first; what waits for PATIENCE seconds moves up by one."""
 
     def rank(self, job: Job) -> float:
@@ -87,7 +87,7 @@ class ByPriority(Queue):
         return now + PATIENCE * level + soon
 
 
-class Shortest(Queue):
+class Shortest(RankedQueue):
     """The job with the least expected work first; who waits long enough comes before any later one."""
 
     def rank(self, job: Job) -> float:

@@ -26,7 +26,7 @@ class Flow:
 F = TypeVar("F", bound=Flow)
 
 
-class Shares(Generic[F]):
+class VirtualClock(Generic[F]):
     """Flows side by side, and their clock. Who is idle and behind the clock is forgotten: he would start there anyway."""
 
     __slots__ = ("_first", "_heap", "clock", "flows", "make", "weights")

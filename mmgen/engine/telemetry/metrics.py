@@ -40,7 +40,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Now:
+class EngineState:
     """What an engine is at. Runners, priorities, kinds, users and models are names."""
 
     queued: Mapping[tuple[str, str], int] = field(default_factory=dict)  # runner, priority -> jobs without a quantum so far
@@ -59,7 +59,7 @@ class Now:
 class Metrics:
     """Written by the device thread; read by anybody."""
 
-    def __init__(self, now: Callable[[], Now] = Now) -> None:
+    def __init__(self, now: Callable[[], EngineState] = EngineState) -> None:
         self.now = now
         self.quanta: dict[str, Histogram] = {}  # runner -> milliseconds of its quanta
         self.batches: dict[str, Histogram] = {}  # runner -> jobs of its quanta

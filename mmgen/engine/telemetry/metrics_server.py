@@ -6,7 +6,7 @@ from mmgen.engine.telemetry.metrics import Metrics
 from mmgen.errors import Clash
 
 
-class Exporter:
+class MetricsServer:
     """Serves `/metrics` from a thread until it is closed."""
 
     def __init__(self, metrics: Metrics, port: int) -> None:

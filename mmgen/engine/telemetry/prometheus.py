@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.samples import Exemplar
 
-from mmgen.engine.telemetry.metrics import Histogram, Metrics, Now, jain
+from mmgen.engine.telemetry.metrics import EngineState, Histogram, Metrics, jain
 
 
 def registry(metrics: Metrics) -> CollectorRegistry:
@@ -55,7 +55,7 @@ class _Collector:
         yield fairness
 
 
-def _gauges(now: Now) -> Iterator[Any]:
+def _gauges(now: EngineState) -> Iterator[Any]:
     states = {(*key, "queued"): number for key, number in now.queued.items()}
     states |= {(*key, "running"): number for key, number in now.running.items()}
     yield _gauge("mmgen_jobs_now", "Jobs by state", ("runner", "priority", "state"), states)

@@ -16,8 +16,8 @@ from time import perf_counter
 from typing import Any
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.scheduling.cost_model import Costs
-from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.cost_model import CostModel
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.scheduling.scheduler import Scheduler
 from mmgen.engine.telemetry.metrics import jain
 from mmgen.errors import BadRequest
@@ -42,18 +42,18 @@ class Arrival:
     pauses: bool = False
 
 
-class Played(Job):
+class SimulatedJob(Job):
     """Without what only real jobs need: a generator of its own."""
 
     def __post_init__(self) -> None:
         pass
 
 
-class Recorded:
+class RecordedCosts:
     """What quanta cost: the mean of those of that runner, key and size, or what the cost model makes of the other sizes."""
 
     def __init__(self) -> None:
-        self._costs = Costs()
+        self._costs = CostModel()
         self._means: dict[tuple[str, str, int], list[float]] = defaultdict(list)
 
     def add(self, runner: str, key: str, size: int, milliseconds: float) -> None:
@@ -68,7 +68,7 @@ class Recorded:
 
 
 @dataclass
-class Outcome:
+class SimulatedOutcome:
     """What came of it. Times are simulated seconds; shares are device-seconds."""
 
     jobs: int = 0
@@ -112,12 +112,12 @@ class Outcome:
         return 1e6 * self.queueing / max(1, self.jobs)
 
 
-def arrivals(events: Iterable[dict[str, Any]]) -> tuple[list[Arrival], Recorded]:
+def arrivals(events: Iterable[dict[str, Any]]) -> tuple[list[Arrival], RecordedCosts]:
     """What a trace tells. Jobs that never had a quantum are left out. Raises BadRequest for a trace without any."""
     begun: dict[int, dict[str, Any]] = {}
     took: dict[int, int] = defaultdict(int)
     units: dict[int, float] = defaultdict(float)
-    cost = Recorded()
+    cost = RecordedCosts()
     for event in events:
         if event.get("ph") == "b":
             begun[event["id"]] = event
@@ -139,7 +139,7 @@ def play(
     policy: Callable[..., Scheduler],
     max_gap_ms: float | None = None,
     noise: float = 0.0,
-) -> Outcome:
+) -> SimulatedOutcome:
     """Runs all jobs to their end.
 
     Args:
@@ -162,11 +162,11 @@ class _Play:
     ) -> None:
         self.coming, self.following = coming, next(coming, None)
         self.now, self.cost, self.noise, self.rng = 0.0, cost, noise, random.Random(0)
-        self.turns = Turns(policy(clock=lambda: self.now), max_gap_ms=max_gap_ms)
-        self.out = Outcome()
+        self.turns = GapLimiter(policy(clock=lambda: self.now), max_gap_ms=max_gap_ms)
+        self.out = SimulatedOutcome()
         self.spoke: dict[Job, float] = {}  # streaming jobs: when they last did
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulatedOutcome:
         while self.following is not None or len(self.turns):
             if self.following is not None and not len(self.turns):
                 self.now = max(self.now, self.following.at)
@@ -181,7 +181,7 @@ class _Play:
             self.following = next(self.coming, None)
 
     def _submit(self, one: Arrival) -> None:
-        job = Played(one.runner, one, Request("", one.user, one.priority, one.deadline), seed=0)
+        job = SimulatedJob(one.runner, one, Request("", one.user, one.priority, one.deadline), seed=0)
         job.key, job.units, job.submitted, job.streams, job.pauses = one.key, one.units, one.at, one.streams, one.pauses
         each = self.turns.costs.predict((one.runner, one.key), 1)
         job.expected_ms = one.quanta * each if each is not None else None

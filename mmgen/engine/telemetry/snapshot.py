@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from mmgen.engine.job import Job
-from mmgen.engine.memory.model_pool import Residents
-from mmgen.engine.scheduling.gap_limiter import Turns
-from mmgen.engine.telemetry.metrics import Now
+from mmgen.engine.memory.model_pool import ModelPool
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
+from mmgen.engine.telemetry.metrics import EngineState
 from mmgen.interfaces import Runner
 
 
@@ -17,14 +17,14 @@ def snapshot(
     lock: AbstractContextManager[object],
     jobs: Sequence[Job],
     runners: Mapping[str, Runner],
-    residents: Residents,
-    turns: Turns,
-) -> Now:
+    residents: ModelPool,
+    turns: GapLimiter,
+) -> EngineState:
     """`lock`: the engine's, held as shortly as can be; `jobs`: those that are not over."""
     queued: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is None)
     running: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is not None)
     with lock:
-        return Now(
+        return EngineState(
             queued=queued,
             running=running,
             ledger=residents.ledger.by_kind(),

@@ -19,7 +19,7 @@ from mmgen.models.checkpoints.safetensors_io import read_json, some
 
 
 @dataclass(frozen=True)
-class Theirs:
+class TensorName:
     """How a tensor of ours stands in a checkpoint."""
 
     names: tuple[str, ...]  # joined along rows
@@ -77,7 +77,7 @@ class Theirs:
         return list(ours.split(self.sizes)) if self.sizes else list(ours.chunk(len(self.names)))
 
 
-Names = Mapping[str, Theirs]
+Names = Mapping[str, TensorName]
 """Our name -> theirs, every layer's number written out."""
 
 

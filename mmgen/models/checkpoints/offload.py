@@ -18,14 +18,14 @@ OURS = ("mmgen.", "diffusers.", "sentence_transformers.")
 """Packages whose objects are looked into for modules; everything else is taken to hold no tensors of the model's."""
 
 
-class Beside(Protocol):
+class Buffers(Protocol):
     """What a model keeps on the device besides its weights."""
 
     def away(self) -> None: ...
     def back(self) -> None: ...
 
 
-class Loaded(Generic[Model]):
+class LoadedModel(Generic[Model]):
     """`model_pool.Weights` of whatever `load` gives, on that device. `load` gives the same model every time."""
 
     def __init__(self, load: Callable[[], Model], device: str) -> None:
@@ -33,7 +33,7 @@ class Loaded(Generic[Model]):
         self.model = load()
         self._modules = list(modules(self.model))  # adapters that come later stay where they are
         self.host = not device.startswith("cpu")
-        self.beside: list[Beside] = []
+        self.beside: list[Buffers] = []
         self._resting = False
 
     @property

@@ -51,7 +51,7 @@ def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**out, **safetensors_io.unpacked(plain)}
 
 
-class Rounded(Checkpoint):
+class QuantizedTensors(Checkpoint):
     """A rounded folder's tensors as fp32, read as any checkpoint is."""
 
     dtype = torch.float32
@@ -79,7 +79,7 @@ def precision_of(folder: Path) -> str:
 
 def checkpoint(folder: Path, values: Mapping[str, Any]) -> Checkpoint:
     """A folder's tensors, rounded or not; `values`: its config.json."""
-    return Rounded(folder) if KEY in values else Checkpoint(folder)
+    return QuantizedTensors(folder) if KEY in values else Checkpoint(folder)
 
 
 def save(lm: Any, source: Path, folder: Path, precision: Precision) -> None:

@@ -9,18 +9,18 @@ from dataclasses import replace
 from itertools import product
 
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.models.checkpoints.convert import Names, Theirs
+from mmgen.models.checkpoints.convert import Names, TensorName
 from mmgen.models.transformer_config import TransformerConfig
 
-Entries = dict[str, str | tuple[str, ...] | Theirs]
+Entries = dict[str, str | tuple[str, ...] | TensorName]
 """Our name without `.weight` or `.bias` -> theirs; of a layer where it holds `{}`."""
 
 
-def spread(config: TransformerConfig, table: Entries, ours: str = "transformer.") -> dict[str, Theirs]:
+def spread(config: TransformerConfig, table: Entries, ours: str = "transformer.") -> dict[str, TensorName]:
     """The table for all layers and experts of one half, with weights and, where the shape has them, biases."""
-    out: dict[str, Theirs] = {}
+    out: dict[str, TensorName] = {}
     for name, value in table.items():
-        theirs = value if isinstance(value, Theirs) else Theirs((value,) if isinstance(value, str) else value)
+        theirs = value if isinstance(value, TensorName) else TensorName((value,) if isinstance(value, str) else value)
         ranges = (range(config.layers), range(config.experts))[: name.count("{}")]
         for numbers in product(*ranges):
             names = tuple(one.format(*numbers) for one in theirs.names)
@@ -53,14 +53,14 @@ def _sizes(config: TransformerConfig) -> tuple[int, int, int]:
     return config.heads * config.head, config.groups * config.head, config.groups * config.head
 
 
-def _attention(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, Theirs]:
+def _attention(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, TensorName]:
     """Self-attention of queries, keys, values and output that stand apart."""
     *apart, out = (start + name for name in names)
-    return {"blocks.{}.attention.qkv": Theirs(tuple(apart), _sizes(config)), "blocks.{}.attention.out": Theirs((out,))}
+    return {"blocks.{}.attention.qkv": TensorName(tuple(apart), _sizes(config)), "blocks.{}.attention.out": TensorName((out,))}
 
 
-def _head(config: TransformerConfig, name: str = "lm_head.weight") -> dict[str, Theirs]:
-    return {} if config.tied else {"head.weight": Theirs((name,))}
+def _head(config: TransformerConfig, name: str = "lm_head.weight") -> dict[str, TensorName]:
+    return {} if config.tied else {"head.weight": TensorName((name,))}
 
 
 def llama(config: TransformerConfig) -> Names:
@@ -114,11 +114,11 @@ def gpt2(config: TransformerConfig) -> Names:
         "embed.positions": "transformer.wpe",
         "norm": "transformer.ln_f",
         "blocks.{}.attention_norm": f"{layer}ln_1",
-        "blocks.{}.attention.qkv": Theirs((f"{layer}attn.c_attn",), transposed=True),
-        "blocks.{}.attention.out": Theirs((f"{layer}attn.c_proj",), transposed=True),
+        "blocks.{}.attention.qkv": TensorName((f"{layer}attn.c_attn",), transposed=True),
+        "blocks.{}.attention.out": TensorName((f"{layer}attn.c_proj",), transposed=True),
         "blocks.{}.norm": f"{layer}ln_2",
-        "blocks.{}.up": Theirs((f"{layer}mlp.c_fc",), transposed=True),
-        "blocks.{}.down": Theirs((f"{layer}mlp.c_proj",), transposed=True),
+        "blocks.{}.up": TensorName((f"{layer}mlp.c_fc",), transposed=True),
+        "blocks.{}.down": TensorName((f"{layer}mlp.c_proj",), transposed=True),
     }
     return spread(config, table) | _head(config)
 
@@ -129,7 +129,7 @@ def neox(config: TransformerConfig) -> Names:
         "embed.words": "gpt_neox.embed_in",
         "norm": "gpt_neox.final_layer_norm",
         "blocks.{}.attention_norm": f"{layer}input_layernorm",
-        "blocks.{}.attention.qkv": Theirs((f"{layer}attention.query_key_value",), heads=config.heads),
+        "blocks.{}.attention.qkv": TensorName((f"{layer}attention.query_key_value",), heads=config.heads),
         "blocks.{}.attention.out": f"{layer}attention.dense",
         "blocks.{}.norm": f"{layer}post_attention_layernorm",
         "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
@@ -145,7 +145,7 @@ def bloom(config: TransformerConfig) -> Names:
         "embed.norm": "transformer.word_embeddings_layernorm",
         "norm": "transformer.ln_f",
         "blocks.{}.attention_norm": f"{layer}input_layernorm",
-        "blocks.{}.attention.qkv": Theirs((f"{layer}self_attention.query_key_value",), heads=config.heads),
+        "blocks.{}.attention.qkv": TensorName((f"{layer}self_attention.query_key_value",), heads=config.heads),
         "blocks.{}.attention.out": f"{layer}self_attention.dense",
         "blocks.{}.norm": f"{layer}post_attention_layernorm",
         "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
@@ -157,7 +157,7 @@ def bloom(config: TransformerConfig) -> Names:
 def bert(config: TransformerConfig) -> Names:
     """The masked language model: a sentence encoder's names, and those of its head."""
     body = {
-        f"transformer.{ours}": Theirs(tuple(f"bert.{name}" for name in theirs))
+        f"transformer.{ours}": TensorName(tuple(f"bert.{name}" for name in theirs))
         for ours, theirs in safetensors_io.spread(safetensors_io.BERT, config.layers).items()
     }
     head = {
@@ -167,7 +167,7 @@ def bert(config: TransformerConfig) -> Names:
         "transform.norm.bias": "transform.LayerNorm.bias",
         "head.bias": "bias",
     }
-    predictions = {ours: Theirs((f"cls.predictions.{theirs}",)) for ours, theirs in head.items()}
+    predictions = {ours: TensorName((f"cls.predictions.{theirs}",)) for ours, theirs in head.items()}
     return body | predictions | _head(config, "cls.predictions.decoder.weight")
 
 
@@ -214,7 +214,7 @@ def marian(config: TransformerConfig) -> Names:
         f"{cross}.kv": (f"{layer}.k_proj", f"{layer}.v_proj"),
         f"{cross}.out": f"{layer}.out_proj",
     }
-    head = {"head.bias": Theirs(("final_logits_bias",), ones=1)}
+    head = {"head.bias": TensorName(("final_logits_bias",), ones=1)}
     return encoder | decoder | spread(config, table) | head | _head(config)
 
 

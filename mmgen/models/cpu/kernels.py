@@ -30,7 +30,7 @@ SHORT = 6
 """Rows for which a call takes microseconds: they are multiplied at once."""
 
 
-class Texts:
+class DecodeBatch:
     """Of which one query each attends, and where their keys lie. Addresses hold as long as this does."""
 
     def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]]) -> None:
@@ -75,7 +75,9 @@ class Kernels:
         self._gated_silu(rows, x.data_ptr(), y.data_ptr(), rows, width)
         return y
 
-    def attend(self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None) -> Tensor:
+    def attend(
+        self, texts: DecodeBatch, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None
+    ) -> Tensor:
         """`softmax(scale QK')V` of one query of each text -> (texts, heads, d); see `readable`.
 
         Args:
@@ -85,8 +87,8 @@ class Kernels:
         return self._attended(texts, q, keys, values, scale, window, (0, 0, 0, 0, 0, 0, 0))
 
     def decode(
-        self, texts: Texts, q: Tensor, k: Tensor, v: Tensor, turns: tuple[Tensor, Tensor] | None, keys: Tensor, values: Tensor,
-        scale: float, window: int | None = None,
+        self, texts: DecodeBatch, q: Tensor, k: Tensor, v: Tensor, turns: tuple[Tensor, Tensor] | None, keys: Tensor,
+        values: Tensor, scale: float, window: int | None = None,
     ) -> Tensor:  # fmt: skip
         """`attend` after k and v, (rows, groups, d), took the last places of their texts.
 
@@ -97,7 +99,14 @@ class Kernels:
         return self._attended(texts, q, keys, values, scale, window, new)
 
     def _attended(
-        self, texts: Texts, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None, new: tuple[int, ...]
+        self,
+        texts: DecodeBatch,
+        q: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        scale: float,
+        window: int | None,
+        new: tuple[int, ...],
     ) -> Tensor:
         (_, heads, size), groups, (k, v, cos, sin, turned, k_step, v_step) = q.shape, keys.shape[0], new
         each, threads = texts.most + LANES, torch.get_num_threads()

@@ -75,7 +75,7 @@ class PackedLinear(nn.Module):
 
 
 @dataclass(frozen=True)
-class FewRows:
+class PackedGEMV:
     """A few rows times a matrix that oneDNN has laid out, by our own kernel; to the bit what oneDNN gives."""
 
     multiply: Callable[..., None]
@@ -94,10 +94,10 @@ class FewRows:
         return y
 
 
-_found: dict[tuple[int, int], FewRows | None] = {}  # by inputs and outputs
+_found: dict[tuple[int, int], PackedGEMV | None] = {}  # by inputs and outputs
 
 
-def few_rows(weight: Tensor, inputs: int, outputs: int) -> FewRows | None:
+def few_rows(weight: Tensor, inputs: int, outputs: int) -> PackedGEMV | None:
     """For a matrix of that shape, in oneDNN's layout. None: there is no kernel, or the layout is one that it does not read.
 
     oneDNN tells neither its layout nor its order of summation: they are found by trying whether the results are the same.
@@ -111,7 +111,7 @@ def few_rows(weight: Tensor, inputs: int, outputs: int) -> FewRows | None:
         if not rest and padded >= inputs:
             x = torch.randn(FEW, inputs, generator=torch.Generator().manual_seed(0))
             expected = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
-            tried = (FewRows(made.fp32, outputs, padded, min(inputs, chunk)) for chunk in CHUNKS)
+            tried = (PackedGEMV(made.fp32, outputs, padded, min(inputs, chunk)) for chunk in CHUNKS)
             _found[shape] = next((few for few in tried if torch.equal(few(x, weight, None), expected)), None)
     return _found[shape]
 

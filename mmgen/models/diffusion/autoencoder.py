@@ -34,7 +34,7 @@ class Autoencoder(Protocol):
     def modules(self) -> list[torch.nn.Module]: ...
 
 
-class Pixels:
+class PixelAutoencoder:
     """No autoencoder: the denoiser works on pixels, or on squares of `factor` pixels folded into channels."""
 
     cheap, edge = True, 1 << 30
@@ -57,7 +57,7 @@ class Pixels:
         return []
 
 
-class LatentPictures:
+class LatentAutoencoder:
     """A diffusers AutoencoderKL or AutoencoderTiny; encoding takes the posterior's mode, so that it is deterministic."""
 
     cheap = False
@@ -75,7 +75,7 @@ class LatentPictures:
         self.spread = torch.tensor(std or [1.0]).view(1, -1, 1, 1) / self.scale
 
     @classmethod
-    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> LatentPictures:
+    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> LatentAutoencoder:
         import diffusers
 
         name = pretrained.class_name(folder)
@@ -105,7 +105,7 @@ class LatentPictures:
         return [self.vae]
 
 
-class Canvas:
+class TiledDecode:
     """A picture that is decoded tile by tile: what is done, what is next. Overlaps are blended linearly."""
 
     def __init__(self, autoencoder: Autoencoder, latents: Tensor) -> None:
@@ -142,7 +142,7 @@ class Canvas:
 def decode(autoencoder: Autoencoder, latents: Sequence[Tensor] | Tensor) -> Tensor:
     """All at once: (B, C, h, w) -> (B, 3, H, W), a large picture tile by tile."""
     pictures = []
-    for canvas in [Canvas(autoencoder, row) for row in latents]:
+    for canvas in [TiledDecode(autoencoder, row) for row in latents]:
         while canvas.waiting:
             canvas.add(autoencoder.decode(canvas.tile()[None])[0])
         pictures.append(canvas.picture())

@@ -16,7 +16,7 @@ from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 
 @dataclass(frozen=True, eq=False)
-class Condition:
+class Conditioning:
     """What one prompt says to a denoiser. `stack` puts several together: the same fields with a leading B."""
 
     tokens: Tensor | None = None  # (N, D): the keys of cross-attention
@@ -33,49 +33,49 @@ class Condition:
         return sum(one.nbytes for one in (self.tokens, self.mask, self.pooled) if one is not None)
 
 
-def stack(conditions: Sequence[Condition]) -> Condition:
+def stack(conditions: Sequence[Conditioning]) -> Conditioning:
     """Conditions of one shape as rows of a batch."""
 
     def rows(name: str) -> Tensor | None:
         parts = [getattr(condition, name) for condition in conditions]
         return None if parts[0] is None else torch.stack(parts)
 
-    return Condition(rows("tokens"), rows("mask"), rows("pooled"))
+    return Conditioning(rows("tokens"), rows("mask"), rows("pooled"))
 
 
-def null_condition(tokens: int, width: int, device: str | torch.device = "cpu") -> Condition:
+def null_condition(tokens: int, width: int, device: str | torch.device = "cpu") -> Conditioning:
     """No prompt, as our own models are trained on it: all-zero token states with only the first place seen, a zero vector.
 
     Training drops a caption by putting this in its place, and guidance starts from it.
     """
     mask = torch.arange(tokens, device=device) == 0
-    return Condition(torch.zeros(tokens, width, device=device), mask, torch.zeros(width, device=device))
+    return Conditioning(torch.zeros(tokens, width, device=device), mask, torch.zeros(width, device=device))
 
 
-class TextSide(Protocol):
+class TextConditioner(Protocol):
     """Prompts to conditions, all of one shape. An empty prompt is the model's null condition."""
 
-    def embed(self, prompts: Sequence[str]) -> list[Condition]: ...
+    def embed(self, prompts: Sequence[str]) -> list[Conditioning]: ...
     def modules(self) -> list[torch.nn.Module]: ...  # what holds memory
 
 
-class NoText:
+class NoConditioner:
     """An unconditional model: whatever the prompt, it hears nothing."""
 
-    def embed(self, prompts: Sequence[str]) -> list[Condition]:
-        return [Condition() for _ in prompts]
+    def embed(self, prompts: Sequence[str]) -> list[Conditioning]:
+        return [Conditioning() for _ in prompts]
 
     def modules(self) -> list[torch.nn.Module]:
         return []
 
 
-class SentencePrompts:
+class SentenceConditioner:
     """Our own models: the token states of a sentence encoder, zero-padded to `tokens` places, and its unit-length vector."""
 
     def __init__(self, encoder: SentenceEncoder, tokens: int) -> None:
         self.encoder, self.tokens = encoder, tokens
 
-    def embed(self, prompts: Sequence[str]) -> list[Condition]:
+    def embed(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Raises TooLong for a prompt of more than `tokens` tokens, [CLS] and [SEP] among them."""
         device = self.encoder.transformer.device
         conditions = [null_condition(self.tokens, self.encoder.dimension, device) for _ in prompts]
@@ -99,7 +99,7 @@ class SentencePrompts:
         return [self.encoder.transformer]
 
 
-class ClipPrompts:
+class ClipConditioner:
     """One CLIP text encoder and its last hidden state (Stable Diffusion 1.x, 2.x), or two and their penultimate ones (XL)."""
 
     def __init__(self, encoders: Sequence[Any], tokenizers: Sequence[Any], zero_null: bool = False) -> None:
@@ -107,7 +107,7 @@ class ClipPrompts:
         self.encoders, self.tokenizers, self.zero_null = encoders, tokenizers, zero_null
 
     @classmethod
-    def load(cls, folder: Path, device: str, dtype: torch.dtype, zero_null: bool) -> ClipPrompts:
+    def load(cls, folder: Path, device: str, dtype: torch.dtype, zero_null: bool) -> ClipConditioner:
         """From `text_encoder/` and `tokenizer/`, and their second ones if there are any."""
         import transformers
 
@@ -129,7 +129,7 @@ class ClipPrompts:
         return cls(encoders, tokenizers, zero_null)
 
     @torch.inference_mode()
-    def embed(self, prompts: Sequence[str]) -> list[Condition]:
+    def embed(self, prompts: Sequence[str]) -> list[Conditioning]:
         """Raises TooLong for a prompt of more tokens than an encoder reads."""
         if not prompts:
             return []
@@ -148,7 +148,7 @@ class ClipPrompts:
             heard = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=tokens.device)
             tokens = tokens * heard[:, None, None]
             pooled = None if pooled is None else pooled * heard[:, None]
-        return [Condition(tokens[n], None, None if pooled is None else pooled[n]) for n in range(len(prompts))]
+        return [Conditioning(tokens[n], None, None if pooled is None else pooled[n]) for n in range(len(prompts))]
 
     def modules(self) -> list[torch.nn.Module]:
         return list(self.encoders)

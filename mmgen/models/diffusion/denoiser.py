@@ -19,9 +19,16 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.diffusion import autoencoder
-from mmgen.models.diffusion.autoencoder import Autoencoder, LatentPictures, Pixels
-from mmgen.models.diffusion.conditioning import ClipPrompts, Condition, NoText, SentencePrompts, TextSide, stack
-from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler
+from mmgen.models.diffusion.autoencoder import Autoencoder, LatentAutoencoder, PixelAutoencoder
+from mmgen.models.diffusion.conditioning import (
+    ClipConditioner,
+    Conditioning,
+    NoConditioner,
+    SentenceConditioner,
+    TextConditioner,
+    stack,
+)
+from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 UNETS = ("UNet2DConditionModel", "UNet2DModel")
@@ -41,11 +48,11 @@ LARGEST = 8
 """A side may be this many times the size that the model was trained at."""
 
 
-class Denoiser:
+class DenoiserModel:
     """A UNet with its text side and its autoencoder, all in evaluation mode on one device."""
 
     def __init__(
-        self, unet: Any, text: TextSide, pictures: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
+        self, unet: Any, text: TextConditioner, pictures: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
     ) -> None:
         self.unet, self.text, self.pictures, self.name = unet, text, pictures, name
         self.scheduler_config = dict(scheduler_config)
@@ -69,7 +76,7 @@ class Denoiser:
         self.weight_bytes = sum(parameter.nbytes for module in modules for parameter in module.parameters())
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> Denoiser:
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DenoiserModel:
         """From a folder with `unet/`, `scheduler/` and what else the model has. Raises BadWeights, in one line."""
         import diffusers
 
@@ -107,12 +114,14 @@ class Denoiser:
         """Decoding costs next to nothing and needs no turn of its own."""
         return self.pictures.cheap
 
-    def embed_prompts(self, prompts: Sequence[str]) -> list[Condition]:
+    def embed_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong."""
         return self.text.embed(prompts)
 
     @torch.inference_mode()
-    def predict(self, x: Tensor, timesteps: Tensor, conditions: Sequence[Condition], guidance: Tensor | None = None) -> Tensor:
+    def predict(
+        self, x: Tensor, timesteps: Tensor, conditions: Sequence[Conditioning], guidance: Tensor | None = None
+    ) -> Tensor:
         """One evaluation of the network.
 
         Args:
@@ -139,7 +148,7 @@ class Denoiser:
         )
         return out[0].float()  # type: ignore[no-any-return]
 
-    def _extras(self, x: Tensor, heard: Condition, guidance: Tensor | None) -> dict[str, Any]:
+    def _extras(self, x: Tensor, heard: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the picture's size, the guidance scale."""
         extras: dict[str, Any] = {}
         config = self.unet.config
@@ -192,16 +201,16 @@ class Denoiser:
 
 
 def handles(folder: Path) -> bool:
-    """Whether a folder is a model for `Denoiser.load`, by the pipeline that it names; False: it runs through diffusers."""
+    """Whether a folder is a model for `DenoiserModel.load`, by the pipeline that it names; False: it runs through diffusers."""
     named = _pipeline(folder)
     if named:
         return named in PIPELINES
     return (folder / "unet").is_dir()
 
 
-def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> Denoiser:
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DenoiserModel:
     """The registry's loader for models with a UNet."""
-    return Denoiser.load(folder, device, name, precision)
+    return DenoiserModel.load(folder, device, name, precision)
 
 
 def guidance_embedding(scales: Tensor, width: int) -> Tensor:
@@ -220,29 +229,29 @@ def _pipeline(folder: Path) -> str:
 
 def _pictures(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:
     if (folder / "vae").is_dir():
-        return LatentPictures.load(folder / "vae", device, dtype)
+        return LatentAutoencoder.load(folder / "vae", device, dtype)
     if (folder / "upscaler").is_dir():
-        return SmallPictures(Upscaler.load(folder / "upscaler", device))
-    return Pixels(int(unet.config.in_channels))
+        return HalfSizeAutoencoder(Upscaler.load(folder / "upscaler", device))
+    return PixelAutoencoder(int(unet.config.in_channels))
 
 
-def _text_side(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> TextSide:
+def _text_side(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> TextConditioner:
     if not hasattr(unet.config, "cross_attention_dim"):
-        return NoText()
+        return NoConditioner()
     if (folder / "mmgen.json").is_file():
         return _sentence_prompts(folder / "mmgen.json", device)
     if (folder / "text_encoder").is_dir():
         index = folder / "model_index.json"
         zero_null = index.is_file() and bool(read_json(index).get("force_zeros_for_empty_prompt", False))
-        return ClipPrompts.load(folder, device, dtype, zero_null)
+        return ClipConditioner.load(folder, device, dtype, zero_null)
     raise BadWeights(f"{folder} has neither text_encoder/ nor mmgen.json, so prompts cannot reach its UNet")
 
 
-def _sentence_prompts(path: Path, device: str) -> SentencePrompts:
+def _sentence_prompts(path: Path, device: str) -> SentenceConditioner:
     """From mmgen.json: {"text": "embedded:minilm", "tokens": 32, ...}."""
     values = read_json(path)
     try:
         reference, tokens = str(values["text"]), int(values["tokens"])
     except (KeyError, TypeError, ValueError):
         raise BadWeights(f'{path} needs "text", a sentence encoder, and "tokens", how many the UNet reads') from None
-    return SentencePrompts(SentenceEncoder.load(hub.resolve(reference, kind="encoder"), device, reference), tokens)
+    return SentenceConditioner(SentenceEncoder.load(hub.resolve(reference, kind="encoder"), device, reference), tokens)

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained, safetensors_io
-from mmgen.models.diffusion.conditioning import ClipPrompts
-from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.conditioning import ClipConditioner
+from mmgen.models.diffusion.denoiser import DenoiserModel
 
 PEFT = "base_model.model."
 """How PEFT's own `save_pretrained` begins every name."""
 
 
-def apply(denoiser: Denoiser, path: Path, scale: float = 1.0) -> None:
+def apply(denoiser: DenoiserModel, path: Path, scale: float = 1.0) -> None:
     """Adds `scale * alpha / r * B A` to every weight the file names, for good; Hu et al. 2021 (LoRA), section 4.1.
 
     Fused weights cost nothing at a step, and several files may follow each other. `path`: a safetensors file, or the folder of
@@ -33,7 +33,7 @@ def apply(denoiser: Denoiser, path: Path, scale: float = 1.0) -> None:
     path = _file(path)
     tensors, alphas, metadata = _read(path, denoiser.unet.config)
     parts: dict[str, Any] = {"unet": denoiser.unet}
-    if isinstance(denoiser.text, ClipPrompts):
+    if isinstance(denoiser.text, ClipConditioner):
         parts |= dict(zip(("text_encoder", "text_encoder_2"), denoiser.text.encoders, strict=False))
     found = {name: module for name, module in parts.items() if any(key.startswith(f"{name}.") for key in tensors)}
     if not found:

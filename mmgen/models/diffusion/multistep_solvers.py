@@ -13,8 +13,8 @@ import numpy.typing as npt
 from mmgen.errors import ConfigError
 from mmgen.models.diffusion.noise_levels import (
     Array,
-    Levels,
-    Steps,
+    NoiseLevels,
+    SolverSettings,
     by_ratio,
     first_order,
     interpolated,
@@ -23,11 +23,11 @@ from mmgen.models.diffusion.noise_levels import (
     timesteps_of,
     training_ratios,
 )
-from mmgen.models.diffusion.schedule import Schedule
-from mmgen.models.diffusion.solver_table import Coefficients, Column
+from mmgen.models.diffusion.schedule import NoiseSchedule
+from mmgen.models.diffusion.solver_table import Coefficients, SolverColumn
 
 
-def _multistep_levels(schedule: Schedule, steps: Steps, whole: bool) -> Levels:
+def _multistep_levels(schedule: NoiseSchedule, steps: SolverSettings, whole: bool) -> NoiseLevels:
     """Levels of the DPM-Solver family. `whole`: round the timesteps of Karras levels before the model is told."""
     training = training_ratios(schedule)
     if steps.karras:
@@ -42,7 +42,7 @@ def _multistep_levels(schedule: Schedule, steps: Steps, whole: bool) -> Levels:
     return by_ratio(timesteps, np.append(ratios, final)).from_step(steps.start)
 
 
-def _second_order(levels: Levels, second: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+def _second_order(levels: NoiseLevels, second: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """Coefficients of x, x0 and the x0 before; DPM-Solver++(2M), Lu et al. 2022, algorithm 2.
 
     `second`: (n,) bool, False where a step is of first order.
@@ -54,7 +54,7 @@ def _second_order(levels: Levels, second: npt.NDArray[np.bool_]) -> tuple[Array,
     return x, x0 * (1 + part), -x0 * part
 
 
-def dpm_2m(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def dpm_2m(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """DPM-Solver++(2M); Lu et al. 2022, algorithm 2."""
     _covered(schedule, "algorithm_type", ("dpmsolver++", "deis"))
     _covered(schedule, "solver_type", ("midpoint", "bh1", "bh2", "logrho"))
@@ -66,10 +66,10 @@ def dpm_2m(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
         or (schedule.option("lower_order_final", True) and steps.total < 15)
     )
     x, x0, last = _second_order(levels, second)
-    return levels, {Column.X: x, Column.X0: x0, Column.LAST: last}
+    return levels, {SolverColumn.X: x, SolverColumn.X0: x0, SolverColumn.LAST: last}
 
 
-def unipc(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def unipc(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """UniPC-2 on x0 predictions with B2(h) = e^h - 1; Zhao et al. 2023, sections 3.1 and 3.2.
 
     Once the model has been asked at a predicted state, UniC corrects that state and UniP goes on from the corrected one. The
@@ -83,18 +83,21 @@ def unipc(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
     first = (np.arange(len(levels)) == 0).astype(np.float64)
     return levels, {
         **keep,
-        Column.KEEP_X: first,
-        Column.X: x * first,
-        Column.X0: x * keep[Column.KEEP_X0] + x0,
-        Column.SAVED: x * keep[Column.KEEP_SAVED],
-        Column.LAST: x * keep[Column.KEEP_LAST] + last,
-        Column.EARLIER: x * keep[Column.KEEP_EARLIER],
+        SolverColumn.KEEP_X: first,
+        SolverColumn.X: x * first,
+        SolverColumn.X0: x * keep[SolverColumn.KEEP_X0] + x0,
+        SolverColumn.SAVED: x * keep[SolverColumn.KEEP_SAVED],
+        SolverColumn.LAST: x * keep[SolverColumn.KEEP_LAST] + last,
+        SolverColumn.EARLIER: x * keep[SolverColumn.KEEP_EARLIER],
     }
 
 
-def _corrector(levels: Levels, order: Array) -> dict[Column, Array]:
+def _corrector(levels: NoiseLevels, order: Array) -> dict[SolverColumn, Array]:
     """UniC: the state at row i again, now that x0 there is known; zero at row 0. Zhao et al. 2023, section 3.1."""
-    out = {c: np.zeros(len(levels)) for c in (Column.KEEP_SAVED, Column.KEEP_X0, Column.KEEP_LAST, Column.KEEP_EARLIER)}
+    out = {
+        c: np.zeros(len(levels))
+        for c in (SolverColumn.KEEP_SAVED, SolverColumn.KEEP_X0, SolverColumn.KEEP_LAST, SolverColumn.KEEP_EARLIER)
+    }
     shrink, ahead = (numbers[:-1] for numbers in first_order(levels))  # steps that arrive at rows 1, 2, ...
     step = -np.diff(np.log(levels.ratio[:-1]))  # h
     b1 = (np.expm1(-step) / -step - 1) / np.expm1(-step)
@@ -102,14 +105,14 @@ def _corrector(levels: Levels, order: Array) -> dict[Column, Array]:
     back = np.append(1.0, -step[:-1] / step[1:])  # r of the x0 before the last, in units of h; the first is not used
     weight = np.where(order[:-1] == 2, (b1 - b2) / (1 - back), 0)
     newest = np.where(order[:-1] == 2, b1 - weight, 0.5)
-    out[Column.KEEP_SAVED][1:] = shrink
-    out[Column.KEEP_X0][1:] = ahead * newest
-    out[Column.KEEP_LAST][1:] = ahead * (1 - newest - weight / back)
-    out[Column.KEEP_EARLIER][1:] = ahead * weight / back
+    out[SolverColumn.KEEP_SAVED][1:] = shrink
+    out[SolverColumn.KEEP_X0][1:] = ahead * newest
+    out[SolverColumn.KEEP_LAST][1:] = ahead * (1 - newest - weight / back)
+    out[SolverColumn.KEEP_EARLIER][1:] = ahead * weight / back
     return out
 
 
-def _covered(schedule: Schedule, key: str, values: tuple[str, ...]) -> None:
+def _covered(schedule: NoiseSchedule, key: str, values: tuple[str, ...]) -> None:
     """ConfigError where the configuration asks for a variant that is not covered.
 
     `values`: the one that is, and names of other families that diffusers reads as this one.

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mmgen.errors import BadRequest, ConfigError
-from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.schedule import NoiseSchedule
 
 Array = npt.NDArray[np.float64]
 SPACINGS = ("leading", "trailing", "linspace")
 
 
 @dataclass(frozen=True)
-class Steps:
+class SolverSettings:
     """What a job asks of its solver, checked."""
 
     total: int
@@ -26,7 +26,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Levels:
+class NoiseLevels:
     """n noise levels from high to low, and the one that the last step arrives at. float64.
 
     A state at level i is `alpha[i] * picture + sigma[i] * noise`, with `alpha^2 + sigma^2 = 1` above the end. What Karras
@@ -46,17 +46,17 @@ class Levels:
         """(n + 1,) noise-to-signal, Karras's sigma."""
         return self.sigma / self.alpha
 
-    def from_step(self, start: int) -> Levels:
+    def from_step(self, start: int) -> NoiseLevels:
         return replace(self, timesteps=self.timesteps[start:], alpha=self.alpha[start:], sigma=self.sigma[start:])
 
 
-def first_order(levels: Levels) -> tuple[Array, Array]:
+def first_order(levels: NoiseLevels) -> tuple[Array, Array]:
     """Coefficients of x and x0: the exact step for a constant x0. Euler, DDIM and DPM-Solver++(1) are all this."""
     shrink = levels.sigma[1:] / levels.sigma[:-1]
     return shrink, levels.alpha[1:] - levels.alpha[:-1] * shrink
 
 
-def spaced(schedule: Schedule, steps: int, default: str, open_end: bool = False, last: int | None = None) -> Array:
+def spaced(schedule: NoiseSchedule, steps: int, default: str, open_end: bool = False, last: int | None = None) -> Array:
     """(steps,) timesteps, falling; Lin et al. 2023, table 2.
 
     Args:
@@ -76,22 +76,22 @@ def spaced(schedule: Schedule, steps: int, default: str, open_end: bool = False,
     raise ConfigError(f"timestep_spacing {spacing!r} is not one of {', '.join(SPACINGS)}")
 
 
-def discrete(schedule: Schedule, timesteps: Array) -> Levels:
+def discrete(schedule: NoiseSchedule, timesteps: Array) -> NoiseLevels:
     """Levels at whole timesteps, down to the clean picture."""
     timesteps = checked(schedule, timesteps.round())
     kept = _kept(schedule)[timesteps.astype(np.int64)]
     alpha, sigma = np.append(np.sqrt(kept), 1.0), np.append(np.sqrt(1 - kept), 0.0)
-    return Levels(timesteps, alpha, sigma)
+    return NoiseLevels(timesteps, alpha, sigma)
 
 
-def by_ratio(timesteps: Array, ratios: Array) -> Levels:
+def by_ratio(timesteps: Array, ratios: Array) -> NoiseLevels:
     """Levels of given noise-to-signal ratios, (n + 1,); rounded to float32 as diffusers keeps them."""
     ratios = ratios.astype(np.float32).astype(np.float64)
     alpha = 1 / np.sqrt(ratios**2 + 1)
-    return Levels(timesteps, alpha, ratios * alpha)
+    return NoiseLevels(timesteps, alpha, ratios * alpha)
 
 
-def training_ratios(schedule: Schedule) -> Array:
+def training_ratios(schedule: NoiseSchedule) -> Array:
     """(train_steps,) noise-to-signal ratios, rising. Zero terminal SNR is kept just finite, as diffusers does."""
     kept = _kept(schedule).astype(np.float32)
     if schedule.option("rescale_betas_zero_snr", False):
@@ -99,7 +99,7 @@ def training_ratios(schedule: Schedule) -> Array:
     return np.asarray(np.sqrt((1 - kept) / kept), dtype=np.float64)
 
 
-def interpolated(schedule: Schedule, timesteps: Array) -> Array:
+def interpolated(schedule: NoiseSchedule, timesteps: Array) -> Array:
     """Ratios at timesteps, between whole ones too."""
     return np.interp(checked(schedule, timesteps), np.arange(schedule.train_steps), training_ratios(schedule))
 
@@ -116,7 +116,7 @@ def timesteps_of(ratios: Array, training: Array) -> Array:
     return np.interp(np.log(ratios), logs, np.arange(len(training)))
 
 
-def checked(schedule: Schedule, timesteps: Array) -> Array:
+def checked(schedule: NoiseSchedule, timesteps: Array) -> Array:
     """The same, or BadRequest where they leave the schedule or stand still."""
     if timesteps.max() > schedule.train_steps - 1 or timesteps.min() < 0 or (np.diff(timesteps) >= 0).any():
         spacing = schedule.option("timestep_spacing", "this solver's")
@@ -126,6 +126,6 @@ def checked(schedule: Schedule, timesteps: Array) -> Array:
     return timesteps
 
 
-def _kept(schedule: Schedule) -> Array:
+def _kept(schedule: NoiseSchedule) -> Array:
     kept: Array = schedule.alphas_cumprod.cpu().numpy().astype(np.float64)
     return kept

@@ -17,7 +17,7 @@ BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class NoiseSchedule:
     """`q(x[t] | x[0]) = N(sqrt(a[t]) x[0], (1 - a[t]) I)`, a = alphas_cumprod; DDPM (Ho et al. 2020), eq. 4.
 
     `config` is a diffusers `scheduler_config.json`; keys it does not name take the default of the solver that asks.
@@ -29,7 +29,7 @@ class Schedule:
     config: Mapping[str, Any]
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Schedule:
+    def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
         """Read a diffusers scheduler's configuration; ConfigError where it asks for what is not covered."""
         prediction = config.get("prediction_type") or "epsilon"
         prediction = "sample" if prediction == "original_sample" else prediction
@@ -52,7 +52,7 @@ class Schedule:
         value = self.config.get(name)
         return default if value is None else value
 
-    def to(self, device: str | torch.device) -> Schedule:
+    def to(self, device: str | torch.device) -> NoiseSchedule:
         return replace(self, alphas_cumprod=self.alphas_cumprod.to(device))
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:

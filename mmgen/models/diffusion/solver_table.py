@@ -13,7 +13,7 @@ from torch import Tensor
 HISTORY = 3  # what a row remembers: a saved state, the last x0 prediction, the one before
 
 
-class Column(IntEnum):
+class SolverColumn(IntEnum):
     """What a number of the table multiplies: X to NOISE make the next state, `KEEP_*` the saved one, in this order."""
 
     TIMESTEP = 0  # what the model is told; multiplies nothing
@@ -34,12 +34,12 @@ class Column(IntEnum):
     KEEP_EARLIER = 15
 
 
-Coefficients = Mapping[Column, np.ndarray | float]
+Coefficients = Mapping[SolverColumn, np.ndarray | float]
 """Columns of a table under construction, (rows,) each; what is not named is 0."""
 
 
 @dataclass(frozen=True)
-class Table:
+class SolverTable:
     """All coefficients of one job, computed once. One row is one evaluation of the model.
 
     States are variance preserving for every solver: x = alpha * picture + sigma * noise with alpha^2 + sigma^2 = 1, so the
@@ -58,11 +58,11 @@ class Table:
     @property
     def timesteps(self) -> Tensor:
         """(rows,), float32; between whole ones where a solver goes there."""
-        return self.coefficients[:, Column.TIMESTEP]
+        return self.coefficients[:, SolverColumn.TIMESTEP]
 
     def draws(self, row: int) -> bool:
         """Whether this row adds noise: draw it from the job's generator then, and only then."""
-        return bool(self.coefficients[row, Column.NOISE] != 0)
+        return bool(self.coefficients[row, SolverColumn.NOISE] != 0)
 
     def first(self, noise: Tensor) -> Tensor:
         """Unit noise -> the state at row 0 of a picture drawn from nothing."""
@@ -73,7 +73,7 @@ class Table:
         return clean * self.alpha[row].to(clean.device) + noise * self.sigma[row].to(clean.device)
 
 
-def stack(places: Sequence[tuple[Table, int]], device: str | torch.device = "cpu") -> Tensor:
+def stack(places: Sequence[tuple[SolverTable, int]], device: str | torch.device = "cpu") -> Tensor:
     """The rows of a batch, one per (table, row) -> (B, columns). `rows[:, Column.TIMESTEP]` goes to the model."""
     return torch.stack([table.coefficients[row] for table, row in places]).to(device)
 
@@ -90,13 +90,13 @@ def fused_update(x: Tensor, output: Tensor, history: Tensor, noise: Tensor, rows
 
     Returns: the next states, the next history, and the x0 prediction (for a preview).
     """
-    c = rows.T.reshape(len(Column), -1, *[1] * (x.dim() - 1)).unbind()  # each (B, 1, ...)
+    c = rows.T.reshape(len(SolverColumn), -1, *[1] * (x.dim() - 1)).unbind()  # each (B, 1, ...)
     output = output.to(x.dtype)
     saved, last, earlier = history.unbind(1)
-    x0 = torch.addcmul(c[Column.X0_FROM_X] * x, c[Column.X0_FROM_OUTPUT], output)
-    x0 = torch.clamp(x0, -c[Column.CLIP], c[Column.CLIP])
-    step = _sum(c[Column.X : Column.KEEP_X], (x, x0, output, saved, last, earlier, noise))
-    keep = _sum(c[Column.KEEP_X :], (x, x0, saved, last, earlier))
+    x0 = torch.addcmul(c[SolverColumn.X0_FROM_X] * x, c[SolverColumn.X0_FROM_OUTPUT], output)
+    x0 = torch.clamp(x0, -c[SolverColumn.CLIP], c[SolverColumn.CLIP])
+    step = _sum(c[SolverColumn.X : SolverColumn.KEEP_X], (x, x0, output, saved, last, earlier, noise))
+    keep = _sum(c[SolverColumn.KEEP_X :], (x, x0, saved, last, earlier))
     return step, torch.stack((keep, x0, last), dim=1), x0
 
 

@@ -18,8 +18,8 @@ from mmgen.errors import BadRequest, ConfigError, nearest
 from mmgen.models.diffusion.multistep_solvers import dpm_2m, unipc
 from mmgen.models.diffusion.noise_levels import (
     Array,
-    Levels,
-    Steps,
+    NoiseLevels,
+    SolverSettings,
     by_ratio,
     discrete,
     first_order,
@@ -29,14 +29,14 @@ from mmgen.models.diffusion.noise_levels import (
     timesteps_of,
     training_ratios,
 )
-from mmgen.models.diffusion.schedule import Schedule
-from mmgen.models.diffusion.solver_table import Coefficients, Column, Table
+from mmgen.models.diffusion.schedule import NoiseSchedule
+from mmgen.models.diffusion.solver_table import Coefficients, SolverColumn, SolverTable
 
-Builder = Callable[[Schedule, Steps], tuple[Levels, Coefficients]]
+Builder = Callable[[NoiseSchedule, SolverSettings], tuple[NoiseLevels, Coefficients]]
 
 
 def tabulate(
-    schedule: Schedule,
+    schedule: NoiseSchedule,
     solver: str,
     steps: int,
     *,
@@ -44,7 +44,7 @@ def tabulate(
     eta: float = 0.0,
     clip: float | None = None,
     original_steps: int | None = None,
-) -> Table:
+) -> SolverTable:
     """The table of one job.
 
     Args:
@@ -62,8 +62,8 @@ def tabulate(
     request = _checked(schedule, solver, steps, strength, eta, clip, original_steps)
     with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused below
         levels, columns = SOLVERS[solver](schedule, request)
-        columns = {Column.CLIP: math.inf, **columns, **_x0_columns(schedule.prediction, levels)}
-    return _table(solver, schedule, levels, columns if clip is None else {**columns, Column.CLIP: clip})
+        columns = {SolverColumn.CLIP: math.inf, **columns, **_x0_columns(schedule.prediction, levels)}
+    return _table(solver, schedule, levels, columns if clip is None else {**columns, SolverColumn.CLIP: clip})
 
 
 def check_name(solver: str) -> None:
@@ -73,8 +73,8 @@ def check_name(solver: str) -> None:
 
 
 def _checked(
-    schedule: Schedule, solver: str, steps: int, strength: float, eta: float, clip: float | None, original: int | None
-) -> Steps:
+    schedule: NoiseSchedule, solver: str, steps: int, strength: float, eta: float, clip: float | None, original: int | None
+) -> SolverSettings:
     original = int(schedule.option("original_inference_steps", 50)) if original is None else original
     if solver == "lcm" and not 1 <= original <= schedule.train_steps:
         raise BadRequest(f"original_steps is {original}; use 1 to {schedule.train_steps}")
@@ -91,38 +91,38 @@ def _checked(
         raise BadRequest(f"eta is {eta}, but only ddim knows eta; leave it out with {solver}")
     if clip is not None and not clip > 0:
         raise BadRequest(f"clip is {clip}; use more than 0")
-    return Steps(steps, steps - run, eta, original, bool(schedule.option("use_karras_sigmas", False)))
+    return SolverSettings(steps, steps - run, eta, original, bool(schedule.option("use_karras_sigmas", False)))
 
 
-def _x0_columns(prediction: str, levels: Levels) -> Coefficients:
+def _x0_columns(prediction: str, levels: NoiseLevels) -> Coefficients:
     """x0 from the state and the model's output: DDPM eq. 15 for epsilon; Salimans and Ho 2022, section 4, for v."""
     alpha, sigma = levels.alpha[:-1], levels.sigma[:-1]
     if prediction == "epsilon":
-        return {Column.X0_FROM_X: 1 / alpha, Column.X0_FROM_OUTPUT: -sigma / alpha}
+        return {SolverColumn.X0_FROM_X: 1 / alpha, SolverColumn.X0_FROM_OUTPUT: -sigma / alpha}
     if prediction == "v_prediction":
-        return {Column.X0_FROM_X: alpha, Column.X0_FROM_OUTPUT: -sigma}
-    return {Column.X0_FROM_X: 0.0, Column.X0_FROM_OUTPUT: 1.0}
+        return {SolverColumn.X0_FROM_X: alpha, SolverColumn.X0_FROM_OUTPUT: -sigma}
+    return {SolverColumn.X0_FROM_X: 0.0, SolverColumn.X0_FROM_OUTPUT: 1.0}
 
 
-def _table(solver: str, schedule: Schedule, levels: Levels, columns: Coefficients) -> Table:
-    values = np.zeros((len(levels), len(Column)))
-    values[:, Column.TIMESTEP] = levels.timesteps
+def _table(solver: str, schedule: NoiseSchedule, levels: NoiseLevels, columns: Coefficients) -> SolverTable:
+    values = np.zeros((len(levels), len(SolverColumn)))
+    values[:, SolverColumn.TIMESTEP] = levels.timesteps
     for column, multipliers in columns.items():
         values[:, column] = multipliers
-    if not np.isfinite(np.delete(values, Column.CLIP, axis=1)).all():
+    if not np.isfinite(np.delete(values, SolverColumn.CLIP, axis=1)).all():
         raise BadRequest(
             f"{solver} has no finite step at timestep {levels.timesteps[0]:g} of this schedule with {schedule.prediction}; "
             "use fewer steps, another solver, or a schedule without zero terminal SNR"
         )
     numbers, alpha, sigma = (torch.from_numpy(array).float() for array in (values, levels.alpha, levels.sigma))
-    return Table(solver, numbers, alpha, sigma, levels.init_noise_sigma)
+    return SolverTable(solver, numbers, alpha, sigma, levels.init_noise_sigma)
 
 
-def _clip(schedule: Schedule, default: bool) -> float:
+def _clip(schedule: NoiseSchedule, default: bool) -> float:
     return float(schedule.option("clip_sample_range", 1.0)) if schedule.option("clip_sample", default) else math.inf
 
 
-def ddpm(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def ddpm(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Ancestral sampling: the posterior mean of x[t-1] and its variance; DDPM (Ho et al. 2020), eq. 7."""
     levels = discrete(schedule, spaced(schedule, steps.total, "leading")).from_step(steps.start)
     kept, before = levels.alpha[:-1] ** 2, levels.alpha[1:] ** 2  # cumulative products at t and t-1
@@ -134,14 +134,14 @@ def ddpm(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
         raise ConfigError(f"variance_type {kind!r} is not covered by ddpm; use another solver")
     noise = np.sqrt(beta if kind == "fixed_large" else variance)
     return levels, {
-        Column.X: np.sqrt(alpha) * (1 - before) / (1 - kept),
-        Column.X0: np.sqrt(before) * beta / (1 - kept),
-        Column.NOISE: np.where(levels.timesteps > 0, noise, 0),
-        Column.CLIP: _clip(schedule, True),
+        SolverColumn.X: np.sqrt(alpha) * (1 - before) / (1 - kept),
+        SolverColumn.X0: np.sqrt(before) * beta / (1 - kept),
+        SolverColumn.NOISE: np.where(levels.timesteps > 0, noise, 0),
+        SolverColumn.CLIP: _clip(schedule, True),
     }
 
 
-def ddim(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def ddim(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Song et al. 2021 (DDIM), eq. 12 and 16. Where x0 is clipped the direction stays the model's own, as in diffusers."""
     levels = discrete(schedule, spaced(schedule, steps.total, "leading")).from_step(steps.start)
     cumulative = schedule.alphas_cumprod.cpu().numpy().astype(np.float64)
@@ -157,15 +157,15 @@ def ddim(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
         "sample": (1 / sigma, -alpha / sigma),
     }[schedule.prediction]
     return levels, {
-        Column.X: direction * epsilon[0],
-        Column.X0: np.sqrt(before),
-        Column.OUTPUT: direction * epsilon[1],
-        Column.NOISE: noise,
-        Column.CLIP: _clip(schedule, True),
+        SolverColumn.X: direction * epsilon[0],
+        SolverColumn.X0: np.sqrt(before),
+        SolverColumn.OUTPUT: direction * epsilon[1],
+        SolverColumn.NOISE: noise,
+        SolverColumn.CLIP: _clip(schedule, True),
     }
 
 
-def lcm(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def lcm(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Multistep consistency sampling; Luo et al. 2023 (LCM), algorithm 3, with c_skip and c_out of sigma_data 0.5."""
     every = schedule.train_steps // steps.original
     trained = (np.arange(1, steps.original + 1) * every - 1)[::-1]
@@ -174,14 +174,14 @@ def lcm(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
     scaled = levels.timesteps * schedule.option("timestep_scaling", 10.0)
     skip, out = 0.25 / (scaled**2 + 0.25), scaled / np.sqrt(scaled**2 + 0.25)
     return levels, {
-        Column.X: levels.alpha[1:] * skip,
-        Column.X0: levels.alpha[1:] * out,
-        Column.NOISE: levels.sigma[1:],
-        Column.CLIP: _clip(schedule, False),
+        SolverColumn.X: levels.alpha[1:] * skip,
+        SolverColumn.X0: levels.alpha[1:] * out,
+        SolverColumn.NOISE: levels.sigma[1:],
+        SolverColumn.CLIP: _clip(schedule, False),
     }
 
 
-def _euler_levels(schedule: Schedule, steps: Steps, final: str) -> Levels:
+def _euler_levels(schedule: NoiseSchedule, steps: SolverSettings, final: str) -> NoiseLevels:
     """Levels of the Euler and Heun family: timesteps need not be whole."""
     timesteps = spaced(schedule, steps.total, "linspace").astype(np.float32).astype(np.float64)
     ratios = interpolated(schedule, timesteps)
@@ -194,23 +194,27 @@ def _euler_levels(schedule: Schedule, steps: Steps, final: str) -> Levels:
     return replace(levels, init_noise_sigma=highest).from_step(steps.start)
 
 
-def euler(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def euler(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Karras et al. 2022, algorithm 1 without its correction; what DDIM is, too, where x0 is not clipped."""
     levels = _euler_levels(schedule, steps, schedule.option("final_sigmas_type", "zero"))
     x, x0 = first_order(levels)
-    return levels, {Column.X: x, Column.X0: x0}
+    return levels, {SolverColumn.X: x, SolverColumn.X0: x0}
 
 
-def euler_ancestral(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def euler_ancestral(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Euler to a lower level than asked, then noise up to it: the variances of Song et al. 2021 (DDIM), eq. 16, with eta 1."""
     levels = _euler_levels(schedule, steps, "zero")
     here, there, alpha = levels.ratio[:-1], levels.ratio[1:], levels.alpha
     up = np.sqrt(there**2 * (here**2 - there**2) / here**2)
     down = np.sqrt(there**2 - up**2) / here
-    return levels, {Column.X: alpha[1:] * down / alpha[:-1], Column.X0: alpha[1:] * (1 - down), Column.NOISE: alpha[1:] * up}
+    return levels, {
+        SolverColumn.X: alpha[1:] * down / alpha[:-1],
+        SolverColumn.X0: alpha[1:] * (1 - down),
+        SolverColumn.NOISE: alpha[1:] * up,
+    }
 
 
-def heun(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def heun(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Karras et al. 2022, algorithm 1: an Euler step, then its correction by the slope at its end; 2n - 1 evaluations.
 
     Rows: Euler step 0, correction 0, Euler step 1, ... and the last Euler step, which has none.
@@ -219,15 +223,15 @@ def heun(schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
     x, x0 = first_order(levels)
     alpha, here, there = levels.alpha, levels.ratio[:-2], levels.ratio[1:-1]
     old, new = (there - here) / (2 * here), (there - here) / (2 * there)  # half the step in both slopes' units
-    columns: dict[Column, Array] = {
-        Column.X: _alternate(x, new),
-        Column.X0: _alternate(x0, -new * alpha[1:-1]),
-        Column.SAVED: _alternate(np.zeros_like(x), (1 + old) * alpha[1:-1] / alpha[:-2]),
-        Column.LAST: _alternate(np.zeros_like(x), -old * alpha[1:-1]),
+    columns: dict[SolverColumn, Array] = {
+        SolverColumn.X: _alternate(x, new),
+        SolverColumn.X0: _alternate(x0, -new * alpha[1:-1]),
+        SolverColumn.SAVED: _alternate(np.zeros_like(x), (1 + old) * alpha[1:-1] / alpha[:-2]),
+        SolverColumn.LAST: _alternate(np.zeros_like(x), -old * alpha[1:-1]),
     }
     at = (np.arange(2 * len(levels)) + 1) // 2  # 0, 1, 1, 2, 2, ..., n - 1, n: level of every row, and the end
-    rows = Levels(levels.timesteps[at[:-1]], alpha[at], levels.sigma[at], levels.init_noise_sigma)
-    return rows, {**columns, Column.KEEP_X: 1.0, Column.CLIP: _clip(schedule, False)}
+    rows = NoiseLevels(levels.timesteps[at[:-1]], alpha[at], levels.sigma[at], levels.init_noise_sigma)
+    return rows, {**columns, SolverColumn.KEEP_X: 1.0, SolverColumn.CLIP: _clip(schedule, False)}
 
 
 def _alternate(even: Array, odd: Array) -> Array:
@@ -237,7 +241,7 @@ def _alternate(even: Array, odd: Array) -> Array:
     return out
 
 
-def _with_karras(builder: Builder, schedule: Schedule, steps: Steps) -> tuple[Levels, Coefficients]:
+def _with_karras(builder: Builder, schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     return builder(schedule, replace(steps, karras=True))
 
 

@@ -72,7 +72,7 @@ def half(pictures: Tensor) -> Tensor:
     return F.avg_pool2d(pictures, 2)
 
 
-class SmallPictures:
+class HalfSizeAutoencoder:
     """An autoencoder without learned latents: pictures at half size, 2 x 2 pixels folded into channels; decoding upscales.
 
     mmgen.models.diffusion.autoencoder.Autoencoder's protocol, with 12 channels and factor 4.

@@ -19,7 +19,7 @@ OLD_POOLINGS = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", 
 
 
 @dataclass(frozen=True)
-class Settings:
+class EncoderSettings:
     """Of one folder."""
 
     config: TransformerConfig
@@ -28,7 +28,7 @@ class Settings:
     beyond: str  # what our own transformer does not do, in a few words; empty: it does all
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path) -> EncoderSettings:
     """Raises BadWeights where config.json is missing, damaged or no BERT's."""
     path = folder / "config.json"
     values = read_json(path)
@@ -47,7 +47,7 @@ def settings(folder: Path) -> Settings:
     except KeyError as missing:
         raise BadWeights(f"{path} lacks {missing}; it is no BERT configuration") from None
     pooling = _pooling(_optional(folder / "1_Pooling" / "config.json"))
-    return Settings(config, _max_tokens(folder, config.max_tokens), pooling, _beyond(folder, values, pooling))
+    return EncoderSettings(config, _max_tokens(folder, config.max_tokens), pooling, _beyond(folder, values, pooling))
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.encoders import bert_config, sentence_transformers
 from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
-from mmgen.models.layers.attention import SideBySide
+from mmgen.models.layers.attention import VarlenAttention
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
@@ -73,7 +73,7 @@ class SentenceEncoder:
         sizes = [len(row) for row in rows]
         ids = torch.tensor([number for row in rows for number in row], device=device)
         positions = torch.cat([torch.arange(size, device=device) for size in sizes])
-        states = self.transformer(ids[None], SideBySide.of(sizes), positions=positions)[0]  # (sum of sizes, D)
+        states = self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions)[0]  # (sum of sizes, D)
         return pad_sequence(states.split(sizes), batch_first=True), torch.tensor(sizes, device=device)
 
     @torch.inference_mode()

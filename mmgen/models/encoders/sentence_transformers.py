@@ -12,7 +12,7 @@ from mmgen.errors import BadRequest, BadWeights
 
 
 @dataclass(frozen=True)
-class Text:
+class TextRow:
     """A row: its text, and its length in tokens."""
 
     text: str
@@ -53,14 +53,14 @@ class SentenceTransformerEncoder:
         )
         return [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
 
-    def tokenize(self, texts: Sequence[str]) -> list[Text]:
+    def tokenize(self, texts: Sequence[str]) -> list[TextRow]:
         ids = self.model.tokenizer(list(texts), truncation=False, verbose=False)["input_ids"] if texts else []
-        return [Text(text, min(self.max_tokens, len(row))) for text, row in zip(texts, ids, strict=True)]
+        return [TextRow(text, min(self.max_tokens, len(row))) for text, row in zip(texts, ids, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.model.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def embed_rows(self, rows: Sequence[Text]) -> np.ndarray:
+    def embed_rows(self, rows: Sequence[TextRow]) -> np.ndarray:
         """(B, D) float32, unit length."""
         vectors: np.ndarray = self.model.encode(
             [row.text for row in rows],

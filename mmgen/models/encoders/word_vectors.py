@@ -11,7 +11,7 @@ from mmgen.errors import BadRequest
 
 
 @dataclass(frozen=True)
-class Near:
+class Neighbour:
     """A word and its cosine to what was asked."""
 
     word: str
@@ -19,14 +19,14 @@ class Near:
 
 
 @dataclass(frozen=True)
-class Sum:
+class WordSum:
     """`king - man + woman`: words and their signs."""
 
     words: tuple[str, ...]
     signs: tuple[int, ...]
 
     @classmethod
-    def read(cls, parts: Sequence[str]) -> Sum:
+    def read(cls, parts: Sequence[str]) -> WordSum:
         """Words with + or - between them. Raises BadRequest for anything else."""
         words, signs, sign = [], [], 1
         awaited = True
@@ -52,10 +52,12 @@ class Sum:
         return np.asarray(whole / length)
 
 
-def nearest(query: np.ndarray, vectors: np.ndarray, words: Sequence[str], k: int, without: Sequence[str] = ()) -> list[Near]:
+def nearest(
+    query: np.ndarray, vectors: np.ndarray, words: Sequence[str], k: int, without: Sequence[str] = ()
+) -> list[Neighbour]:
     """The k words of greatest cosine to (D,), best first, but for those asked with."""
     similar = vectors @ query  # (V,)
     left_out = {word.lower() for word in without}
     order = np.argsort(-similar, kind="stable")
-    found = (Near(words[n], float(similar[n])) for n in order if words[n].lower() not in left_out)
+    found = (Neighbour(words[n], float(similar[n])) for n in order if words[n].lower() not in left_out)
     return [near for near, _ in zip(found, range(k), strict=False)]

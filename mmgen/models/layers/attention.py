@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import flex_attention
 from mmgen.models.layers.kv_cache import GrowingCache
-from mmgen.models.layers.masks import Sparse, narrowed
+from mmgen.models.layers.masks import BlockSparseMask, narrowed
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.layers.positions import Rotation
 from mmgen.models.layers.sdpa import dot_product
@@ -35,11 +35,13 @@ class AttentionRules:
     scale: float = 1.0
     softcap: float | None = None
     bias: Bias | None = None
-    sparse: Sparse | None = None
+    sparse: BlockSparseMask | None = None
 
     @classmethod
     def of(cls, config: TransformerConfig, layer: int, bias: Bias | None = None) -> AttentionRules:
-        sparse = Sparse(config.sparse_block, config.sparse_local, config.sparse_global) if config.sparse_block else None
+        sparse = (
+            BlockSparseMask(config.sparse_block, config.sparse_local, config.sparse_global) if config.sparse_block else None
+        )
         return cls(layer, config.causal, config.window_of(layer), config.score_scale, config.softcap, bias, sparse)
 
     @property
@@ -57,7 +59,7 @@ class AttentionRules:
 
 
 @runtime_checkable
-class Attending(Protocol):
+class AttentionBackend(Protocol):
     """In place of a mask: attends itself, over keys and values it keeps. One long row (1, N) may hold many requests."""
 
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class Attending(Protocol):
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class VarlenAttention:
     """In place of a mask: one long row is many rows of any length, each seeing itself only. Nothing is padded.
 
     So a row's attention is computed in the same shape, and gives the same bits, whatever stands beside it.
@@ -79,7 +81,7 @@ class SideBySide:
     runs: tuple[tuple[int, int], ...]  # neighbours of equal length: how many, how long
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> SideBySide:
+    def of(cls, lengths: Sequence[int]) -> VarlenAttention:
         return cls(tuple((len(list(run)), length) for length, run in groupby(lengths)))
 
     @property
@@ -99,7 +101,7 @@ class SideBySide:
         return torch.cat(parts).transpose(0, 1)[None]
 
 
-class Together:
+class PaddedAttention:
     """The plain way: rows (B, N) of equal length, one mask for all layers, a growing cache. Made anew for every pass."""
 
     def __init__(self, mask: Tensor | None = None, cache: GrowingCache | None = None) -> None:
@@ -189,7 +191,7 @@ class Attention(nn.Module):
         self.query_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
         self.key_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
 
-    def forward(self, x: Tensor, attending: Attending, rotation: Rotation | None = None) -> Tensor:
+    def forward(self, x: Tensor, attending: AttentionBackend, rotation: Rotation | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
         heads, groups = self.sizes
         qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
@@ -207,7 +209,7 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
-class Memory:
+class EncoderMemory:
     """What a decoder reads beside its own text: an encoder's states. Every layer's keys and values are made once."""
 
     def __init__(self, states: Tensor, mask: Tensor | None = None) -> None:
@@ -239,7 +241,7 @@ class CrossAttention(nn.Module):
         self.kv = Linear(memory, 2 * config.groups * config.head, bias=config.qkv_bias)
         self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
 
-    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, memory: EncoderMemory) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
         q = self.q(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
         y = memory.attend(self.rules, q, self.keys_values)

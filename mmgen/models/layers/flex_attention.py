@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgen.models.layers.masks import Sparse
+from mmgen.models.layers.masks import BlockSparseMask
 
 
 def fits(bias: object, softcap: float | None, q: Tensor) -> bool:
@@ -17,7 +17,14 @@ def fits(bias: object, softcap: float | None, q: Tensor) -> bool:
 
 
 def attend(
-    sparse: Sparse, causal: bool, window: int | None, q: Tensor, k: Tensor, v: Tensor, scale: float, compiled: bool = True
+    sparse: BlockSparseMask,
+    causal: bool,
+    window: int | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    compiled: bool = True,
 ) -> Tensor:
     """(B, heads, N, d), (B, kv_heads, N, d) twice -> (B, heads, N, d)"""
     blocks = _blocks(sparse, causal, window, q.shape[2], str(q.device))
@@ -34,7 +41,7 @@ def _kernel(compiled: bool) -> Any:
 
 
 @lru_cache(maxsize=16)
-def _blocks(sparse: Sparse, causal: bool, window: int | None, length: int, device: str) -> Any:
+def _blocks(sparse: BlockSparseMask, causal: bool, window: int | None, length: int, device: str) -> Any:
     from torch.nn.attention.flex_attention import create_block_mask
 
     def sees(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Sparse:
+class BlockSparseMask:
     """Block-sparse attention: the blocks nearest to a place's own, and the first ones; Zaheer et al. 2020, 2."""
 
     block: int  # places
@@ -23,7 +23,7 @@ class Sparse:
 
 
 def narrowed(
-    q: Tensor, k: Tensor, causal: bool = False, window: int | None = None, sparse: Sparse | None = None
+    q: Tensor, k: Tensor, causal: bool = False, window: int | None = None, sparse: BlockSparseMask | None = None
 ) -> Tensor | None:
     """What is left to see: (N,) positions of queries, (M,) of keys -> (N, M); None: everything."""
     q, k = q[:, None], k[None, :]

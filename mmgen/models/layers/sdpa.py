@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.models.cpu.kernels import Texts, fitting, readable
+from mmgen.models.cpu.kernels import DecodeBatch, fitting, readable
 
 if TYPE_CHECKING:
     from mmgen.models.layers.attention import AttentionRules
@@ -44,7 +44,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, sc
     if mask is None and q.shape[2] == len(q) == 1 and (made := fitting(q)) is not None:
         query = q[:, :, 0]
         if readable(query, k[0], v[0]):
-            return made.attend(Texts([(0, [(0, k.shape[2])])]), query, k[0], v[0], scale).unsqueeze(2)
+            return made.attend(DecodeBatch([(0, [(0, k.shape[2])])]), query, k[0], v[0], scale).unsqueeze(2)
     groups = k.shape[1]
     if groups == q.shape[1]:
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)

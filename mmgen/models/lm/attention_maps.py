@@ -8,20 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgen.models.layers.attention import AttentionRules, Memory
+from mmgen.models.layers.attention import AttentionRules, EncoderMemory
 from mmgen.models.layers.sdpa import attention_weights, dot_product
 from mmgen.models.lm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
-class Maps:
+class AttentionMaps:
     """Weights of one text; rows of each head sum to one."""
 
     own: Tensor  # (layers, heads, N, N): the text's places over the text
     memory: Tensor | None = None  # (layers, heads, N, M): over what an encoder read
 
 
-class Watching:
+class AttentionRecorder:
     """In place of a mask: attends to the whole text by the layer's rules, and keeps the weights."""
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class Watching:
         return dot_product(rules, q, k, v, mask)
 
 
-class WatchedMemory(Memory):
+class RecordedMemory(EncoderMemory):
     """A memory that keeps how it was read."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: EncoderMemory) -> None:
         super().__init__(memory.states, memory.mask)
         self.weights: dict[int, Tensor] = {}
 
@@ -47,16 +47,16 @@ class WatchedMemory(Memory):
 
 
 @torch.inference_mode()
-def attention_maps(model: LanguageModel, ids: Tensor, read: Tensor | None = None) -> Maps:
+def attention_maps(model: LanguageModel, ids: Tensor, read: Tensor | None = None) -> AttentionMaps:
     """The maps of one text, prompt and answer, in one more pass: decoding itself pays nothing.
 
     Args:
         ids: (N,); of an encoder-decoder what the decoder wrote.
         read: (M,), of an encoder-decoder what the encoder read.
     """
-    watching, memory = Watching(), None if read is None else WatchedMemory(model.encode(read[None]))
+    watching, memory = AttentionRecorder(), None if read is None else RecordedMemory(model.encode(read[None]))
     model.hidden(ids[None], watching, positions=torch.arange(len(ids), device=ids.device), memory=memory)
-    return Maps(_stacked(watching.weights), None if memory is None else _stacked(memory.weights))
+    return AttentionMaps(_stacked(watching.weights), None if memory is None else _stacked(memory.weights))
 
 
 def _stacked(weights: dict[int, Tensor]) -> Tensor:

@@ -22,8 +22,8 @@ SIZE = 16
 
 
 @dataclass(eq=False)
-class Table:
-    """One text's blocks, in order. Written by `Blocks` alone."""
+class BlockTable:
+    """One text's blocks, in order. Written by `BlockManager` alone."""
 
     want: int = 0  # tokens that it will hold as far as one can tell
     salt: bytes = b""  # whose keys and values they are: tables with another share nothing with it
@@ -34,7 +34,7 @@ class Table:
     room: range = range(0)  # empty blocks that its next ones are taken from
 
 
-class Blocks:
+class BlockManager:
     """The account of `count` blocks. Each is held by tables, idle, part of one table's room, or empty."""
 
     def __init__(self, count: int) -> None:
@@ -44,14 +44,14 @@ class Blocks:
         self._known: dict[bytes, int] = {}  # hash -> block
         self._hashes: dict[int, bytes] = {}  # and back
         self._idle: OrderedDict[int, None] = OrderedDict()  # known and held by nobody, the longest unused first
-        self._rooms: dict[Table, None] = {}
+        self._rooms: dict[BlockTable, None] = {}
 
-    def needed(self, table: Table, tokens: int) -> int:
+    def needed(self, table: BlockTable, tokens: int) -> int:
         """New blocks for so many more tokens; one more where the last is shared and has to be copied."""
         more = -(-(table.length + tokens) // SIZE) - len(table.blocks)
         return max(0, more) + (tokens > 0 and self._shared_end(table) is not None)
 
-    def extend(self, table: Table, tokens: int) -> list[tuple[int, int]] | None:
+    def extend(self, table: BlockTable, tokens: int) -> list[tuple[int, int]] | None:
         """Makes place for so many more tokens, writable. Returns the blocks to copy as (from, to); None: there is no space."""
         needed = self.needed(table, tokens)
         if needed > 0 and needed > self.free:
@@ -69,9 +69,9 @@ class Blocks:
             table.runs = _runs(table.blocks)
         return copies
 
-    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"") -> Table:
+    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"") -> BlockTable:
         """A table that begins with all known blocks of these tokens, but for the last token, which is to be read."""
-        table = Table(want, salt)
+        table = BlockTable(want, salt)
         for digest in digests(ids[:-1], salt=salt):
             block = self._known.get(digest)
             if block is None:
@@ -84,7 +84,7 @@ class Blocks:
         table.length, table.runs = SIZE * len(table.blocks), _runs(table.blocks)
         return table
 
-    def keep(self, table: Table, ids: Sequence[int]) -> None:
+    def keep(self, table: BlockTable, ids: Sequence[int]) -> None:
         """`ids`: all tokens of the table. Its full blocks become known."""
         for digest in digests(ids[: table.length], table.hashes, table.salt):
             block = table.blocks[len(table.hashes)]
@@ -92,7 +92,7 @@ class Blocks:
             if digest not in self._known:
                 self._known[digest], self._hashes[block] = block, digest
 
-    def cut(self, table: Table, length: int) -> None:
+    def cut(self, table: BlockTable, length: int) -> None:
         """The tokens from `length` on are not true after all. Never below what `keep` was told."""
         assert length >= SIZE * len(table.hashes), "a known block cannot be written again"
         table.length = min(table.length, length)
@@ -103,13 +103,13 @@ class Blocks:
             table.blocks = [block for block in table.blocks if block not in shared]
             table.runs = _runs(table.blocks)
 
-    def fork(self, table: Table, want: int = 0) -> Table:
+    def fork(self, table: BlockTable, want: int = 0) -> BlockTable:
         """A second table over the blocks that are in use; whoever writes first into the last one copies it."""
         shared = table.blocks[: -(-table.length // SIZE)]
         self.references[shared] += 1
-        return Table(want, table.salt, list(shared), table.length, list(table.hashes), _runs(shared))
+        return BlockTable(want, table.salt, list(shared), table.length, list(table.hashes), _runs(shared))
 
-    def release(self, table: Table) -> None:
+    def release(self, table: BlockTable) -> None:
         """The table ends. Its last blocks count as unused for the longest, so that beginnings stay."""
         for block in reversed(table.blocks):
             self.references[block] -= 1
@@ -121,14 +121,14 @@ class Blocks:
         self._leave(table)
         table.blocks, table.length, table.hashes, table.runs = [], 0, [], []
 
-    def _shared_end(self, table: Table) -> int | None:
+    def _shared_end(self, table: BlockTable) -> int | None:
         """The place in the table of a block that is to be written next and belongs to others too."""
         place = table.length // SIZE
         if table.length % SIZE and self.references[table.blocks[place]] > 1:
             return place
         return None
 
-    def _take(self, table: Table) -> int:
+    def _take(self, table: BlockTable) -> int:
         if not table.room:
             self._enter(table)
         block = table.room[0]
@@ -139,7 +139,7 @@ class Blocks:
         self.free -= 1
         return block
 
-    def _enter(self, table: Table) -> None:
+    def _enter(self, table: BlockTable) -> None:
         """Gives it a room: behind its last block, or where there is enough, or the largest there is."""
         wanted = max(1, -(-table.want // SIZE) - len(table.blocks))
         behind = table.blocks[-1] + 1 if table.blocks else self.count
@@ -173,7 +173,7 @@ class Blocks:
             del self._known[self._hashes.pop(block)]
             self._empty[block] = True
 
-    def _leave(self, table: Table) -> None:
+    def _leave(self, table: BlockTable) -> None:
         self._empty[table.room.start : table.room.stop] = True
         table.room = range(0)
         self._rooms.pop(table, None)

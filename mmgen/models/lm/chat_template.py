@@ -77,7 +77,7 @@ def _compiled(text: str) -> Any:
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Generation(Extension):
+    class GenerationDefaults(Extension):
         """`{% generation %}` marks what an assistant wrote, for training; here it is just its text."""
 
         tags = {"generation"}  # noqa: RUF012
@@ -92,7 +92,9 @@ def _compiled(text: str) -> Any:
     def tojson(value: Any, **more: Any) -> str:
         return json.dumps(value, **{"ensure_ascii": False, **more})
 
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationDefaults, loopcontrols]
+    )
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from mmgen.models.cpu.kernels import FEW, LANES, MOST, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
-from mmgen.models.lm.paged_attention import Paged
+from mmgen.models.lm.paged_attention import PagedAttention
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 
 if TYPE_CHECKING:
-    from mmgen.models.lm.transformer import Block, Pass, Transformer
+    from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
     from mmgen.models.transformer_config import TransformerConfig
 
 
@@ -41,25 +41,25 @@ class Layer(ctypes.Structure):
     ]
 
 
-class Shape(ctypes.Structure):
+class FusedShape(ctypes.Structure):
     _fields_ = [
         *_fields("layers texts width heads groups size hidden places turned each threads padded"),
         ("eps", ctypes.c_double),
     ]
 
 
-class Fused:
+class FusedDecoder:
     """Of one transformer. What it knows of the blocks is looked up anew when they got other layers or weights."""
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config, self.fits = config, _fits(config)
-        self._known: list[Known] = []
+        self._known: list[PackedLayer] = []
         self._layers: Any = None
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
-    def __call__(self, transformer: Transformer, x: Tensor, run: Pass) -> Tensor | None:
+    def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
-        if not self.fits or not isinstance(run.attending, Paged) or transformer.training:
+        if not self.fits or not isinstance(run.attending, PagedAttention) or transformer.training:
             return None
         made, texts = fitting(x), run.attending.alone
         if made is None or texts is None or texts.count > FEW or run.attending.pool.keys[0].dtype is not torch.float32:
@@ -68,7 +68,7 @@ class Fused:
             return None
         return self._run(made, x.clone(), run, run.attending)
 
-    def _run(self, made: Kernels, x: Tensor, run: Pass, paged: Paged) -> Tensor:
+    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, paged: PagedAttention) -> Tensor:
         config, texts, pool = self.config, paged.alone, paged.pool
         assert texts is not None
         threads, each = torch.get_num_threads(), texts.most + LANES
@@ -80,7 +80,7 @@ class Fused:
             layer.keys, layer.values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
         more, padded = self._numbers
         turned, places = 0 if run.rotation is None else run.rotation.cos.shape[-1], pool.keys[0].shape[1]
-        shape = Shape(
+        shape = FusedShape(
             config.layers, texts.count, config.width, config.heads, config.groups, config.head, config.hidden, places, turned,
             each, threads, padded, config.norm_eps,
         )  # fmt: skip
@@ -108,7 +108,7 @@ class Fused:
         return all(known.holds() for known in self._known)  # not where somebody listens
 
 
-class Known:
+class PackedLayer:
     """A layer of a block, and where its weights lay."""
 
     def __init__(self, holder: nn.Module, name: str) -> None:
@@ -143,7 +143,7 @@ def _fits(config: TransformerConfig) -> bool:
     return plain and fed and seen and turned and config.head <= MOST and not any(size % LANES for size in sizes)
 
 
-def _layer(block: Block, known: list[Known]) -> Layer | None:
+def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:
     """None: of another kind. What is known of it is added to `known`."""
     attention, layer = block.attention, Layer()
     for name, holder, own in (
@@ -156,13 +156,13 @@ def _layer(block: Block, known: list[Known]) -> Layer | None:
             if norm.weight.dtype is not torch.float32:
                 return None
             setattr(layer, name, norm.weight.data_ptr())
-            known.append(Known(holder, own))
+            known.append(PackedLayer(holder, own))
     for name, holder in (("qkv", attention), ("out", attention), ("up", block), ("down", block)):
         product = _product(getattr(holder, name))
         if product is None:
             return None
         setattr(layer, name, product)
-        known.append(Known(holder, name))
+        known.append(PackedLayer(holder, name))
     layer.window, layer.scale = attention.rules.window or 0, attention.rules.scale
     return layer
 

@@ -51,7 +51,7 @@ class Constraint:
         return Constraint(self._matcher.deep_copy(), self._vocabulary)
 
 
-class Grammars:
+class GrammarCompiler:
     """Constraints for the vocabulary of one tokenizer (as `tokenizer.json` has it) and a model that writes `vocabulary` ids."""
 
     def __init__(self, tokenizer: str, vocabulary: int, ends: Collection[int]) -> None:

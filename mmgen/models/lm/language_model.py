@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import quantized
-from mmgen.models.checkpoints.convert import Checkpoint, Names, Theirs, drawn, pour
+from mmgen.models.checkpoints.convert import Checkpoint, Names, TensorName, drawn, pour
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.linear import Linear
-from mmgen.models.layers.attention import Memory
+from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families
@@ -71,11 +71,11 @@ class LanguageModel(nn.Module):
         config = self.config
         return 2 * config.layers * config.groups * config.head * self.transformer.embed.words.weight.element_size()
 
-    def encode(self, ids: Tensor, mask: Tensor | None = None) -> Memory:
+    def encode(self, ids: Tensor, mask: Tensor | None = None) -> EncoderMemory:
         """What the decoder reads: (B, M) ids, and bool (B, M), True where there is a token -> its memory."""
         assert self.encoder is not None, "only an encoder-decoder encodes"
         seen = None if mask is None else mask[:, None, None, :]
-        return Memory(self.encoder(ids, seen), seen)
+        return EncoderMemory(self.encoder(ids, seen), seen)
 
     def hidden(self, ids: Tensor, mask: Any = None, **more: Any) -> Tensor:
         """(B, N) ids -> (B, N, D); arguments as of `Transformer.forward`."""
@@ -100,7 +100,7 @@ class LanguageModel(nn.Module):
         tied = {"head.weight"} if self.config.tied else set()
         if self.encoder is not None:
             tied.add("encoder.embed.words.weight")
-        return {name: Theirs((name,)) for name in self.state_dict() if name not in tied}
+        return {name: TensorName((name,)) for name in self.state_dict() if name not in tied}
 
 
 def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> LanguageModel:

@@ -21,7 +21,7 @@ LINEAR = (".qkv.weight", ".out.weight", ".up.weight", ".down.weight")
 """Ends of our names of layers that adapters can sit on."""
 
 
-class Lora(nn.Module):
+class LoraLayer(nn.Module):
     """`scale * B A x` for parts of a linear layer's rows; Hu et al. 2021, 4.1. A fused layer has several parts."""
 
     def __init__(self, width: int, rows: Sequence[tuple[int, int]], out: int, rank: int, scale: float) -> None:
@@ -53,17 +53,17 @@ class Lora(nn.Module):
         return whole
 
 
-class Choice:
+class AdapterSelection:
     """Which adapter each row of a pass takes; shared by all layers of a model."""
 
     def __init__(self) -> None:
         self.rows: Tensor | int | None = None  # (B,) or (B, N) numbers, -1: none; one number: all rows; None: none
 
 
-class Adapted(nn.Module):
+class AdaptedLinear(nn.Module):
     """A linear layer and what adapters add to it."""
 
-    def __init__(self, base: nn.Module, choice: Choice) -> None:
+    def __init__(self, base: nn.Module, choice: AdapterSelection) -> None:
         super().__init__()
         self.base, self.choice = base, choice
         self.loras = nn.ModuleDict()  # by an adapter's number
@@ -84,7 +84,7 @@ class Adapted(nn.Module):
 
 
 @dataclass(frozen=True)
-class Place:
+class AdapterSite:
     """A linear layer of ours, and what a family calls the parts it is made of."""
 
     width: int
@@ -97,7 +97,7 @@ class Adapters:
 
     def __init__(self, lm: LanguageModel, names: Names) -> None:
         """`names`: of the model's checkpoint, see adapter_files.py: adapters name the layers that its family has."""
-        self.lm, self.choice = lm, Choice()
+        self.lm, self.choice = lm, AdapterSelection()
         self.numbers: dict[str, int] = {}
         self.settings: list[dict[str, Any]] = []  # of each number, as PEFT calls them
         self.places = {name.removesuffix(".weight"): _place(lm, name, names) for name in names if name.endswith(LINEAR)}
@@ -129,14 +129,14 @@ class Adapters:
         finally:
             self.choice.rows = before
 
-    def layers(self, name: str) -> dict[str, Lora]:
+    def layers(self, name: str) -> dict[str, LoraLayer]:
         """An adapter's part at each linear layer of ours."""
         number, found = str(self.numbers[name]), {}
         for ours in self.places:
             layer = self.lm.get_submodule(ours)
-            if isinstance(layer, Adapted) and number in layer.loras:
+            if isinstance(layer, AdaptedLinear) and number in layer.loras:
                 lora = layer.loras[number]
-                assert isinstance(lora, Lora)
+                assert isinstance(lora, LoraLayer)
                 found[ours] = lora
         return found
 
@@ -148,7 +148,7 @@ class Adapters:
                 weight.add_(lora.product().to(weight.dtype))
         for ours in self.places:
             layer = self.lm.get_submodule(ours)
-            if isinstance(layer, Adapted):
+            if isinstance(layer, AdaptedLinear):
                 self._replace(ours, layer.base)
         self.numbers.clear()
 
@@ -159,13 +159,13 @@ class Adapters:
         self.settings.append(settings)
         return self.numbers[name]
 
-    def put(self, ours: str, number: int, parts: Sequence[str], rank: int, scale: float) -> Lora:
+    def put(self, ours: str, number: int, parts: Sequence[str], rank: int, scale: float) -> LoraLayer:
         """A new part of an adapter at a linear layer of ours, for some of the layers it is made of."""
         layer, place = self.lm.get_submodule(ours), self.places[ours]
-        if not isinstance(layer, Adapted):
-            layer = Adapted(layer, self.choice)
+        if not isinstance(layer, AdaptedLinear):
+            layer = AdaptedLinear(layer, self.choice)
             self._replace(ours, layer)
-        lora = Lora(place.width, sorted(place.rows[theirs] for theirs in parts), place.out, rank, scale)
+        lora = LoraLayer(place.width, sorted(place.rows[theirs] for theirs in parts), place.out, rank, scale)
         layer.loras[str(number)] = lora.to(self.lm.device)
         return lora
 
@@ -174,11 +174,13 @@ class Adapters:
         setattr(self.lm.get_submodule(parent), own, layer)
 
 
-def _place(lm: LanguageModel, name: str, names: Names) -> Place:
+def _place(lm: LanguageModel, name: str, names: Names) -> AdapterSite:
     layer: Any = lm.get_submodule(name.removesuffix(".weight"))
     theirs, out = names[name], int(layer.out_features)
     if theirs.heads:  # their rows lie in another order
-        return Place(layer.in_features, out, {})
+        return AdapterSite(layer.in_features, out, {})
     sizes = theirs.sizes or (out // len(theirs.names),) * len(theirs.names)
     edges = pairwise((0, *accumulate(sizes)))
-    return Place(layer.in_features, out, dict(zip((one.removesuffix(".weight") for one in theirs.names), edges, strict=True)))
+    return AdapterSite(
+        layer.in_features, out, dict(zip((one.removesuffix(".weight") for one in theirs.names), edges, strict=True))
+    )

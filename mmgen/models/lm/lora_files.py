@@ -16,7 +16,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import Names
 from mmgen.models.lm import families
 from mmgen.models.lm.language_model import OWN, LanguageModel
-from mmgen.models.lm.lora import Adapters, Lora
+from mmgen.models.lm.lora import Adapters, LoraLayer
 
 START = "base_model.model."
 """How PEFT begins every name."""
@@ -78,7 +78,7 @@ def _fits(tensors: Mapping[str, Tensor], one: str, rank: int, width: int, rows: 
 
 
 @torch.no_grad()
-def _fill(lora: Lora, parts: list[str], tensors: Mapping[str, Tensor]) -> None:
+def _fill(lora: LoraLayer, parts: list[str], tensors: Mapping[str, Tensor]) -> None:
     for one, down, up in zip(parts, lora.down, lora.up, strict=True):
         down.copy_(tensors[f"{START}{one}.lora_A.weight"])
         up.copy_(tensors[f"{START}{one}.lora_B.weight"])

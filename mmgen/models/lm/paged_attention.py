@@ -9,10 +9,10 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from mmgen.models.cpu.kernels import Kernels, Texts, fitting, readable
-from mmgen.models.layers.attention import AttentionRules, Memory, attend_rows
+from mmgen.models.cpu.kernels import DecodeBatch, Kernels, fitting, readable
+from mmgen.models.layers.attention import AttentionRules, EncoderMemory, attend_rows
 from mmgen.models.layers.positions import Rotation
-from mmgen.models.lm.block_manager import SIZE, Blocks, Table
+from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable
 from mmgen.models.transformer_config import TransformerConfig
 
 FEW = 16
@@ -21,7 +21,7 @@ LONG = 4 * SIZE
 """Tokens without a gap that are worth a product of their own."""
 
 
-class Pool(Blocks):
+class KVPool(BlockManager):
     """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written."""
 
     def __init__(self, config: TransformerConfig, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
@@ -30,7 +30,7 @@ class Pool(Blocks):
         self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
         self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
 
-    def extend(self, table: Table, tokens: int) -> list[tuple[int, int]] | None:
+    def extend(self, table: BlockTable, tokens: int) -> list[tuple[int, int]] | None:
         copies = super().extend(table, tokens)
         for old, new in copies or ():
             for layer in (*self.keys, *self.values):
@@ -39,14 +39,14 @@ class Pool(Blocks):
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A text's next tokens in a pass. Its table has place for them (`Pool.extend`); its length is still that without them."""
+class PagedSequence:
+    """A text's next tokens in a pass. Its table has place for them (`KVPool.extend`); its length is still that without them."""
 
-    table: Table
+    table: BlockTable
     count: int
 
 
-class Paged:
+class PagedAttention:
     """`Attending` over a pool: one long row (1, N) holds the next tokens of many texts, each of which sees its own keys alone.
 
     A text's attention is computed in its own shape whatever stands beside it. Its keys are a view of the pool where its blocks
@@ -54,7 +54,7 @@ class Paged:
     are put together first. Made for one pass.
     """
 
-    def __init__(self, pool: Pool, readings: Sequence[Reading]) -> None:
+    def __init__(self, pool: KVPool, readings: Sequence[PagedSequence]) -> None:
         self.pool, self.readings = pool, readings
         self._masks: list[dict[tuple[object, ...], Tensor | None]] = [{} for _ in readings]
         self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
@@ -67,7 +67,7 @@ class Paged:
             self._slots = torch.tensor(slots, device=pool.keys[0].device)
 
     @property
-    def alone(self) -> Texts | None:
+    def alone(self) -> DecodeBatch | None:
         """For our kernel, if every text reads one token."""
         return self._texts if len(self._single) == len(self.readings) else None
 
@@ -110,10 +110,10 @@ class Paged:
         plain = rules.bias is None and rules.sparse is None and rules.softcap is None
         return fitting(q) if plain and readable(q, keys, values) else None
 
-    def _single_texts(self) -> Texts | None:
+    def _single_texts(self) -> DecodeBatch | None:
         rows = list(accumulate((one.count for one in self.readings), initial=0))
         pieces = [(rows[number], [span for piece in self._pieces[number] for span in piece]) for number in self._single]
-        return Texts(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
+        return DecodeBatch(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
 
     def _write(self, into: Tensor, new: Tensor) -> None:
         if self._span is not None:
@@ -164,10 +164,10 @@ def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tenso
     return y.view(1, heads, count, width)
 
 
-class Memories(Memory):
-    """What the encoder read of each text in a pass, as one `Memory` for the decoder's row (1, N)."""
+class EncoderMemories(EncoderMemory):
+    """What the encoder read of each text in a pass, as one `EncoderMemory` for the decoder's row (1, N)."""
 
-    def __init__(self, parts: Sequence[tuple[Memory, int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[EncoderMemory, int]]) -> None:
         self.parts = parts  # a text's memory, and how many of its tokens are in the row
 
     def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
@@ -182,7 +182,7 @@ def _read(pool: Tensor, spans: list[tuple[int, int]]) -> Tensor:
     return torch.cat([pool[:, start:stop] for start, stop in spans], 1)
 
 
-def _spans(table: Table, start: int, stop: int) -> list[tuple[int, int]]:
+def _spans(table: BlockTable, start: int, stop: int) -> list[tuple[int, int]]:
     """Where in the pool the table's tokens from `start` to `stop` have their place, as spans without gaps."""
     spans, at = [], 0
     for first, count in table.runs:

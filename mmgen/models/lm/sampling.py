@@ -66,7 +66,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SampledToken:
     """A token and its log-probability under the model itself, before bias, penalties, temperature and filters."""
 
     token: int
@@ -182,9 +182,9 @@ def pick(drawn: Candidates, uniforms: Sequence[float]) -> list[int]:
     return [int(token) for token in tokens[:, 0].tolist()]
 
 
-def choice(logits: Tensor, token: int, top: int) -> Choice:
+def choice(logits: Tensor, token: int, top: int) -> SampledToken:
     """What the model's own (V,) logits say about a chosen token."""
     logprobs = logits.float().log_softmax(-1)
     best = logprobs.topk(min(top, len(logprobs)))
     pairs = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-    return Choice(token, float(logprobs[token]), pairs)
+    return SampledToken(token, float(logprobs[token]), pairs)

@@ -11,7 +11,7 @@ from mmgen.registry import one_line
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenizedText:
     """A text's tokens, without special ones. `text[start:end]` of `spans[i]` is what `ids[i]` stands for."""
 
     ids: list[int]
@@ -67,17 +67,17 @@ class Tokenizer:
             raise BadWeights(f"the tokenizer puts {len(ids)} special tokens around a text, not 2; it is no encoder's")
         return ids[0], ids[1]
 
-    def encode(self, text: str) -> Tokens:
+    def encode(self, text: str) -> TokenizedText:
         return self.encode_many([text])[0]
 
     def prompt(self, text: str) -> list[int]:
         """Ids with the special tokens that the checkpoint puts around a text, such as a first <s>."""
         return list(self.fast.encode(text).ids)
 
-    def encode_many(self, texts: Sequence[str]) -> list[Tokens]:
+    def encode_many(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Several texts at once, on all threads."""
         encoded = self.fast.encode_batch(list(texts), add_special_tokens=False)
-        return [Tokens(one.ids, one.offsets) for one in encoded]
+        return [TokenizedText(one.ids, one.offsets) for one in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self.fast.decode(list(ids)))

@@ -10,24 +10,24 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmgen.models.layers import feed_forward
-from mmgen.models.layers.attention import Attending, Attention, Bias, CrossAttention, Memory, Together
+from mmgen.models.layers.attention import Attention, AttentionBackend, Bias, CrossAttention, EncoderMemory, PaddedAttention
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
-from mmgen.models.lm.fused_decoder import Fused
+from mmgen.models.lm.fused_decoder import FusedDecoder
 from mmgen.models.transformer_config import TransformerConfig
 
 __all__ = ["Transformer", "TransformerConfig"]
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardPass:
     """What all layers of one forward pass share."""
 
-    attending: Attending
+    attending: AttentionBackend
     rotation: Rotation | None  # of layers that see everything
     windowed: Rotation | None  # of layers with a window
-    memory: Memory | None
+    memory: EncoderMemory | None
     routing: list[Tensor] | None
 
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
             self.attention_after, self.after = norm(config), norm(config)
         self.mixed, self.crossed = bool(config.experts), config.encoder is not None
 
-    def forward(self, x: Tensor, run: Pass) -> Tensor:
+    def forward(self, x: Tensor, run: ForwardPass) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
         if self.norm_at == "post":
             x = self.attention_norm(x + self._attended(x, run))
@@ -94,11 +94,11 @@ class Block(nn.Module):
             x = x + self._drop(self.cross(self.cross_norm(x), run.memory))
         return x + self._fed(self.norm(x), run)
 
-    def _attended(self, x: Tensor, run: Pass) -> Tensor:
+    def _attended(self, x: Tensor, run: ForwardPass) -> Tensor:
         rotation = run.rotation if self.attention.rules.window is None else run.windowed
         return self._drop(self.attention(x, run.attending, rotation))
 
-    def _fed(self, x: Tensor, run: Pass) -> Tensor:
+    def _fed(self, x: Tensor, run: ForwardPass) -> Tensor:
         return self._drop(self.experts(x, run.routing) if self.mixed else self.down(self.activation(self.up(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer, bias) for layer in range(config.layers))
         self.norm = None if config.norm_at == "post" else norm(config)
         self.rotary, self.windowed = _rotaries(config)
-        self.fused = Fused(config)
+        self.fused = FusedDecoder(config)
 
     @property
     def device(self) -> torch.device:
@@ -128,12 +128,12 @@ class Transformer(nn.Module):
     def forward(
         self,
         ids: Tensor,
-        mask: Tensor | Attending | None = None,
+        mask: Tensor | AttentionBackend | None = None,
         *,
         positions: Tensor | None = None,
         types: Tensor | None = None,
         cache: GrowingCache | None = None,
-        memory: Tensor | Memory | None = None,
+        memory: Tensor | EncoderMemory | None = None,
         memory_mask: Tensor | None = None,
         routing: list[Tensor] | None = None,
     ) -> Tensor:
@@ -142,11 +142,11 @@ class Transformer(nn.Module):
         Args:
             ids: (B, N) token ids.
             mask: bool, True where a query may look within what the shape allows; broadcasts to (B, heads, N, keys).
-                None: all that the shape allows. An `Attending` such as `SideBySide`: `positions` must be given.
+                None: all that the shape allows. An `AttentionBackend` such as `SideBySide`: `positions` must be given.
             positions: (B, N) or (N,), from 0 to `max_tokens - 1`; None counts on from the cache.
             types: (B, N) segments; None is segment 0.
-            cache: keys and values of earlier places, read and extended. Not beside an `Attending`, which keeps its own.
-            memory: an encoder's states (B, M, D), or a `Memory` of them that is kept for all passes over one text.
+            cache: keys and values of earlier places, read and extended. Not beside an `AttentionBackend`, which keeps its own.
+            memory: an encoder's states (B, M, D), or a `EncoderMemory` of them that is kept for all passes over one text.
             memory_mask: bool, True where the memory may be read; broadcasts to (B, heads, N, M).
             routing: to it are appended the routers' logits of a mixture of experts, for `balance_loss`.
 
@@ -169,26 +169,26 @@ class Transformer(nn.Module):
     def _pass(
         self,
         positions: Tensor,
-        mask: Tensor | Attending | None,
+        mask: Tensor | AttentionBackend | None,
         cache: GrowingCache | None,
-        memory: Tensor | Memory | None,
+        memory: Tensor | EncoderMemory | None,
         memory_mask: Tensor | None,
         routing: list[Tensor] | None,
-    ) -> Pass:
-        attending = Together(mask, cache) if mask is None or isinstance(mask, Tensor) else mask
+    ) -> ForwardPass:
+        attending = PaddedAttention(mask, cache) if mask is None or isinstance(mask, Tensor) else mask
         if isinstance(memory, Tensor):
-            memory = Memory(memory, memory_mask)
+            memory = EncoderMemory(memory, memory_mask)
         if self.rotary is None or self.windowed is None:
-            return Pass(attending, None, None, memory, routing)
+            return ForwardPass(attending, None, None, memory, routing)
         lengths = _lengths(attending, positions)
         rotation = self.rotary(positions, lengths)
         windowed = rotation if self.windowed is self.rotary else self.windowed(positions, lengths)
-        return Pass(attending, rotation, windowed, memory, routing)
+        return ForwardPass(attending, rotation, windowed, memory, routing)
 
 
-def _lengths(attending: Attending, positions: Tensor) -> Tensor:
-    """How long the text of each place is; an `Attending` whose row holds several may know it."""
-    if isinstance(attending, Together):
+def _lengths(attending: AttentionBackend, positions: Tensor) -> Tensor:
+    """How long the text of each place is; an `AttentionBackend` whose row holds several may know it."""
+    if isinstance(attending, PaddedAttention):
         return positions.amax(-1, keepdim=True) + 1
     lengths: Tensor | None = getattr(attending, "lengths", None)
     return positions + 1 if lengths is None else lengths.to(positions.device)

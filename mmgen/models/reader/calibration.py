@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Found:
+class SpanAnswer:
     """An answer in one passage: `text[start:end]`, and how sure the reader is of it there."""
 
     start: int
@@ -31,7 +31,7 @@ class Candidate:
 
     text: str
     score: float  # log of the summed weight of its places
-    places: tuple[tuple[int, Found], ...]
+    places: tuple[tuple[int, SpanAnswer], ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Calibration:
         return asdict(self)
 
     def candidates(
-        self, found: Sequence[Sequence[Found]], texts: Sequence[str], similarities: Sequence[float]
+        self, found: Sequence[Sequence[SpanAnswer]], texts: Sequence[str], similarities: Sequence[float]
     ) -> list[Candidate]:
         """All answers, the likeliest first; places that say the same are counted together.
 
@@ -65,7 +65,7 @@ class Calibration:
             texts: the passages.
             similarities: cosine similarity of question and passage.
         """
-        groups: dict[str, list[tuple[float, int, Found]]] = {}
+        groups: dict[str, list[tuple[float, int, SpanAnswer]]] = {}
         for number, (answers, text) in enumerate(zip(found, texts, strict=True)):
             for one in answers:
                 weight = one.log_probability + self.similarity * similarities[number]

@@ -15,10 +15,10 @@ from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.layers.kv_cache import GrowingCache
-from mmgen.models.lm.tokenizer import Tokenizer, Tokens
+from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 from mmgen.models.lm.transformer import TransformerConfig
-from mmgen.models.reader.calibration import Calibration, Found
-from mmgen.models.reader.network import ANSWER, PASSAGE, Reader, Rows
+from mmgen.models.reader.calibration import Calibration, SpanAnswer
+from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
@@ -26,11 +26,11 @@ SHARED = "transformer.embed.words.weight"  # word embeddings stand in the base m
 
 
 @dataclass(frozen=True)
-class Pair:
+class QuestionPassage:
     """One question and one passage, tokenised."""
 
-    question: Tokens
-    passage: Tokens
+    question: TokenizedText
+    passage: TokenizedText
 
     def __len__(self) -> int:
         """Tokens of the row it becomes."""
@@ -38,7 +38,7 @@ class Pair:
 
 
 @dataclass
-class Writing:
+class FreeText:
     """Free text under way: the kept prefix, and what was written behind it."""
 
     cache: GrowingCache
@@ -50,7 +50,7 @@ class Writing:
 class ReaderModel:
     """A loaded reader: `read` is one forward pass over pairs, with its exact search."""
 
-    def __init__(self, reader: Reader, tokenizer: Tokenizer, settings: dict[str, Any], name: str = "") -> None:
+    def __init__(self, reader: ReaderNetwork, tokenizer: Tokenizer, settings: dict[str, Any], name: str = "") -> None:
         self.reader, self.tokenizer, self.settings, self.name = reader.eval(), tokenizer, settings, name
         self.cls, self.sep = tokenizer.id("[CLS]"), tokenizer.id("[SEP]")
         self.max_tokens = reader.transformer.config.max_tokens
@@ -68,7 +68,7 @@ class ReaderModel:
             base, shape = hub.resolve(settings["base"]), TransformerConfig(**settings["transformer"])
         except (KeyError, TypeError) as why:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
-        reader = Reader(shape).to(device)
+        reader = ReaderNetwork(shape).to(device)
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
         words = safetensors_io.read(base / "model.safetensors")
         tensors[SHARED] = words[safetensors_io.BERT["embed.words.weight"]]  # type: ignore[index]
@@ -86,7 +86,7 @@ class ReaderModel:
         save_file(safetensors_io.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(self.settings, indent=2) + "\n")
 
-    def pairs(self, question: str, passages: Sequence[str]) -> list[Pair]:
+    def pairs(self, question: str, passages: Sequence[str]) -> list[QuestionPassage]:
         """Tokenises; BadRequest for a question longer than the reader reads. A passage beyond the window is cut at its end."""
         first, *rest = self.tokenizer.encode_many([question, *passages])
         if len(first.ids) > LONGEST_QUESTION:
@@ -94,9 +94,9 @@ class ReaderModel:
                 f"the question is {len(first.ids)} tokens, {self.name} reads {LONGEST_QUESTION}; ask it more shortly"
             )
         most = self.max_tokens - len(first.ids) - 4 - self.longest_answer
-        return [Pair(first, Tokens(p.ids[:most], p.spans[:most])) for p in rest]
+        return [QuestionPassage(first, TokenizedText(p.ids[:most], p.spans[:most])) for p in rest]
 
-    def pack(self, pairs: Sequence[Pair]) -> tuple[Rows, list[int]]:
+    def pack(self, pairs: Sequence[QuestionPassage]) -> tuple[PrefixBatch, list[int]]:
         """Pairs -> padded rows, and where each passage begins in its row."""
         lines = [([self.cls, *p.question.ids, self.sep], [*p.passage.ids, self.sep]) for p in pairs]
         size = max(len(q) + len(p) for q, p in lines)
@@ -109,11 +109,11 @@ class ReaderModel:
             starts[row, 0] = True
         device = self.reader.word_bias.device
         lengths = torch.tensor([len(q) + len(p) for q, p in lines])
-        rows = Rows(ids.to(device), types.to(device), lengths.to(device), starts.to(device))
+        rows = PrefixBatch(ids.to(device), types.to(device), lengths.to(device), starts.to(device))
         return rows, [len(q) for q, _ in lines]
 
     @torch.inference_mode()
-    def read(self, pairs: Sequence[Pair], most: int = 1) -> list[list[Found]]:
+    def read(self, pairs: Sequence[QuestionPassage], most: int = 1) -> list[list[SpanAnswer]]:
         """The `most` best answers in each pair's passage, best first; a passage without tokens has none."""
         rows, offsets = self.pack(pairs)
         cache, prefix = self.reader.prefill(rows)
@@ -124,7 +124,7 @@ class ReaderModel:
         starts[:, 0] = float("-inf")
         opened: dict[tuple[int, int], Tensor] = {}
         self._open(rows, cache, prefix, starts, opened)
-        found: list[list[Found]] = []
+        found: list[list[SpanAnswer]] = []
         for row, pair in enumerate(pairs):
 
             def extend(wanted: list[tuple[int, int]], row: int = row) -> Tensor:
@@ -136,20 +136,20 @@ class ReaderModel:
             spans = best_spans(starts[row : row + 1], extend, most, at_once=2)
             chars = pair.passage.spans
             found.append([
-                Found(chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, nowhere[row])
+                SpanAnswer(chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, nowhere[row])
                 for s in spans
             ])  # fmt: skip
         return found
 
     @torch.inference_mode()
-    def begin(self, pair: Pair) -> Writing:
+    def begin(self, pair: QuestionPassage) -> FreeText:
         """Free writing over one pair: its prefix read and kept."""
         rows, _ = self.pack([pair])
         cache, _ = self.reader.prefill(rows)
-        return Writing(cache, int(rows.lengths[0]), self.cls)
+        return FreeText(cache, int(rows.lengths[0]), self.cls)
 
     @torch.inference_mode()
-    def write(self, writing: Writing) -> bool:
+    def write(self, writing: FreeText) -> bool:
         """The likeliest next word piece by the language-model head; False at the end of the answer."""
         ids = torch.tensor([[writing.last]], device=self.reader.word_bias.device)
         states = self.reader.transformer(
@@ -162,7 +162,7 @@ class ReaderModel:
         writing.ids.append(writing.last)
         return True
 
-    def _open(self, rows: Rows, cache: GrowingCache, prefix: Tensor, starts: Tensor, opened: dict[Any, Tensor]) -> None:
+    def _open(self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, opened: dict[Any, Tensor]) -> None:
         """The most promising starts of all rows in one pass: mostly the search then needs no other."""
         top = starts.topk(min(2, starts.shape[1]), dim=1)
         pairs = [
@@ -175,7 +175,7 @@ class ReaderModel:
             self._open_pairs(rows, cache, prefix, pairs, opened)
 
     def _open_pairs(
-        self, rows: Rows, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], opened: dict[Any, Tensor]
+        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], opened: dict[Any, Tensor]
     ) -> None:
         """Prices all spans that begin at (row, place): log P(length | start), for 1..longest tokens."""
         length, size = self.longest_answer, rows.ids.shape[1]
@@ -190,7 +190,7 @@ class ReaderModel:
         spans = places[..., None].to(some.device) + torch.arange(length, device=some.device)  # (R, K, L)
         inside = spans < (rows.lengths[some] - 1)[:, None, None]  # the last place of a row is its [SEP]
         spans = spans.clamp(max=size - 1)
-        part = Rows(rows.ids[some], rows.types[some], rows.lengths[some], rows.starts[some])
+        part = PrefixBatch(rows.ids[some], rows.types[some], rows.lengths[some], rows.starts[some])
         tokens = part.ids.gather(1, spans.flatten(1)).view_as(spans)
         opening = torch.full_like(tokens[..., :1], self.cls)
         states = self.reader.branch(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))[:, :, 1:]

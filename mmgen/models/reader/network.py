@@ -26,7 +26,7 @@ QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segments
 
 
 @dataclass
-class Rows:
+class PrefixBatch:
     """A batch of prefixes, padded to one size S. Written by `pack`, or by training's collator."""
 
     ids: Tensor  # (B, S)
@@ -35,7 +35,7 @@ class Rows:
     starts: Tensor  # (B, S) bool: places where an answer may start; place 0 means "not here"
 
 
-class Reader(nn.Module):
+class ReaderNetwork(nn.Module):
     """See the module's docstring."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -48,7 +48,7 @@ class Reader(nn.Module):
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(config.vocabulary))
 
-    def joint(self, rows: Rows, answers: Tensor) -> tuple[Tensor, Tensor]:
+    def joint(self, rows: PrefixBatch, answers: Tensor) -> tuple[Tensor, Tensor]:
         """One pass over prefixes and answers, for training. `answers`: (B, M) ids -> states (B, S, D), (B, M, D)."""
         size, steps = rows.ids.shape[1], answers.shape[1]
         ids = torch.cat((rows.ids, answers), 1)
@@ -60,7 +60,7 @@ class Reader(nn.Module):
         states = self.transformer(ids, mask, positions=positions, types=types)
         return states[:, :size], states[:, size:]
 
-    def start(self, rows: Rows, prefix: Tensor, first: Tensor) -> Tensor:
+    def start(self, rows: PrefixBatch, prefix: Tensor, first: Tensor) -> Tensor:
         """log P(start) over the prefix's places: (B, S, D), (B, D) -> (B, S); -inf where none may start."""
         scores = torch.einsum("bd,bsd->bs", self.query(first), self.key(prefix)) / prefix.shape[-1] ** 0.5
         scores = scores + self.place(prefix).squeeze(-1)
@@ -74,14 +74,14 @@ class Reader(nn.Module):
         """Logits over the vocabulary: (..., D) -> (..., V)."""
         return F.linear(self.transform(states), self.transformer.embed.words.weight, self.word_bias)
 
-    def prefill(self, rows: Rows) -> tuple[GrowingCache, Tensor]:
+    def prefill(self, rows: PrefixBatch) -> tuple[GrowingCache, Tensor]:
         """The prefix, kept: its cache and its states (B, S, D)."""
         cache = GrowingCache()
         mask = padding_mask(rows.lengths, rows.ids.shape[1])
         prefix = self.transformer(rows.ids, mask, types=rows.types, cache=cache)
         return cache, prefix
 
-    def branch(self, rows: Rows, cache: GrowingCache, answers: Tensor) -> Tensor:
+    def branch(self, rows: PrefixBatch, cache: GrowingCache, answers: Tensor) -> Tensor:
         """States of K continuations a row, side by side behind its kept prefix: (B, K, L) ids -> (B, K, L, D)."""
         batch, branches, length = answers.shape
         positions = (rows.lengths[:, None] + torch.arange(length, device=answers.device)).repeat(1, branches)

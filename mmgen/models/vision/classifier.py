@@ -13,12 +13,12 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.checkpoints.convert import Checkpoint, Theirs, pour
+from mmgen.models.checkpoints.convert import Checkpoint, TensorName, pour
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.vision import vision_families
-from mmgen.models.vision.image_model import PictureModel, Row, dtype_of, prepare
+from mmgen.models.vision.image_model import ImageModel, ImageRow, dtype_of, prepare
 from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig, VisionTransformer
 
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         return self.head(torch.cat((states[:, 0], states[:, 1:].mean(1)), -1))  # type: ignore[no-any-return]
 
 
-class TowerModel(PictureModel):
+class TowerModel(ImageModel):
     """Pictures to the class token's state; and to labels, where the checkpoint has them. It reads no texts."""
 
     def __init__(self, model: Classifier, preprocess: ImagePreprocess, labels: Sequence[str] = (), name: str = "") -> None:
@@ -52,7 +52,7 @@ class TowerModel(PictureModel):
     def vectors(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.model.vision.pooled(pixels), dim=-1)
 
-    def classify_pictures(self, rows: Sequence[Row]) -> np.ndarray:
+    def classify_pictures(self, rows: Sequence[ImageRow]) -> np.ndarray:
         """(B, labels) logits: a row runner's pass."""
         return self.passed(rows, self.model)
 
@@ -77,7 +77,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
     labels = _labels(read_json(folder / "config.json"), folder) if "classifier.weight" in checkpoint else ()
     with without_init(dtype), torch.device(device):
         model = Classifier(shape, len(labels), family.head_reads).to(dtype)
-    head = {f"head.{kind}": Theirs((f"classifier.{kind}",)) for kind in ("weight", "bias")} if labels else {}
+    head = {f"head.{kind}": TensorName((f"classifier.{kind}",)) for kind in ("weight", "bias")} if labels else {}
     pour(checkpoint, model, {**family.names(shape), **head}, family.ignored, family.prefix)
     made = TowerModel(model, ImagePreprocess.from_folder(folder), labels, name or folder.name)
     prepare(model, precision)

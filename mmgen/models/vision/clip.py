@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmgen.errors import ConfigError, TooLong
 from mmgen.models.cpu.linear import Linear
-from mmgen.models.layers.attention import SideBySide
+from mmgen.models.layers.attention import VarlenAttention
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.transformer_config import TransformerConfig
 from mmgen.models.vision.vit import VisionConfig, VisionTransformer
@@ -108,7 +108,7 @@ def last_states(tower: Transformer, rows: Sequence[Sequence[int]]) -> Tensor:
         raise TooLong(f"a text is {sizes[-1]} tokens, the model reads {tower.config.max_tokens}; shorten it")
     ids = torch.tensor([number for n in order for number in rows[n]], device=tower.device)
     positions = torch.cat([torch.arange(size) for size in sizes]).to(tower.device)
-    states: Tensor = tower(ids[None], SideBySide.of(sizes), positions=positions)[0]  # (sum of sizes, D)
+    states: Tensor = tower(ids[None], VarlenAttention.of(sizes), positions=positions)[0]  # (sum of sizes, D)
     ends = torch.tensor(sizes).cumsum(0) - 1
     back = torch.tensor(order).argsort()
     return states[ends[back].to(tower.device)]

@@ -21,14 +21,14 @@ from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.vision import clip_checkpoint, vision_families
 from mmgen.models.vision.clip import Clip, similarities
-from mmgen.models.vision.image_model import PictureModel, block_weights, dtype_of, prepare
+from mmgen.models.vision.image_model import ImageModel, block_weights, dtype_of, prepare
 from mmgen.models.vision.preprocess import ImagePreprocess
 
 TEXTS = 64
 """Texts a pass, where they do not come through a runner."""
 
 
-class TextSide(Protocol):
+class TextTower(Protocol):
     """Texts to what `Clip.embed_texts` reads."""
 
     tower: Transformer
@@ -37,7 +37,7 @@ class TextSide(Protocol):
     def read(self, rows: Sequence[Sequence[int]]) -> Sequence[Sequence[int]] | Tensor: ...
 
 
-class OwnTexts:
+class TokenizedTextTower:
     """A text tower's own tokenizer, used as the checkpoint made it."""
 
     def __init__(self, tower: Transformer, tokenizer: Tokenizer, pad: int | None = None) -> None:
@@ -60,7 +60,7 @@ class OwnTexts:
         return rows
 
 
-class SentenceTexts:
+class SentenceTextTower:
     """A frozen sentence encoder in place of a text tower; Zhai et al. 2022 (LiT)."""
 
     def __init__(self, encoder: SentenceEncoder, dtype: torch.dtype) -> None:
@@ -74,10 +74,10 @@ class SentenceTexts:
         return self.encoder.embed_tokens(rows).to(self.dtype)
 
 
-class TwoTowers(PictureModel):
-    """mmgen.interfaces.PictureEncoder."""
+class DualEncoder(ImageModel):
+    """mmgen.interfaces.ImageEncoder."""
 
-    def __init__(self, clip: Clip, preprocess: ImagePreprocess, texts: TextSide, name: str = "") -> None:
+    def __init__(self, clip: Clip, preprocess: ImagePreprocess, texts: TextTower, name: str = "") -> None:
         super().__init__(clip.vision, clip.config.dimension, preprocess, name)
         self.clip, self.texts = clip.eval(), texts
         self.text_weights = block_weights(texts.tower.blocks)
@@ -117,7 +117,7 @@ class TwoTowers(PictureModel):
         return torch.from_numpy((self.embed_images(images) * self.embed_texts(texts)).sum(1))
 
 
-def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TwoTowers:
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DualEncoder:
     """The registry's loader: CLIP and SigLIP of transformers, CLIP of open_clip, and our own.
 
     Raises BadWeights where a file is missing, damaged or of another architecture.
@@ -125,28 +125,28 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
     dtype, config = dtype_of(precision), folder / "config.json"
     if config.is_file() and read_json(config).get("model_type") == clip_checkpoint.OWN:
         clip, preprocess, reference = clip_checkpoint.load(folder)
-        texts: TextSide = _own_texts(folder, clip.to(device, dtype), reference)
+        texts: TextTower = _own_texts(folder, clip.to(device, dtype), reference)
     else:
         family, shape, stem = vision_families.two_towers(folder)
         with without_init(dtype), torch.device(device):
             clip = Clip(shape).to(dtype)
         pour(Checkpoint(folder, stem), clip, family.names(shape), family.ignored)
         assert clip.text is not None
-        texts = OwnTexts(clip.text, Tokenizer.of(folder), _pad(folder) if family.padded else None)
+        texts = TokenizedTextTower(clip.text, Tokenizer.of(folder), _pad(folder) if family.padded else None)
         preprocess = ImagePreprocess.from_folder(folder)
-    made = TwoTowers(clip, preprocess, texts, name or folder.name)
+    made = DualEncoder(clip, preprocess, texts, name or folder.name)
     prepare(clip, precision)
     return made
 
 
-def _own_texts(folder: Path, clip: Clip, reference: str) -> TextSide:
+def _own_texts(folder: Path, clip: Clip, reference: str) -> TextTower:
     if clip.text is not None:
-        return OwnTexts(clip.text, Tokenizer.of(folder))
+        return TokenizedTextTower(clip.text, Tokenizer.of(folder))
     encoder = SentenceEncoder.load(hub.resolve(reference, kind="encoder"), str(clip.device), reference)
     if encoder.dimension != clip.config.text_width:
         wanted = clip.config.text_width
         raise BadWeights(f"{reference} gives vectors of {encoder.dimension}, {folder} was trained on {wanted}; name another")
-    return SentenceTexts(encoder, clip.logit_scale.dtype)
+    return SentenceTextTower(encoder, clip.logit_scale.dtype)
 
 
 def _pad(folder: Path) -> int:

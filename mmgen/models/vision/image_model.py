@@ -24,7 +24,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ImageRow:
     """A picture as a row, as long as what it costs."""
 
     pixels: Tensor  # (3, H, W), normalised
@@ -34,7 +34,7 @@ class Row:
         return self.tokens
 
 
-class PictureModel(ABC):
+class ImageModel(ABC):
     """A vision tower with the preprocessing of its checkpoint."""
 
     labels: tuple[str, ...] = ()  # of a classifier
@@ -48,16 +48,16 @@ class PictureModel(ABC):
     def vectors(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W), normalised -> (B, E), unit length"""
 
-    def row(self, image: Image) -> Row:
+    def row(self, image: Image) -> ImageRow:
         """One picture, decoded and prepared; may run in any thread."""
         pixels, side = self.preprocess(image), self.config.patch
-        return Row(pixels, max(1, (pixels.shape[1] // side) * (pixels.shape[2] // side)))
+        return ImageRow(pixels, max(1, (pixels.shape[1] // side) * (pixels.shape[2] // side)))
 
-    def rows(self, images: Sequence[Image] | Tensor) -> list[Row]:
+    def rows(self, images: Sequence[Image] | Tensor) -> list[ImageRow]:
         """Pictures, or (B, 3, H, W) in [-1, 1]."""
         return [self.row(image) for image in (pictures(images) if isinstance(images, Tensor) else images)]
 
-    def embed_pictures(self, rows: Sequence[Row]) -> np.ndarray:
+    def embed_pictures(self, rows: Sequence[ImageRow]) -> np.ndarray:
         """(B, E) float32, unit length: a row runner's pass."""
         return self.passed(rows, self.vectors)
 
@@ -67,7 +67,7 @@ class PictureModel(ABC):
         return np.concatenate([np.empty((0, self.dimension), dtype=np.float32), *parts])
 
     @torch.inference_mode()
-    def passed(self, rows: Sequence[Row], run: Callable[[Tensor], Tensor]) -> np.ndarray:
+    def passed(self, rows: Sequence[ImageRow], run: Callable[[Tensor], Tensor]) -> np.ndarray:
         """Rows through a forward pass for each size of theirs, (B, 3, H, W) -> (B, ...), as float32 on the CPU."""
         sizes: dict[torch.Size, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):

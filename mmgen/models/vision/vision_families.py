@@ -20,7 +20,7 @@ Shape = TypeVar("Shape")
 
 
 @dataclass(frozen=True)
-class TwoTowerFamily:
+class DualEncoderFamily:
     """A kind of checkpoint with two towers."""
 
     shape: Callable[[Values], ClipConfig]
@@ -158,9 +158,9 @@ def _open_clip(values: Values) -> ClipConfig:
 
 
 TWO_TOWERS = {
-    "clip": TwoTowerFamily(_clip, vision_tensor_names.clip),
-    "siglip": TwoTowerFamily(_siglip, vision_tensor_names.siglip, padded=True),
-    "open_clip": TwoTowerFamily(_open_clip, vision_tensor_names.open_clip, r"attn_mask$"),
+    "clip": DualEncoderFamily(_clip, vision_tensor_names.clip),
+    "siglip": DualEncoderFamily(_siglip, vision_tensor_names.siglip, padded=True),
+    "open_clip": DualEncoderFamily(_open_clip, vision_tensor_names.open_clip, r"attn_mask$"),
 }
 TOWERS = {
     "vit": TowerFamily(_vit, vision_tensor_names.vit, r"^pooler\.|\.pooler\.|mask_token$", "vit.", 1),
@@ -168,7 +168,7 @@ TOWERS = {
 }
 
 
-def two_towers(folder: Path) -> tuple[TwoTowerFamily, ClipConfig, str]:
+def two_towers(folder: Path) -> tuple[DualEncoderFamily, ClipConfig, str]:
     """Of a folder: its family, its shape, and the stem of its file of weights.
 
     transformers' files are taken before those of open_clip. Raises BadWeights for what is missing, damaged or unknown.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from mmgen.models.checkpoints.convert import Names, Theirs
+from mmgen.models.checkpoints.convert import Names, TensorName
 from mmgen.models.checkpoints.tensor_names import Entries, spread
 from mmgen.models.transformer_config import TransformerConfig
 from mmgen.models.vision.clip import ClipConfig
 from mmgen.models.vision.vit import VisionConfig
 
-Single = dict[str, str | Theirs]
+Single = dict[str, str | TensorName]
 """Our whole name -> theirs."""
 
 
-def single(entries: Single, ours: str = "") -> dict[str, Theirs]:
-    return {f"{ours}{name}": one if isinstance(one, Theirs) else Theirs((one,)) for name, one in entries.items()}
+def single(entries: Single, ours: str = "") -> dict[str, TensorName]:
+    return {f"{ours}{name}": one if isinstance(one, TensorName) else TensorName((one,)) for name, one in entries.items()}
 
 
 def clip(config: ClipConfig) -> Names:
@@ -45,16 +45,16 @@ def siglip(config: ClipConfig) -> Names:
         "vision.patches.weight": "vision_model.embeddings.patch_embedding.weight",
         "vision.patches.bias": "vision_model.embeddings.patch_embedding.bias",
         "vision.positions": "vision_model.embeddings.position_embedding.weight",
-        "vision.pool.query": Theirs((f"{head}probe",), ones=2),
+        "vision.pool.query": TensorName((f"{head}probe",), ones=2),
         "text_projection.weight": "text_model.head.weight",
         "text_projection.bias": "text_model.head.bias",
-        "logit_scale": Theirs(("logit_scale",), ones=1),
-        "logit_bias": Theirs(("logit_bias",), ones=1),
+        "logit_scale": TensorName(("logit_scale",), ones=1),
+        "logit_bias": TensorName(("logit_bias",), ones=1),
     }
     for kind in ("weight", "bias"):  # queries, keys and values are one tensor
         whole = (f"{head}attention.in_proj_{kind}",)
-        names[f"vision.pool.attention.q.{kind}"] = Theirs(whole, rows=(0, width, 3 * width))
-        names[f"vision.pool.attention.kv.{kind}"] = Theirs(whole, rows=(width, 3 * width, 3 * width))
+        names[f"vision.pool.attention.q.{kind}"] = TensorName(whole, rows=(0, width, 3 * width))
+        names[f"vision.pool.attention.kv.{kind}"] = TensorName(whole, rows=(width, 3 * width, 3 * width))
     vision = {**_vision_model(), **_layers("vision_model."), **pool}
     return spread(config.vision.blocks, vision, "vision.") | _text(config.text) | single(names)
 
@@ -68,8 +68,8 @@ def open_clip(config: ClipConfig) -> Names:
         "vision.positions": "visual.positional_embedding",
         "text.embed.words.weight": "token_embedding.weight",
         "text.embed.positions.weight": "positional_embedding",
-        "image_projection.weight": Theirs(("visual.proj",), transposed=True),
-        "text_projection.weight": Theirs(("text_projection",), transposed=True),
+        "image_projection.weight": TensorName(("visual.proj",), transposed=True),
+        "text_projection.weight": TensorName(("text_projection",), transposed=True),
         "logit_scale": "logit_scale",
     }
     halves = {"vision.": (config.vision.blocks, "visual."), "text.": (config.text, "")}
@@ -114,10 +114,10 @@ def dinov2(config: VisionConfig) -> Names:
         "norm": "dinov2.layernorm",
         **_self_attention(layer),
         "blocks.{}.attention_norm": f"{layer}norm1",
-        "blocks.{}.attention.out": Theirs((f"{layer}attention.output.dense",), scale=f"{layer}layer_scale1.lambda1"),
+        "blocks.{}.attention.out": TensorName((f"{layer}attention.output.dense",), scale=f"{layer}layer_scale1.lambda1"),
         "blocks.{}.norm": f"{layer}norm2",
         "blocks.{}.up": f"{layer}{wide}",
-        "blocks.{}.down": Theirs((f"{layer}{back}",), scale=f"{layer}layer_scale2.lambda1"),
+        "blocks.{}.down": TensorName((f"{layer}{back}",), scale=f"{layer}layer_scale2.lambda1"),
     }
     return spread(config.blocks, table, "vision.") | _embeddings("dinov2.embeddings.")
 
@@ -128,7 +128,7 @@ def _vision_model(before: str = "") -> Entries:
     return {**norms, "embedding_norm": f"vision_model.{before}"} if before else norms
 
 
-def _text(config: TransformerConfig) -> dict[str, Theirs]:
+def _text(config: TransformerConfig) -> dict[str, TensorName]:
     table: Entries = {
         "embed.words": "text_model.embeddings.token_embedding",
         "embed.positions": "text_model.embeddings.position_embedding",
@@ -155,14 +155,14 @@ def _self_attention(layer: str) -> Entries:
     return {"blocks.{}.attention.qkv": tuple(f"{layer}attention.attention.{one}" for one in parts)}
 
 
-def _embeddings(theirs: str) -> dict[str, Theirs]:
+def _embeddings(theirs: str) -> dict[str, TensorName]:
     """ViT's and DINOv2's."""
     return single(
         {
             "patches.weight": f"{theirs}patch_embeddings.projection.weight",
             "patches.bias": f"{theirs}patch_embeddings.projection.bias",
-            "class_token": Theirs((f"{theirs}cls_token",), ones=2),
-            "positions": Theirs((f"{theirs}position_embeddings",), ones=1),
+            "class_token": TensorName((f"{theirs}cls_token",), ones=2),
+            "positions": TensorName((f"{theirs}position_embeddings",), ones=1),
         },
         "vision.",
     )

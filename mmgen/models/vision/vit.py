@@ -18,10 +18,10 @@ from torch.utils.checkpoint import checkpoint
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import feed_forward
-from mmgen.models.layers.attention import CrossAttention, Memory, Together
+from mmgen.models.layers.attention import CrossAttention, EncoderMemory, PaddedAttention
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Rotation
-from mmgen.models.lm.transformer import Block, Pass
+from mmgen.models.lm.transformer import Block, ForwardPass
 from mmgen.models.transformer_config import Activation, TransformerConfig
 
 Pooling = Literal["class", "mean", "attention", "places"]
@@ -159,7 +159,7 @@ class VisionTransformer(nn.Module):
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         rotation = None if self.rotary is None else self.rotary(height, width, images.device)
-        run = Pass(Together(), rotation, None, None, None)
+        run = ForwardPass(PaddedAttention(), rotation, None, None, None)
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x
@@ -185,7 +185,7 @@ class AttentionPooling(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """(B, N, D) -> (B, D)"""
-        x = self.attention(self.query.expand(len(states), 1, -1), Memory(states))[:, 0]
+        x = self.attention(self.query.expand(len(states), 1, -1), EncoderMemory(states))[:, 0]
         return x + self.down(self.activation(self.up(self.norm(x))))  # type: ignore[no-any-return]
 
 

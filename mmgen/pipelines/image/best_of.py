@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmgen.clients.denoiser import Drawn, Order, Preview, Progress
+from mmgen.clients.denoiser import ImageDone, Order, Preview, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mmgen.interfaces import PictureEncoder
+    from mmgen.interfaces import ImageEncoder
     from mmgen.runtime import Runtime
 
 
@@ -21,11 +21,11 @@ class BestOf:
 
     def __init__(self, rt: Runtime, of: int) -> None:
         self.rt, self.of = rt, of
-        self.encoder: PictureEncoder = rt.picture_encoder()
+        self.encoder: ImageEncoder = rt.picture_encoder()
 
     def among(
-        self, events: Iterator[Progress | Preview | Drawn], orders: Sequence[Order]
-    ) -> Iterator[Progress | Preview | Drawn]:
+        self, events: Iterator[Progress | Preview | ImageDone], orders: Sequence[Order]
+    ) -> Iterator[Progress | Preview | ImageDone]:
         """Progress as if a picture took the steps of all its candidates, previews of the first, and the best one's Drawn.
 
         A Drawn keeps its number among the orders, by which its seed is found; the others get the picture's.
@@ -37,14 +37,14 @@ class BestOf:
             if isinstance(event, Progress):
                 steps[picture][candidate] = event.step
                 yield Progress(picture, sum(steps[picture].values()), self.of * event.of)
-            elif isinstance(event, Drawn):
+            elif isinstance(event, ImageDone):
                 drawn[picture][event.picture] = event.pixels
                 if len(drawn[picture]) == self.of:
                     yield self._best(drawn.pop(picture), orders)
             elif candidate == 0:
                 yield replace(event, picture=picture)
 
-    def _best(self, candidates: dict[int, Tensor], orders: Sequence[Order]) -> Drawn:
+    def _best(self, candidates: dict[int, Tensor], orders: Sequence[Order]) -> ImageDone:
         """By their numbers among the orders. Of equally good ones the first."""
         import torch
 
@@ -52,4 +52,4 @@ class BestOf:
         images = torch.stack([candidates[number] for number in numbers])
         scores = self.rt.engine.call(self.encoder.score, images, [orders[number].prompt for number in numbers])
         number = numbers[int(scores.argmax())]
-        return Drawn(number, candidates[number])
+        return ImageDone(number, candidates[number])

@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 from PIL.Image import Image
 
 from mmgen import weight_files
-from mmgen.clients.denoiser import Drawn, Order, Preview, Progress
+from mmgen.clients.denoiser import ImageDone, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines.image import image_checks, image_io, recipe
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.image_io import Given
-from mmgen.pipelines.image.recipe import Part, Recipe
-from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.image.recipe import Recipe, RecipeFile
+from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
-    from mmgen.clients.denoiser import DrawingClient
+    from mmgen.clients.denoiser import ImageClient
     from mmgen.runtime import Runtime
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class FinishedImage:
     """A finished picture: the value of a "picture" event."""
 
     index: int
@@ -39,7 +39,7 @@ class Picture:
 
 
 @dataclass(frozen=True, eq=False)
-class Early:
+class ImagePreview:
     """A picture that is not finished: the value of a "preview" event."""
 
     index: int
@@ -49,7 +49,7 @@ class Early:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Images:
     """What a picture pipeline returns, in the order of the prompts and seeds."""
 
     images: list[Image]
@@ -78,7 +78,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ImageCallPlan:
     """A checked call."""
 
     prompts: Sequence[str]
@@ -91,7 +91,7 @@ class Asked:
     best_of: int = 1  # candidates a picture
 
 
-class PicturePipeline(Streamed[Pictures]):
+class ImagePipeline(StreamingPipeline[Images]):
     """One task: `asked` turns a call into orders, the rest is common."""
 
     command_line = "mmgen.cli.image_commands:command"  # what makes its command, see mmgen.cli.commands
@@ -105,7 +105,7 @@ class PicturePipeline(Streamed[Pictures]):
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
 
-    asked: Callable[..., Asked]
+    asked: Callable[..., ImageCallPlan]
     """The call's parameters, checked. Each task has its own."""
 
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
@@ -116,7 +116,7 @@ class PicturePipeline(Streamed[Pictures]):
         """
         return self.draw(self.asked(*args, **options))
 
-    def draw(self, asked: Asked) -> Iterator[Event]:
+    def draw(self, asked: ImageCallPlan) -> Iterator[Event]:
         """Loads, draws, and says how each picture was made."""
         request, clock = asked.request or Request.new(), Clock()
         source = None if asked.image is None else image_io.read(asked.image)
@@ -132,30 +132,32 @@ class PicturePipeline(Streamed[Pictures]):
         seeds = seeds_from(asked.seed, len(prompts))
         orders = [replace(order, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
         yield Event("start", seeds[:: asked.best_of])
-        pictures: list[Picture | None] = [None] * (len(orders) // asked.best_of)
+        pictures: list[FinishedImage | None] = [None] * (len(orders) // asked.best_of)
         events = client.draw(orders, request)
         for event in best.among(events, orders) if best else events:
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
-                yield Event("preview", Early(event.picture, event.step, event.of, image_io.picture_of(event.pixels)))
-            elif isinstance(event, Drawn):
+                yield Event("preview", ImagePreview(event.picture, event.step, event.of, image_io.picture_of(event.pixels)))
+            elif isinstance(event, ImageDone):
                 image, index = image_io.picture_of(event.pixels), event.picture // asked.best_of
                 made = self._recipe(client, orders[event.picture], image, *parts)
-                pictures[index] = picture = Picture(index, image, made)
+                pictures[index] = picture = FinishedImage(index, image, made)
                 yield Event("picture", picture)
         clock.lap("draw")
         done = [picture for picture in pictures if picture is not None]
         recipes = [picture.recipe for picture in done]
-        drawn = Pictures([picture.image for picture in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
+        drawn = Images([picture.image for picture in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
         yield Event("pictures", drawn)
 
-    def _recipe(self, client: DrawingClient, order: Order, drawn: Image, image: Part | None, mask: Part | None) -> Recipe:
+    def _recipe(
+        self, client: ImageClient, order: Order, drawn: Image, image: RecipeFile | None, mask: RecipeFile | None
+    ) -> Recipe:
         return Recipe(
             task=self.task,
             model=client.reference,
             weights=client.weights,
-            lora=tuple(Part(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras),
+            lora=tuple(RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras),
             prompt=order.prompt,
             negative=order.negative,
             seed=order.seed,
@@ -173,19 +175,19 @@ class PicturePipeline(Streamed[Pictures]):
         )
 
 
-def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[Any, P], Pictures]:
+def called(asked: Callable[Concatenate[Any, P], ImageCallPlan]) -> Callable[Concatenate[Any, P], Images]:
     """A `__call__` with the parameters of `asked`: draws all of it."""
 
     @wraps(asked)
-    def call(self: PicturePipeline, *args: P.args, **options: P.kwargs) -> Pictures:
+    def call(self: ImagePipeline, *args: P.args, **options: P.kwargs) -> Images:
         *_, last = self.draw(asked(self, *args, **options))
-        assert isinstance(last.value, Pictures)
+        assert isinstance(last.value, Images)
         return last.value
 
     return call
 
 
-def started(order: Order, client: DrawingClient, source: Image | None, mask: Image | None) -> Order:
+def started(order: Order, client: ImageClient, source: Image | None, mask: Image | None) -> Order:
     """The order with its picture and mask as tensors, in the size that was asked for or else suits the model."""
     if source is None:
         return order
@@ -208,11 +210,11 @@ def seeds_from(seed: int | None, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def part(given: Given | None, opened: Image | None) -> Part | None:
+def part(given: Given | None, opened: Image | None) -> RecipeFile | None:
     """What the recipe remembers of a picture that was given: its name, and the digest of its pixels."""
     if given is None or opened is None:
         return None
-    return Part(file=image_io.name_of(given), sha256=image_io.digest(opened))
+    return RecipeFile(file=image_io.name_of(given), sha256=image_io.digest(opened))
 
 
 def lora_digest(path: Path) -> str:

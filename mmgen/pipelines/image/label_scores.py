@@ -13,7 +13,7 @@ MOST = 10_000
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelScore:
     """A label and how well it fits."""
 
     label: str
@@ -38,7 +38,7 @@ def checked(given: str | Sequence[str]) -> list[str]:
     return labels
 
 
-def ranked(labels: Sequence[str], logits: np.ndarray, independent: bool) -> list[Labelled]:
+def ranked(labels: Sequence[str], logits: np.ndarray, independent: bool) -> list[LabelScore]:
     """Best first. Logits (labels,): each by itself to a probability (sigmoid), or all of them to 1 (softmax)."""
     logits = logits.astype(np.float64)
     if independent:
@@ -47,7 +47,7 @@ def ranked(labels: Sequence[str], logits: np.ndarray, independent: bool) -> list
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
     order = np.argsort(-logits, kind="stable")
-    return [Labelled(labels[n], float(shares[n]), float(logits[n])) for n in order]
+    return [LabelScore(labels[n], float(shares[n]), float(logits[n])) for n in order]
 
 
 def _parts(given: str) -> list[str]:

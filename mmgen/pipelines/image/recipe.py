@@ -33,7 +33,7 @@ SAMPLERS = {
 """Solvers as other tools call them."""
 
 
-class Part(BaseModel):
+class RecipeFile(BaseModel):
     """A file that went into the picture."""
 
     model_config = ConfigDict(frozen=True)
@@ -51,7 +51,7 @@ class Recipe(BaseModel):
     task: str
     model: str  # reference
     weights: str  # sha256, see `weight_files.digest`
-    lora: tuple[Part, ...] = ()
+    lora: tuple[RecipeFile, ...] = ()
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int
@@ -62,8 +62,8 @@ class Recipe(BaseModel):
     width: int  # of the picture, pixels
     height: int
     strength: float = 1.0
-    image: Part | None = None  # what it began with
-    mask: Part | None = None
+    image: RecipeFile | None = None  # what it began with
+    mask: RecipeFile | None = None
     versions: dict[str, str]
     device: str
 

@@ -16,7 +16,7 @@ Strategy = Literal["sample", "greedy", "beam", "contrastive"]
 
 
 @dataclass(frozen=True)
-class Options:
+class TextOptions:
     """How a text is to be written. What is None is the model's or the pipeline's choice."""
 
     max_tokens: int | None = None

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines.language.text_options import Options
-from mmgen.pipelines.streaming import Event, Streamed
+from mmgen.pipelines.language.text_options import TextOptions
+from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
-    from mmgen.models.lm.sampling import Choice
-    from mmgen.runners.generation import Finished, Piece, TextRequest
+    from mmgen.models.lm.sampling import SampledToken
+    from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
     from mmgen.runtime import Runtime
 
 P = ParamSpec("P")
@@ -48,7 +48,7 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Usage:
+class TokenUsage:
     """Tokens of a call."""
 
     prompt: int
@@ -65,7 +65,7 @@ class Completion:
     prompt: str
     texts: list[str]
     finish_reasons: list[str]  # "stop": an end token, a stop string or the constraint; "length": max_tokens
-    usage: Usage
+    usage: TokenUsage
     seed: int
     model: str
     timings: dict[str, float] = field(repr=False)  # milliseconds: load, first (to the first token), write, total
@@ -94,16 +94,16 @@ class Prompt:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class TextCallPlan:
     """A checked call."""
 
     prompt: Callable[[TextClient], Prompt]
-    options: Options
+    options: TextOptions
     request: Request | None
     answer: Callable[[Completion], Completion] = lambda completion: completion  # what is returned
 
 
-class TextPipeline(Streamed[R]):
+class TextPipeline(StreamingPipeline[R]):
     """One task: `asked` turns a call into a prompt and options, the rest is common."""
 
     command_line = "mmgen.cli.text_commands:command"  # what makes its command, see mmgen.cli.commands
@@ -120,7 +120,7 @@ class TextPipeline(Streamed[R]):
         """
         self.rt, self.model, self.draft, self.adapter = rt, model, draft, adapter
 
-    asked: Callable[..., Asked]
+    asked: Callable[..., TextCallPlan]
     """The call's parameters, checked. Each task has its own."""
 
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
@@ -130,11 +130,11 @@ class TextPipeline(Streamed[R]):
         """
         return self.write(self.asked(*args, **options))
 
-    def write(self, asked: Asked) -> Iterator[Event]:
+    def write(self, asked: TextCallPlan) -> Iterator[Event]:
         """Loads, writes, and says what it took."""
         options, request, clock = asked.options, asked.request or Request.new(priority=self.priority), Clock()
         client = self.rt.text(self.model, self.draft)
-        from mmgen.runners.generation import Piece  # torch is imported by now
+        from mmgen.runners.generation import TextPiece  # torch is imported by now
 
         prompt = asked.prompt(client)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
@@ -144,7 +144,7 @@ class TextPipeline(Streamed[R]):
         for event in client.write(wanted, request, seed):
             if "first" not in clock.stages:
                 clock.lap("first")
-            if isinstance(event, Piece):
+            if isinstance(event, TextPiece):
                 yield Event("text", _delta(client, event))
             else:
                 clock.lap("write")
@@ -152,7 +152,7 @@ class TextPipeline(Streamed[R]):
                 yield Event(self.last, asked.answer(completion))
 
 
-def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[Any, P], Any]:
+def called(asked: Callable[Concatenate[Any, P], TextCallPlan]) -> Callable[Concatenate[Any, P], Any]:
     """A `__call__` with the parameters of `asked`: all of it, at once."""
 
     @wraps(asked)
@@ -163,7 +163,7 @@ def called(asked: Callable[Concatenate[Any, P], Asked]) -> Callable[Concatenate[
     return call
 
 
-def requested(client: TextClient, prompt: Prompt, options: Options) -> TextRequest:
+def requested(client: TextClient, prompt: Prompt, options: TextOptions) -> TextRequest:
     """The options in this model's terms. Raises BadRequest for what it cannot do."""
     from mmgen.runners.generation import TextRequest
 
@@ -208,17 +208,17 @@ def _schema(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
         raise UnreadableFile(f"JSON schema {given} cannot be read ({why}); give a file, or the schema itself") from None
 
 
-def _delta(client: TextClient, piece: Piece) -> Delta:
+def _delta(client: TextClient, piece: TextPiece) -> Delta:
     return Delta(piece.index, piece.text, [_token(client, one) for one in piece.choices])
 
 
-def _token(client: TextClient, one: Choice) -> Token:
+def _token(client: TextClient, one: SampledToken) -> Token:
     decode = client.model.tokenizer.decode
     return Token(decode([one.token]), one.logprob, [(decode([token]), logprob) for token, logprob in one.top])
 
 
 def _completion(
-    client: TextClient, prompt: str, finished: Finished, seed: int, clock: Clock, options: Options, request: Request
+    client: TextClient, prompt: str, finished: GenerationResult, seed: int, clock: Clock, options: TextOptions, request: Request
 ) -> Completion:
     texts = finished.texts
     written = sum(len(one.ids) for one in texts)
@@ -226,7 +226,7 @@ def _completion(
         prompt=prompt,
         texts=[one.text for one in texts],
         finish_reasons=[one.finish_reason for one in texts],
-        usage=Usage(finished.prompt_tokens, finished.cached_tokens, written, finished.guessed, finished.accepted),
+        usage=TokenUsage(finished.prompt_tokens, finished.cached_tokens, written, finished.guessed, finished.accepted),
         seed=seed,
         model=client.reference,
         timings=clock.laps(),

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmgen.engine.job import Request
-from mmgen.interfaces import PictureHit, Scalar
+from mmgen.interfaces import ImageHit, Scalar
 
 if TYPE_CHECKING:
-    from mmgen.library.image_library import Gallery
+    from mmgen.library.image_library import ImageLibrary
 
 
 @dataclass(frozen=True)
-class Illustration:
+class IllustratingImage:
     """A picture that was found for a question, and by what."""
 
     uri: str
@@ -31,14 +31,14 @@ class Illustration:
 
 
 def illustrations(
-    gallery: Gallery, question: str, k: int, where: Sequence[str] | Mapping[str, Scalar], request: Request
-) -> list[Illustration]:
+    gallery: ImageLibrary, question: str, k: int, where: Sequence[str] | Mapping[str, Scalar], request: Request
+) -> list[IllustratingImage]:
     """The `k` nearest pictures, best first. Raises NotFound where the store holds none."""
     hits = gallery.search(question, k=k, where=where, request=request)
-    return [Illustration(hit.uri, hit.source, hit.page, hit.caption, hit.score, why(hit)) for hit in hits]
+    return [IllustratingImage(hit.uri, hit.source, hit.page, hit.caption, hit.score, why(hit)) for hit in hits]
 
 
-def why(hit: PictureHit) -> str:
+def why(hit: ImageHit) -> str:
     """By what it was found: words of its caption, or what it shows."""
     shows = f"what it shows (cosine {hit.scores['text']:.2f})"
     return f'words of its caption "{hit.caption[:80]}", and {shows}' if hit.scores.get("caption") else shows

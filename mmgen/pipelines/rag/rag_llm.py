@@ -15,9 +15,9 @@ from mmgen.engine.job import Request
 from mmgen.errors import TooLong
 from mmgen.interfaces import Hit
 from mmgen.pipelines.chat import written
-from mmgen.pipelines.language.text_options import Options
+from mmgen.pipelines.language.text_options import TextOptions
 from mmgen.pipelines.language.text_pipeline import USUAL, Prompt, requested
-from mmgen.pipelines.rag.sentence_citations import ENOUGH, Sentence, checked, joined
+from mmgen.pipelines.rag.sentence_citations import ENOUGH, AnswerSentence, checked, joined
 from mmgen.pipelines.rag.sentence_spans import parts
 from mmgen.pipelines.rag_text import NOT_THERE, Answer, Citation, cited
 from mmgen.pipelines.streaming import Event
@@ -40,13 +40,13 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
 
     Raises TooLong if the question and a sentence of the first passage do not fit into the model's context.
     """
-    from mmgen.runners.generation import Piece
+    from mmgen.runners.generation import TextPiece
 
     prompt, hits = fitted(client, answer.question, answer.passages)
-    wanted = requested(client, prompt, Options(strategy="greedy", lookup=client.model.lm.encoder is None))
+    wanted = requested(client, prompt, TextOptions(strategy="greedy", lookup=client.model.lm.encoder is None))
     draft = ""
     for event in client.write(wanted, request, seed=0):
-        if isinstance(event, Piece):
+        if isinstance(event, TextPiece):
             draft += event.text
             yield Event("text", THOUGHTS.sub("", draft).strip())
     yield Event("answer", grounded(replace(answer, passages=hits, model=client.reference), THOUGHTS.sub("", draft).strip()))
@@ -100,7 +100,7 @@ def grounded(answer: Answer, draft: str) -> Answer:
             continue
         citations = [cited(answer.passages[n], found.start, found.end) for n, found in one.by.items()]
         sources = [numbers.setdefault(citation, len(numbers) + 1) for citation in citations]
-        said.append(Sentence(one.text, tuple(dict.fromkeys(sources))))
+        said.append(AnswerSentence(one.text, tuple(dict.fromkeys(sources))))
     if not said:
         return answer
     return replace(answer, text=joined(said), citations=list(numbers), sentences=said, abstained=False)

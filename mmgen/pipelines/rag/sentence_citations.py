@@ -18,7 +18,7 @@ NO_SOURCE = "(no source)"
 
 
 @dataclass(frozen=True)
-class Sentence:
+class AnswerSentence:
     """A sentence of an answer. `sources`: numbers of the answer's citations, from 1; none: no passage supports it."""
 
     text: str
@@ -26,7 +26,7 @@ class Sentence:
 
 
 @dataclass(frozen=True)
-class Supported:
+class SupportedSentence:
     """A sentence with the passages, by their place from 0, that support it, each with its quote."""
 
     text: str
@@ -46,7 +46,7 @@ def split(text: str) -> list[tuple[str, list[int]]]:
     return found
 
 
-def checked(text: str, hits: Sequence[Hit], enough: float) -> list[Supported]:
+def checked(text: str, hits: Sequence[Hit], enough: float) -> list[SupportedSentence]:
     """Every sentence with the passages that support it: of those it names all that do, or else the best of all."""
     found = []
     for said, named in split(text):
@@ -56,11 +56,11 @@ def checked(text: str, hits: Sequence[Hit], enough: float) -> list[Supported]:
         if not kept and good:
             best = max(good, key=lambda n: good[n].share)
             kept = {best: good[best]}
-        found.append(Supported(said, kept))
+        found.append(SupportedSentence(said, kept))
     return found
 
 
-def joined(said: Sequence[Sentence], unsupported: str = "") -> str:
+def joined(said: Sequence[AnswerSentence], unsupported: str = "") -> str:
     """The sentences with their markers, items of a list on lines of their own; `unsupported` marks those without a source."""
     text = ""
     for one in said:

@@ -37,7 +37,7 @@ COUNTS = frozenset(
 
 
 @dataclass(frozen=True)
-class Words:
+class ContentWords:
     """A text's content words, folded."""
 
     content: frozenset[str]
@@ -45,7 +45,7 @@ class Words:
     negated: bool
 
     @classmethod
-    def of(cls, text: str) -> Words:
+    def of(cls, text: str) -> ContentWords:
         found = [(fold(word), word) for word in WORD.findall(unicodedata.normalize("NFKC", text))]
         content = [(folded, word) for folded, word in found if folded not in FUNCTION]
         needed = {folded for folded, word in content if word[0].isupper() or _counts(folded)}
@@ -74,9 +74,9 @@ def fold(word: str) -> str:
 
 def support(sentence: str, passage: str, heading: str = "") -> Support:
     """The shortest of the quotes with the largest share; the first of several. Share 0: the passage does not support it."""
-    said, above = Words.of(ITEM.sub("", sentence, count=1)), Words.of(heading).content
+    said, above = ContentWords.of(ITEM.sub("", sentence, count=1)), ContentWords.of(heading).content
     spans = parts(passage)
-    words = [Words.of(passage[a:b]) for a, b in spans]
+    words = [ContentWords.of(passage[a:b]) for a, b in spans]
     best = Support(0.0, 0, 0)
     for length in range(1, MOST_SENTENCES + 1):
         for first in range(len(spans) - length + 1):
@@ -86,7 +86,7 @@ def support(sentence: str, passage: str, heading: str = "") -> Support:
     return best
 
 
-def _share(said: Words, quote: list[Words], above: frozenset[str]) -> float:
+def _share(said: ContentWords, quote: list[ContentWords], above: frozenset[str]) -> float:
     there = above.union(*(one.content for one in quote))
     likest = max(quote, key=lambda one: len(one.content & said.content))
     if not said.content or not said.needed <= there or likest.negated != said.negated:

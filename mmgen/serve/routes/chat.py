@@ -16,31 +16,31 @@ from mmgen.models.lm.detokenizer import HALF
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, Body, Writing, usage
-from mmgen.serve.tools import Said, Tool, Tools
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextOptionsBody, usage
+from mmgen.serve.tools import Tool, ToolCallParser, Tools
 
 router = APIRouter(tags=["chat"])
 
 
-class Part(Body):
+class ContentPart(OpenAIBody):
     type: Literal["text"]
     text: str
 
 
-class CalledFunction(Body):
+class CalledFunction(OpenAIBody):
     name: str
     arguments: str
 
 
-class ToolCall(Body):
+class ToolCall(OpenAIBody):
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
 
 
-class Message(Body):
+class ChatMessage(OpenAIBody):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Part] | None = None
+    content: str | list[ContentPart] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
@@ -62,26 +62,26 @@ def _function(called: CalledFunction) -> dict[str, Any]:
         return {"name": called.name, "arguments": called.arguments}
 
 
-class Schema(Body):
+class JsonSchemaFormat(OpenAIBody):
     schema_: dict[str, Any] = Field(default={}, alias="schema")
 
 
-class ResponseFormat(Body):
+class ResponseFormat(OpenAIBody):
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: Schema | None = None
+    json_schema: JsonSchemaFormat | None = None
 
 
-class NamedFunction(Body):
+class NamedFunction(OpenAIBody):
     name: str
 
 
-class NamedTool(Body):
+class NamedTool(OpenAIBody):
     type: Literal["function"]
     function: NamedFunction
 
 
-class ChatRequest(Writing):
-    messages: Annotated[list[Message], Field(min_length=1)]
+class ChatRequest(TextOptionsBody):
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
@@ -114,13 +114,13 @@ async def chat_completions(body: ChatRequest, context: Here) -> Response:
     """The model's next message in a conversation, whole or as a stream of server-sent events."""
     options, said = body.options(), [message.plain() for message in body.messages]
     request = context.begin("chat", "chat", "interactive")
-    answer = Answer(context, body, request)
+    answer = ChatStream(context, body, request)
     if body.stream:
         return await pipeline_calls.stream(context, request, lambda: answer.stream(said, options))
     return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said, options)))
 
 
-class Answer:
+class ChatStream:
     """One call being answered."""
 
     def __init__(self, context: Context, body: ChatRequest, request: Request) -> None:
@@ -149,7 +149,7 @@ class Answer:
         return {**self.head, "object": "chat.completion", "choices": choices, "usage": usage(reply.usage)}
 
     def stream(self, said: Sequence[Any], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        heard = [Said(self.tools) for _ in range(options["n"])]
+        heard = [ToolCallParser(self.tools) for _ in range(options["n"])]
         begun = False
         for event in self.pipeline().stream(said, **options, request=self.request):
             if not begun:

@@ -17,7 +17,7 @@ from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, Writing, usage
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, TextOptionsBody, usage
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -31,7 +31,7 @@ TOGETHER = 8
 Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
-class CompletionRequest(Writing):
+class CompletionRequest(TextOptionsBody):
     prompt: (
         str
         | Annotated[list[str], Field(min_length=1, max_length=64)]
@@ -65,13 +65,13 @@ async def completions(body: CompletionRequest, context: Here) -> Response:
     """How a text, or several, may go on; whole or as a stream of server-sent events."""
     options, prompts = body.options(), body.prompts()
     request = context.begin("text", "chat", "interactive")
-    writing = Texts(context, body, request, prompts, options)
+    writing = CompletionStream(context, body, request, prompts, options)
     if body.stream:
         return await pipeline_calls.stream(context, request, writing.stream)
     return JSONResponse(await pipeline_calls.run(context, request, writing.whole))
 
 
-class Texts:
+class CompletionStream:
     """One call being answered. Choice number n * i + j is text j of prompt i."""
 
     def __init__(
@@ -89,12 +89,12 @@ class Texts:
 
     def events(self) -> Iterator[tuple[int, Any]]:
         """Of all prompts, as they come."""
-        from mmgen.pipelines.language.text_options import Options
-        from mmgen.pipelines.language.text_pipeline import Asked
+        from mmgen.pipelines.language.text_options import TextOptions
+        from mmgen.pipelines.language.text_pipeline import TextCallPlan
 
         made = pipeline("text", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
-        options = Options(**self.options)
-        asked = [Asked(lambda client, one=one: _prompt(client, one), options, self.request) for one in self.prompts]  # type: ignore[misc]
+        options = TextOptions(**self.options)
+        asked = [TextCallPlan(lambda client, one=one: _prompt(client, one), options, self.request) for one in self.prompts]  # type: ignore[misc]
         return merged([lambda one=one: made.write(one) for one in asked], self.request)  # type: ignore[misc]
 
     def whole(self) -> dict[str, Any]:

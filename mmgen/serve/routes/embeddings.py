@@ -14,7 +14,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, TooLong
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.openai_fields import Body
+from mmgen.serve.openai_fields import OpenAIBody
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ MOST = 2048
 Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
-class EmbeddingsRequest(Body):
+class EmbeddingsRequest(OpenAIBody):
     model: str
     input: (
         str

@@ -41,7 +41,7 @@ class Page(BaseModel):
     has_more: bool
 
 
-class Deleted(BaseModel):
+class DeletedRequests(BaseModel):
     object: str = "history.deleted"
     deleted: int
 
@@ -97,16 +97,16 @@ def file(context: Here, history: Kept, id: str, name: str) -> Response:
 
 
 @router.delete("")
-def delete_all(context: Here, history: Kept) -> Deleted:
+def delete_all(context: Here, history: Kept) -> DeletedRequests:
     """Forget all that you asked and got."""
-    return Deleted(deleted=history.delete_all(context.caller.user))
+    return DeletedRequests(deleted=history.delete_all(context.caller.user))
 
 
 @router.delete("/{id}")
-def delete(context: Here, history: Kept, id: str) -> Deleted:
+def delete(context: Here, history: Kept, id: str) -> DeletedRequests:
     """Forget one request and its result."""
     history.delete(context.caller.user, id)
-    return Deleted(deleted=1)
+    return DeletedRequests(deleted=1)
 
 
 def _parts(file: Any) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ LARGEST_SEED = 2**53
 Words = Annotated[str, StringConstraints(max_length=5000)]
 
 
-class Options(BaseModel):
+class ImageOptionsBody(BaseModel):
     """What every image route takes."""
 
     model_config = ConfigDict(extra="ignore")
@@ -53,7 +53,7 @@ class Options(BaseModel):
         return None if self.size == "auto" else (int(width), int(height))
 
 
-class Streamed(Options):
+class StreamedImageBody(ImageOptionsBody):
     """Options of the routes that stream."""
 
     negative_prompt: Words = ""
@@ -62,14 +62,14 @@ class Streamed(Options):
     moderation: Literal["auto", "low"] = Field(default="auto", description="Read and passed over.")
 
 
-class Generation(Streamed):
+class ImageGenerationBody(StreamedImageBody):
     """POST /v1/images/generations"""
 
     prompt: Words
     style: str | None = Field(default=None, description="A word for the style, such as flat.")
 
 
-class Edit(Streamed):
+class ImageEditBody(StreamedImageBody):
     """POST /v1/images/edits"""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
@@ -85,7 +85,7 @@ class Edit(Streamed):
     input_fidelity: Literal["high", "low"] = Field(default="low", description="Read and passed over; see strength.")
 
 
-class Variation(Options):
+class ImageVariationBody(ImageOptionsBody):
     """POST /v1/images/variations"""
 
     image: UploadFile = Field(description="A PNG of mmgen's own tells by its recipe what it shows.")
@@ -98,7 +98,7 @@ class TokenDetails(BaseModel):
     image_tokens: int
 
 
-class Usage(BaseModel):
+class ImageUsage(BaseModel):
     """Text tokens are the prompt's, image tokens the places of the latents: what the model works on."""
 
     input_tokens: int
@@ -119,4 +119,4 @@ class ImagesResponse(BaseModel):
     background: Literal["opaque"] = "opaque"
     output_format: Format
     size: str
-    usage: Usage | None = None
+    usage: ImageUsage | None = None

@@ -13,8 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from mmgen.errors import BadRequest
 from mmgen.serve import pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
-from mmgen.serve.image_calls import Drawing
-from mmgen.serve.routes.image_schemas import Edit, Generation, ImagesResponse, Options, Streamed, Variation
+from mmgen.serve.image_calls import ImageCall
+from mmgen.serve.routes.image_schemas import (
+    ImageEditBody,
+    ImageGenerationBody,
+    ImageOptionsBody,
+    ImagesResponse,
+    ImageVariationBody,
+    StreamedImageBody,
+)
 
 router = APIRouter(tags=["images"])
 MULTIPART = "multipart/form-data"
@@ -23,14 +30,14 @@ ANSWER: dict[str, Any] = {"response_model": ImagesResponse, "response_model_excl
 
 
 @router.post("/v1/images/generations", **ANSWER)
-async def generate(body: Generation, context: Here) -> Any:
+async def generate(body: ImageGenerationBody, context: Here) -> Any:
     """Draws pictures from words."""
     given = {"prompt": body.prompt, "negative": body.negative_prompt, "style": body.style}
     return await drawn(context, "txt2img", body, given, "image_generation")
 
 
 @router.post("/v1/images/edits", **ANSWER)
-async def edit(body: Annotated[Edit, Form(media_type=MULTIPART)], context: Here) -> Any:
+async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], context: Here) -> Any:
     """Draws a picture anew, or only what is transparent in it or in its mask."""
     files = [*body.image, *body.images]
     if len(files) != 1:
@@ -45,7 +52,7 @@ async def edit(body: Annotated[Edit, Form(media_type=MULTIPART)], context: Here)
 
 
 @router.post("/v1/images/variations", **ANSWER)
-async def vary(body: Annotated[Variation, Form(media_type=MULTIPART)], context: Here) -> Any:
+async def vary(body: Annotated[ImageVariationBody, Form(media_type=MULTIPART)], context: Here) -> Any:
     """Draws pictures that are like a picture."""
     given: dict[str, Any] = {"image": await picture_of(body.image, context), "prompt": body.prompt}
     given |= {} if body.strength is None else {"strength": body.strength}
@@ -59,10 +66,10 @@ def kept(name: str, context: Here) -> FileResponse:
     return FileResponse(context.http.app.state.kept_files.path(context.caller.user, name))
 
 
-async def drawn(context: Context, task: str, body: Options, given: Mapping[str, Any], events: str = "") -> Any:
+async def drawn(context: Context, task: str, body: ImageOptionsBody, given: Mapping[str, Any], events: str = "") -> Any:
     request = context.begin(task, "images")
-    drawing = Drawing(context, request, task, body, given)
-    if isinstance(body, Streamed) and body.stream:
+    drawing = ImageCall(context, request, task, body, given)
+    if isinstance(body, StreamedImageBody) and body.stream:
         return await pipeline_calls.stream(context, request, lambda: drawing.events(events), done=False)
     return await pipeline_calls.run(context, request, drawing.answer)
 

@@ -33,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 from mmgen import __version__
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden
-from mmgen.pipelines.image.image_pipeline import Pictures
+from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.serve import errors, pipeline_calls, serialization
 from mmgen.serve.context import Context, context
 from mmgen.serve.routes import pipelines, stores
@@ -143,7 +143,7 @@ def shown(called_by: Context, request: Request, name: str, said: dict[str, Any])
     result = pipelines.called(name, said, called_by, request)
     pipelines.keep(called_by, request, said, result)
     pictures: list[ContentBlock] = []
-    if isinstance(result, Pictures):
+    if isinstance(result, Images):
         files = serialization.files(result)
         pictures = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
         told = serialization.recipes(result)

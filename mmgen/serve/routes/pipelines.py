@@ -13,7 +13,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden, PluginError
 from mmgen.pipelines import signature
 from mmgen.pipelines.factory import pipeline
-from mmgen.pipelines.image.image_pipeline import Pictures
+from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.pipelines.signature import Signature
 from mmgen.runtime import Runtime
 from mmgen.serve import pipeline_calls, pipeline_schema, serialization
@@ -29,19 +29,19 @@ SCOPES = {
 """What a key must be for to call ours; for a plugin's it must be for everything, as that may do anything."""
 
 
-class Pipeline(BaseModel):
+class PipelineInfo(BaseModel):
     id: str
     object: str = "pipeline"
     description: str
     parameters: dict[str, Any] = Field(description="JSON schema of the arguments.")
 
 
-class Pipelines(BaseModel):
+class PipelineList(BaseModel):
     object: str = "list"
-    data: list[Pipeline]
+    data: list[PipelineInfo]
 
 
-class Result(BaseModel):
+class PipelineResult(BaseModel):
     id: str
     object: str = "pipeline.result"
     pipeline: str
@@ -49,26 +49,26 @@ class Result(BaseModel):
 
 
 @router.get("")
-def pipelines(context: Here) -> Pipelines:
+def pipelines(context: Here) -> PipelineList:
     """The pipelines that the key may call, with what they take."""
-    return Pipelines(data=offered(context.rt, context.caller))
+    return PipelineList(data=offered(context.rt, context.caller))
 
 
 @router.post("/{name}")
-async def call(name: str, body: dict[str, Any], context: Here) -> Result:
+async def call(name: str, body: dict[str, Any], context: Here) -> PipelineResult:
     """Calls a pipeline with JSON arguments."""
     request = begin(name, context)
 
-    def work() -> Result:
+    def work() -> PipelineResult:
         result = called(name, body, context, request)
         told = serialization.told(result)
         keep(context, request, body, result)
-        return Result(id=request.id, pipeline=name, result=told)
+        return PipelineResult(id=request.id, pipeline=name, result=told)
 
     return await pipeline_calls.run(context, request, work)
 
 
-def offered(rt: Runtime, caller: Caller) -> list[Pipeline]:
+def offered(rt: Runtime, caller: Caller) -> list[PipelineInfo]:
     """What cannot be imported, or called from outside, is left out."""
     found = []
     for entry in rt.registry.pipelines:
@@ -78,7 +78,7 @@ def offered(rt: Runtime, caller: Caller) -> list[Pipeline]:
         except (Forbidden, BadRequest, PluginError):
             continue
         schema = made.model_json_schema()
-        found.append(Pipeline(id=entry.name, description=described.text or entry.summary, parameters=schema))
+        found.append(PipelineInfo(id=entry.name, description=described.text or entry.summary, parameters=schema))
     return found
 
 
@@ -141,7 +141,7 @@ def placed(described: Signature, values: dict[str, Any], context: Context) -> di
 def keep(context: Context, request: Request, given: dict[str, Any], result: Any) -> None:
     """In the history: pictures as files, and of pictures that were given that there were some."""
     asked = {key: "(data)" if isinstance(value, str) and len(value) > MOST_KEPT else value for key, value in given.items()}
-    if isinstance(result, Pictures):
+    if isinstance(result, Images):
         files = {f"{number}.png": file for number, file in enumerate(serialization.files(result), 1)}
         context.keep(request, asked, serialization.recipes(result), files)
     else:

@@ -17,7 +17,7 @@ MOST_DOCUMENTS = 1000
 Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
 
 
-class Document(BaseModel):
+class RerankDocument(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     text: Text
@@ -30,7 +30,7 @@ class Reranking(BaseModel):
 
     model: str | None = Field(default=None, description="An encoder, as /v1/models lists it; without it the server's own.")
     query: Text
-    documents: list[Text | Document] = Field(min_length=1, max_length=MOST_DOCUMENTS)
+    documents: list[Text | RerankDocument] = Field(min_length=1, max_length=MOST_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=1, description="How many to return; all without it.")
     return_documents: bool = True
 
@@ -38,7 +38,7 @@ class Reranking(BaseModel):
 class Ranked(BaseModel):
     index: int = Field(description="The document's place in the request, from 0.")
     relevance_score: float = Field(description="The cosine of the two vectors, -1 to 1.")
-    document: Document | None = None
+    document: RerankDocument | None = None
 
 
 class RerankUsage(BaseModel):
@@ -75,7 +75,7 @@ def ranked(body: Reranking, context: Context, request: Request) -> Rerank:
         Ranked(
             index=n,
             relevance_score=float(cosines[n]),
-            document=Document(text=texts[n]) if body.return_documents else None,
+            document=RerankDocument(text=texts[n]) if body.return_documents else None,
         )
         for n in best
     ]

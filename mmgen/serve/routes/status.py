@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from mmgen.serve.context import Context, Here
-from mmgen.serve.request_tracker import Entry, unknown
+from mmgen.serve.request_tracker import TrackedRequest, unknown
 
 router = APIRouter(tags=["status"])
 OPENMETRICS = "application/openmetrics-text"
@@ -59,7 +59,7 @@ def metrics(context: Here) -> Response:
     return Response(context.rt.engine.metrics.prometheus(wanted), headers={"Content-Type": kind})
 
 
-def _entry(context: Context, id: str) -> Entry:
+def _entry(context: Context, id: str) -> TrackedRequest:
     """Raises NotFound, for another's too."""
     id = id.rpartition("-")[2]
     entry = context.live.get(id)
@@ -68,11 +68,11 @@ def _entry(context: Context, id: str) -> Entry:
     return entry
 
 
-def _sees(context: Context, entry: Entry) -> bool:
+def _sees(context: Context, entry: TrackedRequest) -> bool:
     return entry.request.user == context.caller.user or "engine" in context.caller.scopes
 
 
-def _told(entry: Entry) -> dict[str, Any]:
+def _told(entry: TrackedRequest) -> dict[str, Any]:
     request = entry.request
     state = "cancelling" if entry.ended is None and request.cancelled else entry.state
     return {

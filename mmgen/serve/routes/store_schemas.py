@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from mmgen.interfaces import Hit, PictureHit
+from mmgen.interfaces import Hit, ImageHit
 from mmgen.pipelines.rag_text import Answer, Citation, Grounding
 
 Metadata = dict[str, str | int | float | bool]
@@ -18,18 +18,18 @@ Filters = Annotated[
 ]
 
 
-class Body(BaseModel):
+class StoreBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class NewStore(Body):
+class NewStore(StoreBody):
     """POST /v1/stores"""
 
     name: Name = Field(description="Letters, digits, dots and dashes; never a path.")
     encoder: str | None = Field(default=None, description="As /v1/models lists it; without it the server's own.")
 
 
-class Store(BaseModel):
+class StoreInfo(BaseModel):
     id: str
     object: Literal["store"] = "store"
     documents: int
@@ -40,16 +40,16 @@ class Store(BaseModel):
 
 class Stores(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Store]
+    data: list[StoreInfo]
 
 
-class Deleted(BaseModel):
+class DeletedStore(BaseModel):
     id: str
     object: str
     deleted: Literal[True] = True
 
 
-class NewDocument(Body):
+class NewDocument(StoreBody):
     """A document as JSON: its text, or where the server fetches URLs, one."""
 
     text: str | None = Field(default=None, description="The document itself.")
@@ -58,7 +58,7 @@ class NewDocument(Body):
     metadata: Metadata = Field(default_factory=dict, description="For filters.")
 
 
-class Outcome(BaseModel):
+class FileOutcome(BaseModel):
     """What became of one file."""
 
     name: str
@@ -67,13 +67,13 @@ class Outcome(BaseModel):
     reason: str | None = Field(default=None, description="Why it failed.")
 
 
-class Outcomes(BaseModel):
+class FileOutcomes(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Outcome]
+    data: list[FileOutcome]
     passages: int = Field(description="That were added.")
 
 
-class Document(BaseModel):
+class DocumentInfo(BaseModel):
     id: int
     object: Literal["document"] = "document"
     name: str
@@ -86,11 +86,11 @@ class Document(BaseModel):
 
 class Documents(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Document]
+    data: list[DocumentInfo]
     has_more: bool
 
 
-class Search(Body):
+class Search(StoreBody):
     """POST /v1/stores/{name}/search"""
 
     query: Query
@@ -101,7 +101,7 @@ class Search(Body):
     pictures: int = Field(default=0, ge=0, le=100, description="Pictures to find beside the passages.")
 
 
-class Ask(Body):
+class Ask(StoreBody):
     """POST /v1/stores/{name}/ask"""
 
     question: Query
@@ -117,7 +117,7 @@ class Ask(Body):
     stream: bool = Field(default=False, description="Events instead of one answer.")
 
 
-class FoundPassage(BaseModel):
+class PassageResult(BaseModel):
     document: str
     document_id: int
     passage_id: int
@@ -131,7 +131,7 @@ class FoundPassage(BaseModel):
     metadata: Metadata
 
     @classmethod
-    def of(cls, hit: Hit) -> FoundPassage:
+    def of(cls, hit: Hit) -> PassageResult:
         fields = {name: getattr(hit.passage, name) for name in ("text", "start", "end", "page", "heading")}
         return cls(
             document=shown(hit.uri), document_id=hit.document_id, passage_id=hit.passage_id, score=hit.score,
@@ -139,7 +139,7 @@ class FoundPassage(BaseModel):
         )  # fmt: skip
 
 
-class FoundPicture(BaseModel):
+class ImageResult(BaseModel):
     document: str
     page: int | None
     caption: str
@@ -147,24 +147,24 @@ class FoundPicture(BaseModel):
     why: str = ""
 
     @classmethod
-    def of(cls, found: Any, why: str = "") -> FoundPicture:
+    def of(cls, found: Any, why: str = "") -> ImageResult:
         """`found`: a PictureHit or an Illustration."""
         why = why or getattr(found, "why", "")
         name = str(getattr(found, "metadata", {}).get("name") or shown(found.source))
         return cls(document=name, page=found.page, caption=found.caption, score=found.score, why=why)
 
 
-class Found(BaseModel):
+class SearchResults(BaseModel):
     object: Literal["list"] = "list"
-    data: list[FoundPassage]
-    pictures: list[FoundPicture] = Field(default_factory=list)
+    data: list[PassageResult]
+    pictures: list[ImageResult] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, hits: list[Hit], pictures: list[PictureHit]) -> Found:
-        return cls(data=[FoundPassage.of(hit) for hit in hits], pictures=[FoundPicture.of(one) for one in pictures])
+    def of(cls, hits: list[Hit], pictures: list[ImageHit]) -> SearchResults:
+        return cls(data=[PassageResult.of(hit) for hit in hits], pictures=[ImageResult.of(one) for one in pictures])
 
 
-class Cited(BaseModel):
+class CitationInfo(BaseModel):
     """Where an answer stands: the document's text from start to end is the quote."""
 
     document: str
@@ -177,11 +177,11 @@ class Cited(BaseModel):
     heading: str
 
     @classmethod
-    def of(cls, citation: Citation) -> Cited:
+    def of(cls, citation: Citation) -> CitationInfo:
         return cls(**vars(citation) | {"document": shown(citation.document)})
 
 
-class Answered(BaseModel):
+class AnswerResponse(BaseModel):
     id: str
     object: Literal["answer"] = "answer"
     question: str
@@ -189,19 +189,19 @@ class Answered(BaseModel):
     abstained: bool = Field(description="The documents do not answer, as far as the model can tell.")
     confidence: float = Field(description="Calibrated probability that the answer is right, 0 to 1.")
     grounding: str
-    citations: list[Cited]
-    passages: list[FoundPassage] = Field(description="What was read.")
-    pictures: list[FoundPicture]
+    citations: list[CitationInfo]
+    passages: list[PassageResult] = Field(description="What was read.")
+    pictures: list[ImageResult]
     timings: dict[str, float] = Field(description="Milliseconds a stage.")
 
     @classmethod
-    def of(cls, answer: Answer) -> Answered:
+    def of(cls, answer: Answer) -> AnswerResponse:
         return cls(
             id=answer.request_id, question=answer.question, answer=answer.marked, abstained=answer.abstained,
             confidence=answer.confidence, grounding=answer.grounding, timings=answer.timings,
-            citations=[Cited.of(one) for one in answer.citations],
-            passages=[FoundPassage.of(hit) for hit in answer.passages],
-            pictures=[FoundPicture.of(one) for one in answer.pictures],
+            citations=[CitationInfo.of(one) for one in answer.citations],
+            passages=[PassageResult.of(hit) for hit in answer.passages],
+            pictures=[ImageResult.of(one) for one in answer.pictures],
         )  # fmt: skip
 
 

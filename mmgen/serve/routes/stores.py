@@ -16,27 +16,27 @@ from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.rag_text import RagText
 from mmgen.serve import document_uploads, pipeline_calls, store_pool, uploads
 from mmgen.serve.context import Context, Here
-from mmgen.serve.document_uploads import Given
+from mmgen.serve.document_uploads import Upload
 from mmgen.serve.model_catalog import name_of
 from mmgen.serve.routes.store_schemas import (
-    Answered,
+    AnswerResponse,
     Ask,
-    Deleted,
-    Document,
+    DeletedStore,
+    DocumentInfo,
     Documents,
-    Found,
-    FoundPassage,
-    FoundPicture,
+    FileOutcomes,
+    ImageResult,
     Metadata,
     NewDocument,
     NewStore,
-    Outcomes,
+    PassageResult,
     Search,
-    Store,
+    SearchResults,
+    StoreInfo,
     Stores,
     shown,
 )
-from mmgen.serve.store_pool import Shelf
+from mmgen.serve.store_pool import StorePool
 
 router = APIRouter(prefix="/v1/stores", tags=["stores"])
 MOST_FILES = 1000
@@ -71,7 +71,7 @@ def stores(context: Here) -> Stores:
 
 
 @router.post("")
-def make(body: NewStore, context: Here) -> Store:
+def make(body: NewStore, context: Here) -> StoreInfo:
     """Makes an empty store."""
     name = _checked(context, "stores:write", body.name)
     encoder = None if body.encoder is None else context.model(body.encoder, "encoder")
@@ -80,16 +80,16 @@ def make(body: NewStore, context: Here) -> Store:
 
 
 @router.get("/{name}")
-def store(name: str, context: Here) -> Store:
+def store(name: str, context: Here) -> StoreInfo:
     """A store and what is in it."""
     return _told(context, _checked(context, "stores", name))
 
 
 @router.delete("/{name}")
-def delete(name: str, context: Here) -> Deleted:
+def delete(name: str, context: Here) -> DeletedStore:
     """Deletes a store with all its documents."""
     _shelf(context).delete(_checked(context, "stores:write", name))
-    return Deleted(id=name, object="store.deleted")
+    return DeletedStore(id=name, object="store.deleted")
 
 
 @router.get("/{name}/documents")
@@ -102,18 +102,20 @@ def documents(
     """A store's documents, in the order of their ids."""
     with _shelf(context).opened(_checked(context, "stores", name)) as library:
         found = sorted((one for one in library.readable().documents() if one.id > after), key=lambda one: one.id)
-    told = [Document(name=str(one.metadata.get("name", shown(one.uri))), **_without(vars(one), "uri")) for one in found[:limit]]
+    told = [
+        DocumentInfo(name=str(one.metadata.get("name", shown(one.uri))), **_without(vars(one), "uri")) for one in found[:limit]
+    ]
     return Documents(data=told, has_more=len(found) > limit)
 
 
 @router.post("/{name}/documents", openapi_extra=ADDING)
-async def add(name: str, context: Here) -> Outcomes:
+async def add(name: str, context: Here) -> FileOutcomes:
     """Adds documents: files of a form, or one as JSON. What one of them lacks keeps none of the others out."""
     _checked(context, "stores:write", name)
     given = await _given(context)
     request = context.begin("rag-add", "stores:write", "batch", name)
 
-    def work() -> Outcomes:
+    def work() -> FileOutcomes:
         with _shelf(context).opened(name) as library:
             return document_uploads.fill(library, given, context.http.app.state.settings, request)
 
@@ -121,22 +123,22 @@ async def add(name: str, context: Here) -> Outcomes:
 
 
 @router.delete("/{name}/documents/{id}")
-def remove(name: str, id: Id, context: Here) -> Deleted:
+def remove(name: str, id: Id, context: Here) -> DeletedStore:
     """Removes a document."""
     with _shelf(context).opened(_checked(context, "stores:write", name)) as library:
         document_uploads.remove(library, id)
-    return Deleted(id=str(id), object="document.deleted")
+    return DeletedStore(id=str(id), object="document.deleted")
 
 
 @router.post("/{name}/search")
-async def search(name: str, body: Search, context: Here) -> Found:
+async def search(name: str, body: Search, context: Here) -> SearchResults:
     """The passages nearest to a query."""
     _checked(context, "stores", name)
     request = context.begin("rag-search", "stores", "interactive", name)
     return await pipeline_calls.run(context, request, lambda: searched(name, body, context, request))
 
 
-@router.post("/{name}/ask", response_model=Answered)
+@router.post("/{name}/ask", response_model=AnswerResponse)
 async def ask(name: str, body: Ask, context: Here) -> Any:
     """Answers a question from a store's documents, with exact quotes, or says that they do not.
 
@@ -149,17 +151,17 @@ async def ask(name: str, body: Ask, context: Here) -> Any:
     return await pipeline_calls.run(context, request, lambda: answered(name, body, context, request))
 
 
-def searched(name: str, body: Search, context: Context, request: Request) -> Found:
+def searched(name: str, body: Search, context: Context, request: Request) -> SearchResults:
     with _shelf(context).opened(name) as library:
         options: dict[str, Any] = {"where": body.filters, "request": request}
         hits = library.search(body.query, k=body.k, method=body.mode, rerank=body.rerank, **options)
         pictures = library.gallery().search(body.query, k=body.pictures, **options) if body.pictures else []
-        return Found.of(hits, pictures)
+        return SearchResults.of(hits, pictures)
 
 
-def answered(name: str, body: Ask, context: Context, request: Request) -> Answered:
+def answered(name: str, body: Ask, context: Context, request: Request) -> AnswerResponse:
     *_, last = events(name, body, context, request)
-    return Answered.model_validate(last["answer"])
+    return AnswerResponse.model_validate(last["answer"])
 
 
 def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
@@ -170,19 +172,19 @@ def events(name: str, body: Ask, context: Context, request: Request) -> Iterator
         options |= {"where": body.filters, "pictures": body.pictures, "request": request}
         for event in rag.stream(body.question, **options):
             if event.kind == "passages":
-                yield {"type": "passages", "passages": [FoundPassage.of(hit).model_dump() for hit in event.value]}
+                yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
             elif event.kind == "pictures":
-                yield {"type": "pictures", "pictures": [FoundPicture.of(one).model_dump() for one in event.value]}
+                yield {"type": "pictures", "pictures": [ImageResult.of(one).model_dump() for one in event.value]}
             elif event.kind == "text":
                 yield {"type": "text", "text": event.value}
             elif event.kind == "answer":
-                said = Answered.of(event.value).model_dump(mode="json")
+                said = AnswerResponse.of(event.value).model_dump(mode="json")
                 context.keep(request, body.model_dump(mode="json") | {"store": name}, said)
                 yield {"type": "answer", "answer": said}
 
 
-def _shelf(context: Context) -> Shelf:
-    found: Shelf = context.http.app.state.shelf
+def _shelf(context: Context) -> StorePool:
+    found: StorePool = context.http.app.state.shelf
     return found
 
 
@@ -192,17 +194,17 @@ def _checked(context: Context, scope: str, name: str) -> str:
     return name
 
 
-def _told(context: Context, name: str) -> Store:
+def _told(context: Context, name: str) -> StoreInfo:
     with _shelf(context).opened(name) as library:
         opened = library.readable()
         pictures = 0 if opened.pictures is None else opened.pictures.count()
         encoder = name_of(opened.encoder)
-        return Store(
+        return StoreInfo(
             id=name, documents=len(opened.uris()) - pictures, passages=opened.count(), pictures=pictures, encoder=encoder
         )
 
 
-async def _given(context: Context) -> list[Given]:
+async def _given(context: Context) -> list[Upload]:
     """The documents of the body, not opened yet."""
     http = context.http
     if not http.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -213,7 +215,7 @@ async def _given(context: Context) -> list[Given]:
         if (one.text is None) == (one.url is None):
             raise BadRequest("give either a text or a url")
         data = None if one.text is None else one.text.encode()
-        return [Given(uploads.bare(one.name) or "text.txt", data, one.url or "", one.metadata)]
+        return [Upload(uploads.bare(one.name) or "text.txt", data, one.url or "", one.metadata)]
     async with http.form(max_files=MOST_FILES) as form:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         try:
@@ -223,7 +225,7 @@ async def _given(context: Context) -> list[Given]:
         if not files:
             raise BadRequest("there is no file in the form; give some as files")
         most = http.app.state.settings.max_body
-        return [Given(uploads.name_of(file), await uploads.data_of(file, most), "", metadata) for file in files]
+        return [Upload(uploads.name_of(file), await uploads.data_of(file, most), "", metadata) for file in files]
 
 
 def _invalid(why: ValidationError, *where: str) -> RequestValidationError:

@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.training.data.emoji_images import Pictures
-from mmgen.training.data.scene_renderer import Augment, Painter
+from mmgen.training.data.emoji_images import EmojiImages
+from mmgen.training.data.scene_renderer import Augment, SceneRenderer
 
 GREY = np.array([0.299, 0.587, 0.114])
 """Luma; ITU-R BT.601."""
 
 
-def clean(pictures: Pictures, thing: np.ndarray, vendor: np.ndarray) -> Tensor:
+def clean(pictures: EmojiImages, thing: np.ndarray, vendor: np.ndarray) -> Tensor:
     """(B,) things by vendors -> (B, 3, 64, 64), as drawn, on white."""
-    plain, white = Painter(pictures, augment=Augment(mirror=0, shift=False, scale=0)), np.zeros(len(thing), dtype=int)
+    plain, white = SceneRenderer(pictures, augment=Augment(mirror=0, shift=False, scale=0)), np.zeros(len(thing), dtype=int)
     return plain.draw(white, thing, thing, vendor, white, np.random.default_rng(0))
 
 

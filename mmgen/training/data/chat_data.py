@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Example:
+class ChatExample:
     """A conversation's tokens."""
 
     ids: list[int]
@@ -37,17 +37,17 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ChatBatch:
     """Conversations side by side, padded behind their ends."""
 
     ids: Tensor  # (B, N)
     targets: Tensor  # (B, N) the next tokens, IGNORED where they are not to be learned
 
-    def to(self, device: torch.device) -> Batch:
-        return Batch(self.ids.to(device), self.targets.to(device))
+    def to(self, device: torch.device) -> ChatBatch:
+        return ChatBatch(self.ids.to(device), self.targets.to(device))
 
 
-def collate(examples: Sequence[Example]) -> Batch:
+def collate(examples: Sequence[ChatExample]) -> ChatBatch:
     size = max(len(example.ids) for example in examples) - 1
     ids = torch.zeros(len(examples), size, dtype=torch.long)
     targets = torch.full((len(examples), size), IGNORED)
@@ -56,7 +56,7 @@ def collate(examples: Sequence[Example]) -> Batch:
         ids[row, : len(whole) - 1] = whole[:-1]
         learned = torch.tensor(example.learned[1:])
         targets[row, : len(whole) - 1] = torch.where(learned, whole[1:], IGNORED)
-    return Batch(ids, targets)
+    return ChatBatch(ids, targets)
 
 
 def with_template(model: TextModel) -> TextModel:
@@ -87,7 +87,7 @@ def messages_of(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": asked + more}, {"role": "assistant", "content": answer}]
 
 
-def example_of(model: TextModel, messages: Messages) -> Example:
+def example_of(model: TextModel, messages: Messages) -> ChatExample:
     """Tokens of a conversation as the model's template writes it; an assistant's words are found in the text itself."""
     text, spans = model.render_chat(messages, add_generation_prompt=False), []
     for number, message in enumerate(messages):
@@ -99,7 +99,7 @@ def example_of(model: TextModel, messages: Messages) -> Example:
             spans.append((len(before), len(after)))
     tokens = model.tokenizer.encode(text)
     learned = [any(first <= start < last for first, last in spans) for start, _ in tokens.spans]
-    return Example(tokens.ids, learned)
+    return ChatExample(tokens.ids, learned)
 
 
 def drawn(examples: Sequence[T], numbers: Iterable[int], seed: int) -> list[T]:

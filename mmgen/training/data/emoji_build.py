@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.training.data.emoji_dataset import SIDE, SOURCES, WORDS, Report, check, write
+from mmgen.training.data.emoji_dataset import SIDE, SOURCES, WORDS, DatasetReport, check, write
 
 DRAWN = 512  # drawing at 64 directly leaves jagged edges
 
 
-def build(folder: Path, packages: Path | None = None, progress: Callable[[int, int], None] | None = None) -> Report:
+def build(folder: Path, packages: Path | None = None, progress: Callable[[int, int], None] | None = None) -> DatasetReport:
     """Fetches the packages by `npm pack` (or takes the tarballs in `packages`), draws, and writes a new or empty `folder`.
 
     Raises BadRequest for another folder, NotFound where npm, resvg-py or a tarball is missing.

@@ -22,7 +22,7 @@ FIELDS = ("file", "vendor", "name", "keywords", "group", "license")  # of a row;
 
 
 @dataclass(frozen=True)
-class Source:
+class EmojiVendor:
     """Where one vendor's drawings come from."""
 
     package: str
@@ -32,10 +32,10 @@ class Source:
 
 
 SOURCES = {
-    "noto": Source("@iconify-json/noto", "1.2.9", "Apache-2.0"),
-    "twemoji": Source("@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),
-    "fluent": Source("@iconify-json/fluent-emoji", "1.2.7", "MIT", "@iconify-json/fluent-emoji-flat"),
-    "fluent-flat": Source("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT"),
+    "noto": EmojiVendor("@iconify-json/noto", "1.2.9", "Apache-2.0"),
+    "twemoji": EmojiVendor("@iconify-json/twemoji", "1.2.5", "CC-BY-4.0"),
+    "fluent": EmojiVendor("@iconify-json/fluent-emoji", "1.2.7", "MIT", "@iconify-json/fluent-emoji-flat"),
+    "fluent-flat": EmojiVendor("@iconify-json/fluent-emoji-flat", "1.2.6", "MIT"),
 }
 WORDS = {"cldr-annotations-full": "48.2.0", "cldr-annotations-derived-full": "48.2.0", "emojibase-data": "17.0.0"}
 # sha256 of the rows that the pinned packages give, see `rows_digest`
@@ -43,7 +43,7 @@ ROWS = "832acefbdaca6cfed89527287200393972b522d8de76b9c4e7d2bfeae87f5ae0"
 
 
 @dataclass
-class Report:
+class DatasetReport:
     """What a folder holds."""
 
     counts: dict[str, int] = field(default_factory=dict)  # vendor -> pictures
@@ -84,7 +84,7 @@ def read_pictures(folder: Path, files: list[str]) -> Iterator[np.ndarray]:
         raise UnreadableFile(f"{folder}: {name} is damaged ({why}); delete it and run: mmgen data emoji {folder}") from None
 
 
-def check(folder: Path) -> Report:
+def check(folder: Path) -> DatasetReport:
     """Reads every picture and row. Raises NotFound and UnreadableFile; a set that is sound but another is only reported."""
     rows = read_rows(folder)
     for row in rows:
@@ -97,7 +97,7 @@ def check(folder: Path) -> Report:
     for picture in read_pictures(folder, [row["file"] for row in rows]):
         pixels.update(picture.tobytes())
     digest = rows_digest(rows)
-    return Report(
+    return DatasetReport(
         counts=dict(Counter(row["vendor"] for row in rows)),
         licenses={row["vendor"]: row["license"] for row in rows},
         groups=dict(Counter(row["group"] for row in rows)),

@@ -38,7 +38,7 @@ DIRECTED = re.compile(  # mirrored, these would show something else than their n
 
 
 @dataclass
-class Pictures:
+class EmojiImages:
     """N drawings of C things (distinct names) by V vendors."""
 
     pixels: Tensor  # (N, 64, 4, 64) uint8: y, channel, x; RGB premultiplied by alpha
@@ -52,7 +52,7 @@ class Pictures:
     clashes: np.ndarray  # (C, colours) bool: could not be seen on that background
 
     @classmethod
-    def load(cls, folder: Path, vendors: Sequence[str] = (), leave_out: Sequence[str] = ()) -> Pictures:
+    def load(cls, folder: Path, vendors: Sequence[str] = (), leave_out: Sequence[str] = ()) -> EmojiImages:
         """From a folder that `mmgen data emoji` built. `vendors` empty: all; `leave_out` names groups, such as "flags".
 
         Raises NotFound, UnreadableFile, and BadRequest for a vendor or group that the folder does not have.
@@ -69,7 +69,7 @@ class Pictures:
         return cls.build(rows, pixels)
 
     @classmethod
-    def build(cls, rows: Sequence[dict[str, Any]], pixels: np.ndarray) -> Pictures:
+    def build(cls, rows: Sequence[dict[str, Any]], pixels: np.ndarray) -> EmojiImages:
         """From rows of captions.jsonl and their (N, 64, 4, 64) premultiplied pixels."""
         vendors = tuple(dict.fromkeys(row["vendor"] for row in rows))
         things = {row["name"]: row for row in rows}

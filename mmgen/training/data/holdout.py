@@ -19,7 +19,7 @@ def key(words: str) -> int:
 
 
 @dataclass(frozen=True)
-class Keys:
+class HoldoutKeys:
     """64-bit hashes of things and colours; two things, a thing and a count, or a thing and a colour have the sum of theirs."""
 
     things: np.ndarray  # (C,) uint64
@@ -27,7 +27,7 @@ class Keys:
     counts: np.ndarray
 
     @classmethod
-    def of(cls, names: Sequence[str]) -> Keys:
+    def of(cls, names: Sequence[str]) -> HoldoutKeys:
         counts = [key(f"count {n}") for n in range(COUNTED + 3)]
         return cls(*(np.array(k, dtype=np.uint64) for k in (list(map(key, names)), list(map(key, COLOURS)), counts)))
 

@@ -24,13 +24,13 @@ from mmgen.config import Config
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.ingest import image_files
 from mmgen.ingest.image_files import SUFFIXES
-from mmgen.training.data.pair_protocol import HeldOut, Shown
+from mmgen.training.data.pair_protocol import HeldOut, PairBatch
 
 TAGS = 10_000
 """Captions that a model keeps, of those that there are."""
 
 
-class PicturesRecipe(Config):
+class ImagesRecipe(Config):
     """The `pictures` section of a CLIP recipe."""
 
     held_out: float = Field(default=0.05, gt=0, lt=1)  # share of the pictures, chosen by their names
@@ -40,7 +40,7 @@ class PicturesRecipe(Config):
 
 
 @dataclass(frozen=True)
-class Example:
+class CaptionedImage:
     """A picture and what is true of it."""
 
     name: str  # of the file
@@ -48,17 +48,17 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """Examples, and how their files are read."""
 
-    examples: list[Example]
+    examples: list[CaptionedImage]
     read: Callable[[str], bytes]
 
 
-class PicturePairs:
+class ImageCaptionPairs:
     """Files are decoded anew every time, in threads; nothing but captions is kept."""
 
-    def __init__(self, place: Path, recipe: PicturesRecipe, side: int) -> None:
+    def __init__(self, place: Path, recipe: ImagesRecipe, side: int) -> None:
         """Raises NotFound, UnreadableFile, and BadRequest for data of which nothing is left to train on."""
         source = read(place)
         self.recipe, self.side, self.source = recipe, side, source
@@ -77,7 +77,7 @@ class PicturePairs:
         whole = self.threads.map(lambda one: self._pixels(one.name, None), judged)
         self.held_out = HeldOut(torch.stack(list(whole)), [one.captions[0] for one in judged])
 
-    def batch(self, rng: np.random.Generator, count: int, more: int) -> Shown:
+    def batch(self, rng: np.random.Generator, count: int, more: int) -> PairBatch:
         shown, others = rng.integers(0, len(self.examples), (2, count + more))
         picked = [self.own[number][int(rng.integers(len(self.own[number])))] for number in (*shown[:count], *others[count:])]
         crops = [self._crop(rng) for _ in range(count)]
@@ -87,7 +87,7 @@ class PicturePairs:
         pixels = torch.where(flip[:, None, None, None], pixels.flip(-1), pixels)
         captions = np.array(picked)
         true_of = [np.isin(captions, self.own[number]) for number in shown[:count]]
-        return Shown(pixels, torch.from_numpy(captions), torch.from_numpy(np.stack(true_of)))
+        return PairBatch(pixels, torch.from_numpy(captions), torch.from_numpy(np.stack(true_of)))
 
     def _crop(self, rng: np.random.Generator) -> tuple[float, float, float]:
         """Left and upper corner as shares of what is left over, and the side as a share of the picture's."""
@@ -107,10 +107,10 @@ class PicturePairs:
         return torch.from_numpy(np.asarray(small, dtype=np.float32).transpose(2, 0, 1) / 127.5 - 1)
 
 
-def read(place: Path) -> Source:
+def read(place: Path) -> ImageSource:
     """What is there, in the order of its names or lines. Raises NotFound and UnreadableFile."""
     if place.suffix == ".jsonl":
-        return Source(_listed(_bytes(place), place.name, place), lambda name: _bytes(place.parent / name))
+        return ImageSource(_listed(_bytes(place), place.name, place), lambda name: _bytes(place.parent / name))
     if place.is_dir():
         names = [path.relative_to(place).as_posix() for path in sorted(place.rglob("*")) if path.is_file()]
         return _source(names, lambda name: _bytes(place / name), place)
@@ -123,22 +123,22 @@ def read(place: Path) -> Source:
     return _source(sorted(one.filename for one in archive.infolist() if not one.is_dir()), _of(archive, place), place)
 
 
-def _source(names: list[str], get: Callable[[str], bytes], place: Path) -> Source:
+def _source(names: list[str], get: Callable[[str], bytes], place: Path) -> ImageSource:
     lists = [name for name in names if name.endswith(".jsonl")]
     if len(lists) > 1:
         raise BadRequest(f"{place} has several lists, {', '.join(lists[:3])}; give the one that is meant")
     if lists:
         within = PurePosixPath(lists[0]).parent
-        return Source(_listed(get(lists[0]), lists[0], place), lambda name: get(str(within / name)))
+        return ImageSource(_listed(get(lists[0]), lists[0], place), lambda name: get(str(within / name)))
     examples = list(_beside(names, get, place))
     if not examples:
         raise NotFound(
             f"{place} has no picture with a caption: put NAME.txt beside NAME.png, or a .jsonl of lines with file and caption"
         )
-    return Source(examples, get)
+    return ImageSource(examples, get)
 
 
-def _beside(names: list[str], get: Callable[[str], bytes], place: Path) -> Iterator[Example]:
+def _beside(names: list[str], get: Callable[[str], bytes], place: Path) -> Iterator[CaptionedImage]:
     """Pictures with a .txt of their name; what has none is passed over."""
     there = set(names)
     for name in names:
@@ -146,10 +146,10 @@ def _beside(names: list[str], get: Callable[[str], bytes], place: Path) -> Itera
         written = str(path.with_suffix(".txt"))
         if path.suffix.lower().lstrip(".") in SUFFIXES and written in there:
             lines = _text(get(written), f"{place}: {written}").splitlines()
-            yield Example(name, _captions([line for line in lines if line.strip()], f"{place}: {written}"))
+            yield CaptionedImage(name, _captions([line for line in lines if line.strip()], f"{place}: {written}"))
 
 
-def _listed(data: bytes, name: str, place: Path) -> list[Example]:
+def _listed(data: bytes, name: str, place: Path) -> list[CaptionedImage]:
     where = f"{place}: {name}" if place.name != name else str(place)
     out = []
     for number, line in enumerate(_text(data, where).split("\n"), 1):
@@ -160,7 +160,9 @@ def _listed(data: bytes, name: str, place: Path) -> list[Example]:
             file, caption = row["file"], row["caption"]
         except (ValueError, KeyError, TypeError) as why:
             raise UnreadableFile(f"{where}, line {number}: no object with file and caption ({why!r})") from None
-        out.append(Example(str(file), _captions([caption] if isinstance(caption, str) else caption, f"{where}, line {number}")))
+        out.append(
+            CaptionedImage(str(file), _captions([caption] if isinstance(caption, str) else caption, f"{where}, line {number}"))
+        )
     if not out:
         raise UnreadableFile(f"{where} is empty; each line should be an object with file and caption")
     return out

@@ -21,7 +21,7 @@ from mmgen.training.data import text_files
 
 
 @dataclass(frozen=True)
-class Stream:
+class TokenStream:
     """Documents end to end, each begun with the end-of-text token."""
 
     tokens: np.ndarray  # (T,) uint16 or uint32, memory-mapped
@@ -34,7 +34,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Batch:
+class PackedBatch:
     """Rows as a model reads them. A document that begins inside a row begins at position 0 and sees nothing before it."""
 
     ids: Tensor  # (B, N)
@@ -42,15 +42,15 @@ class Batch:
     positions: Tensor  # (N,), or (B, N) where a document begins inside a row
     documents: Tensor | None  # (B, N) numbers of documents; None: every row is of one
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> PackedBatch:
         documents = None if self.documents is None else self.documents.to(device)
-        return Batch(self.ids.to(device), self.targets.to(device), self.positions.to(device), documents)
+        return PackedBatch(self.ids.to(device), self.targets.to(device), self.positions.to(device), documents)
 
 
-class Rows:
+class PackedRows:
     """Rows of `size` tokens: every epoch cut at another offset and in another order."""
 
-    def __init__(self, stream: Stream, size: int, seed: int = 0, *, shuffled: bool = True) -> None:
+    def __init__(self, stream: TokenStream, size: int, seed: int = 0, *, shuffled: bool = True) -> None:
         """Raises BadRequest where the documents do not fill a row."""
         self.stream, self.size, self.seed, self.shuffled = stream, size, seed, shuffled
         room = len(stream.tokens) - 1 - (size - 1 if shuffled else 0)
@@ -63,13 +63,13 @@ class Rows:
         """Rows of an epoch."""
         return self.count
 
-    def batch(self, numbers: Sequence[int]) -> Batch:
+    def batch(self, numbers: Sequence[int]) -> PackedBatch:
         """Rows by number, counted on through all epochs."""
         first = np.array([self._first(number) for number in numbers])
         places = first[:, None] + np.arange(self.size + 1)  # (B, N + 1)
         ids = torch.from_numpy(self.stream.tokens[places].astype(np.int64))
         positions, documents = self._documents(places[:, :-1])
-        return Batch(ids[:, :-1], ids[:, 1:], positions, documents)
+        return PackedBatch(ids[:, :-1], ids[:, 1:], positions, documents)
 
     def _first(self, number: int) -> int:
         """Where in the stream a row begins."""
@@ -92,7 +92,7 @@ class Rows:
         return torch.from_numpy(places - began), torch.from_numpy(number)
 
 
-def prepared(data: Sequence[Path], tokenizer: Path, held_out: float, folder: Path) -> tuple[Stream, Stream]:
+def prepared(data: Sequence[Path], tokenizer: Path, held_out: float, folder: Path) -> tuple[TokenStream, TokenStream]:
     """Training and held-out documents as tokens, from `folder` where it has them for exactly these files and settings."""
     told = [held_out, weight_files.file_digest(tokenizer), *(weight_files.file_digest(path) for path in data)]
     place = folder / f"tokens-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
@@ -110,12 +110,12 @@ def write(data: Sequence[Path], tokenizer: Tokenizer, held_out: float, folder: P
         _encode(documents, tokenizer, folder, name)
 
 
-def read(folder: Path, name: str) -> Stream:
+def read(folder: Path, name: str) -> TokenStream:
     try:
         told: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
         path = folder / f"{name}.bin"
         tokens = np.memmap(path, np.dtype(told["dtype"]), "r") if told["starts"] else np.zeros(0, np.uint16)
-        return Stream(tokens, np.array(told["starts"], dtype=np.int64), told["bytes"])
+        return TokenStream(tokens, np.array(told["starts"], dtype=np.int64), told["bytes"])
     except (OSError, ValueError, KeyError) as why:
         raise BadWeights(f"{folder} is damaged ({why}); delete it to read the texts again") from None
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Shown:
+class PairBatch:
     """B pictures and C captions, of which the first B are the pictures' own."""
 
     pixels: Tensor  # (B, 3, S, S) in [-1, 1]
-    captions: Tensor  # (C,) their numbers in `Pairs.captions`
+    captions: Tensor  # (C,) their numbers in `ImageTextPairs.captions`
     same: Tensor  # (B, C) bool: the caption is true of the picture
 
 
@@ -26,13 +26,13 @@ class HeldOut:
     captions: list[str]
 
 
-class Pairs(Protocol):
+class ImageTextPairs(Protocol):
     """Pictures and captions to train on."""
 
     captions: list[str]  # distinct
     tags: list[str]  # some of them, or words of their kind, that `mmgen image tags` may choose among
     held_out: HeldOut
 
-    def batch(self, rng: np.random.Generator, count: int, more: int) -> Shown:
+    def batch(self, rng: np.random.Generator, count: int, more: int) -> PairBatch:
         """`count` pictures, anew changed, and `more` captions to tell them from. All chance comes from `rng`."""
         ...

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.models.lm.tokenizer import Tokenizer, Tokens
+from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 
 
 @dataclass
@@ -57,8 +57,8 @@ class Corpus:
     questions: list[Question]
     contexts: list[str] = field(default_factory=list)
     context_of: list[int] = field(default_factory=list)  # question -> context
-    context_tokens: list[Tokens] = field(default_factory=list)
-    question_tokens: list[Tokens] = field(default_factory=list)
+    context_tokens: list[TokenizedText] = field(default_factory=list)
+    question_tokens: list[TokenizedText] = field(default_factory=list)
     negatives: list[list[int]] = field(default_factory=list)  # question -> contexts that look right and hold no answer
 
     @classmethod
@@ -88,7 +88,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Example:
+class ReaderExample:
     """What one row of a batch is made of: numbers only, so that a whole run can be planned ahead."""
 
     question: int
@@ -102,7 +102,7 @@ class Example:
         return self.last - self.first
 
 
-def answer_tokens(tokens: Tokens, start: int, answer: str) -> tuple[int, int] | None:
+def answer_tokens(tokens: TokenizedText, start: int, answer: str) -> tuple[int, int] | None:
     """Characters to tokens: the first and last token that overlap `[start, start + len(answer))`."""
     end = start + len(answer.rstrip())
     inside = [i for i, (a, b) in enumerate(tokens.spans) if a < end and b > start]
@@ -111,9 +111,9 @@ def answer_tokens(tokens: Tokens, start: int, answer: str) -> tuple[int, int] | 
 
 def plan_epoch(
     corpus: Corpus, rng: random.Random, window: int, share: dict[str, float], negatives: float, longest: int
-) -> list[Example]:
+) -> list[ReaderExample]:
     """One epoch's examples: a window around one reference answer each, and for some a passage without any."""
-    out: list[Example] = []
+    out: list[ReaderExample] = []
     for number, question in enumerate(corpus.questions):
         if rng.random() >= share.get(question.source, 1.0):
             continue
@@ -131,14 +131,14 @@ def plan_epoch(
     return out
 
 
-def _window(question: int, context: int, length: int, window: int, span: tuple[int, int], rng: random.Random) -> Example:
+def _window(question: int, context: int, length: int, window: int, span: tuple[int, int], rng: random.Random) -> ReaderExample:
     low = max(0, min(span[1] - window + 1, length - window))
     high = min(span[0], max(0, length - window))
     first = rng.randint(min(low, high), high)
-    return Example(question, context, first, min(length, first + window), *span)
+    return ReaderExample(question, context, first, min(length, first + window), *span)
 
 
-def _negative(corpus: Corpus, number: int, span: tuple[int, int], window: int, rng: random.Random) -> Example:
+def _negative(corpus: Corpus, number: int, span: tuple[int, int], window: int, rng: random.Random) -> ReaderExample:
     """The same passage with the answer out of sight where it is long enough (one in three), else a retrieved one."""
     own = corpus.context_of[number]
     length = len(corpus.context_tokens[own].ids)
@@ -147,15 +147,15 @@ def _negative(corpus: Corpus, number: int, span: tuple[int, int], window: int, r
         text, spans = corpus.contexts[own].lower(), corpus.context_tokens[own].spans
         first, last = max(0, span[0] - window), span[0]
         if not any(a in text[spans[first][0] : spans[last - 1][1]] for a in answers):
-            return Example(number, own, first, last, -1, -1)
+            return ReaderExample(number, own, first, last, -1, -1)
     pool = corpus.negatives[number] if corpus.negatives and corpus.negatives[number] else None
     context = rng.choice(pool) if pool else rng.randrange(len(corpus.contexts))
     length = len(corpus.context_tokens[context].ids)
     first = rng.randint(0, max(0, length - window))
-    return Example(number, context, first, min(length, first + window), -1, -1)
+    return ReaderExample(number, context, first, min(length, first + window), -1, -1)
 
 
-def plan_batches(examples: list[Example], corpus: Corpus, budget: int, rng: random.Random) -> list[list[Example]]:
+def plan_batches(examples: list[ReaderExample], corpus: Corpus, budget: int, rng: random.Random) -> list[list[ReaderExample]]:
     """Examples of like length together, at most `budget` padded tokens a batch; batches in random order.
 
     Rows with long answers keep to themselves: one of them would pad the answers of a whole batch.
@@ -163,11 +163,11 @@ def plan_batches(examples: list[Example], corpus: Corpus, budget: int, rng: rand
     if budget < 600:
         raise BadRequest(f"batch_tokens is {budget}; a batch holds at least 600 tokens")
 
-    def length(e: Example) -> int:
+    def length(e: ReaderExample) -> int:
         return e.size() + len(corpus.question_tokens[e.question].ids) + e.end - e.start + 4
 
     shuffled = sorted(examples, key=lambda e: (e.end - e.start >= 6, length(e) + rng.random() * 16))
-    batches: list[list[Example]] = [[]]
+    batches: list[list[ReaderExample]] = [[]]
     longest = 0
     for example in shuffled:
         longest = max(longest, length(example))

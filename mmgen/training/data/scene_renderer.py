@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.training.data.emoji_images import COLOURS, SIDE, Pictures
+from mmgen.training.data.emoji_images import COLOURS, SIDE, EmojiImages
 
 NOWHERE = (-1.0, -1.0)
 CENTRES = np.array(  # (layouts, places, 2) x, y as shares of the picture; in the order of captions.LAYOUTS
@@ -41,11 +41,11 @@ class Augment(Config):
     vendor: str = ""  # who draws it where no style is named; empty, or where that vendor did not: any of them
 
 
-class Painter:
+class SceneRenderer:
     """Paints on one device at one size; all chance comes from the generator that `draw` is given."""
 
     def __init__(
-        self, pictures: Pictures, side: int = SIDE, augment: Augment | None = None, device: str | torch.device = "cpu"
+        self, pictures: EmojiImages, side: int = SIDE, augment: Augment | None = None, device: str | torch.device = "cpu"
     ) -> None:
         """`side` 64, or 32 (box filter)."""
         if side not in (SIDE, SIDE // 2):

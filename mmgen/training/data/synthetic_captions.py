@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import Field
 
 from mmgen.config import Config
-from mmgen.training.data.emoji_images import COLOURS, STYLES, Pictures
-from mmgen.training.data.holdout import Keys
+from mmgen.training.data.emoji_images import COLOURS, STYLES, EmojiImages
+from mmgen.training.data.holdout import HoldoutKeys
 
 LAYOUTS = ("single", "left", "right", "above", "below", "two", "three", "four")
 KINDS = {"single": (0,), "relation": (1, 2, 3, 4), "count": (5, 6, 7)}
@@ -44,7 +44,7 @@ class Mix(Config):
 
 
 @dataclass
-class Pool:
+class CaptionPool:
     """R requests; many may share a caption. Columns are (R,) integer arrays."""
 
     captions: list[str]  # distinct
@@ -59,11 +59,11 @@ class Pool:
         return len(self.caption)
 
 
-def draw(pictures: Pictures, size: int = 60_000, mix: Mix | None = None, seed: int = 0) -> Pool:
+def draw(pictures: EmojiImages, size: int = 60_000, mix: Mix | None = None, seed: int = 0) -> CaptionPool:
     """About `size` requests, none of them held out (see held_out.py). The same arguments give the same pool."""
     mix = mix or Mix()
     rng = np.random.default_rng([seed, 1])
-    keys = Keys.of(pictures.names)
+    keys = HoldoutKeys.of(pictures.names)
     scenic = np.flatnonzero([fits_a_scene(n, g) for n, g in zip(pictures.names, pictures.groups, strict=True)])
     kind = rng.choice(3, size, p=mix.shares() if len(scenic) > 1 else [1, 0, 0])
     layout = np.select([kind == 1, kind == 2], [rng.integers(1, 5, size), rng.integers(5, 8, size)], 0)
@@ -84,11 +84,11 @@ def draw(pictures: Pictures, size: int = 60_000, mix: Mix | None = None, seed: i
     written = [write(pictures, *row, mix, rng) for row in zip(layout, a, b, style, background, strict=True)]
     captions = {text: n for n, text in enumerate(dict.fromkeys(written))}
     caption = np.array([captions[text] for text in written], dtype=np.int64)
-    return Pool(list(captions), caption, layout, a, b, style, background)
+    return CaptionPool(list(captions), caption, layout, a, b, style, background)
 
 
 def write(
-    pictures: Pictures, layout: int, a: int, b: int, style: int, background: int, mix: Mix, rng: np.random.Generator
+    pictures: EmojiImages, layout: int, a: int, b: int, style: int, background: int, mix: Mix, rng: np.random.Generator
 ) -> str:
     """A caption for one request."""
     chance, pick = rng.random(3), int(rng.integers(0, 2))

@@ -15,16 +15,16 @@ from pydantic import Field
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.training.data import augmentations, emoji_dataset, synthetic_captions
-from mmgen.training.data.emoji_images import COLOURS, Pictures
-from mmgen.training.data.pair_protocol import HeldOut, Shown
-from mmgen.training.data.scene_renderer import Augment, Painter
-from mmgen.training.data.synthetic_captions import LAYOUTS, UNNAMED, Mix, Pool
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages
+from mmgen.training.data.pair_protocol import HeldOut, PairBatch
+from mmgen.training.data.scene_renderer import Augment, SceneRenderer
+from mmgen.training.data.synthetic_captions import LAYOUTS, UNNAMED, CaptionPool, Mix
 
 COLOURED = re.compile(rf"\b({'|'.join([*COLOURS, 'grey', 'silver', 'gold', 'rainbow'])})\b", re.IGNORECASE)
 TURNED = {"right": "left", "below": "above"}  # "a right of b" is "b left of a"
 
 
-class DrawnRecipe(Config):
+class SyntheticPairsRecipe(Config):
     """The `drawings` section of configs/train/emoji-clip-*.yaml"""
 
     held_out: tuple[str, ...] = ("fluent-flat",)  # vendors that are not learned; none: all are, and the last is measured
@@ -34,18 +34,18 @@ class DrawnRecipe(Config):
     augment: Augment = Augment(scale=0.8, smallest=0.6)
 
 
-class DrawnPairs:
+class SyntheticPairs:
     """Pairs of vendors that are not held out."""
 
-    def __init__(self, folder: Path, recipe: DrawnRecipe, seed: int = 0, device: str | torch.device = "cpu") -> None:
+    def __init__(self, folder: Path, recipe: SyntheticPairsRecipe, seed: int = 0, device: str | torch.device = "cpu") -> None:
         """Raises NotFound and UnreadableFile for the folder, BadRequest for vendors or groups it has not."""
         vendors = list(dict.fromkeys(row["vendor"] for row in emoji_dataset.read_rows(folder)))
         learned = [vendor for vendor in vendors if vendor not in recipe.held_out]
         if not learned:
             raise BadRequest(f"held_out names all vendors ({', '.join(vendors)}); leave one to learn from")
-        self.pictures = Pictures.load(folder, learned, recipe.leave_out)
-        self.held_out = clean(Pictures.load(folder, recipe.held_out or vendors[-1:], recipe.leave_out))
-        self.painter = Painter(self.pictures, augment=recipe.augment, device=device)
+        self.pictures = EmojiImages.load(folder, learned, recipe.leave_out)
+        self.held_out = clean(EmojiImages.load(folder, recipe.held_out or vendors[-1:], recipe.leave_out))
+        self.painter = SceneRenderer(self.pictures, augment=recipe.augment, device=device)
         self.pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, seed)
         self.captions = self.pool.captions
         self.tags = [synthetic_captions.plain(name) for name in self.pictures.names]
@@ -53,7 +53,7 @@ class DrawnPairs:
         words = zip(self.pictures.names, self.pictures.keywords, strict=True)
         self.coloured = np.array([bool(COLOURED.search(" ".join([name, *more]))) for name, more in words])
 
-    def batch(self, rng: np.random.Generator, count: int, more: int) -> Shown:
+    def batch(self, rng: np.random.Generator, count: int, more: int) -> PairBatch:
         pool, rows = self.pool, rng.integers(0, len(self.pool), count + more)
         shown = rows[:count]
         layout, a, b, named = (column[shown] for column in (pool.layout, pool.a, pool.b, pool.background))
@@ -63,7 +63,7 @@ class DrawnPairs:
         pixels = augmentations.recoloured(augmentations.warped(augmentations.distort(pixels, rng), rng), ~fast, rng)
         said = pool.background[rows][None]
         same = (self.scenes[shown][:, None] == self.scenes[rows][None]) & ((said == UNNAMED) | (said == behind[:, None]))
-        return Shown(pixels, torch.from_numpy(pool.caption[rows]), torch.from_numpy(same).to(pixels.device))
+        return PairBatch(pixels, torch.from_numpy(pool.caption[rows]), torch.from_numpy(same).to(pixels.device))
 
     def _any_colour(self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(B,) colours that both things can be seen on."""
@@ -72,14 +72,14 @@ class DrawnPairs:
         return np.where(clash, 0, colour)
 
 
-def clean(pictures: Pictures) -> HeldOut:
+def clean(pictures: EmojiImages) -> HeldOut:
     """Every drawing once, on white, with its name."""
     thing, vendor = np.nonzero(pictures.table >= 0)
     names = [synthetic_captions.plain(pictures.names[number]) for number in thing]
     return HeldOut(augmentations.clean(pictures, thing, vendor), names)
 
 
-def _scenes(pool: Pool) -> np.ndarray:
+def _scenes(pool: CaptionPool) -> np.ndarray:
     """(R,) numbers: requests of one number want the same things in the same places, whatever words they use."""
     turned = {LAYOUTS.index(one): LAYOUTS.index(other) for one, other in TURNED.items()}
     layout = np.array([turned.get(n, n) for n in range(len(LAYOUTS))])[pool.layout]

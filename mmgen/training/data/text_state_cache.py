@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadWeights, TooLong
-from mmgen.models.diffusion.conditioning import Condition
+from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 
@@ -26,7 +26,7 @@ class TokenStates:
     vectors: Tensor  # (captions, D) float16, the encoder's unit-length vectors
     offsets: Tensor  # (captions + 1,) caption n has the rows offsets[n] to offsets[n + 1]
 
-    def gather(self, captions: Tensor, size: int | None = None) -> Condition:
+    def gather(self, captions: Tensor, size: int | None = None) -> Conditioning:
         """(B,) caption numbers -> tokens (B, N, D), mask (B, N) and pooled (B, D), as `SentencePrompts` gives them, float32.
 
         N is `size`, or the longest of these captions. Raises TooLong.
@@ -39,7 +39,7 @@ class TokenStates:
         places = torch.arange(size or longest, device=lengths.device)
         mask = places < lengths[:, None]
         rows = torch.where(mask, first[:, None] + places, 0)
-        return Condition(self.states[rows].float() * mask[..., None], mask, self.vectors[captions].float())
+        return Conditioning(self.states[rows].float() * mask[..., None], mask, self.vectors[captions].float())
 
     def to(self, device: str | torch.device) -> TokenStates:
         return TokenStates(self.states.to(device), self.vectors.to(device), self.offsets.to(device))

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmgen.training.data.emoji_images import COLOURS, Pictures
-from mmgen.training.data.scene_renderer import CENTRES, Augment, Painter
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages
+from mmgen.training.data.scene_renderer import CENTRES, Augment, SceneRenderer
 from mmgen.training.data.synthetic_captions import KINDS, LAYOUTS
-from mmgen.training.eval.eval_prompts import Prompt
-from mmgen.training.eval.reference_images import Eye, Gallery
+from mmgen.training.eval.eval_prompts import EvalPrompt
+from mmgen.training.eval.reference_images import Eye, ReferenceImages
 
 COUNTS = {0: 1, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 7: 4}  # layout -> things seen
 
@@ -21,16 +21,16 @@ COUNTS = {0: 1, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 7: 4}  # layout -> things se
 class Composition:
     """Measures pictures of any side. Its own errors are found by measuring true scenes."""
 
-    def __init__(self, eye: Eye, pictures: Pictures, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, eye: Eye, pictures: EmojiImages, prompts: Sequence[EvalPrompt]) -> None:
         """The things of `prompts` are the candidates that an object is told from."""
         self.eye = eye
         things = sorted({thing for p in prompts for thing in (p.a, p.b) if thing >= 0})
         self.things = torch.tensor(things)
-        self.gallery = Gallery.of(eye, pictures, things)
+        self.gallery = ReferenceImages.of(eye, pictures, things)
         self.templates = templates(pictures, things)
 
     @torch.inference_mode()
-    def measure(self, images: Tensor, prompts: Sequence[Prompt]) -> dict[str, float]:
+    def measure(self, images: Tensor, prompts: Sequence[EvalPrompt]) -> dict[str, float]:
         """(B, 3, S, S) in [-1, 1] for B prompts -> accuracies from 0 to 1, each over the prompts that ask for it.
 
         object: the share of places whose thing is the nearest of all candidates; relation: the first thing is likelier
@@ -95,9 +95,9 @@ def _silhouette(images: Tensor, cells: int = 16) -> Tensor:
     return F.adaptive_avg_pool2d(differs.float(), cells)[:, 0]
 
 
-def templates(pictures: Pictures, things: Sequence[int]) -> Tensor:
+def templates(pictures: EmojiImages, things: Sequence[int]) -> Tensor:
     """(layouts, 16, 16): mean silhouettes of the things in every layout."""
-    painter = Painter(pictures, augment=Augment(scale=0))
+    painter = SceneRenderer(pictures, augment=Augment(scale=0))
     out = []
     for layout in range(len(LAYOUTS)):
         a, rng = np.array(things), np.random.default_rng(layout)

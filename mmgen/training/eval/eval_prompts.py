@@ -8,8 +8,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from mmgen.training.data.emoji_images import COLOURS, Pictures
-from mmgen.training.data.holdout import Keys, key
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages
+from mmgen.training.data.holdout import HoldoutKeys, key
 from mmgen.training.data.synthetic_captions import (
     LAYOUTS,
     RELATIONS,
@@ -23,7 +23,7 @@ from mmgen.training.data.synthetic_captions import (
 
 
 @dataclass(frozen=True)
-class Prompt:
+class EvalPrompt:
     """A text, and what its picture has to show."""
 
     text: str
@@ -33,7 +33,7 @@ class Prompt:
     background: int = UNNAMED  # in COLOURS
 
 
-def retrieval_prompts(pictures: Pictures, count: int = 100) -> list[Prompt]:
+def retrieval_prompts(pictures: EmojiImages, count: int = 100) -> list[EvalPrompt]:
     """Names of different things, the groups in turn. Training sees these captions: can it draw what it was shown?"""
     by_group: dict[str, list[int]] = defaultdict(list)
     for thing in _shuffled(pictures, range(len(pictures.names))):
@@ -41,12 +41,14 @@ def retrieval_prompts(pictures: Pictures, count: int = 100) -> list[Prompt]:
             by_group[pictures.groups[thing]].append(thing)
     turns = zip_longest(*(by_group[group] for group in sorted(by_group)))
     things = [thing for turn in turns for thing in turn if thing is not None]
-    return [Prompt(plain(pictures.names[thing]), 0, thing) for thing in things[:count]]
+    return [EvalPrompt(plain(pictures.names[thing]), 0, thing) for thing in things[:count]]
 
 
-def composition_prompts(pictures: Pictures, relations: int = 80, counts: int = 60, backgrounds: int = 60) -> list[Prompt]:
+def composition_prompts(
+    pictures: EmojiImages, relations: int = 80, counts: int = 60, backgrounds: int = 60
+) -> list[EvalPrompt]:
     """Combinations of things, counts and colours that `captions.draw` never draws. Fewer where the set is too small."""
-    keys = Keys.of(pictures.names)
+    keys = HoldoutKeys.of(pictures.names)
     scenic = _shuffled(pictures, [n for n, name in enumerate(pictures.names) if fits_a_scene(name, pictures.groups[n])])
     out = _relations(pictures, keys, scenic, relations)
     for layouts, colours, most in (([5, 6, 7], [UNNAMED], counts), ([0], list(range(1, len(COLOURS))), backgrounds)):
@@ -57,13 +59,13 @@ def composition_prompts(pictures: Pictures, relations: int = 80, counts: int = 6
             if sum(used.values()) < most and free:
                 layout, colour = min(free, key=lambda option: used[option])
                 used[layout, colour] += 1
-                out.append(Prompt(_text(pictures, layout, thing, colour), layout, thing, background=colour))
+                out.append(EvalPrompt(_text(pictures, layout, thing, colour), layout, thing, background=colour))
     return out
 
 
-def _relations(pictures: Pictures, keys: Keys, scenic: list[int], most: int) -> list[Prompt]:
+def _relations(pictures: EmojiImages, keys: HoldoutKeys, scenic: list[int], most: int) -> list[EvalPrompt]:
     """Each thing at most once."""
-    out: list[Prompt] = []
+    out: list[EvalPrompt] = []
     free = dict.fromkeys(scenic)
     for a in scenic:
         b = next((b for b in free if a in free and b != a and _held_out(keys, 1, a, b, UNNAMED)), None)
@@ -72,22 +74,22 @@ def _relations(pictures: Pictures, keys: Keys, scenic: list[int], most: int) -> 
         del free[a], free[b]
         layout = 1 + len(out) % len(RELATIONS)
         first, second = (with_article(plain(pictures.names[thing])) for thing in (a, b))
-        out.append(Prompt(f"{first} {RELATIONS[LAYOUTS[layout]][0]} {second}", layout, a, b))
+        out.append(EvalPrompt(f"{first} {RELATIONS[LAYOUTS[layout]][0]} {second}", layout, a, b))
     return out
 
 
-def _text(pictures: Pictures, layout: int, thing: int, colour: int) -> str:
+def _text(pictures: EmojiImages, layout: int, thing: int, colour: int) -> str:
     name = plain(pictures.names[thing])
     return (f"{LAYOUTS[layout]} {plural(name)}" if layout else with_article(name)) + suffix(background=colour)
 
 
-def _unseen(pictures: Pictures, thing: int, colour: int) -> bool:
+def _unseen(pictures: EmojiImages, thing: int, colour: int) -> bool:
     return colour >= 0 and bool(pictures.clashes[thing, colour])
 
 
-def _held_out(keys: Keys, *row: int) -> bool:
+def _held_out(keys: HoldoutKeys, *row: int) -> bool:
     return bool(keys.held_out(*(np.array([value]) for value in row))[0])
 
 
-def _shuffled(pictures: Pictures, things: list[int] | range) -> list[int]:
+def _shuffled(pictures: EmojiImages, things: list[int] | range) -> list[int]:
     return sorted(things, key=lambda thing: key(pictures.names[thing]))

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from mmgen.models.diffusion.upscaler import half
 from mmgen.training.data import augmentations
-from mmgen.training.data.emoji_images import SIDE, Pictures
-from mmgen.training.data.scene_renderer import Augment, Painter
-from mmgen.training.eval.eval_prompts import Prompt
-from mmgen.training.eval.reference_images import Eye, Gallery
+from mmgen.training.data.emoji_images import SIDE, EmojiImages
+from mmgen.training.data.scene_renderer import Augment, SceneRenderer
+from mmgen.training.eval.eval_prompts import EvalPrompt
+from mmgen.training.eval.reference_images import Eye, ReferenceImages
 
 LEAVE_OUT = ("people-body", "symbols", "flags")
 """Groups that no prompt asks for."""
@@ -28,15 +28,15 @@ COPY = 0.05
 """A picture is a copy where it is nearer to a drawing than this share of the pairs of drawings of one thing by two vendors."""
 
 
-def scenes(pictures: Pictures, prompts: Sequence[Prompt], augment: Augment | None = None) -> Tensor:
+def scenes(pictures: EmojiImages, prompts: Sequence[EvalPrompt], augment: Augment | None = None) -> Tensor:
     """(B, 3, 64, 64): true pictures of the prompts, each thing by some vendor; always the same ones."""
     layout, a, b, behind = (np.array([getattr(p, name) for p in prompts]) for name in ("layout", "a", "b", "background"))
     any_vendor, rng = np.full(len(prompts), -1), np.random.default_rng(0)
-    return Painter(pictures, augment=augment).draw(layout, a, np.where(b < 0, a, b), any_vendor, behind, rng)
+    return SceneRenderer(pictures, augment=augment).draw(layout, a, np.where(b < 0, a, b), any_vendor, behind, rng)
 
 
 @torch.inference_mode()
-def retrieval(eye: Eye, gallery: Gallery, images: Tensor, wanted: Sequence[int]) -> dict[str, float]:
+def retrieval(eye: Eye, gallery: ReferenceImages, images: Tensor, wanted: Sequence[int]) -> dict[str, float]:
     """R@k: the share of pictures whose wanted thing is among the k that they look most like, of all that are wanted."""
     things = torch.tensor(sorted(set(wanted)))
     vectors = torch.cat([eye(part) for part in images.split(256)])
@@ -44,13 +44,13 @@ def retrieval(eye: Eye, gallery: Gallery, images: Tensor, wanted: Sequence[int])
     return {f"R@{k}": float((ranks < k).float().mean()) for k in KS}
 
 
-def unknown_hand(eye: Eye, pictures: Pictures, wanted: Sequence[int]) -> dict[str, float]:
+def unknown_hand(eye: Eye, pictures: EmojiImages, wanted: Sequence[int]) -> dict[str, float]:
     """`retrieval` of each vendor's true drawings among those of the other vendors, all of whom drew the wanted things."""
     things, found = np.array(wanted), []
     for vendor in range(len(pictures.vendors)):
         others = pictures.table.copy()
         others[:, vendor] = -1
-        gallery = Gallery.of(eye, replace(pictures, table=others), wanted)
+        gallery = ReferenceImages.of(eye, replace(pictures, table=others), wanted)
         images = augmentations.clean(pictures, things, np.full(len(things), vendor))
         found.append(retrieval(eye, gallery, images, wanted))
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
@@ -86,7 +86,7 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
 
 
 @dataclass
-class Drawings:
+class TrainingImages:
     """What a model was trained on, at 32 x 32 over white. Knows moves of a pixel and mirrors; not scales and backgrounds."""
 
     things: np.ndarray  # (N,) of each drawing
@@ -94,7 +94,7 @@ class Drawings:
     between: Tensor  # distances between two vendors' drawings of one thing
 
     @classmethod
-    def of(cls, pictures: Pictures, vendors: Sequence[str]) -> Drawings:
+    def of(cls, pictures: EmojiImages, vendors: Sequence[str]) -> TrainingImages:
         """`vendors`: two at least."""
         columns = [pictures.vendors.index(vendor) for vendor in vendors]
         thing, place = np.nonzero(pictures.table[:, columns] >= 0)

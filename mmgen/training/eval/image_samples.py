@@ -10,26 +10,26 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmgen.engine.job import Job
-from mmgen.models.diffusion.denoiser import Denoiser
-from mmgen.models.diffusion.schedule import Schedule
+from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.eval.eval_prompts import composition_prompts, retrieval_prompts
 
 SOLVER, STEPS, GUIDANCE, SEEDS = "dpm++2m", 20, 5.0, (0, 1)
 CELL, LINE = 128, 14  # pixels of a picture's side and of its caption's line
 
 
-def prompts(pictures: Pictures) -> list[str]:
+def prompts(pictures: EmojiImages) -> list[str]:
     """Six things by name, and a relation, a count and a background that training does not show."""
     names = retrieval_prompts(pictures, 6)
     return [prompt.text for prompt in names + composition_prompts(pictures, relations=2, counts=2, backgrounds=2)]
 
 
-def draw(model: Denoiser, texts: Sequence[str], seeds: Sequence[int] = SEEDS) -> Tensor:
+def draw(model: DenoiserModel, texts: Sequence[str], seeds: Sequence[int] = SEEDS) -> Tensor:
     """Every prompt under every seed -> (P * S, 3, H, W) in [-1, 1]; grey where it is no number any more."""
-    table = tabulate(Schedule.from_config(model.scheduler_config), SOLVER, STEPS)
+    table = tabulate(NoiseSchedule.from_config(model.scheduler_config), SOLVER, STEPS)
     nothing, *conditions = model.embed_prompts(["", *texts])
     jobs = [
         Job("denoise", DenoiseRequest(one, table, model.size, model.size, nothing, GUIDANCE), seed=seed)
@@ -57,7 +57,7 @@ def grid(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int)
     return sheet
 
 
-def write(model: Denoiser, texts: Sequence[str], path: Path) -> None:
+def write(model: DenoiserModel, texts: Sequence[str], path: Path) -> None:
     """A PNG with two prompts a line."""
     drawn = ((draw(model, texts) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     captions = [text for text in texts for _ in SEEDS]

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from mmgen.training.data import augmentations
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 
 Eye = Callable[[Tensor], Tensor]
 """(B, 3, S, S) in [-1, 1], any S -> (B, D), unit length: the image tower of a CLIP model."""
 
 
 @dataclass
-class Gallery:
+class ReferenceImages:
     """The clean drawings of some things, embedded."""
 
     things: Tensor  # (G,) of each drawing
     vectors: Tensor  # (G, D)
 
     @classmethod
-    def of(cls, eye: Eye, pictures: Pictures, things: Sequence[int]) -> Gallery:
+    def of(cls, eye: Eye, pictures: EmojiImages, things: Sequence[int]) -> ReferenceImages:
         number, vendor = np.nonzero(pictures.table[list(things)] >= 0)
         thing = np.array(things)[number]
         images = augmentations.clean(pictures, thing, vendor)

@@ -28,14 +28,14 @@ from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.data.emoji_images import SIDE
-from mmgen.training.data.image_caption_data import PicturePairs, PicturesRecipe
-from mmgen.training.data.pair_protocol import Pairs
-from mmgen.training.data.synthetic_pairs import DrawnPairs, DrawnRecipe
+from mmgen.training.data.image_caption_data import ImageCaptionPairs, ImagesRecipe
+from mmgen.training.data.pair_protocol import ImageTextPairs
+from mmgen.training.data.synthetic_pairs import SyntheticPairs, SyntheticPairsRecipe
 from mmgen.training.eval.retrieval_metrics import both_ways
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.recipes import tokenizer as tokenizers
 from mmgen.training.recipes.tokenizer import TokenizerRecipe
-from mmgen.training.run_log import Record
+from mmgen.training.run_log import RunLog
 
 SHARPEST = math.log(100)
 """The temperature never falls below 0.01; Radford et al. 2021, 2.5."""
@@ -45,8 +45,8 @@ class ClipRecipe(LoopRecipe):
     """configs/train/emoji-clip-*.yaml, clip.yaml"""
 
     data: UserPath | None = None  # what `mmgen data emoji` built, or pictures with captions, see picture_pairs.py
-    drawings: DrawnRecipe | None = None  # how the emoji of `data` are used; None: `data` is other pictures
-    pictures: PicturesRecipe = PicturesRecipe()  # how those are used
+    drawings: SyntheticPairsRecipe | None = None  # how the emoji of `data` are used; None: `data` is other pictures
+    pictures: ImagesRecipe = ImagesRecipe()  # how those are used
     vision: VisionConfig
     dimension: int = Field(256, ge=1)
     loss: Literal["softmax", "sigmoid"] = "softmax"
@@ -59,26 +59,26 @@ class ClipRecipe(LoopRecipe):
 
 
 @dataclass(frozen=True)
-class Batch:
+class ClipBatch:
     """Pictures, and captions as the text side reads them."""
 
     pixels: Tensor  # (B, 3, S, S)
     texts: Tensor | list[list[int]]  # (C, d) sentence vectors, or C rows of token ids
     same: Tensor  # (B, C) bool
 
-    def to(self, device: Any) -> Batch:
+    def to(self, device: Any) -> ClipBatch:
         moved = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, **{name: value.to(device) for name, value in moved.items() if isinstance(value, Tensor)})
 
 
-class Contrast(nn.Module):
+class ContrastiveLoss(nn.Module):
     """The loss of a batch, whose pictures and captions go through the towers `together` at a time."""
 
     def __init__(self, clip: Clip, together: int) -> None:
         super().__init__()
         self.clip, self.together = clip, together
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
         with torch.no_grad():
             self.clip.logit_scale.clamp_(max=SHARPEST)
         images = in_parts(self.clip.embed_images, batch.pixels, self.together).float()
@@ -90,7 +90,7 @@ class Contrast(nn.Module):
         return {"loss": self.clip.loss(images, texts, batch.same), "scale": self.clip.logit_scale.detach().exp()}
 
 
-class Texts(Protocol):
+class TextFeatures(Protocol):
     """Captions as a text side reads them."""
 
     def batch(self, captions: Tensor, rng: np.random.Generator) -> Tensor | list[list[int]]: ...
@@ -98,7 +98,7 @@ class Texts(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
-class Sentences:
+class FrozenTextFeatures:
     """Vectors of a frozen sentence encoder, made once."""
 
     def __init__(self, recipe: ClipRecipe, captions: list[str]) -> None:
@@ -117,7 +117,7 @@ class Sentences:
         """The encoder stays where it is; config.json names it."""
 
 
-class Tokens:
+class TokenFeatures:
     """Rows of a tokenizer that was trained on the captions, each with its end token, as `clip.last_states` reads them."""
 
     def __init__(self, recipe: ClipRecipe, captions: list[str]) -> None:
@@ -149,7 +149,7 @@ class Tokens:
         tokenizers.save(self.tokenizer.fast, folder, self.config.max_tokens)
 
 
-class Run:
+class ClipRun:
     """A `Task`: all that a run is made of, but for its devices."""
 
     ylabel = "nats"
@@ -159,29 +159,29 @@ class Run:
         self.recipe = recipe
         self.pairs = pairs_of(recipe, device)
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.texts: Texts
+        self.texts: TextFeatures
         tower: TransformerConfig | None = None
         if recipe.text is None:
-            self.texts = sentences = Sentences(recipe, self.pairs.captions)
+            self.texts = sentences = FrozenTextFeatures(recipe, self.pairs.captions)
             width = sentences.encoder.dimension
         else:
-            self.texts = tokens = Tokens(recipe, self.pairs.captions)
+            self.texts = tokens = TokenFeatures(recipe, self.pairs.captions)
             tower, width = tokens.config, 0
         torch.manual_seed(recipe.seed)
         projected = recipe.vision.width != recipe.dimension
         self.model = Clip(ClipConfig(recipe.vision, recipe.dimension, tower, width, recipe.loss, projected))
         begin(self.model, recipe.scale)
-        self.loss = Contrast(self.model, recipe.together)
+        self.loss = ContrastiveLoss(self.model, recipe.together)
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
-    def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[ClipBatch, float]]:
         """All in one part: each picture is compared with all captions of its process."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, 5, step, process])
         shown = self.pairs.batch(rng, recipe.batch // processes, recipe.more_captions)
-        return [(Batch(shown.pixels, self.texts.batch(shown.captions, rng), shown.same), 1.0)]
+        return [(ClipBatch(shown.pixels, self.texts.batch(shown.captions, rng), shown.same), 1.0)]
 
-    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         found = self.recall()
         record.note(step, found)
         best = -found["text to image R@5"]
@@ -216,7 +216,7 @@ def begin(clip: Clip, scale: float | None) -> None:
         clip.logit_scale.fill_(math.log(scale)).requires_grad_(False)
 
 
-def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> Pairs:
+def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> ImageTextPairs:
     if recipe.data is None:
         raise BadRequest("no data; give --data pictures with captions, or the folder that `mmgen data emoji` built")
     if recipe.drawings is not None:
@@ -224,8 +224,8 @@ def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> Pairs:
             raise BadRequest(
                 f"vision.image_size is {recipe.vision.image_size}, the drawings have {SIDE} pixels a side; say {SIDE}"
             )
-        return DrawnPairs(recipe.data, recipe.drawings, recipe.seed, device)
-    return PicturePairs(recipe.data, recipe.pictures, recipe.vision.image_size)
+        return SyntheticPairs(recipe.data, recipe.drawings, recipe.seed, device)
+    return ImageCaptionPairs(recipe.data, recipe.pictures, recipe.vision.image_size)
 
 
 def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> bool:
@@ -235,6 +235,6 @@ def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> boo
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     with accelerator.main_process_first():
-        task = Run(recipe, accelerator.device)
-    record = Record(recipe.out, recipe.steps, unit="pictures")
+        task = ClipRun(recipe, accelerator.device)
+    record = RunLog(recipe.out, recipe.steps, unit="pictures")
     return loop.run(recipe, task, record, accelerator, stop_after_minutes)

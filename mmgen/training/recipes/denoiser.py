@@ -15,21 +15,21 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.models.diffusion.autoencoder import Autoencoder, Pixels
-from mmgen.models.diffusion.conditioning import SentencePrompts, null_condition, stack
-from mmgen.models.diffusion.denoiser import Denoiser
-from mmgen.models.diffusion.schedule import Schedule
-from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler
+from mmgen.models.diffusion.autoencoder import Autoencoder, PixelAutoencoder
+from mmgen.models.diffusion.conditioning import SentenceConditioner, null_condition, stack
+from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.schedule import NoiseSchedule
+from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.training import checkpoint, schedules
 from mmgen.training.data import synthetic_captions, text_state_cache
-from mmgen.training.data.emoji_images import SIDE, Pictures
-from mmgen.training.data.scene_renderer import Augment, Painter
-from mmgen.training.data.synthetic_batches import Batch, Scenes
+from mmgen.training.data.emoji_images import SIDE, EmojiImages
+from mmgen.training.data.scene_renderer import Augment, SceneRenderer
+from mmgen.training.data.synthetic_batches import SceneBatch, SyntheticBatches
 from mmgen.training.data.synthetic_captions import Mix
 from mmgen.training.data.text_state_cache import TokenStates
 from mmgen.training.eval import image_samples
-from mmgen.training.run_log import Record
+from mmgen.training.run_log import RunLog
 
 
 class DenoiserRecipe(Config):
@@ -68,7 +68,7 @@ class DenoiserRecipe(Config):
 class DenoiserLoss(nn.Module):
     """Weighted squared error of the model's prediction; Hang et al. 2023, eq. 5 to 7, the mean over pixels."""
 
-    def __init__(self, unet: nn.Module, schedule: Schedule, gamma: float | None) -> None:
+    def __init__(self, unet: nn.Module, schedule: NoiseSchedule, gamma: float | None) -> None:
         super().__init__()
         self.unet, self.schedule, self.gamma = unet, schedule, gamma
 
@@ -81,13 +81,13 @@ class DenoiserLoss(nn.Module):
         return error.mean()
 
 
-class Captions:
+class CaptionConditions:
     """Conditions of a pool's captions, some of them dropped."""
 
     def __init__(self, token_states: TokenStates, drop: float) -> None:
         self.states, self.drop = token_states, drop
 
-    def conditions(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def conditions(self, batch: SceneBatch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Token states (B, N, D), mask (B, N) and pooled vectors (B, D)."""
         heard = self.states.gather(batch.caption)
         tokens, mask, pooled = heard.tokens, heard.mask, heard.pooled
@@ -122,10 +122,10 @@ def make_unet(recipe: DenoiserRecipe, autoencoder: Autoencoder, width: int, side
 
 
 def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
-    return SmallPictures(Upscaler.load(recipe.upscaler)) if recipe.upscaler else Pixels(3 * recipe.fold**2)
+    return HalfSizeAutoencoder(Upscaler.load(recipe.upscaler)) if recipe.upscaler else PixelAutoencoder(3 * recipe.fold**2)
 
 
-class Run:
+class DenoiserRun:
     """All that a run is made of. Pictures and captions live on `device`, where batches are painted."""
 
     def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
@@ -133,17 +133,17 @@ class Run:
             raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
         self.recipe, self.device = recipe, torch.device(device)
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.pictures = Pictures.load(recipe.data, recipe.vendors, recipe.leave_out)
+        self.pictures = EmojiImages.load(recipe.data, recipe.vendors, recipe.leave_out)
         pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, recipe.seed)
-        painter = Painter(self.pictures, augment=recipe.augment, device=self.device)
-        self.scenes = Scenes(painter, pool, batch=recipe.batch, seed=recipe.seed, mix=recipe.mix)
+        painter = SceneRenderer(self.pictures, augment=recipe.augment, device=self.device)
+        self.scenes = SyntheticBatches(painter, pool, batch=recipe.batch, seed=recipe.seed, mix=recipe.mix)
         encoder = SentenceEncoder.load(hub.resolve(recipe.text), str(self.device), recipe.text)
-        self.text = SentencePrompts(encoder, recipe.tokens)
-        self.captions = Captions(
+        self.text = SentenceConditioner(encoder, recipe.tokens)
+        self.captions = CaptionConditions(
             text_state_cache.cached(pool.captions, encoder, recipe.out).to(self.device), recipe.drop_caption
         )
         self.autoencoder = autoencoder_of(recipe)
-        self.schedule = Schedule.from_config(recipe.schedule)
+        self.schedule = NoiseSchedule.from_config(recipe.schedule)
         self.unet = make_unet(recipe, self.autoencoder, encoder.dimension, SIDE)
         self.average = copy.deepcopy(self.unet).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
@@ -177,7 +177,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     from diffusers.models.attention_processor import AttnProcessor
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    run = Run(recipe, accelerator.device)
+    run = DenoiserRun(recipe, accelerator.device)
     for module in (run.unet, run.average):
         module.to(accelerator.device, memory_format=torch.channels_last)
     if accelerator.device.type == "cpu":
@@ -185,7 +185,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     progress = checkpoint.load(recipe.out / "checkpoint", run.modules, run.optimizer) or {"step": 0, "seconds": 0.0}
     schedule = run.schedule.to(accelerator.device)
     loss_of, optimizer = accelerator.prepare(DenoiserLoss(run.unet, schedule, recipe.min_snr_gamma), run.optimizer)
-    record = Record(recipe.out, recipe.steps, seconds=progress["seconds"])
+    record = RunLog(recipe.out, recipe.steps, seconds=progress["seconds"])
     saved = sampled = time.monotonic()
     for step in range(progress["step"], recipe.steps):
         rate = rates(recipe).rate(step, recipe.steps)
@@ -207,7 +207,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
             saved = time.monotonic()
         if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
             export(run)
-            drawing = Denoiser(run.average, run.text, run.autoencoder, recipe.schedule)
+            drawing = DenoiserModel(run.average, run.text, run.autoencoder, recipe.schedule)
             image_samples.write(drawing, image_samples.prompts(run.pictures), recipe.out / "samples.png")
             sampled = time.monotonic()
         if enough and not last:
@@ -215,19 +215,21 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     return True
 
 
-def rates(recipe: DenoiserRecipe) -> schedules.Schedule:
+def rates(recipe: DenoiserRecipe) -> schedules.LearningRateSchedule:
     """With a plateau, from which a longer run can go on."""
-    return schedules.Schedule(kind="wsd", peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup, decay=recipe.decay)
+    return schedules.LearningRateSchedule(
+        kind="wsd", peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup, decay=recipe.decay
+    )
 
 
-def export(run: Run) -> Path:
+def export(run: DenoiserRun) -> Path:
     """The averaged weights as a folder in diffusers' format, fp16 -> `out/model`."""
     recipe, folder = run.recipe, run.recipe.out / "model"
     average = copy.deepcopy(run.average).to("cpu", torch.float16, memory_format=torch.contiguous_format)
     average.save_pretrained(folder / "unet", safe_serialization=True)
     (folder / "scheduler").mkdir(exist_ok=True)
     (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(recipe.schedule, indent=2) + "\n")
-    if isinstance(run.autoencoder, SmallPictures):
+    if isinstance(run.autoencoder, HalfSizeAutoencoder):
         run.autoencoder.upscaler.save(folder / "upscaler")
     (folder / "mmgen.json").write_text(
         json.dumps({"text": recipe.text, "tokens": recipe.tokens, "size": SIDE}, indent=2) + "\n"

@@ -16,36 +16,36 @@ from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data, text_files
-from mmgen.training.data.chat_data import Batch, Example, collate, drawn, example_of
-from mmgen.training.recipes.finetuning import Tuned, TuningRecipe, begun, room, tune
+from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, drawn, example_of
+from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, begun, room, tune
 from mmgen.training.recipes.sft import split
-from mmgen.training.run_log import Record
+from mmgen.training.run_log import RunLog
 
 
-class PreferenceRecipe(TuningRecipe):
+class DPORecipe(TuningRecipe):
     """configs/train/dpo.yaml"""
 
     beta: float = Field(default=0.1, gt=0)  # how dear it is to leave the model as it began
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PreferencePairs:
     """Two answers to each of some prompts: rows of `batch` are all chosen ones, then all rejected ones."""
 
-    batch: Batch  # (2 B, N)
+    batch: ChatBatch  # (2 B, N)
 
-    def to(self, device: torch.device) -> Pairs:
-        return Pairs(self.batch.to(device))
+    def to(self, device: torch.device) -> PreferencePairs:
+        return PreferencePairs(self.batch.to(device))
 
 
-class PreferenceLoss(nn.Module):
+class DPOLoss(nn.Module):
     """`-log sigmoid(beta (log p/p0 of the chosen - log p/p0 of the rejected))`; Rafailov et al. 2023, eq. 7."""
 
-    def __init__(self, model: TextModel, tuned: Tuned, beta: float) -> None:
+    def __init__(self, model: TextModel, tuned: TunedModel, beta: float) -> None:
         super().__init__()
         self.lm, self.tuned, self.beta, self.learned = model.lm, tuned, beta, tuned.learned()
 
-    def forward(self, pairs: Pairs) -> dict[str, Tensor]:
+    def forward(self, pairs: PreferencePairs) -> dict[str, Tensor]:
         batch = pairs.batch
         with torch.no_grad():
             before = log_likelihood(self.lm, self.tuned.hidden(batch.ids, tuned=False), batch.targets)
@@ -64,22 +64,22 @@ def log_likelihood(lm: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor
     return torch.zeros(len(targets), device=said.device).index_add(0, row, said)
 
 
-class Run:
+class DPORun:
     """A `Task`."""
 
     ylabel = "preference loss"
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, recipe: PreferenceRecipe, device: torch.device | str = "cpu") -> None:
+    def __init__(self, recipe: DPORecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
         self.text = begun(recipe, device)
         self.train, self.held_out = split(self._pairs(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.tuned = tune(recipe, self.text, frozen=True)
-        self.loss, self.model = PreferenceLoss(self.text, self.tuned, recipe.beta), self.tuned.learned()
+        self.loss, self.model = DPOLoss(self.text, self.tuned, recipe.beta), self.tuned.learned()
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
-    def _pairs(self) -> list[tuple[Example, Example]]:
+    def _pairs(self) -> list[tuple[ChatExample, ChatExample]]:
         pairs = []
         for path in text_files.files(self.recipe.data):
             for number, row in enumerate(text_files.rows(path), 1):
@@ -91,12 +91,12 @@ class Run:
             raise BadRequest(f"none of {len(pairs)} pairs has answers and at most {most} tokens; check the data")
         return kept
 
-    def parts(self, step: int, process: int, processes: int) -> list[tuple[Pairs, float]]:
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[PreferencePairs, float]]:
         recipe = self.recipe
         mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
         return [(side_by_side(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(mine)]
 
-    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         """The mean over the held-out pairs; without any the newest weights are exported."""
         total, count = {"loss": 0.0, "accuracy": 0.0}, len(self.held_out)
         for first in range(0, count, 4):
@@ -110,8 +110,8 @@ class Run:
             checkpoint.replaced(self.recipe.out / "model", self.tuned.save)
 
 
-def side_by_side(pairs: Sequence[tuple[Example, Example]]) -> Pairs:
-    return Pairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
+def side_by_side(pairs: Sequence[tuple[ChatExample, ChatExample]]) -> PreferencePairs:
+    return PreferencePairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
 
 
 def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -125,10 +125,10 @@ def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]]
     return chosen, rejected
 
 
-def train(recipe: PreferenceRecipe, *, stop_after_minutes: float | None = None) -> bool:
+def train(recipe: DPORecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains, or goes on training; True when the run is whole. `out/model`: a model, or an adapter in PEFT's format."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    task = Run(recipe, accelerator.device)
-    return loop.run(recipe, task, Record(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+    task = DPORun(recipe, accelerator.device)
+    return loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)

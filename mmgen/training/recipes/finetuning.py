@@ -20,12 +20,12 @@ from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.training.data import chat_data
 from mmgen.training.loop import LoopRecipe
-from mmgen.training.packed_attention import RowAttention
+from mmgen.training.packed_attention import PackedAttention
 
 NAME = "tuned"
 
 
-class Tuning(Config):
+class TuningConfig(Config):
     """The `tuning` section of a recipe."""
 
     kind: Literal["full", "lora", "prefix"] = "lora"
@@ -40,11 +40,11 @@ class TuningRecipe(LoopRecipe):
 
     base: str  # a model reference
     data: Path | None = None  # JSON lines
-    tuning: Tuning = Tuning()
+    tuning: TuningConfig = TuningConfig()
     held_out: float = Field(default=0.05, ge=0, lt=1)  # share of the conversations, the last ones of the file
 
 
-class Tuned(Protocol):
+class TunedModel(Protocol):
     """A model as it is tuned."""
 
     def learned(self) -> nn.Module: ...  # what the optimizer moves and a checkpoint holds
@@ -52,7 +52,7 @@ class Tuned(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
-class Whole:
+class FullFinetuning:
     """Every weight is learned; what it began as is a second model, made only where it is asked for."""
 
     def __init__(self, model: TextModel, base: Path, frozen: bool) -> None:
@@ -65,7 +65,7 @@ class Whole:
     def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
         lm = self.model.lm if tuned else self.before
         assert lm is not None, "the model as it began was not kept"
-        return lm.hidden(ids, RowAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
+        return lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
 
     def save(self, folder: Path) -> None:
         family = lora_files.family_of(self.base)
@@ -74,10 +74,10 @@ class Whole:
         _take_over(self.model, self.base, folder)
 
 
-class LoraTuned:
+class LoraFinetuning:
     """An adapter is learned beside weights that stay."""
 
-    def __init__(self, model: TextModel, base: Path, reference: str, tuning: Tuning) -> None:
+    def __init__(self, model: TextModel, base: Path, reference: str, tuning: TuningConfig) -> None:
         self.model, self.base, self.reference = model, base, reference
         model.lm.requires_grad_(False)
         self.adapters = Adapters(model.lm, lora_files.names_of(base, model.lm))
@@ -89,17 +89,17 @@ class LoraTuned:
     def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
         positions = torch.arange(ids.shape[1], device=ids.device)
         self.adapters.choice.rows = self.adapters.numbers[NAME] if tuned else None  # stays, for activations computed anew
-        return self.model.lm.hidden(ids, RowAttention(), positions=positions)
+        return self.model.lm.hidden(ids, PackedAttention(), positions=positions)
 
     def save(self, folder: Path) -> None:
         lora_files.save(self.adapters, NAME, folder, self.reference)
         _take_over(self.model, self.base, folder)
 
 
-class PrefixTuned:
+class PrefixFinetuning:
     """Keys and values before every text are learned; Li and Liang 2021."""
 
-    def __init__(self, model: TextModel, base: Path, reference: str, tuning: Tuning) -> None:
+    def __init__(self, model: TextModel, base: Path, reference: str, tuning: TuningConfig) -> None:
         self.model, self.base, self.reference = model, base, reference
         model.lm.requires_grad_(False)
         self.prefix = Prefix(model.lm.config, tuning.tokens).to(model.device)
@@ -122,15 +122,15 @@ def begun(recipe: TuningRecipe, device: torch.device | str = "cpu") -> TextModel
     return chat_data.with_template(TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32"))
 
 
-def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> Tuned:
+def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> TunedModel:
     """`frozen`: the model as it began is needed too."""
     base, kind = hub.resolve(recipe.base), recipe.tuning.kind
     model.lm.transformer.checkpointing = recipe.activation_checkpointing and kind != "prefix"  # its cache grows once a pass
     if model.lm.config.encoder is not None:
         raise BadRequest(f"{recipe.base} is an encoder-decoder; causal language models are tuned here")
     if kind == "full":
-        return Whole(model, base, frozen)
-    return (LoraTuned if kind == "lora" else PrefixTuned)(model, base, recipe.base, recipe.tuning)
+        return FullFinetuning(model, base, frozen)
+    return (LoraFinetuning if kind == "lora" else PrefixFinetuning)(model, base, recipe.base, recipe.tuning)
 
 
 def room(recipe: TuningRecipe, model: TextModel) -> int:

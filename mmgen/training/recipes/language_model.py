@@ -20,13 +20,13 @@ from mmgen.models.transformer_config import TransformerConfig
 from mmgen.training import checkpoint, loop, optimizers, throughput
 from mmgen.training.chunked_cross_entropy import loss_of
 from mmgen.training.data import packing, text_files
-from mmgen.training.data.packing import Batch, Rows, Stream
+from mmgen.training.data.packing import PackedBatch, PackedRows, TokenStream
 from mmgen.training.eval.text_samples import write
 from mmgen.training.loop import LoopRecipe
-from mmgen.training.packed_attention import RowAttention
+from mmgen.training.packed_attention import PackedAttention
 from mmgen.training.recipes import tokenizer as tokenizers
 from mmgen.training.recipes.tokenizer import END, TokenizerRecipe
-from mmgen.training.run_log import Record
+from mmgen.training.run_log import RunLog
 
 
 class LanguageModelRecipe(LoopRecipe):
@@ -45,7 +45,7 @@ class LanguageModelRecipe(LoopRecipe):
     sample_tokens: int = Field(120, ge=1)
 
 
-class NextToken(nn.Module):
+class NextTokenLoss(nn.Module):
     """Mean nats of the next tokens of a batch."""
 
     def __init__(self, lm: LanguageModel, balance: float, compiled: bool = False) -> None:
@@ -53,10 +53,10 @@ class NextToken(nn.Module):
         self.lm, self.balance = lm, balance
         self.hidden = torch.compile(lm.hidden) if compiled else lm.hidden  # in training alone: texts are of every length
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: PackedBatch) -> dict[str, Tensor]:
         routing: list[Tensor] = []
         more: dict[str, Any] = {"routing": routing} if self.lm.config.experts else {}
-        hidden = self.hidden(batch.ids, RowAttention(batch.documents), positions=batch.positions, **more)
+        hidden = self.hidden(batch.ids, PackedAttention(batch.documents), positions=batch.positions, **more)
         nats = loss_of(self.lm, hidden, batch.targets)
         if not routing:
             return {"loss": nats}
@@ -64,7 +64,7 @@ class NextToken(nn.Module):
         return {"loss": nats + self.balance * uneven, "balance": uneven}
 
 
-class Run:
+class LanguageModelRun:
     """A `Task`: all that a run is made of, but for its devices."""
 
     ylabel = "nats a token"
@@ -81,19 +81,19 @@ class Run:
         self.size = recipe.row or config.max_tokens
         if self.size > config.max_tokens:
             raise BadRequest(f"row is {self.size} tokens, the model reads {config.max_tokens}; take fewer")
-        self.rows = Rows(stream, self.size, recipe.seed)
+        self.rows = PackedRows(stream, self.size, recipe.seed)
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(config)
         begin(self.model)
         self.model.transformer.checkpointing = recipe.activation_checkpointing
-        self.loss = NextToken(self.model, recipe.balance, recipe.compile)
+        self.loss = NextTokenLoss(self.model, recipe.balance, recipe.compile)
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
-    def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[PackedBatch, float]]:
         mine = self.recipe.numbers(step, process, processes)
         return [(self.rows.batch(chunk), len(chunk) / len(mine)) for chunk in self.recipe.chunks(mine)]
 
-    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         recipe, folder = self.recipe, self.recipe.out
         nats = validation_loss(self.model, self.held_out, self.size, recipe.validation_rows)
         record.note(step, {"validation": nats, "validation_per_byte": nats * self.held_out.tokens_per_byte})
@@ -113,29 +113,29 @@ def train(recipe: LanguageModelRecipe, *, stop_after_minutes: float | None = Non
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     with accelerator.main_process_first():
-        task = Run(recipe)
+        task = LanguageModelRun(recipe)
     flops = task.size * throughput.flops_per_token(task.model.config, task.size)  # of a row
     most = accelerator.num_processes * throughput.peak(accelerator.device, recipe.mixed_precision)
 
     def of_speed(rows: float) -> dict[str, float]:
         return {"tokens_per_second": round(rows * task.size), "flops_utilization": round(rows * flops / most, 3)}
 
-    record = Record(recipe.out, recipe.steps, unit="rows", of_speed=of_speed)
+    record = RunLog(recipe.out, recipe.steps, unit="rows", of_speed=of_speed)
     return loop.run(recipe, task, record, accelerator, stop_after_minutes)
 
 
 @torch.inference_mode()
-def validation_loss(lm: LanguageModel, stream: Stream, size: int, most: int, together: int = 8) -> float:
+def validation_loss(lm: LanguageModel, stream: TokenStream, size: int, most: int, together: int = 8) -> float:
     """Mean nats a token of at most so many rows, evenly spaced over the documents; `inf` where there is not one row."""
     if len(stream.tokens) <= size:
         return math.inf
-    rows, device = Rows(stream, size, shuffled=False), lm.device
+    rows, device = PackedRows(stream, size, shuffled=False), lm.device
     count = min(most, len(rows))
     numbers = [index * len(rows) // count for index in range(count)]
     total = 0.0
     for first in range(0, count, together):
         batch = rows.batch(numbers[first : first + together]).to(device)
-        hidden = lm.hidden(batch.ids, RowAttention(batch.documents), positions=batch.positions)
+        hidden = lm.hidden(batch.ids, PackedAttention(batch.documents), positions=batch.positions)
         total += float(loss_of(lm, hidden, batch.targets)) * len(batch.ids)
     return total / count
 

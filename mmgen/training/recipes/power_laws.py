@@ -18,7 +18,7 @@ SEARCHES = 3
 
 
 @dataclass(frozen=True)
-class Law:
+class PowerLaw:
     """`L(N, D) = E + A / N^alpha + B / D^beta`; Hoffmann et al. 2022, eq. 2. Of L(N) alone B is 0."""
 
     E: float
@@ -36,15 +36,17 @@ class Law:
 
 
 @dataclass(frozen=True)
-class Fit:
+class PowerLawFit:
     """A law and, of each of its numbers, where 95 % of refits to resampled runs lie."""
 
-    law: Law
-    low: Law
-    high: Law
+    law: PowerLaw
+    low: PowerLaw
+    high: PowerLaw
 
 
-def fit(parameters: Sequence[float], loss: Sequence[float], tokens: Sequence[float] | None = None, resamples: int = 200) -> Fit:
+def fit(
+    parameters: Sequence[float], loss: Sequence[float], tokens: Sequence[float] | None = None, resamples: int = 200
+) -> PowerLawFit:
     """The law of runs, with intervals by bootstrap. `tokens` None: L(N). Raises BadRequest for fewer runs than its numbers."""
     x = [np.log(np.asarray(one, dtype=float)) for one in (parameters, tokens) if one is not None]
     y, needed = np.log(np.asarray(loss, dtype=float)), 1 + 2 * len(x)
@@ -59,12 +61,12 @@ def fit(parameters: Sequence[float], loss: Sequence[float], tokens: Sequence[flo
         refits.append(astuple(_law(_search([part[chosen] for part in x], y[chosen], best)[0], centres)))
     law = _law(best, centres)
     low, high = np.percentile(np.array(refits), (2.5, 97.5), axis=0) if refits else (astuple(law), astuple(law))
-    return Fit(law, Law(*map(float, low)), Law(*map(float, high)))
+    return PowerLawFit(law, PowerLaw(*map(float, low)), PowerLaw(*map(float, high)))
 
 
-def table(found: Fit) -> list[tuple[str, str, str]]:
+def table(found: PowerLawFit) -> list[tuple[str, str, str]]:
     """Name, value and interval of each number of the law; an exponent of 0 says that its term was not found."""
-    told = [one.name for one in fields(Law) if found.law.B or one.name not in ("B", "beta")]
+    told = [one.name for one in fields(PowerLaw) if found.law.B or one.name not in ("B", "beta")]
     return [(name, f"{getattr(found.law, name):.4g}", f"{getattr(found.low, name):.4g} to {getattr(found.high, name):.4g}")
             for name in told]  # fmt: skip
 
@@ -108,8 +110,8 @@ def _objective(theta: np.ndarray, x: list[np.ndarray], y: np.ndarray) -> tuple[f
     return float(value) / DELTA**2, np.array(slope) / DELTA**2
 
 
-def _law(theta: np.ndarray, centres: list[float]) -> Law:
+def _law(theta: np.ndarray, centres: list[float]) -> PowerLaw:
     numbers = [float(np.exp(theta[0]))]
     for scale, exponent, centre in zip(theta[1::2], theta[2::2], centres, strict=True):
         numbers += [float(np.exp(scale + exponent * centre)), float(exponent)]
-    return Law(*numbers)
+    return PowerLaw(*numbers)

@@ -19,20 +19,20 @@ from mmgen import hub
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
-from mmgen.models.reader.network import PASSAGE, Reader, Rows
+from mmgen.models.reader.network import PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.training import checkpoint
 from mmgen.training.data.qa_data import (
     Corpus,
-    Example,
     Question,
+    ReaderExample,
     plan_batches,
     plan_epoch,
     read_questions,
     titles_of,
     without_overlap,
 )
-from mmgen.training.run_log import Record
-from mmgen.training.schedules import Schedule
+from mmgen.training.run_log import RunLog
+from mmgen.training.schedules import LearningRateSchedule
 
 NOWHERE = -100
 
@@ -64,24 +64,24 @@ class ReaderRecipe(BaseModel):
 
 
 @dataclass
-class Batch:
+class ReaderBatch:
     """One step's tensors."""
 
-    rows: Rows
+    rows: PrefixBatch
     answers: Tensor  # (B, M): [CLS], then the answer's tokens, padded
     start: Tensor  # (B,) place of the first answer token in the row; 0: not here
     copied: Tensor  # (B, M - 1) place in the row of each answer token, padded with 0
     stop: Tensor  # (B, M - 1) 1 at the last answer token, 0 before, NOWHERE after
     words: Tensor  # (B, M) next word, NOWHERE where there is none
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> ReaderBatch:
         r = self.rows
-        rows = Rows(r.ids.to(device), r.types.to(device), r.lengths.to(device), r.starts.to(device))
+        rows = PrefixBatch(r.ids.to(device), r.types.to(device), r.lengths.to(device), r.starts.to(device))
         rest = (t.to(device) for t in (self.answers, self.start, self.copied, self.stop, self.words))
-        return Batch(rows, *rest)
+        return ReaderBatch(rows, *rest)
 
 
-def collate(batch: Sequence[Example], corpus: Corpus, cls: int, sep: int, longest_question: int) -> Batch:
+def collate(batch: Sequence[ReaderExample], corpus: Corpus, cls: int, sep: int, longest_question: int) -> ReaderBatch:
     """Examples -> padded tensors."""
     rows, answers = [], []
     for e in batch:
@@ -107,17 +107,17 @@ def collate(batch: Sequence[Example], corpus: Corpus, cls: int, sep: int, longes
             stop[b, : m - 1], stop[b, m - 1] = 0, 1
             words[b, : m + 1] = torch.tensor([*a, sep])
     lengths = torch.tensor([len(q) + len(p) for q, p in rows])
-    return Batch(Rows(ids, types, lengths, starts), written, start, copied, stop, words)
+    return ReaderBatch(PrefixBatch(ids, types, lengths, starts), written, start, copied, stop, words)
 
 
 class ReaderLoss(nn.Module):
     """Negative log-likelihood of the gold span, plus a share of the language model's."""
 
-    def __init__(self, reader: Reader, language_model_weight: float) -> None:
+    def __init__(self, reader: ReaderNetwork, language_model_weight: float) -> None:
         super().__init__()
         self.reader, self.weight = reader, language_model_weight
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: ReaderBatch) -> dict[str, Tensor]:
         prefix, states = self.reader.joint(batch.rows, batch.answers)
         start = F.nll_loss(self.reader.start(batch.rows, prefix, states[:, 0]), batch.start)
         copied = prefix.gather(1, batch.copied[..., None].expand(-1, -1, prefix.shape[-1]))
@@ -145,10 +145,10 @@ def training_questions(recipe: ReaderRecipe, data: Path) -> list[Question]:
     return without_overlap([q for q in every if q.title.replace("_", " ").lower() not in named], held)
 
 
-def start_from(encoder: SentenceEncoder) -> Reader:
+def start_from(encoder: SentenceEncoder) -> ReaderNetwork:
     """A reader whose transformer is the encoder's, with two more segments; the word embeddings stay as they are."""
     config = replace(encoder.config, token_types=3)
-    reader = Reader(config)
+    reader = ReaderNetwork(config)
     state = {name: tensor.clone() for name, tensor in encoder.transformer.state_dict().items()}
     state["embed.types.weight"] = state["embed.types.weight"][:1].repeat(3, 1)
     state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.width, generator=torch.Generator().manual_seed(0))
@@ -179,9 +179,9 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> b
     progress = checkpoint.load(recipe.out / "checkpoint", reader, optimizer) or {"step": 0, "seconds": 0.0}
     loss, optimizer = accelerator.prepare(ReaderLoss(reader, recipe.language_model_weight), optimizer)
     specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
-    record = Record(recipe.out, len(batches), seconds=progress["seconds"])
+    record = RunLog(recipe.out, len(batches), seconds=progress["seconds"])
     before, saved = progress["seconds"], time.monotonic()
-    rates = Schedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
+    rates = LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
     for step in range(progress["step"], len(batches)):
         rate = rates.rate(step, len(batches))
         for group in optimizer.param_groups:
@@ -233,9 +233,9 @@ def export(recipe: ReaderRecipe) -> Path:
     return folder
 
 
-def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:
+def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[ReaderExample]]:
     """Every batch of the run, drawn ahead from the seed, so that a resumed run sees what an undisturbed one sees."""
-    batches: list[list[Example]] = []
+    batches: list[list[ReaderExample]] = []
     for epoch, window in enumerate(recipe.windows):
         rng = random.Random(f"{recipe.seed}/{epoch}")
         examples = plan_epoch(corpus, rng, window, recipe.sources, recipe.negatives, recipe.longest_answer)
@@ -243,7 +243,7 @@ def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[Example]]:
     return batches
 
 
-def _groups(reader: Reader, weight_decay: float) -> list[dict[str, Any]]:
+def _groups(reader: ReaderNetwork, weight_decay: float) -> list[dict[str, Any]]:
     learned = [p for p in reader.parameters() if p.requires_grad]
     return [
         {"params": [p for p in learned if p.dim() > 1], "weight_decay": weight_decay},

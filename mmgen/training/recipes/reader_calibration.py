@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Document, Hit
-from mmgen.library.document_library import Library
-from mmgen.models.reader.calibration import Calibration, Candidate, Found
+from mmgen.library.document_library import DocumentLibrary
+from mmgen.models.reader.calibration import Calibration, Candidate, SpanAnswer
 from mmgen.training.data.qa_data import Question
 from mmgen.training.eval.qa_metrics import f1, reliability
 
@@ -22,20 +22,20 @@ RIGHT = 0.5  # an answer whose F1 reaches this counts as right
 
 
 @dataclass(frozen=True)
-class Asked:
+class CalibrationQuestion:
     """A question, what was retrieved for it, and what the reader found there."""
 
     question: Question
     answerable: bool  # False: every passage that holds a reference answer was taken away
     texts: list[str]
     similarities: list[float]
-    found: list[list[Found]]
+    found: list[list[SpanAnswer]]
 
     def candidates(self, calibration: Calibration) -> list[Candidate]:
         return calibration.candidates(self.found, self.texts, self.similarities)
 
 
-def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> Library:
+def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> DocumentLibrary:
     """A store of all the questions' paragraphs, one document each."""
     import hashlib
 
@@ -47,7 +47,7 @@ def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> Library:
     return library
 
 
-def ask(library: Library, reader: ReaderClient, question: Question, k: int, answerable: bool) -> Asked:
+def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: int, answerable: bool) -> CalibrationQuestion:
     """Retrieves and reads; the answering passages are left out where `answerable` is False."""
     hits: list[Hit] = library.search(question.text, k=k if answerable else 4 * k)
     if not answerable:
@@ -59,10 +59,10 @@ def ask(library: Library, reader: ReaderClient, question: Question, k: int, answ
         ][:k]  # fmt: skip
     texts = [hit.passage.text for hit in hits]
     similarities = [hit.scores["dense"] for hit in hits]
-    return Asked(question, answerable, texts, similarities, reader.read(question.text, texts))
+    return CalibrationQuestion(question, answerable, texts, similarities, reader.read(question.text, texts))
 
 
-def fit(asked: Sequence[Asked], threshold: float = 0.5) -> Calibration:
+def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibration:
     """The similarity weight with the best F1, then a logistic regression from features to "is right"."""
     from sklearn.linear_model import LogisticRegression
 

@@ -18,7 +18,7 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.training import throughput
 from mmgen.training.recipes import language_model, power_laws
 from mmgen.training.recipes.language_model import LanguageModelRecipe
-from mmgen.training.recipes.power_laws import Fit
+from mmgen.training.recipes.power_laws import PowerLawFit
 
 
 class ScalingRecipe(Config):
@@ -44,7 +44,7 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Result:
+class RungResult:
     """What a rung came to: nats a token on the held-out documents."""
 
     parameters: int
@@ -74,7 +74,7 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
 
 def climb(
     recipe: ScalingRecipe, said: Callable[[str], None], *, stop_after_minutes: float | None = None
-) -> list[Result] | None:
+) -> list[RungResult] | None:
     """Trains what is not trained yet; None where the time was over before. Each run goes on where it was stopped."""
     import time
 
@@ -87,12 +87,12 @@ def climb(
             if (left is not None and left <= 0) or not language_model.train(rung.recipe, stop_after_minutes=left):
                 return None
             loss = json.loads((rung.recipe.out / "checkpoint" / "progress.json").read_text())["best"]
-            done.write_text(json.dumps(asdict(Result(rung.parameters, rung.tokens, rung.flops, loss))))
-        results.append(Result(**json.loads(done.read_text())))
+            done.write_text(json.dumps(asdict(RungResult(rung.parameters, rung.tokens, rung.flops, loss))))
+        results.append(RungResult(**json.loads(done.read_text())))
     return results
 
 
-def laws(results: list[Result]) -> tuple[Fit | None, Fit | None]:
+def laws(results: list[RungResult]) -> tuple[PowerLawFit | None, PowerLawFit | None]:
     """L(N), of runs with one budget, or else L(N, D), whose first two terms are L(N) of endless data; None where the runs are
     too few for it."""
     if len({one.flops for one in results}) == 1:
@@ -107,7 +107,7 @@ def laws(results: list[Result]) -> tuple[Fit | None, Fit | None]:
 
 
 @dataclass(frozen=True)
-class Best:
+class OptimalSize:
     """The size that a budget is best spent on: the least of a parabola through the best run and its neighbours, over the
     logarithm of the parameters; Hoffmann et al. 2022, 3.2."""
 
@@ -117,7 +117,7 @@ class Best:
     within: bool  # False: the smallest or largest size of the ladder was best, and the best may lie beyond it
 
 
-def best_sizes(results: list[Result]) -> list[Best]:
+def best_sizes(results: list[RungResult]) -> list[OptimalSize]:
     """One for each budget, the smallest first."""
     found = []
     for flops in sorted({one.flops for one in results}):
@@ -125,16 +125,16 @@ def best_sizes(results: list[Result]) -> list[Best]:
         place = min(range(len(runs)), key=lambda n: runs[n].loss)
         best = runs[place]
         if not 0 < place < len(runs) - 1:
-            found.append(Best(flops, best.parameters, best.loss, False))
+            found.append(OptimalSize(flops, best.parameters, best.loss, False))
             continue
         near = runs[place - 1 : place + 2]
         curve = np.polynomial.Polynomial.fit([np.log(one.parameters) for one in near], [one.loss for one in near], 2)
         lowest = float(curve.deriv().roots()[0])
-        found.append(Best(flops, float(np.exp(lowest)), float(curve(lowest)), True))
+        found.append(OptimalSize(flops, float(np.exp(lowest)), float(curve(lowest)), True))
     return found
 
 
-def growth(best: list[Best]) -> float | None:
+def growth(best: list[OptimalSize]) -> float | None:
     """`a` of `N_best ~ C^a` by the best sizes themselves; None where fewer than two lie within the ladder."""
     within = [one for one in best if one.within]
     if len(within) < 2:
@@ -142,7 +142,7 @@ def growth(best: list[Best]) -> float | None:
     return float(np.polyfit([np.log(one.flops) for one in within], [np.log(one.parameters) for one in within], 1)[0])
 
 
-def plot(results: list[Result], both: Fit | None, path: Path) -> None:
+def plot(results: list[RungResult], both: PowerLawFit | None, path: Path) -> None:
     """Loss over parameters, a line for each budget, and the law through them."""
     import matplotlib
 

@@ -13,44 +13,44 @@ from mmgen.models.lm.language_model import TextModel
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED, loss_of
 from mmgen.training.data import chat_data, text_files
-from mmgen.training.data.chat_data import Batch, Example, collate, drawn, example_of
-from mmgen.training.recipes.finetuning import Tuned, TuningRecipe, begun, room, tune
-from mmgen.training.run_log import Record
+from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, drawn, example_of
+from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, begun, room, tune
+from mmgen.training.run_log import RunLog
 
 
-class InstructionsRecipe(TuningRecipe):
+class SFTRecipe(TuningRecipe):
     """configs/train/sft.yaml"""
 
     max_tokens: int = Field(default=0, ge=0)  # longer conversations are left out; 0: what the model reads
 
 
-class Answers(nn.Module):
+class AnswerLoss(nn.Module):
     """Mean nats of the assistant's tokens."""
 
-    def __init__(self, model: TextModel, tuned: Tuned) -> None:
+    def __init__(self, model: TextModel, tuned: TunedModel) -> None:
         super().__init__()
         self.lm, self.tuned, self.learned = model.lm, tuned, tuned.learned()
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: ChatBatch) -> dict[str, Tensor]:
         return {"loss": loss_of(self.lm, self.tuned.hidden(batch.ids), batch.targets)}
 
 
-class Run:
+class SFTRun:
     """A `Task`."""
 
     ylabel = "nats a token of answers"
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, recipe: InstructionsRecipe, device: torch.device | str = "cpu") -> None:
+    def __init__(self, recipe: SFTRecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
         self.text = begun(recipe, device)
         self.train, self.held_out = split(self._examples(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.tuned = tune(recipe, self.text)
-        self.loss, self.model = Answers(self.text, self.tuned), self.tuned.learned()
+        self.loss, self.model = AnswerLoss(self.text, self.tuned), self.tuned.learned()
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
-    def _examples(self) -> list[Example]:
+    def _examples(self) -> list[ChatExample]:
         paths = text_files.files(self.recipe.data)
         every = [example_of(self.text, messages) for path in paths for messages in chat_data.conversations(path)]
         most = self.recipe.max_tokens or room(self.recipe, self.text)
@@ -59,7 +59,7 @@ class Run:
             raise BadRequest(f"none of {len(every)} conversations has an answer and at most {most} tokens; check the data")
         return kept
 
-    def parts(self, step: int, process: int, processes: int) -> list[tuple[Batch, float]]:
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[ChatBatch, float]]:
         """Parts weigh as many tokens as are learned in them."""
         recipe = self.recipe
         mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
@@ -67,7 +67,7 @@ class Run:
         counts = [int((batch.targets != IGNORED).sum()) for batch in batches]
         return [(batch, count / max(1, sum(counts))) for batch, count in zip(batches, counts, strict=True)]
 
-    def validate(self, step: int, record: Record, progress: dict[str, Any]) -> None:
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         """Of all held-out conversations, the mean over their tokens; without any the newest weights are exported."""
         total = count = 0.0
         for first in range(0, len(self.held_out), 8):
@@ -88,10 +88,10 @@ def split(examples: list[Any], share: float) -> tuple[list[Any], list[Any]]:
     return examples[: max(1, border)], examples[max(1, border) :]
 
 
-def train(recipe: InstructionsRecipe, *, stop_after_minutes: float | None = None) -> bool:
+def train(recipe: SFTRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains, or goes on training; True when the run is whole. `out/model`: a model, or an adapter in PEFT's format."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    task = Run(recipe, accelerator.device)
-    return loop.run(recipe, task, Record(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+    task = SFTRun(recipe, accelerator.device)
+    return loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)

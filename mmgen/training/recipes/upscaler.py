@@ -15,12 +15,12 @@ from mmgen.errors import BadRequest
 from mmgen.models.diffusion.upscaler import Upscaler, UpscalerConfig, half
 from mmgen.training import checkpoint
 from mmgen.training.data import synthetic_captions
-from mmgen.training.data.emoji_images import Pictures
-from mmgen.training.data.scene_renderer import Painter
-from mmgen.training.data.synthetic_batches import Scenes
+from mmgen.training.data.emoji_images import EmojiImages
+from mmgen.training.data.scene_renderer import SceneRenderer
+from mmgen.training.data.synthetic_batches import SyntheticBatches
 from mmgen.training.data.synthetic_captions import Mix
-from mmgen.training.run_log import Record
-from mmgen.training.schedules import Schedule
+from mmgen.training.run_log import RunLog
+from mmgen.training.schedules import LearningRateSchedule
 
 
 class UpscalerRecipe(Config):
@@ -48,17 +48,17 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
         raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     torch.manual_seed(recipe.seed)
-    pictures = Pictures.load(recipe.data)
+    pictures = EmojiImages.load(recipe.data)
     pool = synthetic_captions.draw(pictures, 20_000, Mix(), recipe.seed)
-    scenes = Scenes(Painter(pictures), pool, batch=recipe.batch, seed=recipe.seed)
+    scenes = SyntheticBatches(SceneRenderer(pictures), pool, batch=recipe.batch, seed=recipe.seed)
     upscaler = Upscaler(UpscalerConfig(recipe.channels, recipe.layers)).to(accelerator.device)
     optimizer = torch.optim.AdamW(upscaler.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
     recipe.out.mkdir(parents=True, exist_ok=True)
     progress = checkpoint.load(recipe.out / "checkpoint", upscaler, optimizer) or {"step": 0, "seconds": 0.0}
     model, optimizer = accelerator.prepare(upscaler, optimizer)
-    record = Record(recipe.out, recipe.steps, seconds=progress["seconds"])
+    record = RunLog(recipe.out, recipe.steps, seconds=progress["seconds"])
     saved = time.monotonic()
-    rates = Schedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
+    rates = LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
     for step in range(progress["step"], recipe.steps):
         rate = rates.rate(step, recipe.steps)
         for group in optimizer.param_groups:

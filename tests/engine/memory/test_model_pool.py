@@ -9,7 +9,7 @@ import pytest
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.memory.model_pool import Residents
+from mmgen.engine.memory.model_pool import ModelPool
 from mmgen.errors import Busy, JobFailed, NotFound, TooLarge
 
 WAIT = 20.0
@@ -113,7 +113,7 @@ def test_who_is_at_work_stays_and_the_other_waits() -> None:
 
 def test_the_longest_idle_for_its_price_leaves_first() -> None:
     ledger = Ledger(100)
-    residents, found = Residents(ledger), {}
+    residents, found = ModelPool(ledger), {}
     for name, used, reload_ms in (("old", 10.0, 1000.0), ("cheap", 50.0, 10.0), ("new", 99.0, 10.0)):
         found[name] = Counted(30)
         residents.introduce(name, 30, lambda name=name: found[name])
@@ -172,7 +172,7 @@ def test_a_model_with_jobs_does_not_sleep() -> None:
 
 
 def test_the_hosts_memory_has_a_limit_too() -> None:
-    residents = Residents(Ledger(), host_limit=100)
+    residents = ModelPool(Ledger(), host_limit=100)
     models = [Counted(60, host=True) for _ in range(2)]
     for number, weights in enumerate(models):
         residents.introduce(f"m{number}", 60, lambda weights=weights: weights)
@@ -231,7 +231,7 @@ def test_a_job_larger_than_what_idle_models_leave_is_refused_with_the_numbers() 
 
 
 def test_a_model_that_is_loaded_again_is_booked_once() -> None:
-    residents = Residents(Ledger(100))
+    residents = ModelPool(Ledger(100))
     for _ in range(3):
         residents.introduce("a", 60, lambda: Counted(60))
     assert residents.ledger.held == 60 and len(list(residents)) == 1

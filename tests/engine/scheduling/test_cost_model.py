@@ -2,13 +2,13 @@
 
 import pytest
 
-from mmgen.engine.scheduling.cost_model import GROUPS, SURE, Costs, Mean
+from mmgen.engine.scheduling.cost_model import GROUPS, SURE, CostModel, MovingAverage
 
 GROUP = ("denoise", "64")
 
 
-def told(cost: object, sizes: list[int]) -> Costs:
-    costs = Costs()
+def told(cost: object, sizes: list[int]) -> CostModel:
+    costs = CostModel()
     for size in sizes:
         costs.observe(GROUP, size, cost(size))  # type: ignore[operator]
     return costs
@@ -38,7 +38,7 @@ def test_what_changes_is_learned_anew() -> None:
 
 
 def test_before_any_measurement_the_prior_counts_and_then_no_more() -> None:
-    costs = Costs()
+    costs = CostModel()
     assert costs.predict(GROUP, 2) is None
     costs.expect(GROUP, 30)
     assert costs.predict(GROUP, 2) == 60 and not costs.known(GROUP)
@@ -58,11 +58,11 @@ def test_the_largest_batch_that_is_short_enough(room: float, most: int, fits: in
 
 
 def test_of_what_is_unknown_one_is_tried() -> None:
-    assert Costs().largest(GROUP, 8, 1.0) == 1
+    assert CostModel().largest(GROUP, 8, 1.0) == 1
 
 
 def test_how_much_of_the_expected_is_used() -> None:
-    costs = Costs()
+    costs = CostModel()
     assert costs.used("text") == 1
     for _ in range(30):
         costs.observe_end("text", 100, 25)
@@ -71,7 +71,7 @@ def test_how_much_of_the_expected_is_used() -> None:
 
 
 def test_groups_are_forgotten_the_longest_unused_first() -> None:
-    costs = Costs()
+    costs = CostModel()
     for number in range(GROUPS + 10):
         costs.observe(("call", number), 1, 1.0)
         costs.expect(("other", number), 1.0)
@@ -79,7 +79,7 @@ def test_groups_are_forgotten_the_longest_unused_first() -> None:
 
 
 def test_a_mean_begins_plainly_and_then_fades() -> None:
-    mean = Mean()
+    mean = MovingAverage()
     for value in (2.0, 4.0):
         mean.add(value)
     assert mean.value == 3
@@ -89,13 +89,13 @@ def test_a_mean_begins_plainly_and_then_fades() -> None:
 
 
 def test_the_least_that_one_can_take() -> None:
-    assert Costs().least(GROUP) is None
+    assert CostModel().least(GROUP) is None
     assert told(lambda n: 80, [8] * 3).least(GROUP) == 10, "no more is known"
     assert told(lambda n: 80 + n, [8, 1]).least(GROUP) == 81
 
 
 def test_a_batch_keeps_clear_of_the_limit_by_what_quanta_vary() -> None:
-    costs = Costs()
+    costs = CostModel()
     for number in range(40):
         costs.observe(GROUP, 4, 100 + (10 if number % 2 else -10))
     assert costs.largest(GROUP, 4, 110) < 4 <= costs.largest(GROUP, 4, 150)

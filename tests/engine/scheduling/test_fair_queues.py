@@ -1,5 +1,5 @@
 from mmgen.engine.job import Job, Request
-from mmgen.engine.scheduling.fair_queues import Class, Line, Round, User
+from mmgen.engine.scheduling.fair_queues import JobQueue, KeyQueues, PriorityQueues, UserQueues
 from mmgen.engine.scheduling.scheduler import PATIENCE, WEIGHTS, Entry
 
 
@@ -8,13 +8,13 @@ def entry(number: int, deadline: float | None = None) -> Entry:
     return rank, number, Job("count", None, Request(deadline=deadline), seed=0)
 
 
-def lines(among: Round, priority: str, number: int) -> list[Line]:
+def lines(among: KeyQueues, priority: str, number: int) -> list[JobQueue]:
     among.size += number
-    owner = Class(1.0, user=User(1.0))
-    return [Line(owner, among.rows[priority], 1000.0, entry(place)) for place in range(number)]
+    owner = PriorityQueues(1.0, user=UserQueues(1.0))
+    return [JobQueue(owner, among.rows[priority], 1000.0, entry(place)) for place in range(number)]
 
 
-def quantum(among: Round, most: int, unserved: int = 0) -> list[Line]:
+def quantum(among: KeyQueues, most: int, unserved: int = 0) -> list[JobQueue]:
     among.begin()
     asked = among.ask(most)
     among.end(asked[most - unserved :])
@@ -23,7 +23,7 @@ def quantum(among: Round, most: int, unserved: int = 0) -> list[Line]:
 
 def test_a_line_serves_deadlines_first_and_then_in_order() -> None:
     given = [entry(0), entry(1, 1020.0), entry(2), entry(3, 1010.0)]
-    line = Line(Class(1.0, user=User(1.0)), Round().rows["normal"], 1000.0, given[0])
+    line = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, given[0])
     for one in given[1:]:
         line.add(one)
     order = []
@@ -34,9 +34,9 @@ def test_a_line_serves_deadlines_first_and_then_in_order() -> None:
 
 
 def test_the_first_line_of_a_class_is_the_longest_unserved_or_one_with_a_near_deadline() -> None:
-    owner, among = Class(1.0, user=User(1.0)), Round()
+    owner, among = PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues()
     first, second, urgent = (
-        Line(owner, among.rows["normal"], 1000.0 + number, entry(number, deadline))
+        JobQueue(owner, among.rows["normal"], 1000.0 + number, entry(number, deadline))
         for number, deadline in enumerate([None, None, 1055.0])
     )
     assert owner.first() is urgent
@@ -49,26 +49,26 @@ def test_the_first_line_of_a_class_is_the_longest_unserved_or_one_with_a_near_de
 
 
 def test_a_line_that_is_gone_keeps_no_job_alive() -> None:
-    line = Line(Class(1.0, user=User(1.0)), Round().rows["normal"], 1000.0, entry(0))
+    line = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, entry(0))
     line.remove(line.entry)
     assert not hasattr(line, "job") and not hasattr(line, "entry")
 
 
 def test_everybody_is_asked_in_turn() -> None:
-    among = Round()
+    among = KeyQueues()
     present = lines(among, "normal", 10)
     assert quantum(among, 4) + quantum(among, 4) + quantum(among, 4) == (2 * present)[:12]
 
 
 def test_who_was_asked_and_found_no_room_is_asked_first_again() -> None:
-    among = Round()
+    among = KeyQueues()
     present = lines(among, "normal", 10)
     assert quantum(among, 4, unserved=2) == present[:4]
     assert quantum(among, 4) == present[2:6]
 
 
 def test_nobody_is_asked_twice_for_a_quantum_though_many_left() -> None:
-    among = Round()
+    among = KeyQueues()
     present = lines(among, "normal", 30)
     for _ in range(3):
         quantum(among, 9)
@@ -79,13 +79,13 @@ def test_nobody_is_asked_twice_for_a_quantum_though_many_left() -> None:
 
 
 def test_each_priority_is_asked_by_its_weight_and_leaves_no_room_empty() -> None:
-    among = Round()
+    among = KeyQueues()
     for name in WEIGHTS:
         lines(among, name, 100)
     owners = {name: set(map(id, row.ask(100))) for name, row in among.rows.items()}
     assert [len(owners[name] & set(map(id, quantum(among, 65)))) for name in WEIGHTS] == [40, 20, 5]
     assert len(quantum(among, 260)) == 260
-    uneven = Round()
+    uneven = KeyQueues()
     lines(uneven, "interactive", 100)
     lines(uneven, "batch", 1)
     assert len(quantum(uneven, 65)) == 65

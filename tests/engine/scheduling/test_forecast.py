@@ -1,7 +1,7 @@
 import pytest
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.scheduling.cost_model import Costs, Estimate
+from mmgen.engine.scheduling.cost_model import CostModel, Estimate
 from mmgen.engine.scheduling.forecast import Forecast
 from mmgen.errors import DeadlineExceeded
 
@@ -9,7 +9,7 @@ from mmgen.errors import DeadlineExceeded
 @pytest.fixture
 def forecast() -> Forecast:
     """A quantum takes 100 ms, whatever the batch."""
-    costs = Costs()
+    costs = CostModel()
     for size in (1, 2, 4, 64):
         costs.observe(("draw", "a"), size, 100)
         costs.observe(("draw", "b"), size, 100)

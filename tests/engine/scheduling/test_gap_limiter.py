@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmgen.engine.job import Job, Request
 from mmgen.engine.scheduling.fair import FairScheduler
-from mmgen.engine.scheduling.gap_limiter import Turns
+from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.scheduling.simple_policies import ByPriority, Fifo
 
 
@@ -19,7 +19,9 @@ def job(runner: str, user: str = "ann", streams: bool = False) -> Job:
     return out
 
 
-def run_with_pauses(turns: Turns, cost: dict[str, tuple[float, float]], quanta: int, part: float) -> list[tuple[str, float]]:
+def run_with_pauses(
+    turns: GapLimiter, cost: dict[str, tuple[float, float]], quanta: int, part: float
+) -> list[tuple[str, float]]:
     """Steps pause after every `part` milliseconds -> runner and milliseconds of what lies between two pauses, or quanta."""
     seen = []
 
@@ -38,7 +40,7 @@ def run_with_pauses(turns: Turns, cost: dict[str, tuple[float, float]], quanta: 
     return seen
 
 
-def run(turns: Turns, cost: dict[str, tuple[float, float]], quanta: int) -> list[list[Job]]:
+def run(turns: GapLimiter, cost: dict[str, tuple[float, float]], quanta: int) -> list[list[Job]]:
     """`cost`: runner -> a and b of a + b n."""
     batches = []
     for _ in range(quanta):
@@ -65,7 +67,7 @@ COST = {"text": (10.0, 0.0), "draw": (20.0, 10.0), "embed": (60.0, 0.0)}
 
 
 def test_other_work_is_cut_into_what_an_answer_can_bear() -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=65)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=65)
     turns.add(job("text", streams=True))
     for number in range(8):
         turns.add(job("draw", user=f"u{number}"))
@@ -75,7 +77,7 @@ def test_other_work_is_cut_into_what_an_answer_can_bear() -> None:
 
 
 def test_without_an_answer_nothing_is_cut() -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=50)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=50)
     for number in range(8):
         turns.add(job("draw", user=f"u{number}"))
     answer = job("text", streams=True)
@@ -85,7 +87,7 @@ def test_without_an_answer_nothing_is_cut() -> None:
 
 
 def test_what_cannot_be_shorter_comes_behind_every_answer_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=25)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=25)
     answers = [job("text", streams=True), job("text", "bob", streams=True)]
     for one in (*answers, job("embed", "carl")):
         turns.add(one)
@@ -110,7 +112,7 @@ def test_the_cap_holds_or_one_job_alone_breaks_it(
 ) -> None:
     """And nobody starves by it."""
     cost = dict(zip(COST, costs, strict=True))
-    turns = Turns(FairScheduler(), max_gap_ms=cap)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=cap)
     jobs = [job("text", f"a{number}", streams=True) for number in range(answers)]
     jobs += [job(runner, f"u{number}") for number, runner in enumerate(users)]
     for one in jobs:
@@ -141,7 +143,7 @@ def test_steps_that_pause_keep_the_cap_or_one_part_breaks_it(
     cap: float, part: float, pictures: int, answers: int, draw: tuple[float, float]
 ) -> None:
     """They keep their pictures together, and all of them go on."""
-    turns = Turns(FairScheduler(), max_gap_ms=cap)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=cap)
     for number in range(answers):
         turns.add(job("text", f"a{number}", streams=True))
     for number in range(pictures):
@@ -161,7 +163,7 @@ def test_steps_that_pause_keep_the_cap_or_one_part_breaks_it(
 
 
 def test_who_comes_in_the_middle_of_a_step_waited_for_nothing_before() -> None:
-    turns = Turns(ByPriority(), max_gap_ms=30)
+    turns = GapLimiter(ByPriority(), max_gap_ms=30)
     turns.add(picture := job("draw"))
     picture.pauses = True
     batch = turns.next()
@@ -179,7 +181,7 @@ def test_who_comes_in_the_middle_of_a_step_waited_for_nothing_before() -> None:
 
 
 def test_who_comes_in_the_middle_of_a_step_goes_first_if_it_would_be_his_turn() -> None:
-    turns = Turns(ByPriority(), max_gap_ms=30)
+    turns = GapLimiter(ByPriority(), max_gap_ms=30)
     turns.add(picture := job("draw"))
     picture.pauses = True
     batch = turns.next()
@@ -192,7 +194,7 @@ def test_who_comes_in_the_middle_of_a_step_goes_first_if_it_would_be_his_turn() 
 
 
 def test_who_had_more_than_his_share_waits_with_a_new_one() -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=30)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=30)
     turns.add(picture := job("draw"))
     picture.pauses = True
     batch = turns.next()
@@ -204,7 +206,7 @@ def test_who_had_more_than_his_share_waits_with_a_new_one() -> None:
 
 
 def test_a_part_longer_than_the_cap_is_told_and_pauses_are_not_wasted_for_it() -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=30)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=30)
     turns.add(picture := job("draw"))
     picture.pauses = True
     turns.add(answer := job("text", "bob", streams=True))
@@ -215,7 +217,7 @@ def test_a_part_longer_than_the_cap_is_told_and_pauses_are_not_wasted_for_it() -
 
 
 def test_how_long_the_next_quantum_may_take() -> None:
-    turns = Turns(FairScheduler(), max_gap_ms=100)
+    turns = GapLimiter(FairScheduler(), max_gap_ms=100)
     turns.add(job("embed"))
     run(turns, COST, 2)
     assert turns.room is None
@@ -229,7 +231,7 @@ def test_how_long_the_next_quantum_may_take() -> None:
 
 
 def test_a_policy_may_care_for_no_gap() -> None:
-    turns = Turns(Fifo(), max_gap_ms=1)
+    turns = GapLimiter(Fifo(), max_gap_ms=1)
     first, answer = job("embed"), job("text", streams=True)
     turns.add(first)
     turns.add(answer)
@@ -237,7 +239,7 @@ def test_a_policy_may_care_for_no_gap() -> None:
 
 
 def test_the_cap_holds_under_other_policies() -> None:
-    turns = Turns(ByPriority(), max_gap_ms=65)
+    turns = GapLimiter(ByPriority(), max_gap_ms=65)
     for one in [job("draw") for _ in range(8)] + [job("text", streams=True)]:
         turns.add(one)
     batches = run(turns, COST, 100)
@@ -245,7 +247,7 @@ def test_the_cap_holds_under_other_policies() -> None:
 
 
 def test_costs_are_learned_on_the_way() -> None:
-    turns = Turns(FairScheduler())
+    turns = GapLimiter(FairScheduler())
     turns.add(job("embed"))
     run(turns, COST, 3)
     assert turns.costs.predict(("embed", "k"), 1) == 60

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mmgen.engine.job import Job, Priority, Request
 from mmgen.engine.scheduling.scheduler import PATIENCE
-from mmgen.engine.scheduling.simple_policies import ByPriority, Fifo, Queue, Shortest
+from mmgen.engine.scheduling.simple_policies import ByPriority, Fifo, RankedQueue, Shortest
 from mmgen.errors import BadRequest
 from mmgen.plugins import registry
 
@@ -25,7 +25,7 @@ def job(key: str = "a", priority: Priority = "normal", ms: float | None = None, 
     return out
 
 
-def served(queue: Queue, *jobs: Job) -> list[Job]:
+def served(queue: RankedQueue, *jobs: Job) -> list[Job]:
     for one in jobs:
         queue.add(one)
     order = []
@@ -70,7 +70,7 @@ def test_a_batch_has_one_key_and_a_limit() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(policy=st.sampled_from([Fifo, ByPriority, Shortest]), seed=st.integers(0, 1000))
-def test_nobody_starves(policy: type[Queue], seed: int) -> None:
+def test_nobody_starves(policy: type[RankedQueue], seed: int) -> None:
     """More work comes than can be done, and all of it may be preferred: what came first ends all the same."""
     clock, rng = Clock(), random.Random(seed)
     queue, patient = policy(max_batch=1, clock=clock), job(priority="batch", ms=60_000)

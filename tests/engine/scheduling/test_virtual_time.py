@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmgen.engine.scheduling.virtual_time import Flow, Shares
+from mmgen.engine.scheduling.virtual_time import Flow, VirtualClock
 
 
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_least_is_what_a_look_at_all_of_them_finds(seed: int) -> None:
-    rng, shares = random.Random(seed), Shares(Flow, {"a": 3.0, "b": 0.5})
+    rng, shares = random.Random(seed), VirtualClock(Flow, {"a": 3.0, "b": 0.5})
     for _ in range(300):
         flow = shares.flows.get(name := rng.choice("abcdef"))
         if flow is None or not flow.jobs or rng.random() < 0.3:
@@ -35,7 +35,7 @@ def test_the_least_is_what_a_look_at_all_of_them_finds(seed: int) -> None:
 
 
 def test_of_equals_the_heavier_is_first_though_it_came_later() -> None:
-    shares = Shares(Flow, {"heavy": 8.0})
+    shares = VirtualClock(Flow, {"heavy": 8.0})
     light = shares.join("light")
     assert shares.least() is light
     heavy = shares.join("heavy")
@@ -43,7 +43,7 @@ def test_of_equals_the_heavier_is_first_though_it_came_later() -> None:
 
 
 def test_who_comes_back_from_idleness_starts_at_the_clock() -> None:
-    shares = Shares(Flow, {})
+    shares = VirtualClock(Flow, {})
     busy, idle = shares.join("busy"), shares.join("idle")
     idle.jobs = 0
     busy.virtual = 100.0

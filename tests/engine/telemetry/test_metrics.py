@@ -3,7 +3,7 @@ import math
 import pytest
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.telemetry.metrics import Histogram, Metrics, Now, jain
+from mmgen.engine.telemetry.metrics import EngineState, Histogram, Metrics, jain
 from mmgen.errors import BadRequest, Cancelled
 
 
@@ -55,7 +55,7 @@ def test_a_bound_belongs_to_its_bucket(value: float, bound: float) -> None:
 
 
 def test_what_an_engine_is_at() -> None:
-    now = Now(
+    now = EngineState(
         queued={("text", "normal"): 2}, running={("text", "batch"): 1}, ledger={"kv": 5}, measured={"process": 9}, limit=10,
         device="cpu", models={"text x": "asleep"}, evictions=3, broken_gaps={"draw": 4}, longest_gap_ms=7.5,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.scheduling.fair import FairScheduler
 from mmgen.engine.scheduling.simple_policies import Fifo, Shortest
-from mmgen.engine.telemetry.simulator import Arrival, Recorded, arrivals, play, synthetic_day
+from mmgen.engine.telemetry.simulator import Arrival, RecordedCosts, arrivals, play, synthetic_day
 from mmgen.engine.telemetry.trace import Trace, read
 from mmgen.errors import BadRequest
 
@@ -146,7 +146,7 @@ def test_a_trace_without_work() -> None:
 
 
 def test_sizes_that_were_not_recorded() -> None:
-    recorded = Recorded()
+    recorded = RecordedCosts()
     for size in (1, 2, 1, 2):
         recorded.add("draw", "k", size, 10.0 * size)
     assert recorded("draw", "k", 2) == 20 and recorded("draw", "k", 4) == pytest.approx(40) and recorded("x", "k", 1) == 1

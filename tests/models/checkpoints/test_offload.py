@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints.offload import Loaded, modules, tensors
+from mmgen.models.checkpoints.offload import LoadedModel, modules, tensors
 from mmgen.models.cpu.onednn import PACKS, pack
 
 
@@ -49,7 +49,7 @@ def load(packed: bool) -> Net:
 @pytest.mark.parametrize("packed", [False, True])
 @torch.inference_mode()
 def test_gone_and_back_it_says_the_same(packed: bool) -> None:
-    loaded = Loaded(lambda: load(packed), "cpu")
+    loaded = LoadedModel(lambda: load(packed), "cpu")
     loaded.beside.append(beside := Counted())
     x = torch.randn(1, 2, 8, 8)
     before, kept, nbytes = loaded.model(x), list(loaded.model.modules()), loaded.nbytes
@@ -72,7 +72,7 @@ def test_at_rest_nothing_is_read_again() -> None:
         reads.append(True)
         return load(False)
 
-    loaded = Loaded(read, "cpu")
+    loaded = LoadedModel(read, "cpu")
     x, model = torch.randn(1, 2, 8, 8), loaded.model
     before = model(x)
     loaded.rest()
@@ -86,7 +86,7 @@ def test_at_rest_nothing_is_read_again() -> None:
 
 def test_what_was_added_later_stays() -> None:
     """As a LoRA adapter is put around a layer."""
-    loaded = Loaded(lambda: load(False), "cpu")
+    loaded = LoadedModel(lambda: load(False), "cpu")
     loaded.model.first = nn.Sequential(loaded.model.first, nn.Linear(8, 8))
     x = torch.randn(1, 2, 8, 8)
     before = loaded.model(x)
@@ -97,7 +97,7 @@ def test_what_was_added_later_stays() -> None:
 
 def test_files_that_changed_meanwhile() -> None:
     nets = iter([load(False), nn.Linear(2, 2)])
-    loaded = Loaded(lambda: next(nets), "cpu")
+    loaded = LoadedModel(lambda: next(nets), "cpu")
     loaded.drop()
     with pytest.raises(BadWeights, match="the model's files changed since it was first loaded; make a new Runtime"):
         loaded.bring()

@@ -18,8 +18,8 @@ from mmgen.models.layers.attention import AttentionRules
 from mmgen.models.layers.feed_forward import Gated
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.layers.positions import Rotary
-from mmgen.models.lm.block_manager import Table
-from mmgen.models.lm.paged_attention import Paged, Pool, Reading
+from mmgen.models.lm.block_manager import BlockTable
+from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.quantization import int4, int8
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
@@ -138,7 +138,7 @@ def test_what_is_no_number_stays_none(bad: float) -> None:
     made, q, k = kernels.kernels(), torch.ones(1, 1, 16), torch.randn(2, 1, 40, 16)
     assert made is not None
     k[0, 0, 7, 3] = bad
-    assert torch.isnan(made.attend(kernels.Texts([(0, [(0, 40)])]), q, k[0], k[1], 1.0)).all()
+    assert torch.isnan(made.attend(kernels.DecodeBatch([(0, [(0, 40)])]), q, k[0], k[1], 1.0)).all()
 
 
 def spans_of(draw: Callable[..., int], keys: int, places: int) -> list[tuple[int, int]]:
@@ -168,7 +168,7 @@ def test_one_query_of_each_text(data: st.DataObject) -> None:
     q, pool = torch.randn(6, groups * share, size), torch.randn(2, groups, places, size)
     made = kernels.kernels()
     assert made is not None
-    found = made.attend(kernels.Texts(texts), q, pool[0], pool[1], 0.3, window)
+    found = made.attend(kernels.DecodeBatch(texts), q, pool[0], pool[1], 0.3, window)
     for (row, spans), y in zip(texts, found, strict=True):
         k, v = (torch.cat([one[:, start:end] for start, end in spans], 1)[None, :, -(window or 999) :].double() for one in pool)
         expected = F.scaled_dot_product_attention(q[row].double()[None, :, None], k, v, scale=0.3, enable_gqa=True)
@@ -181,7 +181,7 @@ def test_scores_of_any_size_give_numbers() -> None:
         pytest.skip(build.reason())
     q, k = torch.full((1, 1, 16), 50.0), torch.zeros(1, 3, 16)
     k[0, 1], k[0, 2] = 50.0, -50.0
-    y = made.attend(kernels.Texts([(0, [(0, 3)])]), q, k, torch.randn(1, 3, 16), 1.0)
+    y = made.attend(kernels.DecodeBatch([(0, [(0, 3)])]), q, k, torch.randn(1, 3, 16), 1.0)
     assert torch.isfinite(y).all()
 
 
@@ -195,7 +195,7 @@ def test_a_pass_of_single_tokens_in_one_go(turned: int, window: int | None) -> N
     pools, outputs = [], []
     for fast in (True, False):
         torch.manual_seed(1)
-        pool, tables = Pool(config, 12), [Table(0), Table(0), Table(0)]
+        pool, tables = KVPool(config, 12), [BlockTable(0), BlockTable(0), BlockTable(0)]
         for kept in (*pool.keys, *pool.values):
             kept.normal_()
         for length, table in zip((3, 17, 40), tables, strict=True):  # taken in turns, so that blocks do not lie together
@@ -204,7 +204,7 @@ def test_a_pass_of_single_tokens_in_one_go(turned: int, window: int | None) -> N
                 table.length += 1
         for table in tables:
             assert pool.extend(table, 1) is not None
-        paged = Paged(pool, [Reading(table, 1) for table in tables])
+        paged = PagedAttention(pool, [PagedSequence(table, 1) for table in tables])
         q, k, v = torch.randn(1, 3, 8, 16).split((4, 2, 2), 2)
         rotation = None
         if turned:
@@ -224,13 +224,13 @@ def test_a_pass_of_single_tokens_in_one_go(turned: int, window: int | None) -> N
 
 def test_nothing_is_done_where_it_is_not_known() -> None:
     config = TransformerConfig(vocabulary=9, width=64, layers=1, heads=4, kv_heads=2, hidden=8, max_tokens=256)
-    pool, table = Pool(config, 4), Table(0)
+    pool, table = KVPool(config, 4), BlockTable(0)
     pool.extend(table, 2)
     q, k, v = torch.randn(1, 1, 8, 16).split((4, 2, 2), 2)
     for rules in (AttentionRules(0, causal=True, softcap=2.0), AttentionRules(0, causal=True, bias=lambda q, k: q)):
-        assert Paged(pool, [Reading(table, 1)]).in_one_go(rules, q, k, v, None) is None
+        assert PagedAttention(pool, [PagedSequence(table, 1)]).in_one_go(rules, q, k, v, None) is None
     two = torch.randn(1, 2, 8, 16).split((4, 2, 2), 2)
-    assert Paged(pool, [Reading(table, 2)]).in_one_go(AttentionRules(0, causal=True), *two, None) is None
+    assert PagedAttention(pool, [PagedSequence(table, 2)]).in_one_go(AttentionRules(0, causal=True), *two, None) is None
     with torch.inference_mode(False):
         assert kernels.fitting(torch.zeros(2)) is None, "with gradients"
     assert (

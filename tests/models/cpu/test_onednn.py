@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mmgen.models.cpu.onednn import PACKS, PackedConv2d, PackedLinear, pack
-from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.denoiser import DenoiserModel
 
 pytestmark = pytest.mark.skipif(not PACKS, reason="torch without oneDNN")
 
@@ -70,7 +70,7 @@ def test_what_is_packed() -> None:
 
 @pytest.mark.parametrize("kind", ["stable_diffusion", "embedded", "unconditional"])
 def test_a_packed_denoiser_predicts_the_same(tmp_path: Path, kind: str) -> None:
-    model = Denoiser.load(getattr(tiny, kind)(tmp_path))
+    model = DenoiserModel.load(getattr(tiny, kind)(tmp_path))
     x, timesteps = torch.randn(3, model.channels, 8, 8), torch.tensor([999.0, 0.0, 500.25])
     conditions, wide = model.embed_prompts(["a cat", "", "a dog"]), torch.randn(1, model.channels, 8, 16)
     before = model.predict(x, timesteps, conditions), model.predict(wide, timesteps[:1], conditions[:1])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmgen.errors import BadWeights
 from mmgen.models.diffusion import autoencoder
-from mmgen.models.diffusion.autoencoder import Canvas, LatentPictures, Pixels, decode, tile_size
+from mmgen.models.diffusion.autoencoder import LatentAutoencoder, PixelAutoencoder, TiledDecode, decode, tile_size
 
 
 class Nearest:
@@ -38,7 +38,7 @@ def test_tiles_make_the_whole_picture(height: int, width: int) -> None:
 def test_overlaps_are_blended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two tiles of different brightness: the picture between them rises, nowhere by a jump."""
     monkeypatch.setattr(autoencoder, "WHOLE", 16)
-    canvas = Canvas(Nearest(), torch.zeros(3, 8, 12))  # type: ignore[arg-type]
+    canvas = TiledDecode(Nearest(), torch.zeros(3, 8, 12))  # type: ignore[arg-type]
     for brightness in (0.0, 1.0):
         assert canvas.tile().shape == (3, 8, 8)
         canvas.add(torch.full((3, 16, 16), brightness))
@@ -50,7 +50,7 @@ def test_overlaps_are_blended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_scale_is_that_of_the_pipelines(options: dict[str, list[float]]) -> None:
     torch.manual_seed(0)
     vae = tiny.vae(**options)
-    ours, pictures = LatentPictures(vae), torch.rand(2, 3, 16, 16) * 2 - 1
+    ours, pictures = LatentAutoencoder(vae), torch.rand(2, 3, 16, 16) * 2 - 1
     with torch.no_grad():
         mode = vae.encode(pictures).latent_dist.mode()
         mean, std = (torch.tensor(options.get(key, [start] * 4)).view(1, 4, 1, 1) for key, start in
@@ -66,7 +66,7 @@ def test_the_small_autoencoder_of_diffusers(tmp_path: Path) -> None:
     torch.manual_seed(0)
     vae = tiny.tiny_vae()
     vae.save_pretrained(tmp_path)
-    ours, pictures = LatentPictures.load(tmp_path, "cpu", torch.float32), torch.rand(1, 3, 16, 16) * 2 - 1
+    ours, pictures = LatentAutoencoder.load(tmp_path, "cpu", torch.float32), torch.rand(1, 3, 16, 16) * 2 - 1
     assert (ours.factor, ours.channels) == (2, 4)
     with torch.no_grad():
         torch.testing.assert_close(ours.encode(pictures), vae.encode(pictures).latents, atol=1e-5, rtol=0)
@@ -75,6 +75,6 @@ def test_the_small_autoencoder_of_diffusers(tmp_path: Path) -> None:
 
 
 def test_channels_that_are_no_pixels() -> None:
-    assert [Pixels(channels).factor for channels in (3, 12, 48)] == [1, 2, 4]
+    assert [PixelAutoencoder(channels).factor for channels in (3, 12, 48)] == [1, 2, 4]
     with pytest.raises(BadWeights, match="the UNet has 9 input channels and no vae/"):
-        Pixels(9)
+        PixelAutoencoder(9)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights, TooLong
-from mmgen.models.diffusion.conditioning import SentencePrompts, null_condition
-from mmgen.models.diffusion.denoiser import Denoiser, guidance_embedding, handles
+from mmgen.models.diffusion.conditioning import SentenceConditioner, null_condition
+from mmgen.models.diffusion.denoiser import DenoiserModel, guidance_embedding, handles
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 Folder = Callable[[str], Path]
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 def test_every_row_has_its_own_timestep_and_prompt(folder: Folder) -> None:
-    model = Denoiser.load(folder("stable_diffusion"))
+    model = DenoiserModel.load(folder("stable_diffusion"))
     conditions = model.embed_prompts(["a cat", "", "two red dogs"])
     x, timesteps = torch.randn(3, 4, 8, 8), torch.tensor([999.0, 0.0, 500.25])
     together = model.predict(x, timesteps, conditions)
@@ -44,7 +44,7 @@ def test_every_row_has_its_own_timestep_and_prompt(folder: Folder) -> None:
 
 
 def test_prompts_of_stable_diffusion(folder: Folder) -> None:
-    model = Denoiser.load(folder("stable_diffusion"))
+    model = DenoiserModel.load(folder("stable_diffusion"))
     theirs = StableDiffusionPipeline.from_pretrained(folder("stable_diffusion"), safety_checker=None)
     yes, no = theirs.encode_prompt("a cat", "cpu", 1, True, "red")
     for condition, expected in zip(model.embed_prompts(["a cat", "red"]), (yes[0], no[0]), strict=True):
@@ -53,7 +53,7 @@ def test_prompts_of_stable_diffusion(folder: Folder) -> None:
 
 def test_prompts_of_xl(folder: Folder) -> None:
     """Both encoders, the pooled prompt, and zeros for no negative prompt."""
-    model = Denoiser.load(folder("stable_diffusion_xl"))
+    model = DenoiserModel.load(folder("stable_diffusion_xl"))
     theirs = StableDiffusionXLPipeline.from_pretrained(folder("stable_diffusion_xl"))
     yes, no, pooled, none = theirs.encode_prompt("a cat", do_classifier_free_guidance=True)
     for condition, tokens, vector in zip(model.embed_prompts(["a cat", ""]), (yes, no), (pooled, none), strict=True):
@@ -63,7 +63,7 @@ def test_prompts_of_xl(folder: Folder) -> None:
 
 def test_prompts_of_an_embedded_model(folder: Folder) -> None:
     encoder = SentenceEncoder.load(hub.resolve("embedded:minilm"))
-    conditions = SentencePrompts(encoder, 12).embed(["a smiling cat", " ", "a pizza"])
+    conditions = SentenceConditioner(encoder, 12).embed(["a smiling cat", " ", "a pizza"])
     (row,) = encoder.tokenize(["a smiling cat"])
     states, _ = encoder.states([row])
     torch.testing.assert_close(conditions[0].tokens[: len(row)], states[0], atol=1e-5, rtol=0)
@@ -76,7 +76,7 @@ def test_prompts_of_an_embedded_model(folder: Folder) -> None:
 
 
 def test_places_behind_the_mask_are_not_seen(folder: Folder) -> None:
-    model = Denoiser.load(folder("embedded"))
+    model = DenoiserModel.load(folder("embedded"))
     (condition,) = model.embed_prompts(["a cat"])
     x, timesteps = torch.randn(1, 12, 8, 8), torch.tensor([300.0])
     before = model.predict(x, timesteps, [condition])
@@ -92,7 +92,7 @@ def test_our_folders_open_in_diffusers(folder: Folder) -> None:
 
 
 def test_a_model_without_prompt(folder: Folder) -> None:
-    model = Denoiser.load(folder("unconditional"))
+    model = DenoiserModel.load(folder("unconditional"))
     x = torch.randn(2, 3, 8, 8)
     out = model.predict(x, torch.tensor([5.0, 900.0]), model.embed_prompts(["", "ignored"]))
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def test_guidance_embedding_equals_diffusers() -> None:
 
 
 def test_pixels_are_folded(folder: Folder) -> None:
-    model = Denoiser.load(folder("embedded"))
+    model = DenoiserModel.load(folder("embedded"))
     pictures = torch.rand(2, 3, 16, 16) * 2 - 1
     assert (model.factor, model.size, model.latent_shape(16, 32)) == (2, 16, (12, 16, 8))
     assert model.dtype == torch.float32  # though the file is fp16
@@ -115,7 +115,7 @@ def test_pixels_are_folded(folder: Folder) -> None:
 
 
 def test_a_model_with_an_upscaler(folder: Folder) -> None:
-    model = Denoiser.load(folder("upscaled"))
+    model = DenoiserModel.load(folder("upscaled"))
     assert (model.factor, model.size, model.latent_shape(32, 32), model.cheap) == (4, 32, (12, 8, 8), False)
     flat = torch.full((1, 3, 32, 32), 0.5)
     torch.testing.assert_close(model.encode(flat), torch.full((1, 12, 8, 8), 0.5))
@@ -125,7 +125,7 @@ def test_a_model_with_an_upscaler(folder: Folder) -> None:
 
 
 def test_half_precision_stays_close(folder: Folder) -> None:
-    whole, half = (Denoiser.load(folder("stable_diffusion"), precision=precision) for precision in ("", "bf16"))
+    whole, half = (DenoiserModel.load(folder("stable_diffusion"), precision=precision) for precision in ("", "bf16"))
     x, timesteps = torch.randn(1, 4, 8, 8), torch.tensor([500.0])
     out = half.predict(x, timesteps, half.embed_prompts(["a cat"]))
     assert out.dtype == torch.float32 and half.dtype == torch.bfloat16
@@ -133,7 +133,7 @@ def test_half_precision_stays_close(folder: Folder) -> None:
 
 
 def test_sizes_it_cannot_draw(folder: Folder) -> None:
-    model = Denoiser.load(folder("stable_diffusion"), name="sd")
+    model = DenoiserModel.load(folder("stable_diffusion"), name="sd")
     assert model.latent_shape(20, 16) == (4, 8, 10)
     with pytest.raises(BadRequest, match="width is 17 pixels; sd needs a multiple of 2, such as 16"):
         model.latent_shape(17, 16)
@@ -141,20 +141,20 @@ def test_sizes_it_cannot_draw(folder: Folder) -> None:
         with pytest.raises(BadRequest, match=f"height is {size} pixels; sd draws 4 to 128, best at 16"):
             model.latent_shape(16, size)
     with pytest.raises(BadRequest, match="needs a multiple of 2, such as 8"):
-        Denoiser.load(folder("unconditional")).latent_shape(9, 8)
+        DenoiserModel.load(folder("unconditional")).latent_shape(9, 8)
 
 
 def test_prompts_it_cannot_read(folder: Folder) -> None:
     long = "cat " * 10_000
     with pytest.raises(TooLong, match=r"the prompt is 30002 tokens, the model reads 16; shorten it"):
-        Denoiser.load(folder("stable_diffusion")).embed_prompts([long])
+        DenoiserModel.load(folder("stable_diffusion")).embed_prompts([long])
     with pytest.raises(TooLong, match=r"the prompt is 10002 tokens, the model reads 12; shorten it"):
-        Denoiser.load(folder("embedded")).embed_prompts([long])
+        DenoiserModel.load(folder("embedded")).embed_prompts([long])
 
 
 def test_unknown_precision(folder: Folder) -> None:
     with pytest.raises(BadRequest, match=r"int3.*fp32, bf16, fp16"):
-        Denoiser.load(folder("stable_diffusion"), precision="int3")
+        DenoiserModel.load(folder("stable_diffusion"), precision="int3")
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def copy(folder: Folder, tmp_path: Path) -> Path:
 
 def refused(path: Path) -> str:
     with pytest.raises(BadWeights) as error:
-        Denoiser.load(path)
+        DenoiserModel.load(path)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -181,7 +181,7 @@ def test_a_pickle_is_refused_with_the_command(copy: Path) -> None:
     assert "pickled" in message and "unet/diffusion_pytorch_model.safetensors" in message
     namespace: dict[str, object] = {}
     exec(message.split('python -c "')[1].removesuffix('"'), namespace)  # what the message tells a user to run
-    assert Denoiser.load(copy).size == 16
+    assert DenoiserModel.load(copy).size == 16
 
 
 def test_weights_that_are_not_whole(copy: Path) -> None:
@@ -208,7 +208,7 @@ def test_text_weights_that_are_not_whole(copy: Path) -> None:
 def test_only_a_half_precision_variant(copy: Path) -> None:
     for weights in (*copy.glob("*/diffusion_pytorch_model.safetensors"), *copy.glob("*/model.safetensors")):
         weights.rename(weights.with_name(f"{weights.stem}.fp16.safetensors"))
-    assert Denoiser.load(copy).dtype == torch.float32
+    assert DenoiserModel.load(copy).dtype == torch.float32
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.diffusion import lora
-from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.denoiser import DenoiserModel
 
 RANK, ALPHA = 2, 6.0
 LAYER = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
@@ -31,14 +31,14 @@ def factors() -> tuple[Tensor, Tensor]:
     return torch.randn(RANK, 16), torch.randn(16, RANK)
 
 
-def weight(model: Denoiser) -> Tensor:
+def weight(model: DenoiserModel) -> Tensor:
     return model.unet.get_submodule(LAYER).weight.detach().clone()
 
 
 def expect_merged(folder: Path, path: Path, scale: float) -> None:
     """W + scale * alpha / r * B A in that layer, and nothing of PEFT left in the UNet."""
     down, up = factors()
-    model = Denoiser.load(folder)
+    model = DenoiserModel.load(folder)
     before, names = weight(model), [name for name, _ in model.unet.named_parameters()]
     lora.apply(model, path, scale)
     torch.testing.assert_close(weight(model), before + scale * ALPHA / RANK * up @ down)
@@ -79,7 +79,7 @@ def test_diffusers_with_text_encoder(folder: Path, tmp_path: Path) -> None:
     theirs = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     theirs.load_lora_weights(str(tmp_path), adapter_name="x")
     theirs.set_adapters("x", 0.8)
-    plain, model = Denoiser.load(folder), Denoiser.load(folder)
+    plain, model = DenoiserModel.load(folder), DenoiserModel.load(folder)
     lora.apply(model, tmp_path / "pytorch_lora_weights.safetensors", 0.8)
 
     tokens = theirs.encode_prompt("a cat", "cpu", 1, False)[0]
@@ -94,7 +94,7 @@ def test_diffusers_with_text_encoder(folder: Path, tmp_path: Path) -> None:
 
 
 def test_files_that_are_no_lora_for_it(folder: Path, tmp_path: Path) -> None:
-    model = Denoiser.load(folder, name="sd")
+    model = DenoiserModel.load(folder, name="sd")
     before = weight(model)
     with pytest.raises(BadWeights, match=r"cat\.pt is not a safetensors file; a pickle can run code"):
         lora.apply(model, tmp_path / "cat.pt")
@@ -123,4 +123,4 @@ def test_files_that_are_no_lora_for_it(folder: Path, tmp_path: Path) -> None:
 
 def test_an_unconditional_model_takes_none(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="unconditional UNet"):
-        lora.apply(Denoiser.load(tiny.unconditional(tmp_path)), tmp_path / "x.safetensors")
+        lora.apply(DenoiserModel.load(tiny.unconditional(tmp_path)), tmp_path / "x.safetensors")

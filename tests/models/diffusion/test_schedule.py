@@ -8,13 +8,13 @@ import torch
 from diffusers.training_utils import compute_snr
 
 from mmgen.errors import ConfigError
-from mmgen.models.diffusion.schedule import BETAS, PREDICTIONS, Schedule
+from mmgen.models.diffusion.schedule import BETAS, PREDICTIONS, NoiseSchedule
 
 TIMESTEPS = torch.tensor([0, 1, 250, 700, 999])
 
 
-def pair(config: dict[str, Any]) -> tuple[Schedule, diffusers.DDPMScheduler]:
-    return Schedule.from_config(config), diffusers.DDPMScheduler(**config)
+def pair(config: dict[str, Any]) -> tuple[NoiseSchedule, diffusers.DDPMScheduler]:
+    return NoiseSchedule.from_config(config), diffusers.DDPMScheduler(**config)
 
 
 @pytest.mark.parametrize("zero_snr", [False, True])
@@ -32,19 +32,19 @@ def test_forward_process_equals_diffusers(betas: str, zero_snr: bool) -> None:
 def test_the_target_is_what_the_model_predicts() -> None:
     clean, noise = torch.ones(1, 2, 2), torch.full((1, 2, 2), 3.0)
     at = torch.tensor([300])
-    targets = {kind: Schedule.from_config({"prediction_type": kind}).target(clean, noise, at) for kind in PREDICTIONS}
+    targets = {kind: NoiseSchedule.from_config({"prediction_type": kind}).target(clean, noise, at) for kind in PREDICTIONS}
     assert torch.equal(targets["epsilon"], noise)
     assert torch.equal(targets["sample"], clean)
-    signal = Schedule.from_config({}).alphas_cumprod[300].sqrt()
+    signal = NoiseSchedule.from_config({}).alphas_cumprod[300].sqrt()
     torch.testing.assert_close(targets["v_prediction"], signal * noise - (1 - signal**2).sqrt() * clean)
 
 
 def test_min_snr_weights_are_those_of_diffusers_training_scripts() -> None:
-    snr = Schedule.from_config({}).snr(TIMESTEPS)
+    snr = NoiseSchedule.from_config({}).snr(TIMESTEPS)
     clipped = torch.stack((snr, torch.full_like(snr, 5.0))).min(dim=0).values
     expected = {"epsilon": clipped / snr, "v_prediction": clipped / (snr + 1), "sample": clipped}
     for prediction, weight in expected.items():
-        ours = Schedule.from_config({"prediction_type": prediction}).loss_weight(TIMESTEPS, gamma=5.0)
+        ours = NoiseSchedule.from_config({"prediction_type": prediction}).loss_weight(TIMESTEPS, gamma=5.0)
         torch.testing.assert_close(ours, weight)
 
 
@@ -54,7 +54,7 @@ def test_all_predictions_weigh_an_error_of_x0_alike() -> None:
     guess = clean + 0.1 * torch.randn(5, 16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     losses = {}
     for prediction in PREDICTIONS:
-        schedule = Schedule.from_config({"prediction_type": prediction})
+        schedule = NoiseSchedule.from_config({"prediction_type": prediction})
         alpha = schedule.alphas_cumprod[TIMESTEPS].double().sqrt()[:, None]
         sigma = (1 - alpha**2).sqrt()
         implied = (alpha * clean + sigma * noise - alpha * guess) / sigma
@@ -66,7 +66,7 @@ def test_all_predictions_weigh_an_error_of_x0_alike() -> None:
 
 
 def test_without_gamma_epsilon_is_not_weighted() -> None:
-    zero_snr = Schedule.from_config({"rescale_betas_zero_snr": True})
+    zero_snr = NoiseSchedule.from_config({"rescale_betas_zero_snr": True})
     assert torch.equal(zero_snr.loss_weight(TIMESTEPS), torch.ones(5))
 
 
@@ -85,7 +85,7 @@ def test_without_gamma_epsilon_is_not_weighted() -> None:
 )
 def test_configurations_that_cannot_be_understood(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Schedule.from_config(config)
+        NoiseSchedule.from_config(config)
 
 
 def test_a_saved_scheduler_configuration_is_read(tmp_path: Any) -> None:
@@ -94,7 +94,7 @@ def test_a_saved_scheduler_configuration_is_read(tmp_path: Any) -> None:
     diffusers.DDIMScheduler(beta_schedule="scaled_linear", steps_offset=1, prediction_type="v_prediction").save_pretrained(
         tmp_path
     )
-    schedule = Schedule.from_config(json.loads((tmp_path / "scheduler_config.json").read_text()))
+    schedule = NoiseSchedule.from_config(json.loads((tmp_path / "scheduler_config.json").read_text()))
     assert schedule.prediction == "v_prediction"
     assert schedule.train_steps == 1000
     assert schedule.option("steps_offset", 0) == 1

@@ -4,19 +4,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmgen.models.diffusion.schedule import PREDICTIONS, Schedule
-from mmgen.models.diffusion.solver_table import HISTORY, Column, Table, fused_update, stack
+from mmgen.models.diffusion.schedule import PREDICTIONS, NoiseSchedule
+from mmgen.models.diffusion.solver_table import HISTORY, SolverColumn, SolverTable, fused_update, stack
 from mmgen.models.diffusion.solvers import SOLVERS, tabulate
 
 SCHEDULES = [
-    Schedule.from_config({"beta_schedule": name, "prediction_type": prediction})
+    NoiseSchedule.from_config({"beta_schedule": name, "prediction_type": prediction})
     for name in ("scaled_linear", "squaredcos_cap_v2")
     for prediction in PREDICTIONS
 ]
 
 
 @st.composite
-def places(draw: st.DrawFn) -> tuple[Table, int]:
+def places(draw: st.DrawFn) -> tuple[SolverTable, int]:
     """A job of any solver, standing at any of its rows."""
     schedule, solver = draw(st.sampled_from(SCHEDULES)), draw(st.sampled_from(list(SOLVERS)))
     table = tabulate(schedule, solver, draw(st.integers(1, 50)), clip=draw(st.sampled_from([None, 1.0])))
@@ -25,7 +25,7 @@ def places(draw: st.DrawFn) -> tuple[Table, int]:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(places(), min_size=1, max_size=9), st.integers(0, 2**31), st.sampled_from([(3, 5, 7), (4, 8, 8), (1, 1, 3)]))
-def test_a_mixed_batch_equals_each_row_alone(batch: list[tuple[Table, int]], seed: int, shape: tuple[int, ...]) -> None:
+def test_a_mixed_batch_equals_each_row_alone(batch: list[tuple[SolverTable, int]], seed: int, shape: tuple[int, ...]) -> None:
     random = torch.Generator().manual_seed(seed)
     x, output, noise = (torch.randn(len(batch), *shape, generator=random) for _ in range(3))
     history = torch.randn(len(batch), HISTORY, *shape, generator=random)
@@ -67,4 +67,4 @@ def test_history_moves_on() -> None:
 def test_the_stack_tells_the_model_its_timesteps() -> None:
     tables = [tabulate(SCHEDULES[0], "ddim", 10), tabulate(SCHEDULES[0], "heun", 5)]
     rows = stack([(tables[0], 3), (tables[1], 8)])
-    assert rows[:, Column.TIMESTEP].tolist() == [600.0, 0.0]
+    assert rows[:, SolverColumn.TIMESTEP].tolist() == [600.0, 0.0]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadRequest, ConfigError
-from mmgen.models.diffusion.schedule import PREDICTIONS, Schedule
-from mmgen.models.diffusion.solver_table import HISTORY, Column, Table, fused_update, stack
+from mmgen.models.diffusion.schedule import PREDICTIONS, NoiseSchedule
+from mmgen.models.diffusion.solver_table import HISTORY, SolverColumn, SolverTable, fused_update, stack
 from mmgen.models.diffusion.solvers import SOLVERS, tabulate
 
 DDPM = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear"}
@@ -83,14 +83,14 @@ def theirs(
     return timesteps.float(), [*read, x]
 
 
-def ours(table: Table, clean: Tensor | None = None, ask: Any = model) -> tuple[Tensor, list[Tensor]]:
+def ours(table: SolverTable, clean: Tensor | None = None, ask: Any = model) -> tuple[Tensor, list[Tensor]]:
     noise, generator = unit_noise(), torch.Generator().manual_seed(7)
     x = table.first(noise) if clean is None else table.noised(clean, noise)
     history, states = torch.zeros(len(x), HISTORY, *x.shape[1:]), [x]
     for row in range(len(table)):
         rows = stack([(table, row)] * len(x))
         drawn = torch.randn(x.shape, generator=generator) if table.draws(row) else torch.zeros_like(x)
-        x, history, _ = fused_update(x, ask(x, rows[:, Column.TIMESTEP]), history, drawn, rows)
+        x, history, _ = fused_update(x, ask(x, rows[:, SolverColumn.TIMESTEP]), history, drawn, rows)
         states.append(x)
     return table.timesteps, states
 
@@ -108,7 +108,7 @@ def assert_same(ours: tuple[Tensor, list[Tensor]], theirs: tuple[Tensor, list[Te
 @pytest.mark.parametrize(("solver", "prediction"), PAIRS)
 def test_equals_diffusers(solver: str, prediction: str, schedule: str, steps: int) -> None:
     config = {**SCHEDULES[schedule], "prediction_type": prediction}
-    assert_same(ours(tabulate(Schedule.from_config(config), solver, steps)), theirs(solver, config, steps))
+    assert_same(ours(tabulate(NoiseSchedule.from_config(config), solver, steps)), theirs(solver, config, steps))
 
 
 @pytest.mark.parametrize(
@@ -130,14 +130,14 @@ def test_equals_diffusers(solver: str, prediction: str, schedule: str, steps: in
 def test_options_of_the_configuration(solver: str, option: dict[str, Any]) -> None:
     config = {**STABLE_DIFFUSION, **option}
     for steps in (1, 5, 20):
-        assert_same(ours(tabulate(Schedule.from_config(config), solver, steps)), theirs(solver, config, steps))
+        assert_same(ours(tabulate(NoiseSchedule.from_config(config), solver, steps)), theirs(solver, config, steps))
 
 
 @pytest.mark.parametrize("solver", ["euler", "euler-a"])
 def test_euler_at_zero_snr(solver: str) -> None:
     """diffusers scales this state by 4096, and float32 holds such numbers to 2^-12 only; ours stay near 1."""
     for steps in (5, 20, 50):
-        table = tabulate(Schedule.from_config(ZERO_SNR), solver, steps)
+        table = tabulate(NoiseSchedule.from_config(ZERO_SNR), solver, steps)
         assert_same(ours(table), theirs(solver, ZERO_SNR, steps), within=2**-12)
 
 
@@ -145,21 +145,21 @@ def test_euler_at_zero_snr(solver: str) -> None:
 def test_ddim_eta(eta: float) -> None:
     for prediction in PREDICTIONS:
         config = {**STABLE_DIFFUSION, "prediction_type": prediction}
-        table = tabulate(Schedule.from_config(config), "ddim", 20, eta=eta)
+        table = tabulate(NoiseSchedule.from_config(config), "ddim", 20, eta=eta)
         assert_same(ours(table), theirs("ddim", config, 20, eta=eta))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_img2img_starts_midway(solver: str) -> None:
     clean = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
-    table = tabulate(Schedule.from_config(STABLE_DIFFUSION), solver, 20, strength=0.6)
+    table = tabulate(NoiseSchedule.from_config(STABLE_DIFFUSION), solver, 20, strength=0.6)
     assert_same(ours(table, clean), theirs(solver, STABLE_DIFFUSION, 20, start=8, clean=clean))
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_model_that_knows_the_picture_arrives_at_it(solver: str) -> None:
     picture = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
-    schedule = Schedule.from_config({**DDPM, "prediction_type": "sample"})
+    schedule = NoiseSchedule.from_config({**DDPM, "prediction_type": "sample"})
     for steps in (1, 2, 3, 7, 40):
         _, states = ours(tabulate(schedule, solver, steps), ask=lambda x, t: picture)
         torch.testing.assert_close(states[-1], picture, atol=2e-3 if solver == "lcm" else 1e-5, rtol=0)
@@ -170,9 +170,9 @@ def test_predictions_agree(solver: str) -> None:
     """One model, its answer given as x0, as noise and as velocity: one picture."""
     pictures = []
     for prediction in PREDICTIONS:
-        table = tabulate(Schedule.from_config({**STABLE_DIFFUSION, "prediction_type": prediction}), solver, 12)
+        table = tabulate(NoiseSchedule.from_config({**STABLE_DIFFUSION, "prediction_type": prediction}), solver, 12)
 
-        def answer(x: Tensor, timesteps: Tensor, table: Table = table, prediction: str = prediction) -> Tensor:
+        def answer(x: Tensor, timesteps: Tensor, table: SolverTable = table, prediction: str = prediction) -> Tensor:
             row = int((table.timesteps == timesteps[0]).nonzero()[0])
             alpha, sigma, x0 = table.alpha[row], table.sigma[row], 0.8 * torch.tanh(x)
             noise = (x - alpha * x0) / sigma
@@ -185,7 +185,7 @@ def test_predictions_agree(solver: str) -> None:
 
 def test_second_order_is_nearer_to_the_exact_solution() -> None:
     """Data N(0, 1/4): the best x0 prediction and the flow's solution are known in closed form."""
-    schedule = Schedule.from_config({**STABLE_DIFFUSION, **KARRAS, "prediction_type": "sample"})
+    schedule = NoiseSchedule.from_config({**STABLE_DIFFUSION, **KARRAS, "prediction_type": "sample"})
     spread = 0.25
 
     def error(solver: str) -> float:
@@ -208,7 +208,7 @@ def test_second_order_is_nearer_to_the_exact_solution() -> None:
 
 
 def test_clip_bounds_x0_under_any_solver() -> None:
-    schedule = Schedule.from_config(STABLE_DIFFUSION)
+    schedule = NoiseSchedule.from_config(STABLE_DIFFUSION)
     for solver in SOLVERS:
         _, states = ours(tabulate(schedule, solver, 5, clip=0.5))
         assert states[-1].abs().max() <= 0.51, solver
@@ -216,7 +216,7 @@ def test_clip_bounds_x0_under_any_solver() -> None:
 
 
 def test_who_draws_noise() -> None:
-    schedule = Schedule.from_config(DDPM)
+    schedule = NoiseSchedule.from_config(DDPM)
 
     def draws(solver: str, **options: float) -> list[int]:
         table = tabulate(schedule, solver, 4, **options)
@@ -232,7 +232,7 @@ def test_who_draws_noise() -> None:
 def test_inpainting_levels_fall_to_the_clean_picture() -> None:
     clean, noise = torch.full((1, 1, 2, 2), 0.3), torch.ones(1, 1, 2, 2)
     for solver in SOLVERS:
-        table = tabulate(Schedule.from_config(DDPM), solver, 6)
+        table = tabulate(NoiseSchedule.from_config(DDPM), solver, 6)
         assert (table.sigma.diff() <= 0).all()
         assert torch.equal(table.noised(clean, noise, len(table)), clean)
 
@@ -250,7 +250,7 @@ def test_inpainting_levels_fall_to_the_clean_picture() -> None:
 )
 def test_bad_requests(arguments: tuple[str, int], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        tabulate(Schedule.from_config(DDPM), *arguments)
+        tabulate(NoiseSchedule.from_config(DDPM), *arguments)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_bad_requests(arguments: tuple[str, int], message: str) -> None:
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:
-    schedule = Schedule.from_config(options.pop("config", DDPM))
+    schedule = NoiseSchedule.from_config(options.pop("config", DDPM))
     with pytest.raises(BadRequest, match=message):
         tabulate(schedule, options.pop("solver", "ddim"), 20, **options)
 
@@ -288,4 +288,4 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 )
 def test_variants_that_are_not_covered_are_refused(solver: str, option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=str(next(iter(option.values())))):
-        tabulate(Schedule.from_config({**DDPM, **option}), solver, 20)
+        tabulate(NoiseSchedule.from_config({**DDPM, **option}), solver, 20)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmgen.errors import BadWeights
-from mmgen.models.diffusion.upscaler import SmallPictures, Upscaler, UpscalerConfig, half
+from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler, UpscalerConfig, half
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_folders_that_are_none(upscaler: Upscaler, tmp_path: Path) -> None:
 
 
 def test_codec_folds_and_clamps(upscaler: Upscaler) -> None:
-    codec = SmallPictures(upscaler)
+    codec = HalfSizeAutoencoder(upscaler)
     pictures = torch.rand(2, 3, 64, 32) * 2 - 1
     latents = codec.encode(pictures)
     assert latents.shape == (2, codec.channels, 64 // codec.factor, 32 // codec.factor)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmgen.errors import BadRequest
-from mmgen.models.encoders.word_vectors import Near, Sum, nearest
+from mmgen.models.encoders.word_vectors import Neighbour, WordSum, nearest
 
 WORDS = ["king", "queen", "man", "woman", "boat"]
 ROYAL, MALE, FEMALE, OTHER = np.eye(4, dtype=np.float32)
@@ -12,11 +12,11 @@ VECTORS = np.stack([(ROYAL + MALE) / 2**0.5, (ROYAL + FEMALE) / 2**0.5, MALE, FE
 
 
 def test_king_man_woman() -> None:
-    asked = Sum.read(["king", "-", "man", "+", "woman"])
-    assert asked == Sum.read(["king - man + woman"]) and asked.signs == (1, -1, 1)
+    asked = WordSum.read(["king", "-", "man", "+", "woman"])
+    assert asked == WordSum.read(["king - man + woman"]) and asked.signs == (1, -1, 1)
     vector = asked.vector(VECTORS[[WORDS.index(word) for word in asked.words]])
     found = nearest(vector, VECTORS, WORDS, 2, without=["King", "man", "woman"])
-    assert found[0].word == "queen" and found[0].similarity > 0.9 and found[1] == Near("boat", 0.0)
+    assert found[0].word == "queen" and found[0].similarity > 0.9 and found[1] == Neighbour("boat", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -25,9 +25,9 @@ def test_king_man_woman() -> None:
 )
 def test_no_sum(words: str, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
-        Sum.read([words])
+        WordSum.read([words])
 
 
 def test_nothing_left() -> None:
     with pytest.raises(BadRequest, match="take each other away"):
-        Sum.read(["king", "-", "king"]).vector(VECTORS[[0, 0]])
+        WordSum.read(["king", "-", "king"]).vector(VECTORS[[0, 0]])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmgen.models.layers.attention import AttentionRules, SideBySide
+from mmgen.models.layers.attention import AttentionRules, VarlenAttention
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
 
 
@@ -12,13 +12,13 @@ from mmgen.models.lm.transformer import Transformer, TransformerConfig
 def test_each_row_sees_itself_only(lengths: list[int]) -> None:
     q, k, v = torch.randn(3, 1, 2, sum(lengths), 8)
     rules = AttentionRules(0, scale=8**-0.5)
-    together = SideBySide.of(lengths).attend(rules, q, k, v)
+    together = VarlenAttention.of(lengths).attend(rules, q, k, v)
     parts = zip(*(x.split(lengths, 2) for x in (q, k, v)), strict=True)
     torch.testing.assert_close(together, torch.cat([F.scaled_dot_product_attention(*part) for part in parts], 2))
 
 
 def test_runs_of_equal_length() -> None:
-    assert SideBySide.of([7, 7, 2, 7]).runs == ((2, 7), (1, 2), (1, 7))
+    assert VarlenAttention.of([7, 7, 2, 7]).runs == ((2, 7), (1, 2), (1, 7))
 
 
 def test_through_the_transformer() -> None:
@@ -27,5 +27,5 @@ def test_through_the_transformer() -> None:
     rows = [torch.randint(50, (n,)) for n in (4, 9, 9, 1)]
     positions = torch.cat([torch.arange(len(row)) for row in rows])
     with torch.inference_mode():
-        together = model(torch.cat(rows)[None], SideBySide.of([4, 9, 9, 1]), positions=positions)
+        together = model(torch.cat(rows)[None], VarlenAttention.of([4, 9, 9, 1]), positions=positions)
         torch.testing.assert_close(together, torch.cat([model(row[None]) for row in rows], 1), atol=1e-6, rtol=0)

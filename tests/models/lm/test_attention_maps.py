@@ -22,7 +22,7 @@ def test_maps_are_distributions_over_what_is_seen(kind: str) -> None:
 def test_maps_equal_transformers() -> None:
     import checkpoints
 
-    from mmgen.models.checkpoints.convert import Theirs
+    from mmgen.models.checkpoints.convert import TensorName
     from mmgen.models.lm import families
     from mmgen.models.lm.language_model import LanguageModel
 
@@ -32,7 +32,7 @@ def test_maps_equal_transformers() -> None:
     ours = LanguageModel(family.shape(theirs.config.to_dict())).eval()
     tensors, state = theirs.state_dict(), ours.state_dict()
     for name, entry in family.table(ours.config).items():
-        assert isinstance(entry, Theirs)
+        assert isinstance(entry, TensorName)
         state[name].copy_(entry.joined([tensors[one] for one in entry.names]))
     text = torch.randint(3, 90, (11,))
     with torch.inference_mode():

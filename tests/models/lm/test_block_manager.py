@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mmgen.models.lm.block_manager import SIZE, Blocks, Table, digests
+from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable, digests
 
 
 class Account(RuleBasedStateMachine):
@@ -16,11 +16,11 @@ class Account(RuleBasedStateMachine):
 
     @initialize(count=st.integers(2, 24))
     def begin(self, count: int) -> None:
-        self.blocks = Blocks(count)
-        self.texts: dict[Table, list[int]] = {}
+        self.blocks = BlockManager(count)
+        self.texts: dict[BlockTable, list[int]] = {}
         self.content: dict[tuple[int, int], int] = {}  # (block, place) -> token
 
-    def some(self, n: int) -> Table:
+    def some(self, n: int) -> BlockTable:
         return list(self.texts)[n % len(self.texts)]
 
     @rule(ids=st.lists(st.integers(0, 1), min_size=1, max_size=60), want=st.integers(0, 80))
@@ -99,7 +99,7 @@ Account.TestCase.settings = settings(max_examples=60, stateful_step_count=30, de
 TestAccount = Account.TestCase
 
 
-def filled(blocks: Blocks, ids: list[int], want: int = 0) -> Table:
+def filled(blocks: BlockManager, ids: list[int], want: int = 0) -> BlockTable:
     table = blocks.match(ids, want)
     assert blocks.extend(table, len(ids) - table.length) is not None
     table.length = len(ids)
@@ -110,7 +110,7 @@ def filled(blocks: Blocks, ids: list[int], want: int = 0) -> Table:
 @pytest.mark.parametrize("fork_first", [True, False])
 def test_a_cut_text_does_not_write_into_its_twin(fork_first: bool) -> None:
     """What stands beyond a text's end is shared with nobody, whether it was cut before or after the fork."""
-    blocks = Blocks(8)
+    blocks = BlockManager(8)
     table = blocks.match([0])
     assert blocks.extend(table, 20) == []
     table.length = 20
@@ -122,8 +122,8 @@ def test_a_cut_text_does_not_write_into_its_twin(fork_first: bool) -> None:
 
 
 def test_texts_that_grow_in_turn_stay_in_one_piece() -> None:
-    blocks = Blocks(64)
-    tables = [Table(want=160) for _ in range(3)]
+    blocks = BlockManager(64)
+    tables = [BlockTable(want=160) for _ in range(3)]
     for _ in range(160):
         for table in tables:
             assert blocks.extend(table, 1) == []
@@ -132,7 +132,7 @@ def test_texts_that_grow_in_turn_stay_in_one_piece() -> None:
 
 
 def test_a_finished_text_is_found_again_until_space_is_short() -> None:
-    blocks = Blocks(8)
+    blocks = BlockManager(8)
     ids = list(range(40))
     blocks.release(filled(blocks, ids))
     table = blocks.match(ids)
@@ -144,7 +144,7 @@ def test_a_finished_text_is_found_again_until_space_is_short() -> None:
 
 
 def test_the_last_token_is_always_left_to_read() -> None:
-    blocks = Blocks(8)
+    blocks = BlockManager(8)
     ids = list(range(2 * SIZE))
     filled(blocks, ids)
     assert blocks.match(ids).length == SIZE
@@ -152,7 +152,7 @@ def test_the_last_token_is_always_left_to_read() -> None:
 
 
 def test_the_beginning_of_an_unused_text_stays_longest() -> None:
-    blocks = Blocks(4)
+    blocks = BlockManager(4)
     ids = list(range(3 * SIZE + 1))
     blocks.release(filled(blocks, ids))
     filled(blocks, list(range(500, 500 + 2 * SIZE)))
@@ -160,11 +160,11 @@ def test_the_beginning_of_an_unused_text_stays_longest() -> None:
 
 
 def test_rooms_are_given_up_when_space_is_short() -> None:
-    blocks = Blocks(4)
-    first = Table(want=4 * SIZE)
+    blocks = BlockManager(4)
+    first = BlockTable(want=4 * SIZE)
     assert blocks.extend(first, 1) == []
     assert (len(first.room), blocks.free) == (3, 3)
-    second = Table()
+    second = BlockTable()
     assert blocks.extend(second, 3 * SIZE) == []
     assert len(first.room) == 0
     first.length = SIZE
@@ -178,7 +178,7 @@ def test_a_hash_depends_on_all_before() -> None:
 
 
 def test_known_blocks_cannot_be_cut() -> None:
-    blocks = Blocks(4)
+    blocks = BlockManager(4)
     table = filled(blocks, list(range(20)))
     blocks.cut(table, 17)
     with pytest.raises(AssertionError):

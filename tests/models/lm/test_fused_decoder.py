@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mmgen.models.cpu import build
 from mmgen.models.cpu.onednn import pack
-from mmgen.models.layers.attention import Attending, SideBySide
-from mmgen.models.lm.block_manager import Table
-from mmgen.models.lm.fused_decoder import Fused
-from mmgen.models.lm.paged_attention import Paged, Pool, Reading
+from mmgen.models.layers.attention import AttentionBackend, VarlenAttention
+from mmgen.models.lm.block_manager import BlockTable
+from mmgen.models.lm.fused_decoder import FusedDecoder
+from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
@@ -55,13 +55,13 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        run = Fused._run
+        run = FusedDecoder._run
 
         def counted(*args: Any) -> Tensor:
             self.count += 1
             return run(*args)
 
-        monkeypatch.setattr(Fused, "_run", counted)
+        monkeypatch.setattr(FusedDecoder, "_run", counted)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Tensor], Tensor]:
     """States of the tokens that follow prompts of different lengths, read one by one, and what is kept of all."""
     torch.manual_seed(1)
-    pool, tables = Pool(model.config, 6 * texts), [Table(0) for _ in range(texts)]
+    pool, tables = KVPool(model.config, 6 * texts), [BlockTable(0) for _ in range(texts)]
     for kept in (*pool.keys, *pool.values):
         kept.zero_()
     states = []
@@ -80,7 +80,7 @@ def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Te
         starts = [table.length for table in tables]
         for table, count in zip(tables, counts, strict=True):
             assert pool.extend(table, count) is not None
-        paged = Paged(pool, [Reading(table, count) for table, count in zip(tables, counts, strict=True)])
+        paged = PagedAttention(pool, [PagedSequence(table, count) for table, count in zip(tables, counts, strict=True)])
         ids = torch.randint(0, 50, (1, sum(counts)))
         places = torch.cat([torch.arange(start, start + count) for start, count in zip(starts, counts, strict=True)])
         states.append(model(ids, paged, positions=places))
@@ -116,7 +116,7 @@ def test_other_shapes_are_left_to_torch(change: dict[str, Any], calls: Calls) ->
 def test_other_passes_are_left_to_torch(calls: Calls) -> None:
     model = made(LLAMA)
     ids = torch.arange(6)[None]
-    attending: Attending = SideBySide.of([6])
+    attending: AttentionBackend = VarlenAttention.of([6])
     model(ids)
     model(ids, attending, positions=torch.arange(6))
     write(model, texts=40, tokens=1)
@@ -148,9 +148,9 @@ def test_layers_that_are_replaced_and_heard_are_noticed(calls: Calls) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 def test_weights_that_went_and_came_back(precision: str, calls: Calls) -> None:
-    from mmgen.models.checkpoints.offload import Loaded
+    from mmgen.models.checkpoints.offload import LoadedModel
 
-    loaded = Loaded(lambda: made(LLAMA, precision), "cpu")
+    loaded = LoadedModel(lambda: made(LLAMA, precision), "cpu")
     (before, _), (once, _) = write(loaded.model), write(loaded.model)
     assert torch.equal(before[-1], once[-1])
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from mmgen.errors import BadRequest
-from mmgen.models.lm.guided_decoding import Constraint, Grammars
+from mmgen.models.lm.guided_decoding import Constraint, GrammarCompiler
 
 WORDS = ["</s>", *"abcdefghijklmnopqrstuvwxyz0123456789", *',:.-"{}[]\\', "Ġ", "ab", "true", '":Ġ', "null"]
 END = 0
@@ -24,8 +24,8 @@ def tokenizer(words: list[str]) -> Tokenizer:
 
 
 @pytest.fixture(scope="module")
-def grammars() -> Grammars:
-    return Grammars(tokenizer(WORDS).to_str(), len(WORDS) + 5, {END})
+def grammars() -> GrammarCompiler:
+    return GrammarCompiler(tokenizer(WORDS).to_str(), len(WORDS) + 5, {END})
 
 
 def write(constraint: Constraint, seed: int, most: int = 200) -> str:
@@ -43,13 +43,13 @@ def write(constraint: Constraint, seed: int, most: int = 200) -> str:
 
 
 @pytest.mark.parametrize("expression", ["(ab|c){1,4}", r"[a-f]{2}-\d{3}", r"(true|null)\.?", "x"])
-def test_texts_match_the_expression(grammars: Grammars, expression: str) -> None:
+def test_texts_match_the_expression(grammars: GrammarCompiler, expression: str) -> None:
     texts = {write(grammars.regex(expression), seed) for seed in range(20)}
     assert all(re.fullmatch(expression, text) for text in texts)
     assert len(texts) > 1 or expression == "x"
 
 
-def test_texts_follow_the_schema(grammars: Grammars) -> None:
+def test_texts_follow_the_schema(grammars: GrammarCompiler) -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -65,7 +65,7 @@ def test_texts_follow_the_schema(grammars: Grammars) -> None:
         assert value["name"] in ("ab", "cd") and 10 <= value["n"] <= 99 and isinstance(value["ok"], bool)
 
 
-def test_a_copy_goes_its_own_way(grammars: Grammars) -> None:
+def test_a_copy_goes_its_own_way(grammars: GrammarCompiler) -> None:
     one = grammars.regex("(ab|cd)e")
     other = one.copy()
     one.accept(WORDS.index("ab"))
@@ -74,12 +74,12 @@ def test_a_copy_goes_its_own_way(grammars: Grammars) -> None:
     assert [WORDS[n] for n in other.mask().nonzero()[:, 0]] == ["d"]
 
 
-def test_ids_beyond_the_tokenizer_are_never_allowed(grammars: Grammars) -> None:
+def test_ids_beyond_the_tokenizer_are_never_allowed(grammars: GrammarCompiler) -> None:
     mask = grammars.regex(".*").mask()
     assert len(mask) == len(WORDS) + 5 and not mask[-5:].any()
 
 
-def test_a_complete_text_ends_without_an_end_token(grammars: Grammars) -> None:
+def test_a_complete_text_ends_without_an_end_token(grammars: GrammarCompiler) -> None:
     constraint = grammars.regex("ab")
     assert not constraint.complete
     constraint.accept(WORDS.index("ab"))
@@ -88,18 +88,18 @@ def test_a_complete_text_ends_without_an_end_token(grammars: Grammars) -> None:
 
 def test_a_model_without_an_end_token() -> None:
     with pytest.raises(BadRequest, match=r"^this model has no token that ends a text"):
-        Grammars(tokenizer(WORDS).to_str(), len(WORDS), ()).regex("ab")
+        GrammarCompiler(tokenizer(WORDS).to_str(), len(WORDS), ()).regex("ab")
 
 
 def test_a_vocabulary_that_cannot_write_it() -> None:
     with pytest.raises(BadRequest, match=r"^no token of this model's vocabulary can continue under the constraint; loosen it$"):
-        Grammars(tokenizer(["</s>", "a", "b"]).to_str(), 3, {0}).regex("Ω+").mask()
+        GrammarCompiler(tokenizer(["</s>", "a", "b"]).to_str(), 3, {0}).regex("Ω+").mask()
 
 
 def test_a_tokenizer_without_bytes() -> None:
     plain = Tokenizer(models.WordLevel({"</s>": 0, "a": 1}, unk_token="</s>"))
     with pytest.raises(BadRequest, match=r"^this model's tokenizer cannot be constrained \(can't determine decoder type"):
-        Grammars(plain.to_str(), 2, {0}).regex("a")
+        GrammarCompiler(plain.to_str(), 2, {0}).regex("a")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_tokenizer_without_bytes() -> None:
         ("json_schema", {"type": "banana"}, 'JSON schema \'{"type": "banana"}\' cannot be used: Invalid type: banana'),
     ],
 )
-def test_what_is_no_constraint(grammars: Grammars, kind: str, given: object, told: str) -> None:
+def test_what_is_no_constraint(grammars: GrammarCompiler, kind: str, given: object, told: str) -> None:
     with pytest.raises(BadRequest) as caught:
         getattr(grammars, kind)(given)
     assert str(caught.value).startswith(told)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmgen.models.layers.attention import AttentionRules, attend_rows
-from mmgen.models.lm.block_manager import SIZE, Table
-from mmgen.models.lm.paged_attention import FEW, LONG, Paged, Pool, Reading
+from mmgen.models.lm.block_manager import SIZE, BlockTable
+from mmgen.models.lm.paged_attention import FEW, LONG, KVPool, PagedAttention, PagedSequence
 from mmgen.models.transformer_config import TransformerConfig
 
 HEADS, GROUPS, D = 4, 2, 16
@@ -32,11 +32,11 @@ class Text:
         return attend_rows(rules, self.q[:, :, start:stop], self.k[:, :, :stop], self.v[:, :, :stop])
 
 
-def run(pool: Pool, rules: AttentionRules, reads: list[tuple[Table, Text, int]]) -> list[torch.Tensor]:
+def run(pool: KVPool, rules: AttentionRules, reads: list[tuple[BlockTable, Text, int]]) -> list[torch.Tensor]:
     """One pass; the outputs of every text's new places."""
     for table, _, count in reads:
         assert pool.extend(table, count) is not None
-    paged = Paged(pool, [Reading(table, count) for table, _, count in reads])
+    paged = PagedAttention(pool, [PagedSequence(table, count) for table, _, count in reads])
     parts = [[x[:, :, t.length : t.length + n] for x in (text.q, text.k, text.v)] for t, text, n in reads]
     y = paged.attend(rules, *(torch.cat(column, 2) for column in zip(*parts, strict=True)))
     for table, _, count in reads:
@@ -47,9 +47,9 @@ def run(pool: Pool, rules: AttentionRules, reads: list[tuple[Table, Text, int]])
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("want", [0, 100], ids=["gathered", "viewed"])
 def test_chunks_and_single_tokens_of_many_texts(rules: AttentionRules, want: int) -> None:
-    pool = Pool(CONFIG, 40)
+    pool = KVPool(CONFIG, 40)
     texts = [Text(length, seed) for seed, length in enumerate((50, 33, 70))]
-    tables = [Table(want) for _ in texts]
+    tables = [BlockTable(want) for _ in texts]
     steps = [(17, 1, 30), (1, 1, 1), (20, 16, 1), (1, 1, 25), (1, 1, 1)]
     for counts in steps:
         reads = list(zip(tables, texts, counts, strict=True))
@@ -62,8 +62,8 @@ def test_chunks_and_single_tokens_of_many_texts(rules: AttentionRules, want: int
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 def test_the_bits_do_not_depend_on_company(rules: AttentionRules) -> None:
     def outputs(company: bool) -> list[torch.Tensor]:
-        pool, text = Pool(CONFIG, 40), Text(40, 1)
-        table, other = Table(80), Table(80)
+        pool, text = KVPool(CONFIG, 40), Text(40, 1)
+        table, other = BlockTable(80), BlockTable(80)
         found = []
         for count in (20, 1, 1, 18):
             reads = [(table, text, count)] + ([(other, Text(40, 2), 3)] if company else [])
@@ -76,11 +76,11 @@ def test_the_bits_do_not_depend_on_company(rules: AttentionRules) -> None:
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("length", [SIZE * 2, SIZE * 2 + 5, LONG, LONG + 25])
 def test_a_fork_copies_what_it_writes_and_shares_the_rest(rules: AttentionRules, length: int) -> None:
-    pool = Pool(CONFIG, 80)
+    pool = KVPool(CONFIG, 80)
     one, other = Text(200, 1), Text(200, 2)
     for x, y in ((one.q, other.q), (one.k, other.k), (one.v, other.v)):
         y[:, :, :length] = x[:, :, :length]
-    table = Table(200)
+    table = BlockTable(200)
     run(pool, rules, [(table, one, length)])
     fork, whole = pool.fork(table, 200), length // SIZE
     at, to = length, length
@@ -95,8 +95,8 @@ def test_a_fork_copies_what_it_writes_and_shares_the_rest(rules: AttentionRules,
 
 
 def test_a_cut_text_goes_on_differently() -> None:
-    pool, rules, text = Pool(CONFIG, 40), RULES["plain"], Text(60, 1)
-    table = Table(60)
+    pool, rules, text = KVPool(CONFIG, 40), RULES["plain"], Text(60, 1)
+    table = BlockTable(60)
     run(pool, rules, [(table, text, 40)])
     pool.cut(table, 30)
     torch.testing.assert_close(run(pool, rules, [(table, text, 1)])[0], text.plain(rules, 30, 31))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformer_configs import KINDS, LLAMA, close, ids, model
 
-from mmgen.models.layers.attention import AttentionRules, Memory, SideBySide, attend_rows
+from mmgen.models.layers.attention import AttentionRules, EncoderMemory, VarlenAttention, attend_rows
 from mmgen.models.layers.feed_forward import Experts, balance_loss
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.masks import packed_mask, padding_mask, prefix_mask
@@ -34,7 +34,7 @@ def test_in_pieces_through_a_cache(lm: LanguageModel) -> None:
 def test_rows_of_many_lengths_side_by_side(lm: LanguageModel) -> None:
     rows = [ids(n, seed=n) for n in (5, 9, 9, 1)]
     positions = torch.cat([torch.arange(len(row)) for row in rows])
-    together = lm(torch.cat(rows)[None], SideBySide.of([5, 9, 9, 1]), positions=positions)
+    together = lm(torch.cat(rows)[None], VarlenAttention.of([5, 9, 9, 1]), positions=positions)
     close(together, torch.cat([lm(row[None]) for row in rows], 1))
 
 
@@ -51,7 +51,7 @@ def test_rotations_that_depend_on_the_length_know_their_row(scaling: RopeScaling
     lm = model(replace(LLAMA, rope_scaling=scaling))
     long, short = ids(1, 11), ids(1, 5)
     positions = torch.cat((torch.arange(11), torch.arange(5)))
-    together = lm(torch.cat((long, short), 1), SideBySide.of([11, 5]), positions=positions)
+    together = lm(torch.cat((long, short), 1), VarlenAttention.of([11, 5]), positions=positions)
     close(together, torch.cat((lm(long), lm(short)), 1))
     assert (lm(long)[:, :5] - lm(long[:, :5])).abs().max() > 1e-3
 
@@ -162,7 +162,7 @@ def test_a_memory_is_read_once_for_many_rows() -> None:
     assert set(memory.layers) == {0, 1}
     close(together, torch.cat([lm(row[None], memory=lm.encode(read[:, :4])) for row in text]))
     states = memory.states
-    close(together, lm(text, memory=Memory(states, mask[:, None, None])))
+    close(together, lm(text, memory=EncoderMemory(states, mask[:, None, None])))
     close(together, lm(text, memory=states.expand(3, -1, -1), memory_mask=mask[:, None, None]))
 
 

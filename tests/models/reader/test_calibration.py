@@ -2,13 +2,13 @@ import math
 
 import pytest
 
-from mmgen.models.reader.calibration import Calibration, Found, same_text
+from mmgen.models.reader.calibration import Calibration, SpanAnswer, same_text
 
 TEXTS = ["It was lit in July 1823.", "In July, 1823 the lens shone.", "Tea is a leaf."]
 FOUND = [
-    [Found(14, 23, math.log(0.5), math.log(0.2))],
-    [Found(3, 13, math.log(0.3), math.log(0.4))],
-    [Found(0, 3, math.log(0.1), math.log(0.8))],
+    [SpanAnswer(14, 23, math.log(0.5), math.log(0.2))],
+    [SpanAnswer(3, 13, math.log(0.3), math.log(0.4))],
+    [SpanAnswer(0, 3, math.log(0.1), math.log(0.8))],
 ]
 
 

@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import TransformerConfig
 from mmgen.models.reader.model import ReaderModel
-from mmgen.models.reader.network import Reader
+from mmgen.models.reader.network import ReaderNetwork
 
 PASSAGES = [
     "The first Fresnel lens was lit at Cordouan in July 1823.",
@@ -26,7 +26,7 @@ PASSAGES = [
 def model() -> ReaderModel:
     torch.manual_seed(3)
     shape = TransformerConfig(vocabulary=30522, width=32, layers=2, heads=4, hidden=64, max_tokens=128, token_types=3)
-    reader = Reader(shape)
+    reader = ReaderNetwork(shape)
     for parameter in reader.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -114,7 +114,7 @@ def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
     wide = TransformerConfig(vocabulary=30522, width=384, layers=1, heads=4, hidden=64, max_tokens=64, token_types=3)
     torch.manual_seed(0)
     settings = {"base": "embedded:minilm", "transformer": wide.__dict__}
-    ReaderModel(Reader(wide), Tokenizer(words / "tokenizer.json"), settings).save(tmp_path)
+    ReaderModel(ReaderNetwork(wide), Tokenizer(words / "tokenizer.json"), settings).save(tmp_path)
     loaded = ReaderModel.load(tmp_path)
     from mmgen.models.checkpoints.safetensors_io import read
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.vision import clip_checkpoint, dual_encoder
 from mmgen.models.vision.clip import Clip, ClipConfig
-from mmgen.models.vision.dual_encoder import TwoTowers
-from mmgen.models.vision.image_model import Row
+from mmgen.models.vision.dual_encoder import DualEncoder
+from mmgen.models.vision.image_model import ImageRow
 from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig
 
@@ -24,7 +24,7 @@ TEXTS = ["w3 w4 w5", "w7", "", "w9 w9 w11 w12 w13", "w2"]
 
 
 @pytest.fixture(scope="module", params=["clip", "siglip"])
-def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, TwoTowers, Path]:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, DualEncoder, Path]:
     """Theirs, ours from the folder that theirs wrote, and the folder."""
     folder = tmp_path_factory.mktemp(request.param)
     theirs = tiny_vision.saved(getattr(tiny_vision, request.param)(), folder)
@@ -40,7 +40,7 @@ def padded(rows: list[list[int]]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_equal_to_transformers(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_equal_to_transformers(pair: tuple[Any, DualEncoder, Path]) -> None:
     theirs, ours, _ = pair
     processor = tiny_vision.PROCESSORS[theirs.config.model_type]()
     pixels = processor(PICTURES, return_tensors="pt")["pixel_values"]
@@ -56,16 +56,16 @@ def test_equal_to_transformers(pair: tuple[Any, TwoTowers, Path]) -> None:
 
 
 @torch.inference_mode()
-def test_larger_and_oblong_pictures_stretch_the_positions(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_larger_and_oblong_pictures_stretch_the_positions(pair: tuple[Any, DualEncoder, Path]) -> None:
     theirs, ours, _ = pair
     pixels = torch.randn(2, 3, 40, 56, generator=torch.Generator().manual_seed(1))
     expected = unit(theirs.get_image_features(pixels, interpolate_pos_encoding=True).pooler_output)
-    np.testing.assert_allclose(ours.embed_pictures([Row(one, 35) for one in pixels]), expected, atol=1e-4)
+    np.testing.assert_allclose(ours.embed_pictures([ImageRow(one, 35) for one in pixels]), expected, atol=1e-4)
 
 
-def test_alone_together_and_beside_other_sizes(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_alone_together_and_beside_other_sizes(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
-    rows = [*ours.rows(PICTURES), Row(torch.randn(3, 40, 56), 35)]
+    rows = [*ours.rows(PICTURES), ImageRow(torch.randn(3, 40, 56), 35)]
     rows.insert(2, rows.pop())
     together = ours.embed_pictures(rows)
     np.testing.assert_allclose(together, np.concatenate([ours.embed_pictures([row]) for row in rows]), atol=1e-6)
@@ -73,7 +73,7 @@ def test_alone_together_and_beside_other_sizes(pair: tuple[Any, TwoTowers, Path]
     np.testing.assert_allclose(ours.embed_texts(TEXTS), texts, atol=1e-6)
 
 
-def test_a_tensor_is_a_picture_too(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_a_tensor_is_a_picture_too(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
     image = tiny_vision.picture(50, 40)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
@@ -82,18 +82,18 @@ def test_a_tensor_is_a_picture_too(pair: tuple[Any, TwoTowers, Path]) -> None:
     np.testing.assert_allclose(scores, ours.embed_texts(TEXTS[:2]) @ ours.embed_images([image])[0], atol=1e-6)
 
 
-def test_nothing_in_nothing_out(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_nothing_in_nothing_out(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
     assert ours.embed_images([]).shape == ours.embed_texts([]).shape == (0, ours.dimension)
 
 
-def test_a_long_text_keeps_its_end(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_a_long_text_keeps_its_end(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
     (row,) = ours.tokenize([" ".join(f"w{n}" for n in range(40))])
     assert len(row) == 16 and row[-1] == tiny_vision.WORDS + 1 and row[-2] < tiny_vision.WORDS
 
 
-def test_precisions(pair: tuple[Any, TwoTowers, Path]) -> None:
+def test_precisions(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, folder = pair
     for precision in ("bf16", "int8"):
         rounded = dual_encoder.load(folder, precision=precision)

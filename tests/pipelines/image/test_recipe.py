@@ -10,13 +10,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.pipelines.image import image_io, recipe
-from mmgen.pipelines.image.recipe import Part, Recipe, places
+from mmgen.pipelines.image.recipe import Recipe, RecipeFile, places
 
 MADE = Recipe(
     task="img2img",
     model="embedded:emoji",
     weights="ab" * 32,
-    lora=(Part(file="cats.safetensors", sha256="cd" * 32, scale=0.5),),
+    lora=(RecipeFile(file="cats.safetensors", sha256="cd" * 32, scale=0.5),),
     prompt="eine süße Katze 🐱",
     negative="rot",
     seed=2**63 - 1,
@@ -26,7 +26,7 @@ MADE = Recipe(
     width=8,
     height=4,
     strength=0.6,
-    image=Part(file="photo.jpg", sha256="ef" * 32),
+    image=RecipeFile(file="photo.jpg", sha256="ef" * 32),
     versions={"mmgen": "1.2", "torch": "2"},
     device="cpu",
 )

@@ -9,7 +9,7 @@ from cli_call import Call
 from color_encoder import drawn
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.interfaces import PictureHit
+from mmgen.interfaces import ImageHit
 from mmgen.pipelines.rag.rag_images import why
 from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
@@ -85,7 +85,7 @@ def test_a_store_without_pictures(painter: Runtime, folder: Path) -> None:
 
 
 def test_why() -> None:
-    hit = PictureHit(1, 1, "a", "a", None, "The sea", 1, 1, 0.5, {}, {"text": 0.25})
+    hit = ImageHit(1, 1, "a", "a", None, "The sea", 1, 1, 0.5, {}, {"text": 0.25})
     assert why(hit) == "what it shows (cosine 0.25)"
 
 

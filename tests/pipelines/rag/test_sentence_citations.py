@@ -3,7 +3,7 @@
 import pytest
 
 from mmgen.interfaces import Hit, Passage
-from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, Sentence, checked, joined, split
+from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, AnswerSentence, checked, joined, split
 
 TEXTS = ["The lamp was lit in 1823. It shone.", "Tea came to Japan with monks.", "In 1823 the lamp was lit."]
 HITS = [Hit(n, n, f"/d{n}", Passage(text, 0, len(text)), 1.0) for n, text in enumerate(TEXTS)]
@@ -46,6 +46,6 @@ def test_how_much_is_enough() -> None:
 
 
 def test_joined() -> None:
-    said = [Sentence("They are:"), Sentence("- One.", (1, 2)), Sentence("- Two.")]
+    said = [AnswerSentence("They are:"), AnswerSentence("- One.", (1, 2)), AnswerSentence("- Two.")]
     assert joined(said) == "They are:\n- One. [1][2]\n- Two."
     assert joined(said, NO_SOURCE) == "They are: (no source)\n- One. [1][2]\n- Two. (no source)"

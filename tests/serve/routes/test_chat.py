@@ -9,7 +9,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from mmgen.pipelines.chat import Chat
 from mmgen.runtime import Runtime
-from mmgen.serve.tools import Said, Tool, Tools
+from mmgen.serve.tools import Tool, ToolCallParser, Tools
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 WEATHER: Any = {
@@ -153,7 +153,7 @@ def test_calls_in_a_free_answer() -> None:
         ('{"name": "other", "parameters": {}}', '{"name": "other", "parameters": {}}', []),
         ("a <tool_call> b", "a <tool_call> b", []),
     ]:
-        said = Said(tools)
+        said = ToolCallParser(tools)
         told = "".join(said.push(letter) for letter in text)
         rest, calls = said.end()
         assert (told + rest, [call["function"]["name"] for call in calls]) == (content, names), text

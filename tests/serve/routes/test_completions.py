@@ -6,7 +6,7 @@ import openai as sdk
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from mmgen.pipelines.text import Text
+from mmgen.pipelines.text import TextGeneration
 from mmgen.runtime import Runtime
 
 
@@ -16,7 +16,7 @@ def go_on(client: OpenAI, prompt: Any = "the sea", **more: Any) -> Any:
 
 def test_a_text(openai: OpenAI, served: Runtime) -> None:
     reply = go_on(openai)
-    alone = Text(served)("the sea", max_tokens=10, seed=5, temperature=1.0, top_p=1.0)
+    alone = TextGeneration(served)("the sea", max_tokens=10, seed=5, temperature=1.0, top_p=1.0)
     assert (reply.choices[0].text, reply.choices[0].finish_reason) == (alone.text, alone.finish_reasons[0])
     assert reply.object == "text_completion" and reply.usage.prompt_tokens == alone.usage.prompt
     assert go_on(openai, echo=True).choices[0].text == "the sea" + alone.text

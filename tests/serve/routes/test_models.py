@@ -9,7 +9,7 @@ from openai import OpenAI
 from mmgen.errors import BadRequest, NotFound
 from mmgen.runtime import Runtime
 from mmgen.serve.errors import UnknownModel
-from mmgen.serve.model_catalog import Catalog
+from mmgen.serve.model_catalog import ModelCatalog
 
 
 def test_what_is_served(openai: OpenAI, tiny_llama: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_model_that_is_not_served(openai: OpenAI, tiny_llama: Path) -> None:
 
 
 def test_what_the_operator_gives(served: Runtime, tiny_llama: Path, tiny_draft: Path) -> None:
-    catalog = Catalog(served, [f"mine={tiny_draft}", str(tiny_draft), f"small={tiny_draft}#int8"])
+    catalog = ModelCatalog(served, [f"mine={tiny_draft}", str(tiny_draft), f"small={tiny_draft}#int8"])
     assert catalog.find("mine", "text") == catalog.find("draft", "text") == str(tiny_draft)
     assert catalog.find("small", "text") == catalog.find("mine#int8", "text") == f"{tiny_draft}#int8"
     assert catalog.find("embedded:minilm#int8", "encoder") == "embedded:minilm#int8"
@@ -41,4 +41,4 @@ def test_what_the_operator_gives(served: Runtime, tiny_llama: Path, tiny_draft: 
     with pytest.raises(UnknownModel):
         catalog.find(str(tiny_draft), "text")
     with pytest.raises(NotFound, match="nowhere"):
-        Catalog(served, ["nowhere"])
+        ModelCatalog(served, ["nowhere"])

@@ -4,7 +4,7 @@ import torch
 from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 
 from mmgen.training.data import augmentations
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 
 # ruff: noqa: F811
 
@@ -17,7 +17,7 @@ def images(count: int = 6) -> torch.Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def test_clean_is_as_drawn_on_white(pictures: Pictures) -> None:
+def test_clean_is_as_drawn_on_white(pictures: EmojiImages) -> None:
     found = augmentations.clean(pictures, np.arange(4), np.zeros(4, dtype=int))
     drawn = pictures.pixels[torch.from_numpy(pictures.table[:4, 0])].permute(0, 2, 1, 3).float()  # (B, 4, y, x)
     expected = (drawn[:, :3] + 255 - drawn[:, 3:]) / 127.5 - 1

@@ -6,12 +6,12 @@ from emoji_folder import THINGS, VENDORS, drawing, drawings, pictures, row  # no
 
 from mmgen.errors import BadRequest
 from mmgen.training.data import emoji_dataset
-from mmgen.training.data.emoji_images import COLOURS, Pictures, mirrors
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages, mirrors
 
 # ruff: noqa: F811
 
 
-def test_loading(pictures: Pictures) -> None:
+def test_loading(pictures: EmojiImages) -> None:
     assert len(pictures) == 2 * len(THINGS) and pictures.vendors == VENDORS
     assert pictures.pixels.shape == (len(pictures), 64, 4, 64)
     third = pictures.table[pictures.names.index(THINGS[2]), 1]
@@ -21,25 +21,25 @@ def test_loading(pictures: Pictures) -> None:
 
 
 def test_filters(drawings: Path) -> None:
-    some = Pictures.load(drawings, vendors=["noto"], leave_out=["symbols"])
+    some = EmojiImages.load(drawings, vendors=["noto"], leave_out=["symbols"])
     assert len(some) == len(THINGS) - 1 and some.vendors == ("noto",) and "left arrow" not in some.names
     with pytest.raises(
         BadRequest, match=r'vendor \'noot\' is not in the data set \(did you mean "noto"\?\); it has noto, twemoji'
     ):
-        Pictures.load(drawings, vendors=["noot"])
+        EmojiImages.load(drawings, vendors=["noot"])
     with pytest.raises(BadRequest, match="group 'people' is not in the data set"):
-        Pictures.load(drawings, leave_out=["people"])
+        EmojiImages.load(drawings, leave_out=["people"])
 
 
 def test_pixels_are_premultiplied(tmp_path: Path) -> None:
     image = np.zeros((64, 64, 4), dtype=np.uint8)
     image[5, 9] = (200, 100, 0, 51)
     emoji_dataset.write(tmp_path / "set", [row("noto", "a")], [image])
-    found = Pictures.load(tmp_path / "set")
+    found = EmojiImages.load(tmp_path / "set")
     assert found.pixels[0, 5, :, 9].tolist() == [40, 20, 0, 51] and found.margins.tolist() == [[9, 54, 5, 58]]
 
 
-def test_margins_and_keywords(pictures: Pictures) -> None:
+def test_margins_and_keywords(pictures: EmojiImages) -> None:
     assert pictures.margins[0].tolist() == [6, 6, 6, 6]
     thing = pictures.names.index(THINGS[5])
     assert pictures.keywords[thing][0] == f"like {THINGS[5]}"  # the rarest word tells most
@@ -58,8 +58,8 @@ def test_a_keyword_forbids_mirroring() -> None:
     assert not mirrors({"name": "memo", "keywords": ["pencil", "letters"], "group": "objects"})
 
 
-def test_clashes(pictures: Pictures) -> None:
+def test_clashes(pictures: EmojiImages) -> None:
     pixels = np.zeros((1, 64, 4, 64), dtype=np.uint8)
     pixels[0, 8:56, :, 8:56] = np.array([255, 255, 255, 255])[None, :, None]
-    white = Pictures.build([row("noto", "snow")], pixels).clashes[0]
+    white = EmojiImages.build([row("noto", "snow")], pixels).clashes[0]
     assert white.tolist() == [name == "white" for name in COLOURS]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.training.data import image_caption_data
-from mmgen.training.data.image_caption_data import PicturePairs, PicturesRecipe
+from mmgen.training.data.image_caption_data import ImageCaptionPairs, ImagesRecipe
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -64,7 +64,7 @@ def test_every_shape_gives_the_same_examples(folder: Path, tmp_path: Path) -> No
 
 
 def test_batches_and_what_is_held_out(folder: Path) -> None:
-    pairs = PicturePairs(folder, PicturesRecipe(held_out=0.2), 16)
+    pairs = ImageCaptionPairs(folder, ImagesRecipe(held_out=0.2), 16)
     held = len(pairs.held_out.captions)
     assert pairs.held_out.pixels.shape == (held, 3, 16, 16) and 0 < held < 30 and held + len(pairs.examples) == 60
     again, shown = (pairs.batch(np.random.default_rng(3), 10, 4) for _ in range(2))
@@ -80,7 +80,7 @@ def test_crops_show_a_part_and_mirrors_turn(folder: Path) -> None:
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     for path in folder.rglob("*.png"):
         Image.fromarray(np.broadcast_to(ramp[None, :, None], (64, 64, 3)).copy()).save(path)
-    plain = PicturePairs(folder, PicturesRecipe(held_out=0.2, smallest=0.25, mirror=0.5), 16)
+    plain = ImageCaptionPairs(folder, ImagesRecipe(held_out=0.2, smallest=0.25, mirror=0.5), 16)
     shown = plain.batch(np.random.default_rng(0), 40, 0).pixels
     slope = shown[:, 0, 0, -1] - shown[:, 0, 0, 0]
     assert (slope > 0).any() and (slope < 0).any()
@@ -128,7 +128,7 @@ def test_pictures_that_are_not_there_or_no_pictures(folder: Path, tmp_path: Path
     (folder / "01.png").unlink()
     with pytest.raises(NotFound, match=r"01\.png does not exist; the captions name it"):
         for seed in range(20):
-            PicturePairs(lists, PicturesRecipe(held_out=0.2), 16).batch(np.random.default_rng(seed), 40, 0)
+            ImageCaptionPairs(lists, ImagesRecipe(held_out=0.2), 16).batch(np.random.default_rng(seed), 40, 0)
     archive = zipped(folder, tmp_path / "set.zip")
     source = image_caption_data.read(archive)
     with pytest.raises(NotFound, match=r"set\.zip has no inside/01\.png"):
@@ -136,7 +136,7 @@ def test_pictures_that_are_not_there_or_no_pictures(folder: Path, tmp_path: Path
     for path in folder.rglob("*.png"):
         path.write_text("no picture")
     with pytest.raises(UnreadableFile, match="is no picture"):
-        PicturePairs(folder / "list.jsonl", PicturesRecipe(held_out=0.2), 16)
+        ImageCaptionPairs(folder / "list.jsonl", ImagesRecipe(held_out=0.2), 16)
     (folder / "another.jsonl").write_text("{}")
     with pytest.raises(BadRequest, match=r"has several lists, another\.jsonl, list\.jsonl"):
         image_caption_data.read(folder)
@@ -146,4 +146,4 @@ def test_too_few_to_hold_any_out(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
     (tmp_path / "one.txt").write_text("one")
     with pytest.raises(BadRequest, match=r"has 1 pictures with captions, . of them held out; give more"):
-        PicturePairs(tmp_path, PicturesRecipe(), 16)
+        ImageCaptionPairs(tmp_path, ImagesRecipe(), 16)

@@ -10,17 +10,17 @@ import torch
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.training.data import packing, text_files
-from mmgen.training.data.packing import Rows, Stream, prepared
+from mmgen.training.data.packing import PackedRows, TokenStream, prepared
 from mmgen.training.recipes import tokenizer
 
 
-def stream(*lengths: int) -> Stream:
+def stream(*lengths: int) -> TokenStream:
     starts = np.cumsum([0, *lengths[:-1]])
-    return Stream(np.arange(sum(lengths), dtype=np.uint16), starts, 100)
+    return TokenStream(np.arange(sum(lengths), dtype=np.uint16), starts, 100)
 
 
 def test_every_token_is_a_target_once_an_epoch() -> None:
-    rows = Rows(stream(100, 300), 16, seed=3)
+    rows = PackedRows(stream(100, 300), 16, seed=3)
     targets = torch.cat([rows.batch([n]).targets.flatten() for n in range(len(rows))])
     assert len(targets.unique()) == len(targets) == len(rows) * 16 >= 400 - 2 * 16
     again = torch.cat([rows.batch([n + len(rows)]).targets.flatten() for n in range(len(rows))])
@@ -28,22 +28,22 @@ def test_every_token_is_a_target_once_an_epoch() -> None:
 
 
 def test_rows_depend_on_seed_and_number_alone() -> None:
-    first = Rows(stream(400), 16, seed=3)
+    first = PackedRows(stream(400), 16, seed=3)
     first.batch(range(40))
     for number in (7, 60):
-        assert torch.equal(first.batch([number]).ids, Rows(stream(400), 16, seed=3).batch([number]).ids)
-    assert not torch.equal(first.batch(range(5)).ids, Rows(stream(400), 16, seed=4).batch(range(5)).ids)
+        assert torch.equal(first.batch([number]).ids, PackedRows(stream(400), 16, seed=3).batch([number]).ids)
+    assert not torch.equal(first.batch(range(5)).ids, PackedRows(stream(400), 16, seed=4).batch(range(5)).ids)
 
 
 def test_a_document_that_begins_inside_a_row() -> None:
-    batch = Rows(stream(5, 6, 30), 8, shuffled=False).batch([0, 1])
+    batch = PackedRows(stream(5, 6, 30), 8, shuffled=False).batch([0, 1])
     assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 0, 1, 2], [0, 1, 2, 0, 1, 2, 3, 4]]
     assert batch.documents is not None and batch.documents.tolist() == [[1] * 5 + [2] * 3, [2] * 3 + [3] * 5]
     assert torch.equal(batch.targets, batch.ids + 1)
 
 
 def test_rows_of_one_document_need_no_mask() -> None:
-    batch = Rows(stream(5, 100), 8, shuffled=False).batch([1, 2])
+    batch = PackedRows(stream(5, 100), 8, shuffled=False).batch([1, 2])
     assert batch.documents is None and batch.positions.tolist() == list(range(8))
 
 
@@ -71,4 +71,4 @@ def test_prepared_once(tmp_path: Path) -> None:
 
 def test_too_little_text() -> None:
     with pytest.raises(BadRequest, match="the texts are 20 tokens, too few for rows of 16"):
-        Rows(stream(20), 16)
+        PackedRows(stream(20), 16)

@@ -3,20 +3,20 @@ import pytest
 from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 
 from mmgen.training.data import synthetic_captions
-from mmgen.training.data.emoji_images import COLOURS, Pictures
-from mmgen.training.data.holdout import Keys
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages
+from mmgen.training.data.holdout import HoldoutKeys
 from mmgen.training.data.synthetic_captions import LAYOUTS, Mix, draw, plural, with_article
 
 # ruff: noqa: F811
 
 
-def test_a_pool_is_drawn_from_its_seed(pictures: Pictures) -> None:
+def test_a_pool_is_drawn_from_its_seed(pictures: EmojiImages) -> None:
     one, again, other = draw(pictures, 300), draw(pictures, 300), draw(pictures, 300, seed=1)
     assert one.captions == again.captions and (one.a == again.a).all()
     assert one.captions != other.captions
 
 
-def test_captions_say_what_is_asked_for(pictures: Pictures) -> None:
+def test_captions_say_what_is_asked_for(pictures: EmojiImages) -> None:
     pool = draw(pictures, 3000, Mix(keywords=0, more_keywords=0))
     assert (pool.layout == 0).sum() > 250 and len(set(pool.captions)) == len(pool.captions)
     for n in range(len(pool)):
@@ -32,20 +32,20 @@ def test_captions_say_what_is_asked_for(pictures: Pictures) -> None:
         assert layout not in ("two", "three", "four") or text.startswith(f"{layout} ")
 
 
-def test_shares_and_chances(pictures: Pictures) -> None:
+def test_shares_and_chances(pictures: EmojiImages) -> None:
     pool = draw(pictures, 2000, Mix(single=1, relation=0, count=0, style=0, background=0, keywords=1))
     assert (pool.layout == 0).all() and (pool.style < 0).all() and (pool.background < 0).all()
     assert np.ptp(np.bincount(pool.a)) <= 1  # every thing as often as any other
     assert not set(pool.captions) & {with_article(name) for name in pictures.names}
 
 
-def test_nothing_held_out_is_drawn(pictures: Pictures) -> None:
-    pool, keys = draw(pictures, 5000, Mix(background=1)), Keys.of(pictures.names)
+def test_nothing_held_out_is_drawn(pictures: EmojiImages) -> None:
+    pool, keys = draw(pictures, 5000, Mix(background=1)), HoldoutKeys.of(pictures.names)
     assert not keys.held_out(pool.layout, pool.a, pool.b, pool.background).any()
 
 
 def test_one_in_ten_is_held_out_whichever_way_round() -> None:
-    keys = Keys.of([f"thing {n}" for n in range(100)])
+    keys = HoldoutKeys.of([f"thing {n}" for n in range(100)])
     a, b = (m.ravel() for m in np.meshgrid(np.arange(100), np.arange(100)))
     layout, none = np.ones_like(a), np.full_like(a, -1)
     pairs = keys.held_out(layout, a, b, none)

@@ -8,30 +8,30 @@ from emoji_folder import drawings  # noqa: F401  a fixture
 from mmgen.errors import BadRequest, NotFound
 from mmgen.training.data.emoji_images import COLOURS
 from mmgen.training.data.synthetic_captions import LAYOUTS, Mix
-from mmgen.training.data.synthetic_pairs import COLOURED, DrawnPairs, DrawnRecipe
+from mmgen.training.data.synthetic_pairs import COLOURED, SyntheticPairs, SyntheticPairsRecipe
 
 # ruff: noqa: F811
-RECIPE = DrawnRecipe(held_out=("twemoji",), leave_out=(), pool=400)
+RECIPE = SyntheticPairsRecipe(held_out=("twemoji",), leave_out=(), pool=400)
 
 
 @pytest.fixture(scope="module")
-def pairs(drawings: Path) -> DrawnPairs:
-    return DrawnPairs(drawings, RECIPE)
+def pairs(drawings: Path) -> SyntheticPairs:
+    return SyntheticPairs(drawings, RECIPE)
 
 
-def test_the_held_out_vendor_is_never_drawn(pairs: DrawnPairs) -> None:
+def test_the_held_out_vendor_is_never_drawn(pairs: SyntheticPairs) -> None:
     assert pairs.pictures.vendors == ("noto",)
     assert pairs.held_out.pixels.shape == (36, 3, 64, 64) and len(set(pairs.held_out.captions)) == 36
     assert pairs.held_out.pixels.amax() == 1.0 > pairs.held_out.pixels.amin() >= -1.0
 
 
-def test_with_nobody_held_out_all_are_learned_and_the_last_is_measured(drawings: Path, pairs: DrawnPairs) -> None:
-    every = DrawnPairs(drawings, DrawnRecipe(held_out=(), leave_out=(), pool=40))
+def test_with_nobody_held_out_all_are_learned_and_the_last_is_measured(drawings: Path, pairs: SyntheticPairs) -> None:
+    every = SyntheticPairs(drawings, SyntheticPairsRecipe(held_out=(), leave_out=(), pool=40))
     assert every.pictures.vendors == ("noto", "twemoji")
     assert torch.equal(every.held_out.pixels, pairs.held_out.pixels)
 
 
-def test_batches_come_from_their_generator_alone(pairs: DrawnPairs) -> None:
+def test_batches_come_from_their_generator_alone(pairs: SyntheticPairs) -> None:
     one, again, other = (pairs.batch(np.random.default_rng(seed), 8, 5) for seed in (1, 1, 2))
     assert one.pixels.shape == (8, 3, 64, 64) and one.captions.shape == (13,) and one.same.shape == (8, 13)
     assert one.pixels.amin() >= -1 and one.pixels.amax() <= 1 and one.same.diagonal().all()
@@ -39,7 +39,7 @@ def test_batches_come_from_their_generator_alone(pairs: DrawnPairs) -> None:
     assert not torch.equal(one.pixels, other.pixels)
 
 
-def test_captions_are_true_of_what_is_drawn(pairs: DrawnPairs) -> None:
+def test_captions_are_true_of_what_is_drawn(pairs: SyntheticPairs) -> None:
     """Of single things: the same name, in whatever words; but not on another background than the caption says."""
     shown = pairs.batch(np.random.default_rng(0), 200, 200)
     texts = [pairs.captions[number] for number in shown.captions]
@@ -57,8 +57,10 @@ def test_captions_are_true_of_what_is_drawn(pairs: DrawnPairs) -> None:
 
 
 def test_a_relation_is_one_however_it_is_told(drawings: Path) -> None:
-    recipe = DrawnRecipe(held_out=("twemoji",), leave_out=(), pool=6000, mix=Mix(single=0, relation=1, count=0, style=0))
-    pairs = DrawnPairs(drawings, recipe)
+    recipe = SyntheticPairsRecipe(
+        held_out=("twemoji",), leave_out=(), pool=6000, mix=Mix(single=0, relation=1, count=0, style=0)
+    )
+    pairs = SyntheticPairs(drawings, recipe)
     pool, left, right = pairs.pool, LAYOUTS.index("left"), LAYOUTS.index("right")
     scene = {(layout, a, b): n for layout, a, b, n in zip(pool.layout, pool.a, pool.b, pairs.scenes, strict=True)}
     turned = [(n, scene[right, b, a]) for (layout, a, b), n in scene.items() if layout == left and (right, b, a) in scene]
@@ -74,8 +76,8 @@ def test_colours_stay_where_words_tell_them() -> None:
 
 def test_what_cannot_be(drawings: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="held_out names all vendors"):
-        DrawnPairs(drawings, DrawnRecipe(held_out=("noto", "twemoji"), leave_out=()))
+        SyntheticPairs(drawings, SyntheticPairsRecipe(held_out=("noto", "twemoji"), leave_out=()))
     with pytest.raises(BadRequest, match="vendor 'nobody' is not in the data set"):
-        DrawnPairs(drawings, DrawnRecipe(held_out=("nobody",), leave_out=()))
+        SyntheticPairs(drawings, SyntheticPairsRecipe(held_out=("nobody",), leave_out=()))
     with pytest.raises(NotFound, match=r"lacks captions\.jsonl"):
-        DrawnPairs(tmp_path, RECIPE)
+        SyntheticPairs(tmp_path, RECIPE)

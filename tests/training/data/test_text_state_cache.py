@@ -5,7 +5,7 @@ import torch
 from tiny_models import tiny_encoder  # noqa: F401  a fixture
 
 from mmgen.errors import BadWeights, TooLong
-from mmgen.models.diffusion.conditioning import SentencePrompts
+from mmgen.models.diffusion.conditioning import SentenceConditioner
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.training.data import text_state_cache
 
@@ -23,7 +23,7 @@ def test_the_cache_says_what_the_prompts_say(encoder: SentenceEncoder, tmp_path:
     order = torch.tensor([3, 0, 0, 4, 1, 2])
     condition = kept.gather(order, size=16)
     for row, n in enumerate(order):
-        alone = SentencePrompts(encoder, 16).embed([CAPTIONS[n]])[0]
+        alone = SentenceConditioner(encoder, 16).embed([CAPTIONS[n]])[0]
         assert alone.tokens is not None and alone.mask is not None and alone.pooled is not None
         assert condition.tokens is not None and condition.mask is not None and condition.pooled is not None
         torch.testing.assert_close(condition.tokens[row], alone.tokens, atol=4e-3, rtol=0)  # fp16

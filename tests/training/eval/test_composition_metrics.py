@@ -4,10 +4,10 @@ import torch
 from emoji_folder import drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor, nn
 
-from mmgen.training.data.emoji_images import COLOURS, Pictures
-from mmgen.training.data.scene_renderer import Augment, Painter
+from mmgen.training.data.emoji_images import COLOURS, EmojiImages
+from mmgen.training.data.scene_renderer import Augment, SceneRenderer
 from mmgen.training.eval.composition_metrics import Composition, background
-from mmgen.training.eval.eval_prompts import Prompt, composition_prompts
+from mmgen.training.eval.eval_prompts import EvalPrompt, composition_prompts
 
 # ruff: noqa: F811
 
@@ -19,25 +19,25 @@ def eye(images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def prompts(pictures: Pictures) -> list[Prompt]:
+def prompts(pictures: EmojiImages) -> list[EvalPrompt]:
     return composition_prompts(pictures, relations=12, counts=9, backgrounds=12)
 
 
-def painted(pictures: Pictures, prompts: list[Prompt], side: int = 64) -> Tensor:
+def painted(pictures: EmojiImages, prompts: list[EvalPrompt], side: int = 64) -> Tensor:
     layout, a, b, behind = (np.array([getattr(p, name) for p in prompts]) for name in ("layout", "a", "b", "background"))
-    painter = Painter(pictures, side, Augment(scale=0, mirror=0))
+    painter = SceneRenderer(pictures, side, Augment(scale=0, mirror=0))
     return painter.draw(layout, a, np.where(b < 0, a, b), np.zeros_like(a), behind, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("side", [64, 32])
-def test_true_scenes_are_right(pictures: Pictures, prompts: list[Prompt], side: int) -> None:
+def test_true_scenes_are_right(pictures: EmojiImages, prompts: list[EvalPrompt], side: int) -> None:
     composition = Composition(eye, pictures, prompts)
     found = composition.measure(painted(pictures, prompts, side), prompts)
     assert found["count"] == found["background"] == 1.0
     assert found["relation"] > 0.6 and found["object"] > 0.3
 
 
-def test_wrong_scenes_are_wrong(pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_wrong_scenes_are_wrong(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
     composition = Composition(eye, pictures, prompts)
     other = [p.__class__("", {5: 6, 6: 7, 7: 5}.get(p.layout, p.layout), p.b if p.b >= 0 else p.a, p.a) for p in prompts]
     found = composition.measure(painted(pictures, other), prompts)

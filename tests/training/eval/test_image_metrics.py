@@ -9,11 +9,11 @@ from emoji_folder import VENDORS, drawings, pictures  # noqa: F401  fixtures
 from torch import Tensor, nn
 
 from mmgen.training.data import augmentations
-from mmgen.training.data.emoji_images import Pictures
+from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.data.scene_renderer import Augment
 from mmgen.training.eval import image_metrics
-from mmgen.training.eval.eval_prompts import Prompt, composition_prompts, retrieval_prompts
-from mmgen.training.eval.reference_images import Gallery
+from mmgen.training.eval.eval_prompts import EvalPrompt, composition_prompts, retrieval_prompts
+from mmgen.training.eval.reference_images import ReferenceImages
 
 # ruff: noqa: F811
 
@@ -24,15 +24,15 @@ def eye(images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def prompts(pictures: Pictures) -> list[Prompt]:
+def prompts(pictures: EmojiImages) -> list[EvalPrompt]:
     return retrieval_prompts(pictures, 20)
 
 
-def clean(pictures: Pictures, things: list[int], vendor: int = 0) -> Tensor:
+def clean(pictures: EmojiImages, things: list[int], vendor: int = 0) -> Tensor:
     return augmentations.clean(pictures, np.array(things), np.full(len(things), vendor))
 
 
-def test_scenes_are_what_prompts_ask_for(pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_scenes_are_what_prompts_ask_for(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
     plain = image_metrics.scenes(pictures, prompts, Augment(mirror=0, shift=False, scale=0))
     for image, prompt in zip(plain, prompts, strict=True):
         assert any(torch.equal(image, clean(pictures, [prompt.a], vendor)[0]) for vendor in (0, 1))
@@ -40,15 +40,15 @@ def test_scenes_are_what_prompts_ask_for(pictures: Pictures, prompts: list[Promp
     assert torch.equal(image_metrics.scenes(pictures, composed), image_metrics.scenes(pictures, composed))
 
 
-def test_retrieval(pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_retrieval(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
     wanted = [prompt.a for prompt in prompts]
-    gallery, images = Gallery.of(eye, pictures, wanted), clean(pictures, wanted)
+    gallery, images = ReferenceImages.of(eye, pictures, wanted), clean(pictures, wanted)
     assert image_metrics.retrieval(eye, gallery, images, wanted) == {"R@1": 1.0, "R@5": 1.0}
     found = image_metrics.retrieval(eye, gallery, images.roll(1, 0), wanted)
     assert found["R@1"] == 0.0 and found["R@5"] < 0.6
 
 
-def test_a_hand_that_the_gallery_does_not_know(pictures: Pictures, prompts: list[Prompt]) -> None:
+def test_a_hand_that_the_gallery_does_not_know(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
     """The vendors of these drawings agree on nothing; where they draw the same, each is found by the other's."""
     wanted = [prompt.a for prompt in prompts]
     assert image_metrics.unknown_hand(eye, pictures, wanted)["R@1"] < 0.5
@@ -57,7 +57,7 @@ def test_a_hand_that_the_gallery_does_not_know(pictures: Pictures, prompts: list
     assert image_metrics.unknown_hand(eye, replace(pictures, pixels=pixels), wanted) == {"R@1": 1.0, "R@5": 1.0}
 
 
-def test_diversity(pictures: Pictures) -> None:
+def test_diversity(pictures: EmojiImages) -> None:
     images = torch.stack([clean(pictures, [n, n, n]) for n in (0, 1, 2)])  # (P, S, 3, H, W)
     found = image_metrics.diversity(eye, images)
     assert found["seeds, looks"] == pytest.approx(0, abs=1e-6) and found["seeds, pixels"] == 0
@@ -67,9 +67,9 @@ def test_diversity(pictures: Pictures) -> None:
     assert image_metrics.diversity(eye, black_and_white)["seeds, pixels"] == 1.0
 
 
-def test_copies_are_found(pictures: Pictures) -> None:
+def test_copies_are_found(pictures: EmojiImages) -> None:
     """Also mirrored and moved by a pixel of 32; what is drawn anew is none."""
-    known, wanted = image_metrics.Drawings.of(pictures, VENDORS), [3, 4, 5, 6]
+    known, wanted = image_metrics.TrainingImages.of(pictures, VENDORS), [3, 4, 5, 6]
     images = clean(pictures, wanted)
     images[1], images[2] = images[1].flip(-1), images[2].roll(2, -1)
     found = known.memorised(images, wanted)
@@ -79,8 +79,8 @@ def test_copies_are_found(pictures: Pictures) -> None:
     assert found["copies"] == 0.0 and found["percentile 5"] > found["threshold of a copy"]
 
 
-def test_the_threshold_is_what_vendors_differ_by(pictures: Pictures) -> None:
-    known = image_metrics.Drawings.of(pictures, VENDORS)
+def test_the_threshold_is_what_vendors_differ_by(pictures: EmojiImages) -> None:
+    known = image_metrics.TrainingImages.of(pictures, VENDORS)
     thing = 7
     (at,) = np.flatnonzero(np.flatnonzero((pictures.table >= 0).all(1)) == thing)
     one, other = (nn.functional.avg_pool2d(clean(pictures, [thing], vendor), 2) for vendor in (0, 1))

@@ -19,7 +19,7 @@ from mmgen.errors import BadRequest, TooLong
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.vision import dual_encoder
 from mmgen.training.recipes import clip as recipe_module
-from mmgen.training.recipes.clip import ClipRecipe, Run
+from mmgen.training.recipes.clip import ClipRecipe, ClipRun
 
 # ruff: noqa: F811
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(whole: ClipRecipe, tmp_path: Path
 def test_a_batch_in_parts_has_the_gradients_of_the_whole(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     found = []
     for together in (0, 7):
-        run = Run(recipe_of(data, tmp_path / "run", tiny_encoder, together=together, more_captions=5))
+        run = ClipRun(recipe_of(data, tmp_path / "run", tiny_encoder, together=together, more_captions=5))
         ((batch, weight),) = run.parts(0, 0, 1)
         (run.loss(batch)["loss"] * weight).backward()
         found.append({name: one.grad for name, one in run.model.named_parameters()})
@@ -116,7 +116,7 @@ def test_a_batch_in_parts_has_the_gradients_of_the_whole(data: Path, tiny_encode
 
 
 def test_processes_share_a_batch(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    run = Run(recipe_of(data, tmp_path / "run", tiny_encoder))
+    run = ClipRun(recipe_of(data, tmp_path / "run", tiny_encoder))
     ((one, _),), ((other, _),) = (run.parts(0, process, 2) for process in (0, 1))
     assert len(one.pixels) == len(other.pixels) == 12 and not torch.equal(one.pixels, other.pixels)
 
@@ -137,7 +137,7 @@ def test_drawings(drawings: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     assert told["step"] == 2 and 0 <= told["text to image R@5"] < 1
     found = dual_encoder.load(recipe.out / "model")
     assert float(found.scale.exp()) == pytest.approx(20, rel=1e-3)  # it is kept, in half precision
-    run = Run(recipe)
+    run = ClipRun(recipe)
     assert len(run.pairs.held_out.captions) == 36
     assert (recipe.out / "model" / "captions.txt").read_text().splitlines() == run.pairs.pictures.names  # type: ignore[attr-defined]
 
@@ -160,15 +160,15 @@ def test_two_towers(data: Path, tiny_encoder: Path, tmp_path: Path, loss: str) -
 
 def test_what_cannot_be(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="no data; give --data pictures with captions"):
-        Run(recipe_of(data, tmp_path, tiny_encoder).model_copy(update={"data": None}))
+        ClipRun(recipe_of(data, tmp_path, tiny_encoder).model_copy(update={"data": None}))
     with pytest.raises(BadRequest, match=r"vision\.image_size is 16, the drawings have 64 pixels a side; say 64"):
-        Run(recipe_of(data, tmp_path, tiny_encoder, drawings={}))
+        ClipRun(recipe_of(data, tmp_path, tiny_encoder, drawings={}))
     with pytest.raises(BadRequest, match="say causal: true in text"):
-        Run(recipe_of(data, tmp_path / "a", tiny_encoder, text={**TEXT, "causal": False}, tokenizer={"vocabulary": 270}))
+        ClipRun(recipe_of(data, tmp_path / "a", tiny_encoder, text={**TEXT, "causal": False}, tokenizer={"vocabulary": 270}))
     with pytest.raises(TooLong, match=r"tokens, the text tower reads 3; raise max_tokens"):
-        Run(recipe_of(data, tmp_path / "b", tiny_encoder, text={**TEXT, "max_tokens": 3}, tokenizer={"vocabulary": 270}))
+        ClipRun(recipe_of(data, tmp_path / "b", tiny_encoder, text={**TEXT, "max_tokens": 3}, tokenizer={"vocabulary": 270}))
     with pytest.raises(BadRequest, match=r"the texts give .* tokens, not 8192; give more text or ask for fewer"):
-        Run(recipe_of(data, tmp_path / "c", tiny_encoder, text=TEXT))
+        ClipRun(recipe_of(data, tmp_path / "c", tiny_encoder, text=TEXT))
 
 
 @pytest.mark.parametrize("name", ["emoji-clip-cpu", "emoji-clip-gpu", "clip"])

@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmgen.config import load
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.models.diffusion.denoiser import Denoiser
+from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.training.recipes import denoiser as recipe_module
 from mmgen.training.recipes import upscaler
-from mmgen.training.recipes.denoiser import DenoiserLoss, DenoiserRecipe, Run, autoencoder_of, make_unet, rates
+from mmgen.training.recipes.denoiser import DenoiserLoss, DenoiserRecipe, DenoiserRun, autoencoder_of, make_unet, rates
 from mmgen.training.recipes.upscaler import UpscalerRecipe
 
 # ruff: noqa: F811
@@ -60,7 +60,7 @@ def test_exported_model_is_read_by_diffusers_and_by_ourselves(recipe: DenoiserRe
     theirs = UNet2DConditionModel.from_pretrained(folder / "unet")
     average = trained(recipe)["average.conv_in.weight"]
     assert torch.allclose(theirs.conv_in.weight, average, atol=1e-3)
-    ours = Denoiser.load(folder)
+    ours = DenoiserModel.load(folder)
     condition = ours.embed_prompts(["a dark ahat"])[0]
     assert (recipe.out / "samples.png").is_file()
     assert ours.latent_shape(64, 64) == (48, 16, 16)
@@ -68,7 +68,7 @@ def test_exported_model_is_read_by_diffusers_and_by_ourselves(recipe: DenoiserRe
 
 
 def test_loss_of_a_perfect_model_is_zero_and_of_silence_is_not(recipe: DenoiserRecipe) -> None:
-    run = Run(recipe)
+    run = DenoiserRun(recipe)
     clean, noise, timesteps, *heard = run.inputs(0)
 
     class Oracle(torch.nn.Module):
@@ -84,7 +84,7 @@ def test_loss_of_a_perfect_model_is_zero_and_of_silence_is_not(recipe: DenoiserR
 
 def test_without_min_snr_every_timestep_weighs_the_same(recipe: DenoiserRecipe) -> None:
     """Silence's loss is the mean square of the target."""
-    run = Run(recipe)
+    run = DenoiserRun(recipe)
     clean, noise, timesteps, *heard = run.inputs(0)
     silence = lambda noisy, *_, **__: type("Output", (), {"sample": torch.zeros_like(noisy)})  # noqa: E731
     plain, weighted = (
@@ -95,11 +95,11 @@ def test_without_min_snr_every_timestep_weighs_the_same(recipe: DenoiserRecipe) 
 
 
 def test_dropped_captions_are_the_null_condition(recipe: DenoiserRecipe) -> None:
-    run = Run(recipe.model_copy(update={"drop_caption": 1.0}))
+    run = DenoiserRun(recipe.model_copy(update={"drop_caption": 1.0}))
     tokens, mask, pooled = run.inputs(0)[3:]
     assert not tokens.any() and not pooled.any()
     assert mask[:, 0].all() and not mask[:, 1:].any()
-    assert Run(recipe.model_copy(update={"drop_caption": 0.0})).inputs(0)[3].any()
+    assert DenoiserRun(recipe.model_copy(update={"drop_caption": 0.0})).inputs(0)[3].any()
 
 
 def test_rate_warms_up_stays_and_decays() -> None:
@@ -111,7 +111,7 @@ def test_rate_warms_up_stays_and_decays() -> None:
 
 def test_no_data(recipe: DenoiserRecipe) -> None:
     with pytest.raises(BadRequest, match="no data; give --data"):
-        Run(recipe.model_copy(update={"data": None}))
+        DenoiserRun(recipe.model_copy(update={"data": None}))
 
 
 def test_upscaler_learns_and_resumes(drawings: Path, tmp_path: Path) -> None:

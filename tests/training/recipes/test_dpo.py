@@ -11,7 +11,7 @@ import torch
 from mmgen.config import load
 from mmgen.errors import UnreadableFile
 from mmgen.training.recipes import dpo
-from mmgen.training.recipes.dpo import PreferenceRecipe, Run
+from mmgen.training.recipes.dpo import DPORecipe, DPORun
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
@@ -29,22 +29,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe(base: Path, data: Path, out: Path, kind: str, steps: int = 20) -> PreferenceRecipe:
-    return PreferenceRecipe(
+def recipe(base: Path, data: Path, out: Path, kind: str, steps: int = 20) -> DPORecipe:
+    return DPORecipe(
         base=str(base), data=data, out=out, tuning={"kind": kind, "tokens": 3}, steps=steps, batch=4, together=2,
         schedule={"peak": 1e-2}, held_out=0.25, validate_every=10,
     )  # fmt: skip
 
 
 def test_before_the_first_step_it_is_indifferent(base: Path, data: Path, tmp_path: Path) -> None:
-    run = Run(recipe(base, data, tmp_path, "lora"))
+    run = DPORun(recipe(base, data, tmp_path, "lora"))
     parts = run.parts(0, 0, 1)
     losses = {name: value.detach() for name, value in run.loss(parts[0][0]).items()}
     assert len(parts) == 2 and float(losses["loss"]) == pytest.approx(math.log(2)) and losses["margin"] == 0
 
 
 def test_log_likelihoods_are_those_of_the_answers(base: Path, data: Path, tmp_path: Path) -> None:
-    run = Run(recipe(base, data, tmp_path, "full"))
+    run = DPORun(recipe(base, data, tmp_path, "full"))
     ((pairs, _), _) = run.parts(0, 0, 1)
     found = dpo.log_likelihood(run.text.lm, run.tuned.hidden(pairs.batch.ids), pairs.batch.targets).detach()
     text, prompt = "User: who sees\nAssistant: the fox<|endoftext|>", "User: who sees\nAssistant:"
@@ -54,7 +54,7 @@ def test_log_likelihoods_are_those_of_the_answers(base: Path, data: Path, tmp_pa
 
 
 @torch.no_grad()
-def _likelihood(run: Run, text: str, prompt: str) -> float:
+def _likelihood(run: DPORun, text: str, prompt: str) -> float:
     ids, first = run.text.tokenizer.encode(text).ids, len(run.text.tokenizer.encode(prompt).ids)
     said = run.text.lm(torch.tensor([ids]))[0].log_softmax(-1)
     return sum(float(said[place - 1, ids[place]]) for place in range(first, len(ids)))
@@ -74,8 +74,8 @@ def test_bad_data(base: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"prompt": "who", "chosen": "the fox"}))
     with pytest.raises(UnreadableFile, match="row 1: prompt, chosen and rejected should each"):
-        Run(recipe(base, path, tmp_path / "run", "lora"))
+        DPORun(recipe(base, path, tmp_path / "run", "lora"))
 
 
 def test_shipped_recipe_reads() -> None:
-    assert load(CONFIGS / "dpo.yaml", PreferenceRecipe).beta == 0.1
+    assert load(CONFIGS / "dpo.yaml", DPORecipe).beta == 0.1

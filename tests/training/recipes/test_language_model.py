@@ -18,7 +18,7 @@ from mmgen.errors import BadRequest, BadWeights, ConfigError
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training.recipes import language_model as recipe_module
-from mmgen.training.recipes.language_model import LanguageModelRecipe, Run
+from mmgen.training.recipes.language_model import LanguageModelRecipe, LanguageModelRun
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
@@ -105,7 +105,7 @@ def test_parts_of_a_batch_add_up(recipe: LanguageModelRecipe) -> None:
     """Gradients of a batch in one go and in parts, and of two processes."""
     slopes = []
     for together, processes in ((0, 1), (1, 1), (2, 2)):
-        run = Run(recipe.model_copy(update={"together": together}))
+        run = LanguageModelRun(recipe.model_copy(update={"together": together}))
         for process in range(processes):
             for batch, weight in run.parts(0, process, processes):
                 (run.loss(batch)["loss"] * weight / processes).backward()
@@ -117,7 +117,7 @@ def test_parts_of_a_batch_add_up(recipe: LanguageModelRecipe) -> None:
 def test_activations_computed_anew_give_the_same_gradients(recipe: LanguageModelRecipe) -> None:
     slopes = []
     for checkpointing in (False, True):
-        run = Run(recipe.model_copy(update={"activation_checkpointing": checkpointing}))
+        run = LanguageModelRun(recipe.model_copy(update={"activation_checkpointing": checkpointing}))
         ((batch, _),) = run.parts(0, 0, 1)
         run.loss(batch)["loss"].backward()
         slopes.append(torch.cat([p.grad.flatten() for p in run.model.parameters() if p.grad is not None]))
@@ -130,14 +130,14 @@ def test_activations_computed_anew_give_the_same_gradients(recipe: LanguageModel
 def test_compiled_it_learns_the_same(recipe: LanguageModelRecipe) -> None:
     losses = []
     for compiled in (False, True):
-        run = Run(recipe.model_copy(update={"compile": compiled}))
+        run = LanguageModelRun(recipe.model_copy(update={"compile": compiled}))
         ((batch, _),) = run.parts(0, 0, 1)
         losses.append(run.loss(batch)["loss"].detach())
     torch.testing.assert_close(losses[1], losses[0], atol=1e-4, rtol=1e-4)
 
 
 def test_a_mixture_of_experts_is_kept_in_balance(recipe: LanguageModelRecipe) -> None:
-    run = Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "experts": 3}, "family": "mixtral"}))
+    run = LanguageModelRun(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "experts": 3}, "family": "mixtral"}))
     ((batch, _),) = run.parts(0, 0, 1)
     losses = run.loss(batch)
     assert losses["balance"] >= 1.9 and losses["loss"] > 5
@@ -160,11 +160,11 @@ def test_the_folder_is_read_here_and_by_transformers(whole: LanguageModelRecipe)
 
 def test_a_long_row_and_a_model_that_sees_the_future(recipe: LanguageModelRecipe) -> None:
     with pytest.raises(BadRequest, match="row is 64 tokens, the model reads 32"):
-        Run(recipe.model_copy(update={"row": 64}))
+        LanguageModelRun(recipe.model_copy(update={"row": 64}))
     with pytest.raises(BadRequest, match="say causal: true"):
-        Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "causal": False}}))
+        LanguageModelRun(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "causal": False}}))
     with pytest.raises(ConfigError, match="depth is 3, unexpected"):
-        Run(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "depth": 3}}))
+        LanguageModelRun(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "depth": 3}}))
 
 
 def test_a_damaged_checkpoint(recipe: LanguageModelRecipe) -> None:

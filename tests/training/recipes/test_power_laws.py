@@ -5,9 +5,9 @@ import pytest
 
 from mmgen.errors import BadRequest
 from mmgen.training.recipes import power_laws
-from mmgen.training.recipes.power_laws import Law, _objective
+from mmgen.training.recipes.power_laws import PowerLaw, _objective
 
-TRUE = Law(1.7, 400.0, 0.34, 410.0, 0.28)
+TRUE = PowerLaw(1.7, 400.0, 0.34, 410.0, 0.28)
 
 
 def runs(noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_intervals_hold_the_exponents() -> None:
 
 def test_of_parameters_alone() -> None:
     sizes = np.geomspace(1e4, 1e8, 8)
-    found = power_laws.fit(sizes, Law(2.0, 30.0, 0.25)(sizes), resamples=5)
+    found = power_laws.fit(sizes, PowerLaw(2.0, 30.0, 0.25)(sizes), resamples=5)
     assert found.law.alpha == pytest.approx(0.25, rel=0.02) and pytest.approx(2.0, rel=0.03) == found.law.E
     assert [row[0] for row in power_laws.table(found)] == ["E", "A", "alpha"]
 

@@ -11,7 +11,7 @@ import yaml
 from mmgen.cli.commands import load
 from mmgen.config import load as load_config
 from mmgen.training.recipes import scaling_law
-from mmgen.training.recipes.scaling_law import Result, ScalingRecipe
+from mmgen.training.recipes.scaling_law import RungResult, ScalingRecipe
 
 CONFIG = Path(__file__).parents[3] / "configs" / "train" / "scaling-law.yaml"
 
@@ -46,7 +46,7 @@ def test_trained_in_two_goes(values: dict[str, Any], tmp_path: Path, capsys: pyt
 
 
 def test_one_budget_tells_no_law_of_tokens() -> None:
-    results = [Result(n, 10**6, 1e9, 2 + 30 / n**0.25) for n in (10**4, 10**5, 10**6, 10**7)]
+    results = [RungResult(n, 10**6, 1e9, 2 + 30 / n**0.25) for n in (10**4, 10**5, 10**6, 10**7)]
     of_n, both = scaling_law.laws(results)
     assert of_n is not None and of_n.law.alpha == pytest.approx(0.25, rel=0.1) and both is None
 
@@ -56,7 +56,7 @@ def test_the_best_size_of_a_budget_lies_between_its_neighbours() -> None:
         return 2 + (math.log(n) - math.log(flops**0.5 / 3)) ** 2
 
     sizes = [10**4, 3 * 10**4, 10**5, 3 * 10**5, 10**6]
-    results = [Result(n, int(flops / n), flops, loss(n, flops)) for flops in (1e10, 1e11, 1e16) for n in sizes]
+    results = [RungResult(n, int(flops / n), flops, loss(n, flops)) for flops in (1e10, 1e11, 1e16) for n in sizes]
     best = scaling_law.best_sizes(results)
     assert [one.within for one in best] == [True, True, False] and best[2].parameters == 10**6
     assert best[0].parameters == pytest.approx(1e5 / 3) and best[1].loss == pytest.approx(2)

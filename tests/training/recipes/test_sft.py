@@ -17,7 +17,7 @@ from mmgen.models.lm.lora import Adapters
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data
 from mmgen.training.recipes import sft
-from mmgen.training.recipes.sft import InstructionsRecipe, Run
+from mmgen.training.recipes.sft import SFTRecipe, SFTRun
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
 
@@ -38,9 +38,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def recipe(base: Path, data: Path, out: Path, kind: str, **more: Any) -> InstructionsRecipe:
+def recipe(base: Path, data: Path, out: Path, kind: str, **more: Any) -> SFTRecipe:
     settings = {"steps": 8, "batch": 4, "schedule": {"peak": 2e-2}, "held_out": 0.25, "validate_every": 4, **more}
-    return InstructionsRecipe(base=str(base), data=data, out=out, tuning={"kind": kind, "tokens": 4}, **settings)
+    return SFTRecipe(base=str(base), data=data, out=out, tuning={"kind": kind, "tokens": 4}, **settings)
 
 
 def test_only_answers_are_learned(base: Path, data: Path) -> None:
@@ -52,7 +52,7 @@ def test_only_answers_are_learned(base: Path, data: Path) -> None:
     assert all(learned for one, learned in zip(example.ids, example.learned, strict=True) if one == 0)
     whole = model.tokenizer.fast.decode(example.ids, skip_special_tokens=False)
     assert whole == "User: who\nAssistant: the fox<|endoftext|>User: and\nAssistant: the hen<|endoftext|>"
-    batch = chat_data.collate([example, chat_data.Example([5, 6, 7], [False, False, True])])
+    batch = chat_data.collate([example, chat_data.ChatExample([5, 6, 7], [False, False, True])])
     assert batch.targets[1, :2].tolist() == [IGNORED, 7] and (batch.targets[1, 2:] == IGNORED).all()
 
 
@@ -75,7 +75,7 @@ def test_it_learns_to_answer(base: Path, data: Path, tmp_path: Path, kind: str) 
         assert sum(float(lora.product().detach().abs().sum()) for lora in adapters.layers("a").values()) > 0
     else:
         assert prefix_tuning.load(lm.config, folder).shape[0] == 4
-    task = Run(made)
+    task = SFTRun(made)
     assert torch.equal(task.text.lm.transformer.embed.words.weight, before["model.embed_tokens.weight"])
 
 
@@ -89,7 +89,7 @@ def test_resumed_equals_undisturbed(base: Path, data: Path, tmp_path: Path) -> N
 
 
 def test_parts_weigh_their_answers(base: Path, data: Path, tmp_path: Path) -> None:
-    one, two = (Run(recipe(base, data, tmp_path / "run", "full", together=together)) for together in (0, 3))
+    one, two = (SFTRun(recipe(base, data, tmp_path / "run", "full", together=together)) for together in (0, 3))
     losses = [
         sum(float(run.loss(batch)["loss"].detach()) * weight for batch, weight in run.parts(0, 0, 1)) for run in (one, two)
     ]
@@ -101,11 +101,11 @@ def test_bad_data(base: Path, tmp_path: Path) -> None:
     for row, said in (({"text": "x"}, "neither messages"), ({"messages": [{"role": "user"}]}, "lacks role or content")):
         path.write_text(json.dumps(row))
         with pytest.raises(UnreadableFile, match=f"row 1: .*{said}"):
-            Run(recipe(base, path, tmp_path / "run", "lora"))
+            SFTRun(recipe(base, path, tmp_path / "run", "lora"))
     path.write_text(json.dumps({"prompt": "who", "response": "the fox " * 200}))
     with pytest.raises(BadRequest, match="none of 1 conversations has an answer and at most 64 tokens"):
-        Run(recipe(base, path, tmp_path / "run", "lora"))
+        SFTRun(recipe(base, path, tmp_path / "run", "lora"))
 
 
 def test_shipped_recipe_reads() -> None:
-    assert load(CONFIGS / "sft.yaml", InstructionsRecipe).tuning.rank == 8
+    assert load(CONFIGS / "sft.yaml", SFTRecipe).tuning.rank == 8
