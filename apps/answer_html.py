@@ -37,10 +37,10 @@ def failed(question: str, message: str) -> str:
 
 
 def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
-    """The question, its answer, and every quote, which opens to its passage. `thumbnails`: WebP of its pictures, by uri."""
+    """The question, its answer, and every quote, which opens to its passage. `thumbnails`: WebP of its images, by uri."""
     took = found.timings["total"] - found.timings["load"]
     facts = f"<p class='facts'>confidence {meter(found.confidence)} {found.confidence:.0%} · {took:.0f} ms</p>"
-    shown = _illustrations(found.pictures, thumbnails)
+    shown = _illustrations(found.images, thumbnails)
     if found.abstained:
         names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
         looked = f"Looked at {', '.join(names)}." if names else "No passage was found."
@@ -52,7 +52,7 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
 
 
 def documents(rows: Sequence[DocumentSummary]) -> str:
-    """What can be asked; a file of pictures alone has no passages."""
+    """What can be asked; a file of images alone has no passages."""
     items = "".join(
         f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>"
         for row in rows
@@ -85,17 +85,17 @@ def notice(text: str) -> str:
     return f"<p class='notice'>{escape(text)}</p>"
 
 
-def picture(webp: bytes, name: str) -> str:
+def image(webp: bytes, name: str) -> str:
     return f"<img src='data:image/webp;base64,{b64encode(webp).decode()}' alt='{escape(name)}'>"
 
 
 def _illustrations(found: Sequence[IllustratingImage], thumbnails: Mapping[str, bytes]) -> str:
     figures = "".join(
-        f"<figure>{picture(thumbnails[one.uri], str(one))}<figcaption>{escape(str(one))}</figcaption></figure>"
+        f"<figure>{image(thumbnails[one.uri], str(one))}<figcaption>{escape(str(one))}</figcaption></figure>"
         for one in found
         if one.uri in thumbnails
     )
-    told = "Pictures that were found beside the passages; the answer is not read from them."
+    told = "Images that were found beside the passages; the answer is not read from them."
     return f"<div class='illustrations' title='{told}'>{figures}</div>" if figures else ""
 
 

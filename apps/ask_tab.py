@@ -22,9 +22,9 @@ from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact words", "strict"), ("Whole sentences", "cite"), ("Free text", "off")]
-PICTURES = 3  # found beside an answer, where the store has any
+IMAGES = 3  # found beside an answer, where the store has any
 NEAR = 0.25
-"""Score of a picture that is shown: what embedded:emoji-clip finds for words of something else stays below."""
+"""Score of an image that is shown: what embedded:emoji-clip finds for words of something else stays below."""
 
 
 def tab(rag: RagText, past: HistoryPanel) -> Sessions:
@@ -106,7 +106,7 @@ class AskHandlers:
         with told():
             check(question, int(k), grounding, None)
         yield answer_html.transcript([*history, answer_html.pending(question, "Looking for it")]), history, ""
-        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "pictures": PICTURES if self._shows() else 0}
+        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "pictures": IMAGES if self._shows() else 0}
         try:
             with self.sessions.request(http, "interactive") as request:
                 for event in self.rag.stream(question, **options, request=request):
@@ -135,16 +135,16 @@ class AskHandlers:
         yield answer_html.transcript([*history, card]), [*history, card]
 
     def _shows(self) -> bool:
-        """Whether the store has pictures."""
+        """Whether the store has images."""
         try:
             return bool(self.rag.library.gallery().filled())
         except MmgenError:
             return False
 
     def _thumbnails(self, answer: Answer) -> dict[str, bytes]:
-        """Of the answer's pictures that are near enough and still there."""
+        """Of the answer's images that are near enough and still there."""
         found: dict[str, bytes] = {}
-        for one in (picture for picture in answer.pictures if picture.score >= NEAR):
+        for one in (image for image in answer.images if image.score >= NEAR):
             try:
                 found[one.uri] = self.rag.library.gallery().filled().look(one.uri)[2]
             except MmgenError:

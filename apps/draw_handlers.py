@@ -1,4 +1,4 @@
-"""What the buttons of Draw do: pictures drawn, drawn anew, and drawn again. Knows pipelines and sessions; not the page."""
+"""What the buttons of Draw do: images drawn, drawn anew, and drawn again. Knows pipelines and sessions; not the page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DrawHandlers:
     def __init__(self, rt: Runtime, model: str | None, past: HistoryPanel) -> None:
         self.rt, self.model, self.past, self.sessions = rt, model, past, Sessions()
         self.txt2img, self.img2img, self.inpaint = Txt2Img(rt, model=model), Img2Img(rt, model=model), Inpaint(rt, model=model)
-        self.begun = rt.home / "pictures" / "begun"  # pictures and masks that recipes name
+        self.begun = rt.home / "pictures" / "begun"  # images and masks that recipes name
 
     def draw(
         self,
@@ -56,10 +56,10 @@ class DrawHandlers:
         strength: float,
         http: gr.Request,
     ) -> Iterator[tuple[Any, ...]]:
-        """Previews, then the pictures as files with their recipes; what was done before a cancel stays."""
+        """Previews, then the images as files with their recipes; what was done before a cancel stays."""
         options = {"n": int(n), "negative": negative, "steps": int(steps), "guidance": guidance}
         options |= {"style": style or None, "solver": solver or None, "seed": int(seed) if lock and seed is not None else None}
-        with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:  # Gradio keeps what it has shown
+        with tempfile.TemporaryDirectory(prefix="mmgen-images-") as folder:  # Gradio keeps what it has shown
             board = ImageGenerationState(Path(folder))
             yield board.shown("Loading the model", busy=True)
             with self.sessions.request(http, "normal") as request:
@@ -76,7 +76,7 @@ class DrawHandlers:
     ) -> Iterator[tuple[Any, ...]]:
         for event in self._events(prompt, edited, strength, request, options):
             changed = board.take(event.kind, event.value)
-            yield board.shown(board.note(), busy=True, pictures=changed)
+            yield board.shown(board.note(), busy=True, images=changed)
         files = {f"{number}.png": path.read_bytes() for number, path in enumerate(board.finished(), 1)}
         self.past.add(request, board.task, {"prompt": prompt, **options}, {"seeds": board.seeds}, files)
         yield board.shown(board.note(), busy=False)
@@ -84,7 +84,7 @@ class DrawHandlers:
     def _events(
         self, prompt: str, edited: mask_editor.Edited, strength: float, request: Request, options: dict[str, Any]
     ) -> Iterator[Event]:
-        """From words alone; from a picture; or, where paint is on it, of that part alone."""
+        """From words alone; from an image; or, where paint is on it, of that part alone."""
         options = {**options, "preview_every": PREVIEW_EVERY, "request": request}
         under, mask = (
             mask_editor.kept(mask_editor.begun(edited), self.begun),
@@ -118,7 +118,7 @@ class DrawHandlers:
         yield board.shown(escape(str(found).replace(str(path), path.name)), busy=False)
 
     def _recipe(self, paths: Sequence[Path], folder: Path) -> tuple[Path, Recipe]:
-        """The first of the pictures that has one, copied with the others into the folder, and its recipe."""
+        """The first of the images that has one, copied with the others into the folder, and its recipe."""
         found: tuple[Path, Recipe] | None = None
         for path in paths:
             copy = folder / path.name
@@ -128,7 +128,7 @@ class DrawHandlers:
             except UnreadableFile as why:
                 missing = why
         if found is None:
-            raise missing if paths else BadRequest("there is no picture; drop a PNG that mmgen drew")
+            raise missing if paths else BadRequest("there is no image; drop a PNG that mmgen drew")
         made = found[1]
         known = {self.model or self.rt.config.denoiser, self.rt.config.denoiser}
         if made.lora or not (made.model in known or made.model.startswith("embedded:")):  # a recipe comes from anywhere
@@ -138,8 +138,8 @@ class DrawHandlers:
         return found
 
     def reopened(self, entry: HistoryEntry) -> Iterator[tuple[Any, ...]]:
-        """Kept pictures with their recipes, for the gallery, the line above it, and what the recipe panel shows."""
-        with tempfile.TemporaryDirectory(prefix="mmgen-pictures-") as folder:
+        """Kept images with their recipes, for the gallery, the line above it, and what the recipe panel shows."""
+        with tempfile.TemporaryDirectory(prefix="mmgen-images-") as folder:
             shown, recipes = [], []
             for number, data in enumerate(self.past.files(entry, ".png")):
                 path = Path(folder) / f"{secrets.token_hex(8)}-{number}.png"

@@ -1,4 +1,4 @@
-"""The tab Draw: pictures from words, and from a picture, watched while they are drawn. Knows what stands where on the page."""
+"""The tab Draw: images from words, and from an image, watched while they are drawn. Knows what stands where on the page."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EXAMPLES = [
 ]
 STYLES = [("the usual", ""), ("noto", "noto"), ("twemoji", "twemoji")]
 TASKS = ("txt2img", "img2img", "inpaint", "variations")
-BEGIN = "<p class='facts'>Drop a picture to draw it anew. Paint over a part, and only that part is drawn anew.</p>"
+BEGIN = "<p class='facts'>Drop an image to draw it anew. Paint over a part, and only that part is drawn anew.</p>"
 AGAIN = (
     "<p class='facts'>Drop a PNG that mmgen drew: it is drawn again by its recipe and held against it, pixel by pixel. If it "
-    "began with a picture, drop that one too.</p>"
+    "began with an image, drop that one too.</p>"
 )
 
 
@@ -41,17 +41,17 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
                 stop = gr.Button("Cancel", interactive=False, elem_id="draw-cancel")
             gr.Examples(EXAMPLES, prompt)
             with gr.Row():
-                n = gr.Slider(1, 8, 1, step=1, label="Pictures", elem_id="draw-n")
+                n = gr.Slider(1, 8, 1, step=1, label="Images", elem_id="draw-n")
                 style = gr.Dropdown(STYLES, value="", label="Style", allow_custom_value=True, elem_id="draw-style")
             with gr.Row(equal_height=True):
                 seed = gr.Number(label="Seed", precision=0, value=None, elem_id="draw-seed")
                 lock = gr.Checkbox(label="Keep this seed", elem_id="draw-lock")
             with gr.Accordion("Options", open=False):
-                negative = gr.Textbox(value="", label="Not in the picture")
+                negative = gr.Textbox(value="", label="Not in the image")
                 steps = gr.Slider(1, 100, STEPS, step=1, label="Steps", elem_id="draw-steps")
                 guidance = gr.Slider(1, 15, GUIDANCE, step=0.5, label="Guidance: how closely to follow the prompt")
                 solver = gr.Dropdown([("the model's own", ""), *((name, name) for name in SOLVERS)], value="", label="Solver")
-            with gr.Accordion("Begin with a picture", open=False) as beginning:
+            with gr.Accordion("Begin with an image", open=False) as beginning:
                 gr.HTML(BEGIN)
                 canvas = gr.ImageEditor(
                     type="pil", sources=["upload", "clipboard"], transforms=(), layers=False, format="png", show_label=False,
@@ -79,13 +79,11 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
                 elem_classes="pixels",
             )
             recipes, picked = gr.State([]), gr.State(0)
-            use = gr.Button("Begin with this picture", size="sm", elem_id="draw-use")
+            use = gr.Button("Begin with this image", size="sm", elem_id="draw-use")
             with gr.Accordion("Recipe", open=False):
                 shown = gr.Code(language="json", show_label=False, elem_id="draw-recipe")
-                gr.HTML("<p class='facts'>Every picture carries its recipe; <code>mmgen reproduce</code> draws it again.</p>")
-            earlier = past.panel(
-                "Earlier pictures", TASKS, prompt_of, drawn.reopened, None, [gallery, progress, recipes, shown]
-            )
+                gr.HTML("<p class='facts'>Every image carries its recipe; <code>mmgen reproduce</code> draws it again.</p>")
+            earlier = past.panel("Earlier images", TASKS, prompt_of, drawn.reopened, None, [gallery, progress, recipes, shown])
     given = [prompt, n, style, seed, lock, negative, steps, guidance, solver, canvas, strength]
     outputs = [gallery, progress, seed, recipes, shown, go, stop]
     for trigger in (prompt.submit, go.click):
@@ -99,12 +97,12 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
 
 
 def chosen(recipes: list[str], event: gr.SelectData) -> tuple[str, int]:
-    """The recipe of the picture that was pressed, and which it is."""
+    """The recipe of the image that was pressed, and which it is."""
     return recipes[event.index], event.index
 
 
 def begin_with(shown: list[tuple[str, str]] | None, picked: int) -> tuple[Any, Any]:
-    """A picture of the gallery becomes the one to begin with."""
+    """An image of the gallery becomes the one to begin with."""
     if not shown:
         return gr.skip(), gr.skip()
     path, _ = shown[min(picked, len(shown) - 1)]

@@ -28,7 +28,7 @@ def asks(parameter: Parameter) -> bool:
 def kind_of(annotation: Any) -> Any:
     """What is asked for: a plain type, Path, Image, a Literal, an Enum, or a list; None where no component can ask.
 
-    Of a union what has a component of its own goes first: who takes a picture or its path is given a picture.
+    Of a union what has a component of its own goes first: who takes an image or its path is given an image.
     """
     found = [kind for one in signature.alternatives(annotation) if (kind := _kind(one)) is not None]
     return min(found, key=lambda kind: (kind is not Image, kind is not Path)) if found else None
@@ -97,7 +97,7 @@ def values(parameters: Collection[Parameter], given: Collection[Any]) -> dict[st
     return {name: answer for name, answer in found.items() if answer is not None}
 
 
-def pictures(result: Any) -> list[Image]:
+def images(result: Any) -> list[Image]:
     """Those that a result is, or holds."""
     if isinstance(result, Image):
         return [result]
@@ -107,7 +107,7 @@ def pictures(result: Any) -> list[Image]:
 
 def html(result: Any) -> str:
     """What a result says, escaped: a table of a mapping, or else its text."""
-    if result is None or isinstance(result, Image) or (isinstance(result, list | tuple) and pictures(result)):
+    if result is None or isinstance(result, Image) or (isinstance(result, list | tuple) and images(result)):
         return ""
     if isinstance(result, Mapping):
         rows = list(result.items())[:MOST_ROWS]

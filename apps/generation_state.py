@@ -1,4 +1,4 @@
-"""The pictures of a call as they stand: files of previews, of finished pictures with recipes, and a line on how far it is."""
+"""The images of a call as they stand: files of previews, of finished images with recipes, and a line on how far it is."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from PIL.Image import Image
 from mmgen.pipelines.image import recipe
 from mmgen.pipelines.image.recipe import Recipe
 
-HINT = "<p class='empty'>Say what to draw; the picture appears here while it is drawn.</p>"
+HINT = "<p class='empty'>Say what to draw; the image appears here while it is drawn.</p>"
 
 
 class ImageGenerationState:
-    """The pictures of one call as they stand."""
+    """The images of one call as they stand."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.seeds: list[int] = []
         self.task = "txt2img"
-        self.pictures: dict[int, str] = {}  # place -> the file of a preview or of the picture
+        self.images: dict[int, str] = {}  # place -> the file of a preview or of the image
         self.recipes: dict[int, str] = {}
         self.steps: dict[int, tuple[int, int]] = {}
 
     def take(self, kind: str, value: Any) -> bool:
-        """An event of the pipeline's. True when the pictures are others than before."""
+        """An event of the pipeline's. True when the images are others than before."""
         if kind == "start":
             self.seeds = value
         elif kind == "step":
-            self.steps[value.picture] = value.step, value.of
+            self.steps[value.image] = value.step, value.of
         elif kind == "preview":
-            self.pictures[value.index] = self._file(value.image)
+            self.images[value.index] = self._file(value.image)
         elif kind == "picture":
             self.put(value.index, value.image, value.recipe)
         return kind in ("preview", "picture")
 
     def put(self, place: int, image: Image, made: Recipe) -> None:
-        """A finished picture."""
-        self.pictures[place] = self._file(image, made)
+        """A finished image."""
+        self.images[place] = self._file(image, made)
         self.recipes[place], self.task = recipe_text(made), made.task
 
     def finished(self) -> list[Path]:
-        """Files of the finished pictures."""
-        return [Path(self.pictures[place]) for place in sorted(self.recipes)]
+        """Files of the finished images."""
+        return [Path(self.images[place]) for place in sorted(self.recipes)]
 
     def _file(self, image: Image, made: Recipe | None = None) -> str:
         """A file of its own for each, since a browser may still be fetching the one before."""
@@ -66,14 +66,14 @@ class ImageGenerationState:
             return f"{len(self.seeds)} drawn, seed {self.seeds[0]}" + (f" to {self.seeds[-1]}" if len(self.seeds) > 1 else "")
         return f"<progress max='{of}' value='{done}'></progress> step {done} of {of}"
 
-    def shown(self, note: str, busy: bool, pictures: bool = True) -> tuple[Any, ...]:
-        """For the tab's outputs. `pictures` False: they stay as they are, which spares sending them at every step."""
-        shown = [(self.pictures[place], f"seed {self.seeds[place]}") for place in sorted(self.pictures)]
-        recipes = [self.recipes.get(place, "") for place in sorted(self.pictures)]
+    def shown(self, note: str, busy: bool, images: bool = True) -> tuple[Any, ...]:
+        """For the tab's outputs. `images` False: they stay as they are, which spares sending them at every step."""
+        shown = [(self.images[place], f"seed {self.seeds[place]}") for place in sorted(self.images)]
+        recipes = [self.recipes.get(place, "") for place in sorted(self.images)]
         seed = self.seeds[0] if self.seeds else gr.skip()
         first = recipes[0] if recipes and not busy else gr.skip()
         return (
-            shown if pictures else gr.skip(),
+            shown if images else gr.skip(),
             f"<p class='status'>{note}</p>" if note else HINT,
             seed,
             recipes,

@@ -1,4 +1,4 @@
-"""A picture to begin with, and what was painted over it. Knows pixels and files; not how pictures are drawn."""
+"""An image to begin with, and what was painted over it. Knows pixels and files; not how images are drawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Edited = Mapping[str, Any] | None
 
 
 def begun(edited: Edited) -> Image.Image | None:
-    """The picture under the paint, in RGB; None where there is none."""
+    """The image under the paint, in RGB; None where there is none."""
     under: Image.Image | None = (edited or {}).get("background")
     if under is None or (under.mode == "RGBA" and under.getchannel("A").getextrema()[1] == 0):  # nothing was dropped
         return None
@@ -25,7 +25,7 @@ def begun(edited: Edited) -> Image.Image | None:
 
 
 def painted(edited: Edited) -> Image.Image | None:
-    """White where anything was painted, black elsewhere, as large as the picture; None where nothing was."""
+    """White where anything was painted, black elsewhere, as large as the image; None where nothing was."""
     under = begun(edited)
     layers = [layer for layer in (edited or {}).get("layers", ()) if layer is not None]
     if under is None or not layers:
@@ -34,17 +34,17 @@ def painted(edited: Edited) -> Image.Image | None:
     for layer in layers:
         if layer.size != under.size:
             sizes = ["{} x {}".format(*one.size) for one in (layer, under)]
-            raise BadRequest(f"the paint is {sizes[0]} pixels, the picture {sizes[1]}; clear the picture and drop it again")
+            raise BadRequest(f"the paint is {sizes[0]} pixels, the image {sizes[1]}; clear the image and drop it again")
         mask = ImageChops.lighter(mask, layer.convert("RGBA").getchannel("A").point(lambda alpha: 255 if alpha else 0))
     return mask if mask.getextrema()[1] else None
 
 
-def kept(picture: Image.Image | None, folder: Path) -> Path | None:
+def kept(image: Image.Image | None, folder: Path) -> Path | None:
     """A file of it, named by its pixels, so that a recipe which names it can be followed later."""
-    if picture is None:
+    if image is None:
         return None
-    path = folder / f"{image_io.digest(picture)[:16]}.png"
+    path = folder / f"{image_io.digest(image)[:16]}.png"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        image.save(path)
     return path

@@ -86,10 +86,10 @@ class FormHandlers:
     def run(self, http: gr.Request, *given: Any) -> tuple[Any, ...]:
         with told():
             result = self._called(forms.values(self.asked, given), http)
-        pictures, data = forms.pictures(result), forms.data(result)
+        images, data = forms.images(result), forms.data(result)
         return (
             forms.html(result),
-            gr.update(value=pictures, visible=bool(pictures)),
+            gr.update(value=images, visible=bool(images)),
             gr.update(visible=data is not None),
             data,
         )

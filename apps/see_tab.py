@@ -1,4 +1,4 @@
-"""The tab See: pictures found by words or by a picture, and named by labels. Knows what stands where; not how models see."""
+"""The tab See: images found by words or by an image, and named by labels. Knows what stands where; not how models see."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .sessions import Sessions, told
 
 EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
 LABELS = "cat, dog, apple, rocket, smiling face"
-NO_PICTURES = "No pictures yet: drop some, or take the sample pictures, which the embedded model drew."
-NOTHING_NAMED = "<div class='empty'><p>Drop a picture; each label gets a bar that says how well it fits.</p></div>"
-SHELF = 24  # pictures shown before anything is looked for
+NO_IMAGES = "No images yet: drop some, or take the sample images, which the embedded model drew."
+NOTHING_NAMED = "<div class='empty'><p>Drop an image; each label gets a bar that says how well it fits.</p></div>"
+SHELF = 24  # images shown before anything is looked for
 
 
 def tab(library: DocumentLibrary) -> Sessions:
@@ -39,32 +39,32 @@ def tab(library: DocumentLibrary) -> Sessions:
     seeing = SeeHandlers(library)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML("<h3>Find pictures</h3>")
+            gr.HTML("<h3>Find images</h3>")
             text = gr.Textbox(label="What they show", placeholder="a red fruit", elem_id="see-text")
             like = gr.Image(
-                type="filepath", sources=["upload"], label="Or a picture that they are like", height=130,
+                type="filepath", sources=["upload"], label="Or an image that they are like", height=130,
                 elem_id="see-like",
             )  # fmt: skip
             with gr.Row():
                 find = gr.Button("Find", variant="primary", elem_id="see-find")
                 all_ = gr.Button("Show all", elem_id="see-all")
             gr.Examples(EXAMPLES, text)
-            files = gr.File(label="Add pictures", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
-            sample = gr.Button("Take the sample pictures", size="sm", elem_id="see-sample")
+            files = gr.File(label="Add images", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
+            sample = gr.Button("Take the sample images", size="sm", elem_id="see-sample")
         with gr.Column(scale=2, min_width=320):
-            note = gr.HTML(answer_html.notice(NO_PICTURES), elem_id="see-note")
+            note = gr.HTML(answer_html.notice(NO_IMAGES), elem_id="see-note")
             found = gr.Gallery(
                 show_label=False, columns=4, fit_columns=False, object_fit="contain", height="auto", format="png",
                 interactive=False, elem_id="see-found", elem_classes="pixels",
             )  # fmt: skip
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML("<h3>Name a picture</h3>")
-            given = gr.Image(type="filepath", sources=["upload"], label="A picture", height=170, elem_id="see-given")
+            gr.HTML("<h3>Name an image</h3>")
+            given = gr.Image(type="filepath", sources=["upload"], label="An image", height=170, elem_id="see-given")
             labels = gr.Textbox(
                 LABELS, label="Labels", info="with commas between; none: the nearest of many words", elem_id="see-labels"
             )
-            template = gr.Textbox("{}", label="A sentence around each label", info='such as "a picture of a {}"')
+            template = gr.Textbox("{}", label="A sentence around each label", info='such as "an image of a {}"')
             name = gr.Button("Name it", variant="primary", elem_id="see-name")
         with gr.Column(scale=2, min_width=320):
             bars = gr.HTML(NOTHING_NAMED, elem_id="see-bars")
@@ -89,7 +89,7 @@ class SeeHandlers:
         self.judges = ZeroShotImage(self.rt)
 
     def all(self) -> list[tuple[Image, str]]:
-        """The first of the store's pictures."""
+        """The first of the store's images."""
         try:
             return self._looked(self.gallery.filled().all()[:SHELF])
         except NotFound:
@@ -99,8 +99,8 @@ class SeeHandlers:
         try:
             count = self.gallery.filled().count()
         except NotFound:
-            return answer_html.notice(NO_PICTURES)
-        return f"<p class='status'>{count} pictures; say what you look for.</p>"
+            return answer_html.notice(NO_IMAGES)
+        return f"<p class='status'>{count} images; say what you look for.</p>"
 
     def shelf(self) -> tuple[Any, str]:
         return self.all(), self.count()
@@ -117,7 +117,7 @@ class SeeHandlers:
 
     def _added(self, paths: Sequence[Path], http: gr.Request, progress: gr.Progress) -> tuple[Any, ...]:
         def tell(step: IndexProgress) -> None:
-            progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} pictures")
+            progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} images")
 
         if not paths:
             return *self.shelf(), None
@@ -132,7 +132,7 @@ class SeeHandlers:
         with told(), self.sessions.request(http, "normal") as request:
             seen = None if like is None else image_io.read(like)
             hits = self.gallery.search(text, seen, k=12, request=request)
-            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} pictures, the nearest first</p>"
+            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} images, the nearest first</p>"
 
     def name(self, given: str | None, labels: str, template: str, http: gr.Request) -> str:
         """A bar for every label, or, without labels, for the nearest of the model's own words."""
@@ -149,11 +149,11 @@ class SeeHandlers:
             return answer_html.judgement(found.labels)
 
     def _looked(self, hits: Sequence[ImageHit], scores: bool = False) -> list[tuple[Image, str]]:
-        """Thumbnails with captions; a picture that was removed meanwhile is left out."""
+        """Thumbnails with captions; an image that was removed meanwhile is left out."""
         store, shown = self.gallery.filled(), []
         for hit in hits:
             try:
-                thumbnail = store.look(hit.picture_id)[2]
+                thumbnail = store.look(hit.image_id)[2]
             except MmgenError:
                 continue
             shown.append((near_duplicates.opened(thumbnail), f"{hit.score:.2f} · {hit}" if scores else str(hit)))

@@ -33,7 +33,7 @@ def page(
 
     store: what Ask and See read.
     model: what draws.
-    history: where questions and pictures are kept; the default is the home directory's.
+    history: where questions and images are kept; the default is the home directory's.
     keep: whether they are.
     """
     past = HistoryPanel((history or History(rt.home / "history")) if keep else None)

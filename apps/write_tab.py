@@ -118,7 +118,7 @@ class WriteHandlers:
         yield sheet.html(note, False), sheet.text, seed
 
     def attention(self, which: Strategy, prompt: str, *texts: str) -> Image:
-        """The picture for one of the three texts with its beginning."""
+        """The image for one of the three texts with its beginning."""
         text = dict(zip(STRATEGIES, texts, strict=True))[which]
         with told():
             client = self.text.rt.text(self.text.model)

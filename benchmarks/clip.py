@@ -1,7 +1,7 @@
-"""Speed of CLIP: transformers' CLIPModel and mmgen on the same random weights, pictures and texts in one run; ratios last.
+"""Speed of CLIP: transformers' CLIPModel and mmgen on the same random weights, images and texts in one run; ratios last.
 
 python benchmarks/clip.py [--repeats 7] [--batches 1 8 64] [--side 480]
-The shape is ViT-B/32's, in fp32. Pictures are JPEG files in memory. "pixels" is the vision tower alone, of pixels that are
+The shape is ViT-B/32's, in fp32. Images are JPEG files in memory. "pixels" is the vision tower alone, of pixels that are
 prepared; "files" decodes and prepares them too, the peer with its image processor and mmgen with its client, as every caller
 uses it; "texts" tokenises and reads captions of 4 to 16 words. Both take turns, after one turn that is not counted; medians.
 """
@@ -128,14 +128,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--side", type=int, default=480, help="height of the pictures in pixels")
+    parser.add_argument("--side", type=int, default=480, help="height of the images in pixels")
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         peer = Peer(checkpoint(folder), folder)
-        with Runtime(RuntimeConfig(home=folder, device="cpu", picture_encoder=str(folder))) as rt:
+        with Runtime(RuntimeConfig(home=folder, device="cpu", image_encoder=str(folder))) as rt:
             print(f"ViT-B/32, random weights, fp32, {torch.get_num_threads()} threads, {args.repeats} repeats in turn")
             found = [compare(peer, rt, rt.seeing(), batch, args) for batch in args.batches]
     for name, target in TARGETS.items():

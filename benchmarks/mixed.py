@@ -1,9 +1,9 @@
-"""Chats, pictures and bulk embedding at once on one device: mmgen fair, mmgen fifo, and independent processes; ratios last.
+"""Chats, images and bulk embedding at once on one device: mmgen fair, mmgen fifo, and independent processes; ratios last.
 
 python benchmarks/mixed.py [--seconds 60] [--chats 0.5] [--max-gap-ms 30] [--device cpu] [--large] [--plot docs/mixed.png]
-Chats come at random (Poisson) and are read token by token; four pictures and two jobs of 64 texts are always under way. The
-language model is a random llama (25M; with --large 0.5B), pictures are drawn by embedded:emoji (with --large a random UNet of
-Stable Diffusion's shape, scaled down), texts are embedded by embedded:minilm. Before the mix each kind runs alone, pictures and
+Chats come at random (Poisson) and are read token by token; four images and two jobs of 64 texts are always under way. The
+language model is a random llama (25M; with --large 0.5B), images are drawn by embedded:emoji (with --large a random UNet of
+Stable Diffusion's shape, scaled down), texts are embedded by embedded:minilm. Before the mix each kind runs alone, images and
 texts as in the mix, chats one after another to their end; throughput is the sum of what each kind did in the mix, by what it
 does alone. The independent ones are transformers, diffusers and
 sentence-transformers on the same weights, a process each, as people run them beside each other.
@@ -42,7 +42,7 @@ class Seen:
 
     first: list[float] = field(default_factory=list)  # seconds to the first token
     gaps: list[float] = field(default_factory=list)  # from one token to the next
-    done: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0.0))  # tokens, pictures, texts
+    done: dict[str, float] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0.0))  # tokens, images, texts
 
     def add(self, other: "Seen") -> None:
         self.first += other.first
@@ -131,7 +131,7 @@ class Ours:
         if plan.busy == {"chat"}:
             threads = [threading.Thread(target=self._endless, args=(plan, seen, self._chat))]
         if "pictures" in plan.busy:
-            threads += [threading.Thread(target=self._endless, args=(plan, seen, self._picture)) for _ in range(UNDER_WAY)]
+            threads += [threading.Thread(target=self._endless, args=(plan, seen, self._image)) for _ in range(UNDER_WAY)]
         if "embeddings" in plan.busy:
             threads += [threading.Thread(target=self._endless, args=(plan, seen, self._texts)) for _ in range(2)]
         for thread in threads:
@@ -171,7 +171,7 @@ class Ours:
                 last, heard = now, True
                 seen.done["chat"] += len(event.text)
 
-    def _picture(self, plan: Plan, seen: Seen) -> None:
+    def _image(self, plan: Plan, seen: Seen) -> None:
         from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.models.diffusion.solvers import tabulate
         from mmgen.runners.denoise import DenoiseRequest, DenoiseStep
@@ -242,7 +242,7 @@ def their_chats(plan: Plan) -> Callable[[Plan, Seen], None]:
     return run
 
 
-def their_pictures(plan: Plan) -> Callable[[Plan, Seen], None]:
+def their_images(plan: Plan) -> Callable[[Plan, Seen], None]:
     from txt2img import Case, theirs
 
     case = Case.of("picture", denoiser(plan))
@@ -278,7 +278,7 @@ def their_texts(plan: Plan) -> Callable[[Plan, Seen], None]:
 
 def worker(kind: str, plan: Plan, pipe: Any) -> None:
     """A process of its own: loads its model, says so, is given the plan, and tells what it saw."""
-    run = {"chat": their_chats, "pictures": their_pictures, "embeddings": their_texts}[kind](plan)
+    run = {"chat": their_chats, "pictures": their_images, "embeddings": their_texts}[kind](plan)
     pipe.send("ready")
     plan, seen = pipe.recv(), Seen()
     run(plan, seen)
@@ -373,7 +373,7 @@ def measure(args: Any, folder: str) -> dict[str, dict[str, float]]:
         ours.run(plan(min(5.0, args.alone), [kind]))  # warm, and costs are known
         alone[kind] = ours.run(plan(args.alone, [kind], 0.0)).done[kind] / args.alone
     print("alone, a second: " + ", ".join(f"{number:.2f} {kind}" for kind, number in alone.items()))
-    heads = ("first 50 ms", "99 %", "gap 50 ms", "99 %", "pictures/min", "texts/s", "tokens/s", "throughput", "Jain")
+    heads = ("first 50 ms", "99 %", "gap 50 ms", "99 %", "images/min", "texts/s", "tokens/s", "throughput", "Jain")
     print(f"\n{'':<22}" + "".join(f"{head:>12}" for head in heads))
     results = {}
     for name, policy in (("mmgen fair", "fair"), ("mmgen fifo", "fifo")):

@@ -1,11 +1,11 @@
 """How well a model draws what it is asked for, measured by embedded:emoji-clip, which was trained apart; targets last.
 
-python benchmarks/picture_quality.py DATA [--model REF] [--eye REF] [--vendors NAME ...] [--steps 20] [--solver NAME]
+python benchmarks/image_quality.py DATA [--model REF] [--eye REF] [--vendors NAME ...] [--steps 20] [--solver NAME]
 [--guidance G] [--json OUT] [--sheet OUT.png]
-DATA is the folder of `mmgen data emoji`; VENDORS are those that the model was trained on; REF is what looks at the pictures.
-Caption: is a picture nearest to its own caption among 100, which training has shown. Retrieval: is it nearest to a drawing of
+DATA is the folder of `mmgen data emoji`; VENDORS are those that the model was trained on; REF is what looks at the images.
+Caption: is an image nearest to its own caption among 100, which training has shown. Retrieval: is it nearest to a drawing of
 what the caption names, among those of the 100. Composition: 200 prompts that training
-never shows. Diversity: 8 seeds of 20 prompts. Memorisation: the nearest training drawing of the 100 retrieval pictures.
+never shows. Diversity: 8 seeds of 20 prompts. Memorisation: the nearest training drawing of the 100 retrieval images.
 """
 
 import argparse
@@ -51,30 +51,28 @@ class Model:
         return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2) / 127.5 - 1
 
 
-def measure(model: Model, eye: Eye, read: Reads, pictures: EmojiImages, args: argparse.Namespace) -> tuple[Figures, Figures]:
-    """What the model reaches, and what true pictures do."""
-    named, composed = retrieval_prompts(pictures), composition_prompts(pictures)
+def measure(model: Model, eye: Eye, read: Reads, dataset: EmojiImages, args: argparse.Namespace) -> tuple[Figures, Figures]:
+    """What the model reaches, and what true images do."""
+    named, composed = retrieval_prompts(dataset), composition_prompts(dataset)
     wanted, texts = [prompt.a for prompt in named], [prompt.text for prompt in named]
-    gallery = ReferenceImages.of(eye, pictures, wanted)
+    gallery = ReferenceImages.of(eye, dataset, wanted)
     drawn = model(texts, seed=0)
     if args.sheet:
         whole = [Image.fromarray(one) for one in ((drawn + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()]
         image_samples.grid(whole, texts, 10).save(args.sheet)
-    composition = Composition(eye, pictures, composed)
+    composition = Composition(eye, dataset, composed)
     varied = model(texts[:VARIED], seed=1000, n=SEEDS).unflatten(0, (-1, SEEDS))
-    memory = image_metrics.TrainingImages.of(pictures, args.vendors).memorised(drawn, wanted)
+    memory = image_metrics.TrainingImages.of(dataset, args.vendors).memorised(drawn, wanted)
     captions, own = read(texts), torch.eye(len(texts), dtype=torch.bool)
     found = named_as("caption", recall(eye(drawn), captions, own))
     found |= named_as("retrieval", image_metrics.retrieval(eye, gallery, drawn, wanted))
     found |= named_as("composition", composition.measure(model([prompt.text for prompt in composed], seed=2000), composed))
     found |= named_as("diversity", image_metrics.diversity(eye, varied)) | named_as("nearest drawing", memory)
-    moved = image_metrics.scenes(pictures, named, Augment())
+    moved = image_metrics.scenes(dataset, named, Augment())
     ceiling = named_as("caption", recall(eye(moved), captions, own))
     ceiling |= named_as("retrieval", image_metrics.retrieval(eye, gallery, moved, wanted))
-    ceiling |= named_as("retrieval, unknown hand", image_metrics.unknown_hand(eye, pictures, wanted))
-    ceiling |= named_as(
-        "composition", composition.measure(image_metrics.scenes(pictures, composed, Augment(scale=0)), composed)
-    )
+    ceiling |= named_as("retrieval, unknown hand", image_metrics.unknown_hand(eye, dataset, wanted))
+    ceiling |= named_as("composition", composition.measure(image_metrics.scenes(dataset, composed, Augment(scale=0)), composed))
     return found, ceiling
 
 
@@ -105,15 +103,15 @@ def main() -> None:
     parser.add_argument("--solver")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--sheet", type=Path, help="the 100 pictures with their captions, as a PNG")
+    parser.add_argument("--sheet", type=Path, help="the 100 images with their captions, as a PNG")
     args = parser.parse_args()
-    pictures = EmojiImages.load(args.data, leave_out=image_metrics.LEAVE_OUT)
+    dataset = EmojiImages.load(args.data, leave_out=image_metrics.LEAVE_OUT)
     seeing, model = mmgen.Runtime.shared().seeing(args.eye), Model(args)
     found, ceiling = measure(
         model,
         lambda images: torch.from_numpy(seeing.embed_images(images)),
         lambda texts: torch.from_numpy(seeing.embed_texts(texts)),
-        pictures,
+        dataset,
         args,
     )
     options = ", ".join(f"{name} {value}" for name, value in model.options.items() if value is not None)

@@ -4,7 +4,7 @@ python benchmarks/scheduler.py [--jobs 1000000] [--users 1000] [--policies fair,
 waiting: jobs of many users, models and keys that all want turns; microseconds to choose a quantum and charge it, with 1 and
 with 64 jobs of a quantum at most, and how many it had: beside few there are few that can share it. Below it what it takes to
 read one number of as many waiting jobs, drawn at random: where many wait, none is in the processor's caches.
-day: chats, pictures and embeddings of a day, most at noon; the device is busy nine tenths of it.
+day: chats, images and embeddings of a day, most at noon; the device is busy nine tenths of it.
 """
 
 import argparse

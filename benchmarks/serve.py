@@ -3,11 +3,11 @@
 python benchmarks/serve.py [--parts load overhead peers] [--clients 64] [--calls 4] [--tokens 48] [--repeats 3] [--short]
 Clients are threads of a process of their own; the server runs here, on the embedded models, with its usual settings.
 
-load: every client makes its calls one after another: streamed chats, pictures and embeddings, mixed. No call may fail or get
+load: every client makes its calls one after another: streamed chats, images and embeddings, mixed. No call may fail or get
 lost. Queueing is a job's time from submission to its end beyond what it takes alone. It is compared at 99 % with what the
 engine's outlook said at submission, which learns what those who come later mean, and with the simulator, which plays the same
 arrivals again by the costs that the engine's model learned before the load.
-overhead: the same streamed chats, and pictures, by HTTP and by calling the pipelines in this process, in turn.
+overhead: the same streamed chats, and images, by HTTP and by calling the pipelines in this process, in turn.
 peers: a random Llama in a folder, chats of `transformers serve` (one by one, and with its continuous batching) and ours; it has
 no embeddings, so that those are compared with a server of ten lines over sentence-transformers (serve_peer.py).
 """
@@ -58,7 +58,7 @@ def chat(model: str, words: str, tokens: int, stream: bool = True) -> dict[str, 
     return {"path": CHAT, "body": {**body, "temperature": 0.8, "seed": 1}}
 
 
-def picture(words: str) -> dict[str, Any]:
+def image(words: str) -> dict[str, Any]:
     return {"path": DRAW, "body": {"prompt": words, "model": "embedded:emoji", "response_format": "b64_json"}}
 
 
@@ -127,7 +127,7 @@ def mixed(args: argparse.Namespace, mark: str = "") -> list[list[dict[str, Any]]
         kind = (client + number) % 3
         if kind == 0:
             return chat("embedded:books", f"{TEXT} {client} {number} {mark}", args.tokens)
-        return picture(f"a red lamp, number {client}") if kind == 1 else embed([f"{TEXT} {n} {client}" for n in range(8)])
+        return image(f"a red lamp, number {client}") if kind == 1 else embed([f"{TEXT} {n} {client}" for n in range(8)])
 
     return [[one(client, number) for number in range(args.calls)] for client in range(args.clients)]
 
@@ -214,10 +214,10 @@ def overhead(args: argparse.Namespace) -> list[str]:
             inside, more = times["inside"], times["HTTP"] / times["inside"] - 1
             each = f"{1000 * more * inside / tokens:+.3f} ms of {1000 * inside / tokens:.2f}"
             lines.append(f"overhead, a token of {count} at once: {more:+.1%} ({each}; target 5%)")
-        ways = {"inside": partial(threads, 1, drawn), "HTTP": partial(seconds, port, [[picture("a red lamp")]])}
+        ways = {"inside": partial(threads, 1, drawn), "HTTP": partial(seconds, port, [[image("a red lamp")]])}
         times = in_turn(ways, args.repeats)
         more = times["HTTP"] / times["inside"] - 1
-        lines.append(f"overhead, a picture: {more:+.1%} (of {1000 * times['inside']:.0f} ms; target 5%)")
+        lines.append(f"overhead, an image: {more:+.1%} (of {1000 * times['inside']:.0f} ms; target 5%)")
     return lines
 
 
@@ -314,7 +314,7 @@ def peers(args: argparse.Namespace) -> list[str]:
     ours, theirs = speeds["mmgen, embeddings"], speeds["sentence-transformers, embeddings"]
     ratio = f"{speeds['mmgen, chat'] / best:.2f}x (target 2x)" if best else "it answered nothing"
     return [
-        "peers, transformers serve has no /v1/embeddings and no pictures",
+        "peers, transformers serve has no /v1/embeddings and no images",
         f"peers, chat, mmgen / the best of transformers serve: {ratio}",
         f"peers, embeddings, mmgen / sentence-transformers behind FastAPI: {ours / theirs:.2f}x (target 2x)",
     ]

@@ -26,7 +26,7 @@ def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]
     done = b"[DONE]" in data and b'"error"' not in data if streamed else response.status == 200
     answer = None if streamed else json.loads(data)
     if answer is not None and "data" in answer:
-        answer["data"] = len(answer["data"])  # vectors and pictures are not needed any more
+        answer["data"] = len(answer["data"])  # vectors and images are not needed any more
     told = {"status": response.status, "first": first, "seconds": seconds, "events": data.count(b"data: {")}
     return {**told, "done": done, "bytes": len(data), "answer": answer}
 

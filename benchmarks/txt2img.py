@@ -3,8 +3,8 @@
 python benchmarks/txt2img.py [--model REF] [--solver dpm++2m] [--steps 20] [--repeats 7] [--only alone|together|whole]
 Two models: the embedded one, and a random UNet of Stable Diffusion's shape, scaled down. Both ways start from embedded prompts
 and end in latents, mmgen's through the engine, as every caller uses it; they take turns and medians are quoted.
-alone: one guided picture. together: eight requests, 100 ms apart, each with steps (10 to 30) and guidance of its own; diffusers
-draws them one after another. whole: the embedded model from prompt to picture, and the peak memory of a process that draws one.
+alone: one guided image. together: eight requests, 100 ms apart, each with steps (10 to 30) and guidance of its own; diffusers
+draws them one after another. whole: the embedded model from prompt to image, and the peak memory of a process that draws one.
 """
 
 import argparse
@@ -158,16 +158,16 @@ def alone(case: Case, engine: Engine, args: argparse.Namespace) -> str:
         {"diffusers": lambda: theirs(case, *order), "mmgen": lambda: engine.submit(job(case, *order)).result()}, args.repeats
     )
     for name, seconds in found.items():
-        print(f"{case.name}, one picture, {args.steps} steps, {name:10} {seconds:7.3f} s")
+        print(f"{case.name}, one image, {args.steps} steps, {name:10} {seconds:7.3f} s")
     print(f"{case.name}: largest difference of the latents {(one - other).abs().max():.1e}, of {one.abs().max():.1f}")
-    return f"{case.name}, one picture: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.2x)"
+    return f"{case.name}, one image: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.2x)"
 
 
 def together(case: Case, engine: Engine, args: argparse.Namespace) -> str:
     ways = {"diffusers": lambda: one_after_another(case, args.solver), "mmgen": lambda: as_they_come(case, engine, args.solver)}
     found = in_turn(ways, max(1, args.repeats // 2))
     for name, seconds in found.items():
-        print(f"{case.name}, eight requests, {name:10} {60 * len(STEPS) / seconds:7.1f} pictures a minute")
+        print(f"{case.name}, eight requests, {name:10} {60 * len(STEPS) / seconds:7.1f} images a minute")
     return f"{case.name}, eight requests: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.4x)"
 
 
@@ -177,8 +177,8 @@ def whole(reference: str, args: argparse.Namespace) -> str:
     code = WHOLE.format(model=reference, prompt=PROMPT, steps=args.steps)
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     cold, peak = child.stdout.split()
-    print(f"a process that draws one picture: {float(cold):.1f} s with loading, peak memory {int(peak) / 1024:.0f} MiB")
-    return f"prompt to picture, {args.steps} steps with guidance: {found:.2f} s (target at most 5 s)"
+    print(f"a process that draws one image: {float(cold):.1f} s with loading, peak memory {int(peak) / 1024:.0f} MiB")
+    return f"prompt to image, {args.steps} steps with guidance: {found:.2f} s (target at most 5 s)"
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from mmgen.training.data import emoji_dataset
 from mmgen.training.data.synthetic_captions import plain
 from mmgen.training.eval.retrieval_metrics import accuracy, recall
 
-TARGETS = {"name to picture R@5": (0.5, 0.7)}
+TARGETS = {"name to image R@5": (0.5, 0.7)}
 """On a CPU's model, on a GPU's."""
 KEYWORDS = 4
 
@@ -47,17 +47,17 @@ def on_white(pixels: np.ndarray) -> Image.Image:
 
 
 def measure(model: Any, rows: list[dict[str, Any]], images: Tensor) -> Figures:
-    """`model`: an mmgen.clients.image_encoder client; `images`: (N, E), its vectors of the rows' pictures."""
+    """`model`: an mmgen.clients.image_encoder client; `images`: (N, E), its vectors of the rows' images."""
 
     def read(texts: list[str]) -> Tensor:
         return torch.from_numpy(model.embed_texts(texts))
 
     own = torch.eye(len(rows), dtype=torch.bool)
     names = read([plain(row["name"]) for row in rows])
-    found = named_as("name to picture", recall(names, images, own)) | named_as("picture to name", recall(images, names, own))
+    found = named_as("name to image", recall(names, images, own)) | named_as("image to name", recall(images, names, own))
     said = [(number, text) for number, row in enumerate(rows) if (text := paraphrase(row))]
     places = torch.tensor([number for number, _ in said])
-    found |= named_as("paraphrase to picture", recall(read([text for _, text in said]), images, own[places]))
+    found |= named_as("paraphrase to image", recall(read([text for _, text in said]), images, own[places]))
     found["paraphrases"] = len(said)
     for part in ("group", "subgroup"):
         labels = sorted({row[part] for row in rows})
@@ -84,8 +84,8 @@ def main() -> None:
         raise SystemExit(f"{args.data} has no drawings by {args.vendor}")
     with mmgen.Runtime() as rt:
         model = rt.seeing(args.model)
-        pictures = map(on_white, emoji_dataset.read_pictures(args.data, [row["file"] for row in rows]))
-        found = measure(model, rows, torch.from_numpy(model.embed_images(pictures)))
+        images = map(on_white, emoji_dataset.read_images(args.data, [row["file"] for row in rows]))
+        found = measure(model, rows, torch.from_numpy(model.embed_images(images)))
     print(f"{args.model} on {len(rows)} drawings by {args.vendor}")
     for name, value in found.items():
         print(f"{name:40}{value:10.3f}")

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/screenshots anew: the page over the embedded models, in a headless browser.
+"""Makes the images of docs/screenshots anew: the page over the embedded models, in a headless browser.
 
 `python docs/screenshots.py` from the repository's root; needs chromium and the `dev` extra.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 FOLDER = Path(__file__).with_name("screenshots")
-PICTURES = Path(__file__).parents[1] / "assets" / "pictures"
+IMAGES = Path(__file__).parents[1] / "assets" / "pictures"
 SIZE = {"width": 1280, "height": 900}
 COLOURS = 160  # of a PNG: enough for a page, and a fifth of its bytes
 SECONDS = 120_000
@@ -39,7 +39,7 @@ def ask(page: Page) -> None:
 
 
 def draw(page: Page) -> None:
-    page.get_by_label("number input for Pictures").fill("6")
+    page.get_by_label("number input for Images").fill("6")
     page.locator("#draw-prompt textarea").fill("a smiling cat with heart eyes")
     page.locator("#draw-go").click()
     page.get_by_text("6 drawn, seed").wait_for()
@@ -51,7 +51,7 @@ def see(page: Page) -> None:
     page.locator("#see-text input, #see-text textarea").fill("a red fruit")
     page.locator("#see-find").click()
     page.get_by_text("the nearest first").wait_for()
-    page.locator("#see-given input[type=file]").set_input_files(PICTURES / "dog-face.png")
+    page.locator("#see-given input[type=file]").set_input_files(IMAGES / "dog-face.png")
     page.locator("#see-bars .bars").wait_for()
 
 
@@ -82,7 +82,7 @@ def work(page: Page, address: str, tab: str) -> None:
     """Keeps the engine busy from another window."""
     open_tab(page, address, tab)
     if tab == "Draw":
-        page.get_by_label("number input for Pictures").fill("8")
+        page.get_by_label("number input for Images").fill("8")
         page.get_by_role("button", name="Options").last.click()
         page.get_by_label("number input for Steps").fill("60")
         page.locator("#draw-prompt textarea").fill("a crown on a blue background")
@@ -94,10 +94,10 @@ def work(page: Page, address: str, tab: str) -> None:
 def save(page: Page, name: str) -> None:
     page.wait_for_timeout(1000)
     data = page.screenshot(full_page=name != "engine")
-    picture = Image.open(io.BytesIO(data)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    image = Image.open(io.BytesIO(data)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     FOLDER.mkdir(exist_ok=True)
-    picture.save(FOLDER / f"{name}.png", optimize=True)
-    print(FOLDER / f"{name}.png", picture.size, (FOLDER / f"{name}.png").stat().st_size)
+    image.save(FOLDER / f"{name}.png", optimize=True)
+    print(FOLDER / f"{name}.png", image.size, (FOLDER / f"{name}.png").stat().st_size)
 
 
 def main() -> None:

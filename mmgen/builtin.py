@@ -7,19 +7,17 @@ from mmgen.registry import Registry
 
 def register(mm: Registry) -> None:
     mm.pipelines.add("rag-text", "mmgen.pipelines.rag_text:RagText", "Answer a question from your documents, with sources")
-    mm.pipelines.add("txt2img", "mmgen.pipelines.txt2img:Txt2Img", "Draw pictures from words")
-    mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Draw a picture anew, as words say")
-    mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Draw a part of a picture anew")
-    mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Draw pictures that are like a picture")
+    mm.pipelines.add("txt2img", "mmgen.pipelines.txt2img:Txt2Img", "Draw images from words")
+    mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Draw an image anew, as words say")
+    mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Draw a part of an image anew")
+    mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Draw images that are like an image")
     mm.pipelines.add("text", "mmgen.pipelines.text:TextGeneration", "Go on writing from a beginning")
     mm.pipelines.add("chat", "mmgen.pipelines.chat:Chat", "Talk with a language model")
-    mm.pipelines.add(
-        "image-search", "mmgen.pipelines.image_search:ImageSearch", "Find pictures in a store, by words or a picture"
-    )
-    mm.pipelines.add("zero-shot-image", "mmgen.pipelines.zero_shot:ZeroShotImage", "Which of some labels fits a picture")
-    mm.pipelines.add("image-embed", "mmgen.pipelines.image_embed:image_embed", "Vectors of pictures")
-    mm.pipelines.add("tags", "mmgen.pipelines.tags:tags", "The words of a list that lie nearest to a picture")
-    mm.pipelines.add("caption", "mmgen.pipelines.caption:caption", "Say what a picture shows, by a vision-language model")
+    mm.pipelines.add("image-search", "mmgen.pipelines.image_search:ImageSearch", "Find images in a store, by words or an image")
+    mm.pipelines.add("zero-shot-image", "mmgen.pipelines.zero_shot:ZeroShotImage", "Which of some labels fits an image")
+    mm.pipelines.add("image-embed", "mmgen.pipelines.image_embed:image_embed", "Vectors of images")
+    mm.pipelines.add("tags", "mmgen.pipelines.tags:tags", "The words of a list that lie nearest to an image")
+    mm.pipelines.add("caption", "mmgen.pipelines.caption:caption", "Say what an image shows, by a vision-language model")
     mm.encoders.add(
         "bert", "mmgen.models.encoders.sentence_encoder:load", "BERT-family sentence encoders on our own transformer"
     )
@@ -38,13 +36,11 @@ def register(mm: Registry) -> None:
     mm.denoisers.add(
         "diffusers", "mmgen.runners.diffusers_pipeline:load", "every other diffusers pipeline, a request at a time"
     )
-    mm.picture_encoders.add(
-        "clip", "mmgen.models.vision.dual_encoder:load", "CLIP, SigLIP and our own: pictures and texts in one space"
+    mm.image_encoders.add(
+        "clip", "mmgen.models.vision.dual_encoder:load", "CLIP, SigLIP and our own: images and texts in one space"
     )
-    mm.picture_encoders.add("vit", "mmgen.models.vision.classifier:load", "ViT: pictures alone, and a classifier's labels")
-    mm.picture_encoders.add(
-        "dinov2", "mmgen.models.vision.classifier:load", "DINOv2: pictures alone, and a classifier's labels"
-    )
+    mm.image_encoders.add("vit", "mmgen.models.vision.classifier:load", "ViT: images alone, and a classifier's labels")
+    mm.image_encoders.add("dinov2", "mmgen.models.vision.classifier:load", "DINOv2: images alone, and a classifier's labels")
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "maximal marginal relevance: relevant and unlike each other")
     mm.policies.add(

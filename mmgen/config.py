@@ -42,7 +42,7 @@ class RuntimeConfig(Config):
     encoder: str = "embedded:minilm"  # a model reference, see hub.py
     reader: str = "embedded:reader"
     denoiser: str = "embedded:emoji"
-    picture_encoder: str = "embedded:emoji-clip"
+    image_encoder: str = "embedded:emoji-clip"
     text: str = "embedded:books"
     store: UserPath | None = None  # None: the default store in `home`
     policy: str = "fair"  # who is next: fair, fifo, priority, shortest, or a plugin's

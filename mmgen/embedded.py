@@ -58,8 +58,8 @@ EMBEDDED = {
             "embedded:emoji",
             "denoiser",
             "assets:models/emoji",
-            "Apache-2.0; pictures Apache-2.0, CC-BY-4.0",
-            "text to pictures of 64 x 64 pixels",
+            "Apache-2.0; images Apache-2.0, CC-BY-4.0",
+            "text to images of 64 x 64 pixels",
         ),
         EmbeddedModel(
             "embedded:books",
@@ -70,10 +70,10 @@ EMBEDDED = {
         ),
         EmbeddedModel(
             "embedded:emoji-clip",
-            "picture encoder",
+            "image encoder",
             "assets:models/emoji-clip",
-            "Apache-2.0; pictures Apache-2.0, CC-BY-4.0, MIT",
-            "pictures and words in one space, for drawings such as emoji",
+            "Apache-2.0; images Apache-2.0, CC-BY-4.0, MIT",
+            "images and words in one space, for drawings such as emoji",
         ),
     )
 }

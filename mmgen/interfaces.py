@@ -55,9 +55,9 @@ class Hit:
 
 @dataclass(frozen=True)
 class ImageHit:
-    """A picture found by a search."""
+    """An image found by a search."""
 
-    picture_id: int
+    image_id: int
     document_id: int
     uri: str
     source: str  # the file that it is, or stands in
@@ -67,10 +67,10 @@ class ImageHit:
     height: int
     score: float  # the cosine, or the fused score where several took part
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)  # "text", "picture": cosines; "caption": BM25
+    scores: Mapping[str, float] = field(default_factory=dict)  # "text", "image": cosines; "caption": BM25
 
     def __str__(self) -> str:
-        """`lamp.png`, or `report.pdf, page 3, picture-2`"""
+        """`lamp.png`, or `report.pdf, page 3, image-2`"""
         inside = self.uri[len(self.source) + 1 :] if self.uri != self.source else ""
         page = f"page {self.page}" if self.page else ""
         return ", ".join(filter(None, (Path(self.source).name, page, inside)))
@@ -113,18 +113,18 @@ class TextModel(Protocol):
 
 
 class DenoiserNetwork(Protocol):
-    """A noisy picture and its timestep in, the model's prediction out."""
+    """A noisy image and its timestep in, the model's prediction out."""
 
     name: str
 
 
 class ImageEncoder(Protocol):
-    """Pictures and texts to unit vectors of one space. Choosing the best of several pictures asks for `score` alone."""
+    """Images and texts to unit vectors of one space. Choosing the best of several images asks for `score` alone."""
 
     name: str
     dimension: int
 
-    def embed_images(self, images: Sequence[Image] | Tensor) -> np.ndarray: ...  # pictures, or as below -> (B, E) float32
+    def embed_images(self, images: Sequence[Image] | Tensor) -> np.ndarray: ...  # images, or as below -> (B, E) float32
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray: ...  # (B, E) float32
     def score(self, images: Tensor, texts: Sequence[str]) -> Tensor: ...  # (B, 3, H, W) in [-1, 1] -> (B,), higher is better
 

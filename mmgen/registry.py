@@ -121,7 +121,7 @@ class Registry:
         self.encoders = Table("encoder", owner)
         self.readers = Table("reader", owner)
         self.denoisers = Table("denoiser", owner)
-        self.picture_encoders = Table("picture encoder", owner)
+        self.image_encoders = Table("image encoder", owner)
         self.stores = Table("store", owner)
         self.rerankers = Table("reranker", owner)
         self.runners = Table("runner", owner)

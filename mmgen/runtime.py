@@ -164,20 +164,20 @@ class Runtime:
         key = "+".join([reference, *map(str, loras)])
         return self._once("denoiser", key, lambda key: denoiser.load(self, key, reference, loras))
 
-    def picture_encoder(self, reference: str | None = None) -> ImageEncoder:
-        """The picture encoder of that reference; its passes are `engine.call`s."""
+    def image_encoder(self, reference: str | None = None) -> ImageEncoder:
+        """The image encoder of that reference; its passes are `engine.call`s."""
         from mmgen.clients import image_encoder
 
         return self._once(
-            "picture encoder", reference or self.config.picture_encoder, lambda key: image_encoder.load_model(self, key)
+            "image encoder", reference or self.config.image_encoder, lambda key: image_encoder.load_model(self, key)
         )
 
     def seeing(self, reference: str | None = None) -> ImageEncoderClient:
-        """The picture encoder or classifier of that reference, through the engine."""
+        """The image encoder or classifier of that reference, through the engine."""
         from mmgen.clients import image_encoder
 
         return self._once(
-            "seeing", reference or self.config.picture_encoder, lambda key: image_encoder.ImageEncoderClient(self, key)
+            "seeing", reference or self.config.image_encoder, lambda key: image_encoder.ImageEncoderClient(self, key)
         )
 
     def captioner(self, reference: str) -> CaptionerClient:

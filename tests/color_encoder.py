@@ -1,4 +1,4 @@
-"""A picture encoder that a plugin brings: colours of a grid of 2 x 2, and words for colours. What is near is plain to see."""
+"""An image encoder that a plugin brings: colours of a grid of 2 x 2, and words for colours. What is near is plain to see."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ class Colours:
 
     def __init__(self, name: str = "colours") -> None:
         self.name = name
-        self.seen: list[tuple[int, int]] = []  # sizes of the pictures that came
+        self.seen: list[tuple[int, int]] = []  # sizes of the images that came
         self.read: list[str] = []
 
     def row(self, image: Image.Image) -> np.ndarray:
@@ -41,7 +41,7 @@ class Colours:
         self.read.extend(texts)
         return [re.findall(r"\w+", text.lower()) or [""] for text in texts]
 
-    def embed_pictures(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+    def embed_image_rows(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         return unit(np.stack([row.reshape(-1) for row in rows]))
 
     def embed_rows(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
@@ -49,7 +49,7 @@ class Colours:
         return unit(np.stack([np.tile(one, 4) for one in found]).astype(np.float32))
 
     def embed_images(self, images: Sequence[Image.Image]) -> np.ndarray:
-        return self.embed_pictures([self.row(image) for image in images])
+        return self.embed_image_rows([self.row(image) for image in images])
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         return self.embed_rows(self.tokenize(texts))
@@ -68,12 +68,12 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def drawn(path: Path, *colours: str, size: int = 48, **more: Any) -> Path:
-    """A picture of one colour, or of two, left and right; with a mark that gives it a hash of its own."""
+    """An image of one colour, or of two, left and right; with a mark that gives it a hash of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.new("RGB", (size, size), WORDS[colours[0]])
+    image = Image.new("RGB", (size, size), WORDS[colours[0]])
     if len(colours) > 1:
-        picture.paste(WORDS[colours[1]], (size // 2, 0, size, size))
-    picture.save(path, **more)
+        image.paste(WORDS[colours[1]], (size // 2, 0, size, size))
+    image.save(path, **more)
     return path
 
 
@@ -85,7 +85,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     module: Any = ModuleType("coloured")
     module.load = lambda folder, device, name: Colours(name)
     monkeypatch.setitem(sys.modules, "coloured", module)
-    plug(builtin=register, coloured=lambda mm: mm.picture_encoders.add("colours", "coloured:load"))
+    plug(builtin=register, coloured=lambda mm: mm.image_encoders.add("colours", "coloured:load"))
     folder = tmp_path_factory.mktemp("colours")
     (folder / "config.json").write_text('{"model_type": "colours"}')
     from safetensors.numpy import save_file
@@ -101,7 +101,7 @@ def painter(colours: Path, tiny_encoder: Path, tiny_reader: Path, tmp_path: Path
     from mmgen.runtime import Runtime
 
     config = RuntimeConfig(
-        home=tmp_path / "home", device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader), picture_encoder=str(colours)
+        home=tmp_path / "home", device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader), image_encoder=str(colours)
     )
     with Runtime(config) as rt:
         yield rt
@@ -111,5 +111,5 @@ def painter(colours: Path, tiny_encoder: Path, tiny_reader: Path, tmp_path: Path
 def colour_home(tiny_home: Path, colours: Path) -> Path:
     """MMGEN_HOME with the tiny models and eyes for colours."""
     with (tiny_home / "config.yaml").open("a") as file:
-        file.write(f"picture_encoder: {colours}\n")
+        file.write(f"image_encoder: {colours}\n")
     return tiny_home

@@ -13,33 +13,33 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def pixel_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our own kind, 16 x 16 pixels, which hears MiniLM."""
-    import tiny_pictures
+    import tiny_images
 
-    return tiny_pictures.embedded(tmp_path_factory.mktemp("pixel-model"))
+    return tiny_images.embedded(tmp_path_factory.mktemp("pixel-model"))
 
 
 @pytest.fixture(scope="session")
 def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """16 x 16 pixels; a prompt of 14 letters at most."""
-    import tiny_pictures
+    import tiny_images
 
-    return tiny_pictures.stable_diffusion(tmp_path_factory.mktemp("stable-diffusion"))
+    return tiny_images.stable_diffusion(tmp_path_factory.mktemp("stable-diffusion"))
 
 
 @pytest.fixture(scope="session")
 def unconditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """8 x 8 pixels, without a prompt."""
-    import tiny_pictures
+    import tiny_images
 
-    return tiny_pictures.unconditional(tmp_path_factory.mktemp("unconditional"))
+    return tiny_images.unconditional(tmp_path_factory.mktemp("unconditional"))
 
 
 @pytest.fixture(scope="session")
 def diffusion_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs through diffusers' own pipeline."""
-    import tiny_pictures
+    import tiny_images
 
-    return tiny_pictures.pixart(tmp_path_factory.mktemp("pixart"))
+    return tiny_images.pixart(tmp_path_factory.mktemp("pixart"))
 
 
 @pytest.fixture(scope="session")

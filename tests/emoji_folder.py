@@ -42,5 +42,5 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictures(drawings: Path) -> EmojiImages:
+def images(drawings: Path) -> EmojiImages:
     return EmojiImages.load(drawings)

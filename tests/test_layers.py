@@ -22,7 +22,7 @@ ROOMS = (
             "library",
             "adding",
             "gallery",
-            "adding_pictures",
+            "adding_images",
             "captioning",
             "drawing",
             "drawing_whole",

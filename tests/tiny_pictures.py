@@ -114,7 +114,7 @@ def stable_diffusion(folder: Path, **unet_values: Any) -> Path:
 
 
 def stable_diffusion_xl(folder: Path) -> Path:
-    """Stable Diffusion XL: two CLIPs, the pooled prompt and the picture's size."""
+    """Stable Diffusion XL: two CLIPs, the pooled prompt and the image's size."""
     torch.manual_seed(1)
     StableDiffusionXLPipeline(
         vae=vae(),

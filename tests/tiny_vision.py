@@ -1,4 +1,4 @@
-"""Tiny random models that see, saved by transformers as the real ones are, with their processors; and pictures for them."""
+"""Tiny random models that see, saved by transformers as the real ones are, with their processors; and images for them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def clip() -> Any:
 
 
 def siglip() -> Any:
-    """Patches do not divide its pictures, as in SO400M."""
+    """Patches do not divide its images, as in SO400M."""
     vision = {**VISION, "image_size": 36}
     return transformers.SiglipModel(transformers.SiglipConfig(vision_config=vision, text_config=TEXT))
 
@@ -93,7 +93,7 @@ def saved(model: Any, folder: Path) -> Any:
     return model
 
 
-def picture(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
+def image(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.Image:
     """Smooth noise."""
     bands = len(Image.new(mode, (1, 1)).getbands())
     shape = (height // 3 + 1, width // 3 + 1, bands)
@@ -101,5 +101,5 @@ def picture(width: int, height: int, seed: int = 0, mode: str = "RGB") -> Image.
     return Image.fromarray(noise[..., 0] if bands == 1 else noise, mode=None if mode == "RGB" else mode).resize((width, height))
 
 
-def pictures(*sizes: tuple[int, int]) -> list[Image.Image]:
-    return [picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+def images(*sizes: tuple[int, int]) -> list[Image.Image]:
+    return [image(*size, seed=seed) for seed, size in enumerate(sizes)]

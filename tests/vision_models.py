@@ -32,10 +32,10 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def seer(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> "Iterator[Runtime]":
-    """Its picture encoder is the tiny CLIP."""
+    """Its image encoder is the tiny CLIP."""
     from mmgen.config import RuntimeConfig
     from mmgen.runtime import Runtime
 
     home = tmp_path_factory.mktemp("seer")
-    with Runtime(RuntimeConfig(home=home, device="cpu", picture_encoder=str(tiny_clip))) as rt:
+    with Runtime(RuntimeConfig(home=home, device="cpu", image_encoder=str(tiny_clip))) as rt:
         yield rt

@@ -142,5 +142,5 @@ def same(kind: str, one: Any, other: Any) -> bool:
         return spans[0] == spans[1]
     if kind == "write":
         return bool(one == other)
-    first, second = (picture[0] if isinstance(picture, list) else picture for picture in (one, other))
+    first, second = (image[0] if isinstance(image, list) else image for image in (one, other))
     return first.shape == second.shape and float((first - second).abs().max()) <= 2 / 255

@@ -23,7 +23,7 @@ def print_answer(answer: Answer) -> None:
         typer.secho(f"{QUOTE}looked at: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
         hint = "--grounding off shows what the model writes" if answer.model else "--threshold 0 shows the best guess"
         typer.secho(f"{QUOTE}{facts}; {hint}", dim=True)
-        print_pictures(answer)
+        print_images(answer)
         return
     typer.secho(one_line(answer.text) if answer.citations and not answer.model else answer.marked, bold=True)
     for number, citation in enumerate(answer.citations[:MOST_CITATIONS], 1):
@@ -35,14 +35,14 @@ def print_answer(answer: Answer) -> None:
     if (more := len(answer.citations) - MOST_CITATIONS) > 0:
         typer.secho(f"{QUOTE}and {more} more places; --json names them", dim=True)
     typer.secho(f"{QUOTE}{facts}", dim=True)
-    print_pictures(answer)
+    print_images(answer)
 
 
-def print_pictures(answer: Answer) -> None:
+def print_images(answer: Answer) -> None:
     """Each with its file and by what it was found."""
-    for number, picture in enumerate(answer.pictures, 1):
-        typer.echo(f"{QUOTE}picture {number}: {picture}")
-        typer.secho(f"{PLACE}by {picture.why}", dim=True)
+    for number, image in enumerate(answer.images, 1):
+        typer.echo(f"{QUOTE}image {number}: {image}")
+        typer.secho(f"{PLACE}by {image.why}", dim=True)
 
 
 def place(citation: Citation) -> str:

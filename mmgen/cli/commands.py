@@ -26,14 +26,14 @@ class BuiltinCommand:
 
 OWN = {
     "web": BuiltinCommand("mmgen.cli.web:web", "Ask and draw in a browser"),
-    "serve": BuiltinCommand("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, pictures, documents"),
+    "serve": BuiltinCommand("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, images, documents"),
     "keys": BuiltinCommand("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
     "history": BuiltinCommand("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
-    "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "How a picture was made"),
-    "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Draw a picture again from its recipe, and compare"),
+    "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "How an image was made"),
+    "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Draw an image again from its recipe, and compare"),
     "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
-    "image": BuiltinCommand("mmgen.cli.image:app", "Your pictures: add files, find them by words or by another picture"),
-    "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Which of some labels fits a picture"),
+    "image": BuiltinCommand("mmgen.cli.image:app", "Your images: add files, find them by words or by another image"),
+    "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Which of some labels fits an image"),
     "train": BuiltinCommand("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
     "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
     "scaling-law": BuiltinCommand(

@@ -25,7 +25,7 @@ def emoji(
     packages: Annotated[Path | None, typer.Option(help="Folder with the npm tarballs, to build without a network.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Emoji pictures with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is another set."""
+    """Emoji images with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is another set."""
     from mmgen.training.data import emoji_dataset as data
 
     filled = folder.is_dir() and any(folder.iterdir())
@@ -34,8 +34,8 @@ def emoji(
         typer.echo(json.dumps(vars(report)))
     else:
         for vendor, count in report.counts.items():
-            typer.echo(f"{vendor:12} {count:5} pictures  {report.licenses[vendor]}")
-        typer.echo(f"{sum(report.counts.values())} pictures of {report.names} things")
+            typer.echo(f"{vendor:12} {count:5} images  {report.licenses[vendor]}")
+        typer.echo(f"{sum(report.counts.values())} images of {report.names} things")
         typer.echo(f"sha256 of the rows   {report.rows}\nsha256 of the pixels {report.pixels}")
         typer.echo("this is the pinned set" if report.pinned else f"this is not the pinned set, whose rows have {data.ROWS}")
     if not report.pinned:

@@ -1,4 +1,4 @@
-"""`mmgen image`: pictures in a store, found by words or by another picture; and `mmgen zero-shot`."""
+"""`mmgen image`: images in a store, found by words or by another image; and `mmgen zero-shot`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mmgen.library.document_indexing import AddedImages
     from mmgen.pipelines.image_search import ImageSearch
 
-app = typer.Typer(help="Your pictures: add files, find them by words or by another picture.", no_args_is_help=True)
+app = typer.Typer(help="Your images: add files, find them by words or by another image.", no_args_is_help=True)
 
 Model = Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id; a store keeps to its own.")]
 MOST_TOLD = 5
@@ -39,17 +39,17 @@ def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, folders, and pdf or html files that hold pictures.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders, and pdf or html files that hold images.")],
     store: Store = None,
     include: Annotated[list[str] | None, typer.Option(help="Of folders only files like this, e.g. '*.png'.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
-    sync: Annotated[bool, typer.Option("--sync", help="Also remove pictures whose files vanished.")] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Also remove images whose files vanished.")] = False,
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as album=summer.")] = None,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add what is there already.")] = False,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Read pictures into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
+    """Read images into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
     metadata = dict(one_value(pair) for pair in meta or [])
     with opened(store, model) as search, progress_bar(as_json, "pictures", "pictures") as advance:
         report = search.add(
@@ -72,25 +72,25 @@ def add(
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What the pictures should show.")] = "",
+    text: Annotated[str, typer.Argument(help="What the images should show.")] = "",
     store: Store = None,
-    picture: Annotated[Path | None, typer.Option("--picture", "-p", help="A picture that they should be like.")] = None,
-    k: Annotated[int, typer.Option("-k", "--k", help="How many pictures to show.")] = 5,
+    image: Annotated[Path | None, typer.Option("--picture", "-p", help="An image that they should be like.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many images to show.")] = 5,
     where: Where = None,
-    weight: Annotated[float, typer.Option(help="The words' part, 0 to 1, where there is a picture too.")] = 0.5,
+    weight: Annotated[float, typer.Option(help="The words' part, 0 to 1, where there is an image too.")] = 0.5,
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw what was found to this PNG.")] = None,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """The pictures nearest to words, to a picture, or to both."""
+    """The images nearest to words, to an image, or to both."""
     from mmgen.pipelines.image import recipe
 
     if sheet is not None:
         recipe.check_png(sheet)  # told before a model is loaded
-    with opened(store, model) as pictures:
-        hits = pictures(text, picture=picture, k=k, where=where or (), weight=weight)
+    with opened(store, model) as images:
+        hits = images(text, image=image, k=k, where=where or (), weight=weight)
         if sheet is not None:
-            draw(pictures, hits, text, picture, sheet)
+            draw(images, hits, text, image, sheet)
     if as_json:
         print_json(hits)
         return
@@ -106,9 +106,9 @@ def search(
 
 @app.command(name="list")
 def list_(store: Store = None, where: Where = None, as_json: Json = False) -> None:
-    """The pictures in the store."""
-    with opened(store) as pictures:
-        found = pictures.gallery.filled().all(where or ())
+    """The images in the store."""
+    with opened(store) as images:
+        found = images.gallery.filled().all(where or ())
     if as_json:
         print_json(found)
         return
@@ -117,30 +117,30 @@ def list_(store: Store = None, where: Where = None, as_json: Json = False) -> No
 
 
 @app.command()
-def remove(pictures: Annotated[list[str], typer.Argument(help="Paths of files, or their ends.")], store: Store = None) -> None:
-    """Take the pictures of files out of the store; the files stay."""
+def remove(images: Annotated[list[str], typer.Argument(help="Paths of files, or their ends.")], store: Store = None) -> None:
+    """Take the images of files out of the store; the files stay."""
     with opened(store) as search:
         writable = search.gallery.writable(make=False)
         sources = writable.sources()
-        for source in dict.fromkeys([one_of(sources, name, "picture", search.gallery.path, "image") for name in pictures]):
+        for source in dict.fromkeys([one_of(sources, name, "picture", search.gallery.path, "image") for name in images]):
             count = writable.remove(source)
-            typer.echo(f"removed {source}" + (f" ({count} pictures)" if count > 1 else ""))
+            typer.echo(f"removed {source}" + (f" ({count} images)" if count > 1 else ""))
 
 
 @app.command()
 def tags(
-    picture: Annotated[Path, typer.Argument(help="A picture file.")],
+    image: Annotated[Path, typer.Argument(help="An image file.")],
     among: Annotated[Path | None, typer.Option(help="A file with a caption on every line.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many to show.")] = 10,
     model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The words nearest to a picture, chosen from a list; nothing is written anew."""
+    """The words nearest to an image, chosen from a list; nothing is written anew."""
     from mmgen.pipelines.tags import tags as pipeline
     from mmgen.runtime import Runtime
 
     with Runtime() as rt:
-        found = pipeline(rt, picture, model=model, among=among, k=k)
+        found = pipeline(rt, image, model=model, among=among, k=k)
     if as_json:
         print_json(found)
     else:
@@ -148,7 +148,7 @@ def tags(
 
 
 def zero_shot(
-    pictures: Annotated[list[Path], typer.Argument(help="Picture files.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
     labels: Annotated[
         list[str] | None, typer.Option("--labels", "-l", help="Such as cat,dog,car; a classifier has its own.")
     ] = None,
@@ -157,34 +157,34 @@ def zero_shot(
     model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Which of some labels fits a picture: `mmgen zero-shot photo.png --labels cat,dog,car`."""
+    """Which of some labels fits an image: `mmgen zero-shot photo.png --labels cat,dog,car`."""
     from mmgen.pipelines.zero_shot import ZeroShotImage
     from mmgen.runtime import Runtime
 
     with Runtime() as rt:
-        judged = ZeroShotImage(rt, model=model).judge(list(pictures), labels=labels or (), template=template, k=k)
+        judged = ZeroShotImage(rt, model=model).judge(list(images), labels=labels or (), template=template, k=k)
     if as_json:
         print_json(judged if len(judged) > 1 else judged[0])
         return
     for number, one in enumerate(judged):
         if len(judged) > 1:
-            typer.secho(("\n" if number else "") + one.picture, bold=True)
+            typer.secho(("\n" if number else "") + one.image, bold=True)
         rows = [(label.label, f"{label.probability:6.1%}", bar(label.probability)) for label in one.labels]
         print_columns(("label", "probability", ""), rows)
 
 
-def draw(pictures: ImageSearch, hits: Sequence[ImageHit], text: str, picture: Path | None, path: Path) -> None:
+def draw(images: ImageSearch, hits: Sequence[ImageHit], text: str, image: Path | None, path: Path) -> None:
     """The contact sheet of a search."""
     from mmgen.ingest import near_duplicates
     from mmgen.pipelines.image.contact_sheet import Tile, save, sheet
 
-    store = pictures.gallery.filled()
+    store = images.gallery.filled()
     tiles = [
-        Tile(near_duplicates.opened(store.look(hit.picture_id)[2]), f"{number}  {hit.score:.3f}", str(hit))
+        Tile(near_duplicates.opened(store.look(hit.image_id)[2]), f"{number}  {hit.score:.3f}", str(hit))
         for number, hit in enumerate(hits, 1)
     ]
     asked = [f'"{text}"'] if text.strip() else []
-    save(sheet(tiles, " and ".join([*asked, *([picture.name] if picture else [])])), path)
+    save(sheet(tiles, " and ".join([*asked, *([image.name] if image else [])])), path)
 
 
 def tell_left_out(report: AddedImages) -> None:
@@ -199,5 +199,5 @@ def tell_left_out(report: AddedImages) -> None:
 
 
 def inside(hit: ImageHit) -> str:
-    """`, page 3, picture-2` of a picture in a document."""
+    """`, page 3, image-2` of an image in a document."""
     return str(hit)[len(Path(hit.source).name) :]

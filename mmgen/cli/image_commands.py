@@ -1,4 +1,4 @@
-"""Commands of the picture pipelines: their own options, and where the pictures go, with a progress bar and previews."""
+"""Commands of the image pipelines: their own options, and where the images go, with a progress bar and previews."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from mmgen.cli.from_signature import option, shown
 from mmgen.cli.output import print_json
-from mmgen.cli.terminal_image import show_picture
+from mmgen.cli.terminal_image import show_image
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Signature
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageOutput:
-    """What becomes of the pictures."""
+    """What becomes of the images."""
 
     pattern: str
     preview: bool
     as_json: bool
 
-    def write(self, picture: FinishedImage, path: Path) -> None:
+    def write(self, image: FinishedImage, path: Path) -> None:
         from mmgen.pipelines.image import recipe
 
-        recipe.save(picture.image, picture.recipe, path)
+        recipe.save(image.image, image.recipe, path)
         if self.preview:
-            show_picture(picture.image, err=self.as_json)
+            show_image(image.image, err=self.as_json)
         if not self.as_json:
-            typer.echo(f"{path} (seed {picture.recipe.seed})")
+            typer.echo(f"{path} (seed {image.recipe.seed})")
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
@@ -54,7 +54,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
         options.append(_own("prompts", Path | None, None, "--prompts", "A file with a prompt on every line; - reads them too."))
     where = "A file, a pattern such as out-{seed}.png or out-{n}.png, or a folder."
     options.append(_own("pattern", str, f"{name}-{{seed}}.png", "-o", "--output", where))
-    options.append(_own("preview", bool, False, "--preview", "Show the pictures in the terminal, in 24-bit colour."))
+    options.append(_own("preview", bool, False, "--preview", "Show the images in the terminal, in 24-bit colour."))
     options.append(_own("as_json", bool, False, "--json", "Print JSON."))
 
     def run(**given: Any) -> None:
@@ -71,7 +71,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
 
 
 def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput) -> None:
-    """Draws, and writes every picture as soon as it is done. What an interrupt leaves behind is whole."""
+    """Draws, and writes every image as soon as it is done. What an interrupt leaves behind is whole."""
     from mmgen.pipelines.factory import pipeline
     from mmgen.pipelines.image import recipe
     from mmgen.runtime import Runtime
@@ -92,7 +92,7 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput)
                 elif event.kind == "step":
                     bar.advance(event.value)
                 elif event.kind == "preview" and output.preview:
-                    show_picture(event.value.image, err=output.as_json)
+                    show_image(event.value.image, err=output.as_json)
                 elif event.kind == "picture":
                     seeds[event.value.index] = event.value.recipe.seed  # of candidates only now is it known which
                     paths = recipe.places(output.pattern, seeds)
@@ -129,19 +129,19 @@ def _own(name: str, kind: Any, default: Any, *names_and_help: str) -> inspect.Pa
 
 
 class ProgressBar:
-    """How much of all steps of all pictures is done."""
+    """How much of all steps of all images is done."""
 
     def __init__(self, progress: Any) -> None:
-        self.progress, self.done, self.pictures = progress, {}, 0  # type: ignore[var-annotated]
+        self.progress, self.done, self.images = progress, {}, 0  # type: ignore[var-annotated]
         self.task = progress.add_task("loading", total=None)
 
-    def begin(self, pictures: int) -> None:
-        self.pictures = pictures
+    def begin(self, images: int) -> None:
+        self.images = images
         self.progress.update(self.task, description="drawing")
 
     def advance(self, step: Progress) -> None:
-        self.done[step.picture] = step.step
-        self.progress.update(self.task, total=self.pictures * step.of, completed=sum(self.done.values()))
+        self.done[step.image] = step.step
+        self.progress.update(self.task, total=self.images * step.of, completed=sum(self.done.values()))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ mmgen {version}: generation and retrieval, all models on one device. What you ca
   mmgen rag add PATH...        read your documents: files or folders
   mmgen rag ask "QUESTION"     ask them; the answer quotes them, or says that it is not there
   mmgen rag chat               one question after another
-  mmgen txt2img "A RED APPLE"  draw a picture
+  mmgen txt2img "A RED APPLE"  draw an image
   mmgen web                    both in a browser
 
   mmgen models                 the models on this machine

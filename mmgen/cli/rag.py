@@ -34,7 +34,7 @@ Grounding = Annotated[
 Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
-Pictures = Annotated[int, typer.Option("--pictures", help="How many of the store's pictures to find beside the passages.")]
+Images = Annotated[int, typer.Option("--pictures", help="How many of the store's images to find beside the passages.")]
 
 
 @contextmanager
@@ -61,9 +61,9 @@ def add(
     exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents whose files vanished.")] = False,
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en.")] = None,
-    pictures: Annotated[
+    images: Annotated[
         bool | None,
-        typer.Option("--pictures/--no-pictures", help="Also pictures, and those in pdf and html; default: if it has any."),
+        typer.Option("--pictures/--no-pictures", help="Also images, and those in pdf and html; default: if it has any."),
     ] = None,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
@@ -88,16 +88,16 @@ def add(
             sync=sync,
             index=index,
             documents=typed,
-            pictures=pictures,
+            images=images,
             progress=advance,
         )
     if as_json:
         print_json(report)
     else:
         typer.echo(str(report))
-    for path, reason in report.skipped + (report.pictures.skipped if report.pictures else []):
+    for path, reason in report.skipped + (report.images.skipped if report.images else []):
         typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
-    if report.skipped or (report.pictures and report.pictures.skipped):
+    if report.skipped or (report.images and report.images.skipped):
         raise typer.Exit(1)
 
 
@@ -109,7 +109,7 @@ def ask(
     grounding: Grounding = "strict",
     threshold: Threshold = None,
     where: Where = None,
-    pictures: Pictures = 0,
+    images: Images = 0,
     reader: Reader = None,
     model: Model = None,
     as_json: Json = False,
@@ -118,7 +118,7 @@ def ask(
     if question == "-":
         question = sys.stdin.read()
     with opened(store, reader, model=model) as rag:
-        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or (), pictures=pictures)
+        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or (), images=images)
     if as_json:
         print_json(answer)
     else:
@@ -132,7 +132,7 @@ def chat(
     grounding: Grounding = "strict",
     threshold: Threshold = None,
     where: Where = None,
-    pictures: Pictures = 0,
+    images: Images = 0,
     reader: Reader = None,
     model: Model = None,
 ) -> None:
@@ -145,7 +145,7 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "pictures": pictures}
+                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "pictures": images}
                 print_answer(rag(question, **options, where=where or ()))
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)

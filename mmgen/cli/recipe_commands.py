@@ -1,4 +1,4 @@
-"""`mmgen show` and `mmgen reproduce`: what a picture says about how it was made, and whether it holds."""
+"""`mmgen show` and `mmgen reproduce`: what an image says about how it was made, and whether it holds."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def show(
     file: Png,
-    preview: Annotated[bool, typer.Option("--preview", help="Show the picture too, in 24-bit colour.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Show the image too, in 24-bit colour.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How a picture was made: its recipe."""
-    from mmgen.cli.terminal_image import show_picture
+    """How an image was made: its recipe."""
+    from mmgen.cli.terminal_image import show_image
     from mmgen.pipelines.image import image_io, recipe
 
     found = recipe.read(file)
     if preview:
-        show_picture(image_io.read(file), err=as_json)
+        show_image(image_io.read(file), err=as_json)
     if as_json:
         print_json(found.model_dump())
         return
@@ -40,12 +40,12 @@ def show(
 
 def reproduce(
     file: Png,
-    image: Annotated[Path | None, typer.Option(help="The picture that it began with, if it lies elsewhere.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The image that it began with, if it lies elsewhere.")] = None,
     mask: Annotated[Path | None, typer.Option(help="The mask, if it lies elsewhere.")] = None,
     output: Annotated[str | None, typer.Option("-o", "--output", help="Write what is drawn now to this file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Draw a picture again from its recipe. Exit code 1 if it is not the same bit by bit; then it says why."""
+    """Draw an image again from its recipe. Exit code 1 if it is not the same bit by bit; then it says why."""
     from mmgen.cli.image_commands import progress_bar
     from mmgen.pipelines import reproduce as again
     from mmgen.pipelines.image import recipe

@@ -25,7 +25,7 @@ def serve(
     cors: Annotated[list[str] | None, typer.Option(help="An origin whose pages may call. Repeatable.")] = None,
     history: Annotated[bool | None, typer.Option("--history/--no-history", help="Keep requests and answers.")] = None,
 ) -> None:
-    """An OpenAI-compatible server: chat, embeddings, pictures, documents. Without keys it is for this machine alone."""
+    """An OpenAI-compatible server: chat, embeddings, images, documents. Without keys it is for this machine alone."""
     from mmgen.runtime import Runtime
 
     told = {"host": host, "port": port, "models": model, "cors": cors, "history": history}

@@ -1,4 +1,4 @@
-"""A picture in the terminal: two pixels a character, in 24-bit colour."""
+"""An image in the terminal: two pixels a character, in 24-bit colour."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from PIL import Image
 WIDEST = 64  # characters
 
 
-def half_blocks(picture: Image.Image, columns: int) -> str:
+def half_blocks(image: Image.Image, columns: int) -> str:
     """Upper half blocks: the foreground is the upper pixel, the background the lower one. At most `columns` wide."""
-    width = min(columns, picture.width)
-    height = max(2, 2 * round(picture.height * width / picture.width / 2))
-    small = picture.convert("RGB").resize((width, height), Image.Resampling.BOX)
+    width = min(columns, image.width)
+    height = max(2, 2 * round(image.height * width / image.width / 2))
+    small = image.convert("RGB").resize((width, height), Image.Resampling.BOX)
     pixels = small.tobytes()
 
     def colour(x: int, y: int) -> str:
@@ -27,6 +27,6 @@ def half_blocks(picture: Image.Image, columns: int) -> str:
     return "\n".join(lines)
 
 
-def show_picture(picture: Image.Image, err: bool = False) -> None:
+def show_image(image: Image.Image, err: bool = False) -> None:
     columns = min(WIDEST, shutil.get_terminal_size().columns - 1)
-    typer.echo(half_blocks(picture, columns), err=err, color=True)  # asked for: also into a file
+    typer.echo(half_blocks(image, columns), err=err, color=True)  # asked for: also into a file

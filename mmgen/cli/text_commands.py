@@ -31,8 +31,8 @@ def command(name: str, made: Any) -> Callable[..., None]:
     options = [option(parameter) for parameter in described.parameters if parameter.name != first and shown(name, parameter)]
     nothing: Any = ... if first == "prompt" else None
     options.append(_own(first, str | None, typer.Argument(nothing, help=SAID[first])))
-    picture = typer.Option(None, "--attention", help="Draw what looked where, layers by heads, to this PNG.")
-    options.append(_own("attention", Path | None, picture))
+    image = typer.Option(None, "--attention", help="Draw what looked where, layers by heads, to this PNG.")
+    options.append(_own("attention", Path | None, image))
     options.append(_own("as_json", bool, typer.Option(False, "--json", help="Print JSON.")))
     making = {p.name for p in described.parameters if p.stage == "make"}
 

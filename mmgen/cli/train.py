@@ -30,7 +30,7 @@ def reader(config: Config, data: Data = None, out: Out = None, minutes: Minutes 
 
 @app.command()
 def upscaler(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
-    """The x2 upscaler that ends the denoiser of small pictures. DATA is what `mmgen data emoji` built."""
+    """The x2 upscaler that ends the denoiser of small images. DATA is what `mmgen data emoji` built."""
     from mmgen.training.recipes import upscaler as recipe_module
 
     recipe = read(config, recipe_module.UpscalerRecipe, data, out, set_)
@@ -50,8 +50,8 @@ def denoiser(config: Config, data: Data = None, out: Out = None, minutes: Minute
 
 @app.command()
 def clip(config: Config, data: Data = None, out: Out = None, minutes: Minutes = None, set_: Values = None) -> None:
-    """Pictures and captions into one space: OUT/model finds the one by the other. DATA is what `mmgen data emoji` built, or
-    pictures with captions: a folder or .zip with a .txt beside each, or a .jsonl of file and caption.
+    """Images and captions into one space: OUT/model finds the one by the other. DATA is what `mmgen data emoji` built, or
+    images with captions: a folder or .zip with a .txt beside each, or a .jsonl of file and caption.
     """
     from mmgen.training.recipes import clip as recipe_module
 

@@ -18,7 +18,7 @@ def web(
     model: Annotated[str | None, typer.Option(help="What draws: embedded:NAME, a folder or a repo id.")] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
-    """Ask your documents and draw pictures in a browser. The page is for this machine alone; Ctrl-C ends it."""
+    """Ask your documents and draw images in a browser. The page is for this machine alone; Ctrl-C ends it."""
     from mmgen.runtime import Runtime
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service is stopped

@@ -1,4 +1,4 @@
-"""Vision-language models through the engine: a picture in, a text out. Part of the wiring."""
+"""Vision-language models through the engine: an image in, a text out. Part of the wiring."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class CaptionerClient:
         loaded = runtime.resident(f"captioner {reference}", [folder], load, [self.runner])
         runtime.engine.add_runner(self.runner, CaptionRunner(loaded.model))
 
-    def write(self, picture: Image, prompt: str = "", max_tokens: int = 50, request: Request | None = None) -> str:
-        """What the model says of an RGB picture."""
+    def write(self, image: Image, prompt: str = "", max_tokens: int = 50, request: Request | None = None) -> str:
+        """What the model says of an RGB image."""
         from mmgen.runners.caption import CaptionRequest
 
-        text: str = self.runtime.submit(self.runner, CaptionRequest(picture, prompt, max_tokens), request)
+        text: str = self.runtime.submit(self.runner, CaptionRequest(image, prompt, max_tokens), request)
         return text

@@ -1,6 +1,6 @@
-"""Text-to-image models through the engine: orders in; progress, previews and pictures out. Part of the wiring.
+"""Text-to-image models through the engine: orders in; progress, previews and images out. Part of the wiring.
 
-Knows models, runners and jobs; not tasks, files or recipes. Pictures are (3, H, W) in [-1, 1] on the CPU.
+Knows models, runners and jobs; not tasks, files or recipes. Images are (3, H, W) in [-1, 1] on the CPU.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class LoraWeight:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """One picture. What is None is the model's choice."""
+    """One image. What is None is the model's choice."""
 
     prompt: str = ""
     seed: int = 0
@@ -78,16 +78,16 @@ class Order:
 class Progress:
     """Event: an evaluation of the model is done."""
 
-    picture: int  # its place among the orders
+    image: int  # its place among the orders
     step: int  # from 1
     of: int
 
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """Event: what a picture would be by now."""
+    """Event: what an image would be by now."""
 
-    picture: int
+    image: int
     step: int
     of: int
     pixels: Tensor
@@ -95,9 +95,9 @@ class Preview:
 
 @dataclass(frozen=True, eq=False)
 class ImageDone:
-    """Event: a picture is done."""
+    """Event: an image is done."""
 
-    picture: int
+    image: int
     pixels: Tensor
 
 
@@ -121,7 +121,7 @@ class ImageClient(ABC):
 
     @abstractmethod
     def fit(self, width: int, height: int) -> tuple[int, int]:
-        """The size in which it draws best a picture that has these sides' ratio."""
+        """The size in which it draws best an image that has these sides' ratio."""
 
     @abstractmethod
     def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
@@ -143,7 +143,7 @@ class DenoiserClient(ImageClient):
         self.schedule = NoiseSchedule.from_config(model.scheduler_config)
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
         runtime.engine.add_runner(self.denoise, DenoiseRunner(model))
-        runtime.engine.add_runner(self.decode, VAEDecodeRunner(model.pictures))
+        runtime.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
 
     def settled(self, order: Order) -> Order:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
@@ -267,7 +267,7 @@ def load(runtime: Runtime, key: str, reference: str, loras: Sequence[LoraWeight]
 
 
 def kept(order: Order, pixels: Tensor) -> Tensor:
-    """The picture with the image's own pixels where the mask leaves them."""
+    """The image with the image's own pixels where the mask leaves them."""
     if order.mask is None or order.image is None:
         return pixels
     return order.mask * pixels + (1 - order.mask) * order.image

@@ -1,4 +1,4 @@
-"""Diffusers' own pipelines through the engine: a whole picture at a time. Part of the wiring; see drawing.py."""
+"""Diffusers' own pipelines through the engine: a whole image at a time. Part of the wiring; see drawing.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DiffusersClient(ImageClient):
-    """Any other diffusers pipeline, a picture at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
+    """Any other diffusers pipeline, an image at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
 
     def __init__(
         self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: PipelineModel

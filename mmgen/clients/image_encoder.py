@@ -1,6 +1,6 @@
-"""Models that see through the engine: pictures and texts in, vectors and labels out. Part of the wiring.
+"""Models that see through the engine: images and texts in, vectors and labels out. Part of the wiring.
 
-Knows models, runners and jobs; not tasks, files or stores. Pictures are decoded and prepared in threads, ahead of the engine.
+Knows models, runners and jobs; not tasks, files or stores. Images are decoded and prepared in threads, ahead of the engine.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 QUANTUM = 1.7e10
-"""Weights times tokens of a pass on a CPU: two tenths of a second on two cores, and nearly as quick a picture as any more."""
+"""Weights times tokens of a pass on a CPU: two tenths of a second on two cores, and nearly as quick an image as any more."""
 AHEAD = 4
-"""Jobs of one call under way at once, and about as many pictures of each prepared before their turn."""
+"""Jobs of one call under way at once, and about as many images of each prepared before their turn."""
 
 
 class ImageEncoderClient:
@@ -38,25 +38,25 @@ class ImageEncoderClient:
     def __init__(self, runtime: Runtime, key: str) -> None:
         """`key`: a reference, which may end with a precision as in `FOLDER#bf16`.
 
-        Raises BadRequest for a picture encoder, brought by a plugin, that only scores.
+        Raises BadRequest for an image encoder, brought by a plugin, that only scores.
         """
         from mmgen.runners.token_batch import TokenBatchRunner
 
-        model: Any = runtime.picture_encoder(key)
-        if not hasattr(model, "embed_pictures"):
-            raise BadRequest(f"{key} only says how well pictures show texts; take a model that gives vectors, such as CLIP")
+        model: Any = runtime.image_encoder(key)
+        if not hasattr(model, "embed_image_rows"):
+            raise BadRequest(f"{key} only says how well images show texts; take a model that gives vectors, such as CLIP")
         self.runtime, self.model = runtime, model
         self.name, self.dimension, self.labels = model.name, model.dimension, tuple(model.labels)
         self.reads_texts = hasattr(model, "embed_rows")
         self.see, self.sort, self.read = f"see:{key}", f"classify:{key}", f"read-text:{key}"
         cpu, vector = runtime.device == "cpu", 4 * model.dimension
         budget = _budget(model.weights) if cpu else 16_384
-        self.chunk = max(1, budget // model.config.tokens)  # pictures a pass
+        self.chunk = max(1, budget // model.config.tokens)  # images a pass
         runtime.engine.add_runner(
-            self.see, TokenBatchRunner(model.embed_pictures, budget=budget, row_bytes=vector, padding=1.0)
+            self.see, TokenBatchRunner(model.embed_image_rows, budget=budget, row_bytes=vector, padding=1.0)
         )
         if self.labels:
-            classify, size = model.classify_pictures, 4 * len(self.labels)
+            classify, size = model.classify_image_rows, 4 * len(self.labels)
             runtime.engine.add_runner(self.sort, TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0))
         if self.reads_texts:
             budget = _budget(model.text_weights) if cpu else 16_384
@@ -64,11 +64,11 @@ class ImageEncoderClient:
             runtime.engine.add_runner(self.read, rows)
 
     def embed_images(self, images: Iterable[Image] | Tensor, request: Request | None = None) -> np.ndarray:
-        """Pictures, decoded here where they are not yet, or (B, 3, H, W) in [-1, 1] -> (B, E) float32, unit length."""
+        """Images, decoded here where they are not yet, or (B, 3, H, W) in [-1, 1] -> (B, E) float32, unit length."""
         return self._through(self.see, images, self.dimension, request)
 
     def classify(self, images: Iterable[Image] | Tensor, request: Request | None = None) -> np.ndarray:
-        """Pictures -> (B, labels) logits of the checkpoint's own labels. Raises BadRequest where it has none."""
+        """Images -> (B, labels) logits of the checkpoint's own labels. Raises BadRequest where it has none."""
         if not self.labels:
             raise BadRequest(f"{self.name} has no labels; take a checkpoint with a classifier, or CLIP with labels of your own")
         return self._through(self.sort, images, len(self.labels), request)
@@ -94,7 +94,7 @@ class ImageEncoderClient:
         return bool(self.model.independent)
 
     def score(self, images: Sequence[Image] | Tensor, texts: Sequence[str], request: Request | None = None) -> np.ndarray:
-        """The cosine of every picture and its text -> (B,)"""
+        """The cosine of every image and its text -> (B,)"""
         cosines: np.ndarray = (self.embed_images(images, request) * self.embed_texts(texts, request)).sum(1)
         return cosines
 
@@ -118,15 +118,15 @@ class ImageEncoderClient:
         return np.stack(out) if out else np.empty((0, size), dtype=np.float32)
 
     def _chunks(self, images: Iterable[Image] | Tensor) -> Iterator[list[ImageRow]]:
-        """Rows of one pass each, in order; so many pictures are open at once, however many there are."""
+        """Rows of one pass each, in order; so many images are open at once, however many there are."""
         from torch import Tensor
 
-        from mmgen.models.vision.preprocess import pictures
+        from mmgen.models.vision.preprocess import to_images
 
         waiting: deque[Future[ImageRow]] = deque()
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "mmgen-pictures") as threads:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1), "mmgen-images") as threads:
             try:
-                for image in pictures(images) if isinstance(images, Tensor) else images:
+                for image in to_images(images) if isinstance(images, Tensor) else images:
                     waiting.append(threads.submit(self.model.row, image))
                     if len(waiting) == AHEAD * self.chunk:
                         yield [waiting.popleft().result() for _ in range(self.chunk)]
@@ -145,12 +145,12 @@ def load_model(runtime: Runtime, reference: str) -> ImageEncoder:
     """The model itself, pinned: `best_of` calls it without a runner."""
     runtime.set_threads()
     name, _, precision = reference.partition("#")
-    folder = hub.resolve(name, kind="picture encoder")
-    table = runtime.registry.picture_encoders
+    folder = hub.resolve(name, kind="image encoder")
+    table = runtime.registry.image_encoders
     loader = table.get(runtime.architecture(folder, table, "clip"))
     more = {"precision": precision} if precision else {}
     loaded = partial(loader, folder, device=runtime.device, name=reference, **more)
     runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
-    model: ImageEncoder = runtime.resident(f"picture encoder {reference}", [folder], loaded, runners).model
-    runtime.pin(f"picture encoder {reference}")
+    model: ImageEncoder = runtime.resident(f"image encoder {reference}", [folder], loaded, runners).model
+    runtime.pin(f"image encoder {reference}")
     return model

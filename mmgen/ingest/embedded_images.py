@@ -1,4 +1,4 @@
-"""Pictures that stand in documents: pdf and html. Knows where they and their captions are; decodes none, fetches nothing."""
+"""Images that stand in documents: pdf and html. Knows where they and their captions are; decodes none, fetches nothing."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 
 SUFFIXES = ("pdf", "html", "htm", "xhtml")
 LEAST = 32  # pixels: what is smaller on a side is an ornament
-MOST = 500  # pictures of a document
+MOST = 500  # images of a document
 LONGEST_CAPTION = 1_000
 FIGURE = re.compile(r"^\s*((?:figure|fig\.|abbildung|abb\.|bild)\s*\d.*)$", re.I | re.M)
 
 
 @dataclass(frozen=True)
 class EmbeddedImage:
-    """A picture in a document."""
+    """An image in a document."""
 
-    name: str  # picture-1, picture-2, ... in the document's order
+    name: str  # image-1, image-2, ... in the document's order
     data: bytes = field(repr=False)  # of an image file
     caption: str = ""
     page: int | None = None  # from 1; pdf only
 
 
 def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
-    """The pictures of a pdf or html file, MOST at most, without those that cannot be had.
+    """The images of a pdf or html file, MOST at most, without those that cannot be had.
 
     Of html: `data:` URIs and files below the page's own folder. Raises UnreadableFile for a document that cannot be read.
     """
@@ -92,7 +92,7 @@ def _beside(page: Path, source: str) -> bytes:
 
 
 def _of_pdf(data: bytes) -> Iterator[tuple[bytes, str, int]]:
-    """With the lines that begin like "Figure 3" as captions, where a page has one for each of its pictures."""
+    """With the lines that begin like "Figure 3" as captions, where a page has one for each of its images."""
     try:
         pages = list(extractors.pdf_reader(data).pages)
     except Unreadable:

@@ -1,4 +1,4 @@
-"""Small copies of pictures, and whether two are the same one saved anew. Knows pixels; no store and no model."""
+"""Small copies of images, and whether two are the same one saved anew. Knows pixels; no store and no model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ of those differs by 36. A JPEG of quality 30 differs from its emoji by 19 at mos
 FLAT = 2  # grey levels: a row that changes by less has no direction to be hashed
 
 
-def dhash(picture: Image.Image) -> int:
+def dhash(image: Image.Image) -> int:
     """64 bits, signed: whether grey rises from each place to the next of 8 rows of 9 (the difference hash, Krawetz 2013)."""
-    grey: np.ndarray[Any, Any] = np.asarray(picture.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
+    grey: np.ndarray[Any, Any] = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), dtype=np.int16)
     bits = np.packbits(grey[:, 1:] - grey[:, :-1] > FLAT)  # (8, 8) -> 8 bytes
     return int.from_bytes(bits.tobytes(), "big", signed=True)
 
@@ -37,22 +37,22 @@ def same(one: bytes, other: bytes) -> bool:
     return float(np.abs(_grid(one) - _grid(other)).mean(-1).max()) <= CLOSE
 
 
-def thumbnail(picture: Image.Image) -> bytes:
+def thumbnail(image: Image.Image) -> bytes:
     """A copy as WebP, THUMBNAIL pixels at most a side."""
-    small = picture.copy()
+    small = image.copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
     out = io.BytesIO()
-    small.save(out, "WEBP", quality=80, lossless=max(picture.size) <= SMALL)
+    small.save(out, "WEBP", quality=80, lossless=max(image.size) <= SMALL)
     return out.getvalue()
 
 
-def reduced(picture: Image.Image) -> Image.Image:
+def reduced(image: Image.Image) -> Image.Image:
     """The same with SIDE pixels at most on its shorter side, so that many can wait in memory."""
-    if min(picture.size) <= SIDE:
-        return picture
-    scale = SIDE / min(picture.size)
-    size = round(picture.width * scale), round(picture.height * scale)
-    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if min(image.size) <= SIDE:
+        return image
+    scale = SIDE / min(image.size)
+    size = round(image.width * scale), round(image.height * scale)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def opened(thumbnail: bytes) -> Image.Image:

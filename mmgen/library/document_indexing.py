@@ -27,30 +27,30 @@ class Added:
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passages: int = 0
     seconds: float = 0.0
-    pictures: AddedImages | None = None  # where they were asked for
+    images: AddedImages | None = None  # where they were asked for
 
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
-        return ", ".join(parts) + (f"; {self.pictures}" if self.pictures else "")
+        return ", ".join(parts) + (f"; {self.images}" if self.images else "")
 
 
 @dataclass
 class AddedImages:
-    """What became of pictures, by uris. `duplicates` and `near`: (uri, the one that is there) of what was left out."""
+    """What became of images, by uris. `duplicates` and `near`: (uri, the one that is there) of what was left out."""
 
     added: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # the same bytes
-    near: list[tuple[str, str]] = field(default_factory=list)  # the same picture, saved anew
+    near: list[tuple[str, str]] = field(default_factory=list)  # the same image, saved anew
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        parts = [f"{len(self.added)} pictures added in {self.seconds:.1f} s"]
+        parts = [f"{len(self.added)} images added in {self.seconds:.1f} s"]
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.duplicates)} duplicates"] if self.duplicates else []
         parts += [f"{len(self.near)} near duplicates"] if self.near else []
@@ -66,7 +66,7 @@ class IndexProgress:
     uri: str
     files: int  # read
     of: int
-    passages: int  # embedded; of an `add` of pictures: those
+    passages: int  # embedded; of an `add` of images: those
     added: int  # documents that are stored, whatever happens next
 
 

@@ -79,7 +79,7 @@ class DocumentLibrary:
         sync: bool = False,
         index: str | None = None,
         documents: Iterable[Document] = (),
-        pictures: bool | None = None,
+        images: bool | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -92,7 +92,7 @@ class DocumentLibrary:
             sync: also removes documents of the given folders whose files vanished.
             index: flat, hnsw, ivfpq or auto, from now on; None leaves the store's choice.
             documents: more documents, already in memory.
-            pictures: also picture files, and the pictures in pdf and html files; None: where the store has pictures already.
+            images: also image files, and the images in pdf and html files; None: where the store has images already.
             progress: called after every file and every batch.
             request: cancels it between batches; what was stored until then stays.
 
@@ -108,9 +108,9 @@ class DocumentLibrary:
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata = checked(metadata or {})
         files = [path.resolve() for path in file_discovery.files(given, include=include, exclude=exclude)]
-        gallery = self._gallery(pictures)
+        gallery = self._gallery(images)
         seen = [] if gallery is None else [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
-        files = [path for path in files if gallery is None or not gallery.is_picture(path)]
+        files = [path for path in files if gallery is None or not gallery.is_image(path)]
         extra = list(documents)
         if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
@@ -134,7 +134,7 @@ class DocumentLibrary:
             told = dict(adding.report.skipped)  # a damaged pdf is one fault
             found = gallery.read(seen, given if sync else (), metadata, progress=progress, request=request)
             found.skipped = [(path, reason) for path, reason in found.skipped if path not in told]
-            adding.report.pictures = found
+            adding.report.images = found
         if index is not None:
             store.refresh()
         adding.report.seconds = time.perf_counter() - began
@@ -175,16 +175,16 @@ class DocumentLibrary:
         return list(make(store).rerank(query, hits, k)) if make else hits
 
     def gallery(self, encoder: str | None = None) -> ImageLibrary:
-        """The store's pictures. `encoder`: reference for a store that has none yet."""
+        """The store's images. `encoder`: reference for a store that has none yet."""
         from mmgen.library.image_library import ImageLibrary
 
         return ImageLibrary(self, encoder)
 
     def _gallery(self, wanted: bool | None) -> ImageLibrary | None:
-        """None where pictures are not wanted, or not asked for and not there."""
+        """None where images are not wanted, or not asked for and not there."""
         if wanted is None:
             try:
-                wanted = self.readable().pictures is not None
+                wanted = self.readable().images is not None
             except NotFound:
                 wanted = False
         return self.gallery() if wanted else None

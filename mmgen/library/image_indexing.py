@@ -1,6 +1,6 @@
-"""Pictures on their way into a store: read ahead in threads, told from those that are there, embedded and stored together.
+"""Images on their way into a store: read ahead in threads, told from those that are there, embedded and stored together.
 
-Knows a store's pictures and a client that embeds; not folders.
+Knows a store's images and a client that embeds; not folders.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mmgen.ingest.embedded_images import EmbeddedImage
     from mmgen.stores.image_store import ImageStore, StoredImage
 
-AT_ONCE = 64  # pictures embedded and committed together
+AT_ONCE = 64  # images embedded and committed together
 AHEAD = 4  # files read before their turn
 
 
@@ -35,13 +35,13 @@ class ReadImages:
     """A file as a thread left it."""
 
     source: str
-    pictures: Sequence[tuple[StoredImage, Image]] = ()
+    images: Sequence[tuple[StoredImage, Image]] = ()
     unchanged: bool = False
     failed: str = ""  # why it could not be read
 
 
 class ImageIndexing:
-    """Files wait until there are AT_ONCE pictures, which are embedded and committed together."""
+    """Files wait until there are AT_ONCE images, which are embedded and committed together."""
 
     def __init__(
         self,
@@ -65,43 +65,43 @@ class ImageIndexing:
             elif read.unchanged:
                 self.report.unchanged.append(read.source)
             else:
-                self.waiting.append((read.source, [pair for pair in read.pictures if self._new(pair[0])]))
-            if sum(len(pictures) for _, pictures in self.waiting) >= AT_ONCE or number == len(files):
+                self.waiting.append((read.source, [pair for pair in read.images if self._new(pair[0])]))
+            if sum(len(images) for _, images in self.waiting) >= AT_ONCE or number == len(files):
                 self._flush()
             if self.progress:
                 stored = len(self.report.added)
                 self.progress(IndexProgress(read.source, number, len(files), stored, stored))
 
     def _flush(self) -> None:
-        """Stores what waits; all pictures of a file in one transaction."""
+        """Stores what waits; all images of a file in one transaction."""
         import numpy as np
 
-        images = [image for _, pictures in self.waiting for _, image in pictures]
+        images = [decoded for _, pairs in self.waiting for _, decoded in pairs]
         vectors = (
             self.client().embed_images(images, self.request) if images else np.empty((0, self.store.dimension), np.float32)
         )
-        ends = np.cumsum([len(pictures) for _, pictures in self.waiting])[:-1]
+        ends = np.cumsum([len(pairs) for _, pairs in self.waiting])[:-1]
         parts = np.split(vectors, ends) if self.waiting else []
         rows = [
-            (source, [one for one, _ in pictures], part) for (source, pictures), part in zip(self.waiting, parts, strict=True)
+            (source, [stored for stored, _ in pairs], part) for (source, pairs), part in zip(self.waiting, parts, strict=True)
         ]
         if rows:
             self.store.replace_many(rows)
-        self.report.added += [picture.uri for _, pictures, _ in rows for picture in pictures]
+        self.report.added += [stored.uri for _, images_of_file, _ in rows for stored in images_of_file]
         self.waiting.clear()
         if self.known:
             self.known.stored()
 
-    def _new(self, picture: StoredImage) -> bool:
+    def _new(self, image: StoredImage) -> bool:
         """Whether the store has nothing like it; otherwise the report says what."""
         if self.known is None:
             return True
-        if there := self.known.duplicate(picture):
-            self.report.duplicates.append((picture.uri, there))
-        elif there := self.known.near(picture):
-            self.report.near.append((picture.uri, there))
+        if there := self.known.duplicate(image):
+            self.report.duplicates.append((image.uri, there))
+        elif there := self.known.near(image):
+            self.report.near.append((image.uri, there))
         else:
-            self.known.add(picture)
+            self.known.add(image)
         return not there
 
     def _ahead(self, files: Sequence[Path]) -> Iterator[ReadImages]:
@@ -135,7 +135,7 @@ class ImageIndexing:
 
 
 class KnownImages:
-    """The store's pictures and those on their way, to be compared with. Comparing costs 8 bytes a picture."""
+    """The store's images and those on their way, to be compared with. Comparing costs 8 bytes an image."""
 
     def __init__(self, store: ImageStore) -> None:
         self.store = store
@@ -144,31 +144,31 @@ class KnownImages:
         self.contents: dict[str, str] = {}  # of what came: sha256 to uri
         self.fresh: dict[str, bytes] = {}  # of what is not stored yet: uri to thumbnail
 
-    def duplicate(self, picture: StoredImage) -> str | None:
+    def duplicate(self, image: StoredImage) -> str | None:
         """The uri of the same bytes."""
-        return self.contents.get(picture.content_hash) or self.store.holding(picture.content_hash, picture.source)
+        return self.contents.get(image.content_hash) or self.store.holding(image.content_hash, image.source)
 
-    def near(self, picture: StoredImage) -> str | None:
-        """The uri of the same picture, saved anew. A file's own earlier version does not count."""
+    def near(self, image: StoredImage) -> str | None:
+        """The uri of the same image, saved anew. A file's own earlier version does not count."""
         from mmgen.ingest import near_duplicates
 
-        for place in near_duplicates.near(picture.dhash, self.hashes):
+        for place in near_duplicates.near(image.dhash, self.hashes):
             key = self.keys[place]
             try:
                 uri, source, thumbnail = (str(key), "", self.fresh[str(key)]) if key in self.fresh else self.store.look(key)
             except NotFound:  # replaced or removed since
                 continue
-            if (isinstance(key, str) or source != picture.source) and near_duplicates.same(thumbnail, picture.thumbnail):
+            if (isinstance(key, str) or source != image.source) and near_duplicates.same(thumbnail, image.thumbnail):
                 return uri
         return None
 
-    def add(self, picture: StoredImage) -> None:
+    def add(self, image: StoredImage) -> None:
         import numpy as np
 
-        self.hashes = np.append(self.hashes, np.int64(picture.dhash))
-        self.keys.append(picture.uri)
-        self.contents[picture.content_hash] = picture.uri
-        self.fresh[picture.uri] = picture.thumbnail
+        self.hashes = np.append(self.hashes, np.int64(image.dhash))
+        self.keys.append(image.uri)
+        self.contents[image.content_hash] = image.uri
+        self.fresh[image.uri] = image.thumbnail
 
     def stored(self) -> None:
         """What was on its way is there."""
@@ -176,22 +176,22 @@ class KnownImages:
 
 
 def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[StoredImage, Image]]:
-    """A picture file's picture, or those of a document that can be had and are no ornaments."""
+    """An image file's image, or those of a document that can be had and are no ornaments."""
     from mmgen.ingest import embedded_images
 
     if path.suffix.lower().removeprefix(".") not in embedded_images.SUFFIXES:
-        yield _picture(path, digest, embedded_images.EmbeddedImage("", data), metadata)
+        yield _stored(path, digest, embedded_images.EmbeddedImage("", data), metadata)
         return
     for inner in embedded_images.inside(path, data):
         try:
-            picture, image = _picture(path, digest, inner, metadata)
+            stored, decoded = _stored(path, digest, inner, metadata)
         except MmgenError:
             continue
-        if min(picture.width, picture.height) >= embedded_images.LEAST:
-            yield picture, image
+        if min(stored.width, stored.height) >= embedded_images.LEAST:
+            yield stored, decoded
 
 
-def _picture(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str, Scalar]) -> tuple[StoredImage, Image]:
+def _stored(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str, Scalar]) -> tuple[StoredImage, Image]:
     from mmgen.ingest import image_files, near_duplicates
     from mmgen.stores.image_store import StoredImage
 

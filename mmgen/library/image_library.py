@@ -1,4 +1,4 @@
-"""The pictures of a store with the encoder that embeds and asks them: files in, pictures found. Part of the wiring."""
+"""The images of a store with the encoder that embeds and asks them: files in, images found. Part of the wiring."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ImageLibrary:
     """Opens its store on first use, as its library does."""
 
     def __init__(self, library: DocumentLibrary, encoder: str | None = None) -> None:
-        """`encoder`: reference for a store without pictures; one that has some keeps to its own, and refuses another."""
+        """`encoder`: reference for a store without images; one that has some keeps to its own, and refuses another."""
         self.library, self.encoder_reference = library, encoder
 
     @property
@@ -35,24 +35,24 @@ class ImageLibrary:
         return self.library.path
 
     def files(self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
-        """Pictures, and documents that may hold some; of folders what `include` names, or else both kinds."""
+        """Images, and documents that may hold some; of folders what `include` names, or else both kinds."""
         from mmgen.ingest import embedded_images, file_discovery, image_files
 
         suffixes = (*image_files.SUFFIXES, *embedded_images.SUFFIXES)
         patterns = include or ["*." + "".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in suffixes]
         return [path.resolve() for path in file_discovery.files(list(paths), include=patterns, exclude=exclude)]
 
-    def is_picture(self, path: Path) -> bool:
+    def is_image(self, path: Path) -> bool:
         """By its suffix."""
         from mmgen.ingest import image_files
 
         return path.suffix.lower().removeprefix(".") in image_files.SUFFIXES
 
     def takes(self, path: Path) -> bool:
-        """Whether it is a picture or may hold some, by its suffix."""
+        """Whether it is an image or may hold some, by its suffix."""
         from mmgen.ingest import embedded_images
 
-        return self.is_picture(path) or path.suffix.lower().removeprefix(".") in embedded_images.SUFFIXES
+        return self.is_image(path) or path.suffix.lower().removeprefix(".") in embedded_images.SUFFIXES
 
     def add(
         self,
@@ -66,30 +66,28 @@ class ImageLibrary:
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> AddedImages:
-        """Reads pictures (folders recursively), also those in pdf and html files, and stores them. What did not change is
+        """Reads images (folders recursively), also those in pdf and html files, and stores them. What did not change is
         left alone.
 
         Args:
             paths: files and folders.
             include, exclude: glob patterns for what stands in folders.
-            metadata: kept with every picture, for filters.
-            sync: also removes pictures whose files vanished from the given folders.
+            metadata: kept with every image, for filters.
+            sync: also removes images whose files vanished from the given folders.
             keep_duplicates: also stores what is there already, byte for byte or saved anew.
             progress: called after every file.
             request: cancels it between batches; what was stored until then stays.
 
         Raises:
             NotFound: a path does not exist; nothing was changed.
-            BadRequest: no picture in the given paths, or unusable metadata; nothing was changed.
-            StoreError: the store cannot be written, or its pictures came from another encoder.
+            BadRequest: no image in the given paths, or unusable metadata; nothing was changed.
+            StoreError: the store cannot be written, or its images came from another encoder.
         """
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         files = self.files(given, include, exclude)
         if not files and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
-            raise BadRequest(
-                f"{where}: no pictures to read; give files or a folder with png, jpeg, webp, gif, avif, pdf or html"
-            )
+            raise BadRequest(f"{where}: no images to read; give files or a folder with png, jpeg, webp, gif, avif, pdf or html")
         return self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request)
 
     def read(
@@ -101,7 +99,7 @@ class ImageLibrary:
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> AddedImages:
-        """Stores the pictures of these files. What vanished from the roots goes first: what was moved is no duplicate."""
+        """Stores the images of these files. What vanished from the roots goes first: what was moved is no duplicate."""
         metadata, began = checked(metadata or {}), time.perf_counter()
         store = self.writable()
         gone = [source for root in roots for source in store.below(root.resolve()) if not Path(source).exists()]
@@ -117,67 +115,67 @@ class ImageLibrary:
     def search(
         self,
         text: str = "",
-        picture: Image | None = None,
+        image: Image | None = None,
         *,
         k: int = 5,
         where: Sequence[str] | Mapping[str, Scalar] = (),
         weight: float = 0.5,
         request: Request | None = None,
     ) -> list[ImageHit]:
-        """The `k` pictures nearest to a text, to a picture, or to both, best first.
+        """The `k` images nearest to a text, to an image, or to both, best first.
 
         Args:
-            text: what the pictures should show; its words are also looked for in captions.
-            picture: what they should be like.
+            text: what the images should show; its words are also looked for in captions.
+            image: what they should be like.
             k: 1 to 1,000.
             where: metadata filters, such as `["year>=2020"]`.
             weight: the text's part, 0 to 1, where both are given.
             request: cancels it.
 
         Raises:
-            NotFound: no store, or no pictures in it.
-            BadRequest: neither text nor picture, a value out of its range, or a filter that cannot be understood.
+            NotFound: no store, or no images in it.
+            BadRequest: neither text nor image, a value out of its range, or a filter that cannot be understood.
         """
-        if not text.strip() and picture is None:
-            raise BadRequest("there is nothing to look for; give words, a picture, or both")
+        if not text.strip() and image is None:
+            raise BadRequest("there is nothing to look for; give words, an image, or both")
         if isinstance(k, bool) or not 1 <= k <= MOST_HITS:
-            raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} pictures")
+            raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} images")
         if not 0 <= weight <= 1:  # nan is out too
-            raise BadRequest(f"weight is {weight}; it can be 0 (the picture alone counts) to 1 (the text alone)")
+            raise BadRequest(f"weight is {weight}; it can be 0 (the image alone counts) to 1 (the text alone)")
         store = self.filled()
         client = self.client(store)
         said = client.embed_texts([text], request)[0] if text.strip() else None
-        seen = client.embed_images([prepared(picture)], request)[0] if picture is not None else None
+        seen = client.embed_images([prepared(image)], request)[0] if image is not None else None
         return store.search(said, seen, text, k, where, weight)
 
     def client(self, store: ImageStore) -> ImageEncoderClient:
-        """What embeds that store's pictures."""
+        """What embeds that store's images."""
         return self.library.rt.seeing(self.encoder_reference or store.encoder)
 
     def filled(self) -> ImageStore:
-        """The pictures for reading; NotFound with a remedy where there are none."""
-        pictures = self.library.readable().pictures
-        if pictures is None or not pictures.count():
-            raise NotFound(f"store {self.path} holds no pictures; add some first: mmgen image add PATH --store {self.path}")
+        """The images for reading; NotFound with a remedy where there are none."""
+        images = self.library.readable().images
+        if images is None or not images.count():
+            raise NotFound(f"store {self.path} holds no images; add some first: mmgen image add PATH --store {self.path}")
         if self.encoder_reference:
-            pictures.check_space(self.encoder_reference)
-        return pictures
+            images.check_space(self.encoder_reference)
+        return images
 
     def writable(self, make: bool = True) -> ImageStore:
-        """The pictures for writing; the store and its picture space are made if need be and `make`."""
+        """The images for writing; the store and its image space are made if need be and `make`."""
         library = self.library.writable(make)
-        if library.pictures is not None:
+        if library.images is not None:
             if self.encoder_reference:
-                library.pictures.check_space(self.encoder_reference)
-            return library.pictures
+                library.images.check_space(self.encoder_reference)
+            return library.images
         if not make:
-            raise NotFound(f"store {self.path} holds no pictures")
+            raise NotFound(f"store {self.path} holds no images")
         client = self.library.rt.seeing(self.encoder_reference)
-        return library.picture_space(client.name, client.dimension)
+        return library.image_space(client.name, client.dimension)
 
 
-def prepared(picture: Image) -> Image:
-    """A query as the store's own pictures were before they were embedded."""
+def prepared(image: Image) -> Image:
+    """A query as the store's own images were before they were embedded."""
     from mmgen.ingest import image_files, near_duplicates
 
-    return near_duplicates.reduced(image_files.rgb(picture))
+    return near_duplicates.reduced(image_files.rgb(image))

@@ -1,4 +1,4 @@
-"""caption: a vision-language model says in words what a picture shows."""
+"""caption: a vision-language model says in words what an image shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Caption:
     """What `caption` returns."""
 
-    picture: str  # its file's name; may be empty
+    image: str  # its file's name; may be empty
     text: str
     model: str
 
@@ -31,16 +31,16 @@ class Caption:
 
 def caption(
     rt: Runtime,
-    picture: str | Path | Image,
+    image: str | Path | Image,
     *,
     model: str | None = None,
     prompt: str = "",
     max_tokens: int = 50,
     request: Request | None = None,
 ) -> Caption:
-    """Say what a picture shows, by a vision-language model.
+    """Say what an image shows, by a vision-language model.
 
-    picture: a file, or an opened picture.
+    image: a file, or an opened image.
     model: such as Salesforce/blip-image-captioning-base: a folder or a repo id; none comes with mmgen.
     prompt: what to tell a model that is talked to; of others, how the caption begins.
     max_tokens: tokens to write at most.
@@ -54,6 +54,6 @@ def caption(
         )
     image_checks.length(prompt, "prompt")
     image_checks.number("max_tokens", max_tokens, 1, 4096)
-    image = image_files.rgb(image_io.read(picture))
-    text = rt.captioner(model).write(image, prompt.strip(), max_tokens, request)
-    return Caption(image_io.name_of(picture), text, model)
+    decoded = image_files.rgb(image_io.read(image))
+    text = rt.captioner(model).write(decoded, prompt.strip(), max_tokens, request)
+    return Caption(image_io.name_of(image), text, model)

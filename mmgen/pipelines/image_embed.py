@@ -1,4 +1,4 @@
-"""image-embed: pictures to vectors of the space that they share with texts."""
+"""image-embed: images to vectors of the space that they share with texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ImageEmbeddings:
     """What `image-embed` returns."""
 
     names: list[str]  # of the files; may be empty
-    vectors: np.ndarray = field(repr=False)  # (pictures, E) float32, unit length
+    vectors: np.ndarray = field(repr=False)  # (images, E) float32, unit length
     model: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,18 +36,18 @@ class ImageEmbeddings:
 
 
 def image_embed(
-    rt: Runtime, pictures: Sequence[str | Path | Image], *, model: str | None = None, request: Request | None = None
+    rt: Runtime, images: Sequence[str | Path | Image], *, model: str | None = None, request: Request | None = None
 ) -> ImageEmbeddings:
-    """Vectors of pictures, in the space of their encoder.
+    """Vectors of images, in the space of their encoder.
 
-    pictures: files, or opened pictures.
+    images: files, or opened images.
     model: what sees: embedded:NAME, a folder or a repo id.
 
-    Raises BadRequest where no picture is given, UnreadableFile for what is none.
+    Raises BadRequest where no image is given, UnreadableFile for what is none.
     """
-    given = [pictures] if isinstance(pictures, str | Path | Image) else list(pictures)
+    given = [images] if isinstance(images, str | Path | Image) else list(images)
     if not given:
-        raise BadRequest("there are no pictures; give at least one file")
-    opened = [prepared(image_io.read(picture)) for picture in given]
+        raise BadRequest("there are no images; give at least one file")
+    opened = [prepared(image_io.read(image)) for image in given]
     client = rt.seeing(model)
-    return ImageEmbeddings([image_io.name_of(picture) for picture in given], client.embed_images(opened, request), client.name)
+    return ImageEmbeddings([image_io.name_of(image) for image in given], client.embed_images(opened, request), client.name)

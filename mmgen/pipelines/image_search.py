@@ -1,4 +1,4 @@
-"""image-search: the pictures of a store that show what words say, or are like another picture."""
+"""image-search: the images of a store that show what words say, or are like another image."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class ImageSearch:
-    """Find pictures in a store, by words, by a picture, or by both.
+    """Find images in a store, by words, by an image, or by both.
 
     store: name or path of the store.
-    model: what sees: embedded:NAME, a folder or a repo id; a store that holds pictures keeps to its own.
+    model: what sees: embedded:NAME, a folder or a repo id; a store that holds images keeps to its own.
     """
 
     def __init__(self, rt: Runtime, *, store: str | None = None, model: str | None = None) -> None:
@@ -37,23 +37,23 @@ class ImageSearch:
         self,
         text: str = "",
         *,
-        picture: str | Path | Image | None = None,
+        image: str | Path | Image | None = None,
         k: int = 5,
         where: Sequence[str] | Mapping[str, Scalar] = (),
         weight: float = 0.5,
         request: Request | None = None,
     ) -> list[ImageHit]:
-        """The pictures that fit best, the best first.
+        """The images that fit best, the best first.
 
         text: what they should show; its words are also looked for in captions.
-        picture: a file, or an opened picture, that they should be like.
+        image: a file, or an opened image, that they should be like.
         k: how many.
         where: metadata filters, such as year>=2020.
         weight: the text's part, 0 to 1, where both are given.
 
-        Raises BadRequest for a value out of its range, NotFound for a store without pictures.
+        Raises BadRequest for a value out of its range, NotFound for a store without images.
         """
-        seen = None if picture is None else image_io.read(picture)
+        seen = None if image is None else image_io.read(image)
         return self.gallery.search(text, seen, k=k, where=where, weight=weight, request=request)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""img2img: a picture drawn anew, as words say."""
+"""img2img: an image drawn anew, as words say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, c
 
 
 class Img2Img(ImagePipeline):
-    """Draw a picture anew, as words say."""
+    """Draw an image anew, as words say."""
 
     task = "img2img"
 
@@ -35,23 +35,23 @@ class Img2Img(ImagePipeline):
         preview_every: int = 0,
         request: Request | None = None,
     ) -> ImageCallPlan:
-        """Draws `n` pictures of every prompt that begin with the given one.
+        """Draws `n` images of every prompt that begin with the given one.
 
-        image: the picture to begin with.
+        image: the image to begin with.
         prompt: what to draw.
-        strength: how far from the picture: above 0 (hardly) to 1 (nothing of it is left). Of the steps so many are done.
+        strength: how far from the image: above 0 (hardly) to 1 (nothing of it is left). Of the steps so many are done.
         negative: what not to draw.
-        n: pictures a prompt; they take the seed and its successors.
-        seed: the same seed draws the same picture; without one it is drawn by lot and reported.
+        n: images a prompt; they take the seed and its successors.
+        seed: the same seed draws the same image; without one it is drawn by lot and reported.
         steps: how many steps the whole way has; the default is the model's, 20 for most.
         solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
         guidance: how closely to follow the prompt, 1 (not more than it must) to 15.
         guidance_rescale: 0 to 1: takes back the contrast that a high guidance adds.
-        width, height: pixels; the default suits the model and the picture's ratio.
+        width, height: pixels; the default suits the model and the image's ratio.
         style: a word for the style, such as flat.
-        preview_every: show the unfinished picture after so many steps; 0: never.
+        preview_every: show the unfinished image after so many steps; 0: never.
 
-        Raises as txt2img, and UnreadableFile for what is no picture.
+        Raises as txt2img, and UnreadableFile for what is no image.
         """
         options = image_checks.options(
             negative=negative,

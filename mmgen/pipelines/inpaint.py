@@ -1,4 +1,4 @@
-"""inpaint: a part of a picture drawn anew; every other pixel stays as it is."""
+"""inpaint: a part of an image drawn anew; every other pixel stays as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, c
 
 
 class Inpaint(ImagePipeline):
-    """Draw a part of a picture anew."""
+    """Draw a part of an image anew."""
 
     task = "inpaint"
 
@@ -38,20 +38,20 @@ class Inpaint(ImagePipeline):
     ) -> ImageCallPlan:
         """Draws what is white in the mask, `n` times for every prompt.
 
-        image: the picture.
-        mask: a picture of the same size: white is drawn anew, black stays.
+        image: the image.
+        mask: an image of the same size: white is drawn anew, black stays.
         prompt: what to draw.
         strength: how far from what is there: above 0 (hardly) to 1 (nothing of it is left).
         negative: what not to draw.
-        n: pictures a prompt; they take the seed and its successors.
-        seed: the same seed draws the same picture; without one it is drawn by lot and reported.
+        n: images a prompt; they take the seed and its successors.
+        seed: the same seed draws the same image; without one it is drawn by lot and reported.
         steps: how many steps the whole way has; the default is the model's, 20 for most.
         solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
         guidance: how closely to follow the prompt, 1 (not more than it must) to 15.
         guidance_rescale: 0 to 1: takes back the contrast that a high guidance adds.
-        width, height: pixels; the default suits the model and the picture's ratio.
+        width, height: pixels; the default suits the model and the image's ratio.
         style: a word for the style, such as flat.
-        preview_every: show the unfinished picture after so many steps; 0: never.
+        preview_every: show the unfinished image after so many steps; 0: never.
 
         Raises as img2img, and BadRequest for a mask of another size or without white.
         """

@@ -59,7 +59,7 @@ class Answer:
     request_id: str = ""
     model: str = ""  # the language model that wrote it; empty: the reader answered
     sentences: list[AnswerSentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
-    pictures: list[IllustratingImage] = field(default_factory=list)  # found next to the passages; no part of the answer
+    images: list[IllustratingImage] = field(default_factory=list)  # found next to the passages; no part of the answer
 
     @property
     def marked(self) -> str:
@@ -75,7 +75,7 @@ class Answer:
         lines = [self.marked]
         for number, citation in enumerate(self.citations, 1):
             lines.append(f'  [{number}] "{citation.quote}" - {citation}')
-        lines += [f"  picture {number}: {picture}, by {picture.why}" for number, picture in enumerate(self.pictures, 1)]
+        lines += [f"  image {number}: {image}, by {image.why}" for number, image in enumerate(self.images, 1)]
         lines.append(f"  confidence {self.confidence:.0%}")
         return "\n".join(lines)
 
@@ -121,7 +121,7 @@ class RagText(StreamingPipeline[Answer]):
         grounding: Grounding = "strict",
         threshold: float | None = None,
         where: Sequence[str] | Mapping[str, Scalar] = (),
-        pictures: int = 0,
+        images: int = 0,
         request: Request | None = None,
     ) -> Answer:
         """Answers one question.
@@ -133,7 +133,7 @@ class RagText(StreamingPipeline[Answer]):
             passage; cite keeps all, and marks those that no passage supports.
         threshold: confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.
         where: metadata filters, such as lang=en.
-        pictures: how many of the store's pictures to find beside the passages; they come with the answer and are no part of it.
+        images: how many of the store's images to find beside the passages; they come with the answer and are no part of it.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
         passages answer the question, not whether the model's words are right. How those are checked: rag.word_overlap.
@@ -142,7 +142,7 @@ class RagText(StreamingPipeline[Answer]):
         that the model cannot hold.
         """
         answer: Answer | None = None
-        options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "where": where, "pictures": pictures}
+        options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "where": where, "pictures": images}
         for event in self.stream(question, **options, request=request):
             if event.kind == "answer":
                 answer = event.value
@@ -157,21 +157,21 @@ class RagText(StreamingPipeline[Answer]):
         grounding: Grounding = "strict",
         threshold: float | None = None,
         where: Sequence[str] | Mapping[str, Scalar] = (),
-        pictures: int = 0,
+        images: int = 0,
         request: Request | None = None,
     ) -> Iterator[Event]:
         """The same, step by step. Who stops reading it cancels nothing: `request.cancel()` does.
 
-        Events: "passages", "pictures" where they were asked for, "candidates", and at last the "answer", each with what it
+        Events: "passages", "images" where they were asked for, "candidates", and at last the "answer", each with what it
         brought; free writing (grounding "off") and a language model have "text" events before the answer: all that is written
         so far, not checked yet.
         """
         from mmgen.pipelines.rag.rag_llm import write
 
-        question = check(question, k, grounding, threshold, pictures)
+        question = check(question, k, grounding, threshold, images)
         request, clock = request or Request.new(priority="interactive"), Clock()
         store = self.library.filled()  # told before a model is loaded for nothing
-        gallery = self.library.gallery() if pictures else None
+        gallery = self.library.gallery() if images else None
         if gallery:
             gallery.client(gallery.filled())
         self.rt.encoder(store.encoder)
@@ -181,7 +181,7 @@ class RagText(StreamingPipeline[Answer]):
         hits = self.library.search(question, k=k, where=where, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
-        shown = illustrations(gallery, question, pictures, where, request) if gallery else []
+        shown = illustrations(gallery, question, images, where, request) if gallery else []
         if gallery:
             clock.lap("pictures")
             yield Event("pictures", shown)
@@ -191,7 +191,7 @@ class RagText(StreamingPipeline[Answer]):
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
-        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id, pictures=shown)
+        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id, images=shown)
         floor = threshold if threshold is not None else calibration.threshold if client is None else 0.0
         if (hits if client else candidates) and (grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
@@ -219,14 +219,14 @@ class RagText(StreamingPipeline[Answer]):
         self.library.close()
 
 
-def check(question: str, k: int, grounding: str, threshold: float | None, pictures: int = 0) -> str:
+def check(question: str, k: int, grounding: str, threshold: float | None, images: int = 0) -> str:
     """The question, stripped; BadRequest for what cannot be answered."""
     if not isinstance(question, str) or not question.strip():
         raise BadRequest('the question is empty; ask something, such as "who built it?"')
     if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 100:
         raise BadRequest(f"k is {k!r}; it can be 1 to 100 passages")
-    if isinstance(pictures, bool) or not isinstance(pictures, int) or not 0 <= pictures <= 100:
-        raise BadRequest(f"pictures is {pictures!r}; it can be 0 (none) to 100")
+    if isinstance(images, bool) or not isinstance(images, int) or not 0 <= images <= 100:
+        raise BadRequest(f"images is {images!r}; it can be 0 (none) to 100")
     if grounding not in get_args(Grounding):
         raise BadRequest(f"grounding is {grounding!r}; it can be {', '.join(get_args(Grounding))}")
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # nan is out too

@@ -1,4 +1,4 @@
-"""A picture drawn again from its recipe, and held against it."""
+"""An image drawn again from its recipe, and held against it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Reproduction:
         if self.equal:
             but = f" (although {'; '.join(self.changed)})" if self.changed else ""
             return f"{self.file} is reproduced bit by bit{but}"
-        why = "; ".join(self.changed) or "nothing else is known to differ: pictures drawn together can differ by 1"
+        why = "; ".join(self.changed) or "nothing else is known to differ: images drawn together can differ by 1"
         return f"{self.file} is not reproduced: the largest difference of a pixel is {self.difference} of 255; {why}"
 
 
@@ -51,26 +51,26 @@ def reproduce(
     progress: Callable[[Progress], None] | None = None,
     request: Request | None = None,
 ) -> Reproduction:
-    """Draws the picture of a PNG again as its recipe says.
+    """Draws the image of a PNG again as its recipe says.
 
-    `sources`: where the picture and the mask are that it began with; by default beside it, or in the current folder.
-    Raises UnreadableFile for a file without recipe, NotFound for a model or picture that is gone.
+    `sources`: where the image and the mask are that it began with; by default beside it, or in the current folder.
+    Raises UnreadableFile for a file without recipe, NotFound for a model or image that is gone.
     """
-    picture = image_io.read(path)
-    made = recipe.of(picture, str(path))
+    image = image_io.read(path)
+    made = recipe.of(image, str(path))
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
     client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
     order = client.settled(started(order_of(made), client, source, mask))
-    drawn = picture
+    drawn = image
     for event in client.draw([order], request or Request.new()):
         if isinstance(event, ImageDone):
-            drawn = image_io.picture_of(event.pixels)
+            drawn = image_io.image_of(event.pixels)
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     changed = tuple(changes(made, client, rt.device, source, mask))
     now = made.model_copy(update={"weights": client.weights, "versions": recipe.versions(), "device": rt.device})
-    difference = most_different(picture, drawn)
+    difference = most_different(image, drawn)
     return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
 
 
@@ -91,19 +91,19 @@ def order_of(made: Recipe) -> Order:
     return Order(prompt=prompt, seed=made.seed, **options)
 
 
-def find(part: RecipeFile | None, picture: Path, given: Path | None) -> Image.Image | None:
+def find(part: RecipeFile | None, image: Path, given: Path | None) -> Image.Image | None:
     """A file that the recipe names, opened."""
     if part is None:
         if given is not None:
-            raise BadRequest(f"{picture} began with no such picture; leave {given} out")
+            raise BadRequest(f"{image} began with no such image; leave {given} out")
         return None
     name = Path(part.file).name  # a recipe comes from anywhere: nothing beyond these two folders is opened by its word
     if given is None and not name:
-        raise NotFound(f"{picture} began with a picture that was no file; give it with --image or --mask")
-    for path in [given] if given else [picture.parent / name, Path(name)]:
+        raise NotFound(f"{image} began with an image that was no file; give it with --image or --mask")
+    for path in [given] if given else [image.parent / name, Path(name)]:
         if given or path.is_file():
             return image_io.read(path)
-    raise NotFound(f"{picture} began with {name}, which is not beside it; give it with --image or --mask")
+    raise NotFound(f"{image} began with {name}, which is not beside it; give it with --image or --mask")
 
 
 def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None) -> list[str]:
@@ -114,9 +114,9 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
     for then, now in zip(made.lora, client.loras, strict=True):
         if then.sha256 != lora_digest(now.path):
             found.append(f"LoRA {now.path} is another")
-    for part, picture in ((made.image, source), (made.mask, mask)):
-        if part is not None and picture is not None and part.sha256 != image_io.digest(picture):
-            found.append(f"{part.file} is another picture")
+    for part, image in ((made.image, source), (made.mask, mask)):
+        if part is not None and image is not None and part.sha256 != image_io.digest(image):
+            found.append(f"{part.file} is another image")
     here = recipe.versions()
     found += [
         f"{name} was {made.versions.get(name)} and is {here[name]}" for name in here if made.versions.get(name) != here[name]
@@ -125,7 +125,7 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
 
 
 def most_different(one: Image.Image, other: Image.Image) -> int:
-    """0 to 255; pictures of unlike size differ by 255."""
+    """0 to 255; images of unlike size differ by 255."""
     if one.size != other.size:
         return 255
     extrema = ImageChops.difference(one.convert("RGB"), other.convert("RGB")).getextrema()

@@ -1,4 +1,4 @@
-"""tags: the words and captions that lie nearest to a picture. They are chosen from a list, not written."""
+"""tags: the words and captions that lie nearest to an image. They are chosen from a list, not written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OF_MODEL = "captions.txt"
 
 @dataclass(frozen=True)
 class Tag:
-    """A caption and its cosine with the picture."""
+    """A caption and its cosine with the image."""
 
     caption: str
     similarity: float
@@ -37,7 +37,7 @@ class Tag:
 class Tags:
     """What `tags` returns, the nearest first."""
 
-    picture: str  # its file's name; may be empty
+    image: str  # its file's name; may be empty
     tags: list[Tag]
     among: int  # captions that were compared
     model: str
@@ -48,26 +48,26 @@ class Tags:
 
 def tags(
     rt: Runtime,
-    picture: str | Path | Image,
+    image: str | Path | Image,
     *,
     model: str | None = None,
     among: Path | None = None,
     k: int = 10,
     request: Request | None = None,
 ) -> Tags:
-    """The captions of a list that lie nearest to a picture.
+    """The captions of a list that lie nearest to an image.
 
-    picture: a file, or an opened picture.
+    image: a file, or an opened image.
     model: what sees: embedded:NAME, a folder or a repo id.
     among: a file with a caption on every line; without it the model's own captions, or else 10,000 English words.
     k: how many.
 
-    Nothing is written anew: a picture of what no caption of the list says gets the nearest ones all the same.
+    Nothing is written anew: an image of what no caption of the list says gets the nearest ones all the same.
     """
     if isinstance(k, bool) or not 1 <= k <= 1000:
         raise BadRequest(f"k is {k}; it can be 1 to 1000")
     captions = None if among is None else word_list.read(Path(among))
-    image = prepared(image_io.read(picture))
+    decoded = prepared(image_io.read(image))
     client = rt.seeing(model)
     folder = hub.resolve(client.name.partition("#")[0])
     if captions is None:
@@ -77,7 +77,7 @@ def tags(
         raise BadRequest(f"{among or client.name} has no captions to choose from; write one on every line")
     trained = f"{client.name} {weight_files.digest(folder)}"  # a model that is trained on has other vectors
     found = word_list.vectors(rt.home, trained, captions, lambda texts: client.embed_texts(texts, request))
-    cosines = found @ client.embed_images([image], request)[0]
+    cosines = found @ client.embed_images([decoded], request)[0]
     best = sorted(range(len(captions)), key=lambda n: -float(cosines[n]))[:k]
     nearest = [Tag(captions[n], round(float(cosines[n]), 4)) for n in best]
-    return Tags(image_io.name_of(picture), nearest, len(captions), client.name)
+    return Tags(image_io.name_of(image), nearest, len(captions), client.name)

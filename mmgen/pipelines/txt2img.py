@@ -1,4 +1,4 @@
-"""txt2img: pictures from words."""
+"""txt2img: images from words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, c
 
 
 class Txt2Img(ImagePipeline):
-    """Draw pictures from words."""
+    """Draw images from words."""
 
     task = "txt2img"
 
@@ -33,21 +33,21 @@ class Txt2Img(ImagePipeline):
         preview_every: int = 0,
         request: Request | None = None,
     ) -> ImageCallPlan:
-        """Draws `n` pictures of every prompt.
+        """Draws `n` images of every prompt.
 
         prompt: what to draw.
         negative: what not to draw.
-        n: pictures a prompt; they take the seed and its successors.
-        best_of: draws so many candidates for every picture and keeps the one that a picture encoder finds the best. They take
-            the seed and its successors too: the first picture's, then the second's; each picture keeps its own.
-        seed: the same seed draws the same picture; without one it is drawn by lot and reported.
+        n: images a prompt; they take the seed and its successors.
+        best_of: draws so many candidates for every image and keeps the one that an image encoder finds the best. They take
+            the seed and its successors too: the first image's, then the second's; each image keeps its own.
+        seed: the same seed draws the same image; without one it is drawn by lot and reported.
         steps: how many steps; the default is the model's, 20 for most.
         solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
         guidance: how closely to follow the prompt, 1 (not more than it must) to 15.
         guidance_rescale: 0 to 1: takes back the contrast that a high guidance adds.
         width, height: pixels; the default is the model's.
         style: a word for the style, such as flat.
-        preview_every: show the unfinished picture after so many steps; 0: never.
+        preview_every: show the unfinished image after so many steps; 0: never.
 
         Raises BadRequest for a value out of its range, NotFound for a model that is not here, BadWeights for a damaged one.
         """

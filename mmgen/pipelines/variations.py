@@ -1,4 +1,4 @@
-"""variations: pictures that are like a picture."""
+"""variations: images that are like an image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mmgen.pipelines.image.image_pipeline import ImageCallPlan, ImagePipeline, c
 
 
 class Variations(ImagePipeline):
-    """Draw pictures that are like a picture: the same words, begun with it, under other seeds."""
+    """Draw images that are like an image: the same words, begun with it, under other seeds."""
 
     task = "variations"
 
@@ -29,24 +29,24 @@ class Variations(ImagePipeline):
         preview_every: int = 0,
         request: Request | None = None,
     ) -> ImageCallPlan:
-        """Draws `n` pictures like the given one.
+        """Draws `n` images like the given one.
 
-        image: the picture.
-        prompt: what it shows; a picture of mmgen's own tells it by its recipe.
+        image: the image.
+        prompt: what it shows; an image of mmgen's own tells it by its recipe.
         strength: how unlike: above 0 (hardly) to 1 (nothing of it is left).
         n: how many.
-        seed: the same seed draws the same pictures; without one it is drawn by lot and reported.
+        seed: the same seed draws the same images; without one it is drawn by lot and reported.
         steps: how many steps the whole way has; the default is the model's, 20 for most.
         solver: ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc or lcm.
         guidance: how closely to follow the prompt, 1 (not more than it must) to 15.
-        preview_every: show the unfinished picture after so many steps; 0: never.
+        preview_every: show the unfinished image after so many steps; 0: never.
 
-        Raises as img2img, and BadRequest for a picture without recipe and prompt.
+        Raises as img2img, and BadRequest for an image without recipe and prompt.
         """
         opened = image_io.read(image)
         known = recalled(opened)
         if prompt is None and known is None:
-            raise BadRequest("the picture has no recipe that tells what it shows; say it with a prompt")
+            raise BadRequest("the image has no recipe that tells what it shows; say it with a prompt")
         options = image_checks.options(
             negative=known.negative if known else "",
             steps=steps,

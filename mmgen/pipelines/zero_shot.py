@@ -1,4 +1,4 @@
-"""zero-shot-image: which of some labels fits a picture, by a model that was never trained on them."""
+"""zero-shot-image: which of some labels fits an image, by a model that was never trained on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Judgement:
     """What `zero-shot-image` returns."""
 
-    picture: str  # its file's name; may be empty
+    image: str  # its file's name; may be empty
     labels: list[LabelScore]  # best first
     independent: bool  # whether each probability stands by itself; otherwise they sum to 1 over these labels
     model: str
@@ -41,7 +41,7 @@ class Judgement:
 
 
 class ZeroShotImage:
-    """Which of some labels fits a picture."""
+    """Which of some labels fits an image."""
 
     def __init__(self, rt: Runtime, *, model: str | None = None) -> None:
         """Opens nothing yet.
@@ -52,37 +52,37 @@ class ZeroShotImage:
 
     def __call__(
         self,
-        picture: str | Path | Image,
+        image: str | Path | Image,
         *,
         labels: Sequence[str] = (),
         template: str = "{}",
         k: int = 0,
         request: Request | None = None,
     ) -> Judgement:
-        """Judges one picture.
+        """Judges one image.
 
-        picture: a file, or an opened picture.
+        image: a file, or an opened image.
         labels: words to choose from, such as cat,dog,car; without them a classifier's own.
         template: a sentence around every label, such as "a photo of a {}".
         k: how many to tell, the best first; 0 for all.
 
         Probabilities compare these labels with each other, or, of a model with a sigmoid (SigLIP), stand each by itself.
-        Raises BadRequest for labels that are missing, empty or repeated, UnreadableFile for what is no picture.
+        Raises BadRequest for labels that are missing, empty or repeated, UnreadableFile for what is no image.
         """
-        return self.judge([picture], labels=labels, template=template, k=k, request=request)[0]
+        return self.judge([image], labels=labels, template=template, k=k, request=request)[0]
 
     def judge(
         self,
-        pictures: Sequence[str | Path | Image],
+        images: Sequence[str | Path | Image],
         *,
         labels: Sequence[str] = (),
         template: str = "{}",
         k: int = 0,
         request: Request | None = None,
     ) -> list[Judgement]:
-        """The same of several pictures, with the labels embedded once."""
+        """The same of several images, with the labels embedded once."""
         wanted = _checked(labels, template, k)
-        opened = [prepared(image_io.read(picture)) for picture in pictures]
+        opened = [prepared(image_io.read(image)) for image in images]
         client = self.rt.seeing(self.model)
         if wanted:
             texts = client.embed_texts([template.replace("{}", label) for label in wanted], request)
@@ -92,8 +92,8 @@ class ZeroShotImage:
             names, alone = _own(client), False
             logits = client.classify(opened, request)
         return [
-            Judgement(image_io.name_of(picture), _ranked(names, row, alone, k), alone, client.name)
-            for picture, row in zip(pictures, logits, strict=True)
+            Judgement(image_io.name_of(image), _ranked(names, row, alone, k), alone, client.name)
+            for image, row in zip(images, logits, strict=True)
         ]
 
 

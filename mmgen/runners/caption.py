@@ -1,7 +1,7 @@
 """Vision-language models (BLIP, GIT, LLaVA, Qwen-VL, ...), run by transformers' own generate: one request a quantum.
 
 Other work waits until a caption is written, but for answers that are streamed. Knows what such a model is told and gives back;
-not how it reads pictures.
+not how it reads images.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
-DESCRIBE = "Describe this picture."
+DESCRIBE = "Describe this image."
 """What a model that is talked to is asked where the caller says nothing."""
 
 
@@ -31,7 +31,7 @@ DESCRIBE = "Describe this picture."
 class CaptionRequest:
     """A job's payload. Its result: the text."""
 
-    picture: Image  # RGB
+    image: Image  # RGB
     prompt: str = ""  # what to say, or how the caption begins
     max_tokens: int = 50
 
@@ -39,9 +39,9 @@ class CaptionRequest:
 class CaptionModel:
     """A checkpoint and its processor, on one device."""
 
-    def __init__(self, model: Any, processor: Any, pictures: Any, name: str) -> None:
-        """`pictures`: the processor's own for pictures, or the one that stands beside a tokenizer."""
-        self.model, self.processor, self.pictures, self.name = model, processor, pictures, name
+    def __init__(self, model: Any, processor: Any, images: Any, name: str) -> None:
+        """`images`: the processor's own for images, or the one that stands beside a tokenizer."""
+        self.model, self.processor, self.images, self.name = model, processor, images, name
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> CaptionModel:
@@ -52,17 +52,17 @@ class CaptionModel:
             raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
         kind = read_json(folder / "config.json").get("model_type", "unknown")
         if kind not in _kinds():
-            raise BadWeights(f"{folder} is of type {kind}, which captions no pictures; take BLIP, GIT, Qwen-VL or the like")
+            raise BadWeights(f"{folder} is of type {kind}, which captions no images; take BLIP, GIT, Qwen-VL or the like")
         model = pretrained.load(AutoModelForImageTextToText, folder, device, PRECISIONS[precision])
         try:
             with pretrained.quiet():
                 processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-                pictures = getattr(processor, "image_processor", None) or AutoImageProcessor.from_pretrained(
+                images = getattr(processor, "image_processor", None) or AutoImageProcessor.from_pretrained(
                     folder, local_files_only=True
                 )
         except Exception as why:  # the library raises OSError, ValueError, KeyError, ImportError ...
             raise BadWeights(f"{folder} has no processor that can be read ({pretrained.brief(why)}); fetch it again") from why
-        return cls(model, processor, pictures, name or folder.name)
+        return cls(model, processor, images, name or folder.name)
 
     @torch.inference_mode()
     def write(self, request: CaptionRequest, stop: Callable[[], None]) -> str:
@@ -87,14 +87,14 @@ class CaptionModel:
         if not hasattr(self.processor, "image_processor"):
             if request.prompt:
                 raise BadRequest(f"{self.name} takes no prompt; leave it out")
-            inputs = self.pictures(images=request.picture, return_tensors="pt")
+            inputs = self.images(images=request.image, return_tensors="pt")
         elif self.talks:
             content = [{"type": "image"}, {"type": "text", "text": request.prompt or DESCRIBE}]
             text = self.processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-            inputs = self.processor(images=request.picture, text=text, return_tensors="pt")
+            inputs = self.processor(images=request.image, text=text, return_tensors="pt")
         else:
             told = {"text": request.prompt} if request.prompt else {}
-            inputs = self.processor(images=request.picture, return_tensors="pt", **told)
+            inputs = self.processor(images=request.image, return_tensors="pt", **told)
             if told and self.model.config.model_type == "git":  # its tokenizer ends the text, which is to go on
                 inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
         dtype, inputs = self.model.dtype, inputs.to(self.model.device)

@@ -1,8 +1,8 @@
 """A denoiser taking turns: one step for every job in one forward pass. Knows steps and rows; not prompts, files or pipelines.
 
-Jobs of one picture size share the pass whatever their step, solver, step count, guidance or seed. A guided job puts a second
+Jobs of one image size share the pass whatever their step, solver, step count, guidance or seed. A guided job puts a second
 row, its unconditional one, into the same pass. All that is random comes from the job's own generator, drawn on the CPU in the
-order of its own steps, so that a seed gives the same picture alone and in any company.
+order of its own steps, so that a seed gives the same image alone and in any company.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WORKING = 8
 
 @dataclass(frozen=True, eq=False)
 class DenoiseRequest:
-    """A job's payload; its result is the latents of one picture, (C, h, w), on the CPU. `width` and `height` in pixels."""
+    """A job's payload; its result is the latents of one image, (C, h, w), on the CPU. `width` and `height` in pixels."""
 
     condition: Conditioning
     table: SolverTable  # mmgen.models.diffusion.solvers.tabulate
@@ -55,7 +55,7 @@ class DenoiseStep:
 
 @dataclass(frozen=True, eq=False)
 class LatentPreview:
-    """Event: what the picture would be by now. The x0 prediction as latents, (C, h, w), on the CPU."""
+    """Event: what the image would be by now. The x0 prediction as latents, (C, h, w), on the CPU."""
 
     step: int
     of: int
@@ -69,7 +69,7 @@ class DenoiseState:
     x: Tensor  # (C, h, w)
     history: Tensor  # (HISTORY, C, h, w)
     generator: torch.Generator
-    noise: Tensor | None  # that the picture began with; kept for inpainting only
+    noise: Tensor | None  # that the image began with; kept for inpainting only
     row: int = 0  # of the table, next
 
 
@@ -191,7 +191,7 @@ class DenoiseRunner:
                 done, of = job.state.row + 1, len(job.payload.table)
                 job.fail(
                     BadRequest(
-                        f"the picture is not a number any more after step {done} of {of} with guidance "
+                        f"the image is not a number any more after step {done} of {of} with guidance "
                         f"{job.payload.guidance:g}; lower the guidance or take another solver"
                     )
                 )
@@ -209,7 +209,7 @@ class DenoiseRunner:
             job.emit(LatentPreview(done, of, x0.cpu()))
 
     def _keep_known(self, request: DenoiseRequest, drawing: DenoiseState, x: Tensor) -> Tensor:
-        """Inpainting: outside the mask stands the given picture, noised to the level just reached.
+        """Inpainting: outside the mask stands the given image, noised to the level just reached.
 
         RePaint (Lugmayr et al. 2022), eq. 8, with one noise for all levels and without resampling, as diffusers does.
         """
@@ -252,4 +252,4 @@ def _check(request: DenoiseRequest, shape: tuple[int, int, int]) -> None:
         ("mask", request.mask, (1, *shape[1:])),
     ):
         if tensor is not None and tuple(tensor.shape) != wanted:
-            raise BadRequest(f"{name} is of shape {tuple(tensor.shape)}, the picture's is {wanted}; resize it first")
+            raise BadRequest(f"{name} is of shape {tuple(tensor.shape)}, the image's is {wanted}; resize it first")

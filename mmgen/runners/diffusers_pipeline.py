@@ -29,7 +29,7 @@ from mmgen.runners.preemption_hooks import Pause, pause_between
 
 @dataclass(frozen=True, eq=False)
 class PipelineRequest:
-    """A job's payload: arguments as the pipeline's `__call__` names them. Its result: pictures (3, H, W) in [-1, 1], a list."""
+    """A job's payload: arguments as the pipeline's `__call__` names them. Its result: images (3, H, W) in [-1, 1], a list."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -75,7 +75,7 @@ class PipelineModel:
     def draw(self, arguments: Mapping[str, Any], generator: torch.Generator, tell: Callable[[int, int], None]) -> list[Tensor]:
         """Runs the whole loop; `tell(step, of)` after each step may raise to end it."""
         out = self.pipeline(**arguments, **self._callback(tell), generator=generator, output_type="np")
-        return [2 * torch.from_numpy(picture).permute(2, 0, 1).float() - 1 for picture in out.images]  # (H, W, 3) in [0, 1]
+        return [2 * torch.from_numpy(image).permute(2, 0, 1).float() - 1 for image in out.images]  # (H, W, 3) in [0, 1]
 
     def _callback(self, tell: Callable[[int, int], None]) -> dict[str, Any]:
         """The way in which this pipeline tells of its steps, or none: then a request runs to its end in silence."""

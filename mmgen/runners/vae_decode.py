@@ -1,4 +1,4 @@
-"""Latents to pictures, a tile a turn. Knows tiles and who waits for them; not how the latents came about."""
+"""Latents to images, a tile a turn. Knows tiles and who waits for them; not how the latents came about."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mmgen.runners.preemption_hooks import Pause, pause_between
 
 
 class VAEDecodeRunner:
-    """A job's payload is latents, (C, h, w); its result is the picture, (3, H, W) in [-1, 1], on the CPU.
+    """A job's payload is latents, (C, h, w); its result is the image, (3, H, W) in [-1, 1], on the CPU.
 
-    A large picture takes several quanta, one tile each. A quantum decodes at most `budget` pixels, or one tile: jobs that do
+    A large image takes several quanta, one tile each. A quantum decodes at most `budget` pixels, or one tile: jobs that do
     not fit wait for their next turn and are charged nothing.
     """
 
@@ -63,7 +63,7 @@ class VAEDecodeRunner:
 
     def _advance(self, jobs: Sequence[Job]) -> None:
         try:
-            pictures = self.autoencoder.decode(torch.stack([job.state.tile() for job in jobs]))
+            images = self.autoencoder.decode(torch.stack([job.state.tile() for job in jobs]))
         except Exception as error:
             if out_of_memory(error):  # the engine makes room, or smaller batches
                 raise
@@ -73,8 +73,8 @@ class VAEDecodeRunner:
             for job in jobs:
                 self._advance([job])
             return
-        for job, picture in zip(jobs, pictures, strict=True):
+        for job, image in zip(jobs, images, strict=True):
             job.units = 1.0
-            job.state.add(picture)
+            job.state.add(image)
             if not job.state.waiting:
-                job.finish(job.state.picture())
+                job.finish(job.state.image())

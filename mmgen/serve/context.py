@@ -76,7 +76,7 @@ class Context:
         result: Mapping[str, Any],
         files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as pictures.
+        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as images.
 
         The answer does not depend on it: what cannot be written is told in the log.
         """

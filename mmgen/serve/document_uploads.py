@@ -36,7 +36,7 @@ def fill(library: DocumentLibrary, given: Sequence[Upload], settings: ServeConfi
         try:
             data = url_fetch.read(one.url, settings) if one.data is None else one.data
             if Path(one.name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
-                outcomes[place] = _picture(library, one, data, request)
+                outcomes[place] = _image(library, one, data, request)
             else:
                 texts[place] = loaders.load(Path(one.name), data, metadata=checked(one.metadata), loaders=library.rt.loaders())
         except (UnreadableFile, TooLarge, Forbidden) as why:
@@ -61,7 +61,7 @@ def remove(library: DocumentLibrary, id: int) -> None:
         Path(uri).unlink(missing_ok=True)
 
 
-def _picture(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:
+def _image(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:
     """Kept beside the store under its digest, where the gallery reads it."""
     try:
         image_files.decode(data, one.name)

@@ -1,4 +1,4 @@
-"""One call of a picture pipeline, from its body's options to the answer. Knows no route; it runs in a thread."""
+"""One call of an image pipeline, from its body's options to the answer. Knows no route; it runs in a thread."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ImageCall:
         found |= {"solver": options.solver, **self.given}
         if self.task == "variations":
             if options.pixels not in (None, fit := client.fit(*self.given["image"].size)):
-                raise bad_size(options.size, "variations of this picture are drawn at", ["{}x{}".format(*fit)])
+                raise bad_size(options.size, "variations of this image are drawn at", ["{}x{}".format(*fit)])
         elif options.pixels is not None:
             check_size(client, *options.pixels)
             found["width"], found["height"] = options.pixels
@@ -107,7 +107,7 @@ class ImageCall:
         return max(1, math.ceil(steps * strength / (self.options.partial_images + 1)))
 
     def _kept(self, drawn: Images) -> list[bytes]:
-        """The pictures as files, which the history keeps."""
+        """The images as files, which the history keeps."""
         files = [self._encoded(image, made) for image, made in zip(drawn.images, drawn.recipes, strict=True)]
         asked = self.options.model_dump(mode="json", exclude_defaults=True, exclude={"image", "images", "mask"})
         names = [f"{number}.{self.options.output_format}" for number in range(1, len(files) + 1)]

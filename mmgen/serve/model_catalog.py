@@ -28,7 +28,7 @@ class ServedModel:
 
     id: str
     reference: str
-    kind: str  # text, encoder, denoiser, reader, picture encoder
+    kind: str  # text, encoder, denoiser, reader, image encoder
 
 
 class ModelCatalog:
@@ -39,7 +39,7 @@ class ModelCatalog:
         config = rt.config
         usual = {
             "text": config.text, "encoder": config.encoder, "denoiser": config.denoiser, "reader": config.reader,
-            "picture encoder": config.picture_encoder,
+            "image encoder": config.image_encoder,
         }  # fmt: skip
         self.usual = {kind: reference for kind, reference in usual.items() if reference is not None}
         own = [ServedModel(name_of(reference), reference, kind) for kind, reference in self.usual.items()]

@@ -1,6 +1,6 @@
 """What a pipeline takes from the network: its signature as a model that checks, without all that names a file of this machine.
 
-A picture is a data URL, base64, or where the settings allow it an http(s) URL; a model is one of the catalog; a store is a bare
+An image is a data URL, base64, or where the settings allow it an http(s) URL; a model is one of the catalog; a store is a bare
 name. A plugin's parameter that is a path should say so (pathlib.Path): it is not served then.
 """
 
@@ -29,15 +29,15 @@ STORE = "store"
 
 def _opened(value: object, info: ValidationInfo) -> Image:
     if not isinstance(value, str):
-        raise ValueError("a picture is a text: a data URL, or base64")
+        raise ValueError("an image is a text: a data URL, or base64")
     assert info.context is not None
-    return uploads.picture_at(value if ":" in value else f"data:;base64,{value}", info.context["settings"])
+    return uploads.image_at(value if ":" in value else f"data:;base64,{value}", info.context["settings"])
 
 
-Picture = Annotated[
+EncodedImage = Annotated[
     Image,
     PlainValidator(_opened),
-    WithJsonSchema({"type": "string", "description": "A picture as a data: URL, or the base64 of its file."}),
+    WithJsonSchema({"type": "string", "description": "An image as a data: URL, or the base64 of its file."}),
 ]
 
 
@@ -67,7 +67,7 @@ def network_type(annotation: Any) -> Any:
     """What JSON can say of a parameter's type; None: nothing."""
     parts = signature.alternatives(annotation)
     if Image in parts:
-        return Picture
+        return EncodedImage
     kept = [found for part in parts if (found := _part(part)) is not None]
     if any(get_origin(one) is dict for one in kept):
         kept = [one for one in kept if one is not str]  # a text beside a mapping is the name of its file

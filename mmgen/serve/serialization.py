@@ -1,4 +1,4 @@
-"""What pipelines return, as JSON. Pictures are data URLs; where files lie on the server is not told."""
+"""What pipelines return, as JSON. Images are data URLs; where files lie on the server is not told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mmgen.serve.image_calls import encoded, published
 from mmgen.serve.model_catalog import name_of
 
 PLACES = frozenset({"document", "source", "uri"})
-"""Fields of passages, citations and pictures that hold a path where the file came from this machine."""
+"""Fields of passages, citations and images that hold a path where the file came from this machine."""
 
 
 def told(result: Any, name: str = "") -> Any:
@@ -44,15 +44,15 @@ def told(result: Any, name: str = "") -> Any:
     return [told(one, name) for one in result] if isinstance(result, Iterable) else str(result)
 
 
-def recipes(pictures: Images) -> dict[str, Any]:
+def recipes(images: Images) -> dict[str, Any]:
     """Everything but the pixels."""
-    found: dict[str, Any] = told(published(pictures).to_dict())
+    found: dict[str, Any] = told(published(images).to_dict())
     return found
 
 
-def files(pictures: Images) -> list[bytes]:
+def files(images: Images) -> list[bytes]:
     """PNGs with their recipes."""
-    return [encoded(image, "png", made=made) for image, made in zip(pictures.images, pictures.recipes, strict=True)]
+    return [encoded(image, "png", made=made) for image, made in zip(images.images, images.recipes, strict=True)]
 
 
 def data_url(file: bytes) -> str:

@@ -17,5 +17,5 @@ class ServeConfig(Config):
     max_body: ByteSize = Field(default=ByteSize(32 * 2**20), gt=0)  # bytes of a request, or "32 MiB"
     max_requests: int = Field(default=256, ge=1)  # under way at once; more are told to come back
     drain_s: float = Field(default=30.0, ge=0)  # what a shutdown waits for requests under way
-    fetch_urls: bool = False  # whether pictures may be given as URLs, of public addresses
+    fetch_urls: bool = False  # whether images may be given as URLs, of public addresses
     history: bool = True  # whether requests and results are kept

@@ -1,4 +1,4 @@
-"""Pictures that are handed out by URL for an hour, to the one who asked for them. Knows files; no route and no model."""
+"""Images that are handed out by URL for an hour, to the one who asked for them. Knows files; no route and no model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TemporaryFiles:
         """Raises NotFound for what is not there, is somebody else's, or is too old."""
         path = self._place(user) / name
         if not NAME.fullmatch(name) or not path.is_file() or self._old(path):
-            raise NotFound(f'there is no picture "{name[:40]}" (any more); pictures are kept for an hour, draw it again')
+            raise NotFound(f'there is no image "{name[:40]}" (any more); images are kept for an hour, draw it again')
         return path
 
     def _place(self, user: str) -> Path:

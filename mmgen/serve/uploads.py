@@ -1,4 +1,4 @@
-"""What callers send as files: bytes within a limit, names that are no paths, and pictures. Knows no route."""
+"""What callers send as files: bytes within a limit, names that are no paths, and images. Knows no route."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def bare(name: str) -> str:
     return " ".join(printable.split())[:LONGEST_NAME].strip(".") or ""
 
 
-def picture(data: bytes, name: str = "the picture") -> Image:
+def image(data: bytes, name: str = "the image") -> Image:
     """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.image_files."""
     return image_files.decode(data, name)
 
 
-def picture_at(url: str, settings: ServeConfig) -> Image:
-    """The picture at a URL; see mmgen.serve.url_fetch. Blocks; call it in a thread."""
-    return picture(url_fetch.read(url, settings))
+def image_at(url: str, settings: ServeConfig) -> Image:
+    """The image at a URL; see mmgen.serve.url_fetch. Blocks; call it in a thread."""
+    return image(url_fetch.read(url, settings))

@@ -1,7 +1,7 @@
 """What a caller gives by URL, as bytes: data URLs, and where the settings allow it http(s) ones at public addresses.
 
 The address that was checked is the one that is connected to, and a redirect is checked like the first URL, so neither a
-name that changes its address nor a public page that points inside leads to this machine or its network. Knows no picture.
+name that changes its address nor a public page that points inside leads to this machine or its network. Knows no image.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from mmgen.interfaces import Document, Hit, Passage, Scalar
 from mmgen.stores import bm25, fusion, schema
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
-from mmgen.stores.image_store import KIND as PICTURE
+from mmgen.stores.image_store import KIND as IMAGE
 from mmgen.stores.image_store import ImageStore
 from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.vector_cache import VectorCache
@@ -81,7 +81,7 @@ class DocumentStore:
             )
         kept = str(meta.get("index", "auto")) if index == "auto" else index
         self._cache = VectorCache(self._database, path / "vectors.faiss", self.dimension, kept)
-        self._pictures: ImageStore | None = None
+        self._images: ImageStore | None = None
 
     def __enter__(self) -> DocumentStore:
         return self
@@ -94,26 +94,26 @@ class DocumentStore:
         if not self._database.closed:
             try:
                 self._cache.close()
-                if self._pictures is not None:
-                    self._pictures.close()
+                if self._images is not None:
+                    self._images.close()
             finally:
                 self._database.close()
 
     @property
-    def pictures(self) -> ImageStore | None:
-        """Its pictures, or None where it has no picture space; see `picture_space`."""
-        if self._pictures is None and (space := ImageStore.space(self._database)) is not None:
-            self._pictures = ImageStore(self._database, self.path, self._cache.asked, *space)
-        return self._pictures
+    def images(self) -> ImageStore | None:
+        """Its images, or None where it has no image space; see `image_space`."""
+        if self._images is None and (space := ImageStore.space(self._database)) is not None:
+            self._images = ImageStore(self._database, self.path, self._cache.asked, *space)
+        return self._images
 
-    def picture_space(self, encoder: str, dimension: int) -> ImageStore:
-        """Its pictures, in the space of that encoder from now on. Raises StoreError if they are in another one's."""
-        if self.pictures is None:
+    def image_space(self, encoder: str, dimension: int) -> ImageStore:
+        """Its images, in the space of that encoder from now on. Raises StoreError if they are in another one's."""
+        if self.images is None:
             ImageStore.make(self._database, encoder, dimension)
-        pictures = self.pictures
-        assert pictures is not None
-        pictures.check_space(encoder, dimension)
-        return pictures
+        images = self.images
+        assert images is not None
+        images.check_space(encoder, dimension)
+        return images
 
     def add(self, document: Document, passages: Sequence[Passage], vectors: np.ndarray) -> int:
         """Stores a document, in place of an older version of the same uri -> its id. `vectors`: (passages, D)."""
@@ -164,9 +164,9 @@ class DocumentStore:
         return bool(row and row[0] == content_hash)
 
     def vanished(self, root: Path, seen: set[str]) -> list[str]:
-        """Documents, but for pictures, that came from `root` or below it and are not in `seen`."""
+        """Documents, but for images, that came from `root` or below it and are not in `seen`."""
         below = str(root).rstrip("/") + "/"
-        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (PICTURE,))
+        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (IMAGE,))
         return [uri for (uri,) in rows if (uri == str(root) or uri.startswith(below)) and uri not in seen]
 
     def id_of(self, uri: str) -> int | None:

@@ -1,6 +1,6 @@
 """What was asked and what came of it, by user: searchable, deletable, bounded. Knows no HTTP and no page.
 
-A file that belongs to an entry, such as a picture, lies in a folder under a random name that only the database knows: names
+A file that belongs to an entry, such as an image, lies in a folder under a random name that only the database knows: names
 that callers give are never paths. All of an entry is written in one transaction, whose rows follow their files: whoever kills
 the process leaves whole entries, and at most files that no row names, which the next start removes.
 """

@@ -1,4 +1,4 @@
-"""The store's pictures: thumbnails, captions and vectors in a space of their own, beside the passages. Decodes nothing."""
+"""The store's images: thumbnails, captions and vectors in a space of their own, beside the passages. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ DEPTH = 100  # candidates that each query brings
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A picture as it is stored."""
+    """An image as it is stored."""
 
-    uri: str  # of the file, or within it: report.pdf#picture-2
+    uri: str  # of the file, or within it: report.pdf#image-2
     source: str  # the file
     source_hash: str  # sha256 of the file's bytes
-    content_hash: str  # sha256 of the picture's bytes
+    content_hash: str  # sha256 of the image's bytes
     dhash: int  # see mmgen.ingest.near_duplicates
     width: int  # pixels
     height: int
@@ -38,10 +38,10 @@ class StoredImage:
 
 
 class ImageStore:
-    """The pictures of a store that is open. Thread-safe as the store is."""
+    """The images of a store that is open. Thread-safe as the store is."""
 
     def __init__(self, database: Database, path: Path, index: str, encoder: str, dimension: int) -> None:
-        """`encoder`, `dimension`: the picture space, as `space` tells or `make` made it."""
+        """`encoder`, `dimension`: the image space, as `space` tells or `make` made it."""
         self.path, self.encoder, self.dimension = path, encoder, dimension
         self._database = database
         file = path / "pictures.faiss"
@@ -49,24 +49,24 @@ class ImageStore:
 
     @staticmethod
     def space(database: Database) -> tuple[str, int] | None:
-        """The picture space of a store, encoder and dimension, or None where it has none yet."""
+        """The image space of a store, encoder and dimension, or None where it has none yet."""
         meta = dict(database.all("SELECT key, value FROM meta WHERE key LIKE 'picture_%'"))
         return (str(meta["picture_encoder"]), int(meta["picture_dimension"])) if meta else None
 
     @staticmethod
     def make(database: Database, encoder: str, dimension: int) -> None:
-        """Gives the store this picture space; one that has another keeps it."""
+        """Gives the store this image space; one that has another keeps it."""
         with database.transaction() as connection:
             connection.executemany(
                 "INSERT OR IGNORE INTO meta VALUES (?, ?)", [("picture_encoder", encoder), ("picture_dimension", dimension)]
             )
 
     def check_space(self, encoder: str, dimension: int | None = None) -> None:
-        """Raises StoreError where the pictures came from another encoder; a precision is no other space."""
+        """Raises StoreError where the images came from another encoder; a precision is no other space."""
         kept = self.encoder.partition("#")[0]
         if kept != encoder.partition("#")[0] or (dimension and dimension != self.dimension):
             raise StoreError(
-                f"the pictures of store {self.path} were embedded by {self.encoder} ({self.dimension} dimensions), not "
+                f"the images of store {self.path} were embedded by {self.encoder} ({self.dimension} dimensions), not "
                 f"{encoder}; use that encoder, or another --store"
             )
 
@@ -74,33 +74,33 @@ class ImageStore:
         """Keeps the index if it changed."""
         self._cache.close()
 
-    def replace(self, source: str, pictures: Sequence[StoredImage], vectors: np.ndarray) -> None:
-        """One file's pictures in place of those that it had before; see `replace_many`."""
-        self.replace_many([(source, pictures, vectors)])
+    def replace(self, source: str, images: Sequence[StoredImage], vectors: np.ndarray) -> None:
+        """One file's images in place of those that it had before; see `replace_many`."""
+        self.replace_many([(source, images, vectors)])
 
     def replace_many(self, rows: Iterable[tuple[str, Sequence[StoredImage], np.ndarray]]) -> None:
-        """Several files' pictures in one transaction: all are stored when it returns, or none. Vectors: (pictures, E)."""
+        """Several files' images in one transaction: all are stored when it returns, or none. Vectors: (images, E)."""
         with self._database.transaction() as connection:
-            for source, pictures, vectors in rows:
-                self._check(source, pictures, vectors)
+            for source, images, vectors in rows:
+                self._check(source, images, vectors)
                 connection.execute(
                     "DELETE FROM documents WHERE id IN (SELECT document_id FROM pictures WHERE source = ?)", (source,)
                 )
-                for picture, vector in zip(pictures, np.asarray(vectors, dtype=np.float32), strict=True):
-                    connection.execute("DELETE FROM documents WHERE uri = ?", (picture.uri,))
+                for image, vector in zip(images, np.asarray(vectors, dtype=np.float32), strict=True):
+                    connection.execute("DELETE FROM documents WHERE uri = ?", (image.uri,))
                     number = connection.execute(
                         "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata) VALUES (?, ?, ?, ?, '[]', ?)",
-                        (picture.uri, KIND, picture.content_hash, picture.caption, json.dumps(dict(picture.metadata))),
+                        (image.uri, KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata))),
                     ).lastrowid
                     connection.execute(
                         "INSERT INTO pictures(document_id, source, source_hash, dhash, width, height, page, caption, "
                         "thumbnail, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        (number, source, picture.source_hash, picture.dhash, picture.width, picture.height, picture.page,
-                         picture.caption, picture.thumbnail, vector.tobytes()),
+                        (number, source, image.source_hash, image.dhash, image.width, image.height, image.page,
+                         image.caption, image.thumbnail, vector.tobytes()),
                     )  # fmt: skip
 
     def remove(self, source: str) -> int:
-        """All pictures of a file -> how many there were."""
+        """All images of a file -> how many there were."""
         with self._database.transaction() as connection:
             return connection.execute(
                 "DELETE FROM documents WHERE id IN (SELECT document_id FROM pictures WHERE source = ?)", (source,)
@@ -110,7 +110,7 @@ class ImageStore:
         return int(self._database.one("SELECT count(*) FROM pictures")[0])
 
     def sources(self) -> list[str]:
-        """The files that pictures came from."""
+        """The files that images came from."""
         return [source for (source,) in self._database.all("SELECT DISTINCT source FROM pictures ORDER BY source")]
 
     def below(self, root: Path) -> list[str]:
@@ -119,7 +119,7 @@ class ImageStore:
         return [source for source in self.sources() if source == str(root) or source.startswith(below)]
 
     def unchanged(self, source: str, source_hash: str, metadata: Mapping[str, Scalar] | None = None) -> bool:
-        """Whether pictures of the file are here as it is now, with these metadata among their own."""
+        """Whether images of the file are here as it is now, with these metadata among their own."""
         row = self._database.one(
             "SELECT p.source_hash, d.metadata FROM pictures p JOIN documents d ON d.id = p.document_id WHERE p.source = ?",
             (source,),
@@ -127,7 +127,7 @@ class ImageStore:
         return bool(row and row[0] == source_hash and (metadata or {}).items() <= json.loads(row[1]).items())
 
     def holding(self, content_hash: str, other_than: str) -> str | None:
-        """The uri of a picture with these very bytes that came from another file, if there is one."""
+        """The uri of an image with these very bytes that came from another file, if there is one."""
         row = self._database.one(
             "SELECT d.uri FROM documents d JOIN pictures p ON p.document_id = d.id WHERE d.content_hash = ? AND p.source != ?",
             (content_hash, other_than),
@@ -135,49 +135,49 @@ class ImageStore:
         return row and str(row[0])
 
     def hashes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Perceptual hashes of all pictures (N,) int64, and their ids (N,)."""
+        """Perceptual hashes of all images (N,) int64, and their ids (N,)."""
         rows = np.array(self._database.all("SELECT dhash, id FROM pictures"), dtype=np.int64).reshape(-1, 2)
         return rows[:, 0], rows[:, 1]
 
-    def look(self, picture: int | str) -> tuple[str, str, bytes]:
-        """Of a picture's id or uri: its uri, its file and its thumbnail. Raises NotFound."""
-        column = "p.id" if isinstance(picture, int) else "d.uri"
+    def look(self, image: int | str) -> tuple[str, str, bytes]:
+        """Of an image's id or uri: its uri, its file and its thumbnail. Raises NotFound."""
+        column = "p.id" if isinstance(image, int) else "d.uri"
         row = self._database.one(
             f"SELECT d.uri, p.source, p.thumbnail FROM pictures p JOIN documents d ON d.id = p.document_id WHERE {column} = ?",
-            (picture,),
+            (image,),
         )
         if row is None:
-            raise NotFound(f"store {self.path} has no picture {picture!r} (any more); search again")
+            raise NotFound(f"store {self.path} has no image {image!r} (any more); search again")
         return str(row[0]), str(row[1]), bytes(row[2])
 
     def all(self, where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = ()) -> list[ImageHit]:
-        """Every picture, by uri, with a score of 0."""
+        """Every image, by uri, with a score of 0."""
         clause, parameters = within(parse(where), "p.id", "pictures")
         return sorted(self._hits(clause, parameters, {}, {}), key=lambda hit: hit.uri)
 
     def search(
         self,
         text: np.ndarray | None = None,
-        picture: np.ndarray | None = None,
+        image: np.ndarray | None = None,
         words_of: str = "",
         k: int = 5,
         where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = (),
         weight: float = 0.5,
     ) -> list[ImageHit]:
-        """The `k` best pictures, best first.
+        """The `k` best images, best first.
 
         Args:
-            text, picture: queries (E,) of unit length, at least one.
+            text, image: queries (E,) of unit length, at least one.
             words_of: the text itself, to be looked for in captions.
             k: 1 to 1,000.
-            where: only pictures whose metadata fit.
+            where: only images whose metadata fit.
             weight: the text's part, 0 to 1, where both are given.
 
-        A hit's `scores` hold the cosine with each query ("text", "picture") and the BM25 of its caption ("caption"). Cosines of
-        two pictures are much larger than those of a picture and a text, so that each is scaled over the candidates before they
+        A hit's `scores` hold the cosine with each query ("text", "image") and the BM25 of its caption ("caption"). Cosines of
+        two images are much larger than those of an image and a text, so that each is scaled over the candidates before they
         are added (mmgen.stores.fusion).
         """
-        queries = {name: vector for name, vector in (("text", text), ("picture", picture)) if vector is not None}
+        queries = {name: vector for name, vector in (("text", text), ("picture", image)) if vector is not None}
         conditions = parse(where)
         depth = max(DEPTH, k)
         captions = bm25.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
@@ -193,9 +193,7 @@ class ImageStore:
 
     def _nearest(self, vector: np.ndarray, depth: int, conditions: Sequence[MetadataCondition]) -> dict[int, float]:
         if vector.shape != (self.dimension,):
-            raise BadRequest(
-                f"query vector has shape {vector.shape}, these pictures have ({self.dimension},); use their encoder"
-            )
+            raise BadRequest(f"query vector has shape {vector.shape}, these images have ({self.dimension},); use their encoder")
         allowed = None
         if conditions:
             clause, parameters = within(conditions, "id", "pictures")
@@ -223,21 +221,21 @@ class ImageStore:
             for number, document, uri, source, page, caption, width, height, metadata in rows
         ]  # fmt: skip
 
-    def _check(self, source: str, pictures: Sequence[StoredImage], vectors: np.ndarray) -> None:
-        if vectors.shape != (len(pictures), self.dimension):
+    def _check(self, source: str, images: Sequence[StoredImage], vectors: np.ndarray) -> None:
+        if vectors.shape != (len(images), self.dimension):
             raise BadRequest(
-                f"{source}: vectors of shape {vectors.shape} for {len(pictures)} pictures of {self.dimension} dimensions"
+                f"{source}: vectors of shape {vectors.shape} for {len(images)} images of {self.dimension} dimensions"
             )
         if not np.isfinite(vectors).all():
-            raise BadRequest(f"{source}: a vector is not finite; the encoder failed on this picture")
-        assert all(picture.source == source for picture in pictures)
+            raise BadRequest(f"{source}: a vector is not finite; the encoder failed on this image")
+        assert all(image.source == source for image in images)
 
 
 def _fused(found: Mapping[str, Mapping[int, float]], captions: Mapping[int, float], weight: float) -> dict[int, float]:
-    """One score of a picture: the cosine itself where nothing else takes part."""
-    text, picture = found.get("text", {}), found.get("picture", {})
+    """One score of an image: the cosine itself where nothing else takes part."""
+    text, image = found.get("text", {}), found.get("picture", {})
     if captions:
         text = fusion.weighted(fusion.scaled(text), fusion.scaled(captions, 0.0), fusion.DENSE_WEIGHT)
-    if text and picture:
-        return fusion.weighted(fusion.scaled(text), fusion.scaled(picture), weight)
-    return dict(text or picture)
+    if text and image:
+        return fusion.weighted(fusion.scaled(text), fusion.scaled(image), weight)
+    return dict(text or image)

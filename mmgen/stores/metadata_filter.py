@@ -66,7 +66,7 @@ def value(text: str) -> Scalar:
 
 
 def within(conditions: Sequence[MetadataCondition], column: str, table: str = "passages") -> tuple[str, list[Scalar]]:
-    """`AND column IN (passages, or pictures, of fitting documents)`, or nothing."""
+    """`AND column IN (passages, or images, of fitting documents)`, or nothing."""
     if not conditions:
         return "", []
     parts = [condition.sql() for condition in conditions]

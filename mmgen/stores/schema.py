@@ -39,7 +39,7 @@ CREATE TRIGGER passage_removed AFTER DELETE ON passages BEGIN
 END;
 INSERT INTO commits VALUES (0, random());
 """
-PICTURES = """
+IMAGES = """
 CREATE TABLE pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
     source TEXT NOT NULL, source_hash TEXT NOT NULL, dhash INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
@@ -61,8 +61,8 @@ END;
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
 # `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.
 # `removed` tells a cached index, by generation, what to mask.
-# A picture is a document of kind "picture" with a row in `pictures`, in a space of its own that `meta` names once there is one.
-# Format 1 had no pictures.
+# An image is a document of kind "image" with a row in `images`, in a space of its own that `meta` names once there is one.
+# Format 1 had no images.
 
 
 def explained(path: Path) -> AbstractContextManager[None]:
@@ -135,7 +135,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if _version(connection) == 1:  # nobody was faster
-            for statement in _statements(PICTURES):
+            for statement in _statements(IMAGES):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")
@@ -152,7 +152,7 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not _tables(connection):  # nobody was faster
-            for statement in _statements(TABLES + PICTURES):
+            for statement in _statements(TABLES + IMAGES):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
             connection.execute(f"PRAGMA application_id={APPLICATION}")

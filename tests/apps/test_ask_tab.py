@@ -62,7 +62,7 @@ def test_an_entry_of_another_form_is_shown_as_text(asking: AskHandlers) -> None:
     assert "&lt;i&gt;who?" in card and "&lt;b&gt;me" in card
 
 
-def test_near_pictures_of_the_store_stand_beside_the_answer(asking: AskHandlers, tmp_path: Path) -> None:
+def test_near_images_of_the_store_stand_beside_the_answer(asking: AskHandlers, tmp_path: Path) -> None:
     assert not asking._shows()
     files = [drawn(tmp_path / f"{name}.png", name) for name in ("red", "blue")]
     asking.rag.library.gallery().add(files)

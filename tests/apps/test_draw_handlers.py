@@ -1,4 +1,4 @@
-"""What Draw's buttons do: from words, from a picture, of a painted part, again by a recipe; kept, and really cancelled."""
+"""What Draw's buttons do: from words, from an image, of a painted part, again by a recipe; kept, and really cancelled."""
 
 import threading
 from collections.abc import Iterator
@@ -57,10 +57,10 @@ def last_file(shown: list[tuple[Any, ...]], keep: Path) -> Path:
     return keep / Path(shown[-1][0][-1][0]).name
 
 
-def test_pictures_with_recipes_seeds_and_previews(drawing: DrawHandlers, tmp_path: Path) -> None:
+def test_images_with_recipes_seeds_and_previews(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown = draw(drawing, tmp_path, n=2, steps=4)
-    pictures, note, seed, recipes, first, go, stop = shown[-1]
-    assert [caption for _, caption in pictures] == ["seed 5", "seed 6"] and "2 drawn, seed 5 to 6" in note
+    images, note, seed, recipes, first, go, stop = shown[-1]
+    assert [caption for _, caption in images] == ["seed 5", "seed 6"] and "2 drawn, seed 5 to 6" in note
     assert seed == 5 and len(recipes) == 2 and '"seed": 5' in first
     assert go["interactive"] and not stop["interactive"] and shown[0][6]["interactive"]
     assert any("<progress" in one[1] for one in shown)
@@ -74,7 +74,7 @@ def test_an_unlocked_seed_is_drawn_by_lot(drawing: DrawHandlers, tmp_path: Path)
     assert draw(drawing, tmp_path, lock=False)[-1][2] != 5
 
 
-def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: DrawHandlers, tmp_path: Path) -> None:
+def test_a_dropped_image_is_begun_with_and_paint_is_a_mask(drawing: DrawHandlers, tmp_path: Path) -> None:
     under = Image.new("RGBA", (16, 16), "blue")
     made = recipe.read(last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path))
     assert made.task == "img2img" and made.strength == 0.5 and made.image is not None and made.mask is None
@@ -85,7 +85,7 @@ def test_a_dropped_picture_is_begun_with_and_paint_is_a_mask(drawing: DrawHandle
     assert made.task == "inpaint" and made.mask is not None
 
 
-def test_a_picture_is_drawn_again_with_what_it_began_with(drawing: DrawHandlers, tmp_path: Path) -> None:
+def test_a_image_is_drawn_again_with_what_it_began_with(drawing: DrawHandlers, tmp_path: Path) -> None:
     under = Image.new("RGBA", (16, 16), "blue")
     file = last_file(draw(drawing, tmp_path, {"background": under, "layers": []}), tmp_path)
     *_, last = drawing.again([str(file)], BROWSER)
@@ -95,22 +95,22 @@ def test_a_picture_is_drawn_again_with_what_it_began_with(drawing: DrawHandlers,
 def test_a_foreign_recipe_is_refused(drawing: DrawHandlers, tmp_path: Path) -> None:
     file = last_file(draw(drawing, tmp_path), tmp_path)
     made = recipe.read(file).model_copy(update={"model": "/somewhere/else"})
-    with Image.open(file) as picture:
-        recipe.save(picture.copy(), made, tmp_path / "other.png")
+    with Image.open(file) as image:
+        recipe.save(image.copy(), made, tmp_path / "other.png")
     with pytest.raises(gr.Error, match=r"other\.png was drawn by /somewhere/else; .* mmgen reproduce"):
         list(drawing.again([str(tmp_path / "other.png")], BROWSER))
     Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
     with pytest.raises(gr.Error, match=r"plain\.png holds no recipe"):
         list(drawing.again([str(tmp_path / "plain.png")], BROWSER))
-    with pytest.raises(gr.Error, match="there is no picture"):
+    with pytest.raises(gr.Error, match="there is no image"):
         list(drawing.again(None, BROWSER))
 
 
-def test_kept_pictures_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
+def test_kept_images_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     draw(drawing, tmp_path, prompt="a <b>cat")
     (entry,) = drawing.past.entries(["txt2img"], "")
-    ((pictures, note, recipes, first),) = drawing.reopened(entry)
-    assert len(pictures) == 1 and pictures[0][1] == "seed 5" and "a &lt;b&gt;cat" in note
+    ((images, note, recipes, first),) = drawing.reopened(entry)
+    assert len(images) == 1 and images[0][1] == "seed 5" and "a &lt;b&gt;cat" in note
     assert recipes == [first] and '"prompt": "a <b>cat"' in first
 
 

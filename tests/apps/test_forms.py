@@ -31,7 +31,7 @@ class Colour(Enum):
 def everything(
     rt: Runtime,
     text: str,
-    picture: str | Path | Image.Image,
+    image: str | Path | Image.Image,
     file: Path | None = None,
     way: Literal["slow", "fast"] = "slow",
     colour: Colour = Colour.red,
@@ -73,11 +73,9 @@ def test_values_come_back_in_their_types() -> None:
 
 
 def test_results_are_shown_and_not_rendered() -> None:
-    picture = Image.new("RGB", (4, 4))
-    assert (
-        forms.pictures(picture) == forms.pictures([picture]) == forms.pictures(SimpleNamespace(images=[picture])) == [picture]
-    )
-    assert forms.pictures("text") == [] and forms.html(picture) == forms.html([picture]) == forms.html(None) == ""
+    image = Image.new("RGB", (4, 4))
+    assert forms.images(image) == forms.images([image]) == forms.images(SimpleNamespace(images=[image])) == [image]
+    assert forms.images("text") == [] and forms.html(image) == forms.html([image]) == forms.html(None) == ""
     assert forms.html("<b>x</b>") == "<pre class='said'>&lt;b&gt;x&lt;/b&gt;</pre>"
     assert "<i>" not in forms.html({"<i>": "<i>"}) and forms.html({"a": 1}).count("<tr>") == 1
 
@@ -115,10 +113,10 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
             rt, signature.read(entry.name, made), plugins_tab.takes_request(made), plugins_tab.Sessions()
         )
         assert [one.name for one in filled.asked] == ["prompt", "labels", "grid", "encoder"]
-        said, pictures, whole, data = filled.run(BROWSER, "a cat", "animal\nfood", 8, "")
+        said, images, whole, data = filled.run(BROWSER, "a cat", "animal\nfood", 8, "")
         assert "animal" in said and "food" in said
         assert data["prompt"] == "a cat" and set(data["similarities"]) == {"animal", "food"} and data["grid"] == 8
-        assert whole["visible"] and not pictures["visible"]
+        assert whole["visible"] and not images["visible"]
         with pytest.raises(gr.Error, match="grid is 0; it can be 1 to 200 blocks"):
             filled.run(BROWSER, "a cat", "animal", 0, "")
 

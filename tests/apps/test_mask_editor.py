@@ -1,4 +1,4 @@
-"""What was dropped and painted: a picture, a mask of the paint, and files that a recipe can name."""
+"""What was dropped and painted: an image, a mask of the paint, and files that a recipe can name."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def paint(*places: tuple[int, int], size: tuple[int, int] = (8, 6)) -> Image.Ima
 
 
 @pytest.mark.parametrize("edited", [None, {}, {"background": None}, {"background": Image.new("RGBA", (8, 6)), "layers": []}])
-def test_nothing_dropped_is_no_picture(edited: mask_editor.Edited) -> None:
+def test_nothing_dropped_is_no_image(edited: mask_editor.Edited) -> None:
     assert mask_editor.begun(edited) is None and mask_editor.painted(edited) is None
 
 
@@ -37,11 +37,11 @@ def test_no_paint_is_no_mask() -> None:
 
 
 def test_paint_of_another_size_is_told() -> None:
-    with pytest.raises(BadRequest, match="paint is 4 x 4 pixels, the picture 8 x 6"):
+    with pytest.raises(BadRequest, match="paint is 4 x 4 pixels, the image 8 x 6"):
         mask_editor.painted({"background": RED, "layers": [paint((0, 0), size=(4, 4))]})
 
 
-def test_a_kept_picture_has_one_file(tmp_path: Path) -> None:
+def test_a_kept_image_has_one_file(tmp_path: Path) -> None:
     one, two = mask_editor.kept(RED.convert("RGB"), tmp_path), mask_editor.kept(RED.convert("RGB"), tmp_path)
     assert one == two and one is not None and list(tmp_path.iterdir()) == [one]
     assert mask_editor.kept(None, tmp_path) is None

@@ -1,4 +1,4 @@
-"""What See's buttons do, with eyes for colours: pictures kept, found with names and scores, named with bars."""
+"""What See's buttons do, with eyes for colours: images kept, found with names and scores, named with bars."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,21 +31,21 @@ def seeing(painter: "Runtime", tmp_path: Path) -> SeeHandlers:
 
 def test_an_empty_store_teaches(painter: "Runtime", tmp_path: Path) -> None:
     made = SeeHandlers(painter.library(tmp_path / "store"))
-    assert made.all() == [] and "No pictures yet" in made.count()
-    with pytest.raises(gr.Error, match=r"no pictures|no store"):
+    assert made.all() == [] and "No images yet" in made.count()
+    with pytest.raises(gr.Error, match=r"no images|no store"):
         made.find("red", None, BROWSER)
 
 
-def test_dropped_pictures_are_kept_and_shown(seeing: SeeHandlers, tmp_path: Path) -> None:
+def test_dropped_images_are_kept_and_shown(seeing: SeeHandlers, tmp_path: Path) -> None:
     assert sorted(name for _, name in seeing.all()) == ["blue.png", "red-yellow.png", "red.png"]
-    assert "3 pictures" in seeing.count()
+    assert "3 images" in seeing.count()
     for source in seeing.gallery.filled().sources():
         assert Path(source).is_relative_to(seeing.rt.home / "pictures")
 
 
-def test_found_by_words_or_a_picture_with_names_and_scores(seeing: SeeHandlers, tmp_path: Path) -> None:
+def test_found_by_words_or_a_image_with_names_and_scores(seeing: SeeHandlers, tmp_path: Path) -> None:
     found, note = seeing.find("red", None, BROWSER)
-    assert found[0][1].endswith("· red.png") and float(found[0][1].split(" ")[0]) > 0.9 and "3 pictures" in note
+    assert found[0][1].endswith("· red.png") and float(found[0][1].split(" ")[0]) > 0.9 and "3 images" in note
     assert isinstance(found[0][0], Image.Image)
     found, _ = seeing.find("", str(drawn(tmp_path / "query.png", "blue")), BROWSER)
     assert found[0][1] == "1.00 · blue.png"
@@ -68,10 +68,10 @@ def test_without_labels_the_nearest_words(seeing: SeeHandlers, tmp_path: Path, c
     assert bars.index("red") < bars.index("blue")
 
 
-def test_what_is_no_picture_is_told(seeing: SeeHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_image_is_told(seeing: SeeHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(gr, "Warning", said.append)
-    (tmp_path / "fake.png").write_text("no picture")
+    (tmp_path / "fake.png").write_text("no image")
     seeing.add([str(tmp_path / "fake.png")], BROWSER, still)  # type: ignore[arg-type]
     assert len(said) == 1 and "fake.png" in said[0]
 

@@ -11,7 +11,7 @@ from mmgen.errors import NotFound
 def test_a_folder_is_checked(tmp_path: Path) -> None:
     folder = make(tmp_path / "set")
     called = CliRunner().invoke(app, ["emoji", str(folder)])
-    assert called.exit_code == 1 and f"noto            {len(THINGS)} pictures  Apache-2.0" in called.output
+    assert called.exit_code == 1 and f"noto            {len(THINGS)} images  Apache-2.0" in called.output
     assert "this is not the pinned set" in called.output
     found = json.loads(CliRunner().invoke(app, ["emoji", str(folder), "--json"]).output)
     assert found["counts"] == {"noto": len(THINGS), "twemoji": len(THINGS)}

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_first_session(call: Call, folder: Path, tmp_path: Path, colour_home: Path) -> None:
     added = call("image", "add", folder)
-    assert added.code == 0 and added.out.startswith("3 pictures added in ") and added.err == ""
+    assert added.code == 0 and added.out.startswith("3 images added in ") and added.err == ""
     assert (colour_home / "stores" / "default" / "store.sqlite").is_file()
     found = call("image", "search", "red", "-k", 2).out.splitlines()
     assert found[0].startswith("1. ") and found[0].endswith(str(folder / "apple.png")) and len(found) == 2
@@ -76,16 +76,16 @@ def test_what_is_left_out_is_told(call: Call, folder: Path) -> None:
         f"left out {folder / 'copy.png'}: it is {folder / 'apple.png'}",
         f"left out {folder / 'zflag.png'}: it looks like {folder / 'flag.webp'}",
     ]
-    assert "2 pictures added" in call("image", "add", folder, "--keep-duplicates").out
+    assert "2 images added" in call("image", "add", folder, "--keep-duplicates").out
 
 
 def test_bad_files_are_skipped(call: Call, folder: Path) -> None:
     (folder / "a.png").write_text("text")
     (folder / "b.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     added = call("image", "add", folder, folder / "b.svg")
-    assert added.code == 1 and "3 pictures added" in added.out
+    assert added.code == 1 and "3 images added" in added.out
     assert added.err.splitlines() == [
-        f"skipped {folder / 'a.png'} is no picture; give a PNG, JPEG or WebP file",
+        f"skipped {folder / 'a.png'} is no image; give a PNG, JPEG or WebP file",
         f"skipped {folder / 'b.svg'} is an SVG drawing, which has no pixels; export it as PNG first",
     ]
 
@@ -96,7 +96,7 @@ def test_bad_files_are_skipped(call: Call, folder: Path) -> None:
         (("image", "search", "red"), "there is no store at"),
         (("image", "list"), "there is no store at"),
         (("image", "remove", "a.png"), "there is no store at"),
-        (("image", "add", "EMPTY"), "no pictures to read; give files or a folder with png, jpeg"),
+        (("image", "add", "EMPTY"), "no images to read; give files or a folder with png, jpeg"),
         (("image", "add", "EMPTY/none.png"), "does not exist; give a file or a folder"),
         (("image", "add", "EMPTY", "--meta", "x"), "--meta 'x' is no pair"),
         (("zero-shot", "none.png", "--labels", "a,b"), "none.png does not exist"),
@@ -114,26 +114,26 @@ def test_mistakes_are_one_line(call: Call, folder: Path, tmp_path: Path, args: t
     assert message in called.err
 
 
-def test_no_pictures_in_a_store_of_texts(call: Call, tmp_path: Path) -> None:
+def test_no_images_in_a_store_of_texts(call: Call, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Some text.")
     call("rag", "add", tmp_path / "a.txt")
     for command in (("search", "red"), ("list",), ("remove", "a.png")):
         called = call("image", *command)
-        assert called.code == 2 and "holds no pictures" in called.err
+        assert called.code == 2 and "holds no images" in called.err
 
 
 def test_remove_names_what_it_cannot_tell_apart(call: Call, folder: Path) -> None:
     drawn(folder / "deep" / "apple.png", "green")
     call("image", "add", folder)
-    assert "fits 2 pictures" in call("image", "remove", "apple.png").err
+    assert "fits 2 images" in call("image", "remove", "apple.png").err
     assert "`mmgen image list` names all 4" in call("image", "remove", "pear.png").err
     assert call("image", "remove", "deep/apple.png").code == 0
 
 
-def test_rag_add_with_pictures(call: Call, folder: Path) -> None:
+def test_rag_add_with_images(call: Call, folder: Path) -> None:
     (folder / "a.txt").write_text("Some text.")
     added = call("rag", "add", folder, "--pictures")
-    assert added.code == 0 and "1 documents added" in added.out and "; 3 pictures added" in added.out
+    assert added.code == 0 and "1 documents added" in added.out and "; 3 images added" in added.out
     assert "3 unchanged" in call("rag", "add", folder).out.partition(";")[2]
     assert ";" not in call("rag", "add", folder, "--no-pictures").out
     assert ["picture", "0", "0", str(folder / "apple.png")] in [line.split() for line in call("rag", "list").out.splitlines()]

@@ -1,4 +1,4 @@
-"""The picture commands: files and patterns, prompts files, previews, JSON, and what people get wrong."""
+"""The image commands: files and patterns, prompts files, previews, JSON, and what people get wrong."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def told(called: Called, *parts: str) -> None:
     assert not list(Path().rglob("*.png")) and not list(Path().rglob("*.part"))
 
 
-def test_one_picture(call: Call) -> None:
+def test_one_image(call: Call) -> None:
     called = call("txt2img", "a cat", "-o", "cat.png", "--seed", 7, "--steps", 2)
     assert called.code == 0 and called.out == "cat.png (seed 7)\n" and called.err == ""
     assert image_io.read("cat.png").size == (16, 16) and recipe.read(Path("cat.png")).steps == 2
@@ -43,7 +43,7 @@ def test_without_a_name_and_seed(call: Call) -> None:
     assert found and Path(f"txt2img-{found[1]}.png").is_file()
 
 
-def test_many_pictures_into_a_folder(call: Call, place: Path) -> None:
+def test_many_images_into_a_folder(call: Call, place: Path) -> None:
     (place / "prompts.txt").write_text("a cat\n\n a dog\n")
     called = call("txt2img", "--prompts", "prompts.txt", "-n", 2, "--seed", 1, "--steps", 2, "-o", "new/{n}.png", "--json")
     found = json.loads(called.out)
@@ -65,14 +65,14 @@ def test_previews(call: Call) -> None:
 
 
 def test_half_blocks() -> None:
-    picture = Image.new("RGB", (1, 2), "red")
-    picture.putpixel((0, 1), (1, 2, 3))
-    assert half_blocks(picture, 80) == "\x1b[38;2;255;0;0;48;2;1;2;3m\u2580\x1b[0m"
+    image = Image.new("RGB", (1, 2), "red")
+    image.putpixel((0, 1), (1, 2, 3))
+    assert half_blocks(image, 80) == "\x1b[38;2;255;0;0;48;2;1;2;3m\u2580\x1b[0m"
     lines = half_blocks(Image.new("RGB", (200, 100)), 10).splitlines()
     assert len(lines) == 2 and all(line.count("\u2580") == 10 for line in lines)
 
 
-def test_from_a_picture_on(call: Call, place: Path) -> None:
+def test_from_a_image_on(call: Call, place: Path) -> None:
     Image.linear_gradient("L").resize((16, 16)).save(place / "photo.jpg")
     Image.new("L", (16, 16), 255).save(place / "mask.png")
     few = ("--steps", 3, "--seed", 5)
@@ -107,14 +107,14 @@ def test_interrupted_midway(call: Call, monkeypatch: pytest.MonkeyPatch) -> None
     assert (called.code, called.out, called.err) == (130, "", "interrupted\n") and not list(Path().iterdir())
 
 
-def test_interrupted_between_pictures(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_between_images(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was finished stays, whole."""
     saved = recipe.save
 
-    def save_once(picture: Any, made: Any, path: Path) -> None:
+    def save_once(image: Any, made: Any, path: Path) -> None:
         if path.name == "2.png":
             raise KeyboardInterrupt
-        saved(picture, made, path)
+        saved(image, made, path)
 
     monkeypatch.setattr(recipe, "save", save_once)
     called = call("txt2img", "a cat", "-o", "{n}.png", "--steps", 2, "-n", 2)
@@ -138,7 +138,7 @@ def test_interrupted_between_pictures(call: Call, monkeypatch: pytest.MonkeyPatc
         (["a cat", "--width", 10**6], ["width is 1000000"]),
         (["a cat", "--solver", "dmp++2m"], ["unknown solver 'dmp++2m' (did you mean \"dpm++2m\"?)"]),
         (["a cat", "--stps", 3], ["No such option: --stps"]),
-        (["a cat", "-o", "cat.jpg"], ["cat.jpg is not named .png; pictures are written as PNG"]),
+        (["a cat", "-o", "cat.jpg"], ["cat.jpg is not named .png; images are written as PNG"]),
         (["a cat", "-o", "no/such/cat.png"], ["no/such is no folder; make it first"]),
         (["a cat", "-o", "/proc/cat.png"], ["/proc/cat.png cannot be written"]),
         (["a cat", "--model", "embedded:emojy"], ['did you mean "embedded:emoji"']),
@@ -150,15 +150,15 @@ def test_what_people_get_wrong(call: Call, arguments: list[object], parts: list[
     told(call("txt2img", *arguments), *parts)
 
 
-def test_pictures_that_are_none(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "text.jpg").write_text("no picture")
+def test_images_that_are_none(call: Call, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "text.jpg").write_text("no image")
     Image.new("RGB", (300, 1)).save(place / "bomb.gif")
     Image.new("L", (8, 8), 255).save(place / "mask.gif")
     Image.new("L", (9, 9)).save(place / "photo.gif")
-    told(call("img2img", "text.jpg", "a cat"), "text.jpg is no picture; give a PNG, JPEG or WebP file")
-    told(call("img2img", "gone.jpg", "a cat"), "picture gone.jpg does not exist")
-    told(call("inpaint", "photo.gif", "mask.gif", "a cat"), "the mask is 8 x 8 pixels, the picture 9 x 9")
-    told(call("variations", "photo.gif"), "the picture has no recipe that tells what it shows")
+    told(call("img2img", "text.jpg", "a cat"), "text.jpg is no image; give a PNG, JPEG or WebP file")
+    told(call("img2img", "gone.jpg", "a cat"), "image gone.jpg does not exist")
+    told(call("inpaint", "photo.gif", "mask.gif", "a cat"), "the mask is 8 x 8 pixels, the image 9 x 9")
+    told(call("variations", "photo.gif"), "the image has no recipe that tells what it shows")
     told(call("show", "photo.gif"), "photo.gif holds no recipe")
     told(call("reproduce", "photo.gif"), "photo.gif holds no recipe")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)

@@ -1,4 +1,4 @@
-"""`mmgen text` and `mmgen chat`: what is printed, conversations, attention pictures, and what people get wrong."""
+"""`mmgen text` and `mmgen chat`: what is printed, conversations, attention images, and what people get wrong."""
 
 import json
 from pathlib import Path
@@ -41,11 +41,11 @@ def test_a_mistake_costs_its_own_message(call: Call) -> None:
     assert called.code == 0 and called.err.count("error: ") == 1 and called.out.count("\n> ") == 2
 
 
-def test_an_attention_picture(call: Call) -> None:
+def test_an_attention_image(call: Call) -> None:
     called = call("text", "the cat", "--max-tokens", 8, "--attention", "maps.png")
     assert called.code == 0 and called.err == "maps.png\n"
-    with Image.open("maps.png") as picture:
-        assert picture.width > 2 * 264  # heads side by side
+    with Image.open("maps.png") as image:
+        assert image.width > 2 * 264  # heads side by side
 
 
 @pytest.mark.parametrize(

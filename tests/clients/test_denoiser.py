@@ -26,7 +26,7 @@ def test_what_an_order_leaves_open(studio: Runtime) -> None:
 @pytest.mark.parametrize(
     ("given", "best"), [((16, 16), (16, 16)), ((640, 640), (16, 16)), ((400, 100), (32, 8)), ((1, 99), (4, 160))]
 )
-def test_the_size_that_suits_a_picture(studio: Runtime, given: tuple[int, int], best: tuple[int, int]) -> None:
+def test_the_size_that_suits_a_image(studio: Runtime, given: tuple[int, int], best: tuple[int, int]) -> None:
     assert studio.denoiser().fit(*given) == best
 
 

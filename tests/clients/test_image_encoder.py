@@ -29,18 +29,18 @@ def client(seer: Runtime) -> ImageEncoderClient:
 
 @pytest.fixture
 def small(client: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch) -> ImageEncoderClient:
-    """Two pictures a pass."""
+    """Two images a pass."""
     monkeypatch.setattr(client, "chunk", 2)
     return client
 
 
 def some(count: int) -> list[Image.Image]:
-    return tiny_vision.pictures(*((40 + 3 * n, 60) for n in range(count)))
+    return tiny_vision.images(*((40 + 3 * n, 60) for n in range(count)))
 
 
 def test_one_client_a_reference(seer: Runtime, tiny_clip: Path) -> None:
     client = seer.seeing()
-    assert seer.seeing(str(tiny_clip)) is client and client.model is seer.picture_encoder()
+    assert seer.seeing(str(tiny_clip)) is client and client.model is seer.image_encoder()
     rounded = seer.seeing(f"{tiny_clip}#int8")
     assert rounded is not client and rounded.name == f"{tiny_clip}#int8"
     assert (rounded.embed_images(some(2)) * client.embed_images(some(2))).sum(1).min() > 0.99
@@ -78,7 +78,7 @@ def test_scores_and_logits(small: ImageEncoderClient) -> None:
     assert not small.independent
 
 
-def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(
+def test_images_are_prepared_elsewhere_and_only_so_many_ahead(
     small: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, ended, most, where, prepare = 0, 0, 0, set(), small.model.row
@@ -103,12 +103,12 @@ def test_pictures_are_prepared_elsewhere_and_only_so_many_ahead(
     monkeypatch.setattr(small.model, "row", row)
     monkeypatch.setattr(small.runtime.engine.runners[small.see], "run", passed)
     assert len(small.embed_images(opening())) == 60
-    assert where == {"mmgen-pictures"} and most <= 2 * 2 * AHEAD + 2
+    assert where == {"mmgen-images"} and most <= 2 * 2 * AHEAD + 2
 
 
-def test_a_bad_picture_ends_its_own_call(small: ImageEncoderClient) -> None:
+def test_a_bad_image_ends_its_own_call(small: ImageEncoderClient) -> None:
     file, request = io.BytesIO(), Request.new()
-    tiny_vision.picture(90, 90).save(file, "JPEG")
+    tiny_vision.image(90, 90).save(file, "JPEG")
     bad = Image.open(io.BytesIO(file.getvalue()[:900]))
     with pytest.raises(OSError, match="truncated"):
         small.embed_images([*some(5), bad, *some(5)], request)
@@ -148,6 +148,6 @@ def test_clip_has_no_labels_of_its_own(client: ImageEncoderClient) -> None:
 
 def test_an_encoder_that_only_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu")) as rt:
-        monkeypatch.setattr(rt, "picture_encoder", lambda reference: object())
-        with pytest.raises(BadRequest, match="only says how well pictures show texts"):
+        monkeypatch.setattr(rt, "image_encoder", lambda reference: object())
+        with pytest.raises(BadRequest, match="only says how well images show texts"):
             rt.seeing("bright")

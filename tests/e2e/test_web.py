@@ -16,7 +16,7 @@ DOCUMENT = "# Lighthouse\n\nThe <b>lamp</b> of Hirta was lit by Anna Stuart in 1
 
 
 def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
-    """A file in, a question answered by a quote, one not; a picture, a cancelled one, a mistake; all there when loaded anew."""
+    """A file in, a question answered by a quote, one not; an image, a cancelled one, a mistake; all there when loaded anew."""
     from playwright.sync_api import expect
 
     add_document(page, tmp_path)
@@ -41,7 +41,7 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
 
     page.get_by_role("button", name="Options").last.click()
     page.get_by_label("number input for Steps").fill("100")
-    page.get_by_label("number input for Pictures").fill("8")
+    page.get_by_label("number input for Images").fill("8")
     page.locator("#draw-go").click()
     page.locator("#draw-cancel").click()
     expect(page.locator("#draw-progress")).to_contain_text("Cancelled.")
@@ -53,7 +53,7 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
     open_.click()
     expect(page.locator(".turn .text")).to_contain_text("Anna Stuart")
     page.get_by_role("tab", name="Draw").click()
-    page.get_by_role("button", name="Earlier pictures").click()
+    page.get_by_role("button", name="Earlier images").click()
     page.get_by_role("button", name="a red apple ·").click()
     expect(page.locator("#draw-gallery img")).to_have_count(1)
     assert made(page).prompt == "a red apple"
@@ -101,8 +101,8 @@ def draw(page: "Page", prompt: str) -> None:
 
 
 def made(page: "Page") -> recipe.Recipe:
-    """The recipe of the picture that the browser is given."""
+    """The recipe of the image that the browser is given."""
     served = page.request.get(page.locator("#draw-gallery img").first.evaluate("image => image.src")).body()
-    with Image.open(io.BytesIO(served)) as picture:
-        assert picture.size == (16, 16)
-        return recipe.of(picture, "it")
+    with Image.open(io.BytesIO(served)) as image:
+        assert image.size == (16, 16)
+        return recipe.of(image, "it")

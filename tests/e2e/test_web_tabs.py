@@ -10,11 +10,11 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-PICTURES = Path(__file__).parents[2] / "assets" / "pictures"
+IMAGES = Path(__file__).parents[2] / "assets" / "pictures"
 
 
 def test_see_write_and_watch(page: "Page") -> None:
-    """Pictures found and named by the embedded encoder, a text written three ways, and the engine that did it."""
+    """Images found and named by the embedded encoder, a text written three ways, and the engine that did it."""
     from playwright.sync_api import expect
 
     page.get_by_role("tab", name="See").click()
@@ -23,7 +23,7 @@ def test_see_write_and_watch(page: "Page") -> None:
     page.locator("#see-text input, #see-text textarea").fill("a red fruit")
     page.locator("#see-find").click()
     expect(page.locator("#see-found .caption-label").first).to_have_text(re.compile(r"0\.\d\d · red-apple\.png"))
-    page.locator("#see-given input[type=file]").set_input_files(PICTURES / "crown.png")
+    page.locator("#see-given input[type=file]").set_input_files(IMAGES / "crown.png")
     page.locator("#see-labels input, #see-labels textarea").fill("dog, crown, <b>apple")
     page.locator("#see-name").click()
     expect(page.locator("#see-bars li").first).to_contain_text("crown")
@@ -50,12 +50,12 @@ def test_see_write_and_watch(page: "Page") -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_is_dropped_painted_and_drawn_again(page: "Page", tmp_path: Path) -> None:
+def test_a_image_is_dropped_painted_and_drawn_again(page: "Page", tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     page.get_by_role("tab", name="Draw").click()
     page.get_by_role("button", name="Recipe").click()
-    page.get_by_role("button", name="Begin with a picture").click()
+    page.get_by_role("button", name="Begin with an image").click()
     canvas = page.locator("#draw-canvas canvas").first
     canvas.wait_for()
     page.wait_for_timeout(3000)  # Gradio's editor takes nothing before it is ready, and does not say when it is

@@ -176,26 +176,26 @@ def test_an_answer_goes_on_inside_the_passes_of_others(engine: Engine) -> None:
     steps = engine.metrics.quanta["draw"]
     batches = engine.metrics.batches["draw"].sum
     assert steps.sum / steps.count > 45, "a step is longer than what an answer waits"
-    assert batches == 12 and steps.count < 12, "and was not cut to one picture for it"
+    assert batches == 12 and steps.count < 12, "and was not cut to one image for it"
     gaps = [1000 * (b - a) for a, b in itertools.pairwise(moments) if b < max(h.result(WAIT) for h in drawn)]
     assert sorted(gaps)[len(gaps) * 9 // 10] < 30, "15 ms, and what a busy machine adds"
 
 
 def test_who_comes_in_the_middle_of_a_step_has_his_answer_before_its_end(engine: Engine, drawing: Drawing) -> None:
-    picture = engine.submit(draw(1))
+    image = engine.submit(draw(1))
     assert drawing.in_a_step.wait(WAIT)
     (moment,) = engine.submit(Job("text", 1)).result(WAIT)
-    assert moment < picture.result(WAIT) and engine.scheduler.longest_gap < 40, "he did not wait for what was before him"
+    assert moment < image.result(WAIT) and engine.scheduler.longest_gap < 40, "he did not wait for what was before him"
 
 
 def test_who_is_cancelled_in_a_step_is_released_behind_it(engine: Engine, drawing: Drawing) -> None:
     """The fixture sees to it that nobody is before."""
     answer = engine.submit(Job("text", 10**6))
-    picture = engine.submit(draw(2))
+    image = engine.submit(draw(2))
     assert drawing.in_a_step.wait(WAIT)
-    picture.cancel()
+    image.cancel()
     with pytest.raises(Cancelled):
-        picture.result(WAIT)
+        image.result(WAIT)
     answer.cancel()
     with pytest.raises(Cancelled):
         answer.result(WAIT)
@@ -205,21 +205,21 @@ def test_steps_cost_what_they_take_themselves(engine: Engine, monkeypatch: pytes
     """Not what others took inside them."""
     monkeypatch.setattr(Answering, "seconds", 0.02)
     began = time.monotonic()
-    picture, answer = engine.submit(draw(3)), engine.submit(Job("text", 10**6))
-    wall = 1000 * (picture.result(WAIT) - began)
+    image, answer = engine.submit(draw(3)), engine.submit(Job("text", 10**6))
+    wall = 1000 * (image.result(WAIT) - began)
     answer.cancel()
     with pytest.raises(Cancelled):
         answer.result(WAIT)
-    assert picture.job.quanta == 3 and picture.job.device_ms >= 150 and answer.job.device_ms > 100
-    assert picture.job.device_ms + answer.job.device_ms < 1.05 * wall + 40, "40 ms: two tokens behind the picture"
+    assert image.job.quanta == 3 and image.job.device_ms >= 150 and answer.job.device_ms > 100
+    assert image.job.device_ms + answer.job.device_ms < 1.05 * wall + 40, "40 ms: two tokens behind the image"
 
 
 def test_a_policy_that_bounds_no_gap_lets_nobody_in(drawing: Drawing) -> None:
     from mmgen.engine.scheduling.simple_policies import Fifo
 
     with Engine({"draw": drawing, "text": Answering()}, Fifo(), max_gap_ms=15) as engine:
-        picture, answer = engine.submit(draw(1)), engine.submit(Job("text", 1))
-        assert answer.result(WAIT)[0] > picture.result(WAIT)
+        image, answer = engine.submit(draw(1)), engine.submit(Job("text", 1))
+        assert answer.result(WAIT)[0] > image.result(WAIT)
 
 
 def test_storms_within_storms() -> None:

@@ -1,4 +1,4 @@
-"""Pictures in pdf and html files, with what is said of them; and what must not be taken."""
+"""Images in pdf and html files, with what is said of them; and what must not be taken."""
 
 import base64
 import io
@@ -78,10 +78,10 @@ def test_pdf(tmp_path: Path) -> None:
         ([RED], ["As was said", "Figure 1: a red square"]),
         ([RED, BLUE], ["Figure 2: only one line for two"]),
     )
-    pictures = found(path)
-    assert [(one.name, one.page) for one in pictures] == [("picture-1", 2), ("picture-2", 3), ("picture-3", 3)]
-    assert [one.caption for one in pictures] == ["Figure 1: a red square", "", ""]
-    colours = {Image.open(io.BytesIO(one.data)).convert("RGB").getpixel((5, 5)) for one in pictures}
+    images = found(path)
+    assert [(one.name, one.page) for one in images] == [("picture-1", 2), ("picture-2", 3), ("picture-3", 3)]
+    assert [one.caption for one in images] == ["Figure 1: a red square", "", ""]
+    colours = {Image.open(io.BytesIO(one.data)).convert("RGB").getpixel((5, 5)) for one in images}
     assert colours == {RED, BLUE}
 
 

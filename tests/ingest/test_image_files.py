@@ -1,4 +1,4 @@
-"""Pictures of every kind that people have, and files that only look like one."""
+"""Images of every kind that people have, and files that only look like one."""
 
 import struct
 import sys
@@ -48,11 +48,11 @@ def test_the_first_of_an_animation(tmp_path: Path) -> None:
 
 
 def test_it_stands_upright(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (32, 16), RED)
-    picture.paste(BLUE, (16, 0, 32, 16))
+    image = Image.new("RGB", (32, 16), RED)
+    image.paste(BLUE, (16, 0, 32, 16))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn right
-    picture.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    image.save(tmp_path / "a.jpg", exif=exif, quality=95)
     assert image_files.load(tmp_path / "a.jpg").size == (16, 32)
     assert near(colour(tmp_path / "a.jpg", (8, 2)), RED, 30) and near(colour(tmp_path / "a.jpg", (8, 29)), BLUE, 30)
 
@@ -104,7 +104,7 @@ def test_a_truncated_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.effect_noise((200, 200), 80).save(path)
     path.write_bytes(path.read_bytes()[:4000])
-    with pytest.raises(UnreadableFile, match=r"a\.jpg cannot be read as a picture \(.*truncated.*\); save it anew"):
+    with pytest.raises(UnreadableFile, match=r"a\.jpg cannot be read as an image \(.*truncated.*\); save it anew"):
         image_files.load(path)
     path.write_bytes(path.read_bytes()[:30])
     with pytest.raises(UnreadableFile):
@@ -130,9 +130,9 @@ def test_a_drawing(tmp_path: Path, start: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"just text", b"", bytes(100), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
-def test_what_only_looks_like_a_picture(tmp_path: Path, data: bytes) -> None:
+def test_what_only_looks_like_a_image(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(UnreadableFile, match=r"a\.png is no picture; give a PNG, JPEG or WebP file"):
+    with pytest.raises(UnreadableFile, match=r"a\.png is no image; give a PNG, JPEG or WebP file"):
         image_files.load(tmp_path / "a.png")
 
 
@@ -142,7 +142,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_damage_of_every_kind_is_one_line(tmp_path: Path) -> None:
-    """Bytes changed at random: a picture, or one line that says why not."""
+    """Bytes changed at random: an image, or one line that says why not."""
     rng = np.random.default_rng(0)
     for suffix in ("png", "jpg", "gif", "webp", "tif", "bmp"):
         Image.effect_noise((24, 24), 80).convert("RGB").save(tmp_path / f"a.{suffix}")

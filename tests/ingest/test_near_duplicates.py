@@ -1,4 +1,4 @@
-"""The same picture saved anew is recognised, another one is not."""
+"""The same image saved anew is recognised, another one is not."""
 
 import io
 
@@ -12,11 +12,11 @@ from mmgen.ingest import near_duplicates
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     """Smooth colours with a few discs."""
     rng = np.random.default_rng(seed)
-    picture = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
     for x, y, radius in rng.integers(20, 200, (4, 3)).tolist():
         pen.ellipse((x, y, x + radius // 3, y + radius // 3), tuple(rng.integers(0, 256, 3).tolist()))
-    return picture
+    return image
 
 
 def alike(one: Image.Image, other: Image.Image) -> bool:
@@ -25,17 +25,17 @@ def alike(one: Image.Image, other: Image.Image) -> bool:
     return near and near_duplicates.same(near_duplicates.thumbnail(one), near_duplicates.thumbnail(other))
 
 
-def saved(picture: Image.Image, how: str, **options: int) -> Image.Image:
+def saved(image: Image.Image, how: str, **options: int) -> Image.Image:
     out = io.BytesIO()
-    picture.save(out, how, **options)
+    image.save(out, how, **options)
     return Image.open(out).convert("RGB")
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_saved_anew(seed: int) -> None:
-    picture = scene(seed)
-    assert alike(picture, saved(picture, "JPEG", quality=40)) and alike(picture, saved(picture, "WEBP", quality=40))
-    assert alike(picture, picture.resize((160, 120))) and alike(picture, picture.resize((900, 675)))
+    image = scene(seed)
+    assert alike(image, saved(image, "JPEG", quality=40)) and alike(image, saved(image, "WEBP", quality=40))
+    assert alike(image, image.resize((160, 120))) and alike(image, image.resize((900, 675)))
 
 
 def test_others() -> None:
@@ -44,9 +44,9 @@ def test_others() -> None:
 
 
 def test_colour_and_a_small_part_count() -> None:
-    picture = scene(1)
-    red, green, blue = picture.split()
-    assert not alike(picture, Image.merge("RGB", (blue, red, green)))
+    image = scene(1)
+    red, green, blue = image.split()
+    assert not alike(image, Image.merge("RGB", (blue, red, green)))
     hands = [Image.new("RGB", (64, 64), "white") for _ in range(2)]
     for clock, end in zip(hands, ((32, 8), (52, 32)), strict=True):
         pen = ImageDraw.Draw(clock)
@@ -61,7 +61,7 @@ def test_near_counts_bits() -> None:
     assert near_duplicates.near(-1, np.array(bits, dtype=np.int64)).tolist() == [4]
 
 
-def test_flat_pictures_have_no_direction() -> None:
+def test_flat_images_have_no_direction() -> None:
     assert near_duplicates.dhash(Image.new("RGB", (9, 9), "red")) == near_duplicates.dhash(Image.new("L", (1, 1))) == 0
     assert not alike(Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue"))
 

@@ -1,4 +1,4 @@
-"""Pictures into a store and found there, through an encoder that sees colours."""
+"""Images into a store and found there, through an encoder that sees colours."""
 
 import base64
 import shutil
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
     drawn(tmp_path / "p" / "apple.png", "red")
     drawn(tmp_path / "p" / "deep" / "sea.jpg", "blue")
     drawn(tmp_path / "p" / "flag.webp", "red", "blue")
-    (tmp_path / "p" / "notes.txt").write_text("no picture")
+    (tmp_path / "p" / "notes.txt").write_text("no image")
     return tmp_path / "p"
 
 
@@ -38,10 +38,10 @@ def names(found: object) -> list[str]:
 
 def test_from_a_folder_and_found(gallery: ImageLibrary, folder: Path) -> None:
     report = gallery.add(folder)
-    assert names(report.added) == ["apple.png", "flag.webp", "sea.jpg"] and str(report).startswith("3 pictures added in ")
+    assert names(report.added) == ["apple.png", "flag.webp", "sea.jpg"] and str(report).startswith("3 images added in ")
     assert [str(hit) for hit in gallery.search("red")] == ["apple.png", "flag.webp", "sea.jpg"]
     assert str(gallery.search("blue", k=1)[0]) == "sea.jpg"
-    like = gallery.search(picture=Image.open(folder / "flag.webp"), k=1)[0]
+    like = gallery.search(image=Image.open(folder / "flag.webp"), k=1)[0]
     assert str(like) == "flag.webp" and like.score == pytest.approx(1, abs=1e-4)
     assert str(gallery.search("blue", Image.open(folder / "apple.png"), weight=0.5)[0]) == "flag.webp"
 
@@ -70,7 +70,7 @@ def test_the_same_bytes_twice(gallery: ImageLibrary, folder: Path) -> None:
     assert names(gallery.add(folder, keep_duplicates=True).added) == ["copy.png"] and gallery.filled().count() == 4
 
 
-def test_the_same_picture_saved_anew(gallery: ImageLibrary, tmp_path: Path) -> None:
+def test_the_same_image_saved_anew(gallery: ImageLibrary, tmp_path: Path) -> None:
     noise = Image.effect_noise((300, 200), 90).convert("RGB").resize((30, 20)).resize((600, 400), Image.Resampling.BICUBIC)
     for number, name in enumerate(("one.png", "other.png")):
         noise.transpose(Image.Transpose.ROTATE_180 if number else Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / name)
@@ -99,10 +99,10 @@ def test_one_bad_file_costs_only_itself(gallery: ImageLibrary, folder: Path) -> 
     report = gallery.add([folder, *folder.glob("*.txt")])
     assert len(report.added) == 3 and names(path for path, _ in report.skipped) == ["a.png", "b.png", "notes.txt"]
     reasons = " ".join(reason for _, reason in report.skipped)
-    assert "a.png is no picture" in reasons and "b.png cannot be read" in reasons and "notes.txt is no picture" in reasons
+    assert "a.png is no image" in reasons and "b.png cannot be read" in reasons and "notes.txt is no image" in reasons
 
 
-def test_pictures_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
+def test_images_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
     inline = base64.b64encode(drawn(tmp_path / "x" / "s.png", "yellow").read_bytes()).decode()
     dot = base64.b64encode(drawn(tmp_path / "x" / "dot.png", "green", size=4).read_bytes()).decode()
     page = tmp_path / "page.html"
@@ -112,10 +112,10 @@ def test_pictures_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
     )
     assert names(gallery.add(page).added) == ["page.html#picture-1"]
     hit = gallery.search("yellow")[0]
-    assert (str(hit), hit.caption, hit.source) == ("page.html, picture-1", "The sun", str(page))
+    assert (str(hit), hit.caption, hit.source) == ("page.html, image-1", "The sun", str(page))
     assert gallery.search("sun", k=1)[0].scores["caption"] > 0
     assert gallery.add(page).unchanged == [str(page)]
-    page.write_text("<p>No picture any more</p>")
+    page.write_text("<p>No image any more</p>")
     assert gallery.add(page).added == [] and gallery.library.readable().uris() == []
 
 
@@ -136,27 +136,27 @@ def test_sync_removes_what_vanished_first(gallery: ImageLibrary, folder: Path) -
     assert names(report.removed) == ["apple.png"] and names(report.added) == ["moved.png"] and not report.duplicates
 
 
-def test_text_and_pictures_in_one_store(gallery: ImageLibrary, folder: Path) -> None:
+def test_text_and_images_in_one_store(gallery: ImageLibrary, folder: Path) -> None:
     library = gallery.library
     library.add(folder / "notes.txt")
     gallery.add(folder)
     assert library.search("picture")[0].uri == str(folder / "notes.txt") and len(library.readable().uris()) == 4
-    library.add(folder, sync=True, pictures=False)
+    library.add(folder, sync=True, images=False)
     assert len(library.readable().uris()) == 4
 
 
-def test_rag_add_takes_pictures_where_there_are_some(painter: Runtime, folder: Path, tmp_path: Path) -> None:
+def test_rag_add_takes_images_where_there_are_some(painter: Runtime, folder: Path, tmp_path: Path) -> None:
     library = painter.library("notes")
-    assert library.add(folder).pictures is None
-    report = library.add(folder, pictures=True)
-    assert report.pictures is not None and len(report.pictures.added) == 3 and len(report.unchanged) == 1
-    assert str(report).endswith(f"; 3 pictures added in {report.pictures.seconds:.1f} s")
+    assert library.add(folder).images is None
+    report = library.add(folder, images=True)
+    assert report.images is not None and len(report.images.added) == 3 and len(report.unchanged) == 1
+    assert str(report).endswith(f"; 3 images added in {report.images.seconds:.1f} s")
     drawn(folder / "lime.png", "green")
-    report = library.add([folder / "lime.png"])  # by now it has pictures, and a picture is no text
-    assert report.pictures is not None and names(report.pictures.added) == ["lime.png"] and not report.skipped
+    report = library.add([folder / "lime.png"])  # by now it has images, and an image is no text
+    assert report.images is not None and names(report.images.added) == ["lime.png"] and not report.skipped
     (folder / "lime.png").unlink()
     report = library.add(folder, sync=True)
-    assert report.pictures is not None and names(report.pictures.removed) == ["lime.png"] and report.removed == []
+    assert report.images is not None and names(report.images.removed) == ["lime.png"] and report.removed == []
     with pytest.raises(BadRequest, match="no files to read"):
         library.add(tmp_path / "home", include=["*.none"])
     library.close()
@@ -164,7 +164,7 @@ def test_rag_add_takes_pictures_where_there_are_some(painter: Runtime, folder: P
 
 def test_nothing_to_read(gallery: ImageLibrary, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadRequest, match=r"empty: no pictures to read; give files or a folder with png, jpeg"):
+    with pytest.raises(BadRequest, match=r"empty: no images to read; give files or a folder with png, jpeg"):
         gallery.add(tmp_path / "empty")
     with pytest.raises(NotFound, match="does not exist"):
         gallery.add(tmp_path / "none")
@@ -175,7 +175,7 @@ def test_nothing_there(gallery: ImageLibrary, folder: Path, tmp_path: Path) -> N
     with pytest.raises(NotFound, match="there is no store at"):
         gallery.search("red")
     gallery.library.add(folder / "notes.txt")
-    with pytest.raises(NotFound, match="holds no pictures; add some first: mmgen image add"):
+    with pytest.raises(NotFound, match="holds no images; add some first: mmgen image add"):
         gallery.search("red")
 
 
@@ -194,7 +194,7 @@ def test_queries_that_cannot_be_answered(gallery: ImageLibrary, folder: Path) ->
 def test_another_encoder_is_refused(gallery: ImageLibrary, folder: Path, colours: Path, tmp_path: Path) -> None:
     gallery.add(folder)
     other = shutil.copytree(colours, tmp_path / "other")
-    with pytest.raises(StoreError, match=r"the pictures of store .* were embedded by .*, not .*other; use that encoder"):
+    with pytest.raises(StoreError, match=r"the images of store .* were embedded by .*, not .*other; use that encoder"):
         gallery.library.gallery(str(other)).search("red")
     with pytest.raises(StoreError, match="use that encoder, or another --store"):
         gallery.library.gallery(str(other)).add(folder)
@@ -217,8 +217,8 @@ def test_progress_and_cancel(gallery: ImageLibrary, folder: Path, monkeypatch: p
     assert names(gallery.add(folder).added) == ["sea.jpg"]
 
 
-def test_large_pictures_wait_small(gallery: ImageLibrary, tmp_path: Path) -> None:
+def test_large_images_wait_small(gallery: ImageLibrary, tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), "red").save(tmp_path / "a.jpg")
     gallery.add(tmp_path / "a.jpg")
     assert gallery.client(gallery.filled()).model.seen == [(1024, 512)]
-    assert gallery.search(picture=Image.new("RGB", (3000, 1500), "red"))[0].metadata["width"] == 3000
+    assert gallery.search(image=Image.new("RGB", (3000, 1500), "red"))[0].metadata["width"] == 3000

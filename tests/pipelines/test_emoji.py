@@ -20,12 +20,12 @@ def txt2img(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Txt2Img]:
 
 def test_colours_of_things_and_backgrounds(txt2img: Txt2Img) -> None:
     prompts = ["a red apple", "a cucumber", "an owl on a blue background", "four strawberries on a black background"]
-    drawn = [np.asarray(image).astype(int) for image in txt2img(prompts, seed=1, steps=10).images]
-    assert [picture.shape for picture in drawn] == [(64, 64, 3)] * 4
-    apple, cucumber = (picture[20:44, 20:44].reshape(-1, 3).mean(0) for picture in drawn[:2])
+    drawn = [np.asarray(one).astype(int) for one in txt2img(prompts, seed=1, steps=10).images]
+    assert [image.shape for image in drawn] == [(64, 64, 3)] * 4
+    apple, cucumber = (image[20:44, 20:44].reshape(-1, 3).mean(0) for image in drawn[:2])
     assert apple[0] > 150 > apple[1:].max(), "red"
     assert cucumber[1] > cucumber[0] + 20 and cucumber[1] > cucumber[2] + 20, "green"
-    corners = [picture[[2, 2, -3, -3], [2, -3, 2, -3]].mean(0) for picture in drawn]
+    corners = [image[[2, 2, -3, -3], [2, -3, 2, -3]].mean(0) for image in drawn]
     assert corners[0].min() > 220 and corners[3].max() < 60, "white where no background is named, black where black is"
     assert corners[2][2] > corners[2][0] + 80, "blue"
 

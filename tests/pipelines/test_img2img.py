@@ -1,4 +1,4 @@
-"""img2img: the strength decides how far from the picture, and pictures of any kind are read."""
+"""img2img: the strength decides how far from the image, and images of any kind are read."""
 
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ def test_what_cannot_be_begun_with(draw: Img2Img, photo: Path, studio: Runtime, 
             draw(photo, "a cat", strength=strength)
     with pytest.raises(BadRequest, match=r"strength 0\.01 of 10 steps leaves none to run; use at least 0\.1"):
         draw(photo, "a cat", strength=0.01, steps=10)
-    with pytest.raises(NotFound, match=r"picture nowhere\.png does not exist"):
+    with pytest.raises(NotFound, match=r"image nowhere\.png does not exist"):
         draw("nowhere.png", "a cat")
-    with pytest.raises(UnreadableFile, match="is no picture"):
+    with pytest.raises(UnreadableFile, match="is no image"):
         draw(Path(__file__), "a cat")
     with pytest.raises(BadRequest, match="draws from words alone here; take a model with a UNet"):
         Img2Img(studio, model=str(diffusion_transformer))(photo, "a cat")

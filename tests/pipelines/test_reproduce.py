@@ -1,4 +1,4 @@
-"""A picture drawn again: bit by bit, or with the reason why not."""
+"""An image drawn again: bit by bit, or with the reason why not."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ def cat(studio: Runtime, tmp_path: Path) -> Path:
 
 
 def rewritten(path: Path, **values: object) -> Path:
-    """The same picture, with another recipe."""
+    """The same image, with another recipe."""
     recipe.save(image_io.read(path), recipe.read(path).model_copy(update=values), path)
     return path
 
@@ -41,7 +41,7 @@ def test_other_versions_and_weights(studio: Runtime, cat: Path) -> None:
     assert found.changed[-1] == "it was drawn on cuda, now on cpu"
 
 
-def test_another_picture(studio: Runtime, cat: Path) -> None:
+def test_another_image(studio: Runtime, cat: Path) -> None:
     found = reproduce(studio, rewritten(cat, prompt="a dog"))
     assert not found.equal and f"the largest difference of a pixel is {found.difference} of 255" in str(found)
     assert "nothing else is known to differ" in str(found)
@@ -55,10 +55,10 @@ def test_what_it_began_with(studio: Runtime, tmp_path: Path) -> None:
     (two,) = Inpaint(studio)(photo, mask, "a cat", steps=3).save(tmp_path / "two.png")
     assert reproduce(studio, one).equal and reproduce(studio, two).equal
     Image.new("L", (16, 16), 90).save(photo)
-    assert "photo.png is another picture" in reproduce(studio, one).changed
+    assert "photo.png is another image" in reproduce(studio, one).changed
     moved = Path(shutil.move(photo, tmp_path / "moved.png"))
     with pytest.raises(NotFound, match=r"began with photo\.png, which is not beside it; give it with --image or --mask"):
         reproduce(studio, one)
-    assert reproduce(studio, one, sources=(moved, None)).changed == ("photo.png is another picture",)
-    with pytest.raises(BadRequest, match="began with no such picture"):
+    assert reproduce(studio, one, sources=(moved, None)).changed == ("photo.png is another image",)
+    with pytest.raises(BadRequest, match="began with no such image"):
         reproduce(studio, one, sources=(moved, mask))

@@ -30,13 +30,13 @@ def draw(studio: Runtime) -> Txt2Img:
     return Txt2Img(studio)
 
 
-def test_a_seed_gives_the_same_picture_alone_and_in_company(draw: Txt2Img) -> None:
+def test_a_seed_gives_the_same_image_alone_and_in_company(draw: Txt2Img) -> None:
     together = draw("a cat", n=3, **FEW)
     alone = draw("a cat", steps=3, seed=8)
     assert together.seeds == [7, 8, 9] and [image.size for image in together.images] == [(16, 16)] * 3
     assert furthest(together.images[1], alone.images[0]) <= 1
     assert furthest(together.images[0], together.images[1]) > 1
-    assert str(together).startswith("3 pictures of 16 x 16, seed 7, 8, 9, ")
+    assert str(together).startswith("3 images of 16 x 16, seed 7, 8, 9, ")
 
 
 def test_without_a_seed_one_is_drawn_and_reported(draw: Txt2Img) -> None:
@@ -57,10 +57,10 @@ def test_every_option_is_heard(draw: Txt2Img, option: dict[str, Any]) -> None:
 
 
 def test_prompts_and_their_seeds(draw: Txt2Img) -> None:
-    pictures = draw(["cat", " dog "], n=2, steps=2, seed=0, style="b", width=24)
-    assert [one.prompt for one in pictures.recipes] == ["cat in b style"] * 2 + ["dog in b style"] * 2
-    assert [one.seed for one in pictures.recipes] == pictures.seeds == [0, 1, 2, 3]
-    assert {(one.width, one.height) for one in pictures.recipes} == {(24, 16)} == {one.size for one in pictures.images}
+    images = draw(["cat", " dog "], n=2, steps=2, seed=0, style="b", width=24)
+    assert [one.prompt for one in images.recipes] == ["cat in b style"] * 2 + ["dog in b style"] * 2
+    assert [one.seed for one in images.recipes] == images.seeds == [0, 1, 2, 3]
+    assert {(one.width, one.height) for one in images.recipes} == {(24, 16)} == {one.size for one in images.images}
 
 
 def test_the_style_stands_where_captions_have_it() -> None:
@@ -100,9 +100,9 @@ def test_who_leaves_cancels(draw: Txt2Img) -> None:
 
 
 async def test_asyncio(draw: Txt2Img) -> None:
-    pictures = await draw.acall("a cat", **FEW)
+    images = await draw.acall("a cat", **FEW)
     kinds = [event.kind async for event in draw.astream("a cat", **FEW)]
-    assert pictures.seeds == [7] and kinds == ["start", "step", "step", "step", "picture", "pictures"]
+    assert images.seeds == [7] and kinds == ["start", "step", "step", "step", "picture", "pictures"]
     request = Request.new()
     task = asyncio.create_task(draw.acall("a cat", steps=900, request=request))
     await asyncio.sleep(0.05)
@@ -113,8 +113,8 @@ async def test_asyncio(draw: Txt2Img) -> None:
 
 
 def test_a_model_without_prompt(studio: Runtime, unconditional: Path) -> None:
-    pictures = Txt2Img(studio, model=str(unconditional))("", **FEW)
-    assert pictures.images[0].size == (8, 8) and pictures.recipes[0].guidance == 1.0
+    images = Txt2Img(studio, model=str(unconditional))("", **FEW)
+    assert images.images[0].size == (8, 8) and images.recipes[0].guidance == 1.0
 
 
 def test_a_pipeline_of_diffusers(studio: Runtime, diffusion_transformer: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_lora_is_a_model_of_its_own(studio: Runtime, tmp_path: Path) -> None:
         ({"solver": "eular"}, "unknown solver 'eular' .did you mean \"euler\""),
         ({"seed": -1}, "seed is -1; it can be 0 to"),
         ({"seed": 2**63}, "seed is 9223372036854775808"),
-        ({"seed": 2**63 - 1, "n": 2}, "with 2 pictures it can be 0 to"),
+        ({"seed": 2**63 - 1, "n": 2}, "with 2 images it can be 0 to"),
         ({"n": 0}, "n is 0; it can be 1 to 1000"),
         ({"n": 10**6}, "n is 1000000"),
         ({"style": " "}, "style is ' '"),
@@ -182,7 +182,7 @@ def test_values_out_of_range(draw: Txt2Img, options: dict[str, Any], message: st
         (["a cat", ""], BadRequest, "the prompt is empty"),
         ("word " * 10_000, TooLong, "the prompt is 50,000 characters; 5,000 are read at most"),
         ("seventeen letters", TooLong, "the prompt is 18 tokens, the model reads 16; shorten it"),
-        (["a"] * 1001, BadRequest, "1001 prompts with n 1 are 1001 pictures"),
+        (["a"] * 1001, BadRequest, "1001 prompts with n 1 are 1001 images"),
         (7, BadRequest, "should be a text"),
     ],
 )

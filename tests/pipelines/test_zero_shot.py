@@ -1,4 +1,4 @@
-"""Labels for a picture: by colours, by CLIP's and a classifier's own numbers, and what a caller can get wrong."""
+"""Labels for an image: by colours, by CLIP's and a classifier's own numbers, and what a caller can get wrong."""
 
 from pathlib import Path
 from typing import Any
@@ -19,47 +19,47 @@ from mmgen.runtime import Runtime
 
 def test_the_best_label(painter: Runtime, tmp_path: Path) -> None:
     found = ZeroShotImage(painter)(drawn(tmp_path / "apple.png", "red"), labels="green, red ,blue")
-    assert found.best == "red" and found.picture == "apple.png" and not found.independent
+    assert found.best == "red" and found.image == "apple.png" and not found.independent
     assert sum(one.probability for one in found.labels) == pytest.approx(1)
     assert [one.probability for one in found.labels] == sorted((one.probability for one in found.labels), reverse=True)
     assert str(found).splitlines()[0].endswith("  red")
 
 
-def test_many_pictures_embed_their_labels_once(painter: Runtime, tmp_path: Path) -> None:
+def test_many_images_embed_their_labels_once(painter: Runtime, tmp_path: Path) -> None:
     made = [drawn(tmp_path / "a.png", "red"), Image.new("RGB", (9, 9), "blue")]
-    before = list(painter.picture_encoder().read)  # type: ignore[attr-defined]
+    before = list(painter.image_encoder().read)  # type: ignore[attr-defined]
     found = ZeroShotImage(painter).judge(made, labels=["red", "blue"], template="all {} here", k=1)
     assert [one.best for one in found] == ["red", "blue"] and [len(one.labels) for one in found] == [1, 1]
-    assert painter.picture_encoder().read[len(before) :] == ["all red here", "all blue here"]  # type: ignore[attr-defined]
+    assert painter.image_encoder().read[len(before) :] == ["all red here", "all blue here"]  # type: ignore[attr-defined]
 
 
 def test_alone_and_in_company(painter: Runtime) -> None:
-    pictures = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue", "white")]
+    images = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue", "white")]
     zero_shot, labels = ZeroShotImage(painter), ["red", "blue", "black"]
-    together = zero_shot.judge(pictures, labels=labels)
-    for found, alone in zip(together, (zero_shot(picture, labels=labels) for picture in pictures), strict=True):
+    together = zero_shot.judge(images, labels=labels)
+    for found, alone in zip(together, (zero_shot(image, labels=labels) for image in images), strict=True):
         assert [one.label for one in found.labels] == [one.label for one in alone.labels]
         assert [one.logit for one in found.labels] == pytest.approx([one.logit for one in alone.labels], abs=1e-4)
 
 
 def test_clips_own_probabilities(seer: Runtime) -> None:
-    picture, labels = tiny_vision.picture(40, 30), ["w1 w2", "w3", "w9"]
-    found = {one.label: one.probability for one in ZeroShotImage(seer)(picture, labels=labels).labels}
-    model: Any = seer.picture_encoder()
-    logits = model.logits(model.embed_images([picture]), model.embed_texts(labels))[0]
+    image, labels = tiny_vision.image(40, 30), ["w1 w2", "w3", "w9"]
+    found = {one.label: one.probability for one in ZeroShotImage(seer)(image, labels=labels).labels}
+    model: Any = seer.image_encoder()
+    logits = model.logits(model.embed_images([image]), model.embed_texts(labels))[0]
     expected = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     np.testing.assert_allclose([found[label] for label in labels], expected, atol=1e-5)
 
 
 def test_a_classifiers_own_labels(seer: Runtime, tiny_vit: Path) -> None:
-    found = ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.picture(40, 30))
+    found = ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.image(40, 30))
     assert sorted(one.label for one in found.labels) == ["car", "cat", "dog"]
     assert sum(one.probability for one in found.labels) == pytest.approx(1)
     with pytest.raises(BadRequest, match="reads no texts"):
-        ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.picture(40, 30), labels=["a", "b"])
+        ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.image(40, 30), labels=["a", "b"])
 
 
-def test_the_embedded_models_know_each_others_pictures(tmp_path: Path) -> None:
+def test_the_embedded_models_know_each_others_images(tmp_path: Path) -> None:
     """What the one draws, the other calls by its name: both heard the words, and neither saw the other."""
     names = ["pizza", "sun", "strawberry", "house", "dog face"]
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu")) as rt:
@@ -91,9 +91,9 @@ def test_what_a_caller_can_get_wrong(painter: Runtime, options: dict[str, Any], 
         ZeroShotImage(painter)(Image.new("RGB", (4, 4)), **options)
 
 
-def test_what_is_no_picture(painter: Runtime, tmp_path: Path) -> None:
+def test_what_is_no_image(painter: Runtime, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("text")
-    with pytest.raises(UnreadableFile, match="is no picture"):
+    with pytest.raises(UnreadableFile, match="is no image"):
         ZeroShotImage(painter)(tmp_path / "a.png", labels="a,b")
     with pytest.raises(NotFound, match="does not exist"):
         ZeroShotImage(painter)(tmp_path / "b.png", labels="a,b")

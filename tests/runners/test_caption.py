@@ -18,7 +18,7 @@ from mmgen.pipelines.factory import pipeline
 from mmgen.runners.caption import CaptionModel, CaptionRequest, CaptionRunner
 from mmgen.runtime import Runtime
 
-PICTURE = Image.linear_gradient("L").convert("RGB").resize((50, 40))
+IMAGE = Image.linear_gradient("L").convert("RGB").resize((50, 40))
 
 
 @pytest.fixture(scope="module")
@@ -36,55 +36,55 @@ def upstream(folder: Path, prompt: str, **more: Any) -> str:
     """What the library's documentation does."""
     model = transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()
     processor = transformers.AutoProcessor.from_pretrained(folder)
-    inputs = processor(images=PICTURE, return_tensors="pt", **({"text": prompt} if prompt else {}), **more)
+    inputs = processor(images=IMAGE, return_tensors="pt", **({"text": prompt} if prompt else {}), **more)
     out = model.generate(**inputs, max_new_tokens=8, do_sample=False)
     return " ".join(processor.batch_decode(out, skip_special_tokens=True)[0].split())
 
 
 @pytest.mark.parametrize("prompt", ["", "w3 w4"])
 def test_blip(folders: dict[str, Path], prompt: str) -> None:
-    found = CaptionModel.load(folders["blip"]).write(CaptionRequest(PICTURE, prompt, 8), lambda: None)
+    found = CaptionModel.load(folders["blip"]).write(CaptionRequest(IMAGE, prompt, 8), lambda: None)
     assert found == upstream(folders["blip"], prompt) and found.startswith(prompt)
 
 
 def test_git(folders: dict[str, Path]) -> None:
     model = CaptionModel.load(folders["git"])
-    assert model.write(CaptionRequest(PICTURE, "", 8), lambda: None) == upstream(folders["git"], "")
-    assert model.write(CaptionRequest(PICTURE, "w3 w4", 8), lambda: None).startswith("w3 w4")
+    assert model.write(CaptionRequest(IMAGE, "", 8), lambda: None) == upstream(folders["git"], "")
+    assert model.write(CaptionRequest(IMAGE, "w3 w4", 8), lambda: None).startswith("w3 w4")
 
 
 def test_an_encoder_decoder_without_a_processor(folders: dict[str, Path]) -> None:
     model = CaptionModel.load(folders["encoder-decoder"])
     images = transformers.AutoImageProcessor.from_pretrained(folders["encoder-decoder"])
-    out = model.model.generate(**images(PICTURE, return_tensors="pt"), max_new_tokens=8, do_sample=False)
+    out = model.model.generate(**images(IMAGE, return_tensors="pt"), max_new_tokens=8, do_sample=False)
     expected = model.processor.decode(out[0], skip_special_tokens=True)
-    assert model.write(CaptionRequest(PICTURE, "", 8), lambda: None) == expected
+    assert model.write(CaptionRequest(IMAGE, "", 8), lambda: None) == expected
     with pytest.raises(BadRequest, match="takes no prompt; leave it out"):
-        model.write(CaptionRequest(PICTURE, "w3"), lambda: None)
+        model.write(CaptionRequest(IMAGE, "w3"), lambda: None)
 
 
 def test_one_that_is_talked_to(folders: dict[str, Path]) -> None:
     model = CaptionModel.load(folders["llava"])
     assert model.talks
     text = "user <image> w3 w4 "
-    inputs = model.processor(images=PICTURE, text=text, return_tensors="pt")
+    inputs = model.processor(images=IMAGE, text=text, return_tensors="pt")
     out = model.model.generate(**inputs, max_new_tokens=8, do_sample=False)[0][inputs["input_ids"].shape[1] :]
     expected = model.processor.tokenizer.decode(out, skip_special_tokens=True)
-    assert model.write(CaptionRequest(PICTURE, "w3 w4", 8), lambda: None) == " ".join(expected.split())
+    assert model.write(CaptionRequest(IMAGE, "w3 w4", 8), lambda: None) == " ".join(expected.split())
 
 
 def test_through_the_pipeline(rt: Runtime, folders: dict[str, Path], tmp_path: Path) -> None:
-    PICTURE.save(tmp_path / "a.png")
+    IMAGE.save(tmp_path / "a.png")
     made = pipeline("caption", runtime=rt, model=str(folders["blip"]))
     found = made(tmp_path / "a.png", max_tokens=8)
-    assert found.text == upstream(folders["blip"], "") and found.picture == "a.png" and str(found) == found.text
+    assert found.text == upstream(folders["blip"], "") and found.image == "a.png" and str(found) == found.text
     rt.sleep(str(folders["blip"]), drop=True)  # it comes back when it is needed
     assert made(tmp_path / "a.png", max_tokens=2).text == " ".join(found.text.split()[:2])
 
 
 def test_cancelled_and_late(folders: dict[str, Path]) -> None:
     runner = CaptionRunner(CaptionModel.load(folders["blip"]))
-    cancelled, late, good = (Job("caption", CaptionRequest(PICTURE, "", 8), request) for request in
+    cancelled, late, good = (Job("caption", CaptionRequest(IMAGE, "", 8), request) for request in
                              (Request.new(), Request.new(timeout_s=1e-9), Request.new()))  # fmt: skip
     cancelled.request.cancel()
     runner.step([cancelled, late, good])
@@ -93,7 +93,7 @@ def test_cancelled_and_late(folders: dict[str, Path]) -> None:
 
 
 def test_checkpoints_that_cannot_be_used(folders: dict[str, Path], tiny_llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadWeights, match="is of type llama, which captions no pictures; take BLIP"):
+    with pytest.raises(BadWeights, match="is of type llama, which captions no images; take BLIP"):
         CaptionModel.load(tiny_llama)
     bare = shutil.copytree(folders["blip"], tmp_path / "bare")
     for name in ("processor_config.json", "tokenizer.json", "tokenizer_config.json"):
@@ -111,8 +111,8 @@ def test_checkpoints_that_cannot_be_used(folders: dict[str, Path], tiny_llama: P
 def test_what_a_caller_can_get_wrong(rt: Runtime, folders: dict[str, Path]) -> None:
     caption = pipeline("caption", runtime=rt)
     with pytest.raises(BadRequest, match="no model that writes captions comes with mmgen; name one"):
-        caption(PICTURE)
+        caption(IMAGE)
     with pytest.raises(BadRequest, match="max_tokens is 0; it can be 1 to 4096"):
-        caption(PICTURE, model=str(folders["blip"]), max_tokens=0)
+        caption(IMAGE, model=str(folders["blip"]), max_tokens=0)
     with pytest.raises(BadRequest, match="embedded:minilm is of kind encoder, not captioner"):
-        caption(PICTURE, model="embedded:minilm")
+        caption(IMAGE, model="embedded:minilm")

@@ -1,4 +1,4 @@
-"""The denoise runner: diffusers' pictures, and the same picture alone and in any company."""
+"""The denoise runner: diffusers' images, and the same image alone and in any company."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import diffusers
 import pytest
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 from torch import Tensor
 
@@ -47,10 +47,10 @@ def request(
 
 def draw(model: DenoiserModel, payload: DenoiseRequest, seed: int = 7) -> Tensor:
     """Alone, through the engine -> (3, H, W)."""
-    with Engine({"denoise": DenoiseRunner(model), "decode": VAEDecodeRunner(model.pictures)}) as engine:
+    with Engine({"denoise": DenoiseRunner(model), "decode": VAEDecodeRunner(model.images)}) as engine:
         latents = engine.submit(Job("denoise", payload, seed=seed)).result(60)
-        picture: Tensor = engine.submit(Job("decode", latents)).result(60)
-        return picture
+        image: Tensor = engine.submit(Job("decode", latents)).result(60)
+        return image
 
 
 def theirs(pipeline: Any, seed: int = 7, **arguments: Any) -> Tensor:
@@ -103,8 +103,8 @@ def test_lcm_equals_diffusers(tmp_path: Path) -> None:
 
 def test_img2img_equals_diffusers(sd_folder: Path, sd: DenoiserModel) -> None:
     pipeline = diffusers.StableDiffusionImg2ImgPipeline.from_pretrained(sd_folder, safety_checker=None)
-    picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    start = sd.encode(picture * 2 - 1)[0]
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    start = sd.encode(image * 2 - 1)[0]
     arguments = {"prompt": "a cat", "negative_prompt": "", "guidance_scale": 4.0, "num_inference_steps": 10, "strength": 0.6}
     expected = theirs(pipeline, image=start[None], **arguments)  # latents are taken as they are
     ours = draw(sd, request(sd, steps=10, strength=0.6, negative="", guidance=4.0, start=start))
@@ -182,7 +182,7 @@ def together(runner: DenoiseRunner, jobs: Sequence[Job]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["stable_diffusion", "embedded"])
-def test_the_same_picture_alone_and_in_company(tmp_path: Path, kind: str) -> None:
+def test_the_same_image_alone_and_in_company(tmp_path: Path, kind: str) -> None:
     model = DenoiserModel.load(getattr(tiny, kind)(tmp_path))
     model.pack()
     runner, payloads = DenoiseRunner(model), mixed(model)
@@ -197,7 +197,7 @@ def test_the_same_picture_alone_and_in_company(tmp_path: Path, kind: str) -> Non
     together(runner, company)
     for one, other in zip(alone, company[1:], strict=True):
         difference = (model.decode(one.future.result()[None]) - model.decode(other.future.result()[None])).abs().max()
-        assert difference / 2 <= 1 / 255, one.payload.table.solver  # pictures span [-1, 1]
+        assert difference / 2 <= 1 / 255, one.payload.table.solver  # images span [-1, 1]
 
 
 def test_seeds_differ_and_repeat(sd: DenoiserModel) -> None:
@@ -222,7 +222,7 @@ def test_events(sd: DenoiserModel) -> None:
     assert previews[0].latents.shape == (4, 8, 8)
 
 
-def test_a_late_preview_is_close_to_the_picture(sd: DenoiserModel) -> None:
+def test_a_late_preview_is_close_to_the_image(sd: DenoiserModel) -> None:
     job = Job("denoise", request(sd, steps=50, preview_every=1))
     while job.ended is None:
         DenoiseRunner(sd).step([job])
@@ -269,7 +269,7 @@ def test_what_cannot_be_drawn_is_refused_at_submit(sd: DenoiserModel) -> None:
         ({"guidance_rescale": 2.0}, "guidance rescale is 2.0"),
         ({"width": -16}, "width is -16"),
         ({"height": 10**7}, "height is 10000000"),
-        ({"start": torch.zeros(4, 9, 8)}, r"start is of shape \(4, 9, 8\), the picture's is \(4, 8, 8\)"),
+        ({"start": torch.zeros(4, 9, 8)}, r"start is of shape \(4, 9, 8\), the image's is \(4, 8, 8\)"),
         ({"mask": torch.zeros(1, 8, 8)}, "give both or none"),
         ({"known": torch.zeros(4, 8, 8), "mask": torch.zeros(1, 4, 4)}, "mask is of shape"),
     ]
@@ -298,13 +298,13 @@ class Cramped(DenoiseRunner):
         return super()._evaluate(jobs)
 
 
-def test_short_of_memory_the_pass_is_halved_and_the_pictures_are_the_same(sd: DenoiserModel) -> None:
+def test_short_of_memory_the_pass_is_halved_and_the_images_are_the_same(sd: DenoiserModel) -> None:
     payloads = [request(sd, steps=3) for _ in range(5)]
     alone = [draw(sd, payload, seed) for seed, payload in enumerate(payloads)]
     with Engine({"denoise": Cramped(sd)}) as engine:
         handles = [engine.submit(Job("denoise", payload, seed=seed)) for seed, payload in enumerate(payloads)]
-        for handle, picture in zip(handles, alone, strict=True):
-            assert (sd.decode(handle.result(60)[None])[0] - picture).abs().max() <= 2 / 255
+        for handle, image in zip(handles, alone, strict=True):
+            assert (sd.decode(handle.result(60)[None])[0] - image).abs().max() <= 2 / 255
         engine.runners["denoise"].room = 0  # type: ignore[attr-defined]
         with pytest.raises(TooLarge, match=r"denoise job does not fit into the device's memory \(CUDA out of memory\)"):
             engine.submit(Job("denoise", payloads[0])).result(60)

@@ -1,4 +1,4 @@
-"""Other pipelines through diffusers' own loop: its picture, its steps as events, cancelled between them."""
+"""Other pipelines through diffusers' own loop: its image, its steps as events, cancelled between them."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import diffusers
 import pytest
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -35,9 +35,9 @@ def test_a_diffusion_transformer_equals_diffusers(folder: Path, runner: Pipeline
     expected = pipeline(**arguments, generator=torch.Generator().manual_seed(7), output_type="np").images[0]
     with Engine({"pipeline": runner}) as engine:
         handle = engine.submit(Job("pipeline", PipelineRequest(arguments), seed=7))
-        (picture,) = handle.result(60)
+        (image,) = handle.result(60)
         steps = list(handle.events())
-    assert (picture - (2 * torch.from_numpy(expected).permute(2, 0, 1) - 1)).abs().max() < 1e-3
+    assert (image - (2 * torch.from_numpy(expected).permute(2, 0, 1) - 1)).abs().max() < 1e-3
     assert steps == [DenoiseStep(n, 4) for n in range(1, 5)]
 
 
@@ -46,8 +46,8 @@ def test_a_pipeline_that_tells_at_step_end(tmp_path: Path) -> None:
     model = PipelineModel.load(tiny.stable_diffusion(tmp_path))
     seen: list[tuple[int, int]] = []
     arguments = {"prompt": ["a", "b"], "num_inference_steps": 3}
-    pictures = model.draw(arguments, torch.Generator(), lambda *step: seen.append(step))
-    assert [picture.shape for picture in pictures] == [(3, 16, 16)] * 2
+    images = model.draw(arguments, torch.Generator(), lambda *step: seen.append(step))
+    assert [image.shape for image in images] == [(3, 16, 16)] * 2
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import tiny_captioners
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 from PIL import Image
 from torch import nn
@@ -53,7 +53,7 @@ def denoise(folder: Path) -> tuple[Any, Any]:
 
 def decode(folder: Path) -> tuple[Any, Any]:
     latents = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return VAEDecodeRunner(DenoiserModel.load(tiny.stable_diffusion(folder)).pictures), latents
+    return VAEDecodeRunner(DenoiserModel.load(tiny.stable_diffusion(folder)).images), latents
 
 
 def whole(folder: Path) -> tuple[Any, Any]:
@@ -63,8 +63,8 @@ def whole(folder: Path) -> tuple[Any, Any]:
 
 
 def caption(folder: Path) -> tuple[Any, Any]:
-    picture = Image.linear_gradient("L").convert("RGB").resize((50, 40))
-    return CaptionRunner(CaptionModel.load(tiny_captioners.saved("blip", folder))), CaptionRequest(picture, "", 8)
+    image = Image.linear_gradient("L").convert("RGB").resize((50, 40))
+    return CaptionRunner(CaptionModel.load(tiny_captioners.saved("blip", folder))), CaptionRequest(image, "", 8)
 
 
 @pytest.mark.parametrize("make", [denoise, decode, whole, caption])

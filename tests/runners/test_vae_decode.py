@@ -1,7 +1,7 @@
-"""The decode runner: a tile a turn, the same picture as at once, a bad job alone."""
+"""The decode runner: a tile a turn, the same image as at once, a bad job alone."""
 
 import pytest
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 
 from mmgen.engine.engine import Engine
@@ -13,81 +13,81 @@ from mmgen.runners.vae_decode import VAEDecodeRunner
 
 
 @pytest.fixture(scope="module")
-def pictures() -> LatentAutoencoder:
+def images() -> LatentAutoencoder:
     torch.manual_seed(0)
     return LatentAutoencoder(tiny.vae())
 
 
-def test_pictures_of_like_size_go_together(pictures: LatentAutoencoder) -> None:
+def test_images_of_like_size_go_together(images: LatentAutoencoder) -> None:
     latents = torch.randn(3, 4, 8, 8)
     jobs = [Job("decode", row) for row in latents]
-    VAEDecodeRunner(pictures).step(jobs)
-    for job, expected in zip(jobs, decode(pictures, latents), strict=True):
+    VAEDecodeRunner(images).step(jobs)
+    for job, expected in zip(jobs, decode(images, latents), strict=True):
         torch.testing.assert_close(job.future.result(), expected, atol=1e-5, rtol=0)
 
 
-def test_a_large_picture_takes_a_tile_a_turn(pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_takes_a_tile_a_turn(images: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoencoder, "WHOLE", 64)
-    runner, job, turns = VAEDecodeRunner(pictures), Job("decode", torch.randn(4, 14, 8)), 0
+    runner, job, turns = VAEDecodeRunner(images), Job("decode", torch.randn(4, 14, 8)), 0
     assert runner.key(job) == (8, 8)
     while job.ended is None:
         runner.step([job])
         turns += 1
     assert turns == 2
-    torch.testing.assert_close(job.future.result(), decode(pictures, [job.payload])[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(job.future.result(), decode(images, [job.payload])[0], atol=1e-5, rtol=0)
 
 
-def test_a_quantum_keeps_its_budget(pictures: LatentAutoencoder) -> None:
+def test_a_quantum_keeps_its_budget(images: LatentAutoencoder) -> None:
     """Two of three fit: the third waits and is charged nothing."""
     jobs = [Job("decode", torch.randn(4, 8, 8)) for _ in range(3)]
-    runner = VAEDecodeRunner(pictures, budget=2 * 16 * 16)
+    runner = VAEDecodeRunner(images, budget=2 * 16 * 16)
     runner.step(jobs)
     assert [job.status for job in jobs] == ["done", "done", "queued"]
     assert [job.units for job in jobs] == [1, 1, 0]
 
 
-def test_a_bad_job_fails_alone(pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = pictures.decode
+def test_a_bad_job_fails_alone(images: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = images.decode
 
     def fragile(latents: torch.Tensor) -> torch.Tensor:
         if latents.isnan().any():
             raise ValueError("nan")
         return right(latents)
 
-    monkeypatch.setattr(pictures, "decode", fragile)
+    monkeypatch.setattr(images, "decode", fragile)
     jobs = [Job("decode", latents) for latents in (torch.randn(4, 8, 8), torch.full((4, 8, 8), torch.nan))]
-    VAEDecodeRunner(pictures).step(jobs)
+    VAEDecodeRunner(images).step(jobs)
     assert [job.status for job in jobs] == ["done", "failed"]
 
 
-def test_latents_of_another_model_are_refused(pictures: LatentAutoencoder) -> None:
-    with Engine({"decode": VAEDecodeRunner(pictures)}) as engine:
+def test_latents_of_another_model_are_refused(images: LatentAutoencoder) -> None:
+    with Engine({"decode": VAEDecodeRunner(images)}) as engine:
         for shape in ((3, 8, 8), (1, 4, 8, 8), (4,)):
             with pytest.raises(BadRequest, match=r"latents are of shape .*, this autoencoder reads \(4, h, w\)"):
                 engine.submit(Job("decode", torch.zeros(shape)))
 
 
-def test_reserve_is_that_of_a_tile(pictures: LatentAutoencoder) -> None:
-    runner = VAEDecodeRunner(pictures)
+def test_reserve_is_that_of_a_tile(images: LatentAutoencoder) -> None:
+    runner = VAEDecodeRunner(images)
     small, large = (runner.reserve(Job("decode", torch.zeros(4, size, size))) for size in (128, 1024))
-    assert large < 16 * small  # 64 times the picture: the canvas grows with it, a tile's working memory does not
+    assert large < 16 * small  # 64 times the image: the canvas grows with it, a tile's working memory does not
 
 
 def test_short_of_memory_it_leaves_to_the_engine_how_many_it_takes(
-    pictures: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch
+    images: LatentAutoencoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, latents = pictures.decode, torch.randn(4, 4, 8, 8)
+    right, latents = images.decode, torch.randn(4, 4, 8, 8)
 
     def cramped(latents: torch.Tensor) -> torch.Tensor:
         if len(latents) > 1:
             raise torch.OutOfMemoryError("no room")
         return right(latents)
 
-    expected = decode(pictures, latents)
-    monkeypatch.setattr(pictures, "decode", cramped)
-    runner = VAEDecodeRunner(pictures)
+    expected = decode(images, latents)
+    monkeypatch.setattr(images, "decode", cramped)
+    runner = VAEDecodeRunner(images)
     assert runner.estimate(Job("decode", latents[0])).quanta == 1
     with Engine({"decode": runner}) as engine:
         handles = [engine.submit(Job("decode", row)) for row in latents]
-        for handle, picture in zip(handles, expected, strict=True):
-            torch.testing.assert_close(handle.result(20), picture, atol=1e-5, rtol=0)
+        for handle, image in zip(handles, expected, strict=True):
+            torch.testing.assert_close(handle.result(20), image, atol=1e-5, rtol=0)

@@ -47,7 +47,7 @@ def served(
 
     home = tmp_path_factory.mktemp("served")
     tiny = {
-        "text": str(tiny_llama), "denoiser": str(pixel_model), "reader": str(tiny_reader), "picture_encoder": str(tiny_clip)
+        "text": str(tiny_llama), "denoiser": str(pixel_model), "reader": str(tiny_reader), "image_encoder": str(tiny_clip)
     }  # fmt: skip
     with Runtime(RuntimeConfig(home=home, device="cpu", threads=1, **tiny)) as rt:
         yield rt

@@ -169,7 +169,7 @@ def test_requests_and_history_of_others(client: TestClient, login: Any) -> None:
     assert client.get("/v1/requests", headers=login("eve", scopes=("engine",))).json()["data"], "but for who may see the engine"
 
 
-def test_pictures_of_others(client: TestClient, login: Any) -> None:
+def test_images_of_others(client: TestClient, login: Any) -> None:
     ann, bob = login("ann"), login("bob")
     answer = client.post("/v1/images/generations", json={"prompt": "a cat", "response_format": "url"}, headers=ann)
     assert answer.status_code == 200, answer.text
@@ -224,7 +224,7 @@ def test_a_key_leaves_no_trace(
     assert (served.home / "keys.db").stat().st_mode & 0o077 == 0
 
 
-def test_pictures_that_are_sent_are_kept_as_hashes(client: TestClient, served: "Runtime") -> None:
+def test_images_that_are_sent_are_kept_as_hashes(client: TestClient, served: "Runtime") -> None:
     out = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(out, "PNG")
     text = base64.b64encode(out.getvalue()).decode()

@@ -27,7 +27,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 
 def add(history: History, id: str, user: str = "ann", kind: str = "txt2img", prompt: str = "", **files: bytes) -> None:
-    history.add(user, id, kind, {"prompt": prompt or f"picture {id}"}, {"answer": f"answer {id}"}, files)
+    history.add(user, id, kind, {"prompt": prompt or f"image {id}"}, {"answer": f"answer {id}"}, files)
 
 
 def ids(history: History, user: str = "ann", **values: object) -> list[str]:

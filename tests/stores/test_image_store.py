@@ -1,4 +1,4 @@
-"""Pictures in the store, with small random vectors: what went in is found, by text, picture, caption and filter."""
+"""Images in the store, with small random vectors: what went in is found, by text, image, caption and filter."""
 
 import sqlite3
 import subprocess
@@ -24,7 +24,7 @@ def unit(*values: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-def picture(source: str, caption: str = "", inside: str = "", page: int | None = None, **metadata: str | int) -> StoredImage:
+def image(source: str, caption: str = "", inside: str = "", page: int | None = None, **metadata: str | int) -> StoredImage:
     uri = f"{source}#{inside}" if inside else source
     return StoredImage(uri, source, f"file of {source}", f"bytes of {uri}", hash(uri), 4, 3, b"thumb", caption, page, metadata)
 
@@ -36,115 +36,115 @@ def store(tmp_path: Path) -> Iterator[DocumentStore]:
 
 
 @pytest.fixture
-def pictures(store: DocumentStore) -> ImageStore:
-    pictures = store.picture_space("eyes", E)
+def images(store: DocumentStore) -> ImageStore:
+    images = store.image_space("eyes", E)
     for n, name in enumerate(("lamp", "tea", "cat")):
-        row = picture(f"/p/{name}.png", year=2020 + n)
-        pictures.replace(row.source, [row], np.eye(E, dtype=np.float32)[n : n + 1])
-    inner = [picture("/p/report.pdf", "Sales of lamps", "picture-1", 2), picture("/p/report.pdf", "", "picture-2", 3)]
-    pictures.replace("/p/report.pdf", inner, np.stack([unit(0, 0, 0, 1), unit(0, 0, 0, 1, 1)]))
-    return pictures
+        row = image(f"/p/{name}.png", year=2020 + n)
+        images.replace(row.source, [row], np.eye(E, dtype=np.float32)[n : n + 1])
+    inner = [image("/p/report.pdf", "Sales of lamps", "picture-1", 2), image("/p/report.pdf", "", "picture-2", 3)]
+    images.replace("/p/report.pdf", inner, np.stack([unit(0, 0, 0, 1), unit(0, 0, 0, 1, 1)]))
+    return images
 
 
-def test_what_went_in_comes_out(store: DocumentStore, pictures: ImageStore) -> None:
-    assert pictures.count() == 5 and pictures.sources() == [f"/p/{n}" for n in ("cat.png", "lamp.png", "report.pdf", "tea.png")]
-    hit = pictures.all()[2]
+def test_what_went_in_comes_out(store: DocumentStore, images: ImageStore) -> None:
+    assert images.count() == 5 and images.sources() == [f"/p/{n}" for n in ("cat.png", "lamp.png", "report.pdf", "tea.png")]
+    hit = images.all()[2]
     assert (hit.uri, hit.source, hit.page, hit.caption) == ("/p/report.pdf#picture-1", "/p/report.pdf", 2, "Sales of lamps")
-    assert str(hit) == "report.pdf, page 2, picture-1" and str(pictures.all()[1]) == "lamp.png"
-    assert pictures.look(hit.picture_id) == (hit.uri, hit.source, b"thumb")
+    assert str(hit) == "report.pdf, page 2, image-1" and str(images.all()[1]) == "lamp.png"
+    assert images.look(hit.image_id) == (hit.uri, hit.source, b"thumb")
     summary = store.documents()[0]
     assert (summary.uri, summary.kind, summary.passages, summary.metadata) == ("/p/cat.png", "picture", 0, {"year": 2022})
     assert store.document("/p/report.pdf#picture-1").text == "Sales of lamps"
-    assert pictures.unchanged("/p/cat.png", "file of /p/cat.png") and not pictures.unchanged("/p/cat.png", "other")
-    hashes, ids = pictures.hashes()
+    assert images.unchanged("/p/cat.png", "file of /p/cat.png") and not images.unchanged("/p/cat.png", "other")
+    hashes, ids = images.hashes()
     assert len(hashes) == len(set(ids.tolist())) == 5
-    with pytest.raises(NotFound, match="has no picture 99"):
-        pictures.look(99)
+    with pytest.raises(NotFound, match="has no image 99"):
+        images.look(99)
 
 
-def test_by_text_by_picture_and_by_both(pictures: ImageStore) -> None:
+def test_by_text_by_image_and_by_both(images: ImageStore) -> None:
     text, seen = unit(0.3, 0.1), unit(0, 0.9, 0.8)
-    by_text, by_picture = pictures.search(text, k=2), pictures.search(picture=seen, k=2)
-    assert [str(hit) for hit in by_text] == ["lamp.png", "tea.png"] and [str(hit) for hit in by_picture] == [
+    by_text, by_image = images.search(text, k=2), images.search(image=seen, k=2)
+    assert [str(hit) for hit in by_text] == ["lamp.png", "tea.png"] and [str(hit) for hit in by_image] == [
         "tea.png",
         "cat.png",
     ]
     assert by_text[0].score == by_text[0].scores["text"] == pytest.approx(float(text[0]))
-    assert set(by_picture[0].scores) == {"picture"}
-    both = {weight: str(pictures.search(text, seen, weight=weight)[0]) for weight in (0.0, 0.5, 1.0)}
+    assert set(by_image[0].scores) == {"picture"}
+    both = {weight: str(images.search(text, seen, weight=weight)[0]) for weight in (0.0, 0.5, 1.0)}
     assert both == {0.0: "tea.png", 0.5: "tea.png", 1.0: "lamp.png"}
-    hits = pictures.search(text, seen)
+    hits = images.search(text, seen)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert all(set(hit.scores) == {"text", "picture"} for hit in hits)
 
 
-def test_captions_count(pictures: ImageStore) -> None:
-    found = pictures.search(unit(0.5, 0.45, 0.4), words_of="what are the sales?", k=1)[0]
+def test_captions_count(images: ImageStore) -> None:
+    found = images.search(unit(0.5, 0.45, 0.4), words_of="what are the sales?", k=1)[0]
     assert str(found) == "lamp.png" and "caption" not in found.scores
-    found = pictures.search(unit(0, 0, 1, 0.9), words_of="what are the sales?", k=1)[0]
+    found = images.search(unit(0, 0, 1, 0.9), words_of="what are the sales?", k=1)[0]
     assert found.caption == "Sales of lamps" and found.scores["caption"] > 0
-    assert pictures.search(unit(0, 0, 1, 0.9), words_of='"; DROP', k=1)[0].uri == "/p/cat.png"
+    assert images.search(unit(0, 0, 1, 0.9), words_of='"; DROP', k=1)[0].uri == "/p/cat.png"
 
 
-def test_filters(pictures: ImageStore) -> None:
-    assert [str(hit) for hit in pictures.search(unit(1), where=["year>=2021"])] == ["tea.png", "cat.png"]
-    assert [str(hit) for hit in pictures.all({"year": 2020})] == ["lamp.png"]
-    assert pictures.search(unit(1), words_of="lamps", where=["kind=text"]) == []
+def test_filters(images: ImageStore) -> None:
+    assert [str(hit) for hit in images.search(unit(1), where=["year>=2021"])] == ["tea.png", "cat.png"]
+    assert [str(hit) for hit in images.all({"year": 2020})] == ["lamp.png"]
+    assert images.search(unit(1), words_of="lamps", where=["kind=text"]) == []
 
 
-def test_a_files_pictures_are_replaced_together(store: DocumentStore, pictures: ImageStore) -> None:
-    pictures.search(unit(1))  # an index is there
-    pictures.replace("/p/report.pdf", [picture("/p/report.pdf", "A cup", "picture-1", 1)], unit(0, 1)[None])
-    assert [hit.caption for hit in pictures.all() if hit.source == "/p/report.pdf"] == ["A cup"]
-    assert not pictures.search(unit(0, 0, 0, 1), words_of="sales lamps")[0].scores.get("caption")
-    assert pictures.remove("/p/report.pdf") == 1 and pictures.remove("/p/report.pdf") == 0
-    assert len(pictures.search(unit(0, 1), k=10)) == 3
-    assert store.remove("/p/tea.png") and pictures.count() == 2 and pictures.search(unit(0, 1), k=10)[0].score < 0.1
+def test_a_files_images_are_replaced_together(store: DocumentStore, images: ImageStore) -> None:
+    images.search(unit(1))  # an index is there
+    images.replace("/p/report.pdf", [image("/p/report.pdf", "A cup", "picture-1", 1)], unit(0, 1)[None])
+    assert [hit.caption for hit in images.all() if hit.source == "/p/report.pdf"] == ["A cup"]
+    assert not images.search(unit(0, 0, 0, 1), words_of="sales lamps")[0].scores.get("caption")
+    assert images.remove("/p/report.pdf") == 1 and images.remove("/p/report.pdf") == 0
+    assert len(images.search(unit(0, 1), k=10)) == 3
+    assert store.remove("/p/tea.png") and images.count() == 2 and images.search(unit(0, 1), k=10)[0].score < 0.1
 
 
-def test_all_or_nothing(pictures: ImageStore) -> None:
+def test_all_or_nothing(images: ImageStore) -> None:
     bad = np.full((1, E), np.nan, dtype=np.float32)
-    rows = [("/p/new.png", [picture("/p/new.png")], unit(1)[None]), ("/p/bad.png", [picture("/p/bad.png")], bad)]
+    rows = [("/p/new.png", [image("/p/new.png")], unit(1)[None]), ("/p/bad.png", [image("/p/bad.png")], bad)]
     with pytest.raises(BadRequest, match=r"/p/bad\.png: a vector is not finite"):
-        pictures.replace_many(rows)
-    with pytest.raises(BadRequest, match=r"vectors of shape \(1, 3\) for 1 pictures of 8 dimensions"):
-        pictures.replace("/p/new.png", [picture("/p/new.png")], np.zeros((1, 3), dtype=np.float32))
-    assert pictures.count() == 5
+        images.replace_many(rows)
+    with pytest.raises(BadRequest, match=r"vectors of shape \(1, 3\) for 1 images of 8 dimensions"):
+        images.replace("/p/new.png", [image("/p/new.png")], np.zeros((1, 3), dtype=np.float32))
+    assert images.count() == 5
     with pytest.raises(BadRequest, match="query vector has shape"):
-        pictures.search(np.zeros(3, dtype=np.float32))
+        images.search(np.zeros(3, dtype=np.float32))
 
 
-def test_exact_duplicates_are_found_elsewhere_only(pictures: ImageStore) -> None:
-    assert pictures.holding("bytes of /p/cat.png", "/q/copy.png") == "/p/cat.png"
-    assert pictures.holding("bytes of /p/cat.png", "/p/cat.png") is None and pictures.holding("other", "") is None
+def test_exact_duplicates_are_found_elsewhere_only(images: ImageStore) -> None:
+    assert images.holding("bytes of /p/cat.png", "/q/copy.png") == "/p/cat.png"
+    assert images.holding("bytes of /p/cat.png", "/p/cat.png") is None and images.holding("other", "") is None
 
 
-def test_the_space_is_kept(store: DocumentStore, pictures: ImageStore) -> None:
-    assert store.picture_space("eyes#int8", E).count() == 5  # a precision is no other space
+def test_the_space_is_kept(store: DocumentStore, images: ImageStore) -> None:
+    assert store.image_space("eyes#int8", E).count() == 5  # a precision is no other space
     for encoder, dimension in (("ears", E), ("eyes", E + 1)):
         with pytest.raises(StoreError, match=r"were embedded by eyes \(8 dimensions\), not"):
-            store.picture_space(encoder, dimension)
+            store.image_space(encoder, dimension)
     store.close()
     with DocumentStore(store.path, readonly=True) as again:
-        assert again.pictures is not None and again.pictures.encoder == "eyes"
-        assert str(again.pictures.search(unit(0, 0, 1))[0]) == "cat.png"
+        assert again.images is not None and again.images.encoder == "eyes"
+        assert str(again.images.search(unit(0, 0, 1))[0]) == "cat.png"
         with pytest.raises(StoreError, match="for reading only"):
-            again.pictures.remove("/p/cat.png")
+            again.images.remove("/p/cat.png")
 
 
-def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, pictures: ImageStore) -> None:
-    pictures.search(unit(1))
+def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, images: ImageStore) -> None:
+    images.search(unit(1))
     store.close()
     file = store.path / "pictures.faiss"
     assert file.is_file()
     for damage in (b"junk", file.read_bytes()[:-5]):
         file.write_bytes(damage)
         with DocumentStore(store.path) as again:
-            assert again.pictures is not None and str(again.pictures.search(unit(0, 1))[0]) == "tea.png"
+            assert again.images is not None and str(again.images.search(unit(0, 1))[0]) == "tea.png"
 
 
 def format_1(path: Path) -> None:
-    """A store with a document, as the version before pictures made it."""
+    """A store with a document, as the version before images made it."""
     with DocumentStore(path, encoder="tiny", dimension=16) as store:
         text = "The lamp was lit."
         store.add(Document("/a.txt", text, "text", "h"), [Passage(text, 0, len(text))], np.ones((1, 16), np.float32) / 4)
@@ -160,13 +160,13 @@ def format_1(path: Path) -> None:
     connection.close()
 
 
-def test_an_older_store_gets_pictures_and_loses_nothing(tmp_path: Path) -> None:
+def test_an_older_store_gets_images_and_loses_nothing(tmp_path: Path) -> None:
     format_1(tmp_path / "s")
     with DocumentStore(tmp_path / "s", readonly=True) as store:
-        assert store.pictures is None and store.search("lamp", method="bm25")[0].uri == "/a.txt"
+        assert store.images is None and store.search("lamp", method="bm25")[0].uri == "/a.txt"
     with DocumentStore(tmp_path / "s") as store:
-        assert store.pictures is None
-        store.picture_space("eyes", E).replace("/p/cat.png", [picture("/p/cat.png")], unit(1)[None])
+        assert store.images is None
+        store.image_space("eyes", E).replace("/p/cat.png", [image("/p/cat.png")], unit(1)[None])
         assert store.search("lamp", method="bm25")[0].passage.text == "The lamp was lit."
         assert store.uris() == ["/a.txt", "/p/cat.png"] and store.search("lamp", np.ones(16, np.float32) / 4)[0].uri == "/a.txt"
         assert store.vanished(Path("/"), set()) == ["/a.txt"]
@@ -180,7 +180,7 @@ def test_an_older_store_is_read_where_nothing_can_be_written(tmp_path: Path) -> 
     format_1(tmp_path / "s")
     (tmp_path / "s" / "store.sqlite").chmod(0o444)
     with DocumentStore(tmp_path / "s", readonly=True) as store:
-        assert store.count() == 1 and store.pictures is None
+        assert store.count() == 1 and store.images is None
 
 
 CHILD = """
@@ -188,18 +188,18 @@ import sys
 import numpy as np
 from pathlib import Path
 from mmgen.stores.documents import DocumentStore
-from mmgen.stores.pictures import Picture
+from mmgen.stores.images import Image
 
 store = DocumentStore(Path(sys.argv[1]), encoder="tiny", dimension=16)
-pictures = store.picture_space("eyes", 8)
+images = store.image_space("eyes", 8)
 vector = np.full((1, 8), 8**-0.5, dtype=np.float32)
 
-def picture(uri, number):
-    return uri, [Picture(uri, uri, "f", uri, number, 1, 1, b"t", f"cup {number}")], vector
+def image(uri, number):
+    return uri, [Image(uri, uri, "f", uri, number, 1, 1, b"t", f"cup {number}")], vector
 
 for number in range(100_000):
-    rows = [picture(f"/a{number}", number), picture(f"/b{number}", number)]
-    pictures.replace_many(rows)
+    rows = [image(f"/a{number}", number), image(f"/b{number}", number)]
+    images.replace_many(rows)
     print(number, flush=True)
 """
 
@@ -213,8 +213,8 @@ def test_kill_9(tmp_path: Path) -> None:
         child.kill()
         told += [int(line) for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
     with DocumentStore(tmp_path / "s") as store:
-        pictures = store.pictures
-        assert pictures is not None and store.search("lamp", method="bm25")
-        stored = {hit.uri for hit in pictures.all()}
+        images = store.images
+        assert images is not None and store.search("lamp", method="bm25")
+        stored = {hit.uri for hit in images.all()}
         assert {f"/{side}{n}" for n in told for side in "ab"} <= stored and len(stored) in (2 * len(told), 2 * len(told) + 2)
-        assert len(pictures.search(unit(1), words_of=f"cup {max(told)}", k=2)) == 2
+        assert len(images.search(unit(1), words_of=f"cup {max(told)}", k=2)) == 2

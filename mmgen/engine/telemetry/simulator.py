@@ -248,7 +248,7 @@ class _Play:
 
 
 def synthetic_day(jobs: int, users: int, seed: int = 0, seconds: float = 86_400.0) -> Iterator[Arrival]:
-    """Chats, pictures and embeddings of many users over a day, most in its middle; by time."""
+    """Chats, images and embeddings of many users over a day, most in its middle; by time."""
     rng = random.Random(seed)
     kinds = [
         ("text", "text", "interactive", (4, 40), 1.0),

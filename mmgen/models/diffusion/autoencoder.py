@@ -1,6 +1,6 @@
-"""Pictures to latents and back, whole or tile by tile. Knows no prompt, no noise and no step.
+"""Images to latents and back, whole or tile by tile. Knows no prompt, no noise and no step.
 
-Pictures are (B, 3, H, W) in [-1, 1]; latents are what the denoiser works on, (B, C, H / factor, W / factor).
+Images are (B, 3, H, W) in [-1, 1]; latents are what the denoiser works on, (B, C, H / factor, W / factor).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Autoencoder(Protocol):
     cheap: bool  # decoding costs next to nothing, also on another thread
     edge: int  # of a tile, in latent places
 
-    def encode(self, pictures: Tensor) -> Tensor: ...
+    def encode(self, images: Tensor) -> Tensor: ...
     def decode(self, latents: Tensor) -> Tensor: ...  # in one piece, clamped
-    def decode_bytes(self, height: int, width: int) -> int: ...  # of a pass over one picture of that latent size
+    def decode_bytes(self, height: int, width: int) -> int: ...  # of a pass over one image of that latent size
     def modules(self) -> list[torch.nn.Module]: ...
 
 
@@ -44,8 +44,8 @@ class PixelAutoencoder:
         if channels < 3 or 3 * self.factor**2 != channels:
             raise BadWeights(f"the UNet has {channels} input channels and no vae/; pixels have 3, or 3 * n * n folded n ways")
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        return F.pixel_unshuffle(pictures, self.factor)  # (B, 3, H, W) -> (B, 3 n n, H / n, W / n)
+    def encode(self, images: Tensor) -> Tensor:
+        return F.pixel_unshuffle(images, self.factor)  # (B, 3, H, W) -> (B, 3 n n, H / n, W / n)
 
     def decode(self, latents: Tensor) -> Tensor:
         return F.pixel_shuffle(latents.float(), self.factor).clamp(-1, 1)
@@ -86,8 +86,8 @@ class LatentAutoencoder:
         return cls(pretrained.load(getattr(diffusers, name), folder, device, dtype))
 
     @torch.inference_mode()
-    def encode(self, pictures: Tensor) -> Tensor:
-        out = self.vae.encode(pictures.to(self.vae.device, self.vae.dtype))
+    def encode(self, images: Tensor) -> Tensor:
+        out = self.vae.encode(images.to(self.vae.device, self.vae.dtype))
         latents: Tensor = (out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents).float()
         return (latents - self.shift.to(latents.device)) / self.spread.to(latents.device)
 
@@ -106,7 +106,7 @@ class LatentAutoencoder:
 
 
 class TiledDecode:
-    """A picture that is decoded tile by tile: what is done, what is next. Overlaps are blended linearly."""
+    """An image that is decoded tile by tile: what is done, what is next. Overlaps are blended linearly."""
 
     def __init__(self, autoencoder: Autoencoder, latents: Tensor) -> None:
         """`latents`: (C, h, w)."""
@@ -124,29 +124,29 @@ class TiledDecode:
         top, left = self.waiting[-1]
         return self.latents[:, top : top + self.size[0], left : left + self.size[1]]
 
-    def add(self, picture: Tensor) -> None:
+    def add(self, image: Tensor) -> None:
         """Takes what became of that tile."""
         factor = self.autoencoder.factor
         top, left = (factor * place for place in self.waiting.pop())
         height, width = (factor * length for length in self.size)
         weight = _ramp(height)[:, None] * _ramp(width)
-        self._sum[:, top : top + height, left : left + width] += weight * picture.cpu()
+        self._sum[:, top : top + height, left : left + width] += weight * image.cpu()
         self._weight[:, top : top + height, left : left + width] += weight
 
-    def picture(self) -> Tensor:
+    def image(self) -> Tensor:
         """(3, H, W), once nothing is waiting."""
         assert not self.waiting
         return self._sum / self._weight
 
 
 def decode(autoencoder: Autoencoder, latents: Sequence[Tensor] | Tensor) -> Tensor:
-    """All at once: (B, C, h, w) -> (B, 3, H, W), a large picture tile by tile."""
-    pictures = []
+    """All at once: (B, C, h, w) -> (B, 3, H, W), a large image tile by tile."""
+    images = []
     for canvas in [TiledDecode(autoencoder, row) for row in latents]:
         while canvas.waiting:
             canvas.add(autoencoder.decode(canvas.tile()[None])[0])
-        pictures.append(canvas.picture())
-    return torch.stack(pictures)
+        images.append(canvas.image())
+    return torch.stack(images)
 
 
 def tile_size(autoencoder: Autoencoder, height: int, width: int) -> tuple[int, int]:

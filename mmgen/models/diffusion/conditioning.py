@@ -1,4 +1,4 @@
-"""Prompts to what a denoiser is told: a diffusers folder's text side, or a sentence encoder. Knows no picture and no step."""
+"""Prompts to what a denoiser is told: a diffusers folder's text side, or a sentence encoder. Knows no image and no step."""
 
 from __future__ import annotations
 

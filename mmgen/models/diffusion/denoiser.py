@@ -1,4 +1,4 @@
-"""A text-to-image model in diffusers' folder format: prompts to conditions, noisy latents to predictions, latents to pictures.
+"""A text-to-image model in diffusers' folder format: prompts to conditions, noisy latents to predictions, latents to images.
 
 Knows one evaluation of the network; not steps, solvers, guidance between rows, or who asks.
 """
@@ -52,27 +52,27 @@ class DenoiserModel:
     """A UNet with its text side and its autoencoder, all in evaluation mode on one device."""
 
     def __init__(
-        self, unet: Any, text: TextConditioner, pictures: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
+        self, unet: Any, text: TextConditioner, images: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
     ) -> None:
-        self.unet, self.text, self.pictures, self.name = unet, text, pictures, name
+        self.unet, self.text, self.images, self.name = unet, text, images, name
         self.scheduler_config = dict(scheduler_config)
         self.device, self.dtype = unet.device, unet.dtype
         config = unet.config
         self.channels = int(config.in_channels)
-        if pictures.channels != self.channels or int(config.out_channels) != self.channels:
+        if images.channels != self.channels or int(config.out_channels) != self.channels:
             raise BadWeights(
-                f"the UNet takes {self.channels} channels and gives {config.out_channels}, its pictures have "
-                f"{pictures.channels}; only models where all three agree run here"
+                f"the UNet takes {self.channels} channels and gives {config.out_channels}, its images have "
+                f"{images.channels}; only models where all three agree run here"
             )
         self.conditional = hasattr(config, "cross_attention_dim")
         self.guidance_width = getattr(config, "time_cond_proj_dim", None)
         self.levels = len(config.block_out_channels)
         sample = config.sample_size or 64
-        self.size = pictures.factor * int(sample if isinstance(sample, int) else max(sample))  # pixels a side
+        self.size = images.factor * int(sample if isinstance(sample, int) else max(sample))  # pixels a side
         self.channels_last = self.device.type == "cuda"  # on a CPU `pack` gains what it would, and more
         if self.channels_last:
             unet.to(memory_format=torch.channels_last)
-        modules = [unet, *text.modules(), *pictures.modules()]
+        modules = [unet, *text.modules(), *images.modules()]
         self.weight_bytes = sum(parameter.nbytes for module in modules for parameter in module.parameters())
 
     @classmethod
@@ -92,8 +92,8 @@ class DenoiserModel:
             raise BadWeights(f"{folder / 'unet'} is of class {found}; known are {' and '.join(UNETS)}")
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         unet = pretrained.load(getattr(diffusers, found), folder / "unet", device, dtype)
-        pictures = _pictures(folder, unet, device, dtype)
-        return cls(unet, _text_side(folder, unet, device, dtype), pictures, scheduler, name or folder.name)
+        images = _images(folder, unet, device, dtype)
+        return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
 
     def pack(self) -> None:
         """Lays the network's weights out for drawing on a CPU. LoRA files go in before."""
@@ -107,12 +107,12 @@ class DenoiserModel:
     @property
     def factor(self) -> int:
         """Pixels a latent place, each way."""
-        return self.pictures.factor
+        return self.images.factor
 
     @property
     def cheap(self) -> bool:
         """Decoding costs next to nothing and needs no turn of its own."""
-        return self.pictures.cheap
+        return self.images.cheap
 
     def embed_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
         """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong."""
@@ -131,7 +131,7 @@ class DenoiserModel:
             guidance: (B,) scales, heard by models with `guidance_embedded` only.
 
         Returns:
-            (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or picture.
+            (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or image.
         """
         rows = x.to(self.device, self.dtype, memory_format=torch.channels_last if self.channels_last else torch.preserve_format)
         timesteps = timesteps.to(self.device)
@@ -149,7 +149,7 @@ class DenoiserModel:
         return out[0].float()  # type: ignore[no-any-return]
 
     def _extras(self, x: Tensor, heard: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
-        """What only some models are told: the pooled prompt, the picture's size, the guidance scale."""
+        """What only some models are told: the pooled prompt, the image's size, the guidance scale."""
         extras: dict[str, Any] = {}
         config = self.unet.config
         if config.class_embed_type is not None:
@@ -169,15 +169,15 @@ class DenoiserModel:
         return None if tensor is None else tensor.to(self.device, self.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large picture tile by tile."""
-        return autoencoder.decode(self.pictures, latents)
+        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""
+        return autoencoder.decode(self.images, latents)
 
-    def encode(self, pictures: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
-        return self.pictures.encode(pictures)
+        return self.images.encode(images)
 
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
-        """(C, h, w) of a picture of that size in pixels; BadRequest if the model cannot draw it."""
+        """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
         step = self.factor if self.conditional else self.factor * 2 ** (self.levels - 1)
         least, most = self.factor * 2 ** (self.levels - 1), LARGEST * self.size
         for word, pixels in (("width", width), ("height", height)):
@@ -227,7 +227,7 @@ def _pipeline(folder: Path) -> str:
     return str(read_json(path).get("_class_name", "")) if path.is_file() else ""
 
 
-def _pictures(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:
+def _images(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:
     if (folder / "vae").is_dir():
         return LatentAutoencoder.load(folder / "vae", device, dtype)
     if (folder / "upscaler").is_dir():

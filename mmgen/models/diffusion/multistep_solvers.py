@@ -48,7 +48,7 @@ def _second_order(levels: NoiseLevels, second: npt.NDArray[np.bool_]) -> tuple[A
     `second`: (n,) bool, False where a step is of first order.
     """
     x, x0 = first_order(levels)
-    step = -np.diff(np.log(levels.ratio))  # h, (n,); the last is infinite where the end is the clean picture
+    step = -np.diff(np.log(levels.ratio))  # h, (n,); the last is infinite where the end is the clean image
     part = np.zeros(len(levels))
     part[1:][second[1:]] = (0.5 * step[1:] / step[:-1])[second[1:]]  # 1 / (2 r)
     return x, x0 * (1 + part), -x0 * part

@@ -1,4 +1,4 @@
-"""The noise levels that a solver visits: which timesteps, and how much picture and noise at each. Knows no solver."""
+"""The noise levels that a solver visits: which timesteps, and how much image and noise at each. Knows no solver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SolverSettings:
 class NoiseLevels:
     """n noise levels from high to low, and the one that the last step arrives at. float64.
 
-    A state at level i is `alpha[i] * picture + sigma[i] * noise`, with `alpha^2 + sigma^2 = 1` above the end. What Karras
+    A state at level i is `alpha[i] * image + sigma[i] * noise`, with `alpha^2 + sigma^2 = 1` above the end. What Karras
     et al. 2022 call sigma is `sigma / alpha` here.
     """
 
@@ -77,7 +77,7 @@ def spaced(schedule: NoiseSchedule, steps: int, default: str, open_end: bool = F
 
 
 def discrete(schedule: NoiseSchedule, timesteps: Array) -> NoiseLevels:
-    """Levels at whole timesteps, down to the clean picture."""
+    """Levels at whole timesteps, down to the clean image."""
     timesteps = checked(schedule, timesteps.round())
     kept = _kept(schedule)[timesteps.astype(np.int64)]
     alpha, sigma = np.append(np.sqrt(kept), 1.0), np.append(np.sqrt(1 - kept), 0.0)

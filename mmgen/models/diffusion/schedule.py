@@ -1,4 +1,4 @@
-"""The forward process: how much picture and how much noise stand in x[t]. Knows betas and training targets; not solvers."""
+"""The forward process: how much image and how much noise stand in x[t]. Knows betas and training targets; not solvers."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class NoiseSchedule:
         return replace(self, alphas_cumprod=self.alphas_cumprod.to(device))
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """(B, ...) pictures or latents, as much noise, (B,) timesteps -> x[t] (B, ...)."""
+        """(B, ...) images or latents, as much noise, (B,) timesteps -> x[t] (B, ...)."""
         signal, deviation = self._at(timesteps, clean)
         return signal * clean + deviation * noise
 
@@ -126,7 +126,7 @@ def cosine_betas(steps: int, most: float = 0.999) -> Tensor:
 
 
 def zero_terminal_snr(betas: Tensor) -> Tensor:
-    """Shift and scale sqrt(a) so that nothing of the picture is left at the last step; Lin et al. 2023, algorithm 1."""
+    """Shift and scale sqrt(a) so that nothing of the image is left at the last step; Lin et al. 2023, algorithm 1."""
     root = torch.cumprod(1 - betas, dim=0).sqrt()
     first, last = root[0].clone(), root[-1].clone()
     kept = ((root - last) * (first / (first - last))) ** 2

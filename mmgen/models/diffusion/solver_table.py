@@ -42,7 +42,7 @@ Coefficients = Mapping[SolverColumn, np.ndarray | float]
 class SolverTable:
     """All coefficients of one job, computed once. One row is one evaluation of the model.
 
-    States are variance preserving for every solver: x = alpha * picture + sigma * noise with alpha^2 + sigma^2 = 1, so the
+    States are variance preserving for every solver: x = alpha * image + sigma * noise with alpha^2 + sigma^2 = 1, so the
     model reads x as it stands, also with Euler and Heun. Row i starts at level i; the end is level `len(table)`.
     """
 
@@ -65,11 +65,11 @@ class SolverTable:
         return bool(self.coefficients[row, SolverColumn.NOISE] != 0)
 
     def first(self, noise: Tensor) -> Tensor:
-        """Unit noise -> the state at row 0 of a picture drawn from nothing."""
+        """Unit noise -> the state at row 0 of an image drawn from nothing."""
         return noise * self.init_noise_sigma
 
     def noised(self, clean: Tensor, noise: Tensor, row: int = 0) -> Tensor:
-        """A given picture or latent at the level where `row` starts: img2img at row 0, inpainting at any."""
+        """A given image or latent at the level where `row` starts: img2img at row 0, inpainting at any."""
         return clean * self.alpha[row].to(clean.device) + noise * self.sigma[row].to(clean.device)
 
 

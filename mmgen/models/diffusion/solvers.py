@@ -189,7 +189,7 @@ def _euler_levels(schedule: NoiseSchedule, steps: SolverSettings, final: str) ->
         ratios = karras(ratios[-1], ratios[0], steps.total)
         timesteps = timesteps_of(ratios, training_ratios(schedule))
     levels = by_ratio(timesteps, np.append(ratios, training_ratios(schedule)[0] if final == "sigma_min" else 0.0))
-    levels.alpha[-1], levels.sigma[-1] = 1.0, levels.ratio[-1]  # what is left of the noise comes on top of the picture
+    levels.alpha[-1], levels.sigma[-1] = 1.0, levels.ratio[-1]  # what is left of the noise comes on top of the image
     highest = 1.0 if schedule.option("timestep_spacing", "linspace") == "leading" else float(levels.sigma[0])
     return replace(levels, init_noise_sigma=highest).from_step(steps.start)
 

@@ -1,4 +1,4 @@
-"""Small pictures twice as large, in one pass. Knows no prompt and no noise; a denoiser that works at half size ends with it."""
+"""Small images twice as large, in one pass. Knows no prompt and no noise; a denoiser that works at half size ends with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UpscalerConfig:
 
 
 class Upscaler(nn.Module):
-    """A residual network at the small size and a sub-pixel convolution (Shi et al. 2016), added to the bilinear picture."""
+    """A residual network at the small size and a sub-pixel convolution (Shi et al. 2016), added to the bilinear image."""
 
     def __init__(self, config: UpscalerConfig) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ class Upscaler(nn.Module):
         (folder / "config.json").write_text(json.dumps({"_class_name": "Upscaler", **asdict(self.config)}, indent=2) + "\n")
 
 
-def half(pictures: Tensor) -> Tensor:
+def half(images: Tensor) -> Tensor:
     """Every 2 x 2 pixels to their mean: (B, 3, H, W) -> (B, 3, H / 2, W / 2)."""
-    return F.avg_pool2d(pictures, 2)
+    return F.avg_pool2d(images, 2)
 
 
 class HalfSizeAutoencoder:
-    """An autoencoder without learned latents: pictures at half size, 2 x 2 pixels folded into channels; decoding upscales.
+    """An autoencoder without learned latents: images at half size, 2 x 2 pixels folded into channels; decoding upscales.
 
     mmgen.models.diffusion.autoencoder.Autoencoder's protocol, with 12 channels and factor 4.
     """
@@ -83,8 +83,8 @@ class HalfSizeAutoencoder:
     def __init__(self, upscaler: Upscaler) -> None:
         self.upscaler = upscaler
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        return F.pixel_unshuffle(half(pictures), 2)  # (B, 3, H, W) -> (B, 12, H / 4, W / 4)
+    def encode(self, images: Tensor) -> Tensor:
+        return F.pixel_unshuffle(half(images), 2)  # (B, 3, H, W) -> (B, 12, H / 4, W / 4)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:

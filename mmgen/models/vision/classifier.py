@@ -1,4 +1,4 @@
-"""Vision towers by themselves: ViT and DINOv2, with a classifier on them or as an encoder of pictures alone."""
+"""Vision towers by themselves: ViT and DINOv2, with a classifier on them or as an encoder of images alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 
 
 class TowerModel(ImageModel):
-    """Pictures to the class token's state; and to labels, where the checkpoint has them. It reads no texts."""
+    """Images to the class token's state; and to labels, where the checkpoint has them. It reads no texts."""
 
     def __init__(self, model: Classifier, preprocess: ImagePreprocess, labels: Sequence[str] = (), name: str = "") -> None:
         super().__init__(model.vision, model.vision.config.width, preprocess, name)
@@ -52,15 +52,15 @@ class TowerModel(ImageModel):
     def vectors(self, pixels: Tensor) -> Tensor:
         return F.normalize(self.model.vision.pooled(pixels), dim=-1)
 
-    def classify_pictures(self, rows: Sequence[ImageRow]) -> np.ndarray:
+    def classify_image_rows(self, rows: Sequence[ImageRow]) -> np.ndarray:
         """(B, labels) logits: a row runner's pass."""
         return self.passed(rows, self.model)
 
     def classify(self, images: Sequence[Image] | Tensor) -> np.ndarray:
-        """Pictures, or (B, 3, H, W) in [-1, 1] -> (B, labels) logits. Raises BadRequest where there are no labels."""
+        """Images, or (B, 3, H, W) in [-1, 1] -> (B, labels) logits. Raises BadRequest where there are no labels."""
         if not self.labels:
             raise BadRequest(f"{self.name} has no labels; take a checkpoint with a classifier, or CLIP with labels of your own")
-        return self.classify_pictures(self.rows(images))
+        return self.classify_image_rows(self.rows(images))
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
         raise BadRequest(f"{self.name} reads no texts; take a model with two towers such as CLIP or SigLIP")

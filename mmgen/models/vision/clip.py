@@ -1,4 +1,4 @@
-"""Two towers and one space: pictures and texts to unit vectors, and the losses that bring them together.
+"""Two towers and one space: images and texts to unit vectors, and the losses that bring them together.
 
 Radford et al. 2021 (CLIP), Zhai et al. 2023 (SigLIP). Knows pixels and token ids; not files, tokenizers or recipes.
 """
@@ -123,14 +123,14 @@ def similarities(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | No
 def softmax_loss(
     images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None = None, same: Tensor | None = None
 ) -> Tensor:
-    """Every picture chooses its text among all, and every text its picture; Radford et al. 2021, figure 3.
+    """Every image chooses its text among all, and every text its image; Radford et al. 2021, figure 3.
 
     Args:
         images, texts: (B, E) and (C, E), unit length.
         scale: the logarithm of 1 / temperature.
         bias: changes nothing here.
         same: bool (B, C), which belong together; None: row n of the one and row n of the other. Of several right ones each
-            has its share (Khosla et al. 2020, eq. 2); a text without any picture is there to be told from others.
+            has its share (Khosla et al. 2020, eq. 2); a text without any image is there to be told from others.
     """
     logits = similarities(images, texts, scale)
     same = torch.eye(len(logits), dtype=torch.bool, device=logits.device) if same is None else same

@@ -32,7 +32,7 @@ def save(clip: Clip, folder: Path, preprocess: ImagePreprocess, texts: str = "",
 
 
 def load(folder: Path) -> tuple[Clip, ImagePreprocess, str]:
-    """The model on the CPU in fp32, how its pictures are prepared, and the reference of its sentence encoder or "".
+    """The model on the CPU in fp32, how its images are prepared, and the reference of its sentence encoder or "".
 
     Raises BadWeights where a file is missing or damaged, or the two do not fit each other.
     """

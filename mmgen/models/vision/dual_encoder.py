@@ -1,4 +1,4 @@
-"""CLIP and SigLIP as they are used: pictures and texts in, vectors of one space out. Knows no store and no queue."""
+"""CLIP and SigLIP as they are used: images and texts in, vectors of one space out. Knows no store and no queue."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class DualEncoder(ImageModel):
         return self.bias is not None
 
     def score(self, images: Sequence[Image] | Tensor, texts: Sequence[str]) -> Tensor:
-        """The cosine of every picture and its text -> (B,)"""
+        """The cosine of every image and its text -> (B,)"""
         return torch.from_numpy((self.embed_images(images) * self.embed_texts(texts)).sum(1))
 
 

@@ -1,4 +1,4 @@
-"""What models that see have in common: pictures in, rows of pixels between, vectors out. Knows no text and no queue."""
+"""What models that see have in common: images in, rows of pixels between, vectors out. Knows no text and no queue."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from mmgen.errors import BadRequest
 from mmgen.models.cpu import onednn
 from mmgen.models.quantization.int8 import quantize
-from mmgen.models.vision.preprocess import ImagePreprocess, pictures
+from mmgen.models.vision.preprocess import ImagePreprocess, to_images
 from mmgen.models.vision.vit import VisionTransformer
 
 PRECISIONS = {"": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 BATCH = 16
-"""Pictures a pass, where they do not come through a runner."""
+"""Images a pass, where they do not come through a runner."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRow:
-    """A picture as a row, as long as what it costs."""
+    """An image as a row, as long as what it costs."""
 
     pixels: Tensor  # (3, H, W), normalised
     tokens: int
@@ -49,21 +49,21 @@ class ImageModel(ABC):
         """(B, 3, H, W), normalised -> (B, E), unit length"""
 
     def row(self, image: Image) -> ImageRow:
-        """One picture, decoded and prepared; may run in any thread."""
+        """One image, decoded and prepared; may run in any thread."""
         pixels, side = self.preprocess(image), self.config.patch
         return ImageRow(pixels, max(1, (pixels.shape[1] // side) * (pixels.shape[2] // side)))
 
     def rows(self, images: Sequence[Image] | Tensor) -> list[ImageRow]:
-        """Pictures, or (B, 3, H, W) in [-1, 1]."""
-        return [self.row(image) for image in (pictures(images) if isinstance(images, Tensor) else images)]
+        """Images, or (B, 3, H, W) in [-1, 1]."""
+        return [self.row(image) for image in (to_images(images) if isinstance(images, Tensor) else images)]
 
-    def embed_pictures(self, rows: Sequence[ImageRow]) -> np.ndarray:
+    def embed_image_rows(self, rows: Sequence[ImageRow]) -> np.ndarray:
         """(B, E) float32, unit length: a row runner's pass."""
         return self.passed(rows, self.vectors)
 
     def embed_images(self, images: Sequence[Image] | Tensor) -> np.ndarray:
-        """Pictures, or (B, 3, H, W) in [-1, 1] -> (B, E) float32, unit length."""
-        parts = [self.embed_pictures(self.rows(images[n : n + BATCH])) for n in range(0, len(images), BATCH)]
+        """Images, or (B, 3, H, W) in [-1, 1] -> (B, E) float32, unit length."""
+        parts = [self.embed_image_rows(self.rows(images[n : n + BATCH])) for n in range(0, len(images), BATCH)]
         return np.concatenate([np.empty((0, self.dimension), dtype=np.float32), *parts])
 
     @torch.inference_mode()

@@ -1,6 +1,6 @@
-"""Pictures to what a vision tower reads: resized, cropped and normalised as the processor of its checkpoint does.
+"""Images to what a vision tower reads: resized, cropped and normalised as the processor of its checkpoint does.
 
-Knows pictures and processors' files; no model. Needs one thread and no torch kernel, so that many pictures are made at once.
+Knows images and processors' files; no model. Needs one thread and no torch kernel, so that many images are made at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PROCESSORS: dict[str, Mapping[str, Any]] = {
 OF_MODELS = {"clip": "CLIP", "siglip": "Siglip", "vit": "ViT", "dinov2": "Bit"}
 FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 STRIP = 8
-"""A picture that would be so many times its crop is computed where it is cropped, with other roundings: long strips are."""
+"""An image that would be so many times its crop is computed where it is cropped, with other roundings: long strips are."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ImagePreprocess:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a file is loaded
 
     size: int | tuple[int, int] | None  # pixels of the shorter side, or (height, width); None: as it is
-    crop: tuple[int, int] | None = None  # (height, width) out of the middle; black where there is no picture
+    crop: tuple[int, int] | None = None  # (height, width) out of the middle; black where there is no image
     resample: int = 3  # PIL.Image.Resampling
     factor: float = 1 / 255  # of values from 0 to 255
     mean: tuple[float, float, float] = HALF
@@ -74,10 +74,10 @@ class ImagePreprocess:
         if own.is_file():
             values = read_json(own)
             return _open_clip(values.get("preprocess_cfg", {}), values.get("model_cfg", {}).get("vision_cfg", {}), own)
-        raise BadWeights(f"{folder} has no {path.name}, which says how pictures are prepared; copy or download it again")
+        raise BadWeights(f"{folder} has no {path.name}, which says how images are prepared; copy or download it again")
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """-> (3, H, W) float32; of one size for all pictures, unless neither `crop` nor both sides are given."""
+        """-> (3, H, W) float32; of one size for all images, unless neither `crop` nor both sides are given."""
         pixels = self._cropped(rgb(image))  # (H, W, 3)
         scale = np.float32(self.factor) / np.asarray(self.std, dtype=np.float32)
         shift = np.asarray(self.mean, dtype=np.float32) / np.asarray(self.std, dtype=np.float32)
@@ -119,14 +119,14 @@ def rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def pictures(pixels: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) in [-1, 1] -> pictures of 8 bits."""
+def to_images(pixels: Tensor) -> list[Image.Image]:
+    """(B, 3, H, W) in [-1, 1] -> images of 8 bits."""
     values = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(one) for one in values]
 
 
 def _padded(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) with a side that is less than the crop's -> the crop, black around the picture."""
+    """(H, W, 3) with a side that is less than the crop's -> the crop, black around the image."""
     for axis, want in enumerate(crop):
         have = pixels.shape[axis]
         first = max(0, (have - want) // 2)

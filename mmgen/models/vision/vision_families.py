@@ -68,7 +68,7 @@ def _known(defaults: Values, values: Any) -> dict[str, Any]:
 
 def _vision(values: Values, **more: Any) -> VisionConfig:
     if values.get("num_channels", 3) != 3:
-        raise BadWeights(f"config.json asks for pictures of {values['num_channels']} channels; ours have 3")
+        raise BadWeights(f"config.json asks for images of {values['num_channels']} channels; ours have 3")
     return VisionConfig(
         **{
             "image_size": _side(values["image_size"]),

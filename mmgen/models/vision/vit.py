@@ -1,4 +1,4 @@
-"""Vision Transformer: pictures to patches, patches through the text transformer's blocks, and one vector of a picture.
+"""Vision Transformer: images to patches, patches through the text transformer's blocks, and one vector of an image.
 
 Dosovitskiy et al. 2021. Knows normalised pixels; not files, labels or texts.
 """
@@ -43,7 +43,7 @@ class VisionConfig:
     positions: Literal["learned", "rotary2d"] = "learned"
     class_token: bool = True
     patch_bias: bool = True
-    stem: tuple[int, ...] = ()  # channels of convolutions before the patches, each halving the picture; Xiao et al. 2021
+    stem: tuple[int, ...] = ()  # channels of convolutions before the patches, each halving the image; Xiao et al. 2021
     embedding_norm: bool = False  # a norm before the blocks, as CLIP has it
     norm_eps: float = 1e-6
     activation: Activation = "gelu"
@@ -72,7 +72,7 @@ class VisionConfig:
 
     @property
     def tokens(self) -> int:
-        """Places of a picture of `image_size`."""
+        """Places of an image of `image_size`."""
         return self.grid**2 + self.class_token
 
     @cached_property
@@ -96,7 +96,7 @@ class VisionConfig:
 
 
 class VisionTransformer(nn.Module):
-    """Pictures of any size; positions are stretched from the grid that they were learned on."""
+    """Images of any size; positions are stretched from the grid that they were learned on."""
 
     checkpointing = False  # True: activations are computed anew going backward instead of kept; Chen et al. 2016
 
@@ -123,13 +123,13 @@ class VisionTransformer(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W), normalised as the weights expect -> hidden states (B, N, D), normalised, the class token first.
 
-        Raises BadRequest for a picture that is smaller than a patch.
+        Raises BadRequest for an image that is smaller than a patch.
         """
         return self.norm(self._states(images))  # type: ignore[no-any-return]
 
     def pooled(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D): the class token's state, the mean of the patches', what attention gathers of all, or the sum
-        of all places, each through a projection of its own; that one is for pictures of `image_size` alone.
+        of all places, each through a projection of its own; that one is for images of `image_size` alone.
         """
         x: Tensor = self._states(images)
         if self.config.pooling == "class":
@@ -141,7 +141,7 @@ class VisionTransformer(nn.Module):
             if x.shape[1] != self.config.tokens:
                 side = self.config.image_size
                 raise BadRequest(
-                    f"a picture of {images.shape[-1]} x {images.shape[-2]}; this model sees {side} x {side}: resize it"
+                    f"an image of {images.shape[-1]} x {images.shape[-2]}; this model sees {side} x {side}: resize it"
                 )
             return self.places(x.flatten(1))  # type: ignore[no-any-return]
         return x[:, int(self.config.class_token) :].mean(1)
@@ -168,7 +168,7 @@ class VisionTransformer(nn.Module):
         height, width = (side // self.config.patch for side in images.shape[-2:])
         if not height or not width:
             size = f"{images.shape[-1]} x {images.shape[-2]}"
-            raise BadRequest(f"a picture of {size} is less than a patch of {self.config.patch}; enlarge it")
+            raise BadRequest(f"an image of {size} is less than a patch of {self.config.patch}; enlarge it")
         return height, width
 
 
@@ -191,7 +191,7 @@ class AttentionPooling(nn.Module):
 
 class Rotary2d:
     """Half of a head's pairs turn with the row and half with the column; the class token stands still. Su et al. 2021, in
-    two dimensions as in Fang et al. 2023 (EVA-02), 2.1: on another grid, places keep their share of the picture."""
+    two dimensions as in Fang et al. 2023 (EVA-02), 2.1: on another grid, places keep their share of the image."""
 
     def __init__(self, config: VisionConfig) -> None:
         self.grid, self.still = config.grid, int(config.class_token)

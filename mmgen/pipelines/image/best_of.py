@@ -1,4 +1,4 @@
-"""Several candidates for a picture, and the one that a picture encoder finds to show its prompt best."""
+"""Several candidates for an image, and the one that an image encoder finds to show its prompt best."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
 
 
 class BestOf:
-    """Chooses among `of` candidates a picture, which stand one after another among the orders."""
+    """Chooses among `of` candidates an image, which stand one after another among the orders."""
 
     def __init__(self, rt: Runtime, of: int) -> None:
         self.rt, self.of = rt, of
-        self.encoder: ImageEncoder = rt.picture_encoder()
+        self.encoder: ImageEncoder = rt.image_encoder()
 
     def among(
         self, events: Iterator[Progress | Preview | ImageDone], orders: Sequence[Order]
     ) -> Iterator[Progress | Preview | ImageDone]:
-        """Progress as if a picture took the steps of all its candidates, previews of the first, and the best one's Drawn.
+        """Progress as if an image took the steps of all its candidates, previews of the first, and the best one's Drawn.
 
-        A Drawn keeps its number among the orders, by which its seed is found; the others get the picture's.
+        A Drawn keeps its number among the orders, by which its seed is found; the others get the image's.
         """
         steps: dict[int, dict[int, int]] = defaultdict(dict)
         drawn: dict[int, dict[int, Tensor]] = defaultdict(dict)
         for event in events:
-            picture, candidate = divmod(event.picture, self.of)
+            image, candidate = divmod(event.image, self.of)
             if isinstance(event, Progress):
-                steps[picture][candidate] = event.step
-                yield Progress(picture, sum(steps[picture].values()), self.of * event.of)
+                steps[image][candidate] = event.step
+                yield Progress(image, sum(steps[image].values()), self.of * event.of)
             elif isinstance(event, ImageDone):
-                drawn[picture][event.picture] = event.pixels
-                if len(drawn[picture]) == self.of:
-                    yield self._best(drawn.pop(picture), orders)
+                drawn[image][event.image] = event.pixels
+                if len(drawn[image]) == self.of:
+                    yield self._best(drawn.pop(image), orders)
             elif candidate == 0:
-                yield replace(event, picture=picture)
+                yield replace(event, image=image)
 
     def _best(self, candidates: dict[int, Tensor], orders: Sequence[Order]) -> ImageDone:
         """By their numbers among the orders. Of equally good ones the first."""

@@ -1,4 +1,4 @@
-"""A contact sheet: found pictures in a grid, each with its rank, score and file name. Knows thumbnails; no store."""
+"""A contact sheet: found images in a grid, each with its rank, score and file name. Knows thumbnails; no store."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmgen.errors import BadRequest
 
-CELL, PAD, LINE = 192, 16, 22  # pixels: a picture's place, the space around it, a line of text
+CELL, PAD, LINE = 192, 16, 22  # pixels: an image's place, the space around it, a line of text
 COLUMNS = 5
 PAPER, PLATE, INK, FAINT = "#ffffff", "#f1f2f4", "#1c1f23", "#6b7280"
 
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """A picture and the two lines below it."""
+    """An image and the two lines below it."""
 
-    picture: Image.Image
+    image: Image.Image
     title: str
     note: str = ""
 
@@ -37,8 +37,8 @@ def sheet(tiles: Sequence[Tile], heading: str = "") -> Image.Image:
     for number, tile in enumerate(tiles):
         left, upper = PAD + number % columns * across, top + number // columns * down
         pen.rounded_rectangle((left, upper, left + CELL - 1, upper + CELL - 1), 6, PLATE)
-        small_picture = fitted(tile.picture)
-        page.paste(small_picture, (left + (CELL - small_picture.width) // 2, upper + (CELL - small_picture.height) // 2))
+        small_image = fitted(tile.image)
+        page.paste(small_image, (left + (CELL - small_image.width) // 2, upper + (CELL - small_image.height) // 2))
         pen.text((left, upper + CELL + 6), cut(tile.title, small, CELL), INK, small)
         pen.text((left, upper + CELL + 6 + LINE), cut(tile.note, small, CELL), FAINT, small)
     return page
@@ -52,13 +52,13 @@ def save(page: Image.Image, path: Path) -> None:
         raise BadRequest(f"{path} cannot be written ({why.strerror or why}); give another place") from None
 
 
-def fitted(picture: Image.Image) -> Image.Image:
+def fitted(image: Image.Image) -> Image.Image:
     """As large as its place allows; small ones by whole factors, so that pixels stay sharp."""
-    longer = max(picture.size)
+    longer = max(image.size)
     scale = CELL / longer if longer > CELL // 2 else CELL // longer
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     how = Image.Resampling.NEAREST if longer <= CELL // 2 else Image.Resampling.LANCZOS
-    return picture.convert("RGB").resize(size, how)
+    return image.convert("RGB").resize(size, how)
 
 
 def cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -1,4 +1,4 @@
-"""What a caller of a picture pipeline can get wrong, told before a model is loaded. Knows no model's own limits."""
+"""What a caller of an image pipeline can get wrong, told before a model is loaded. Knows no model's own limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LONGEST = 5000  # characters of a prompt
-MOST_PICTURES = 1000
+MOST_IMAGES = 1000
 MOST_STEPS = 1000
 LARGEST = 8192  # pixels a side
 LARGEST_SEED = 2**63 - 1
@@ -27,18 +27,18 @@ def prompts(given: str | Sequence[str], style: str | None, n: int) -> list[str]:
         raise BadRequest("there is no prompt; say what to draw")
     for prompt in found:
         length(prompt, "prompt")
-    number("n", n, 1, MOST_PICTURES)
-    if len(found) * n > MOST_PICTURES:
-        raise BadRequest(f"{len(found)} prompts with n {n} are {len(found) * n} pictures; draw {MOST_PICTURES} at most at once")
+    number("n", n, 1, MOST_IMAGES)
+    if len(found) * n > MOST_IMAGES:
+        raise BadRequest(f"{len(found)} prompts with n {n} are {len(found) * n} images; draw {MOST_IMAGES} at most at once")
     return [styled(prompt.strip(), style) for prompt in found]
 
 
-def candidates(pictures: int, best_of: int) -> None:
+def candidates(images: int, best_of: int) -> None:
     """Whether so many can be drawn to choose from."""
-    number("best_of", best_of, 1, MOST_PICTURES)
-    if pictures * best_of > MOST_PICTURES:
+    number("best_of", best_of, 1, MOST_IMAGES)
+    if images * best_of > MOST_IMAGES:
         raise BadRequest(
-            f"{pictures} pictures with best_of {best_of} are {pictures * best_of} to draw; draw {MOST_PICTURES} at most at once"
+            f"{images} images with best_of {best_of} are {images * best_of} to draw; draw {MOST_IMAGES} at most at once"
         )
 
 
@@ -88,7 +88,7 @@ def options(
     number("height", height, 1, LARGEST, f"1 to {LARGEST} pixels")
     number("preview_every", preview_every, 0, MOST_STEPS)
     if not 0 < strength <= 1:
-        raise BadRequest(f"strength is {strength}; it can be above 0 (close to the picture) to 1 (far from it)")
+        raise BadRequest(f"strength is {strength}; it can be above 0 (close to the image) to 1 (far from it)")
     if solver is not None:
         from mmgen.models.diffusion.solvers import check_name
 
@@ -114,13 +114,13 @@ def number(name: str, value: float | None, least: float, most: float, said: str 
         raise BadRequest(f"{name} is {value}; it can be {said or f'{least} to {most}'}")
 
 
-def mask(picture: Image, source: Image | None) -> Image:
-    """The mask in grey, if it goes with the picture."""
+def mask(image: Image, source: Image | None) -> Image:
+    """The mask in grey, if it goes with the image."""
     assert source is not None
-    if picture.size != source.size:
-        theirs, ours = ("{} x {}".format(*size) for size in (picture.size, source.size))
-        raise BadRequest(f"the mask is {theirs} pixels, the picture {ours}; make them the same size")
-    grey = picture.convert("L")
+    if image.size != source.size:
+        theirs, ours = ("{} x {}".format(*size) for size in (image.size, source.size))
+        raise BadRequest(f"the mask is {theirs} pixels, the image {ours}; make them the same size")
+    grey = image.convert("L")
     if grey.getextrema()[1] == 0:
         raise BadRequest("the mask is black all over, so nothing would be drawn; paint white what to draw anew")
     return grey

@@ -1,4 +1,4 @@
-"""Pictures from files, and between Pillow and tensors. Knows no model."""
+"""Images from files, and between Pillow and tensors. Knows no model."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Given = str | Path | Image.Image
-"""A picture as a caller has it."""
+"""An image as a caller has it."""
 
 
 def read(given: Given) -> Image.Image:
-    """An opened picture with all its pixels, turned as its EXIF says.
+    """An opened image with all its pixels, turned as its EXIF says.
 
-    Raises NotFound for a missing file, UnreadableFile for one that is no whole picture, TooLarge for more pixels than Pillow's
+    Raises NotFound for a missing file, UnreadableFile for one that is no whole image, TooLarge for more pixels than Pillow's
     limit allows, before they are decoded.
     """
     if isinstance(given, Image.Image):
@@ -30,42 +30,42 @@ def read(given: Given) -> Image.Image:
     try:
         return image_files.load(path)
     except NotFound:
-        raise NotFound(f"picture {path} does not exist; check the path") from None
+        raise NotFound(f"image {path} does not exist; check the path") from None
 
 
 def name_of(given: Given) -> str:
-    """The file's name; of an opened picture what Pillow remembers."""
+    """The file's name; of an opened image what Pillow remembers."""
     return Path(str(getattr(given, "filename", "") or "") if isinstance(given, Image.Image) else given).name
 
 
-def digest(picture: Image.Image) -> str:
-    """sha256 of a picture's mode, size and pixels: the same for a copy in another lossless format."""
-    head = f"{picture.mode} {picture.width} {picture.height} ".encode()
-    return hashlib.sha256(head + picture.tobytes()).hexdigest()
+def digest(image: Image.Image) -> str:
+    """sha256 of an image's mode, size and pixels: the same for a copy in another lossless format."""
+    head = f"{image.mode} {image.width} {image.height} ".encode()
+    return hashlib.sha256(head + image.tobytes()).hexdigest()
 
 
-def colours(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+def colours(image: Image.Image, size: tuple[int, int]) -> Tensor:
     """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white."""
-    return _tensor(image_files.rgb(picture), size) * 2 - 1
+    return _tensor(image_files.rgb(image), size) * 2 - 1
 
 
-def mask(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+def mask(image: Image.Image, size: tuple[int, int]) -> Tensor:
     """(1, height, width) in [0, 1], white is 1; cut and scaled as `colours` does."""
-    return _tensor(picture.convert("L"), size)
+    return _tensor(image.convert("L"), size)
 
 
-def _tensor(picture: Image.Image, size: tuple[int, int]) -> Tensor:
+def _tensor(image: Image.Image, size: tuple[int, int]) -> Tensor:
     """(C, H, W) in [0, 1]"""
     import numpy as np
     import torch
 
-    if picture.size != size:
-        picture = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
-    values = torch.from_numpy(np.array(picture, dtype=np.float32)) / 255
+    if image.size != size:
+        image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    values = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
     return values[None] if values.dim() == 2 else values.permute(2, 0, 1)
 
 
-def picture_of(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in [-1, 1] -> an RGB picture."""
+def image_of(pixels: Tensor) -> Image.Image:
+    """(3, H, W) in [-1, 1] -> an RGB image."""
     values: Any = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     return Image.fromarray(values)

@@ -1,4 +1,4 @@
-"""What the picture pipelines have in common: a checked call, its events, and the pictures with their recipes."""
+"""What the image pipelines have in common: a checked call, its events, and the images with their recipes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, eq=False)
 class FinishedImage:
-    """A finished picture: the value of a "picture" event."""
+    """A finished image: the value of a "image" event."""
 
     index: int
     image: Image
@@ -40,7 +40,7 @@ class FinishedImage:
 
 @dataclass(frozen=True, eq=False)
 class ImagePreview:
-    """A picture that is not finished: the value of a "preview" event."""
+    """An image that is not finished: the value of a "preview" event."""
 
     index: int
     step: int
@@ -50,7 +50,7 @@ class ImagePreview:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """What a picture pipeline returns, in the order of the prompts and seeds."""
+    """What an image pipeline returns, in the order of the prompts and seeds."""
 
     images: list[Image]
     seeds: list[int]
@@ -73,7 +73,7 @@ class Images:
 
     def __str__(self) -> str:
         seeds, (width, height) = ", ".join(map(str, self.seeds)), self.images[0].size
-        count = f"{len(self.images)} pictures" if len(self.images) > 1 else "1 picture"
+        count = f"{len(self.images)} images" if len(self.images) > 1 else "1 image"
         return f"{count} of {width} x {height}, seed {seeds}, {self.timings['total'] / 1000:.1f} s"
 
 
@@ -82,13 +82,13 @@ class ImageCallPlan:
     """A checked call."""
 
     prompts: Sequence[str]
-    order: Order  # of every picture, but for its prompt and seed
-    n: int  # pictures a prompt
+    order: Order  # of every image, but for its prompt and seed
+    n: int  # images a prompt
     seed: int | None
     request: Request | None
     image: Given | None = None
     mask: Given | None = None
-    best_of: int = 1  # candidates a picture
+    best_of: int = 1  # candidates an image
 
 
 class ImagePipeline(StreamingPipeline[Images]):
@@ -111,13 +111,13 @@ class ImagePipeline(StreamingPipeline[Images]):
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
         """The same call, step by step. Leaving it early cancels the request.
 
-        Events: "start" with the seeds (of candidates: the first of every picture), "step" with a Progress, "preview" with an
-        Early, "picture" with a Picture, in the order in which they are finished, and at last "pictures" with all of them.
+        Events: "start" with the seeds (of candidates: the first of every image), "step" with a Progress, "preview" with an
+        Early, "image" with a Image, in the order in which they are finished, and at last "images" with all of them.
         """
         return self.draw(self.asked(*args, **options))
 
     def draw(self, asked: ImageCallPlan) -> Iterator[Event]:
-        """Loads, draws, and says how each picture was made."""
+        """Loads, draws, and says how each image was made."""
         request, clock = asked.request or Request.new(), Clock()
         source = None if asked.image is None else image_io.read(asked.image)
         mask = None if asked.mask is None else image_checks.mask(image_io.read(asked.mask), source)
@@ -132,22 +132,22 @@ class ImagePipeline(StreamingPipeline[Images]):
         seeds = seeds_from(asked.seed, len(prompts))
         orders = [replace(order, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
         yield Event("start", seeds[:: asked.best_of])
-        pictures: list[FinishedImage | None] = [None] * (len(orders) // asked.best_of)
+        images: list[FinishedImage | None] = [None] * (len(orders) // asked.best_of)
         events = client.draw(orders, request)
         for event in best.among(events, orders) if best else events:
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
-                yield Event("preview", ImagePreview(event.picture, event.step, event.of, image_io.picture_of(event.pixels)))
+                yield Event("preview", ImagePreview(event.image, event.step, event.of, image_io.image_of(event.pixels)))
             elif isinstance(event, ImageDone):
-                image, index = image_io.picture_of(event.pixels), event.picture // asked.best_of
-                made = self._recipe(client, orders[event.picture], image, *parts)
-                pictures[index] = picture = FinishedImage(index, image, made)
-                yield Event("picture", picture)
+                pixels, index = image_io.image_of(event.pixels), event.image // asked.best_of
+                made = self._recipe(client, orders[event.image], pixels, *parts)
+                images[index] = finished = FinishedImage(index, pixels, made)
+                yield Event("picture", finished)
         clock.lap("draw")
-        done = [picture for picture in pictures if picture is not None]
-        recipes = [picture.recipe for picture in done]
-        drawn = Images([picture.image for picture in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
+        done = [one for one in images if one is not None]
+        recipes = [one.recipe for one in done]
+        drawn = Images([one.image for one in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
         yield Event("pictures", drawn)
 
     def _recipe(
@@ -188,7 +188,7 @@ def called(asked: Callable[Concatenate[Any, P], ImageCallPlan]) -> Callable[Conc
 
 
 def started(order: Order, client: ImageClient, source: Image | None, mask: Image | None) -> Order:
-    """The order with its picture and mask as tensors, in the size that was asked for or else suits the model."""
+    """The order with its image and mask as tensors, in the size that was asked for or else suits the model."""
     if source is None:
         return order
     width, height = client.fit(*source.size)
@@ -206,12 +206,12 @@ def seeds_from(seed: int | None, count: int) -> list[int]:
     """`seed` and its successors; without one a short one is drawn."""
     first = secrets.randbelow(2**32) if seed is None else seed
     if first + count > 2**63:
-        raise BadRequest(f"seed is {first}; with {count} pictures it can be 0 to {2**63 - count}")
+        raise BadRequest(f"seed is {first}; with {count} images it can be 0 to {2**63 - count}")
     return list(range(first, first + count))
 
 
 def part(given: Given | None, opened: Image | None) -> RecipeFile | None:
-    """What the recipe remembers of a picture that was given: its name, and the digest of its pixels."""
+    """What the recipe remembers of an image that was given: its name, and the digest of its pixels."""
     if given is None or opened is None:
         return None
     return RecipeFile(file=image_io.name_of(given), sha256=image_io.digest(opened))
@@ -221,9 +221,9 @@ def lora_digest(path: Path) -> str:
     return weight_files.digest(path) if path.is_dir() else weight_files.file_digest(path)
 
 
-def recalled(picture: Image) -> Recipe | None:
-    """The recipe that a picture brings along, if it does."""
+def recalled(image: Image) -> Recipe | None:
+    """The recipe that an image brings along, if it does."""
     try:
-        return recipe.of(picture, "it")
+        return recipe.of(image, "it")
     except UnreadableFile:
         return None

@@ -1,4 +1,4 @@
-"""What a caller of a picture-labelling pipeline can get wrong, and probabilities. Knows numbers and words; no model."""
+"""What a caller of an image-labelling pipeline can get wrong, and probabilities. Knows numbers and words; no model."""
 
 from __future__ import annotations
 

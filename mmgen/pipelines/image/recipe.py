@@ -1,4 +1,4 @@
-"""How a picture was made, and the PNG that says so twice: as JSON for us, as `parameters` for everybody else's tools."""
+"""How an image was made, and the PNG that says so twice: as JSON for us, as `parameters` for everybody else's tools."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ SAMPLERS = {
 
 
 class RecipeFile(BaseModel):
-    """A file that went into the picture."""
+    """A file that went into the image."""
 
     model_config = ConfigDict(frozen=True)
 
-    file: str  # a LoRA's path; of a picture the name alone
+    file: str  # a LoRA's path; of an image the name alone
     sha256: str
     scale: float = 1.0  # of a LoRA
 
 
 class Recipe(BaseModel):
-    """Everything that decides a picture's pixels. Keys of later versions are passed over."""
+    """Everything that decides an image's pixels. Keys of later versions are passed over."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,7 +59,7 @@ class Recipe(BaseModel):
     steps: int | None = None
     guidance: float | None = None
     guidance_rescale: float = 0.0
-    width: int  # of the picture, pixels
+    width: int  # of the image, pixels
     height: int
     strength: float = 1.0
     image: RecipeFile | None = None  # what it began with
@@ -85,21 +85,21 @@ class Recipe(BaseModel):
 
 
 def versions() -> dict[str, str]:
-    """Of what computes a picture."""
+    """Of what computes an image."""
     return {name: version(name) for name in ("mmgen", "torch", "diffusers")}
 
 
 def read(path: Path) -> Recipe:
-    """The recipe in a PNG. Raises NotFound, or UnreadableFile for a file that is no picture or holds none of ours."""
+    """The recipe in a PNG. Raises NotFound, or UnreadableFile for a file that is no image or holds none of ours."""
     return of(image_io.read(path), str(path))
 
 
-def of(picture: Image, name: str) -> Recipe:
-    """The recipe of an opened picture."""
+def of(image: Image, name: str) -> Recipe:
+    """The recipe of an opened image."""
     try:
-        return Recipe.model_validate_json(picture.info[CHUNK])
+        return Recipe.model_validate_json(image.info[CHUNK])
     except KeyError:
-        raise UnreadableFile(f"{name} holds no recipe; pictures that mmgen wrote as PNG hold one") from None
+        raise UnreadableFile(f"{name} holds no recipe; images that mmgen wrote as PNG hold one") from None
     except ValidationError as why:
         raise UnreadableFile(f"{name} holds a damaged recipe ({why.errors()[0]['msg']}); it cannot be followed") from None
 
@@ -114,12 +114,12 @@ def chunks(recipe: Recipe) -> PngInfo:
     return found
 
 
-def save(picture: Image, recipe: Recipe, path: Path) -> None:
+def save(image: Image, recipe: Recipe, path: Path) -> None:
     """Writes the PNG whole or not at all. Raises BadRequest where it cannot be written."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
-            picture.save(file, "PNG", pnginfo=chunks(recipe))
+            image.save(file, "PNG", pnginfo=chunks(recipe))
         part.replace(path)
     except OSError as why:
         raise BadRequest(f"{path} cannot be written ({why.strerror or why}); choose another place") from None
@@ -128,10 +128,10 @@ def save(picture: Image, recipe: Recipe, path: Path) -> None:
 
 
 def places(pattern: str | Path, seeds: Sequence[int]) -> list[Path]:
-    """A path for every picture.
+    """A path for every image.
 
     `pattern`: a file name in which {seed} and {n}, counted from 1, are filled in; or a folder, which is one if it exists or
-    ends with a slash. Several pictures of one plain name get their seeds into it. Raises BadRequest for what is no PNG name.
+    ends with a slash. Several images of one plain name get their seeds into it. Raises BadRequest for what is no PNG name.
     """
     text = str(pattern)
     if not text.strip():
@@ -140,7 +140,7 @@ def places(pattern: str | Path, seeds: Sequence[int]) -> list[Path]:
         text = str(Path(text) / "{seed}.png")
     path = Path(text).expanduser()
     if path.suffix.lower() != ".png":
-        raise BadRequest(f"{path} is not named .png; pictures are written as PNG, which keeps the recipe")
+        raise BadRequest(f"{path} is not named .png; images are written as PNG, which keeps the recipe")
     if len(seeds) > 1 and "{seed}" not in path.name and "{n}" not in path.name:
         path = path.with_name(f"{path.stem}-{{seed}}{path.suffix}")
     return [path.with_name(_filled(path.name, n, seed)) for n, seed in enumerate(seeds, 1)]

@@ -1,4 +1,4 @@
-"""Attention maps as a picture: a row for every layer, a column for every head, tokens along the edges. Knows no layers."""
+"""Attention maps as an image: a row for every layer, a column for every head, tokens along the edges. Knows no layers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ MOST = 256  # tokens of a text whose attention is drawn
 PAPER, INK = (255, 255, 255), (8, 29, 88)
 
 
-def attention_picture(weights: Tensor | np.ndarray, tokens: Sequence[str], keys: Sequence[str] | None = None) -> Image.Image:
-    """(layers, heads, N, M) weights, the words of N tokens and of M keys (None: the same) -> a picture.
+def attention_image(weights: Tensor | np.ndarray, tokens: Sequence[str], keys: Sequence[str] | None = None) -> Image.Image:
+    """(layers, heads, N, M) weights, the words of N tokens and of M keys (None: the same) -> an image.
 
     White is 0, dark blue is 1; in between by the square root, so that weak attention is seen too.
     """
@@ -57,11 +57,11 @@ def read_again(client: TextClient, text: str, adapter: str | None = None) -> Ima
     ids = client.model.encode(text)
     if len(ids) > MOST:
         raise TooLong(f"the text is {len(ids)} tokens; attention is drawn of {MOST} at most, lower --max-tokens")
-    return attention_picture(client.attention(ids, adapter), [client.model.tokenizer.decode([token]) for token in ids])
+    return attention_image(client.attention(ids, adapter), [client.model.tokenizer.decode([token]) for token in ids])
 
 
 def _cell(weights: np.ndarray, dot: int) -> Image.Image:
-    """(N, M) -> a picture of dots."""
+    """(N, M) -> an image of dots."""
     share = np.sqrt(weights.clip(0, 1))[..., None]
     pixels = np.array(PAPER) * (1 - share) + np.array(INK) * share
     return Image.fromarray(pixels.round().astype(np.uint8)).resize((weights.shape[1] * dot, weights.shape[0] * dot), 0)

@@ -1,4 +1,4 @@
-"""Pictures of a store next to the passages that answer a question. They illustrate an answer; no answer is read from them."""
+"""Images of a store next to the passages that answer a question. They illustrate an answer; no answer is read from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IllustratingImage:
-    """A picture that was found for a question, and by what."""
+    """An image that was found for a question, and by what."""
 
     uri: str
     source: str  # the file that it is, or stands in
@@ -33,7 +33,7 @@ class IllustratingImage:
 def illustrations(
     gallery: ImageLibrary, question: str, k: int, where: Sequence[str] | Mapping[str, Scalar], request: Request
 ) -> list[IllustratingImage]:
-    """The `k` nearest pictures, best first. Raises NotFound where the store holds none."""
+    """The `k` nearest images, best first. Raises NotFound where the store holds none."""
     hits = gallery.search(question, k=k, where=where, request=request)
     return [IllustratingImage(hit.uri, hit.source, hit.page, hit.caption, hit.score, why(hit)) for hit in hits]
 

@@ -89,7 +89,7 @@ def entry(context: Here, history: Kept, id: str) -> Item:
 
 @router.get("/{id}/files/{name}")
 def file(context: Here, history: Kept, id: str, name: str) -> Response:
-    """A file of the result, such as a picture."""
+    """A file of the result, such as an image."""
     data = history.read(context.caller.user, id, name)
     kind = next((kind for start, kind in SHOWN.items() if data.startswith(start)), None)
     headers = {} if kind else {"Content-Disposition": "attachment"}

@@ -8,7 +8,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Format = Literal["png", "jpeg", "webp"]
-MOST_PICTURES = 10
+MOST_IMAGES = 10
 LARGEST_SEED = 2**53
 """As a JSON number that every client reads exactly."""
 Words = Annotated[str, StringConstraints(max_length=5000)]
@@ -20,7 +20,7 @@ class ImageOptionsBody(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     model: str | None = Field(default=None, description="As /v1/models lists it; without it the server's own.")
-    n: int = Field(default=1, ge=1, le=MOST_PICTURES, description="How many; they take the seed and its successors.")
+    n: int = Field(default=1, ge=1, le=MOST_IMAGES, description="How many; they take the seed and its successors.")
     size: Annotated[str, StringConstraints(pattern=r"^(auto|\d{1,5}x\d{1,5})$")] = Field(
         default="auto", description="WIDTHxHEIGHT in pixels, as the model can draw it."
     )
@@ -34,7 +34,7 @@ class ImageOptionsBody(BaseModel):
         default="auto", description="Read and passed over; see steps."
     )
     user: str | None = Field(default=None, description="Read and passed over: the key says who calls.")
-    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="The same seed draws the same picture.")
+    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="The same seed draws the same image.")
     steps: int | None = Field(default=None, ge=1, le=1000, description="The model's own without it.")
     guidance: float | None = Field(default=None, ge=0, le=100, description="How closely to follow the prompt.")
     solver: str | None = Field(
@@ -58,7 +58,7 @@ class StreamedImageBody(ImageOptionsBody):
 
     negative_prompt: Words = ""
     stream: bool = Field(default=False, description="Events instead of one answer.")
-    partial_images: int = Field(default=0, ge=0, le=3, description="Unfinished pictures to send while one is drawn.")
+    partial_images: int = Field(default=0, ge=0, le=3, description="Unfinished images to send while one is drawn.")
     moderation: Literal["auto", "low"] = Field(default="auto", description="Read and passed over.")
 
 
@@ -75,10 +75,10 @@ class ImageEditBody(StreamedImageBody):
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
     prompt: Words
-    image: list[UploadFile] = Field(default_factory=list, description="The picture; PNG, JPEG, WebP and more.")
+    image: list[UploadFile] = Field(default_factory=list, description="The image; PNG, JPEG, WebP and more.")
     images: list[UploadFile] = Field(default_factory=list, alias="image[]", description="The same, as some clients call it.")
     mask: UploadFile | None = Field(
-        default=None, description="Of the same size: what is transparent is drawn anew. Without it the picture's own "
+        default=None, description="Of the same size: what is transparent is drawn anew. Without it the image's own "
         "transparent places, or where it has none all of it.",
     )  # fmt: skip
     strength: float | None = Field(default=None, gt=0, le=1, description="How far from what is there.")

@@ -1,4 +1,4 @@
-"""/v1/images: pictures drawn from words, from pictures, and from both, as OpenAI's clients ask for them."""
+"""/v1/images: images drawn from words, from images, and from both, as OpenAI's clients ask for them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ ANSWER: dict[str, Any] = {"response_model": ImagesResponse, "response_model_excl
 
 @router.post("/v1/images/generations", **ANSWER)
 async def generate(body: ImageGenerationBody, context: Here) -> Any:
-    """Draws pictures from words."""
+    """Draws images from words."""
     given = {"prompt": body.prompt, "negative": body.negative_prompt, "style": body.style}
     return await drawn(context, "txt2img", body, given, "image_generation")
 
 
 @router.post("/v1/images/edits", **ANSWER)
 async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], context: Here) -> Any:
-    """Draws a picture anew, or only what is transparent in it or in its mask."""
+    """Draws an image anew, or only what is transparent in it or in its mask."""
     files = [*body.image, *body.images]
     if len(files) != 1:
         raise BadRequest(f"there are {len(files)} images; give one, as the file image")
-    image = await picture_of(files[0], context)
-    mask = transparent(image) if body.mask is None else drawn_anew(await picture_of(body.mask, context))
+    image = await image_of(files[0], context)
+    mask = transparent(image) if body.mask is None else drawn_anew(await image_of(body.mask, context))
     given: dict[str, Any] = {"image": image, "prompt": body.prompt, "negative": body.negative_prompt}
     given |= {} if body.strength is None else {"strength": body.strength}
     if mask is None:
@@ -53,15 +53,15 @@ async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], conte
 
 @router.post("/v1/images/variations", **ANSWER)
 async def vary(body: Annotated[ImageVariationBody, Form(media_type=MULTIPART)], context: Here) -> Any:
-    """Draws pictures that are like a picture."""
-    given: dict[str, Any] = {"image": await picture_of(body.image, context), "prompt": body.prompt}
+    """Draws images that are like an image."""
+    given: dict[str, Any] = {"image": await image_of(body.image, context), "prompt": body.prompt}
     given |= {} if body.strength is None else {"strength": body.strength}
     return await drawn(context, "variations", body, given)
 
 
 @router.get("/v1/files/images/{name}", response_class=FileResponse)
 def kept(name: str, context: Here) -> FileResponse:
-    """A picture that was asked for as a URL, for the same caller, within an hour."""
+    """An image that was asked for as a URL, for the same caller, within an hour."""
     context.caller.check("images")
     return FileResponse(context.http.app.state.kept_files.path(context.caller.user, name))
 
@@ -74,11 +74,11 @@ async def drawn(context: Context, task: str, body: ImageOptionsBody, given: Mapp
     return await pipeline_calls.run(context, request, drawing.answer)
 
 
-async def picture_of(upload: UploadFile, context: Context) -> Image:
+async def image_of(upload: UploadFile, context: Context) -> Image:
     """Raises UnreadableFile for what is none, whatever its name says."""
     context.caller.check("images")
     data = await uploads.data_of(upload, context.http.app.state.settings.max_body)
-    return await run_in_threadpool(uploads.picture, data)
+    return await run_in_threadpool(uploads.image, data)
 
 
 def drawn_anew(mask: Image) -> Image:
@@ -90,7 +90,7 @@ def drawn_anew(mask: Image) -> Image:
 
 
 def transparent(image: Image) -> Image | None:
-    """White where the picture is wholly transparent; None where it is so nowhere."""
+    """White where the image is wholly transparent; None where it is so nowhere."""
     if not image.has_transparency_data:
         return None
     clear = image.convert("RGBA").getchannel("A").point(lambda alpha: 255 if alpha == 0 else 0)

@@ -40,7 +40,7 @@ from mmgen.serve.routes import pipelines, stores
 from mmgen.serve.routes.store_schemas import Ask, Name, Search
 
 INSTRUCTIONS = (
-    "Answers from the user's documents with exact quotes (ask), passages (search), pictures drawn from words (txt2img), "
+    "Answers from the user's documents with exact quotes (ask), passages (search), images drawn from words (txt2img), "
     "and more. "
     "An answer that abstained is not in the documents: say so."
 )
@@ -139,18 +139,18 @@ def prepared(called_by: Context, name: str, said: dict[str, Any]) -> tuple[Reque
 
 
 def shown(called_by: Context, request: Request, name: str, said: dict[str, Any]) -> CallToolResult:
-    """Pictures as pictures, everything else as JSON."""
+    """Images as images, everything else as JSON."""
     result = pipelines.called(name, said, called_by, request)
     pipelines.keep(called_by, request, said, result)
-    pictures: list[ContentBlock] = []
+    images: list[ContentBlock] = []
     if isinstance(result, Images):
         files = serialization.files(result)
-        pictures = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
+        images = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
         told = serialization.recipes(result)
     else:
         told = {"result": serialization.told(result)}
     text = TextContent(text=json.dumps(told, ensure_ascii=False))
-    return CallToolResult(content=[*pictures, text], structured_content=told)
+    return CallToolResult(content=[*images, text], structured_content=told)
 
 
 def plain(answer: BaseModel) -> CallToolResult:

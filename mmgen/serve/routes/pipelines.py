@@ -45,7 +45,7 @@ class PipelineResult(BaseModel):
     id: str
     object: str = "pipeline.result"
     pipeline: str
-    result: Any = Field(description="What the pipeline returned; pictures as data URLs.")
+    result: Any = Field(description="What the pipeline returned; images as data URLs.")
 
 
 @router.get("")
@@ -139,7 +139,7 @@ def placed(described: Signature, values: dict[str, Any], context: Context) -> di
 
 
 def keep(context: Context, request: Request, given: dict[str, Any], result: Any) -> None:
-    """In the history: pictures as files, and of pictures that were given that there were some."""
+    """In the history: images as files, and of images that were given that there were some."""
     asked = {key: "(data)" if isinstance(value, str) and len(value) > MOST_KEPT else value for key, value in given.items()}
     if isinstance(result, Images):
         files = {f"{number}.png": file for number, file in enumerate(serialization.files(result), 1)}

@@ -34,7 +34,7 @@ class StoreInfo(BaseModel):
     object: Literal["store"] = "store"
     documents: int
     passages: int
-    pictures: int
+    images: int
     encoder: str
 
 
@@ -98,7 +98,7 @@ class Search(StoreBody):
     filters: Filters = Field(default_factory=list)
     mode: Literal["hybrid", "dense", "bm25"] = "hybrid"
     rerank: str | None = Field(default=None, description="A reranker of the registry, such as mmr.")
-    pictures: int = Field(default=0, ge=0, le=100, description="Pictures to find beside the passages.")
+    images: int = Field(default=0, ge=0, le=100, description="Images to find beside the passages.")
 
 
 class Ask(StoreBody):
@@ -112,7 +112,7 @@ class Ask(StoreBody):
     )
     min_confidence: float | None = Field(default=None, ge=0, le=1, description="Below it no answer is given.")
     filters: Filters = Field(default_factory=list)
-    pictures: int = Field(default=0, ge=0, le=100, description="Pictures to show beside the answer.")
+    images: int = Field(default=0, ge=0, le=100, description="Images to show beside the answer.")
     model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
     stream: bool = Field(default=False, description="Events instead of one answer.")
 
@@ -148,7 +148,7 @@ class ImageResult(BaseModel):
 
     @classmethod
     def of(cls, found: Any, why: str = "") -> ImageResult:
-        """`found`: a PictureHit or an Illustration."""
+        """`found`: a ImageHit or an Illustration."""
         why = why or getattr(found, "why", "")
         name = str(getattr(found, "metadata", {}).get("name") or shown(found.source))
         return cls(document=name, page=found.page, caption=found.caption, score=found.score, why=why)
@@ -157,11 +157,11 @@ class ImageResult(BaseModel):
 class SearchResults(BaseModel):
     object: Literal["list"] = "list"
     data: list[PassageResult]
-    pictures: list[ImageResult] = Field(default_factory=list)
+    images: list[ImageResult] = Field(default_factory=list)
 
     @classmethod
-    def of(cls, hits: list[Hit], pictures: list[ImageHit]) -> SearchResults:
-        return cls(data=[PassageResult.of(hit) for hit in hits], pictures=[ImageResult.of(one) for one in pictures])
+    def of(cls, hits: list[Hit], images: list[ImageHit]) -> SearchResults:
+        return cls(data=[PassageResult.of(hit) for hit in hits], images=[ImageResult.of(one) for one in images])
 
 
 class CitationInfo(BaseModel):
@@ -191,7 +191,7 @@ class AnswerResponse(BaseModel):
     grounding: str
     citations: list[CitationInfo]
     passages: list[PassageResult] = Field(description="What was read.")
-    pictures: list[ImageResult]
+    images: list[ImageResult]
     timings: dict[str, float] = Field(description="Milliseconds a stage.")
 
     @classmethod
@@ -201,7 +201,7 @@ class AnswerResponse(BaseModel):
             confidence=answer.confidence, grounding=answer.grounding, timings=answer.timings,
             citations=[CitationInfo.of(one) for one in answer.citations],
             passages=[PassageResult.of(hit) for hit in answer.passages],
-            pictures=[ImageResult.of(one) for one in answer.pictures],
+            images=[ImageResult.of(one) for one in answer.images],
         )  # fmt: skip
 
 

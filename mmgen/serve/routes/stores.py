@@ -155,8 +155,8 @@ def searched(name: str, body: Search, context: Context, request: Request) -> Sea
     with _shelf(context).opened(name) as library:
         options: dict[str, Any] = {"where": body.filters, "request": request}
         hits = library.search(body.query, k=body.k, method=body.mode, rerank=body.rerank, **options)
-        pictures = library.gallery().search(body.query, k=body.pictures, **options) if body.pictures else []
-        return SearchResults.of(hits, pictures)
+        images = library.gallery().search(body.query, k=body.images, **options) if body.images else []
+        return SearchResults.of(hits, images)
 
 
 def answered(name: str, body: Ask, context: Context, request: Request) -> AnswerResponse:
@@ -169,7 +169,7 @@ def events(name: str, body: Ask, context: Context, request: Request) -> Iterator
     model = None if body.model is None else context.model(body.model, "text")
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:
-        options |= {"where": body.filters, "pictures": body.pictures, "request": request}
+        options |= {"where": body.filters, "pictures": body.images, "request": request}
         for event in rag.stream(body.question, **options):
             if event.kind == "passages":
                 yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
@@ -197,10 +197,10 @@ def _checked(context: Context, scope: str, name: str) -> str:
 def _told(context: Context, name: str) -> StoreInfo:
     with _shelf(context).opened(name) as library:
         opened = library.readable()
-        pictures = 0 if opened.pictures is None else opened.pictures.count()
+        images = 0 if opened.images is None else opened.images.count()
         encoder = name_of(opened.encoder)
         return StoreInfo(
-            id=name, documents=len(opened.uris()) - pictures, passages=opened.count(), pictures=pictures, encoder=encoder
+            id=name, documents=len(opened.uris()) - images, passages=opened.count(), images=images, encoder=encoder
         )
 
 

@@ -1,4 +1,4 @@
-"""Changes of pictures that leave what they show: for encoders that shall not mind them. (B, 3, S, S) in [-1, 1].
+"""Changes of images that leave what they show: for encoders that shall not mind them. (B, 3, S, S) in [-1, 1].
 
 All chance comes from the generator that a function is given. Knows no captions.
 """
@@ -17,27 +17,27 @@ GREY = np.array([0.299, 0.587, 0.114])
 """Luma; ITU-R BT.601."""
 
 
-def clean(pictures: EmojiImages, thing: np.ndarray, vendor: np.ndarray) -> Tensor:
+def clean(images: EmojiImages, thing: np.ndarray, vendor: np.ndarray) -> Tensor:
     """(B,) things by vendors -> (B, 3, 64, 64), as drawn, on white."""
-    plain, white = SceneRenderer(pictures, augment=Augment(mirror=0, shift=False, scale=0)), np.zeros(len(thing), dtype=int)
+    plain, white = SceneRenderer(images, augment=Augment(mirror=0, shift=False, scale=0)), np.zeros(len(thing), dtype=int)
     return plain.draw(white, thing, thing, vendor, white, np.random.default_rng(0))
 
 
 def distort(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Half of the pictures through a smaller size, then contrast, brightness and white noise."""
+    """Half of the images through a smaller size, then contrast, brightness and white noise."""
     count, side = len(images), images.shape[-1]
     some = torch.from_numpy(np.flatnonzero(rng.random(count) < 0.5))
     small = F.interpolate(images[some], size=int(rng.integers(side // 4, side)), mode="bilinear", antialias=True)
     images = images.index_copy(0, some.to(images.device), F.interpolate(small, size=side, mode="bilinear"))
-    per_picture = torch.tensor(rng.random((3, count, 1, 1, 1)), dtype=torch.float32, device=images.device)
-    contrast, brightness, noise = 0.8 + 0.4 * per_picture[0], 0.3 * per_picture[1] - 0.15, 0.3 * per_picture[2] ** 2
+    per_image = torch.tensor(rng.random((3, count, 1, 1, 1)), dtype=torch.float32, device=images.device)
+    contrast, brightness, noise = 0.8 + 0.4 * per_image[0], 0.3 * per_image[1] - 0.15, 0.3 * per_image[2] ** 2
     generator = torch.Generator(images.device).manual_seed(int(rng.integers(2**62)))
     grain = torch.randn(images.shape, generator=generator, device=images.device)
     return (images * contrast + brightness + grain * noise).clamp(-1, 1)
 
 
 def warped(images: Tensor, rng: np.random.Generator, turn: float = 12.0, zoom: float = 0.12, move: float = 0.06) -> Tensor:
-    """Turned by up to `turn` degrees, each side stretched by up to a factor of exp(`zoom`), moved by a share of the picture;
+    """Turned by up to `turn` degrees, each side stretched by up to a factor of exp(`zoom`), moved by a share of the image;
     what comes in from outside is as the edge is."""
     count = len(images)
     angle = np.deg2rad(rng.uniform(-turn, turn, count))
@@ -52,7 +52,7 @@ def warped(images: Tensor, rng: np.random.Generator, turn: float = 12.0, zoom: f
 
 
 def recoloured(images: Tensor, some: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """The pictures of `some`, (B,) bool, in other styles of colour: channels mixed a little, a few shades, or grey."""
+    """The images of `some`, (B,) bool, in other styles of colour: channels mixed a little, a few shades, or grey."""
     count = len(images)
     mixing = np.eye(3) + rng.normal(0, 0.12, (count, 3, 3))
     mixing[rng.random(count) < 0.1] = GREY

@@ -97,7 +97,7 @@ def vocabulary(tarballs: Path) -> list[dict[str, Any]]:
 
 
 def draw(tarballs: Path, progress: Callable[[int, int], None] | None = None) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Rows and pictures of all vendors, about ten minutes of a core.
+    """Rows and images of all vendors, about ten minutes of a core.
 
     Where a vendor draws several emoji alike, one of them is kept (the neutral one, or else the oldest) and names the others
     in `also`. What "fluent" draws exactly as "fluent-flat" does is kept there only.
@@ -116,13 +116,13 @@ def draw(tarballs: Path, progress: Callable[[int, int], None] | None = None) -> 
                 groups.setdefault(pixels.tobytes(), []).append(e)
     drawn["fluent"] = {pixels: alike for pixels, alike in drawn["fluent"].items() if pixels not in drawn["fluent-flat"]}
     order = {e["codepoints"]: n for n, e in enumerate(emoji)}
-    rows, pictures = [], []
+    rows, images = [], []
     for vendor, groups in drawn.items():
         kept = [(sorted(alike, key=_preference), pixels) for pixels, alike in groups.items()]
         for alike, same in sorted(kept, key=lambda group: order[group[0][0]["codepoints"]]):
             rows.append(_row(vendor, alike[0], alike[1:]))
-            pictures.append(np.frombuffer(same, dtype=np.uint8).reshape(SIDE, SIDE, 4))
-    return rows, pictures
+            images.append(np.frombuffer(same, dtype=np.uint8).reshape(SIDE, SIDE, 4))
+    return rows, images
 
 
 def _preference(e: dict[str, Any]) -> tuple[bool, float]:

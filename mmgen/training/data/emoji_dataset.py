@@ -46,7 +46,7 @@ ROWS = "832acefbdaca6cfed89527287200393972b522d8de76b9c4e7d2bfeae87f5ae0"
 class DatasetReport:
     """What a folder holds."""
 
-    counts: dict[str, int] = field(default_factory=dict)  # vendor -> pictures
+    counts: dict[str, int] = field(default_factory=dict)  # vendor -> images
     licenses: dict[str, str] = field(default_factory=dict)  # vendor -> SPDX
     groups: dict[str, int] = field(default_factory=dict)
     names: int = 0  # distinct
@@ -70,7 +70,7 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
         raise UnreadableFile(f"{path} is damaged ({why!r}); delete {folder} and run: mmgen data emoji {folder}") from None
 
 
-def read_pictures(folder: Path, files: list[str]) -> Iterator[np.ndarray]:
+def read_images(folder: Path, files: list[str]) -> Iterator[np.ndarray]:
     """Each file of images.zip as (64, 64, 4) uint8 RGBA. Raises UnreadableFile, naming it."""
     name = "images.zip"
     try:
@@ -85,7 +85,7 @@ def read_pictures(folder: Path, files: list[str]) -> Iterator[np.ndarray]:
 
 
 def check(folder: Path) -> DatasetReport:
-    """Reads every picture and row. Raises NotFound and UnreadableFile; a set that is sound but another is only reported."""
+    """Reads every image and row. Raises NotFound and UnreadableFile; a set that is sound but another is only reported."""
     rows = read_rows(folder)
     for row in rows:
         known = SOURCES.get(row["vendor"])
@@ -94,8 +94,8 @@ def check(folder: Path) -> DatasetReport:
                 f"{folder}: {row['file']} is said to be {row['license']}, it is {known.license}; build it anew"
             )
     pixels = hashlib.sha256()
-    for picture in read_pictures(folder, [row["file"] for row in rows]):
-        pixels.update(picture.tobytes())
+    for image in read_images(folder, [row["file"] for row in rows]):
+        pixels.update(image.tobytes())
     digest = rows_digest(rows)
     return DatasetReport(
         counts=dict(Counter(row["vendor"] for row in rows)),
@@ -113,13 +113,13 @@ def rows_digest(rows: list[dict[str, Any]]) -> str:
     return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
 
 
-def write(folder: Path, rows: list[dict[str, Any]], pictures: list[np.ndarray]) -> None:
-    """captions.jsonl and images.zip: stored, with fixed time stamps, so that the same pictures give the same archive."""
+def write(folder: Path, rows: list[dict[str, Any]], images: list[np.ndarray]) -> None:
+    """captions.jsonl and images.zip: stored, with fixed time stamps, so that the same images give the same archive."""
     folder.mkdir(parents=True)
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with zipfile.ZipFile(folder / "images.zip", "w") as archive:
-        for row, pixels in zip(rows, pictures, strict=True):
+        for row, pixels in zip(rows, images, strict=True):
             data = io.BytesIO()
             Image.fromarray(pixels, "RGBA").save(data, "PNG", optimize=True)
             archive.writestr(zipfile.ZipInfo(row["file"], (2026, 1, 1, 0, 0, 0)), data.getvalue())

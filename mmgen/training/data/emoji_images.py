@@ -18,7 +18,7 @@ from mmgen.training.data import emoji_dataset
 
 SIDE = emoji_dataset.SIDE
 COLOURS = {
-    "white": (255, 255, 255),  # first: what stands behind a picture whose caption names no background
+    "white": (255, 255, 255),  # first: what stands behind an image whose caption names no background
     "red": (220, 40, 40),
     "orange": (250, 140, 30),
     "yellow": (255, 215, 50),
@@ -46,7 +46,7 @@ class EmojiImages:
     names: list[str]  # of each thing
     keywords: list[list[str]]  # of each thing, the rarest first
     groups: list[str]  # of each thing
-    table: np.ndarray  # (C, V) the picture of a thing by a vendor, -1: there is none
+    table: np.ndarray  # (C, V) the image of a thing by a vendor, -1: there is none
     mirrors: np.ndarray  # (C,) bool: may be shown mirrored
     margins: np.ndarray  # (N, 4) empty pixels left, right, above, below
     clashes: np.ndarray  # (C, colours) bool: could not be seen on that background
@@ -62,7 +62,7 @@ class EmojiImages:
         _known("group", leave_out, {row["group"] for row in rows})
         rows = [r for r in rows if (not vendors or r["vendor"] in vendors) and r["group"] not in leave_out]
         pixels = np.empty((len(rows), SIDE, 4, SIDE), dtype=np.uint8)
-        for out, image in zip(pixels, emoji_dataset.read_pictures(folder, [row["file"] for row in rows]), strict=True):
+        for out, image in zip(pixels, emoji_dataset.read_images(folder, [row["file"] for row in rows]), strict=True):
             alpha = image[..., 3:].astype(np.uint16)
             out[:, :3] = ((image[..., :3] * alpha + 127) // 255).transpose(0, 2, 1)  # (y, x, c) -> (y, c, x)
             out[:, 3] = image[..., 3]
@@ -103,7 +103,7 @@ def _known(what: str, given: Sequence[str], known: set[str]) -> None:
 
 
 def mirrors(row: dict[str, Any]) -> bool:
-    """Whether a mirrored picture is still what the row's words say."""
+    """Whether a mirrored image is still what the row's words say."""
     words = " ".join([row["name"], *row["keywords"]]).lower()
     return row["group"] not in ("symbols", "flags") and not DIRECTED.search(words)
 

@@ -1,6 +1,6 @@
-"""Pairs out of pictures with captions as they come: a folder, a zip of one, or JSON lines. Knows no model and no loss.
+"""Pairs out of images with captions as they come: a folder, a zip of one, or JSON lines. Knows no model and no loss.
 
-- a folder (or zip) of pictures, each beside a .txt of the same name, a caption a line;
+- a folder (or zip) of images, each beside a .txt of the same name, a caption a line;
 - a .jsonl whose lines have "file" and "caption" (a text or several), or a folder or zip with one in it; files are beside it.
 """
 
@@ -31,17 +31,17 @@ TAGS = 10_000
 
 
 class ImagesRecipe(Config):
-    """The `pictures` section of a CLIP recipe."""
+    """The `images` section of a CLIP recipe."""
 
-    held_out: float = Field(default=0.05, gt=0, lt=1)  # share of the pictures, chosen by their names
+    held_out: float = Field(default=0.05, gt=0, lt=1)  # share of the images, chosen by their names
     judged: int = Field(default=2000, ge=1)  # of which recall is measured on so many
-    smallest: float = Field(default=0.5, gt=0, le=1)  # share of a picture that a crop shows at least
+    smallest: float = Field(default=0.5, gt=0, le=1)  # share of an image that a crop shows at least
     mirror: float = Field(default=0.0, ge=0, le=1)  # chance; captions may speak of left and right
 
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """A picture and what is true of it."""
+    """An image and what is true of it."""
 
     name: str  # of the file
     captions: tuple[str, ...]
@@ -66,7 +66,7 @@ class ImageCaptionPairs:
         self.examples = [one for one in source.examples if _fraction(one.name) >= recipe.held_out]
         if not held or not self.examples:
             raise BadRequest(
-                f"{place} has {len(source.examples)} pictures with captions, {len(held)} of them held out; give more of them"
+                f"{place} has {len(source.examples)} images with captions, {len(held)} of them held out; give more of them"
             )
         self.captions = list(dict.fromkeys(text for one in self.examples for text in one.captions))
         self.tags = sorted(self.captions, key=_fraction)[:TAGS]
@@ -90,12 +90,12 @@ class ImageCaptionPairs:
         return PairBatch(pixels, torch.from_numpy(captions), torch.from_numpy(np.stack(true_of)))
 
     def _crop(self, rng: np.random.Generator) -> tuple[float, float, float]:
-        """Left and upper corner as shares of what is left over, and the side as a share of the picture's."""
+        """Left and upper corner as shares of what is left over, and the side as a share of the image's."""
         share = float(rng.uniform(self.recipe.smallest, 1) ** 0.5)
         return float(rng.random()), float(rng.random()), share
 
     def _pixels(self, name: str, crop: tuple[float, float, float] | None) -> Tensor:
-        """(3, S, S) in [-1, 1]; the whole picture squashed, as the exported model sees it, or a part of it."""
+        """(3, S, S) in [-1, 1]; the whole image squashed, as the exported model sees it, or a part of it."""
         image = image_files.rgb(image_files.decode(self.source.read(name), name))
         box = None
         if crop is not None:
@@ -119,7 +119,7 @@ def read(place: Path) -> ImageSource:
     try:
         archive = zipfile.ZipFile(place)
     except (OSError, zipfile.BadZipFile) as why:
-        raise UnreadableFile(f"{place} is no folder, .zip or .jsonl of pictures with captions ({why})") from None
+        raise UnreadableFile(f"{place} is no folder, .zip or .jsonl of images with captions ({why})") from None
     return _source(sorted(one.filename for one in archive.infolist() if not one.is_dir()), _of(archive, place), place)
 
 
@@ -133,13 +133,13 @@ def _source(names: list[str], get: Callable[[str], bytes], place: Path) -> Image
     examples = list(_beside(names, get, place))
     if not examples:
         raise NotFound(
-            f"{place} has no picture with a caption: put NAME.txt beside NAME.png, or a .jsonl of lines with file and caption"
+            f"{place} has no image with a caption: put NAME.txt beside NAME.png, or a .jsonl of lines with file and caption"
         )
     return ImageSource(examples, get)
 
 
 def _beside(names: list[str], get: Callable[[str], bytes], place: Path) -> Iterator[CaptionedImage]:
-    """Pictures with a .txt of their name; what has none is passed over."""
+    """Images with a .txt of their name; what has none is passed over."""
     there = set(names)
     for name in names:
         path = PurePosixPath(name)
@@ -171,7 +171,7 @@ def _listed(data: bytes, name: str, place: Path) -> list[CaptionedImage]:
 def _captions(given: object, where: str) -> tuple[str, ...]:
     texts = [" ".join(text.split()) for text in given if isinstance(text, str)] if isinstance(given, list) else []
     if not texts or not all(texts) or len(texts) != len(given):  # type: ignore[arg-type]
-        raise UnreadableFile(f"{where}: the caption is empty, or neither a text nor several; write what the picture shows")
+        raise UnreadableFile(f"{where}: the caption is empty, or neither a text nor several; write what the image shows")
     return tuple(dict.fromkeys(texts))
 
 

@@ -1,4 +1,4 @@
-"""Requests painted as pictures: things placed, scaled and mirrored over a background. Knows pixels; not words or batches.
+"""Requests painted as images: things placed, scaled and mirrored over a background. Knows pixels; not words or batches.
 
 A thing is placed by two box filters, `lines @ pixels @ columns'`, which shift, scale and mirror it in one go; whole shifts
 at full and half size keep every pixel as it was drawn.
@@ -16,7 +16,7 @@ from mmgen.errors import BadRequest
 from mmgen.training.data.emoji_images import COLOURS, SIDE, EmojiImages
 
 NOWHERE = (-1.0, -1.0)
-CENTRES = np.array(  # (layouts, places, 2) x, y as shares of the picture; in the order of captions.LAYOUTS
+CENTRES = np.array(  # (layouts, places, 2) x, y as shares of the image; in the order of captions.LAYOUTS
     [
         [(0.5, 0.5), NOWHERE, NOWHERE, NOWHERE],
         [(0.25, 0.5), (0.75, 0.5), NOWHERE, NOWHERE],
@@ -32,7 +32,7 @@ SLACK = np.array([(3, 3), (0, 3), (0, 3), (3, 0), (3, 0), (0, 3), (0, 0), (0, 0)
 
 
 class Augment(Config):
-    """What may change in a picture and leave its caption true."""
+    """What may change in an image and leave its caption true."""
 
     mirror: float = Field(default=0.5, ge=0, le=1)
     shift: bool = True
@@ -45,17 +45,17 @@ class SceneRenderer:
     """Paints on one device at one size; all chance comes from the generator that `draw` is given."""
 
     def __init__(
-        self, pictures: EmojiImages, side: int = SIDE, augment: Augment | None = None, device: str | torch.device = "cpu"
+        self, images: EmojiImages, side: int = SIDE, augment: Augment | None = None, device: str | torch.device = "cpu"
     ) -> None:
         """`side` 64, or 32 (box filter)."""
         if side not in (SIDE, SIDE // 2):
-            raise BadRequest(f"pictures of side {side} are not made; choose {SIDE} or {SIDE // 2}")
-        self.pictures, self.side, self.augment = pictures, side, augment or Augment()
-        if (favoured := self.augment.vendor) and favoured not in pictures.vendors:
-            raise BadRequest(f"augment.vendor is {favoured!r}; it can be {', '.join(pictures.vendors)}, or empty")
+            raise BadRequest(f"images of side {side} are not made; choose {SIDE} or {SIDE // 2}")
+        self.images, self.side, self.augment = images, side, augment or Augment()
+        if (favoured := self.augment.vendor) and favoured not in images.vendors:
+            raise BadRequest(f"augment.vendor is {favoured!r}; it can be {', '.join(images.vendors)}, or empty")
         self.device = torch.device(device)
-        self.favoured = np.array([vendor == self.augment.vendor for vendor in pictures.vendors])  # (V,)
-        self.pixels = pictures.pixels.to(self.device)
+        self.favoured = np.array([vendor == self.augment.vendor for vendor in images.vendors])  # (V,)
+        self.pixels = images.pixels.to(self.device)
         self.colours = torch.tensor(list(COLOURS.values()), dtype=torch.float32, device=self.device)
 
     def draw(
@@ -71,34 +71,34 @@ class SceneRenderer:
         size, how = len(layout), self.augment
         first, second = self._choose(a, b, style, rng)
         row, place = np.nonzero(CENTRES[layout, :, 0] >= 0)  # (K,) one entry a thing to be drawn
-        picture = np.where(place == 0, first[row], second[row])
+        image = np.where(place == 0, first[row], second[row])
         single = layout == 0
         scale = np.where(single & (rng.random(size) < how.scale), rng.uniform(how.smallest, 1, size), np.where(single, 1, 0.5))
         width = scale[row] * self.side  # (K,) in output pixels
         flip = (rng.random((size, 2)) < how.mirror)[row, np.minimum(place, 1) * (a != b)[row]]
-        flip &= self.pictures.mirrors[np.where(place == 0, a[row], b[row])]
+        flip &= self.images.mirrors[np.where(place == 0, a[row], b[row])]
         corner = CENTRES[layout[row], place] * self.side - width[:, None] / 2  # (K, 2)
         if how.shift:
             slack = SLACK[layout[row]] * self.side // SIDE
             corner = corner + np.rint(rng.uniform(-1, 1, (size, 4, 2))[row, place] * (slack + 0.49))
-        corner = np.rint(self._inside(corner, width, picture, flip))
+        corner = np.rint(self._inside(corner, width, image, flip))
         columns, lines = (self._filters(corner[:, axis], width, flip & (axis == 0)) for axis in (0, 1))
-        return self._over(self._place(picture, lines, columns), row, place, background)
+        return self._over(self._place(image, lines, columns), row, place, background)
 
     def _choose(
         self, a: np.ndarray, b: np.ndarray, style: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The pictures of both things by the named vendor, or by the favoured one or one at random who drew both."""
-        table = self.pictures.table
+        """The images of both things by the named vendor, or by the favoured one or one at random who drew both."""
+        table = self.images.table
         both = (table[a] >= 0).astype(float) + (table[b] >= 0)  # (B, V)
         any_vendor = (both + np.maximum(rng.random(both.shape), self.favoured)).argmax(1)
         vendor = np.where(style >= 0, style, any_vendor)
         first, second = table[a, vendor], table[b, vendor]
         return np.where(first < 0, table[a].max(1), first), np.where(second < 0, table[b].max(1), second)
 
-    def _inside(self, corner: np.ndarray, width: np.ndarray, picture: np.ndarray, flip: np.ndarray) -> np.ndarray:
-        """Moves that would push colour over the picture's edge are cut short."""
-        left, right, above, below = (self.pictures.margins[picture] * (width / SIDE)[:, None]).T
+    def _inside(self, corner: np.ndarray, width: np.ndarray, image: np.ndarray, flip: np.ndarray) -> np.ndarray:
+        """Moves that would push colour over the image's edge are cut short."""
+        left, right, above, below = (self.images.margins[image] * (width / SIDE)[:, None]).T
         left, right = np.where(flip, right, left), np.where(flip, left, right)
         low = np.stack((-left, -above), axis=1)
         high = np.stack((self.side - width + right, self.side - width + below), axis=1)
@@ -116,10 +116,10 @@ class SceneRenderer:
         overlap = torch.minimum(low + step, source + 1) - torch.maximum(low, source)
         return overlap.clamp_(min=0).div_(step)
 
-    def _place(self, picture: np.ndarray, lines: Tensor, columns: Tensor) -> Tensor:
-        """(K,) pictures through their filters -> (K, 4, S, S) premultiplied, 0-255."""
-        count = len(picture)
-        pixels = self.pixels[torch.from_numpy(picture).to(self.device)].float().view(count, SIDE, 4 * SIDE)
+    def _place(self, image: np.ndarray, lines: Tensor, columns: Tensor) -> Tensor:
+        """(K,) images through their filters -> (K, 4, S, S) premultiplied, 0-255."""
+        count = len(image)
+        pixels = self.pixels[torch.from_numpy(image).to(self.device)].float().view(count, SIDE, 4 * SIDE)
         half = lines @ pixels  # (K, S, 64) @ (K, 64, 4 * 64): the rows
         done = half.view(count, self.side * 4, SIDE) @ columns.transpose(1, 2)  # (K, S * 4, 64) @ (K, 64, S)
         return done.view(count, self.side, 4, self.side).transpose(1, 2)

@@ -14,7 +14,7 @@ from mmgen.training.data.synthetic_captions import KINDS, CaptionPool, Mix
 
 @dataclass
 class SceneBatch:
-    """One step's pictures and their captions."""
+    """One step's images and their captions."""
 
     images: Tensor  # (B, 3, S, S) float32 in [-1, 1]
     captions: list[str]

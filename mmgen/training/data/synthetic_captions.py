@@ -59,55 +59,55 @@ class CaptionPool:
         return len(self.caption)
 
 
-def draw(pictures: EmojiImages, size: int = 60_000, mix: Mix | None = None, seed: int = 0) -> CaptionPool:
+def draw(images: EmojiImages, size: int = 60_000, mix: Mix | None = None, seed: int = 0) -> CaptionPool:
     """About `size` requests, none of them held out (see held_out.py). The same arguments give the same pool."""
     mix = mix or Mix()
     rng = np.random.default_rng([seed, 1])
-    keys = HoldoutKeys.of(pictures.names)
-    scenic = np.flatnonzero([fits_a_scene(n, g) for n, g in zip(pictures.names, pictures.groups, strict=True)])
+    keys = HoldoutKeys.of(images.names)
+    scenic = np.flatnonzero([fits_a_scene(n, g) for n, g in zip(images.names, images.groups, strict=True)])
     kind = rng.choice(3, size, p=mix.shares() if len(scenic) > 1 else [1, 0, 0])
     layout = np.select([kind == 1, kind == 2], [rng.integers(1, 5, size), rng.integers(5, 8, size)], 0)
-    a = np.resize(rng.permutation(len(pictures.names)), size)  # every thing as often as any other
+    a = np.resize(rng.permutation(len(images.names)), size)  # every thing as often as any other
     if len(scenic) > 1:
         a = np.where(kind == 0, a, rng.choice(scenic, size))
         b = np.where(kind == 1, rng.choice(scenic, size), a)
     else:
         b = a
-    style = rng.integers(0, len(pictures.vendors), size)
-    there = (pictures.table[a, style] >= 0) & (pictures.table[b, style] >= 0)
+    style = rng.integers(0, len(images.vendors), size)
+    there = (images.table[a, style] >= 0) & (images.table[b, style] >= 0)
     style = np.where(there & (rng.random(size) < mix.style), style, UNNAMED)
     background = rng.integers(0, len(COLOURS), size)
-    unseen = pictures.clashes[a, background] | pictures.clashes[b, background]
+    unseen = images.clashes[a, background] | images.clashes[b, background]
     background = np.where((rng.random(size) < mix.background) & ~unseen, background, UNNAMED)
     keep = ~keys.held_out(layout, a, b, background) & ((kind != 1) | (a != b))
     layout, a, b, style, background = (column[keep] for column in (layout, a, b, style, background))
-    written = [write(pictures, *row, mix, rng) for row in zip(layout, a, b, style, background, strict=True)]
+    written = [write(images, *row, mix, rng) for row in zip(layout, a, b, style, background, strict=True)]
     captions = {text: n for n, text in enumerate(dict.fromkeys(written))}
     caption = np.array([captions[text] for text in written], dtype=np.int64)
     return CaptionPool(list(captions), caption, layout, a, b, style, background)
 
 
 def write(
-    pictures: EmojiImages, layout: int, a: int, b: int, style: int, background: int, mix: Mix, rng: np.random.Generator
+    images: EmojiImages, layout: int, a: int, b: int, style: int, background: int, mix: Mix, rng: np.random.Generator
 ) -> str:
     """A caption for one request."""
     chance, pick = rng.random(3), int(rng.integers(0, 2))
-    name = plain(pictures.names[a])
+    name = plain(images.names[a])
     subject = with_article(name) if chance[0] < mix.article else name
     kind = LAYOUTS[layout]
     if kind in RELATIONS:
-        other = plain(pictures.names[b])
+        other = plain(images.names[b])
         text = f"{subject} {RELATIONS[kind][pick]} {with_article(other) if chance[0] < mix.article else other}"
     elif kind == "single":
         text = subject
         if chance[1] < mix.keywords:
-            text = " ".join(_some(pictures.keywords[a], 2 + pick, rng)) or subject
+            text = " ".join(_some(images.keywords[a], 2 + pick, rng)) or subject
         elif chance[1] < mix.keywords + mix.more_keywords:
-            new = [word for word in pictures.keywords[a] if word.lower() not in name.lower()]
+            new = [word for word in images.keywords[a] if word.lower() not in name.lower()]
             text = ", ".join([subject, *_some(new, 1 + pick, rng)])
     else:
         text = f"{kind} {plural(name)}"
-    return text + suffix("" if style < 0 else pictures.vendors[style], background)
+    return text + suffix("" if style < 0 else images.vendors[style], background)
 
 
 def suffix(vendor: str = "", background: int = UNNAMED) -> str:

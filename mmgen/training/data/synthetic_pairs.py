@@ -43,14 +43,14 @@ class SyntheticPairs:
         learned = [vendor for vendor in vendors if vendor not in recipe.held_out]
         if not learned:
             raise BadRequest(f"held_out names all vendors ({', '.join(vendors)}); leave one to learn from")
-        self.pictures = EmojiImages.load(folder, learned, recipe.leave_out)
+        self.images = EmojiImages.load(folder, learned, recipe.leave_out)
         self.held_out = clean(EmojiImages.load(folder, recipe.held_out or vendors[-1:], recipe.leave_out))
-        self.painter = SceneRenderer(self.pictures, augment=recipe.augment, device=device)
-        self.pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, seed)
+        self.painter = SceneRenderer(self.images, augment=recipe.augment, device=device)
+        self.pool = synthetic_captions.draw(self.images, recipe.pool, recipe.mix, seed)
         self.captions = self.pool.captions
-        self.tags = [synthetic_captions.plain(name) for name in self.pictures.names]
+        self.tags = [synthetic_captions.plain(name) for name in self.images.names]
         self.scenes = _scenes(self.pool)
-        words = zip(self.pictures.names, self.pictures.keywords, strict=True)
+        words = zip(self.images.names, self.images.keywords, strict=True)
         self.coloured = np.array([bool(COLOURED.search(" ".join([name, *more]))) for name, more in words])
 
     def batch(self, rng: np.random.Generator, count: int, more: int) -> PairBatch:
@@ -68,15 +68,15 @@ class SyntheticPairs:
     def _any_colour(self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(B,) colours that both things can be seen on."""
         colour = rng.integers(0, len(COLOURS), len(a))
-        clash = self.pictures.clashes[a, colour] | self.pictures.clashes[b, colour]
+        clash = self.images.clashes[a, colour] | self.images.clashes[b, colour]
         return np.where(clash, 0, colour)
 
 
-def clean(pictures: EmojiImages) -> HeldOut:
+def clean(images: EmojiImages) -> HeldOut:
     """Every drawing once, on white, with its name."""
-    thing, vendor = np.nonzero(pictures.table >= 0)
-    names = [synthetic_captions.plain(pictures.names[number]) for number in thing]
-    return HeldOut(augmentations.clean(pictures, thing, vendor), names)
+    thing, vendor = np.nonzero(images.table >= 0)
+    names = [synthetic_captions.plain(images.names[number]) for number in thing]
+    return HeldOut(augmentations.clean(images, thing, vendor), names)
 
 
 def _scenes(pool: CaptionPool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What captions tell a denoiser, encoded once by a frozen encoder and kept on disk. Knows no pictures and no training."""
+"""What captions tell a denoiser, encoded once by a frozen encoder and kept on disk. Knows no images and no training."""
 
 from __future__ import annotations
 

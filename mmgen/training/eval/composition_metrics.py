@@ -1,4 +1,4 @@
-"""What stands where on a picture: objects, count, relation and background, measured against what a prompt asked for."""
+"""What stands where on an image: objects, count, relation and background, measured against what a prompt asked for."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ COUNTS = {0: 1, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 7: 4}  # layout -> things se
 
 
 class Composition:
-    """Measures pictures of any side. Its own errors are found by measuring true scenes."""
+    """Measures images of any side. Its own errors are found by measuring true scenes."""
 
-    def __init__(self, eye: Eye, pictures: EmojiImages, prompts: Sequence[EvalPrompt]) -> None:
+    def __init__(self, eye: Eye, images: EmojiImages, prompts: Sequence[EvalPrompt]) -> None:
         """The things of `prompts` are the candidates that an object is told from."""
         self.eye = eye
         things = sorted({thing for p in prompts for thing in (p.a, p.b) if thing >= 0})
         self.things = torch.tensor(things)
-        self.gallery = ReferenceImages.of(eye, pictures, things)
-        self.templates = templates(pictures, things)
+        self.gallery = ReferenceImages.of(eye, images, things)
+        self.templates = templates(images, things)
 
     @torch.inference_mode()
     def measure(self, images: Tensor, prompts: Sequence[EvalPrompt]) -> dict[str, float]:
@@ -62,7 +62,7 @@ class Composition:
         return self.gallery.scores(self.eye(crops), self.things)
 
     def layouts(self, images: Tensor) -> Tensor:
-        """(B,) the layout whose mean silhouette is most like the picture's (cosine)."""
+        """(B,) the layout whose mean silhouette is most like the image's (cosine)."""
         shape = _silhouette(images).flatten(1)
         return (F.normalize(shape, dim=1) @ F.normalize(self.templates.flatten(1), dim=1).T).argmax(1)
 
@@ -71,7 +71,7 @@ KINDS_OF_TWO = [LAYOUTS[n] for n in KINDS["relation"]]
 
 
 def background(images: Tensor) -> Tensor:
-    """(B,) the colour of most of the pixels along the picture's edge."""
+    """(B,) the colour of most of the pixels along the image's edge."""
     return _nearest(_edge(images)).mode(dim=1).values
 
 
@@ -95,9 +95,9 @@ def _silhouette(images: Tensor, cells: int = 16) -> Tensor:
     return F.adaptive_avg_pool2d(differs.float(), cells)[:, 0]
 
 
-def templates(pictures: EmojiImages, things: Sequence[int]) -> Tensor:
+def templates(images: EmojiImages, things: Sequence[int]) -> Tensor:
     """(layouts, 16, 16): mean silhouettes of the things in every layout."""
-    painter = SceneRenderer(pictures, augment=Augment(scale=0))
+    painter = SceneRenderer(images, augment=Augment(scale=0))
     out = []
     for layout in range(len(LAYOUTS)):
         a, rng = np.array(things), np.random.default_rng(layout)

@@ -1,6 +1,6 @@
-"""How good drawn pictures are: retrieval, diversity and memorisation, and what true drawings reach where there is a ceiling.
+"""How good drawn images are: retrieval, diversity and memorisation, and what true drawings reach where there is a ceiling.
 
-Pictures are (B, 3, S, S) in [-1, 1]. What stands where on them is `composition`'s affair.
+Images are (B, 3, S, S) in [-1, 1]. What stands where on them is `composition`'s affair.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ LEAVE_OUT = ("people-body", "symbols", "flags")
 """Groups that no prompt asks for."""
 KS = (1, 5)
 COPY = 0.05
-"""A picture is a copy where it is nearer to a drawing than this share of the pairs of drawings of one thing by two vendors."""
+"""An image is a copy where it is nearer to a drawing than this share of the pairs of drawings of one thing by two vendors."""
 
 
-def scenes(pictures: EmojiImages, prompts: Sequence[EvalPrompt], augment: Augment | None = None) -> Tensor:
-    """(B, 3, 64, 64): true pictures of the prompts, each thing by some vendor; always the same ones."""
+def scenes(dataset: EmojiImages, prompts: Sequence[EvalPrompt], augment: Augment | None = None) -> Tensor:
+    """(B, 3, 64, 64): true images of the prompts, each thing by some vendor; always the same ones."""
     layout, a, b, behind = (np.array([getattr(p, name) for p in prompts]) for name in ("layout", "a", "b", "background"))
     any_vendor, rng = np.full(len(prompts), -1), np.random.default_rng(0)
-    return SceneRenderer(pictures, augment=augment).draw(layout, a, np.where(b < 0, a, b), any_vendor, behind, rng)
+    return SceneRenderer(dataset, augment=augment).draw(layout, a, np.where(b < 0, a, b), any_vendor, behind, rng)
 
 
 @torch.inference_mode()
 def retrieval(eye: Eye, gallery: ReferenceImages, images: Tensor, wanted: Sequence[int]) -> dict[str, float]:
-    """R@k: the share of pictures whose wanted thing is among the k that they look most like, of all that are wanted."""
+    """R@k: the share of images whose wanted thing is among the k that they look most like, of all that are wanted."""
     things = torch.tensor(sorted(set(wanted)))
     vectors = torch.cat([eye(part) for part in images.split(256)])
     ranks = gallery.ranks(vectors, torch.tensor(wanted), things)
     return {f"R@{k}": float((ranks < k).float().mean()) for k in KS}
 
 
-def unknown_hand(eye: Eye, pictures: EmojiImages, wanted: Sequence[int]) -> dict[str, float]:
+def unknown_hand(eye: Eye, dataset: EmojiImages, wanted: Sequence[int]) -> dict[str, float]:
     """`retrieval` of each vendor's true drawings among those of the other vendors, all of whom drew the wanted things."""
     things, found = np.array(wanted), []
-    for vendor in range(len(pictures.vendors)):
-        others = pictures.table.copy()
+    for vendor in range(len(dataset.vendors)):
+        others = dataset.table.copy()
         others[:, vendor] = -1
-        gallery = ReferenceImages.of(eye, replace(pictures, table=others), wanted)
-        images = augmentations.clean(pictures, things, np.full(len(things), vendor))
+        gallery = ReferenceImages.of(eye, replace(dataset, table=others), wanted)
+        images = augmentations.clean(dataset, things, np.full(len(things), vendor))
         found.append(retrieval(eye, gallery, images, wanted))
     return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 
 
 @torch.inference_mode()
 def diversity(eye: Eye, images: Tensor) -> dict[str, float]:
-    """(P, S, 3, H, W), S seeds of P prompts, two at least -> mean distances between pictures of one prompt, and of two prompts.
+    """(P, S, 3, H, W), S seeds of P prompts, two at least -> mean distances between images of one prompt, and of two prompts.
 
     "looks": 1 - the cosine of the vectors; "pixels": root mean square, colours in [0, 1].
     """
@@ -81,7 +81,7 @@ def _angle(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _apart(one: Tensor, other: Tensor) -> Tensor:
-    """Root mean square distance of flat pictures, colours in [0, 1]."""
+    """Root mean square distance of flat images, colours in [0, 1]."""
     return (one - other).pow(2).mean(-1).sqrt() / 2
 
 
@@ -94,16 +94,16 @@ class TrainingImages:
     between: Tensor  # distances between two vendors' drawings of one thing
 
     @classmethod
-    def of(cls, pictures: EmojiImages, vendors: Sequence[str]) -> TrainingImages:
+    def of(cls, dataset: EmojiImages, vendors: Sequence[str]) -> TrainingImages:
         """`vendors`: two at least."""
-        columns = [pictures.vendors.index(vendor) for vendor in vendors]
-        thing, place = np.nonzero(pictures.table[:, columns] >= 0)
+        columns = [dataset.vendors.index(vendor) for vendor in vendors]
+        thing, place = np.nonzero(dataset.table[:, columns] >= 0)
         between = []
         for pair in combinations(columns, 2):
-            both = np.flatnonzero((pictures.table[:, pair] >= 0).all(1))
-            one, other = (half(augmentations.clean(pictures, both, np.full(len(both), vendor))) for vendor in pair)
+            both = np.flatnonzero((dataset.table[:, pair] >= 0).all(1))
+            one, other = (half(augmentations.clean(dataset, both, np.full(len(both), vendor))) for vendor in pair)
             between.append(torch.stack([_apart(one.flatten(1), view.flatten(1)) for view in _moved(other)]).amin(0))
-        return cls(thing, half(augmentations.clean(pictures, thing, np.array(columns)[place])), torch.cat(between))
+        return cls(thing, half(augmentations.clean(dataset, thing, np.array(columns)[place])), torch.cat(between))
 
     def nearest(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) distances to the nearest drawing, and (B,) which it is."""

@@ -1,4 +1,4 @@
-"""Pictures to look at while a denoiser trains: the same prompts and seeds every time, drawn as for a user. Knows no loss."""
+"""Images to look at while a denoiser trains: the same prompts and seeds every time, drawn as for a user. Knows no loss."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.eval.eval_prompts import composition_prompts, retrieval_prompts
 
 SOLVER, STEPS, GUIDANCE, SEEDS = "dpm++2m", 20, 5.0, (0, 1)
-CELL, LINE = 128, 14  # pixels of a picture's side and of its caption's line
+CELL, LINE = 128, 14  # pixels of an image's side and of its caption's line
 
 
-def prompts(pictures: EmojiImages) -> list[str]:
+def prompts(images: EmojiImages) -> list[str]:
     """Six things by name, and a relation, a count and a background that training does not show."""
-    names = retrieval_prompts(pictures, 6)
-    return [prompt.text for prompt in names + composition_prompts(pictures, relations=2, counts=2, backgrounds=2)]
+    names = retrieval_prompts(images, 6)
+    return [prompt.text for prompt in names + composition_prompts(images, relations=2, counts=2, backgrounds=2)]
 
 
 def draw(model: DenoiserModel, texts: Sequence[str], seeds: Sequence[int] = SEEDS) -> Tensor:
@@ -43,14 +43,14 @@ def draw(model: DenoiserModel, texts: Sequence[str], seeds: Sequence[int] = SEED
     return model.decode(torch.stack([job.future.result() if job.status == "done" else grey for job in jobs]))
 
 
-def grid(pictures: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:
-    """Pictures in lines of `columns`, each over its caption, which is cut where it is too long."""
-    lines = -(-len(pictures) // columns)
+def grid(images: Sequence[Image.Image], captions: Sequence[str], columns: int) -> Image.Image:
+    """Images in lines of `columns`, each over its caption, which is cut where it is too long."""
+    lines = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * CELL, lines * (CELL + LINE)), "white")
     pen = ImageDraw.Draw(sheet)
-    for n, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for n, (image, caption) in enumerate(zip(images, captions, strict=True)):
         x, y = n % columns * CELL, n // columns * (CELL + LINE)
-        sheet.paste(picture.resize((CELL, CELL), Image.Resampling.NEAREST), (x, y))
+        sheet.paste(image.resize((CELL, CELL), Image.Resampling.NEAREST), (x, y))
         while pen.textlength(caption) > CELL - 4:
             caption = caption[:-1]
         pen.text((x + 2, y + CELL), caption, fill="black")

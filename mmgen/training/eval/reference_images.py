@@ -1,4 +1,4 @@
-"""Which thing a picture looks most like: vectors of drawings to compare with. Knows no model, only its vectors."""
+"""Which thing an image looks most like: vectors of drawings to compare with. Knows no model, only its vectors."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ReferenceImages:
     vectors: Tensor  # (G, D)
 
     @classmethod
-    def of(cls, eye: Eye, pictures: EmojiImages, things: Sequence[int]) -> ReferenceImages:
-        number, vendor = np.nonzero(pictures.table[list(things)] >= 0)
+    def of(cls, eye: Eye, dataset: EmojiImages, things: Sequence[int]) -> ReferenceImages:
+        number, vendor = np.nonzero(dataset.table[list(things)] >= 0)
         thing = np.array(things)[number]
-        images = augmentations.clean(pictures, thing, vendor)
+        images = augmentations.clean(dataset, thing, vendor)
         return cls(torch.from_numpy(thing), torch.cat([eye(part) for part in images.split(256)]))
 
     def scores(self, vectors: Tensor, things: Tensor) -> Tensor:

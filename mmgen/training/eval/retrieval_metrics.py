@@ -1,4 +1,4 @@
-"""How well pictures and captions find each other, and how often the right one of some labels is the nearest.
+"""How well images and captions find each other, and how often the right one of some labels is the nearest.
 
 Vectors are of unit length; knows no model and no data.
 """
@@ -27,7 +27,7 @@ def recall(queries: Tensor, candidates: Tensor, same: Tensor) -> dict[str, float
 
 
 def both_ways(images: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[str, float]:
-    """Texts to pictures and pictures to texts; row n of both has caption n, and pictures of one caption are right alike."""
+    """Texts to images and images to texts; row n of both has caption n, and images of one caption are right alike."""
     numbers = {caption: number for number, caption in enumerate(dict.fromkeys(captions))}
     of = torch.tensor([numbers[caption] for caption in captions], device=images.device)
     same = of[:, None] == of[None]
@@ -36,5 +36,5 @@ def both_ways(images: Tensor, texts: Tensor, captions: Sequence[str]) -> dict[st
 
 
 def accuracy(images: Tensor, labels: Tensor, right: Tensor) -> float:
-    """(N, E) pictures, (L, E) labels, (N,) the number of each picture's label -> the share whose nearest label it is."""
+    """(N, E) images, (L, E) labels, (N,) the number of each image's label -> the share whose nearest label it is."""
     return float(((images @ labels.T).argmax(1) == right).float().mean())

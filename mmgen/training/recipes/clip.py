@@ -44,23 +44,23 @@ SHARPEST = math.log(100)
 class ClipRecipe(LoopRecipe):
     """configs/train/emoji-clip-*.yaml, clip.yaml"""
 
-    data: UserPath | None = None  # what `mmgen data emoji` built, or pictures with captions, see picture_pairs.py
-    drawings: SyntheticPairsRecipe | None = None  # how the emoji of `data` are used; None: `data` is other pictures
-    pictures: ImagesRecipe = ImagesRecipe()  # how those are used
+    data: UserPath | None = None  # what `mmgen data emoji` built, or images with captions, see image_pairs.py
+    drawings: SyntheticPairsRecipe | None = None  # how the emoji of `data` are used; None: `data` is other images
+    images: ImagesRecipe = ImagesRecipe()  # how those are used
     vision: VisionConfig
     dimension: int = Field(256, ge=1)
     loss: Literal["softmax", "sigmoid"] = "softmax"
     sentences: str = "embedded:minilm"  # the frozen encoder that reads captions, where there is no text tower
     text: dict[str, Any] | None = None  # a text tower's TransformerConfig, without its vocabulary
     tokenizer: TokenizerRecipe = TokenizerRecipe()  # of the text tower
-    more_captions: int = Field(0, ge=0)  # that a batch's pictures are told from, besides its own
+    more_captions: int = Field(0, ge=0)  # that a batch's images are told from, besides its own
     scale: float | None = Field(None, gt=0)  # inverse temperature, kept as it is; None: it is learned
     text_noise: float = Field(0.0, ge=0)  # length of what is added to a sentence vector, so that its neighbours mean the same
 
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """Pictures, and captions as the text side reads them."""
+    """Images, and captions as the text side reads them."""
 
     pixels: Tensor  # (B, 3, S, S)
     texts: Tensor | list[list[int]]  # (C, d) sentence vectors, or C rows of token ids
@@ -72,7 +72,7 @@ class ClipBatch:
 
 
 class ContrastiveLoss(nn.Module):
-    """The loss of a batch, whose pictures and captions go through the towers `together` at a time."""
+    """The loss of a batch, whose images and captions go through the towers `together` at a time."""
 
     def __init__(self, clip: Clip, together: int) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class ClipRun:
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[ClipBatch, float]]:
-        """All in one part: each picture is compared with all captions of its process."""
+        """All in one part: each image is compared with all captions of its process."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, 5, step, process])
         shown = self.pairs.batch(rng, recipe.batch // processes, recipe.more_captions)
@@ -190,7 +190,7 @@ class ClipRun:
             checkpoint.replaced(self.recipe.out / "model", self.export)
 
     def recall(self) -> dict[str, float]:
-        """Of the held-out pictures."""
+        """Of the held-out images."""
         held, clip = self.pairs.held_out, self.model
         images = torch.cat([clip.embed_images(part.to(clip.device)).float() for part in held.pixels.split(128)])
         texts = self.texts.read(held.captions)
@@ -218,14 +218,14 @@ def begin(clip: Clip, scale: float | None) -> None:
 
 def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> ImageTextPairs:
     if recipe.data is None:
-        raise BadRequest("no data; give --data pictures with captions, or the folder that `mmgen data emoji` built")
+        raise BadRequest("no data; give --data images with captions, or the folder that `mmgen data emoji` built")
     if recipe.drawings is not None:
         if recipe.vision.image_size != SIDE:
             raise BadRequest(
                 f"vision.image_size is {recipe.vision.image_size}, the drawings have {SIDE} pixels a side; say {SIDE}"
             )
         return SyntheticPairs(recipe.data, recipe.drawings, recipe.seed, device)
-    return ImageCaptionPairs(recipe.data, recipe.pictures, recipe.vision.image_size)
+    return ImageCaptionPairs(recipe.data, recipe.images, recipe.vision.image_size)
 
 
 def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> bool:

@@ -40,7 +40,7 @@ class DenoiserRecipe(Config):
     text: str = "embedded:minilm"  # the encoder that reads the captions
     tokens: int = Field(32, ge=2)  # the longest prompt
     vendors: tuple[str, ...] = ()  # none: all
-    leave_out: tuple[str, ...] = ()  # groups of pictures
+    leave_out: tuple[str, ...] = ()  # groups of images
     pool: int = Field(60_000, ge=1)  # requests drawn ahead, so that each caption is encoded once
     mix: Mix = Mix()
     augment: Augment = Augment()
@@ -101,7 +101,7 @@ class CaptionConditions:
 
 
 def make_unet(recipe: DenoiserRecipe, autoencoder: Autoencoder, width: int, side: int) -> Any:
-    """A fresh UNet for prompts of `width`-dimensional token states and pictures of `side` pixels."""
+    """A fresh UNet for prompts of `width`-dimensional token states and images of `side` pixels."""
     from diffusers import UNet2DConditionModel
 
     torch.manual_seed(recipe.seed)
@@ -126,16 +126,16 @@ def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
 
 
 class DenoiserRun:
-    """All that a run is made of. Pictures and captions live on `device`, where batches are painted."""
+    """All that a run is made of. Images and captions live on `device`, where batches are painted."""
 
     def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
         if recipe.data is None:
             raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
         self.recipe, self.device = recipe, torch.device(device)
         recipe.out.mkdir(parents=True, exist_ok=True)
-        self.pictures = EmojiImages.load(recipe.data, recipe.vendors, recipe.leave_out)
-        pool = synthetic_captions.draw(self.pictures, recipe.pool, recipe.mix, recipe.seed)
-        painter = SceneRenderer(self.pictures, augment=recipe.augment, device=self.device)
+        self.images = EmojiImages.load(recipe.data, recipe.vendors, recipe.leave_out)
+        pool = synthetic_captions.draw(self.images, recipe.pool, recipe.mix, recipe.seed)
+        painter = SceneRenderer(self.images, augment=recipe.augment, device=self.device)
         self.scenes = SyntheticBatches(painter, pool, batch=recipe.batch, seed=recipe.seed, mix=recipe.mix)
         encoder = SentenceEncoder.load(hub.resolve(recipe.text), str(self.device), recipe.text)
         self.text = SentenceConditioner(encoder, recipe.tokens)
@@ -181,7 +181,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     for module in (run.unet, run.average):
         module.to(accelerator.device, memory_format=torch.channels_last)
     if accelerator.device.type == "cpu":
-        run.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 pictures/s
+        run.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 images/s
     progress = checkpoint.load(recipe.out / "checkpoint", run.modules, run.optimizer) or {"step": 0, "seconds": 0.0}
     schedule = run.schedule.to(accelerator.device)
     loss_of, optimizer = accelerator.prepare(DenoiserLoss(run.unet, schedule, recipe.min_snr_gamma), run.optimizer)
@@ -208,7 +208,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
         if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
             export(run)
             drawing = DenoiserModel(run.average, run.text, run.autoencoder, recipe.schedule)
-            image_samples.write(drawing, image_samples.prompts(run.pictures), recipe.out / "samples.png")
+            image_samples.write(drawing, image_samples.prompts(run.images), recipe.out / "samples.png")
             sampled = time.monotonic()
         if enough and not last:
             return False

@@ -1,4 +1,4 @@
-"""Recipe of the x2 upscaler that ends a denoiser of small pictures: L1 between its output and the picture that was halved."""
+"""Recipe of the x2 upscaler that ends a denoiser of small images: L1 between its output and the image that was halved."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class UpscalerRecipe(Config):
     batch: int = Field(32, ge=1)
     learning_rate: float = 2e-3
     warmup: float = 0.05
-    roughness: float = 0.06  # most noise, as a standard deviation, on what is upscaled: a drawn picture is not a clean one
+    roughness: float = 0.06  # most noise, as a standard deviation, on what is upscaled: a drawn image is not a clean one
     mixed_precision: str = "no"
     seed: int = 0
     checkpoint_minutes: float = 3.0
@@ -48,9 +48,9 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
         raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     torch.manual_seed(recipe.seed)
-    pictures = EmojiImages.load(recipe.data)
-    pool = synthetic_captions.draw(pictures, 20_000, Mix(), recipe.seed)
-    scenes = SyntheticBatches(SceneRenderer(pictures), pool, batch=recipe.batch, seed=recipe.seed)
+    dataset = EmojiImages.load(recipe.data)
+    pool = synthetic_captions.draw(dataset, 20_000, Mix(), recipe.seed)
+    scenes = SyntheticBatches(SceneRenderer(dataset), pool, batch=recipe.batch, seed=recipe.seed)
     upscaler = Upscaler(UpscalerConfig(recipe.channels, recipe.layers)).to(accelerator.device)
     optimizer = torch.optim.AdamW(upscaler.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
     recipe.out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
         if time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or step + 1 == recipe.steps:
             state = {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
             checkpoint.save(recipe.out / "checkpoint", upscaler, optimizer.optimizer, state)
-            record.plot(["l1"], "L1, pictures in [-1, 1]")
+            record.plot(["l1"], "L1, images in [-1, 1]")
             saved = time.monotonic()
         if enough and step + 1 < recipe.steps:
             return False
@@ -82,7 +82,7 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
 
 
 def roughen(small: Tensor, most: float, step: int) -> Tensor:
-    """Noise of a strength of its own on each picture; the same for the same step."""
+    """Noise of a strength of its own on each image; the same for the same step."""
     rng = torch.Generator().manual_seed(step)
     strength = most * torch.rand(len(small), 1, 1, 1, generator=rng)
     return small + (strength * torch.randn(small.shape, generator=rng)).to(small.device)

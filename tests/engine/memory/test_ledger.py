@@ -21,7 +21,7 @@ def test_no_limit_is_still_an_account() -> None:
 
 
 def test_what_can_never_fit() -> None:
-    with pytest.raises(TooLarge, match=r"picture needs 101 bytes, the device's limit is 100"):
+    with pytest.raises(TooLarge, match=r"image needs 101 bytes, the device's limit is 100"):
         Ledger(100).check(101, "picture")
 
 
@@ -45,5 +45,5 @@ def test_what_is_free() -> None:
 
 
 def test_negative_bytes_are_a_bug() -> None:
-    with pytest.raises(AssertionError, match="picture asks for -1 bytes"):
+    with pytest.raises(AssertionError, match="image asks for -1 bytes"):
         Ledger(100).check(-1, "picture")

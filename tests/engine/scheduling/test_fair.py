@@ -189,9 +189,9 @@ def test_earliest_deadline_first_within_a_key() -> None:
 def test_models_of_one_user_take_turns() -> None:
     """A long job does not keep another model's waiting, though both are of the same user and priority."""
     scheduler = FairScheduler()
-    add(scheduler, picture := job(key="denoise"), answer := job(key="text"))
+    add(scheduler, image := job(key="denoise"), answer := job(key="text"))
     order = [turn(scheduler)[0] for _ in range(6)]
-    assert order == [picture, answer] * 3
+    assert order == [image, answer] * 3
 
 
 def test_urgent_work_cannot_starve_the_patient() -> None:

@@ -135,18 +135,18 @@ def longest_gap(seen: list[tuple[str, float]]) -> float:
 @given(
     cap=st.floats(5, 100),
     part=st.floats(0.5, 60),
-    pictures=st.integers(1, 9),
+    images=st.integers(1, 9),
     answers=st.integers(1, 3),
     draw=st.tuples(st.floats(1, 200), st.floats(0, 20)),
 )
 def test_steps_that_pause_keep_the_cap_or_one_part_breaks_it(
-    cap: float, part: float, pictures: int, answers: int, draw: tuple[float, float]
+    cap: float, part: float, images: int, answers: int, draw: tuple[float, float]
 ) -> None:
-    """They keep their pictures together, and all of them go on."""
+    """They keep their images together, and all of them go on."""
     turns = GapLimiter(FairScheduler(), max_gap_ms=cap)
     for number in range(answers):
         turns.add(job("text", f"a{number}", streams=True))
-    for number in range(pictures):
+    for number in range(images):
         turns.add(one := job("draw", f"u{number}"))
         one.pauses = True
     cost = {"text": (5.0, 1.0), "draw": draw}
@@ -164,12 +164,12 @@ def test_steps_that_pause_keep_the_cap_or_one_part_breaks_it(
 
 def test_who_comes_in_the_middle_of_a_step_waited_for_nothing_before() -> None:
     turns = GapLimiter(ByPriority(), max_gap_ms=30)
-    turns.add(picture := job("draw"))
-    picture.pauses = True
+    turns.add(image := job("draw"))
+    image.pauses = True
     batch = turns.next()
     assert turns.due(batch, 500.0, 5.0) == []
     turns.add(answer := job("text", "bob", streams=True))
-    assert turns.due(batch, 505.0, 5.0) == [] and turns.left(505.0) == 30, "the picture was there first"
+    assert turns.due(batch, 505.0, 5.0) == [] and turns.left(505.0) == 30, "the image was there first"
     assert turns.due(batch, 529.0, 5.0) == [] and turns.due(batch, 531.0, 5.0) == [answer]
     turns.charge([answer], 8.0)
     assert turns.due(batch, 531.0, 5.0) == [] and turns.left(540.0) == 21
@@ -182,8 +182,8 @@ def test_who_comes_in_the_middle_of_a_step_waited_for_nothing_before() -> None:
 
 def test_who_comes_in_the_middle_of_a_step_goes_first_if_it_would_be_his_turn() -> None:
     turns = GapLimiter(ByPriority(), max_gap_ms=30)
-    turns.add(picture := job("draw"))
-    picture.pauses = True
+    turns.add(image := job("draw"))
+    image.pauses = True
     batch = turns.next()
     answer = Job("text", None, Request(user="bob", priority="interactive"), seed=0)
     answer.key, answer.streams = "k", True
@@ -195,8 +195,8 @@ def test_who_comes_in_the_middle_of_a_step_goes_first_if_it_would_be_his_turn() 
 
 def test_who_had_more_than_his_share_waits_with_a_new_one() -> None:
     turns = GapLimiter(FairScheduler(), max_gap_ms=30)
-    turns.add(picture := job("draw"))
-    picture.pauses = True
+    turns.add(image := job("draw"))
+    image.pauses = True
     batch = turns.next()
     turns.add(first := job("text", "bob", streams=True))
     turns.charge([first], 900.0)
@@ -207,10 +207,10 @@ def test_who_had_more_than_his_share_waits_with_a_new_one() -> None:
 
 def test_a_part_longer_than_the_cap_is_told_and_pauses_are_not_wasted_for_it() -> None:
     turns = GapLimiter(FairScheduler(), max_gap_ms=30)
-    turns.add(picture := job("draw"))
-    picture.pauses = True
+    turns.add(image := job("draw"))
+    image.pauses = True
     turns.add(answer := job("text", "bob", streams=True))
-    batch = [picture]
+    batch = [image]
     assert turns.next() and turns.due(batch, 2.0, 200.0) == [], "half of the cap is waited at least"
     assert turns.due(batch, 202.0, 200.0) == [answer]
     assert turns.broken == {"draw": 1} and turns.longest_gap == 202

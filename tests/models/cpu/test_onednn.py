@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 from torch import nn
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import tiny_pictures as tiny
+import tiny_images as tiny
 import torch
 from diffusers import LatentConsistencyModelPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
@@ -108,10 +108,10 @@ def test_guidance_embedding_equals_diffusers() -> None:
 
 def test_pixels_are_folded(folder: Folder) -> None:
     model = DenoiserModel.load(folder("embedded"))
-    pictures = torch.rand(2, 3, 16, 16) * 2 - 1
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
     assert (model.factor, model.size, model.latent_shape(16, 32)) == (2, 16, (12, 16, 8))
     assert model.dtype == torch.float32  # though the file is fp16
-    torch.testing.assert_close(model.decode(model.encode(pictures)), pictures)
+    torch.testing.assert_close(model.decode(model.encode(images)), images)
 
 
 def test_a_model_with_an_upscaler(folder: Folder) -> None:
@@ -120,7 +120,7 @@ def test_a_model_with_an_upscaler(folder: Folder) -> None:
     flat = torch.full((1, 3, 32, 32), 0.5)
     torch.testing.assert_close(model.encode(flat), torch.full((1, 12, 8, 8), 0.5))
     with torch.inference_mode():
-        expected = model.pictures.upscaler(torch.full((1, 3, 16, 16), 0.5)).clamp(-1, 1)
+        expected = model.images.upscaler(torch.full((1, 3, 16, 16), 0.5)).clamp(-1, 1)
     torch.testing.assert_close(model.decode(model.encode(flat)), expected)
 
 

@@ -65,7 +65,7 @@ def model(x: Tensor, timesteps: Tensor) -> Tensor:
 def theirs(
     solver: str, config: dict[str, Any], steps: int, start: int = 0, clean: Tensor | None = None, **options: Any
 ) -> tuple[Tensor, list[Tensor]]:
-    """diffusers' loop as its documentation writes it -> timesteps, and what the model read at each, then the picture."""
+    """diffusers' loop as its documentation writes it -> timesteps, and what the model read at each, then the image."""
     peer = PEERS[solver].from_config(config | (KARRAS if solver.endswith("karras") else {}))
     peer.set_timesteps(steps)
     first = start * peer.order
@@ -157,18 +157,18 @@ def test_img2img_starts_midway(solver: str) -> None:
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_model_that_knows_the_picture_arrives_at_it(solver: str) -> None:
-    picture = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
+def test_a_model_that_knows_the_image_arrives_at_it(solver: str) -> None:
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
     schedule = NoiseSchedule.from_config({**DDPM, "prediction_type": "sample"})
     for steps in (1, 2, 3, 7, 40):
-        _, states = ours(tabulate(schedule, solver, steps), ask=lambda x, t: picture)
-        torch.testing.assert_close(states[-1], picture, atol=2e-3 if solver == "lcm" else 1e-5, rtol=0)
+        _, states = ours(tabulate(schedule, solver, steps), ask=lambda x, t: image)
+        torch.testing.assert_close(states[-1], image, atol=2e-3 if solver == "lcm" else 1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_predictions_agree(solver: str) -> None:
-    """One model, its answer given as x0, as noise and as velocity: one picture."""
-    pictures = []
+    """One model, its answer given as x0, as noise and as velocity: one image."""
+    images = []
     for prediction in PREDICTIONS:
         table = tabulate(NoiseSchedule.from_config({**STABLE_DIFFUSION, "prediction_type": prediction}), solver, 12)
 
@@ -178,9 +178,9 @@ def test_predictions_agree(solver: str) -> None:
             noise = (x - alpha * x0) / sigma
             return {"sample": x0, "epsilon": noise, "v_prediction": alpha * noise - sigma * x0}[prediction]
 
-        pictures.append(ours(table, ask=answer)[1][-1])
-    torch.testing.assert_close(pictures[0], pictures[1], atol=1e-4, rtol=0)
-    torch.testing.assert_close(pictures[0], pictures[2], atol=1e-4, rtol=0)
+        images.append(ours(table, ask=answer)[1][-1])
+    torch.testing.assert_close(images[0], images[1], atol=1e-4, rtol=0)
+    torch.testing.assert_close(images[0], images[2], atol=1e-4, rtol=0)
 
 
 def test_second_order_is_nearer_to_the_exact_solution() -> None:
@@ -229,7 +229,7 @@ def test_who_draws_noise() -> None:
     assert draws("heun") == [0] * 7
 
 
-def test_inpainting_levels_fall_to_the_clean_picture() -> None:
+def test_inpainting_levels_fall_to_the_clean_image() -> None:
     clean, noise = torch.full((1, 1, 2, 2), 0.3), torch.ones(1, 1, 2, 2)
     for solver in SOLVERS:
         table = tabulate(NoiseSchedule.from_config(DDPM), solver, 6)

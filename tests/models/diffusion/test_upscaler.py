@@ -19,7 +19,7 @@ def test_twice_as_large(upscaler: Upscaler) -> None:
     assert upscaler(torch.zeros(2, 3, 8, 12)).shape == (2, 3, 16, 24)
 
 
-def test_begins_at_the_bilinear_picture(upscaler: Upscaler) -> None:
+def test_begins_at_the_bilinear_image(upscaler: Upscaler) -> None:
     torch.nn.init.zeros_(upscaler.last.weight)
     torch.nn.init.zeros_(upscaler.last.bias)
     flat = torch.full((1, 3, 8, 8), 0.25)
@@ -44,9 +44,9 @@ def test_folders_that_are_none(upscaler: Upscaler, tmp_path: Path) -> None:
 
 def test_codec_folds_and_clamps(upscaler: Upscaler) -> None:
     codec = HalfSizeAutoencoder(upscaler)
-    pictures = torch.rand(2, 3, 64, 32) * 2 - 1
-    latents = codec.encode(pictures)
+    images = torch.rand(2, 3, 64, 32) * 2 - 1
+    latents = codec.encode(images)
     assert latents.shape == (2, codec.channels, 64 // codec.factor, 32 // codec.factor)
-    assert torch.equal(torch.nn.functional.pixel_shuffle(latents, 2), half(pictures))
+    assert torch.equal(torch.nn.functional.pixel_shuffle(latents, 2), half(images))
     decoded = codec.decode(10 * latents)
-    assert decoded.shape == pictures.shape and decoded.abs().max() <= 1
+    assert decoded.shape == images.shape and decoded.abs().max() <= 1

@@ -14,7 +14,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.vision import classifier
 from mmgen.models.vision.classifier import TowerModel
 
-PICTURES = tiny_vision.pictures((60, 93), (93, 61), (120, 40), (9, 9))
+IMAGES = tiny_vision.images((60, 93), (93, 61), (120, 40), (9, 9))
 MAKERS = {
     "vit": tiny_vision.vit,
     "dinov2": tiny_vision.dinov2,
@@ -31,21 +31,21 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @torch.inference_mode()
 def test_equal_to_transformers(pair: tuple[Any, TowerModel]) -> None:
     theirs, ours = pair
-    pixels = tiny_vision.PROCESSORS[theirs.config.model_type]()(PICTURES, return_tensors="pt")["pixel_values"]
+    pixels = tiny_vision.PROCESSORS[theirs.config.model_type]()(IMAGES, return_tensors="pt")["pixel_values"]
     body = getattr(theirs, theirs.config.model_type, theirs)
     expected = body(pixels).last_hidden_state[:, 0]
-    np.testing.assert_allclose(ours.embed_images(PICTURES), torch.nn.functional.normalize(expected, dim=-1), atol=1e-5)
+    np.testing.assert_allclose(ours.embed_images(IMAGES), torch.nn.functional.normalize(expected, dim=-1), atol=1e-5)
     if body is theirs:
         assert ours.labels == ()
         return
-    logits = ours.classify(PICTURES)
+    logits = ours.classify(IMAGES)
     np.testing.assert_allclose(logits, theirs(pixels).logits, atol=1e-4)
     assert ours.labels == ("cat", "dog", "car") and logits.std() > 0.1
-    np.testing.assert_allclose(np.concatenate([ours.classify([one]) for one in PICTURES]), logits, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([ours.classify([one]) for one in IMAGES]), logits, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_larger_pictures(pair: tuple[Any, TowerModel]) -> None:
+def test_larger_images(pair: tuple[Any, TowerModel]) -> None:
     theirs, ours = pair
     pixels = torch.randn(2, 3, 48, 40, generator=torch.Generator().manual_seed(1))
     more = {"interpolate_pos_encoding": True} if theirs.config.model_type == "vit" else {}
@@ -58,9 +58,9 @@ def test_a_bare_vit(tmp_path: Path) -> None:
     theirs = tiny_vision.saved(tiny_vision.vit(), tmp_path)
     theirs.vit.save_pretrained(tmp_path)
     ours = classifier.load(tmp_path)
-    assert ours.embed_images(PICTURES).shape == (4, 32)
+    assert ours.embed_images(IMAGES).shape == (4, 32)
     with pytest.raises(BadRequest, match="has no labels; take a checkpoint with a classifier, or CLIP"):
-        ours.classify(PICTURES)
+        ours.classify(IMAGES)
 
 
 def test_texts_are_refused(pair: tuple[Any, TowerModel]) -> None:

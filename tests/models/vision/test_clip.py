@@ -96,14 +96,14 @@ def test_gradients_in_parts_are_those_of_the_whole_batch(size: int, text: Transf
 
 
 def test_several_belong_together() -> None:
-    """Two pictures of one thing, and a text that none of the pictures shows."""
+    """Two images of one thing, and a text that none of the images shows."""
     images, texts, scale = unit(3, 0), unit(4, 1), torch.tensor(2.0)
     same = torch.tensor([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0]], dtype=torch.bool)
     seen = (scale.exp() * images @ texts.T).log_softmax(1)
     told = (scale.exp() * texts @ images.T).log_softmax(1)
-    by_picture = seen[:2, :2].sum() / 2 + seen[2, 2]
+    by_image = seen[:2, :2].sum() / 2 + seen[2, 2]
     by_text = told[:2, :2].sum() / 2 + told[2, 2]
-    torch.testing.assert_close(softmax_loss(images, texts, scale, same=same), -(by_picture + by_text) / 6)
+    torch.testing.assert_close(softmax_loss(images, texts, scale, same=same), -(by_image + by_text) / 6)
     whole = sigmoid_loss(images, texts, scale, torch.tensor(0.0), same)
     flipped = sigmoid_loss(images, texts, scale, torch.tensor(0.0), ~same)
     torch.testing.assert_close(flipped - whole, ((2.0 * same - 1) * (scale.exp() * images @ texts.T)).sum() / 3)

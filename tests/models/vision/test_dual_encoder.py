@@ -19,7 +19,7 @@ from mmgen.models.vision.image_model import ImageRow
 from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig
 
-PICTURES = tiny_vision.pictures((60, 93), (93, 61), (9, 9), (120, 40), (32, 32))
+IMAGES = tiny_vision.images((60, 93), (93, 61), (9, 9), (120, 40), (32, 32))
 TEXTS = ["w3 w4 w5", "w7", "", "w9 w9 w11 w12 w13", "w2"]
 
 
@@ -43,10 +43,10 @@ def padded(rows: list[list[int]]) -> torch.Tensor:
 def test_equal_to_transformers(pair: tuple[Any, DualEncoder, Path]) -> None:
     theirs, ours, _ = pair
     processor = tiny_vision.PROCESSORS[theirs.config.model_type]()
-    pixels = processor(PICTURES, return_tensors="pt")["pixel_values"]
+    pixels = processor(IMAGES, return_tensors="pt")["pixel_values"]
     ids = padded(ours.tokenize(TEXTS))
     expected = theirs(input_ids=ids, pixel_values=pixels)
-    images, texts = ours.embed_images(PICTURES), ours.embed_texts(TEXTS)
+    images, texts = ours.embed_images(IMAGES), ours.embed_texts(TEXTS)
     assert images.dtype == texts.dtype == np.float32
     np.testing.assert_allclose(images, expected.image_embeds, atol=1e-5)
     np.testing.assert_allclose(texts, expected.text_embeds, atol=1e-5)
@@ -56,26 +56,26 @@ def test_equal_to_transformers(pair: tuple[Any, DualEncoder, Path]) -> None:
 
 
 @torch.inference_mode()
-def test_larger_and_oblong_pictures_stretch_the_positions(pair: tuple[Any, DualEncoder, Path]) -> None:
+def test_larger_and_oblong_images_stretch_the_positions(pair: tuple[Any, DualEncoder, Path]) -> None:
     theirs, ours, _ = pair
     pixels = torch.randn(2, 3, 40, 56, generator=torch.Generator().manual_seed(1))
     expected = unit(theirs.get_image_features(pixels, interpolate_pos_encoding=True).pooler_output)
-    np.testing.assert_allclose(ours.embed_pictures([ImageRow(one, 35) for one in pixels]), expected, atol=1e-4)
+    np.testing.assert_allclose(ours.embed_image_rows([ImageRow(one, 35) for one in pixels]), expected, atol=1e-4)
 
 
 def test_alone_together_and_beside_other_sizes(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
-    rows = [*ours.rows(PICTURES), ImageRow(torch.randn(3, 40, 56), 35)]
+    rows = [*ours.rows(IMAGES), ImageRow(torch.randn(3, 40, 56), 35)]
     rows.insert(2, rows.pop())
-    together = ours.embed_pictures(rows)
-    np.testing.assert_allclose(together, np.concatenate([ours.embed_pictures([row]) for row in rows]), atol=1e-6)
+    together = ours.embed_image_rows(rows)
+    np.testing.assert_allclose(together, np.concatenate([ours.embed_image_rows([row]) for row in rows]), atol=1e-6)
     texts = np.concatenate([ours.embed_texts([text]) for text in TEXTS])
     np.testing.assert_allclose(ours.embed_texts(TEXTS), texts, atol=1e-6)
 
 
-def test_a_tensor_is_a_picture_too(pair: tuple[Any, DualEncoder, Path]) -> None:
+def test_a_tensor_is_a_image_too(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, _ = pair
-    image = tiny_vision.picture(50, 40)
+    image = tiny_vision.image(50, 40)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
     np.testing.assert_array_equal(ours.embed_images(pixels), ours.embed_images([image]))
     scores = ours.score(pixels.expand(2, -1, -1, -1), TEXTS[:2])
@@ -97,7 +97,7 @@ def test_precisions(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, folder = pair
     for precision in ("bf16", "int8"):
         rounded = dual_encoder.load(folder, precision=precision)
-        assert (rounded.embed_images(PICTURES) * ours.embed_images(PICTURES)).sum(1).min() > 0.99
+        assert (rounded.embed_images(IMAGES) * ours.embed_images(IMAGES)).sum(1).min() > 0.99
         assert (rounded.embed_texts(TEXTS) * ours.embed_texts(TEXTS)).sum(1).min() > 0.99
     with pytest.raises(BadRequest, match=r"^precision 'fp8' is unknown; write fp32, bf16, fp16, int8"):
         dual_encoder.load(folder, precision="fp8")
@@ -152,7 +152,7 @@ def test_open_clip(tiny_clip: Path, tmp_path: Path) -> None:
     """The same weights under open_clip's names."""
     ours, same = dual_encoder.load(open_clip(tiny_clip, tmp_path)), dual_encoder.load(tiny_clip)
     np.testing.assert_allclose(ours.embed_texts(TEXTS), same.embed_texts(TEXTS), atol=1e-6)
-    np.testing.assert_allclose(ours.embed_images(PICTURES[2:3]), same.embed_images(PICTURES[2:3]), atol=1e-5)
+    np.testing.assert_allclose(ours.embed_images(IMAGES[2:3]), same.embed_images(IMAGES[2:3]), atol=1e-5)
 
 
 def test_an_open_clip_that_ours_is_not(tiny_clip: Path, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_an_unknown_tensor_is_named(broken: Path) -> None:
     [
         ("config.json", {"model_type": "clipp"}, 'of the architecture clipp; there are clip, siglip \\(did you mean "clip"'),
         ("config.json", {"vision_config": {**tiny_vision.VISION, "patch_size": [8, 4]}}, "asks for .* which is no square"),
-        ("config.json", {"vision_config": {**tiny_vision.VISION, "num_channels": 4}}, "pictures of 4 channels; ours have 3"),
+        ("config.json", {"vision_config": {**tiny_vision.VISION, "num_channels": 4}}, "images of 4 channels; ours have 3"),
         ("config.json", {"projection_dim": 8}, r"another shape than config.json says: visual_projection.weight \(24, 32\)"),
         ("preprocessor_config.json", {"image_processor_type": "PoodleImageProcessor"}, "is of a PoodleImageProcessor; there"),
         ("preprocessor_config.json", {"size": {"longest_edge": 3}}, "asks for a size that ours has not"),
@@ -239,9 +239,9 @@ def test_our_own_with_a_frozen_sentence_encoder(tiny_encoder: Path, tmp_path: Pa
     ours = dual_encoder.load(tmp_path, name="mine")
     assert (ours.name, ours.dimension, ours.independent) == ("mine", 12, True)
     with torch.inference_mode():
-        pixels = torch.stack([row.pixels for row in ours.rows(PICTURES)])
+        pixels = torch.stack([row.pixels for row in ours.rows(IMAGES)])
         expected = clip.eval().embed_images(pixels).numpy()
-    assert (ours.embed_images(PICTURES) * expected).sum(1).min() > (0.999 if compact else 0.999999)
+    assert (ours.embed_images(IMAGES) * expected).sum(1).min() > (0.999 if compact else 0.999999)
     texts = ours.embed_texts(["a cat", "two dogs"])
     assert texts.shape == (2, 12) and abs((texts**2).sum(1) - 1).max() < 1e-5
 

@@ -1,4 +1,4 @@
-"""Preprocessing against the upstream processors: within 1/255 of a picture's range, whatever its size and mode."""
+"""Preprocessing against the upstream processors: within 1/255 of an image's range, whatever its size and mode."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import transformers
 from PIL import Image
 
 from mmgen.errors import BadWeights
-from mmgen.models.vision.preprocess import ImagePreprocess, pictures, rgb
+from mmgen.models.vision.preprocess import ImagePreprocess, images, rgb
 
 SIZES = [(224, 224), (300, 200), (199, 301), (37, 500), (500, 37), (1, 1), (2, 90), (640, 481)]
 RECIPES: dict[str, Callable[[], Any]] = {
@@ -36,7 +36,7 @@ def test_equal_to_upstream(name: str, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     ours = ImagePreprocess.from_folder(tmp_path)
     for size in SIZES:
-        image = tiny_vision.picture(*size)
+        image = tiny_vision.image(*size)
         expected = theirs(image, return_tensors="pt")["pixel_values"][0]
         found = ours(image)
         assert found.dtype == torch.float32 and found.shape == expected.shape
@@ -49,7 +49,7 @@ def test_equal_to_upstream(name: str, tmp_path: Path) -> None:
 def test_modes(mode: str, tmp_path: Path) -> None:
     theirs = transformers.CLIPImageProcessor()
     theirs.save_pretrained(tmp_path)
-    image = tiny_vision.picture(90, 70, mode="RGBA")
+    image = tiny_vision.image(90, 70, mode="RGBA")
     image = image.convert("RGB" if mode == "CMYK" else mode).convert(mode)
     expected = theirs(image, return_tensors="pt")["pixel_values"][0]
     assert (ImagePreprocess.from_folder(tmp_path)(image) - expected).abs().max() < 1 / 255 / 0.27
@@ -109,7 +109,7 @@ def test_an_open_clip_that_pads(tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BadWeights, match=r"has no preprocessor_config\.json, which says how pictures are prepared"):
+    with pytest.raises(BadWeights, match=r"has no preprocessor_config\.json, which says how images are prepared"):
         ImagePreprocess.from_folder(tmp_path)
 
 
@@ -119,6 +119,6 @@ def test_a_long_strip_costs_what_is_kept() -> None:
     np.testing.assert_array_equal(made.amax((1, 2)), [1, -1, -1])
 
 
-def test_tensors_become_pictures() -> None:
-    one, two = pictures(torch.tensor([-1.0, 0.2])[:, None, None, None].expand(2, 3, 4, 5))
+def test_tensors_become_images() -> None:
+    one, two = images(torch.tensor([-1.0, 0.2])[:, None, None, None].expand(2, 3, 4, 5))
     assert (one.size, one.getpixel((0, 0)), two.getpixel((4, 3))) == ((5, 4), (0, 0, 0), (153, 153, 153))

@@ -54,7 +54,7 @@ def test_every_place_through_its_own_projection() -> None:
     assert made.places is not None
     own = made.places.weight.unflatten(1, (17, 32))  # (D, N, D)
     torch.testing.assert_close(made.pooled(images()), torch.einsum("bnd,end->be", made(images()), own))
-    with pytest.raises(BadRequest, match="a picture of 24 x 32; this model sees 32 x 32"):
+    with pytest.raises(BadRequest, match="an image of 24 x 32; this model sees 32 x 32"):
         made.pooled(images(1, 32, 24))
 
 
@@ -115,8 +115,8 @@ def test_checkpointing_changes_no_gradient() -> None:
         torch.testing.assert_close(plain, again)
 
 
-def test_a_picture_smaller_than_a_patch() -> None:
-    with pytest.raises(BadRequest, match="a picture of 32 x 7 is less than a patch of 8; enlarge it"):
+def test_a_image_smaller_than_a_patch() -> None:
+    with pytest.raises(BadRequest, match="an image of 32 x 7 is less than a patch of 8; enlarge it"):
         tower(PLAIN)(images(1, 7, 32))
 
 

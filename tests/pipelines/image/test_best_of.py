@@ -1,4 +1,4 @@
-"""Of several candidates the one that a picture encoder, brought by a plugin, scores highest."""
+"""Of several candidates the one that an image encoder, brought by a plugin, scores highest."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plug: Callable[...,
     monkeypatch.setitem(sys.modules, "brightness", module)
     plug(
         builtin=__import__("mmgen.builtin", fromlist=["register"]).register,
-        bright=lambda mm: mm.picture_encoders.add("brightness", "brightness:load"),
+        bright=lambda mm: mm.image_encoders.add("brightness", "brightness:load"),
     )
     folder = tmp_path / "encoder"
     folder.mkdir()
@@ -57,7 +57,7 @@ def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plug: Callable[...,
 
 @pytest.fixture
 def rt(encoder: Path, stable_diffusion: Path, tmp_path: Path) -> Iterator[Runtime]:
-    config = RuntimeConfig(home=tmp_path, device="cpu", denoiser=str(stable_diffusion), picture_encoder=str(encoder))
+    config = RuntimeConfig(home=tmp_path, device="cpu", denoiser=str(stable_diffusion), image_encoder=str(encoder))
     with Runtime(config) as made:
         yield made
 
@@ -70,18 +70,18 @@ def test_the_best_is_kept(rt: Runtime, tmp_path: Path) -> None:
         brightest = max(candidates, key=lambda number: brightness(every.images[number]))
         assert best.seeds[place] == best.recipes[place].seed == every.seeds[brightest]
         assert abs(brightness(best.images[place]) - brightness(every.images[brightest])) < 1
-    asked = rt.picture_encoder().asked  # type: ignore[attr-defined]
+    asked = rt.image_encoder().asked  # type: ignore[attr-defined]
     assert sorted(asked) == [["a cat"] * 3, ["a dog"] * 3]
     path, _ = best.save(tmp_path / "{n}.png")
     assert reproduce(rt, path).difference <= 1
 
 
-def test_events_are_of_pictures(rt: Runtime) -> None:
+def test_events_are_of_images(rt: Runtime) -> None:
     events = list(Txt2Img(rt).stream("a cat", n=2, best_of=3, steps=4, seed=5, preview_every=2))
     assert events[0].value == [5, 8]
     steps = [event.value for event in events if event.kind == "step"]
-    assert {(one.picture, one.of) for one in steps} == {(0, 12), (1, 12)} and len(steps) == 24
-    assert [one.step for one in steps if one.picture == 1] == list(range(1, 13))
+    assert {(one.image, one.of) for one in steps} == {(0, 12), (1, 12)} and len(steps) == 24
+    assert [one.step for one in steps if one.image == 1] == list(range(1, 13))
     assert [event.value.index for event in events if event.kind == "preview"] == [0, 1]
     assert sorted(event.value.index for event in events if event.kind == "picture") == [0, 1]
     assert [seed // 3 for seed in (one - 5 for one in events[-1].value.seeds)] == [0, 1]
@@ -91,7 +91,7 @@ def test_a_file_is_called_by_the_seed_that_was_chosen(
     call: Call, encoder: Path, home: Path, stable_diffusion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.mkdir(parents=True)
-    (home / "config.yaml").write_text(f"denoiser: {stable_diffusion}\npicture_encoder: {encoder}\ndevice: cpu\n")
+    (home / "config.yaml").write_text(f"denoiser: {stable_diffusion}\nimage_encoder: {encoder}\ndevice: cpu\n")
     monkeypatch.chdir(tmp_path)
     called = call("txt2img", "a cat", "-n", 3, "--best-of", 3, "--seed", 0, "--steps", 1, "-o", "{seed}.png")
     found = sorted(tmp_path.glob("*.png"))
@@ -101,8 +101,8 @@ def test_a_file_is_called_by_the_seed_that_was_chosen(
 
 
 def test_nobody_who_can_choose(studio: Runtime) -> None:
-    config = studio.config.model_copy(update={"picture_encoder": "embedded:minilm"})
-    with Runtime(config) as rt, pytest.raises(BadRequest, match="embedded:minilm is of kind encoder, not picture encoder"):
+    config = studio.config.model_copy(update={"image_encoder": "embedded:minilm"})
+    with Runtime(config) as rt, pytest.raises(BadRequest, match="embedded:minilm is of kind encoder, not image encoder"):
         Txt2Img(rt)("a cat", best_of=2)
 
 
@@ -110,7 +110,7 @@ def test_nobody_who_can_choose(studio: Runtime) -> None:
     ("options", "message"),
     [
         ({"best_of": 0}, "best_of is 0; it can be 1 to 1000"),
-        ({"best_of": 600, "n": 2}, "2 pictures with best_of 600 are 1200 to draw; draw 1000 at most at once"),
+        ({"best_of": 600, "n": 2}, "2 images with best_of 600 are 1200 to draw; draw 1000 at most at once"),
     ],
 )
 def test_values_out_of_range(studio: Runtime, options: dict[str, Any], message: str) -> None:

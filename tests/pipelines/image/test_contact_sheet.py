@@ -1,4 +1,4 @@
-"""A contact sheet shows every picture in its place, whatever its size."""
+"""A contact sheet shows every image in its place, whatever its size."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mmgen.pipelines.image import recipe
 from mmgen.pipelines.image.contact_sheet import CELL, COLUMNS, LINE, PAD, Tile, cut, fitted, save, sheet
 
 
-def test_every_picture_in_its_place() -> None:
+def test_every_image_in_its_place() -> None:
     colours = ["#ff0000", "#00ff00", "#0000ff", "#ffff00", "#ff00ff", "#00ffff"]
     page = sheet([Tile(Image.new("RGB", (400, 400), colour), str(n), "x.png") for n, colour in enumerate(colours)])
     across, down = CELL + PAD, CELL + 2 * LINE + PAD + 6

@@ -1,4 +1,4 @@
-"""Pictures from files: what Pillow can read, as tensors; what it cannot, in one line."""
+"""Images from files: what Pillow can read, as tensors; what it cannot, in one line."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from mmgen.pipelines.image import image_io
 
 
 def test_there_and_back() -> None:
-    picture = Image.effect_noise((6, 4), 80).convert("RGB")
-    pixels = image_io.colours(picture, (6, 4))
-    assert pixels.shape == (3, 4, 6) and image_io.picture_of(pixels).tobytes() == picture.tobytes()
-    assert image_io.picture_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
+    image = Image.effect_noise((6, 4), 80).convert("RGB")
+    pixels = image_io.colours(image, (6, 4))
+    assert pixels.shape == (3, 4, 6) and image_io.image_of(pixels).tobytes() == image.tobytes()
+    assert image_io.image_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_what_is_transparent_is_white() -> None:
@@ -33,10 +33,10 @@ def test_exif_turns_it(tmp_path: Path) -> None:
     assert image_io.read(tmp_path / "a.jpg").size == (4, 6)
 
 
-def test_what_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFound, match="does not exist"):
         image_io.read(tmp_path / "none.png")
-    with pytest.raises(UnreadableFile, match="is no picture; give a PNG"):
+    with pytest.raises(UnreadableFile, match="is no image; give a PNG"):
         image_io.read(Path(__file__))
     with pytest.raises(UnreadableFile, match="is a folder"):
         image_io.read(tmp_path)
@@ -45,7 +45,7 @@ def test_what_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     whole = tmp_path / "a.png"
     Image.effect_noise((64, 64), 80).save(whole)
     whole.write_bytes(whole.read_bytes()[:1000])
-    with pytest.raises(UnreadableFile, match=r"a\.png cannot be read as a picture \(.*truncated"):
+    with pytest.raises(UnreadableFile, match=r"a\.png cannot be read as an image \(.*truncated"):
         image_io.read(whole)
 
 

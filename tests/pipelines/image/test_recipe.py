@@ -30,18 +30,18 @@ MADE = Recipe(
     versions={"mmgen": "1.2", "torch": "2"},
     device="cpu",
 )
-PICTURE = Image.new("RGB", (8, 4), "red")
+IMAGE = Image.new("RGB", (8, 4), "red")
 
 
 def test_there_and_back(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    recipe.save(PICTURE, MADE, path)
-    assert recipe.read(path) == MADE and image_io.read(path).tobytes() == PICTURE.tobytes()
+    recipe.save(IMAGE, MADE, path)
+    assert recipe.read(path) == MADE and image_io.read(path).tobytes() == IMAGE.tobytes()
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_the_text_that_other_tools_read(tmp_path: Path) -> None:
-    recipe.save(PICTURE, MADE, tmp_path / "a.png")
+    recipe.save(IMAGE, MADE, tmp_path / "a.png")
     assert image_io.read(tmp_path / "a.png").info["parameters"].splitlines() == [
         "eine süße Katze 🐱",
         "Negative prompt: rot",
@@ -53,17 +53,17 @@ def test_the_text_that_other_tools_read(tmp_path: Path) -> None:
 def test_a_later_version_says_more(tmp_path: Path) -> None:
     chunks = PngInfo()
     chunks.add_text("mmgen", json.dumps(MADE.model_dump() | {"invented_later": 1}))
-    PICTURE.save(tmp_path / "a.png", pnginfo=chunks)
+    IMAGE.save(tmp_path / "a.png", pnginfo=chunks)
     assert recipe.read(tmp_path / "a.png") == MADE
 
 
-def test_pictures_without_recipe(tmp_path: Path) -> None:
-    PICTURE.save(tmp_path / "a.png")
-    with pytest.raises(UnreadableFile, match=r"a\.png holds no recipe; pictures that mmgen wrote"):
+def test_images_without_recipe(tmp_path: Path) -> None:
+    IMAGE.save(tmp_path / "a.png")
+    with pytest.raises(UnreadableFile, match=r"a\.png holds no recipe; images that mmgen wrote"):
         recipe.read(tmp_path / "a.png")
     chunks = PngInfo()
     chunks.add_text("mmgen", '{"task": 3')
-    PICTURE.save(tmp_path / "b.png", pnginfo=chunks)
+    IMAGE.save(tmp_path / "b.png", pnginfo=chunks)
     with pytest.raises(UnreadableFile, match=r"b\.png holds a damaged recipe"):
         recipe.read(tmp_path / "b.png")
     with pytest.raises(NotFound, match="does not exist"):
@@ -102,13 +102,13 @@ def test_an_interrupt_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        recipe.save(PICTURE, MADE, path)
+        recipe.save(IMAGE, MADE, path)
     assert path.read_bytes() == b"before" and [one.name for one in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"cannot be written \(No such file or directory\); choose another place"):
-        recipe.save(PICTURE, MADE, tmp_path / "gone" / "a.png")
+        recipe.save(IMAGE, MADE, tmp_path / "gone" / "a.png")
     (tmp_path / "b.png").mkdir()
     with pytest.raises(BadRequest, match=r"b\.png is a folder"):
         recipe.check_writable(tmp_path / "b.png")

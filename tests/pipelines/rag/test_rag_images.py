@@ -1,4 +1,4 @@
-"""Pictures beside an answer: found for the question, told with their reasons, and no part of what the reader reads."""
+"""Images beside an answer: found for the question, told with their reasons, and no part of what the reader reads."""
 
 import json
 from collections.abc import Iterator
@@ -28,59 +28,59 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def rag(painter: Runtime, folder: Path) -> Iterator[RagText]:
     rag = RagText(painter, store="docs")
-    rag.add(folder, pictures=True)
+    rag.add(folder, images=True)
     yield rag
     rag.close()
 
 
-def test_pictures_come_with_the_answer(rag: RagText) -> None:
-    events = list(rag.stream("When was the blue lit?", pictures=2, threshold=0.0))
+def test_images_come_with_the_answer(rag: RagText) -> None:
+    events = list(rag.stream("When was the blue lit?", images=2, threshold=0.0))
     assert [event.kind for event in events] == ["passages", "pictures", "candidates", "answer"]
     answer = events[-1].value
-    assert answer.pictures == events[1].value and len(answer.pictures) == 2
-    first = answer.pictures[0]
+    assert answer.images == events[1].value and len(answer.images) == 2
+    first = answer.images[0]
     assert str(first) == "sea.png" and first.why.startswith("what it shows (cosine ")
-    assert f"picture 1: sea.png, by {first.why}" in str(answer)
+    assert f"image 1: sea.png, by {first.why}" in str(answer)
     back = json.loads(json.dumps(answer.to_dict()))["pictures"]
     assert back[0]["uri"] == first.uri and back[0]["score"] == pytest.approx(first.score) and back[0]["why"] == first.why
 
 
 def test_the_answer_is_the_same_without(rag: RagText) -> None:
-    bare, shown = (rag("When was the red lamp lit?", pictures=n, threshold=0.0) for n in (0, 3))
-    assert bare.pictures == [] and len(shown.pictures) == 3
+    bare, shown = (rag("When was the red lamp lit?", images=n, threshold=0.0) for n in (0, 3))
+    assert bare.images == [] and len(shown.images) == 3
     assert (bare.text, bare.confidence, bare.citations) == (shown.text, shown.confidence, shown.citations)
     for citation in shown.citations:
         assert citation.document.endswith("lamp.html")
 
 
-def test_captions_find_pictures_in_documents(rag: RagText) -> None:
-    best = rag("What stands on the tower?", pictures=1).pictures[0]
+def test_captions_find_images_in_documents(rag: RagText) -> None:
+    best = rag("What stands on the tower?", images=1).images[0]
     assert (str(best), best.caption, best.page) == ("lamp.html", "A lamp on a tower", None)
     assert best.why.startswith('words of its caption "A lamp on a tower", and what it shows')
 
 
 def test_an_abstention_has_them_too(rag: RagText) -> None:
-    answer = rag("Who is blue?", pictures=1, threshold=1.0)
-    assert answer.abstained and str(answer.pictures[0]) == "sea.png"
+    answer = rag("Who is blue?", images=1, threshold=1.0)
+    assert answer.abstained and str(answer.images[0]) == "sea.png"
 
 
-def test_filters_hold_for_pictures(rag: RagText) -> None:
-    assert rag("red", pictures=3, where=["kind=picture"]).passages == []
-    assert rag("red", pictures=3, where=["kind=html"]).pictures == []
+def test_filters_hold_for_images(rag: RagText) -> None:
+    assert rag("red", images=3, where=["kind=picture"]).passages == []
+    assert rag("red", images=3, where=["kind=html"]).images == []
 
 
 @pytest.mark.parametrize("pictures", [-1, 101, True, 1.5])
-def test_values_out_of_range(rag: RagText, pictures: int) -> None:
-    with pytest.raises(BadRequest, match=r"pictures is .*; it can be 0 \(none\) to 100"):
-        rag("red?", pictures=pictures)
+def test_values_out_of_range(rag: RagText, images: int) -> None:
+    with pytest.raises(BadRequest, match=r"images is .*; it can be 0 \(none\) to 100"):
+        rag("red?", images=images)
 
 
-def test_a_store_without_pictures(painter: Runtime, folder: Path) -> None:
+def test_a_store_without_images(painter: Runtime, folder: Path) -> None:
     rag = RagText(painter, store="texts")
     rag.add(folder)
-    with pytest.raises(NotFound, match="holds no pictures; add some first: mmgen image add"):
-        rag("red?", pictures=1)
-    assert rag("red?").pictures == []
+    with pytest.raises(NotFound, match="holds no images; add some first: mmgen image add"):
+        rag("red?", images=1)
+    assert rag("red?").images == []
     rag.close()
 
 
@@ -93,8 +93,8 @@ def test_why() -> None:
 def test_on_the_command_line(call: Call, folder: Path) -> None:
     call("rag", "add", folder, "--pictures")
     said = call("rag", "ask", "When was the blue lit?", "--pictures", 1, "--threshold", 0).out.splitlines()
-    assert said[-2] == "  picture 1: sea.png" and said[-1].strip().startswith("by what it shows (cosine ")
+    assert said[-2] == "  image 1: sea.png" and said[-1].strip().startswith("by what it shows (cosine ")
     abstained = call("rag", "ask", "When was the blue lit?", "--pictures", 1, "--threshold", 1).out
-    assert "Not in the documents" in abstained and "picture 1: sea.png" in abstained
+    assert "Not in the documents" in abstained and "image 1: sea.png" in abstained
     chatted = call("rag", "chat", "--pictures", 1, stdin=b"Where is blue?\n").out
-    assert "picture 1: sea.png" in chatted
+    assert "image 1: sea.png" in chatted

@@ -60,8 +60,8 @@ def test_pages(filled: TestClient) -> None:
 
 
 def test_files(filled: TestClient) -> None:
-    picture = filled.get("/v1/history/r1/files/1.png")
-    assert picture.content == PNG and picture.headers["content-type"] == "image/png"
+    image = filled.get("/v1/history/r1/files/1.png")
+    assert image.content == PNG and image.headers["content-type"] == "image/png"
     page = filled.get("/v1/history/r1/files/notes.html")
     assert page.headers["content-type"] == "application/octet-stream" and page.headers["content-disposition"] == "attachment"
     assert page.headers["x-content-type-options"] == "nosniff", "HTML is saved, and never shown"

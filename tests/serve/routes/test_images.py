@@ -27,22 +27,22 @@ def opened(b64: str | None) -> Image.Image:
 
 
 def png(colour: str = "red", size: tuple[int, int] = (16, 16), clear: tuple[int, int, int, int] | None = None) -> bytes:
-    """A picture; `clear`: a box that is transparent."""
-    picture = Image.new("RGBA" if clear else "RGB", size, colour)
+    """An image; `clear`: a box that is transparent."""
+    image = Image.new("RGBA" if clear else "RGB", size, colour)
     if clear:
-        picture.paste((0, 0, 0, 0), clear)
+        image.paste((0, 0, 0, 0), clear)
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()
 
 
-def test_a_picture_from_words(openai: "OpenAI", pixel_model: Path) -> None:
+def test_a_image_from_words(openai: "OpenAI", pixel_model: Path) -> None:
     answer = openai.images.generate(prompt="a cat", extra_body=STEPS)
     (one,) = answer.data or ()
-    picture = opened(one.b64_json)
-    assert picture.size == (16, 16) and answer.size == "16x16" and answer.output_format == "png"
+    image = opened(one.b64_json)
+    assert image.size == (16, 16) and answer.size == "16x16" and answer.output_format == "png"
     assert one.revised_prompt is None and one.url is None
-    made = recipe.of(picture, "it")
+    made = recipe.of(image, "it")
     assert (made.prompt, made.seed, made.steps, made.task) == ("a cat", 7, 2, "txt2img")
     assert made.model == pixel_model.name  # and not where it lies
     assert answer.usage is not None and answer.usage.output_tokens == 64  # latents of 8 x 8
@@ -111,13 +111,13 @@ def test_a_url_is_for_its_caller_for_an_hour(openai: "OpenAI", client: TestClien
 def test_an_edit_draws_where_the_mask_is_transparent(openai: "OpenAI") -> None:
     mask = png(clear=(0, 0, 8, 16))
     answer = openai.images.edit(image=("../../a.png", png("blue")), mask=mask, prompt="a cat", extra_body=STEPS)
-    picture = opened((answer.data or [])[0].b64_json).convert("RGB")
+    image = opened((answer.data or [])[0].b64_json).convert("RGB")
     assert recipe.of(opened((answer.data or [])[0].b64_json), "it").task == "inpaint"
-    assert all(picture.getpixel((x, y)) == (0, 0, 255) for x in range(8, 16) for y in range(16))
-    assert any(picture.getpixel((x, y)) != (0, 0, 255) for x in range(8) for y in range(16))
+    assert all(image.getpixel((x, y)) == (0, 0, 255) for x in range(8, 16) for y in range(16))
+    assert any(image.getpixel((x, y)) != (0, 0, 255) for x in range(8) for y in range(16))
 
 
-def test_the_picture_can_be_its_own_mask(openai: "OpenAI") -> None:
+def test_the_image_can_be_its_own_mask(openai: "OpenAI") -> None:
     answer = openai.images.edit(image=png("blue", clear=(0, 0, 8, 16)), prompt="a cat", extra_body=STEPS)
     made = opened((answer.data or [])[0].b64_json)
     assert recipe.of(made, "it").task == "inpaint" and made.convert("RGB").getpixel((12, 3)) == (0, 0, 255)
@@ -132,7 +132,7 @@ def test_without_a_mask_all_of_it_is_drawn_anew(openai: "OpenAI") -> None:
 @pytest.mark.parametrize(
     ("files", "status", "word"),
     [
-        ({"image": b"no picture"}, 422, "no picture"), ({"image": b""}, 422, "picture"),
+        ({"image": b"no image"}, 422, "no image"), ({"image": b""}, 422, "picture"),
         ({"image": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, 422, "SVG"), ({"image": png()[:45]}, 422, "read"),
         ({"image": png(), "mask": png()}, 400, "transparent"), ({}, 400, "image"),
         ({"image": png(), "image[]": png()}, 400, "2 images"),
@@ -152,7 +152,7 @@ def test_a_bomb_is_refused_before_it_goes_off(client: TestClient, monkeypatch: p
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # OpenAI's own models have none any more
-def test_variations_of_a_picture_that_tells_its_prompt(openai: "OpenAI") -> None:
+def test_variations_of_a_image_that_tells_its_prompt(openai: "OpenAI") -> None:
     (one,) = openai.images.generate(prompt="a cat", extra_body=STEPS).data or ()
     answer = openai.images.create_variation(image=base64.b64decode(one.b64_json or ""), n=2, extra_body=STEPS)
     made = [recipe.of(opened(each.b64_json), "it") for each in answer.data or ()]
@@ -166,7 +166,7 @@ def test_variations_need_a_prompt_otherwise(client: TestClient) -> None:
     assert sent.status_code == 400 and "16x16" in sent.json()["error"]["message"]
 
 
-def test_unfinished_pictures_are_streamed(openai: "OpenAI") -> None:
+def test_unfinished_images_are_streamed(openai: "OpenAI") -> None:
     whole = openai.images.generate(prompt="a cat", extra_body={"steps": 8, "seed": 7})
     stream = openai.images.generate(prompt="a cat", stream=True, partial_images=2, extra_body={"steps": 8, "seed": 7})
     *early, last = list(stream)
@@ -195,7 +195,7 @@ def remembering(make_app: "Callable[..., FastAPI]") -> "Iterator[FastAPI]":
     app.state.history.close()
 
 
-def test_the_history_keeps_the_picture(remembering: "FastAPI", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_keeps_the_image(remembering: "FastAPI", monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[Any] = []
     monkeypatch.setattr(remembering.state.history, "add", lambda *args: kept.append(args))
     with TestClient(remembering, base_url="http://localhost") as client:

@@ -29,9 +29,9 @@ async def test_the_pipelines_are_tools(server: str, mode: str) -> None:
         drawn = await client.call_tool("txt2img", {"prompt": "a cat", "steps": 2, "seed": 5})
     assert {"ask", "search", "txt2img", "text", "zero-shot-image"} <= tools.keys()
     assert tools["txt2img"].input_schema["required"] == ["prompt"]
-    picture, text = drawn.content
-    assert picture.type == "image" and picture.mime_type == "image/png" and not drawn.is_error
-    assert recipe.of(Image.open(io.BytesIO(base64.b64decode(picture.data))), "it").seed == 5
+    image, text = drawn.content
+    assert image.type == "image" and image.mime_type == "image/png" and not drawn.is_error
+    assert recipe.of(Image.open(io.BytesIO(base64.b64decode(image.data))), "it").seed == 5
     assert json.loads(text.text)["seeds"] == [5] == drawn.structured_content["seeds"]
 
 

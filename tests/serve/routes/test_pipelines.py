@@ -52,24 +52,24 @@ def test_every_pipeline_says_what_it_takes(client: TestClient) -> None:
     assert not {"lora", "adapter", "among"} & set(offered)
 
 
-def test_a_picture_comes_out_with_its_recipe(client: TestClient, pixel_model: Path) -> None:
+def test_a_image_comes_out_with_its_recipe(client: TestClient, pixel_model: Path) -> None:
     drawn = call(client, "txt2img", prompt="a cat", steps=2, seed=3)
     assert recipe.of(opened(drawn["images"][0]), "it").seed == 3 and drawn["seeds"] == [3]
     assert str(pixel_model) not in json.dumps({**drawn, "images": []}) and drawn["recipes"][0]["model"] == pixel_model.name
 
 
-def test_a_picture_goes_in(client: TestClient) -> None:
-    judged = call(client, "zero-shot-image", picture=data_url(), labels=["w1", "w2"])
+def test_a_image_goes_in(client: TestClient) -> None:
+    judged = call(client, "zero-shot-image", image=data_url(), labels=["w1", "w2"])
     assert {one["label"] for one in judged["labels"]} == {"w1", "w2"}
     bare = data_url().partition(",")[2]
-    assert call(client, "image-embed", pictures=[bare, data_url("blue")])["vectors"][1]
+    assert call(client, "image-embed", images=[bare, data_url("blue")])["vectors"][1]
 
 
 @pytest.mark.parametrize(
     "picture", ["/etc/passwd", "file:///etc/passwd", "../a.png", "http://127.0.0.1/", "data:,x", "a b", ""]
 )
-def test_a_picture_is_never_a_path(client: TestClient, picture: str) -> None:
-    answer = client.post("/v1/pipelines/tags", json={"picture": picture})
+def test_a_image_is_never_a_path(client: TestClient, image: str) -> None:
+    answer = client.post("/v1/pipelines/tags", json={"picture": image})
     assert answer.status_code in (400, 403, 422)
 
 
@@ -98,17 +98,17 @@ def test_an_unknown_pipeline_has_a_nearest_one(client: TestClient) -> None:
 
 @dataclass
 class Told:
-    picture: Image.Image
+    image: Image.Image
     values: np.ndarray
     source: str
 
 
-def flip(rt: object, picture: Image.Image, times: int = 1, schema: Literal["a", "b"] = "a") -> Told:
-    """Turns a picture upside down.
+def flip(rt: object, image: Image.Image, times: int = 1, schema: Literal["a", "b"] = "a") -> Told:
+    """Turns an image upside down.
 
     times: how often.
     """
-    return Told(picture.rotate(180 * times), np.array([1.5, np.inf]), "/secret/place.txt")
+    return Told(image.rotate(180 * times), np.array([1.5, np.inf]), "/secret/place.txt")
 
 
 def local(rt: object, path: Path) -> str:
@@ -135,9 +135,9 @@ def plugged(client: TestClient, plug: Callable[..., None], monkeypatch: pytest.M
 
 def test_a_plugins_pipeline_is_served_by_itself(plugged: TestClient) -> None:
     found = {one["id"]: one for one in plugged.get("/v1/pipelines").json()["data"]}
-    assert found["flip"]["description"] == "Turns a picture upside down."
+    assert found["flip"]["description"] == "Turns an image upside down."
     assert found["flip"]["parameters"]["properties"]["times"]["description"] == "how often."
-    told = call(plugged, "flip", picture=data_url(), times=2, schema="b")
+    told = call(plugged, "flip", image=data_url(), times=2, schema="b")
     assert opened(told["picture"]).getpixel((0, 0)) == (255, 0, 0)
     assert told["values"] == [1.5, None] and told["source"] == "place.txt"
 
@@ -152,7 +152,7 @@ def test_a_pipeline_that_needs_a_path_is_not_served(plugged: TestClient) -> None
     [
         (str | None, str), (str | Sequence[str], str | list[str]), (Path, None), (Sequence[Path], None), (str | Path, str),
         (str | Mapping[str, Any] | None, dict[str, Any]), (Mapping[int, float], dict[int, float]), (object, None),
-        (Literal["a"], Literal["a"]), (str | Path | Image.Image, pipeline_schema.Picture), (tuple[int, int], list[int]),
+        (Literal["a"], Literal["a"]), (str | Path | Image.Image, pipeline_schema.EncodedImage), (tuple[int, int], list[int]),
     ],
 )  # fmt: skip
 def test_what_json_can_say_of_a_type(annotation: Any, expected: Any) -> None:

@@ -114,21 +114,21 @@ def test_what_is_no_document(client: TestClient, notes: str, sent: dict[str, Any
     assert client.post(f"{notes}/documents", **sent).status_code == 400
 
 
-def test_passages_and_pictures_are_found(client: TestClient, notes: str) -> None:
+def test_passages_and_images_are_found(client: TestClient, notes: str) -> None:
     files = []
     for colour in ("red", "blue"):
         file = io.BytesIO()
         Image.effect_mandelbrot((40, 40), (-2, -1, 1, 1), 50 if colour == "red" else 9).save(file, "PNG")
         files.append(("files", (f"../{colour}.png", file.getvalue())))
-    answer = client.post(f"{notes}/documents", files=[*files, ("files", ("no.png", b"no picture"))]).json()
+    answer = client.post(f"{notes}/documents", files=[*files, ("files", ("no.png", b"no image"))]).json()
     assert [(one["name"], one["status"]) for one in answer["data"]][2] == ("no.png", "failed")
     assert client.get(notes).json()["pictures"] == sum(one["status"] == "added" for one in answer["data"]) >= 1
     body = {"query": "w1 w2", "k": 1, "mode": "dense", "pictures": 2}
     found = client.post(f"{notes}/search", json=body).json()
     assert len(found["data"]) == 1 and set(found["data"][0]["scores"]) == {"dense"}
     assert found["pictures"][0]["document"] in ("red.png", "blue.png")
-    picture = next(one for one in client.get(f"{notes}/documents").json()["data"] if one["kind"] == "picture")
-    assert client.delete(f"{notes}/documents/{picture['id']}").json()["deleted"]
+    image = next(one for one in client.get(f"{notes}/documents").json()["data"] if one["kind"] == "picture")
+    assert client.delete(f"{notes}/documents/{image['id']}").json()["deleted"]
 
 
 def test_an_answer_cites_its_source(client: TestClient, notes: str) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from emoji_folder import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, images  # noqa: F401  fixtures
 
 from mmgen.training.data import augmentations
 from mmgen.training.data.emoji_images import EmojiImages
@@ -17,9 +17,9 @@ def images(count: int = 6) -> torch.Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-def test_clean_is_as_drawn_on_white(pictures: EmojiImages) -> None:
-    found = augmentations.clean(pictures, np.arange(4), np.zeros(4, dtype=int))
-    drawn = pictures.pixels[torch.from_numpy(pictures.table[:4, 0])].permute(0, 2, 1, 3).float()  # (B, 4, y, x)
+def test_clean_is_as_drawn_on_white(images: EmojiImages) -> None:
+    found = augmentations.clean(images, np.arange(4), np.zeros(4, dtype=int))
+    drawn = images.pixels[torch.from_numpy(images.table[:4, 0])].permute(0, 2, 1, 3).float()  # (B, 4, y, x)
     expected = (drawn[:, :3] + 255 - drawn[:, 3:]) / 127.5 - 1
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 

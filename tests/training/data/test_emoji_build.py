@@ -62,7 +62,7 @@ def test_building_from_tarballs(tarballs: Path, tmp_path: Path) -> None:
     assert rows[1]["also"] == [{"codepoints": "1f534", "emoji": "🔴", "name": "red circle"}]  # the same square, but younger
     assert rows[1]["keywords"] == ["red", "heart"] and rows[1]["license"] == "Apache-2.0"
     assert rows[3]["file"] == "fluent/1f534.png"  # its heart is fluent-flat's
-    wide, small = emoji_dataset.read_pictures(tmp_path / "set", [row["file"] for row in rows[:2]])
+    wide, small = emoji_dataset.read_images(tmp_path / "set", [row["file"] for row in rows[:2]])
     assert (small[:32, :32] == [255, 0, 0, 255]).all() and not small[32:].any() and not small[:, 32:].any()
     assert (wide[16:48, :, 3] == 255).all() and not wide[:16].any()  # centred in its square
     assert len(list((tmp_path / "set" / "LICENSES").iterdir())) == len(emoji_dataset.SOURCES) + len(emoji_dataset.WORDS)

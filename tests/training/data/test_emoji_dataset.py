@@ -23,8 +23,8 @@ def test_digests_see_a_word_and_a_pixel(tmp_path: Path) -> None:
     dotted = blank.copy()
     dotted[3, 4] = (9, 9, 9, 255)
     sets = [(one, blank), (one | {"keywords": ["b"]}, blank), (one, dotted)]
-    for n, (row, picture) in enumerate(sets):
-        emoji_dataset.write(tmp_path / str(n), [row], [picture])
+    for n, (row, image) in enumerate(sets):
+        emoji_dataset.write(tmp_path / str(n), [row], [image])
     plain, word, pixel = (emoji_dataset.check(tmp_path / str(n)) for n in range(3))
     assert plain.rows != word.rows and plain.rows == pixel.rows
     assert plain.pixels == word.pixels and plain.pixels != pixel.pixels
@@ -55,7 +55,7 @@ def test_damage_is_told(
         emoji_dataset.check(tmp_path)
 
 
-def test_a_wrong_size_names_the_picture(tmp_path: Path) -> None:
+def test_a_wrong_size_names_the_image(tmp_path: Path) -> None:
     row = {"file": "noto/a.png", "vendor": "noto", "name": "a", "keywords": [], "group": "objects", "license": "Apache-2.0"}
     emoji_dataset.write(tmp_path / "set", [row], [np.zeros((32, 64, 4), dtype=np.uint8)])
     with pytest.raises(UnreadableFile, match=r"noto/a\.png is damaged \(64x32 instead of 64x64\)"):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emoji_folder import THINGS, VENDORS, drawing, drawings, pictures, row  # noqa: F401  fixtures
+from emoji_folder import THINGS, VENDORS, drawing, drawings, images, row  # noqa: F401  fixtures
 
 from mmgen.errors import BadRequest
 from mmgen.training.data import emoji_dataset
@@ -11,13 +11,13 @@ from mmgen.training.data.emoji_images import COLOURS, EmojiImages, mirrors
 # ruff: noqa: F811
 
 
-def test_loading(pictures: EmojiImages) -> None:
-    assert len(pictures) == 2 * len(THINGS) and pictures.vendors == VENDORS
-    assert pictures.pixels.shape == (len(pictures), 64, 4, 64)
-    third = pictures.table[pictures.names.index(THINGS[2]), 1]
-    assert (pictures.pixels[third].permute(0, 2, 1).numpy() == drawing(2, 1)).all()
-    alone = pictures.names.index("left arrow")  # only noto drew it, twemoji drew what it replaced
-    assert (pictures.table[alone] >= 0).tolist() == [True, False]
+def test_loading(images: EmojiImages) -> None:
+    assert len(images) == 2 * len(THINGS) and images.vendors == VENDORS
+    assert images.pixels.shape == (len(images), 64, 4, 64)
+    third = images.table[images.names.index(THINGS[2]), 1]
+    assert (images.pixels[third].permute(0, 2, 1).numpy() == drawing(2, 1)).all()
+    alone = images.names.index("left arrow")  # only noto drew it, twemoji drew what it replaced
+    assert (images.table[alone] >= 0).tolist() == [True, False]
 
 
 def test_filters(drawings: Path) -> None:
@@ -39,10 +39,10 @@ def test_pixels_are_premultiplied(tmp_path: Path) -> None:
     assert found.pixels[0, 5, :, 9].tolist() == [40, 20, 0, 51] and found.margins.tolist() == [[9, 54, 5, 58]]
 
 
-def test_margins_and_keywords(pictures: EmojiImages) -> None:
-    assert pictures.margins[0].tolist() == [6, 6, 6, 6]
-    thing = pictures.names.index(THINGS[5])
-    assert pictures.keywords[thing][0] == f"like {THINGS[5]}"  # the rarest word tells most
+def test_margins_and_keywords(images: EmojiImages) -> None:
+    assert images.margins[0].tolist() == [6, 6, 6, 6]
+    thing = images.names.index(THINGS[5])
+    assert images.keywords[thing][0] == f"like {THINGS[5]}"  # the rarest word tells most
 
 
 @pytest.mark.parametrize(("name", "group", "may"), [
@@ -58,7 +58,7 @@ def test_a_keyword_forbids_mirroring() -> None:
     assert not mirrors({"name": "memo", "keywords": ["pencil", "letters"], "group": "objects"})
 
 
-def test_clashes(pictures: EmojiImages) -> None:
+def test_clashes(images: EmojiImages) -> None:
     pixels = np.zeros((1, 64, 4, 64), dtype=np.uint8)
     pixels[0, 8:56, :, 8:56] = np.array([255, 255, 255, 255])[None, :, None]
     white = EmojiImages.build([row("noto", "snow")], pixels).clashes[0]

@@ -1,4 +1,4 @@
-"""Pictures with captions in every shape that they are read in, and what cannot be read."""
+"""Images with captions in every shape that they are read in, and what cannot be read."""
 
 import json
 import zipfile
@@ -18,14 +18,14 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """60 pictures of three colours, each beside its caption, one in a folder of its own, and one without words."""
+    """60 images of three colours, each beside its caption, one in a folder of its own, and one without words."""
     place = tmp_path / "set"
     (place / "more").mkdir(parents=True)
     for n in range(60):
         colour = list(COLOURS)[n % 3]
         path = place / ("more" if n == 7 else "") / f"{n:02}.png"
         Image.new("RGB", (40, 30), COLOURS[colour]).save(path)
-        path.with_suffix(".txt").write_text(f"a {colour} picture\n\n{colour}\n")
+        path.with_suffix(".txt").write_text(f"a {colour} image\n\n{colour}\n")
     Image.new("RGB", (8, 8)).save(place / "silent.png")
     return place
 
@@ -49,7 +49,7 @@ def zipped(folder: Path, path: Path) -> Path:
 
 def test_a_folder(folder: Path) -> None:
     source = image_caption_data.read(folder)
-    assert len(source.examples) == 60 and source.examples[0].captions == ("a red picture", "red")
+    assert len(source.examples) == 60 and source.examples[0].captions == ("a red image", "red")
     assert [one.name for one in source.examples if "/" in one.name] == ["more/07.png"]
 
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     empty, text = tmp_path / "empty", tmp_path / "words.txt"
     empty.mkdir()
     text.write_text("nothing")
-    with pytest.raises(NotFound, match=r"has no picture with a caption: put NAME\.txt beside NAME\.png"):
+    with pytest.raises(NotFound, match=r"has no image with a caption: put NAME\.txt beside NAME\.png"):
         image_caption_data.read(empty)
     with pytest.raises(NotFound, match="does not exist; give a folder"):
         image_caption_data.read(tmp_path / "nowhere")
@@ -123,7 +123,7 @@ def test_lines_that_cannot_be_read(folder: Path, line: str, message: str) -> Non
         image_caption_data.read(folder)
 
 
-def test_pictures_that_are_not_there_or_no_pictures(folder: Path, tmp_path: Path) -> None:
+def test_images_that_are_not_there_or_no_images(folder: Path, tmp_path: Path) -> None:
     lists = listed(folder, folder / "list.jsonl")
     (folder / "01.png").unlink()
     with pytest.raises(NotFound, match=r"01\.png does not exist; the captions name it"):
@@ -134,8 +134,8 @@ def test_pictures_that_are_not_there_or_no_pictures(folder: Path, tmp_path: Path
     with pytest.raises(NotFound, match=r"set\.zip has no inside/01\.png"):
         source.read("01.png")
     for path in folder.rglob("*.png"):
-        path.write_text("no picture")
-    with pytest.raises(UnreadableFile, match="is no picture"):
+        path.write_text("no image")
+    with pytest.raises(UnreadableFile, match="is no image"):
         ImageCaptionPairs(folder / "list.jsonl", ImagesRecipe(held_out=0.2), 16)
     (folder / "another.jsonl").write_text("{}")
     with pytest.raises(BadRequest, match=r"has several lists, another\.jsonl, list\.jsonl"):
@@ -145,5 +145,5 @@ def test_pictures_that_are_not_there_or_no_pictures(folder: Path, tmp_path: Path
 def test_too_few_to_hold_any_out(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "one.png")
     (tmp_path / "one.txt").write_text("one")
-    with pytest.raises(BadRequest, match=r"has 1 pictures with captions, . of them held out; give more"):
+    with pytest.raises(BadRequest, match=r"has 1 images with captions, . of them held out; give more"):
         ImageCaptionPairs(tmp_path, ImagesRecipe(), 16)

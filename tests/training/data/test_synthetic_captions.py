@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from emoji_folder import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, images  # noqa: F401  fixtures
 
 from mmgen.training.data import synthetic_captions
 from mmgen.training.data.emoji_images import COLOURS, EmojiImages
@@ -10,14 +10,14 @@ from mmgen.training.data.synthetic_captions import LAYOUTS, Mix, draw, plural, w
 # ruff: noqa: F811
 
 
-def test_a_pool_is_drawn_from_its_seed(pictures: EmojiImages) -> None:
-    one, again, other = draw(pictures, 300), draw(pictures, 300), draw(pictures, 300, seed=1)
+def test_a_pool_is_drawn_from_its_seed(images: EmojiImages) -> None:
+    one, again, other = draw(images, 300), draw(images, 300), draw(images, 300, seed=1)
     assert one.captions == again.captions and (one.a == again.a).all()
     assert one.captions != other.captions
 
 
-def test_captions_say_what_is_asked_for(pictures: EmojiImages) -> None:
-    pool = draw(pictures, 3000, Mix(keywords=0, more_keywords=0))
+def test_captions_say_what_is_asked_for(images: EmojiImages) -> None:
+    pool = draw(images, 3000, Mix(keywords=0, more_keywords=0))
     assert (pool.layout == 0).sum() > 250 and len(set(pool.captions)) == len(pool.captions)
     for n in range(len(pool)):
         text, layout = pool.captions[pool.caption[n]], LAYOUTS[pool.layout[n]]
@@ -25,22 +25,22 @@ def test_captions_say_what_is_asked_for(pictures: EmojiImages) -> None:
         assert named == (pool.background[n] >= 0)
         assert not named or f" {list(COLOURS)[pool.background[n]]} background" in text
         assert ("style" in text) == (pool.style[n] >= 0)
-        assert pictures.names[pool.a[n]] in text and (layout in synthetic_captions.RELATIONS) == (pool.a[n] != pool.b[n])
+        assert images.names[pool.a[n]] in text and (layout in synthetic_captions.RELATIONS) == (pool.a[n] != pool.b[n])
         if layout in synthetic_captions.RELATIONS:
             assert any(words in text for words in synthetic_captions.RELATIONS[layout])
-            assert text.index(pictures.names[pool.a[n]]) < text.index(pictures.names[pool.b[n]])
+            assert text.index(images.names[pool.a[n]]) < text.index(images.names[pool.b[n]])
         assert layout not in ("two", "three", "four") or text.startswith(f"{layout} ")
 
 
-def test_shares_and_chances(pictures: EmojiImages) -> None:
-    pool = draw(pictures, 2000, Mix(single=1, relation=0, count=0, style=0, background=0, keywords=1))
+def test_shares_and_chances(images: EmojiImages) -> None:
+    pool = draw(images, 2000, Mix(single=1, relation=0, count=0, style=0, background=0, keywords=1))
     assert (pool.layout == 0).all() and (pool.style < 0).all() and (pool.background < 0).all()
     assert np.ptp(np.bincount(pool.a)) <= 1  # every thing as often as any other
-    assert not set(pool.captions) & {with_article(name) for name in pictures.names}
+    assert not set(pool.captions) & {with_article(name) for name in images.names}
 
 
-def test_nothing_held_out_is_drawn(pictures: EmojiImages) -> None:
-    pool, keys = draw(pictures, 5000, Mix(background=1)), HoldoutKeys.of(pictures.names)
+def test_nothing_held_out_is_drawn(images: EmojiImages) -> None:
+    pool, keys = draw(images, 5000, Mix(background=1)), HoldoutKeys.of(images.names)
     assert not keys.held_out(pool.layout, pool.a, pool.b, pool.background).any()
 
 

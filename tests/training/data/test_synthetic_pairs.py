@@ -20,14 +20,14 @@ def pairs(drawings: Path) -> SyntheticPairs:
 
 
 def test_the_held_out_vendor_is_never_drawn(pairs: SyntheticPairs) -> None:
-    assert pairs.pictures.vendors == ("noto",)
+    assert pairs.images.vendors == ("noto",)
     assert pairs.held_out.pixels.shape == (36, 3, 64, 64) and len(set(pairs.held_out.captions)) == 36
     assert pairs.held_out.pixels.amax() == 1.0 > pairs.held_out.pixels.amin() >= -1.0
 
 
 def test_with_nobody_held_out_all_are_learned_and_the_last_is_measured(drawings: Path, pairs: SyntheticPairs) -> None:
     every = SyntheticPairs(drawings, SyntheticPairsRecipe(held_out=(), leave_out=(), pool=40))
-    assert every.pictures.vendors == ("noto", "twemoji")
+    assert every.images.vendors == ("noto", "twemoji")
     assert torch.equal(every.held_out.pixels, pairs.held_out.pixels)
 
 
@@ -43,7 +43,7 @@ def test_captions_are_true_of_what_is_drawn(pairs: SyntheticPairs) -> None:
     """Of single things: the same name, in whatever words; but not on another background than the caption says."""
     shown = pairs.batch(np.random.default_rng(0), 200, 200)
     texts = [pairs.captions[number] for number in shown.captions]
-    named = {thing: n for n, thing in enumerate(pairs.pictures.names)}
+    named = {thing: n for n, thing in enumerate(pairs.images.names)}
     right = wrong = 0
     for i, mine in enumerate(texts[:200]):
         for j, other in enumerate(texts):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from emoji_folder import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, images  # noqa: F401  fixtures
 from torch import Tensor, nn
 
 from mmgen.training.data.emoji_images import COLOURS, EmojiImages
@@ -19,28 +19,28 @@ def eye(images: Tensor) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def prompts(pictures: EmojiImages) -> list[EvalPrompt]:
-    return composition_prompts(pictures, relations=12, counts=9, backgrounds=12)
+def prompts(images: EmojiImages) -> list[EvalPrompt]:
+    return composition_prompts(images, relations=12, counts=9, backgrounds=12)
 
 
-def painted(pictures: EmojiImages, prompts: list[EvalPrompt], side: int = 64) -> Tensor:
+def painted(images: EmojiImages, prompts: list[EvalPrompt], side: int = 64) -> Tensor:
     layout, a, b, behind = (np.array([getattr(p, name) for p in prompts]) for name in ("layout", "a", "b", "background"))
-    painter = SceneRenderer(pictures, side, Augment(scale=0, mirror=0))
+    painter = SceneRenderer(images, side, Augment(scale=0, mirror=0))
     return painter.draw(layout, a, np.where(b < 0, a, b), np.zeros_like(a), behind, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("side", [64, 32])
-def test_true_scenes_are_right(pictures: EmojiImages, prompts: list[EvalPrompt], side: int) -> None:
-    composition = Composition(eye, pictures, prompts)
-    found = composition.measure(painted(pictures, prompts, side), prompts)
+def test_true_scenes_are_right(images: EmojiImages, prompts: list[EvalPrompt], side: int) -> None:
+    composition = Composition(eye, images, prompts)
+    found = composition.measure(painted(images, prompts, side), prompts)
     assert found["count"] == found["background"] == 1.0
     assert found["relation"] > 0.6 and found["object"] > 0.3
 
 
-def test_wrong_scenes_are_wrong(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
-    composition = Composition(eye, pictures, prompts)
+def test_wrong_scenes_are_wrong(images: EmojiImages, prompts: list[EvalPrompt]) -> None:
+    composition = Composition(eye, images, prompts)
     other = [p.__class__("", {5: 6, 6: 7, 7: 5}.get(p.layout, p.layout), p.b if p.b >= 0 else p.a, p.a) for p in prompts]
-    found = composition.measure(painted(pictures, other), prompts)
+    found = composition.measure(painted(images, other), prompts)
     assert found["count"] == 0.0 and found["relation"] < 0.2
     assert found["background"] == pytest.approx(np.mean([p.background < 0 for p in prompts]))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from emoji_folder import VENDORS, drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import VENDORS, dataset, drawings  # noqa: F401  fixtures
 from torch import Tensor, nn
 
 from mmgen.training.data import augmentations
@@ -19,46 +19,46 @@ from mmgen.training.eval.reference_images import ReferenceImages
 
 
 def eye(images: Tensor) -> Tensor:
-    """Knows a picture by its pixels."""
+    """Knows an image by its pixels."""
     return nn.functional.normalize(nn.functional.adaptive_avg_pool2d(1 - images, 8).flatten(1), dim=1)
 
 
 @pytest.fixture(scope="module")
-def prompts(pictures: EmojiImages) -> list[EvalPrompt]:
-    return retrieval_prompts(pictures, 20)
+def prompts(dataset: EmojiImages) -> list[EvalPrompt]:
+    return retrieval_prompts(dataset, 20)
 
 
-def clean(pictures: EmojiImages, things: list[int], vendor: int = 0) -> Tensor:
-    return augmentations.clean(pictures, np.array(things), np.full(len(things), vendor))
+def clean(dataset: EmojiImages, things: list[int], vendor: int = 0) -> Tensor:
+    return augmentations.clean(dataset, np.array(things), np.full(len(things), vendor))
 
 
-def test_scenes_are_what_prompts_ask_for(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
-    plain = image_metrics.scenes(pictures, prompts, Augment(mirror=0, shift=False, scale=0))
+def test_scenes_are_what_prompts_ask_for(dataset: EmojiImages, prompts: list[EvalPrompt]) -> None:
+    plain = image_metrics.scenes(dataset, prompts, Augment(mirror=0, shift=False, scale=0))
     for image, prompt in zip(plain, prompts, strict=True):
-        assert any(torch.equal(image, clean(pictures, [prompt.a], vendor)[0]) for vendor in (0, 1))
-    composed = composition_prompts(pictures, 4, 4, 4)
-    assert torch.equal(image_metrics.scenes(pictures, composed), image_metrics.scenes(pictures, composed))
+        assert any(torch.equal(image, clean(dataset, [prompt.a], vendor)[0]) for vendor in (0, 1))
+    composed = composition_prompts(dataset, 4, 4, 4)
+    assert torch.equal(image_metrics.scenes(dataset, composed), image_metrics.scenes(dataset, composed))
 
 
-def test_retrieval(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
+def test_retrieval(dataset: EmojiImages, prompts: list[EvalPrompt]) -> None:
     wanted = [prompt.a for prompt in prompts]
-    gallery, images = ReferenceImages.of(eye, pictures, wanted), clean(pictures, wanted)
+    gallery, images = ReferenceImages.of(eye, dataset, wanted), clean(dataset, wanted)
     assert image_metrics.retrieval(eye, gallery, images, wanted) == {"R@1": 1.0, "R@5": 1.0}
     found = image_metrics.retrieval(eye, gallery, images.roll(1, 0), wanted)
     assert found["R@1"] == 0.0 and found["R@5"] < 0.6
 
 
-def test_a_hand_that_the_gallery_does_not_know(pictures: EmojiImages, prompts: list[EvalPrompt]) -> None:
+def test_a_hand_that_the_gallery_does_not_know(dataset: EmojiImages, prompts: list[EvalPrompt]) -> None:
     """The vendors of these drawings agree on nothing; where they draw the same, each is found by the other's."""
     wanted = [prompt.a for prompt in prompts]
-    assert image_metrics.unknown_hand(eye, pictures, wanted)["R@1"] < 0.5
-    pixels = pictures.pixels.clone()
-    pixels[pictures.table[wanted, 1]] = pixels[pictures.table[wanted, 0]]
-    assert image_metrics.unknown_hand(eye, replace(pictures, pixels=pixels), wanted) == {"R@1": 1.0, "R@5": 1.0}
+    assert image_metrics.unknown_hand(eye, dataset, wanted)["R@1"] < 0.5
+    pixels = dataset.pixels.clone()
+    pixels[dataset.table[wanted, 1]] = pixels[dataset.table[wanted, 0]]
+    assert image_metrics.unknown_hand(eye, replace(dataset, pixels=pixels), wanted) == {"R@1": 1.0, "R@5": 1.0}
 
 
-def test_diversity(pictures: EmojiImages) -> None:
-    images = torch.stack([clean(pictures, [n, n, n]) for n in (0, 1, 2)])  # (P, S, 3, H, W)
+def test_diversity(dataset: EmojiImages) -> None:
+    images = torch.stack([clean(dataset, [n, n, n]) for n in (0, 1, 2)])  # (P, S, 3, H, W)
     found = image_metrics.diversity(eye, images)
     assert found["seeds, looks"] == pytest.approx(0, abs=1e-6) and found["seeds, pixels"] == 0
     turned = image_metrics.diversity(eye, images.transpose(0, 1))
@@ -67,10 +67,10 @@ def test_diversity(pictures: EmojiImages) -> None:
     assert image_metrics.diversity(eye, black_and_white)["seeds, pixels"] == 1.0
 
 
-def test_copies_are_found(pictures: EmojiImages) -> None:
+def test_copies_are_found(dataset: EmojiImages) -> None:
     """Also mirrored and moved by a pixel of 32; what is drawn anew is none."""
-    known, wanted = image_metrics.TrainingImages.of(pictures, VENDORS), [3, 4, 5, 6]
-    images = clean(pictures, wanted)
+    known, wanted = image_metrics.TrainingImages.of(dataset, VENDORS), [3, 4, 5, 6]
+    images = clean(dataset, wanted)
     images[1], images[2] = images[1].flip(-1), images[2].roll(2, -1)
     found = known.memorised(images, wanted)
     assert found["copies"] == found["show the wanted thing"] == 1.0 and found["percentile 95"] < 1e-6
@@ -79,11 +79,11 @@ def test_copies_are_found(pictures: EmojiImages) -> None:
     assert found["copies"] == 0.0 and found["percentile 5"] > found["threshold of a copy"]
 
 
-def test_the_threshold_is_what_vendors_differ_by(pictures: EmojiImages) -> None:
-    known = image_metrics.TrainingImages.of(pictures, VENDORS)
+def test_the_threshold_is_what_vendors_differ_by(dataset: EmojiImages) -> None:
+    known = image_metrics.TrainingImages.of(dataset, VENDORS)
     thing = 7
-    (at,) = np.flatnonzero(np.flatnonzero((pictures.table >= 0).all(1)) == thing)
-    one, other = (nn.functional.avg_pool2d(clean(pictures, [thing], vendor), 2) for vendor in (0, 1))
+    (at,) = np.flatnonzero(np.flatnonzero((dataset.table >= 0).all(1)) == thing)
+    one, other = (nn.functional.avg_pool2d(clean(dataset, [thing], vendor), 2) for vendor in (0, 1))
     assert float(known.between[at]) == pytest.approx(float((one - other).pow(2).mean().sqrt() / 2), abs=1e-6)
-    found = known.memorised(clean(pictures, [thing]), [thing])
+    found = known.memorised(clean(dataset, [thing]), [thing])
     assert found["threshold of a copy"] < found["two vendors' median"] == float(known.between.median())

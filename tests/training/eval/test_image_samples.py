@@ -1,11 +1,11 @@
-"""Samples are drawn as a user's pictures are."""
+"""Samples are drawn as a user's images are."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from emoji_folder import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import drawings, images  # noqa: F401  fixtures
 from PIL import Image
 
 from mmgen.models.diffusion.denoiser import DenoiserModel
@@ -22,13 +22,13 @@ def model(pixel_model: Path) -> DenoiserModel:
     return DenoiserModel.load(pixel_model)
 
 
-def test_prompts_show_what_training_does_and_what_it_does_not(pictures: EmojiImages) -> None:
-    texts = image_samples.prompts(pictures)
-    assert len(set(texts)) == 12 and texts == image_samples.prompts(pictures)
-    assert set(texts[:6]) <= set(pictures.names) and " of " in texts[6] and texts[-1].endswith(" background")
+def test_prompts_show_what_training_does_and_what_it_does_not(images: EmojiImages) -> None:
+    texts = image_samples.prompts(images)
+    assert len(set(texts)) == 12 and texts == image_samples.prompts(images)
+    assert set(texts[:6]) <= set(images.names) and " of " in texts[6] and texts[-1].endswith(" background")
 
 
-def test_the_picture_that_a_user_gets(model: DenoiserModel, pixel_model: Path, studio: Runtime) -> None:
+def test_the_image_that_a_user_gets(model: DenoiserModel, pixel_model: Path, studio: Runtime) -> None:
     drawn = image_samples.draw(model, ["a cat", "a dog"], seeds=(7,))
     user = Txt2Img(studio, model=str(pixel_model))("a dog", seed=7)
     theirs = torch.from_numpy(np.array(user.images[0])).permute(2, 0, 1) / 127.5 - 1
@@ -49,6 +49,6 @@ def test_a_grid(model: DenoiserModel, tmp_path: Path) -> None:
         pixels = np.asarray(sheet)
     assert (
         pixels[image_samples.CELL + image_samples.LINE :, 2 * image_samples.CELL :] == 255
-    ).all()  # three prompts, six pictures
+    ).all()  # three prompts, six images
     line = pixels[image_samples.CELL : image_samples.CELL + image_samples.LINE, : image_samples.CELL]
     assert line.min() < 64 and (line[:, -2:] == 255).all()

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from emoji_folder import drawings, pictures  # noqa: F401  fixtures
+from emoji_folder import dataset, drawings  # noqa: F401  fixtures
 from torch import Tensor
 
 from mmgen.training.data import augmentations
@@ -18,11 +18,11 @@ def test_ranks_among_candidates() -> None:
     assert gallery.ranks(seen, torch.tensor([7, 7]), things).tolist() == [0, 1]
 
 
-def test_every_vendors_drawing_is_in_it(pictures: EmojiImages) -> None:
+def test_every_vendors_drawing_is_in_it(dataset: EmojiImages) -> None:
     def mean(images: Tensor) -> Tensor:
         return torch.nn.functional.normalize(images.mean((2, 3)) + 2, dim=1)
 
-    gallery = ReferenceImages.of(mean, pictures, [3, 5])
-    assert gallery.things.tolist() == [3] * int((pictures.table[3] >= 0).sum()) + [5] * int((pictures.table[5] >= 0).sum())
-    first = augmentations.clean(pictures, np.array([3]), np.array([int(np.flatnonzero(pictures.table[3] >= 0)[0])]))
+    gallery = ReferenceImages.of(mean, dataset, [3, 5])
+    assert gallery.things.tolist() == [3] * int((dataset.table[3] >= 0).sum()) + [5] * int((dataset.table[5] >= 0).sum())
+    first = augmentations.clean(dataset, np.array([3]), np.array([int(np.flatnonzero(dataset.table[3] >= 0)[0])]))
     torch.testing.assert_close(gallery.vectors[:1], mean(first))

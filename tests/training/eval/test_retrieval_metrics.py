@@ -19,7 +19,7 @@ def test_equal_scores_and_nothing_to_find_are_no_hits() -> None:
     assert recall(torch.zeros(2, 4), torch.zeros(3, 4), same) == {"R@1": 0.0, "R@5": 0.5}
 
 
-def test_pictures_of_one_caption_are_right_alike() -> None:
+def test_images_of_one_caption_are_right_alike() -> None:
     images = torch.tensor([[1.0, 0], [0.9, 0.1], [0, 1]])
     texts = torch.tensor([[1.0, 0], [1.0, 0], [0, 1]])
     found = both_ways(images, texts, ["a cat", "a cat", "a dog"])

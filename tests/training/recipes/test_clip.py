@@ -1,4 +1,4 @@
-"""The recipe on tiny drawings and pictures: it learns, a killed run ends where an undisturbed one does, its folder is used."""
+"""The recipe on tiny drawings and images: it learns, a killed run ends where an undisturbed one does, its folder is used."""
 
 import json
 import os
@@ -33,7 +33,7 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 255), "black
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """100 pictures of one colour each, with their captions."""
+    """100 images of one colour each, with their captions."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for n in range(100):
         name, colour = list(COLOURS.items())[n % len(COLOURS)]
@@ -71,18 +71,18 @@ def trained(recipe: ClipRecipe) -> dict[str, torch.Tensor]:
 
 def test_it_learns_and_says_so(whole: ClipRecipe) -> None:
     rows = [row for row in lines(whole) if "loss" in row]
-    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["pictures_per_second"] > 0
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"] and rows[-1]["images_per_second"] > 0
     told = [row for row in lines(whole) if "text to image R@1" in row]
     assert [row["step"] for row in told] == [30, 60]
     assert told[-1]["text to image R@1"] > 0.7 and told[-1]["image to text R@1"] > 0.7  # by chance: a fifth
     assert (whole.out / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_exported_model_is_a_picture_encoder(whole: ClipRecipe) -> None:
+def test_the_exported_model_is_a_image_encoder(whole: ClipRecipe) -> None:
     model = dual_encoder.load(whole.out / "model")
-    pictures = [Image.new("RGB", (50, 40), COLOURS[name]) for name in ("red", "blue")]
+    images = [Image.new("RGB", (50, 40), COLOURS[name]) for name in ("red", "blue")]
     assert "a red square" in (whole.out / "model" / "captions.txt").read_text().splitlines()
-    cosines = model.embed_images(pictures) @ model.embed_texts(["a red square", "a blue square"]).T
+    cosines = model.embed_images(images) @ model.embed_texts(["a red square", "a blue square"]).T
     assert cosines[0, 0] > cosines[0, 1] and cosines[1, 1] > cosines[1, 0]
 
 
@@ -139,7 +139,7 @@ def test_drawings(drawings: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     assert float(found.scale.exp()) == pytest.approx(20, rel=1e-3)  # it is kept, in half precision
     run = ClipRun(recipe)
     assert len(run.pairs.held_out.captions) == 36
-    assert (recipe.out / "model" / "captions.txt").read_text().splitlines() == run.pairs.pictures.names  # type: ignore[attr-defined]
+    assert (recipe.out / "model" / "captions.txt").read_text().splitlines() == run.pairs.images.names  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
@@ -153,13 +153,13 @@ def test_two_towers(data: Path, tiny_encoder: Path, tmp_path: Path, loss: str) -
     assert model.independent == (loss == "sigmoid")
     row = model.tokenize(["a red square"])[0]
     assert row[-1] == model.texts.tokenizer.id("<|endoftext|>") and len(row) < 16  # type: ignore[attr-defined]
-    pictures = [Image.new("RGB", (16, 16), COLOURS[name]) for name in ("red", "black")]
-    cosines = model.embed_images(pictures) @ model.embed_texts(["a red square", "a black square"]).T
+    images = [Image.new("RGB", (16, 16), COLOURS[name]) for name in ("red", "black")]
+    cosines = model.embed_images(images) @ model.embed_texts(["a red square", "a black square"]).T
     assert cosines[0, 0] > cosines[0, 1] and cosines[1, 1] > cosines[1, 0]
 
 
 def test_what_cannot_be(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="no data; give --data pictures with captions"):
+    with pytest.raises(BadRequest, match="no data; give --data images with captions"):
         ClipRun(recipe_of(data, tmp_path, tiny_encoder).model_copy(update={"data": None}))
     with pytest.raises(BadRequest, match=r"vision\.image_size is 16, the drawings have 64 pixels a side; say 64"):
         ClipRun(recipe_of(data, tmp_path, tiny_encoder, drawings={}))

@@ -124,7 +124,7 @@ def test_upscaler_learns_and_resumes(drawings: Path, tmp_path: Path) -> None:
 
 
 def test_the_gpu_recipe_stays_within_its_limits() -> None:
-    """64 x 64 pictures, 10 to 20 million parameters, at most 8 GFLOP a forward pass, several million pictures."""
+    """64 x 64 images, 10 to 20 million parameters, at most 8 GFLOP a forward pass, several million images."""
     recipe = load(Path("configs/train/emoji-gpu.yaml"), DenoiserRecipe)
     pixels = autoencoder_of(recipe)
     with torch.device("meta"):
