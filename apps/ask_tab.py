@@ -106,7 +106,7 @@ class AskHandlers:
         with told():
             check(question, int(k), grounding, None)
         yield answer_html.transcript([*history, answer_html.pending(question, "Looking for it")]), history, ""
-        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "pictures": IMAGES if self._shows() else 0}
+        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "images": IMAGES if self._shows() else 0}
         try:
             with self.sessions.request(http, "interactive") as request:
                 for event in self.rag.stream(question, **options, request=request):

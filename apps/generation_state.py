@@ -35,9 +35,9 @@ class ImageGenerationState:
             self.steps[value.image] = value.step, value.of
         elif kind == "preview":
             self.images[value.index] = self._file(value.image)
-        elif kind == "picture":
+        elif kind == "image":
             self.put(value.index, value.image, value.recipe)
-        return kind in ("preview", "picture")
+        return kind in ("preview", "image")
 
     def put(self, place: int, image: Image, made: Recipe) -> None:
         """A finished image."""

@@ -113,7 +113,7 @@ class SeeHandlers:
 
     def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         with told():
-            return self._added([assets_dir() / "pictures"], http, progress)
+            return self._added([assets_dir() / "images"], http, progress)
 
     def _added(self, paths: Sequence[Path], http: gr.Request, progress: gr.Progress) -> tuple[Any, ...]:
         def tell(step: IndexProgress) -> None:
@@ -162,7 +162,7 @@ class SeeHandlers:
 
 def keep(path: Path, folder: Path) -> Path:
     """A copy under its content's digest, in a name of plain letters."""
-    plain = re.sub(r"[^\w.-]+", "_", path.name)[-80:].lstrip(".") or "picture"
+    plain = re.sub(r"[^\w.-]+", "_", path.name)[-80:].lstrip(".") or "image"
     place = folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16] / plain
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)

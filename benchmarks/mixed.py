@@ -33,7 +33,7 @@ from mmgen.plugins import registry
 PROMPT, ANSWER, WORDS = 64, 48, 8192  # tokens
 STEPS, GUIDANCE, UNDER_WAY, TEXTS = 20, 5.0, 4, 64
 TEXT = "The lamp was first lit in 1823, and could be seen from thirty kilometres in clear weather."
-COUNTED = ("chat", "pictures", "embeddings")
+COUNTED = ("chat", "images", "embeddings")
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Ours:
             threads += [threading.Thread(target=self._chats, args=(plan, seen))]
         if plan.busy == {"chat"}:
             threads = [threading.Thread(target=self._endless, args=(plan, seen, self._chat))]
-        if "pictures" in plan.busy:
+        if "images" in plan.busy:
             threads += [threading.Thread(target=self._endless, args=(plan, seen, self._image)) for _ in range(UNDER_WAY)]
         if "embeddings" in plan.busy:
             threads += [threading.Thread(target=self._endless, args=(plan, seen, self._texts)) for _ in range(2)]
@@ -181,7 +181,7 @@ class Ours:
         ask = DenoiseRequest(prompt, table, model.size, model.size, nothing, GUIDANCE)
         handle = self.engine.submit(Job("denoise", ask, request(plan, "artist", "normal")))
         for event in handle.events():
-            seen.done["pictures"] += isinstance(event, DenoiseStep) / STEPS
+            seen.done["images"] += isinstance(event, DenoiseStep) / STEPS
 
     def _texts(self, plan: Plan, seen: Seen) -> None:
         self.engine.submit(Job("embed", self.rows, request(plan, "bulk", "batch"))).result()
@@ -245,7 +245,7 @@ def their_chats(plan: Plan) -> Callable[[Plan, Seen], None]:
 def their_images(plan: Plan) -> Callable[[Plan, Seen], None]:
     from txt2img import Case, theirs
 
-    case = Case.of("picture", denoiser(plan))
+    case = Case.of("image", denoiser(plan))
     theirs(case, "dpm++2m", 2, GUIDANCE, 0)
 
     def run(plan: Plan, seen: Seen) -> None:
@@ -253,7 +253,7 @@ def their_images(plan: Plan) -> Callable[[Plan, Seen], None]:
             theirs(case, "dpm++2m", STEPS, GUIDANCE, seed)
             if time.monotonic() > plan.ends:
                 return
-            seen.done["pictures"] += 1
+            seen.done["images"] += 1
 
     return run
 
@@ -278,7 +278,7 @@ def their_texts(plan: Plan) -> Callable[[Plan, Seen], None]:
 
 def worker(kind: str, plan: Plan, pipe: Any) -> None:
     """A process of its own: loads its model, says so, is given the plan, and tells what it saw."""
-    run = {"chat": their_chats, "pictures": their_images, "embeddings": their_texts}[kind](plan)
+    run = {"chat": their_chats, "images": their_images, "embeddings": their_texts}[kind](plan)
     pipe.send("ready")
     plan, seen = pipe.recv(), Seen()
     run(plan, seen)
@@ -316,7 +316,7 @@ def told(name: str, seen: Seen, seconds: float, alone: dict[str, float]) -> dict
     found = {
         "first 50": at(seen.first, 0.5), "first 99": at(seen.first, 0.99),
         "gap 50": at(seen.gaps, 0.5), "gap 99": at(seen.gaps, 0.99),
-        "pictures": 60 * seen.done["pictures"] / seconds, "embeddings": seen.done["embeddings"] / seconds,
+        "images": 60 * seen.done["images"] / seconds, "embeddings": seen.done["embeddings"] / seconds,
         "tokens": seen.done["chat"] / seconds, "throughput": sum(parts), "fairness": jain(parts),
     }  # fmt: skip
     print(f"{name:<22}" + "".join(f"{value:>12.2f}" for value in found.values()), flush=True)

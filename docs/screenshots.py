@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 FOLDER = Path(__file__).with_name("screenshots")
-IMAGES = Path(__file__).parents[1] / "assets" / "pictures"
+IMAGES = Path(__file__).parents[1] / "assets" / "images"
 SIZE = {"width": 1280, "height": 900}
 COLOURS = 160  # of a PNG: enough for a page, and a fifth of its bytes
 SECONDS = 120_000

@@ -51,7 +51,7 @@ def add(
 ) -> None:
     """Read images into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
     metadata = dict(one_value(pair) for pair in meta or [])
-    with opened(store, model) as search, progress_bar(as_json, "pictures", "pictures") as advance:
+    with opened(store, model) as search, progress_bar(as_json, "images", "images") as advance:
         report = search.add(
             paths,
             include=include or (),
@@ -74,7 +74,7 @@ def add(
 def search(
     text: Annotated[str, typer.Argument(help="What the images should show.")] = "",
     store: Store = None,
-    image: Annotated[Path | None, typer.Option("--picture", "-p", help="An image that they should be like.")] = None,
+    image: Annotated[Path | None, typer.Option("--image", "-p", help="An image that they should be like.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many images to show.")] = 5,
     where: Where = None,
     weight: Annotated[float, typer.Option(help="The words' part, 0 to 1, where there is an image too.")] = 0.5,
@@ -113,7 +113,7 @@ def list_(store: Store = None, where: Where = None, as_json: Json = False) -> No
         print_json(found)
         return
     rows = [(f"{hit.width} x {hit.height}", str(hit.metadata.get("taken", "")), f"{hit.source}{inside(hit)}") for hit in found]
-    print_columns(("size", "taken", "picture"), rows)
+    print_columns(("size", "taken", "image"), rows)
 
 
 @app.command()
@@ -122,7 +122,7 @@ def remove(images: Annotated[list[str], typer.Argument(help="Paths of files, or 
     with opened(store) as search:
         writable = search.gallery.writable(make=False)
         sources = writable.sources()
-        for source in dict.fromkeys([one_of(sources, name, "picture", search.gallery.path, "image") for name in images]):
+        for source in dict.fromkeys([one_of(sources, name, "image", search.gallery.path, "image") for name in images]):
             count = writable.remove(source)
             typer.echo(f"removed {source}" + (f" ({count} images)" if count > 1 else ""))
 

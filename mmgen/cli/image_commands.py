@@ -93,11 +93,11 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput)
                     bar.advance(event.value)
                 elif event.kind == "preview" and output.preview:
                     show_image(event.value.image, err=output.as_json)
-                elif event.kind == "picture":
+                elif event.kind == "image":
                     seeds[event.value.index] = event.value.recipe.seed  # of candidates only now is it known which
                     paths = recipe.places(output.pattern, seeds)
                     output.write(event.value, paths[event.value.index])
-                elif event.kind == "pictures":
+                elif event.kind == "images":
                     result = event.value
     if output.as_json:
         print_json({"files": [str(path) for path in paths], **result.to_dict()})

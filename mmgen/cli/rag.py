@@ -34,7 +34,7 @@ Grounding = Annotated[
 Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
-Images = Annotated[int, typer.Option("--pictures", help="How many of the store's images to find beside the passages.")]
+Images = Annotated[int, typer.Option("--images", help="How many of the store's images to find beside the passages.")]
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def add(
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en.")] = None,
     images: Annotated[
         bool | None,
-        typer.Option("--pictures/--no-pictures", help="Also images, and those in pdf and html; default: if it has any."),
+        typer.Option("--images/--no-images", help="Also images, and those in pdf and html; default: if it has any."),
     ] = None,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
@@ -145,7 +145,7 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "pictures": images}
+                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "images": images}
                 print_answer(rag(question, **options, where=where or ()))
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)

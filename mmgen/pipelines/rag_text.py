@@ -142,7 +142,7 @@ class RagText(StreamingPipeline[Answer]):
         that the model cannot hold.
         """
         answer: Answer | None = None
-        options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "where": where, "pictures": images}
+        options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "where": where, "images": images}
         for event in self.stream(question, **options, request=request):
             if event.kind == "answer":
                 answer = event.value
@@ -183,8 +183,8 @@ class RagText(StreamingPipeline[Answer]):
         yield Event("passages", hits)
         shown = illustrations(gallery, question, images, where, request) if gallery else []
         if gallery:
-            clock.lap("pictures")
-            yield Event("pictures", shown)
+            clock.lap("images")
+            yield Event("images", shown)
         texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
         candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)

@@ -24,7 +24,7 @@ DEPTH = 100  # candidates that each query brings
 class StoredImage:
     """An image as it is stored."""
 
-    uri: str  # of the file, or within it: report.pdf#image-2
+    uri: str  # of the file, or within it: report.pdf#picture-2
     source: str  # the file
     source_hash: str  # sha256 of the file's bytes
     content_hash: str  # sha256 of the image's bytes
@@ -177,7 +177,7 @@ class ImageStore:
         two images are much larger than those of an image and a text, so that each is scaled over the candidates before they
         are added (mmgen.stores.fusion).
         """
-        queries = {name: vector for name, vector in (("text", text), ("picture", image)) if vector is not None}
+        queries = {name: vector for name, vector in (("text", text), ("image", image)) if vector is not None}
         conditions = parse(where)
         depth = max(DEPTH, k)
         captions = bm25.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
@@ -233,7 +233,7 @@ class ImageStore:
 
 def _fused(found: Mapping[str, Mapping[int, float]], captions: Mapping[int, float], weight: float) -> dict[int, float]:
     """One score of an image: the cosine itself where nothing else takes part."""
-    text, image = found.get("text", {}), found.get("picture", {})
+    text, image = found.get("text", {}), found.get("image", {})
     if captions:
         text = fusion.weighted(fusion.scaled(text), fusion.scaled(captions, 0.0), fusion.DENSE_WEIGHT)
     if text and image:

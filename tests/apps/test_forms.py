@@ -56,7 +56,7 @@ def test_every_type_has_its_component() -> None:
     made = {one.name: forms.component(one) for one in DESCRIBED.parameters if forms.asks(one)}
     kinds = {name: type(one) for name, one in made.items()}
     assert kinds == {
-        "text": gr.Textbox, "picture": gr.Image, "file": gr.File, "way": gr.Dropdown, "colour": gr.Dropdown, "many": gr.Textbox,
+        "text": gr.Textbox, "image": gr.Image, "file": gr.File, "way": gr.Dropdown, "colour": gr.Dropdown, "many": gr.Textbox,
         "count": gr.Number, "share": gr.Number, "loud": gr.Checkbox,
     }  # fmt: skip
     assert made["text"].info == "what to say." and made["way"].value == "slow" and made["colour"].value == "red"
@@ -65,10 +65,10 @@ def test_every_type_has_its_component() -> None:
 
 def test_values_come_back_in_their_types() -> None:
     asked = [one for one in DESCRIBED.parameters if forms.asks(one)]
-    given = {"text": "", "picture": "/a.png", "file": None, "way": "fast", "colour": "blue", "many": "4\n\n5 ", "count": 7,
+    given = {"text": "", "image": "/a.png", "file": None, "way": "fast", "colour": "blue", "many": "4\n\n5 ", "count": 7,
              "share": None, "loud": True}  # fmt: skip
     assert forms.values(asked, [given[one.name] for one in asked]) == {
-        "text": "", "picture": "/a.png", "way": "fast", "colour": Colour.blue, "many": [4, 5], "count": 7, "loud": True,
+        "text": "", "image": "/a.png", "way": "fast", "colour": Colour.blue, "many": [4, 5], "count": 7, "loud": True,
     }  # fmt: skip
 
 

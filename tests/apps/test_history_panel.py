@@ -11,7 +11,7 @@ import pytest
 from apps.history_panel import HistoryPanel, cut, since
 from mmgen.engine.job import Request
 from mmgen.errors import StoreError
-from mmgen.stores.history import Entry, History
+from mmgen.stores.history import History, HistoryEntry
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_opening_and_deleting(past: HistoryPanel) -> None:
     request = Request.new()
     past.add(request, "rag-text", {"question": "who?"}, {"text": "me"}, {})
 
-    def reopen(entry: Entry, before: str) -> Iterator[str]:
+    def reopen(entry: HistoryEntry, before: str) -> Iterator[str]:
         yield f"{before} {entry.asked['question']} {entry.result['text']}"
 
     assert list(past._opened(request.id, reopen)("hello")) == ["hello who? me"]

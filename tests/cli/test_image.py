@@ -28,12 +28,12 @@ def test_a_first_session(call: Call, folder: Path, tmp_path: Path, colour_home: 
     assert (colour_home / "stores" / "default" / "store.sqlite").is_file()
     found = call("image", "search", "red", "-k", 2).out.splitlines()
     assert found[0].startswith("1. ") and found[0].endswith(str(folder / "apple.png")) and len(found) == 2
-    like = call("image", "search", "--picture", folder / "sea.jpg", "-k", 1).out
+    like = call("image", "search", "--image", folder / "sea.jpg", "-k", 1).out
     assert like.startswith("1. 1.000  ") and like.strip().endswith("sea.jpg")
-    both = call("image", "search", "blue", "--picture", folder / "apple.png", "-k", 1)
+    both = call("image", "search", "blue", "--image", folder / "apple.png", "-k", 1)
     assert both.out.strip().endswith("flag.webp")
     listed = call("image", "list").out.splitlines()
-    assert listed[0].split() == ["size", "taken", "picture"] and listed[1].split() == [
+    assert listed[0].split() == ["size", "taken", "image"] and listed[1].split() == [
         "48",
         "x",
         "48",
@@ -132,10 +132,10 @@ def test_remove_names_what_it_cannot_tell_apart(call: Call, folder: Path) -> Non
 
 def test_rag_add_with_images(call: Call, folder: Path) -> None:
     (folder / "a.txt").write_text("Some text.")
-    added = call("rag", "add", folder, "--pictures")
+    added = call("rag", "add", folder, "--images")
     assert added.code == 0 and "1 documents added" in added.out and "; 3 images added" in added.out
     assert "3 unchanged" in call("rag", "add", folder).out.partition(";")[2]
-    assert ";" not in call("rag", "add", folder, "--no-pictures").out
+    assert ";" not in call("rag", "add", folder, "--no-images").out
     assert ["picture", "0", "0", str(folder / "apple.png")] in [line.split() for line in call("rag", "list").out.splitlines()]
 
 
@@ -144,7 +144,7 @@ def test_zero_shot(call: Call, folder: Path) -> None:
     head, first, *_ = said.out.splitlines()
     assert head.split() == ["label", "probability"] and first.split()[0] == "red" and "\u2588" in first
     found = json.loads(call("zero-shot", folder / "apple.png", "-l", "green", "-l", "red", "--json").out)
-    assert found["labels"][0]["label"] == "red" and found["picture"] == "apple.png"
+    assert found["labels"][0]["label"] == "red" and found["image"] == "apple.png"
     both = call("zero-shot", folder / "apple.png", folder / "sea.jpg", "--labels", "red,blue", "-k", 1).out
     assert [line.split()[0] for line in both.splitlines() if line] == ["apple.png", "label", "red", "sea.jpg", "label", "blue"]
 

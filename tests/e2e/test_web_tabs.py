@@ -10,7 +10,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-IMAGES = Path(__file__).parents[2] / "assets" / "pictures"
+IMAGES = Path(__file__).parents[2] / "assets" / "images"
 
 
 def test_see_write_and_watch(page: "Page") -> None:

@@ -399,9 +399,9 @@ def test_close_at_exit() -> None:
     """A process with work under way ends at once, and with exit code 0."""
     program = """
 import atexit, time
-from mmgen.engine.costs import Estimate
+from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.engine.engine import Engine
-from mmgen.engine.fair import FairScheduler
+from mmgen.engine.scheduling.fair import FairScheduler
 from mmgen.engine.job import Job
 class Endless:
     def key(self, job): return 0

@@ -282,7 +282,7 @@ def test_a_plugin_reads_its_format_and_its_fault_is_one_files(
     tiny_runtime: Runtime, library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugin = Registry("odd")
-    plugin.loaders.add("rot", "test_library:read_rot")
+    plugin.loaders.add("rot", f"{__name__}:read_rot")
     monkeypatch.setattr(tiny_runtime.registry, "loaders", plugin.loaders)
     (folder / "good.rot").write_text("Gur ynzc")
     (folder / "bad.rot").write_text("bad")

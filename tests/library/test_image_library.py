@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(painter: Runtime) -> Iterator[ImageLibrary]:
-    library = painter.library("pictures")
+    library = painter.library("images")
     yield library.gallery()
     library.close()
 
@@ -112,7 +112,7 @@ def test_images_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
     )
     assert names(gallery.add(page).added) == ["page.html#picture-1"]
     hit = gallery.search("yellow")[0]
-    assert (str(hit), hit.caption, hit.source) == ("page.html, image-1", "The sun", str(page))
+    assert (str(hit), hit.caption, hit.source) == ("page.html, picture-1", "The sun", str(page))
     assert gallery.search("sun", k=1)[0].scores["caption"] > 0
     assert gallery.add(page).unchanged == [str(page)]
     page.write_text("<p>No image any more</p>")
@@ -140,7 +140,7 @@ def test_text_and_images_in_one_store(gallery: ImageLibrary, folder: Path) -> No
     library = gallery.library
     library.add(folder / "notes.txt")
     gallery.add(folder)
-    assert library.search("picture")[0].uri == str(folder / "notes.txt") and len(library.readable().uris()) == 4
+    assert library.search("image")[0].uri == str(folder / "notes.txt") and len(library.readable().uris()) == 4
     library.add(folder, sync=True, images=False)
     assert len(library.readable().uris()) == 4
 

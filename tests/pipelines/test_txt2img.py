@@ -74,12 +74,12 @@ def test_events(folder: str, studio: Runtime, request: pytest.FixtureRequest) ->
     draw = Txt2Img(studio, model=str(request.getfixturevalue(folder)))
     events = list(draw.stream("a cat", n=2, preview_every=2, steps=4, seed=1))
     kinds = [event.kind for event in events]
-    assert kinds[0] == "start" and events[0].value == [1, 2] and kinds[-1] == "pictures"
-    assert kinds.count("step") == 8 and kinds.count("preview") == 2 and kinds.count("picture") == 2
+    assert kinds[0] == "start" and events[0].value == [1, 2] and kinds[-1] == "images"
+    assert kinds.count("step") == 8 and kinds.count("preview") == 2 and kinds.count("image") == 2
     early = [event.value for event in events if event.kind == "preview"]
     assert [(one.step, one.of, one.image.size) for one in early] == [(2, 4, (16, 16))] * 2
     last: Images = events[-1].value
-    finished = {event.value.index: event.value.image for event in events if event.kind == "picture"}
+    finished = {event.value.index: event.value.image for event in events if event.kind == "image"}
     assert last.images == [finished[0], finished[1]] and last.timings["total"] > 0
 
 
@@ -102,7 +102,7 @@ def test_who_leaves_cancels(draw: Txt2Img) -> None:
 async def test_asyncio(draw: Txt2Img) -> None:
     images = await draw.acall("a cat", **FEW)
     kinds = [event.kind async for event in draw.astream("a cat", **FEW)]
-    assert images.seeds == [7] and kinds == ["start", "step", "step", "step", "picture", "pictures"]
+    assert images.seeds == [7] and kinds == ["start", "step", "step", "step", "image", "images"]
     request = Request.new()
     task = asyncio.create_task(draw.acall("a cat", steps=900, request=request))
     await asyncio.sleep(0.05)
@@ -120,7 +120,7 @@ def test_a_model_without_prompt(studio: Runtime, unconditional: Path) -> None:
 def test_a_pipeline_of_diffusers(studio: Runtime, diffusion_transformer: Path) -> None:
     draw = Txt2Img(studio, model=str(diffusion_transformer))
     events = list(draw.stream("a red cat", steps=2, seed=3, width=16, height=16))
-    assert [event.kind for event in events] == ["start", "step", "step", "picture", "pictures"]
+    assert [event.kind for event in events] == ["start", "step", "step", "image", "images"]
     (made,) = events[-1].value.recipes
     assert (made.width, made.height, made.steps, made.guidance, made.solver) == (16, 16, 2, 4.5, None)
     with pytest.raises(BadRequest, match="is a PixArtAlphaPipeline with its own; leave it out"):

@@ -228,7 +228,7 @@ def test_images_that_are_sent_are_kept_as_hashes(client: TestClient, served: "Ru
     out = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(out, "PNG")
     text = base64.b64encode(out.getvalue()).decode()
-    answer = client.post("/v1/pipelines/zero-shot-image", json={"picture": text, "labels": ["a", "b"]})
+    answer = client.post("/v1/pipelines/zero-shot-image", json={"image": text, "labels": ["a", "b"]})
     assert answer.status_code == 200, answer.text
     stored = b"".join(path.read_bytes() for path in (served.home / "history").rglob("*") if path.is_file())
     assert text[100:200].encode() not in stored and out.getvalue()[100:200] not in stored and b"zero-shot-image" in stored

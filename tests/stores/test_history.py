@@ -66,7 +66,7 @@ def test_pages(history: History) -> None:
         add(history, f"r{n}")
         add(history, f"r{n}", user="bob")
     assert ids(history, limit=2) == ["r4", "r3"] and ids(history, limit=2, before="r3") == ["r2", "r1"]
-    assert ids(history, limit=2, before="r1", q="picture") == ["r0"] and ids(history, before="r0") == []
+    assert ids(history, limit=2, before="r1", q="image") == ["r0"] and ids(history, before="r0") == []
     for limit in (0, 1001):
         with pytest.raises(BadRequest, match="1 to 1000"):
             history.entries("ann", limit=limit)
@@ -102,7 +102,7 @@ def test_delete(history: History, tmp_path: Path) -> None:
         add(history, f"r{n}", **{"a.png": b"x", "b.png": b"y"})
     add(history, "r0", user="bob", **{"a.png": b"z"})
     history.delete("ann", "r1")
-    assert ids(history) == ["r2", "r0"] and ids(history, q="picture") == ["r2", "r0"] and stored(tmp_path) == 5
+    assert ids(history) == ["r2", "r0"] and ids(history, q="image") == ["r2", "r0"] and stored(tmp_path) == 5
     with pytest.raises(NotFound):
         history.read("ann", "r1", "a.png")
     with pytest.raises(NotFound):
@@ -152,7 +152,7 @@ def test_the_oldest_go_first(tmp_path: Path) -> None:
     with History(tmp_path / "h", RetentionPolicy(max_entries=3)) as history:
         for n in range(5):
             add(history, f"r{n}", **{"a.png": b"x"})
-        assert ids(history) == ["r4", "r3", "r2"] == ids(history, q="picture") and stored(tmp_path) == 3
+        assert ids(history) == ["r4", "r3", "r2"] == ids(history, q="image") and stored(tmp_path) == 3
     with History(tmp_path / "h", RetentionPolicy(max_bytes=10_000)) as history:
         history.delete_all("ann")
         add(history, "big", **{"a.png": b"x" * 9_800})
@@ -229,12 +229,12 @@ def test_closed(history: History) -> None:
 CHILD = """
 import sys
 from pathlib import Path
-from mmgen.stores.entries import Policy
 from mmgen.stores.history import History
+from mmgen.stores.history_schema import RetentionPolicy
 
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
-history = History(folder, Policy(max_entries=50))
+history = History(folder, RetentionPolicy(max_entries=50))
 for n in range(first, first + 100_000):
     history.add("ann", f"r{n}", "k", {"prompt": f"word{n}"}, {}, {"a.png": b"%07d" % n * 9000, "b.png": b"b"})
     print(n, flush=True)

@@ -50,7 +50,7 @@ def test_what_went_in_comes_out(store: DocumentStore, images: ImageStore) -> Non
     assert images.count() == 5 and images.sources() == [f"/p/{n}" for n in ("cat.png", "lamp.png", "report.pdf", "tea.png")]
     hit = images.all()[2]
     assert (hit.uri, hit.source, hit.page, hit.caption) == ("/p/report.pdf#picture-1", "/p/report.pdf", 2, "Sales of lamps")
-    assert str(hit) == "report.pdf, page 2, image-1" and str(images.all()[1]) == "lamp.png"
+    assert str(hit) == "report.pdf, page 2, picture-1" and str(images.all()[1]) == "lamp.png"
     assert images.look(hit.image_id) == (hit.uri, hit.source, b"thumb")
     summary = store.documents()[0]
     assert (summary.uri, summary.kind, summary.passages, summary.metadata) == ("/p/cat.png", "picture", 0, {"year": 2022})
@@ -70,12 +70,12 @@ def test_by_text_by_image_and_by_both(images: ImageStore) -> None:
         "cat.png",
     ]
     assert by_text[0].score == by_text[0].scores["text"] == pytest.approx(float(text[0]))
-    assert set(by_image[0].scores) == {"picture"}
+    assert set(by_image[0].scores) == {"image"}
     both = {weight: str(images.search(text, seen, weight=weight)[0]) for weight in (0.0, 0.5, 1.0)}
     assert both == {0.0: "tea.png", 0.5: "tea.png", 1.0: "lamp.png"}
     hits = images.search(text, seen)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert all(set(hit.scores) == {"text", "picture"} for hit in hits)
+    assert all(set(hit.scores) == {"text", "image"} for hit in hits)
 
 
 def test_captions_count(images: ImageStore) -> None:
@@ -188,14 +188,14 @@ import sys
 import numpy as np
 from pathlib import Path
 from mmgen.stores.documents import DocumentStore
-from mmgen.stores.images import Image
+from mmgen.stores.image_store import StoredImage
 
 store = DocumentStore(Path(sys.argv[1]), encoder="tiny", dimension=16)
 images = store.image_space("eyes", 8)
 vector = np.full((1, 8), 8**-0.5, dtype=np.float32)
 
 def image(uri, number):
-    return uri, [Image(uri, uri, "f", uri, number, 1, 1, b"t", f"cup {number}")], vector
+    return uri, [StoredImage(uri, uri, "f", uri, number, 1, 1, b"t", f"cup {number}")], vector
 
 for number in range(100_000):
     rows = [image(f"/a{number}", number), image(f"/b{number}", number)]

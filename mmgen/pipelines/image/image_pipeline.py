@@ -143,12 +143,12 @@ class ImagePipeline(StreamingPipeline[Images]):
                 pixels, index = image_io.image_of(event.pixels), event.image // asked.best_of
                 made = self._recipe(client, orders[event.image], pixels, *parts)
                 images[index] = finished = FinishedImage(index, pixels, made)
-                yield Event("picture", finished)
+                yield Event("image", finished)
         clock.lap("draw")
         done = [one for one in images if one is not None]
         recipes = [one.recipe for one in done]
         drawn = Images([one.image for one in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
-        yield Event("pictures", drawn)
+        yield Event("images", drawn)
 
     def _recipe(
         self, client: ImageClient, order: Order, drawn: Image, image: RecipeFile | None, mask: RecipeFile | None

@@ -169,12 +169,12 @@ def events(name: str, body: Ask, context: Context, request: Request) -> Iterator
     model = None if body.model is None else context.model(body.model, "text")
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:
-        options |= {"where": body.filters, "pictures": body.images, "request": request}
+        options |= {"where": body.filters, "images": body.images, "request": request}
         for event in rag.stream(body.question, **options):
             if event.kind == "passages":
                 yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
-            elif event.kind == "pictures":
-                yield {"type": "pictures", "pictures": [ImageResult.of(one).model_dump() for one in event.value]}
+            elif event.kind == "images":
+                yield {"type": "images", "images": [ImageResult.of(one).model_dump() for one in event.value]}
             elif event.kind == "text":
                 yield {"type": "text", "text": event.value}
             elif event.kind == "answer":

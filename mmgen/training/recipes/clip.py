@@ -236,5 +236,5 @@ def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> boo
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
     with accelerator.main_process_first():
         task = ClipRun(recipe, accelerator.device)
-    record = RunLog(recipe.out, recipe.steps, unit="pictures")
+    record = RunLog(recipe.out, recipe.steps, unit="images")
     return loop.run(recipe, task, record, accelerator, stop_after_minutes)

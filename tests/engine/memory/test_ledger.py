@@ -22,7 +22,7 @@ def test_no_limit_is_still_an_account() -> None:
 
 def test_what_can_never_fit() -> None:
     with pytest.raises(TooLarge, match=r"image needs 101 bytes, the device's limit is 100"):
-        Ledger(100).check(101, "picture")
+        Ledger(100).check(101, "image")
 
 
 def test_an_owner_books_once() -> None:
@@ -46,4 +46,4 @@ def test_what_is_free() -> None:
 
 def test_negative_bytes_are_a_bug() -> None:
     with pytest.raises(AssertionError, match="image asks for -1 bytes"):
-        Ledger(100).check(-1, "picture")
+        Ledger(100).check(-1, "image")

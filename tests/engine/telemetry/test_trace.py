@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from test_trace import Counting, work
 from mmgen.engine.engine import Engine
-from mmgen.engine.trace import Trace
+from mmgen.engine.telemetry.trace import Trace
 engine = Engine({"count": Counting()}, trace=Trace(Path(sys.argv[1])))
 work(engine)
 os.kill(os.getpid(), 9)

@@ -245,7 +245,7 @@ def test_threads_are_torchs() -> None:
 import torch
 from pathlib import Path
 torch.set_num_threads(2)
-from mmgen.models.packed import PackedLinear
+from mmgen.models.cpu.onednn import PackedLinear
 layer, x = PackedLinear(torch.nn.Linear(512, 4096)), torch.randn(64, 512)
 with torch.inference_mode():
     torch.nn.functional.relu(torch.zeros(1 << 20)); layer(x)

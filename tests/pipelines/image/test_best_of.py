@@ -83,7 +83,7 @@ def test_events_are_of_images(rt: Runtime) -> None:
     assert {(one.image, one.of) for one in steps} == {(0, 12), (1, 12)} and len(steps) == 24
     assert [one.step for one in steps if one.image == 1] == list(range(1, 13))
     assert [event.value.index for event in events if event.kind == "preview"] == [0, 1]
-    assert sorted(event.value.index for event in events if event.kind == "picture") == [0, 1]
+    assert sorted(event.value.index for event in events if event.kind == "image") == [0, 1]
     assert [seed // 3 for seed in (one - 5 for one in events[-1].value.seeds)] == [0, 1]
 
 

@@ -35,13 +35,13 @@ def rag(painter: Runtime, folder: Path) -> Iterator[RagText]:
 
 def test_images_come_with_the_answer(rag: RagText) -> None:
     events = list(rag.stream("When was the blue lit?", images=2, threshold=0.0))
-    assert [event.kind for event in events] == ["passages", "pictures", "candidates", "answer"]
+    assert [event.kind for event in events] == ["passages", "images", "candidates", "answer"]
     answer = events[-1].value
     assert answer.images == events[1].value and len(answer.images) == 2
     first = answer.images[0]
     assert str(first) == "sea.png" and first.why.startswith("what it shows (cosine ")
     assert f"image 1: sea.png, by {first.why}" in str(answer)
-    back = json.loads(json.dumps(answer.to_dict()))["pictures"]
+    back = json.loads(json.dumps(answer.to_dict()))["images"]
     assert back[0]["uri"] == first.uri and back[0]["score"] == pytest.approx(first.score) and back[0]["why"] == first.why
 
 
@@ -69,7 +69,7 @@ def test_filters_hold_for_images(rag: RagText) -> None:
     assert rag("red", images=3, where=["kind=html"]).images == []
 
 
-@pytest.mark.parametrize("pictures", [-1, 101, True, 1.5])
+@pytest.mark.parametrize("images", [-1, 101, True, 1.5])
 def test_values_out_of_range(rag: RagText, images: int) -> None:
     with pytest.raises(BadRequest, match=r"images is .*; it can be 0 \(none\) to 100"):
         rag("red?", images=images)
@@ -91,10 +91,10 @@ def test_why() -> None:
 
 @pytest.mark.usefixtures("colour_home")
 def test_on_the_command_line(call: Call, folder: Path) -> None:
-    call("rag", "add", folder, "--pictures")
-    said = call("rag", "ask", "When was the blue lit?", "--pictures", 1, "--threshold", 0).out.splitlines()
+    call("rag", "add", folder, "--images")
+    said = call("rag", "ask", "When was the blue lit?", "--images", 1, "--threshold", 0).out.splitlines()
     assert said[-2] == "  image 1: sea.png" and said[-1].strip().startswith("by what it shows (cosine ")
-    abstained = call("rag", "ask", "When was the blue lit?", "--pictures", 1, "--threshold", 1).out
+    abstained = call("rag", "ask", "When was the blue lit?", "--images", 1, "--threshold", 1).out
     assert "Not in the documents" in abstained and "image 1: sea.png" in abstained
-    chatted = call("rag", "chat", "--pictures", 1, stdin=b"Where is blue?\n").out
+    chatted = call("rag", "chat", "--images", 1, stdin=b"Where is blue?\n").out
     assert "image 1: sea.png" in chatted

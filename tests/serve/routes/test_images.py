@@ -132,7 +132,7 @@ def test_without_a_mask_all_of_it_is_drawn_anew(openai: "OpenAI") -> None:
 @pytest.mark.parametrize(
     ("files", "status", "word"),
     [
-        ({"image": b"no image"}, 422, "no image"), ({"image": b""}, 422, "picture"),
+        ({"image": b"no image"}, 422, "no image"), ({"image": b""}, 422, "image"),
         ({"image": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, 422, "SVG"), ({"image": png()[:45]}, 422, "read"),
         ({"image": png(), "mask": png()}, 400, "transparent"), ({}, 400, "image"),
         ({"image": png(), "image[]": png()}, 400, "2 images"),

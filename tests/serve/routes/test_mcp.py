@@ -56,7 +56,7 @@ async def test_a_text_is_written(server: str) -> None:
     [
         ("txt2img", {}, "prompt"), ("txt2img", {"prompt": "x", "steps": 0}, "steps is 0"), ("nothing", {}, "no pipeline"),
         ("ask", {"question": "x"}, "store"), ("ask", {"question": "x", "store": "../x"}, "no name"),
-        ("search", {"query": "x", "store": "absent"}, "no store"), ("zero-shot-image", {"picture": "/etc/passwd"}, "base64"),
+        ("search", {"query": "x", "store": "absent"}, "no store"), ("zero-shot-image", {"image": "/etc/passwd"}, "base64"),
     ],
 )  # fmt: skip
 async def test_mistakes_are_told_in_the_result(server: str, name: str, given: dict[str, Any], said: str) -> None:

@@ -65,11 +65,9 @@ def test_a_image_goes_in(client: TestClient) -> None:
     assert call(client, "image-embed", images=[bare, data_url("blue")])["vectors"][1]
 
 
-@pytest.mark.parametrize(
-    "picture", ["/etc/passwd", "file:///etc/passwd", "../a.png", "http://127.0.0.1/", "data:,x", "a b", ""]
-)
+@pytest.mark.parametrize("image", ["/etc/passwd", "file:///etc/passwd", "../a.png", "http://127.0.0.1/", "data:,x", "a b", ""])
 def test_a_image_is_never_a_path(client: TestClient, image: str) -> None:
-    answer = client.post("/v1/pipelines/tags", json={"picture": image})
+    answer = client.post("/v1/pipelines/tags", json={"image": image})
     assert answer.status_code in (400, 403, 422)
 
 
@@ -77,7 +75,7 @@ def test_a_image_is_never_a_path(client: TestClient, image: str) -> None:
     ("name", "given"),
     [
         ("txt2img", {"prompt": "x", "lora": ["/etc/passwd"]}), ("text", {"prompt": "x", "adapter": "/etc"}),
-        ("text", {"prompt": "x", "json_schema": "/etc/passwd.json"}), ("tags", {"picture": data_url(), "among": "/etc/passwd"}),
+        ("text", {"prompt": "x", "json_schema": "/etc/passwd.json"}), ("tags", {"image": data_url(), "among": "/etc/passwd"}),
         ("txt2img", {}), ("txt2img", {"prompt": "x", "stepz": 3}), ("txt2img", {"prompt": "x", "steps": "many"}),
         ("txt2img", {"prompt": "x", "request": {}}), ("txt2img", {"prompt": "x", "steps": 0}),
         ("rag-text", {"question": "x", "store": "../x"}), ("rag-text", {"question": "x", "store": "/etc"}),
@@ -138,7 +136,7 @@ def test_a_plugins_pipeline_is_served_by_itself(plugged: TestClient) -> None:
     assert found["flip"]["description"] == "Turns an image upside down."
     assert found["flip"]["parameters"]["properties"]["times"]["description"] == "how often."
     told = call(plugged, "flip", image=data_url(), times=2, schema="b")
-    assert opened(told["picture"]).getpixel((0, 0)) == (255, 0, 0)
+    assert opened(told["image"]).getpixel((0, 0)) == (255, 0, 0)
     assert told["values"] == [1.5, None] and told["source"] == "place.txt"
 
 

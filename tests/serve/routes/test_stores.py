@@ -38,7 +38,7 @@ def error(answer: Any) -> str:
 def test_a_store_begins_and_ends(client: TestClient, served: "Runtime") -> None:
     made = client.post("/v1/stores", json={"name": "brief"}).json()
     assert made == {
-        "id": "brief", "object": "store", "documents": 0, "passages": 0, "pictures": 0, "encoder": "embedded:minilm"
+        "id": "brief", "object": "store", "documents": 0, "passages": 0, "images": 0, "encoder": "embedded:minilm"
     }  # fmt: skip
     assert client.get("/v1/stores/brief").json() == made
     assert made in client.get("/v1/stores").json()["data"]
@@ -122,11 +122,11 @@ def test_passages_and_images_are_found(client: TestClient, notes: str) -> None:
         files.append(("files", (f"../{colour}.png", file.getvalue())))
     answer = client.post(f"{notes}/documents", files=[*files, ("files", ("no.png", b"no image"))]).json()
     assert [(one["name"], one["status"]) for one in answer["data"]][2] == ("no.png", "failed")
-    assert client.get(notes).json()["pictures"] == sum(one["status"] == "added" for one in answer["data"]) >= 1
-    body = {"query": "w1 w2", "k": 1, "mode": "dense", "pictures": 2}
+    assert client.get(notes).json()["images"] == sum(one["status"] == "added" for one in answer["data"]) >= 1
+    body = {"query": "w1 w2", "k": 1, "mode": "dense", "images": 2}
     found = client.post(f"{notes}/search", json=body).json()
     assert len(found["data"]) == 1 and set(found["data"][0]["scores"]) == {"dense"}
-    assert found["pictures"][0]["document"] in ("red.png", "blue.png")
+    assert found["images"][0]["document"] in ("red.png", "blue.png")
     image = next(one for one in client.get(f"{notes}/documents").json()["data"] if one["kind"] == "picture")
     assert client.delete(f"{notes}/documents/{image['id']}").json()["deleted"]
 
@@ -163,7 +163,7 @@ def test_a_language_model_can_write(client: TestClient, notes: str, tiny_llama: 
         ({"query": ""}, 400), ({"query": " "}, 400), ({"query": "x", "k": 0}, 400), ({"query": "x", "mode": "best"}, 400),
         ({"query": "x", "filters": ["?"]}, 400), ({"query": "x", "filters": {"a b": 1}}, 400),
         ({"query": "x", "rerank": "no"}, 404), ({"query": "x", "filters": {"a": 2**70}}, 400),
-        ({"query": "x", "pictures": 1}, 404), ({"query": "x", "typo": 1}, 400),
+        ({"query": "x", "images": 1}, 404), ({"query": "x", "typo": 1}, 400),
     ],
 )  # fmt: skip
 def test_mistakes_are_told(client: TestClient, notes: str, body: dict[str, Any], status: int) -> None:

@@ -46,7 +46,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recipe_of(data: Path, out: Path, encoder: Path, **more: object) -> ClipRecipe:
     values = {
         "data": str(data), "out": str(out), "vision": VISION, "dimension": 16, "sentences": str(encoder), "steps": 60,
-        "batch": 24, "validate_every": 30, "schedule": {"peak": 1e-2}, "pictures": {"held_out": 0.2},
+        "batch": 24, "validate_every": 30, "schedule": {"peak": 1e-2}, "images": {"held_out": 0.2},
     }  # fmt: skip
     return load({**values, **more}, ClipRecipe)
 
