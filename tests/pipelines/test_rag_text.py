@@ -261,7 +261,8 @@ def test_every_citation_is_the_documents_own_text(
     try:
         for number, text in enumerate(texts):
             own.add_text(text, f"{number}.{suffix}")
-        answer = own(" ".join(words) + "?", grounding=grounding, threshold=0.0)  # type: ignore[arg-type]
+        question = " ".join(words)[:60] + "?"  # the tiny reader takes 64 tokens
+        answer = own(question, grounding=grounding, threshold=0.0)  # type: ignore[arg-type]
         check_citations(own, answer)
         assert answer.abstained or (answer.citations and answer.text == answer.citations[0].quote)
     except UnreadableFile:
