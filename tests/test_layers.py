@@ -19,7 +19,7 @@ TIERS = (
 ROOMS = {"__main__": "cli", "library": "runtime", "clients": "runtime"} | dict.fromkeys(
     ("interfaces", "config", "registry", "plugins", "builtin", "hub", "embedded", "weight_files", "errors", "__init__"), "base"
 )
-"""Files that stand in no folder: the entry point at the top, `runtime` with library and clients beside it, the rest at the bottom."""
+"""Files in no folder: `runtime` with library and clients beside it, the rest at the bottom."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}
 DOOR = ROOT / "mmgen" / "__init__.py"  # names what it hands out, for type checkers alone
 FILES = sorted({*ROOT.glob("mmgen/**/*.py"), *ROOT.glob("apps/**/*.py")} - {DOOR})
