@@ -28,7 +28,6 @@ from torch import Tensor
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.cpu.onednn import pack
 from mmgen.models.lm import language_model
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.sampling import Sampling
@@ -64,7 +63,7 @@ def ours(model: Any, device: str, precision: str = "fp32") -> LanguageModel:
         lm = language_model.load(Path(folder), device)
     if precision != "fp32":
         quantize(lm, precision)
-    pack(lm)
+    lm.pack()
     return lm
 
 

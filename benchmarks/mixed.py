@@ -101,7 +101,6 @@ class Ours:
 
     def __init__(self, plan: Plan, policy: str, max_gap_ms: float | None) -> None:
         from mmgen import hub
-        from mmgen.models.cpu.onednn import pack
         from mmgen.models.encoders import sentence_encoder
         from mmgen.models.lm import language_model
         from mmgen.runners.denoise import DenoiseRunner
@@ -109,7 +108,8 @@ class Ours:
         from mmgen.runners.text import TextRunner
         from mmgen.runners.token_batch import TokenBatchRunner
 
-        self.lm = pack(language_model.load(Path(plan.llama), plan.device))
+        self.lm = language_model.load(Path(plan.llama), plan.device)
+        self.lm.pack()
         self.denoiser, self.encoder = denoiser(plan), sentence_encoder.load(hub.resolve("embedded:minilm"), device=plan.device)
         self.conditions = self.denoiser.embed_prompts(["a smiling cat", ""])
         if plan.device == "cpu":

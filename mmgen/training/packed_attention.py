@@ -21,10 +21,10 @@ class PackedAttention:
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(B, heads, N, d), (B, kv_heads, N, d) twice -> (B, heads, N, d)"""
         if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused kernel takes three times as long going backward
-            return weighted(attention_weights(rules, q, k, self._mask(rules, q)), v)
+            return weighted(attention_weights(q, k, self._mask(rules, q), scale=rules.scale, softcap=rules.softcap), v)
         if self.documents is None:
             return attend_rows(rules, q, k, v)
-        return dot_product(rules, q, k, v, self._mask(rules, q))
+        return dot_product(q, k, v, self._mask(rules, q), scale=rules.scale, softcap=rules.softcap)
 
     def _mask(self, rules: AttentionRules, q: Tensor) -> Tensor:
         """What is added to the scores: (N, N), or (B, 1 or heads, N, N); layers of one kind share it."""

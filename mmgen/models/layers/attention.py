@@ -116,7 +116,7 @@ class PaddedAttention:
             return attend_rows(rules, q, k, v, masks=self.masks)
         given = self.given
         mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
-        return dot_product(rules, q, k, v, mask)
+        return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap)
 
 
 def _once(rules: AttentionRules, masks: Masks | None, make: Callable[[], Tensor | None]) -> Tensor | None:
@@ -160,9 +160,9 @@ def attend_rows(
         if length == 1 and rules.causal:
             if rules.window is not None:
                 k, v = k[:, :, -rules.window :], v[:, :, -rules.window :]
-            return dot_product(rules, q, k, v)
+            return dot_product(q, k, v, scale=rules.scale, softcap=rules.softcap)
         if (rules.window is None or rules.window >= keys) and (length == keys or not rules.causal):
-            return dot_product(rules, q, k, v, causal=rules.causal)
+            return dot_product(q, k, v, causal=rules.causal, scale=rules.scale, softcap=rules.softcap)
     if rules.sparse is not None and length == keys and flex_attention.fits(rules.bias, rules.softcap, q):
         return flex_attention.attend(rules.sparse, rules.causal, rules.window, q, k, v, rules.scale)
 
@@ -170,7 +170,7 @@ def attend_rows(
         ours, theirs = _places(q, k)
         return rules.mask(ours if q_positions is None else q_positions, theirs if k_positions is None else k_positions)
 
-    return dot_product(rules, q, k, v, _once(rules, masks, make))
+    return dot_product(q, k, v, _once(rules, masks, make), scale=rules.scale, softcap=rules.softcap)
 
 
 def _places(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
@@ -226,7 +226,7 @@ class EncoderMemory:
             k, v = self.layers[rules.layer]
         if len(k) != len(q):
             k, v = k.expand(len(q), -1, -1, -1), v.expand(len(q), -1, -1, -1)
-        return dot_product(rules, q, k, v, self.mask)
+        return dot_product(q, k, v, self.mask, scale=rules.scale, softcap=rules.softcap)
 
 
 class CrossAttention(nn.Module):

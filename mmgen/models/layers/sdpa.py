@@ -1,8 +1,6 @@
-"""Scaled dot-product attention: queries, keys and values to what is seen. Knows kernels; not who may see whom, or layers."""
+"""Scaled dot-product attention, by the fastest kernel that takes the tensors. Masks are given, never decided, here."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -10,26 +8,31 @@ from torch import Tensor
 
 from mmgen.models.cpu.kernels import DecodeBatch, fitting, readable
 
-if TYPE_CHECKING:
-    from mmgen.models.layers.attention import AttentionRules
-
 
 def dot_product(
-    rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    *,
+    scale: float,
+    softcap: float | None = None,
 ) -> Tensor:
-    """`softmax(scale QK' + mask)V`; Vaswani et al. 2017, eq. 1. Of the rules only scale and softcap are read here.
+    """`softmax(scale QK' + mask)V` -> (B, heads, N, d); Vaswani et al. 2017, eq. 1.
 
     Args:
         q: (B, heads, N, d); k, v: (B, kv_heads, M, d), never repeated in memory.
         mask: bool, True where a query may look, or numbers to be added; broadcasts to (B, heads, N, M).
         causal: instead of a mask, where N is M.
+        softcap: scores become `cap * tanh(scores / cap)` before the mask; Gemma Team 2024, 2.
     """
-    if rules.softcap is not None:
-        return weighted(attention_weights(rules, q, k, mask, causal), v)
+    if softcap is not None:
+        return weighted(attention_weights(q, k, mask, causal, scale=scale, softcap=softcap), v)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):  # torch's bfloat16 kernel is half as fast going backward
-            return _sdpa(q.float(), k.float(), v.float(), mask, causal, rules.scale)
-    return _sdpa(q, k, v, mask, causal, rules.scale)
+            return _sdpa(q.float(), k.float(), v.float(), mask, causal, scale)
+    return _sdpa(q, k, v, mask, causal, scale)
 
 
 def weighted(weights: Tensor, v: Tensor) -> Tensor:
@@ -54,11 +57,19 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, sc
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=True)
 
 
-def attention_weights(rules: AttentionRules, q: Tensor, k: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def attention_weights(
+    q: Tensor,
+    k: Tensor,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    *,
+    scale: float,
+    softcap: float | None = None,
+) -> Tensor:
     """The softmax itself, (B, heads, N, M), arguments as of `dot_product`."""
-    scores = (q.unflatten(1, (k.shape[1], -1)) @ k[:, :, None].mT).flatten(1, 2) * rules.scale
-    if rules.softcap is not None:
-        scores = rules.softcap * torch.tanh(scores / rules.softcap)
+    scores = (q.unflatten(1, (k.shape[1], -1)) @ k[:, :, None].mT).flatten(1, 2) * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
     if mask is not None and mask.dtype == torch.bool:

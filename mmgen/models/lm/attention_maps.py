@@ -30,8 +30,8 @@ class AttentionRecorder:
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         places = torch.arange(q.shape[2], device=q.device)
         mask = rules.mask(places, places)
-        self.weights[rules.layer] = attention_weights(rules, q, k, mask)[0].float().cpu()
-        return dot_product(rules, q, k, v, mask)
+        self.weights[rules.layer] = attention_weights(q, k, mask, scale=rules.scale, softcap=rules.softcap)[0].float().cpu()
+        return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap)
 
 
 class RecordedMemory(EncoderMemory):
@@ -42,7 +42,10 @@ class RecordedMemory(EncoderMemory):
         self.weights: dict[int, Tensor] = {}
 
     def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-        self.weights[rules.layer] = attention_weights(rules, q, keys_values(self.states)[0], self.mask)[0].float().cpu()
+        k, _ = keys_values(self.states)
+        self.weights[rules.layer] = (
+            attention_weights(q, k, self.mask, scale=rules.scale, softcap=rules.softcap)[0].float().cpu()
+        )
         return super().attend(rules, q, keys_values)
 
 

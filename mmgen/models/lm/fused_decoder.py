@@ -1,4 +1,4 @@
-"""All blocks of a decoder in one call, where every text reads one token. Knows Llama's kind of block and where its numbers lie.
+"""All blocks of a decoder in one native call, where every sequence of the batch reads one token. For Llama's kind of block.
 
 Between two of a block's products there are thirty calls of torch, which take as long as a small model's products. The same
 functions of kernels.c are called as block by block, and so the results are the same, to the bit.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from mmgen.models.cpu.kernels import FEW, LANES, MOST, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.lm.paged_attention import PagedAttention
+from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
-
-if TYPE_CHECKING:
-    from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
-    from mmgen.models.transformer_config import TransformerConfig
+from mmgen.models.transformer_config import TransformerConfig
 
 
 def _fields(names: str, kind: Any = ctypes.c_ssize_t) -> list[tuple[str, Any]]:
@@ -48,18 +46,24 @@ class FusedShape(ctypes.Structure):
     ]
 
 
+def install(transformer: Transformer) -> None:
+    """Lets all blocks run as one call wherever that gives the same; without effect on a shape of another kind."""
+    if _fits(transformer.config):
+        transformer.fused = FusedDecoder(transformer.config)
+
+
 class FusedDecoder:
     """Of one transformer. What it knows of the blocks is looked up anew when they got other layers or weights."""
 
     def __init__(self, config: TransformerConfig) -> None:
-        self.config, self.fits = config, _fits(config)
+        self.config = config
         self._known: list[PackedLayer] = []
         self._layers: Any = None
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
     def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
-        if not self.fits or not isinstance(run.attending, PagedAttention) or transformer.training:
+        if not isinstance(run.attending, PagedAttention) or transformer.training:
             return None
         made, texts = fitting(x), run.attending.alone
         if made is None or texts is None or texts.count > FEW or run.attending.pool.keys[0].dtype is not torch.float32:

@@ -22,7 +22,7 @@ from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
-from mmgen.models.lm import families
+from mmgen.models.lm import families, fused_decoder
 from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
@@ -94,6 +94,11 @@ class LanguageModel(nn.Module):
     def forward(self, ids: Tensor, mask: Any = None, **more: Any) -> Tensor:
         """(B, N) ids -> (B, N, V)"""
         return self.logits(self.hidden(ids, mask, **more))
+
+    def pack(self) -> None:
+        """Lays weights out as the CPU's kernels read them, in place; from then on the model is for inference only."""
+        onednn.pack(self)
+        fused_decoder.install(self.transformer)
 
     def names(self) -> Names:
         """Our own names, of models that were trained here."""
@@ -202,7 +207,7 @@ class TextModel:
 
     def pack(self) -> None:
         """Weights as the processor's kernels read them; the model runs and does nothing else from then on."""
-        onednn.pack(self.lm)
+        self.lm.pack()
 
     def encode(self, text: str) -> list[int]:
         """A prompt's ids, with the special tokens that the checkpoint puts around a text."""

@@ -140,7 +140,7 @@ class PagedAttention:
 
 
 def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tensor, Tensor]], mask: Tensor | None) -> Tensor:
-    """`attention.dot_product` over keys and values that lie in pieces, without putting them together.
+    """`sdpa.dot_product` over keys and values that lie in pieces, without putting them together.
 
     Args:
         q: (1, heads, N, d).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,6 @@ from mmgen.models.layers.attention import Attention, AttentionBackend, Bias, Cro
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
-from mmgen.models.lm.fused_decoder import FusedDecoder
 from mmgen.models.transformer_config import TransformerConfig
 
 __all__ = ["Transformer", "TransformerConfig"]
@@ -105,6 +105,14 @@ class Block(nn.Module):
         return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
 
+class FusedBlocks(Protocol):
+    """All blocks in one call."""
+
+    def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
+        """(B, N, D) -> (B, N, D) after the last block, before the final norm; None: the blocks are to run one by one."""
+        ...
+
+
 class Transformer(nn.Module):
     """Embeddings and blocks. The shape and the mask make it an encoder, a decoder or a prefix language model."""
 
@@ -119,7 +127,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer, bias) for layer in range(config.layers))
         self.norm = None if config.norm_at == "post" else norm(config)
         self.rotary, self.windowed = _rotaries(config)
-        self.fused = FusedDecoder(config)
+        self.fused: FusedBlocks | None = None  # installed where weights are packed, see lm/fused_decoder.py
 
     @property
     def device(self) -> torch.device:
@@ -160,7 +168,7 @@ class Transformer(nn.Module):
         x = self.embed(ids, positions, types)
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
-        if (fused := self.fused(self, x, run)) is not None:
+        if self.fused is not None and (fused := self.fused(self, x, run)) is not None:
             return fused if self.norm is None else self.norm(fused)
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)

@@ -124,8 +124,9 @@ def test_shared_keys_are_repeated_keys() -> None:
         mask = torch.rand(2, 1, n, 5) > 0.3
         mask[..., 0] = True
         for given in (None, mask, mask.expand(2, 6, n, 5), torch.randn(6, n, 5)):
-            for rules in (AttentionRules(0, scale=0.4), AttentionRules(0, scale=0.4, softcap=2.0)):
-                close(dot_product(rules, q[:, :, :n], k, v, given), dot_product(rules, q[:, :, :n], *repeated, given))
+            for cap in (None, 2.0):
+                shared = dot_product(q[:, :, :n], k, v, given, scale=0.4, softcap=cap)
+                close(shared, dot_product(q[:, :, :n], *repeated, given, scale=0.4, softcap=cap))
 
 
 def test_activation_checkpointing_changes_no_gradient() -> None:
