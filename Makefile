@@ -9,7 +9,7 @@ DEV := $(VENV)/.ready-dev
 BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
 	echo "chromium is missing and could not be installed: the tests of the page are skipped" >&2
 
-.PHONY: demo test lint check-slow format clean
+.PHONY: demo test lint docs check-slow format clean
 
 demo: $(READY)
 	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
@@ -25,6 +25,9 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DEV)
+	MMGEN_HOME=.demo NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 check-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow --timeout=3600
 
@@ -33,7 +36,7 @@ format: $(DEV)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .demo build dist
+	rm -rf $(VENV) .demo build dist site
 
 # torch first and pinned: an unpinned torch brings gigabytes of CUDA packages to a machine without a GPU.
 $(READY): pyproject.toml constraints.txt
@@ -43,5 +46,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs]"
 	@touch $@

@@ -1,0 +1,240 @@
+"""What README and docs show works: every block parses, and runs in its page's order unless it is marked; links lead somewhere.
+
+A comment before a block says what it needs: `<!-- test: network -->` and `<!-- test: gpu -->` are only parsed, `slow` is left
+to the slow suite, `server` goes on running while the page's later blocks are tried. A block with a title is that file; a plugin
+that is installed from a folder is put on the path.
+"""
+
+import ast
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+import yaml
+
+from mmgen.cli import commands
+from mmgen.plugins import registry
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = "examples/plugins/mmgen_pixel/README.md"
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    EXAMPLE,
+    *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))),
+]
+BLOCK = re.compile(r"^(?:<!-- test: (\w+) -->\n)?```(\w+)(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]+)?\)")
+LANGUAGES = {"shell": "shell", "sh": "shell", "bash": "shell", "python": "python", "py": "python"}
+OURS = {*commands.OWN, *registry().pipelines.names()}
+MARKS = {"", "network", "gpu", "slow", "server"}
+GENERATED = re.compile(
+    r"(?:\.\./)*(?:reference/(?!python)|models/\w|contributing\.md|changelog\.md)"
+)  # see docs/reference_pages.py
+PORT = "8000"  # what the pages say; the tests take a free one
+
+
+@dataclass(frozen=True)
+class Block:
+    mark: str
+    language: str  # shell, python, or what else stands behind the fence
+    file: str  # its title: what it is to be written to
+    code: str
+
+
+def blocks(page: str) -> list[Block]:
+    found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [Block(mark, LANGUAGES.get(language, language), title, code) for mark, language, title, code in found]
+
+
+def commands_of(code: str) -> Iterator[list[str]]:
+    """The words of each command of a shell block; what only a shell understands ends one."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words:
+            end = next((i for i, word in enumerate(words) if word in ("|", ">", "&&", "&", ";")), len(words))
+            yield words[:end]
+            words = words[end + 1 :]
+
+
+def installed(block: Block) -> str | None:
+    """The folder of the plugin that a block installs."""
+    found = re.match(r"pip install (\./|examples/)(\S+)$", block.code.splitlines()[0]) if block.language == "shell" else None
+    return None if found is None else found[1] + found[2]
+
+
+def check_command(words: list[str]) -> None:
+    """Raises if mmgen has no such command or option, or if a benchmark or a target of make is not there."""
+    if words[0] == "mmgen" and len(words) > 1 and not {"--help", "--version"} & set(words):
+        parse(commands.load(words[1]), words[1:])
+    elif words[0] == "python" and words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file()
+    elif words[0] == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in words[1:] if "=" not in target)
+
+
+def parse(command: Any, words: list[str]) -> None:
+    name, *rest = words
+    if below := getattr(command, "commands", None):
+        assert rest, f"{name} needs a command"
+        parse(below[rest[0]], rest)
+    else:
+        command.make_context(name, list(rest))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_well_formed(page: str) -> None:
+    """Those that need a network or a GPU as well: every option of every `mmgen` command exists."""
+    fences = len(re.findall(r"^```\w", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE))
+    assert len(blocks(page)) == fences, "a fence that the tests cannot read"
+    plugged = any(installed(block) for block in blocks(page))  # with commands of its own
+    for block in blocks(page):
+        assert block.mark in MARKS
+        if block.language == "python":
+            ast.parse(block.code)
+        elif block.language == "toml":
+            tomllib.loads(block.code)
+        elif block.language == "yaml":
+            yaml.safe_load(block.code)
+        elif block.language == "shell":
+            subprocess.run(["bash", "-n", "-c", block.code], check=True)
+            for words in commands_of(block.code):
+                if not plugged or words[:1] != ["mmgen"] or words[1] in OURS:
+                    check_command(words)
+
+
+class Reading:
+    """Somebody who does what a page says, in a folder and a home of their own."""
+
+    def __init__(self, folder: Path, slow: bool) -> None:
+        self.folder, self.slow = folder / "checkout", slow
+        self.folder.mkdir()
+        for name in ("assets", "configs", "examples", "benchmarks"):  # as in a checkout
+            (self.folder / name).symlink_to(ROOT / name)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        self.environment = {**os.environ, "PATH": path, "MMGEN_HOME": str(folder / "home")}
+        self.server: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = str(probe.getsockname()[1])
+
+    def do(self, block: Block) -> None:
+        if block.file:
+            path = self.folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.code, encoding="utf-8")
+        elif (plugin := installed(block)) is not None:
+            self.install(self.folder / plugin)
+        elif block.mark in ("network", "gpu") or (block.mark == "slow" and not self.slow):
+            pass
+        elif block.mark == "server":
+            self.serve(block.code)
+        elif block.language in ("shell", "python"):
+            command = ["bash", "-euo", "pipefail", "-c"] if block.language == "shell" else [sys.executable, "-c"]
+            done = subprocess.run(
+                [*command, block.code.replace(PORT, self.port)],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=280,
+            )
+            assert done.returncode == 0, f"{block.code}\n{done.stdout}\n{done.stderr}"
+
+    def install(self, package: Path) -> None:
+        """Puts a plugin's package where Python finds it, with its entry points, as `pip install` would."""
+        project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        name, points = project["name"].replace("-", "_"), project["entry-points"]["mmgen.plugins"]
+        info = self.folder / "installed" / f"{name}-{project['version']}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {project['version']}\n", encoding="utf-8"
+        )
+        lines = ["[mmgen.plugins]", *(f"{point} = {target}" for point, target in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+        found = [str(info.parent), str(package), self.environment.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, found))
+
+    def serve(self, code: str) -> None:
+        """One at a time; returns once it answers, whatever it says."""
+        self.leave()
+        command = [*shlex.split(code), "--port", self.port]
+        self.server = subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL)
+        for _ in range(600):
+            try:
+                urlopen(f"http://127.0.0.1:{self.port}", timeout=30).close()
+                return
+            except HTTPError:
+                return
+            except OSError:
+                assert self.server.poll() is None, code
+                time.sleep(0.1)
+        pytest.fail(f"not ready within a minute: {code}")
+
+    def leave(self) -> None:
+        if self.server is not None:
+            self.server.send_signal(signal.SIGTERM)
+            self.server.wait(60)
+            self.server = None
+
+
+@pytest.fixture
+def reading(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reading]:
+    made = Reading(tmp_path, getattr(request, "param", False))
+    yield made
+    made.leave()
+
+
+def runs(block: Block) -> bool:
+    return bool(block.file) or (block.language in ("shell", "python") and block.mark in ("", "server"))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(runs(block) for block in blocks(page))])
+def test_page(page: str, reading: Reading) -> None:
+    for block in blocks(page):
+        reading.do(block)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reading", [True], indirect=True, ids=["slow"])
+@pytest.mark.parametrize("page", [page for page in PAGES if any(block.mark == "slow" for block in blocks(page))])
+def test_whole_page(page: str, reading: Reading) -> None:
+    for block in blocks(page):
+        reading.do(block)
+
+
+def test_the_demo_is_shown() -> None:
+    assert any("make demo" in block.code for block in blocks("README.md"))
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.slow
+def test_make_demo(tmp_path: Path) -> None:
+    """In a fresh clone; needs a package index. The second time nothing is set up and nothing is read again."""
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
+    subprocess.run(["make", "demo"], cwd=tmp_path / "clone", check=True, capture_output=True, timeout=1800)
+    done = subprocess.run(["make", "demo"], cwd=tmp_path / "clone", check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.count("\n> ") == 3 and "0 documents added" in done.stdout and "Not in the documents." in done.stdout
+    assert "pip install" not in done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = [link for link in LINK.findall(path.read_text(encoding="utf-8")) if not GENERATED.match(link)]
+    assert not [link for link in links if not (path.parent / link).exists()]
