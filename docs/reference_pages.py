@@ -1,4 +1,4 @@
-"""The pages that the code writes: a hook of mkdocs. Commands, configuration, HTTP and metrics, each from what defines it."""
+"""A hook of mkdocs that writes the reference from the code: Python, commands, configuration, HTTP and metrics."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def pages() -> dict[str, str]:
     made = {
         "reference/commands.md": command_page(),
         "reference/configuration.md": configuration_page(),
+        "reference/python.md": python_page(),
         "reference/http.md": http_page(),
         "reference/metrics.md": metrics_page(),
         "contributing.md": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("](docs/", "]("),
@@ -116,6 +117,63 @@ def option(one: Any) -> Sequence[str]:
     names = ", ".join([*one.opts, *one.secondary_opts]) if one.param_type_name == "option" else one.name.upper()
     default = "" if one.default in (None, False, (), []) or callable(one.default) else code(one.default)
     return code(names), "required" if one.required and one.param_type_name == "option" else default, sentence(one.help or "")
+
+
+# Python
+
+PACKAGE = """\
+# Python
+
+`import mmgen` is light; models load on first use.
+
+::: mmgen.pipeline
+
+::: mmgen.Runtime
+
+## Pipelines
+
+What `mmgen.pipeline(name)` gives, and what it returns.
+
+"""
+REST = """\
+## Requests and jobs
+
+::: mmgen.engine.job
+
+## Interfaces
+
+::: mmgen.interfaces
+
+## Registry
+
+::: mmgen.registry
+
+## Errors
+
+::: mmgen.errors
+"""
+MEMBERS = "    options: {heading_level: 3, show_root_heading: false, show_root_toc_entry: false}"
+
+
+def python_page() -> str:
+    """For mkdocstrings: the package, each built-in pipeline with its result, and what plugins need."""
+    targets: dict[str, None] = {}
+    for entry in registry().pipelines:
+        if entry.owner == "builtin":
+            made = registry().pipelines.get(entry.name)
+            targets[entry.target.replace(":", ".")] = None
+            targets.update(dict.fromkeys(result(made)))
+    parts = [f"::: {target}\n    options: {{heading_level: 3}}\n" for target in targets]
+    return PACKAGE + "\n".join(parts) + re.sub(r"^(::: .*)$", rf"\1\n{MEMBERS}", REST, flags=re.MULTILINE)
+
+
+def result(pipeline: Any) -> Iterator[str]:
+    """The class that a call returns, where it is one of ours."""
+    called = pipeline.__call__ if inspect.isclass(pipeline) else pipeline
+    named = str(inspect.signature(called).return_annotation)
+    found = getattr(inspect.getmodule(called), named, None)
+    if inspect.isclass(found) and found.__module__.startswith("mmgen."):
+        yield f"{found.__module__}.{found.__qualname__}"
 
 
 # configuration
