@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -11,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mmgen import weight_files
+from mmgen.clients.host import ModelHost
 from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.engine.engine import Engine
-from mmgen.engine.job import Job, Request
+from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.telemetry.metrics_server import MetricsServer
 from mmgen.engine.telemetry.trace import Trace
@@ -25,14 +24,12 @@ from mmgen.registry import one_line
 
 if TYPE_CHECKING:
     from mmgen.clients.captioner import CaptionerClient
-    from mmgen.clients.denoiser import ImageClient
     from mmgen.clients.encoder import EncoderClient
+    from mmgen.clients.image_base import ImageClient
     from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
     from mmgen.clients.text import TextClient
     from mmgen.interfaces import ImageEncoder
-    from mmgen.models.checkpoints.offload import LoadedModel
-    from mmgen.registry import Table
 
 Model = TypeVar("Model")
 
@@ -52,6 +49,7 @@ class Runtime:
         self.registry = registry() if self.config.plugins is None else load_plugins(self.config.plugins)
         self.home: Path = self.config.home or home()
         self.engine = self._engine()
+        self.host = ModelHost(self.engine, self.registry, self.config, self.home)
         port = self.config.metrics_port
         self._exporter = None if port is None else MetricsServer(self.engine.metrics, port)
         self._models: dict[tuple[str, str], Any] = {}
@@ -101,21 +99,6 @@ class Runtime:
         """A pinned model stays on the device."""
         self.engine.call(self.engine.residents.pin, model, pinned)
 
-    def resident(
-        self, name: str, folders: Sequence[Path], load: Callable[[], Model], runners: Sequence[str]
-    ) -> LoadedModel[Model]:
-        """Loads a model on the device's thread, and again whenever one of these runners needs it and it had to leave.
-
-        `name`: its kind and reference. `folders`: of its weights, by which room is made for it.
-        """
-        from mmgen.models.checkpoints.offload import LoadedModel
-
-        nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
-        residents = self.engine.residents
-        found = self.engine.call(residents.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
-        residents.serve(name, runners)
-        return found
-
     def close(self, drain: bool = True) -> None:
         """Finishes what is queued (or cancels it) and stops the engine. Safe to repeat."""
         with Runtime._guard:
@@ -127,26 +110,20 @@ class Runtime:
 
     @property
     def device(self) -> str:
-        """`cpu`, `cuda` or `mps`, as the configuration says; "auto" takes the best there is."""
-        if self.config.device != "auto":
-            return self.config.device
-        import torch
-
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
+        """See `ModelHost.device`."""
+        return self.host.device
 
     def encoder(self, reference: str | None = None) -> EncoderClient:
         """The encoder of that reference, through the engine."""
         from mmgen.clients import encoder
 
-        return self._once("encoder", reference or self.config.encoder, lambda key: encoder.load(self, key))
+        return self._once("encoder", reference or self.config.encoder, lambda key: encoder.load(self.host, key))
 
     def reader(self, reference: str | None = None) -> ReaderClient:
         """The reader of that reference, through the engine."""
         from mmgen.clients import reader
 
-        return self._once("reader", reference or self.config.reader, lambda key: reader.load(self, key))
+        return self._once("reader", reference or self.config.reader, lambda key: reader.load(self.host, key))
 
     def text(self, reference: str | None = None, draft: str | None = None) -> TextClient:
         """The language model of that reference, with a draft model if one is named, through the engine."""
@@ -154,37 +131,39 @@ class Runtime:
 
         reference = reference or self.config.text
         key = reference if draft is None else f"{reference}+{draft}"
-        return self._once("text", key, lambda key: text.load(self, key, reference, draft))
+        return self._once("text", key, lambda key: text.load(self.host, key, reference, draft))
 
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:
         """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
         from mmgen.clients import denoiser
+        from mmgen.clients.image_base import LoraWeight
 
-        reference, loras = reference or self.config.denoiser, [denoiser.LoraWeight.read(text) for text in lora]
+        reference, loras = reference or self.config.denoiser, [LoraWeight.read(text) for text in lora]
         key = "+".join([reference, *map(str, loras)])
-        return self._once("denoiser", key, lambda key: denoiser.load(self, key, reference, loras))
+        return self._once("denoiser", key, lambda key: denoiser.load(self.host, key, reference, loras))
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:
         """The image encoder of that reference; its passes are `engine.call`s."""
         from mmgen.clients import image_encoder
 
         return self._once(
-            "image encoder", reference or self.config.image_encoder, lambda key: image_encoder.load_model(self, key)
+            "image encoder", reference or self.config.image_encoder, lambda key: image_encoder.load_model(self.host, key)
         )
 
     def seeing(self, reference: str | None = None) -> ImageEncoderClient:
         """The image encoder or classifier of that reference, through the engine."""
         from mmgen.clients import image_encoder
 
-        return self._once(
-            "seeing", reference or self.config.image_encoder, lambda key: image_encoder.ImageEncoderClient(self, key)
-        )
+        def load(key: str) -> ImageEncoderClient:
+            return image_encoder.ImageEncoderClient(self.host, key, self.image_encoder(key))
+
+        return self._once("seeing", reference or self.config.image_encoder, load)
 
     def captioner(self, reference: str) -> CaptionerClient:
         """The vision-language model of that reference, through the engine."""
         from mmgen.clients import captioner
 
-        return self._once("captioner", reference, lambda key: captioner.CaptionerClient(self, key))
+        return self._once("captioner", reference, lambda key: captioner.CaptionerClient(self.host, key))
 
     def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> DocumentLibrary:
         """A store with its encoder; see `store_path` for `where`."""
@@ -217,13 +196,8 @@ class Runtime:
         return {entry.name: guarded(entry.name) for entry in self.registry.loaders}
 
     def submit(self, runner: str, payload: Any, request: Request | None = None) -> Any:
-        """One job from submission to result; if the caller is interrupted, the job is cancelled."""
-        handle = self.engine.submit(Job(runner=runner, payload=payload, request=request or Request.new()))
-        try:
-            return handle.result()
-        except BaseException:
-            handle.cancel()
-            raise
+        """See `ModelHost.submit`."""
+        return self.host.submit(runner, payload, request)
 
     def _once(self, kind: str, reference: str, load: Callable[[str], Model]) -> Model:
         with self._loading:
@@ -231,21 +205,6 @@ class Runtime:
                 self._models[kind, reference] = load(reference)
             model: Model = self._models[kind, reference]
             return model
-
-    def architecture(self, folder: Path, table: Table, otherwise: str) -> str:
-        """The `model_type` that a checkpoint names, where a loader of that name is registered."""
-        try:
-            named = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
-        except (OSError, ValueError, AttributeError):
-            return otherwise
-        return named if named in table else otherwise
-
-    def set_threads(self) -> None:
-        """As many as the configuration says; called before a model is loaded."""
-        if self.config.threads:
-            import torch
-
-            torch.set_num_threads(self.config.threads)
 
 
 def _measured(device: str) -> dict[str, int]:

@@ -84,7 +84,8 @@ class Mix:
         return Job(client.runner, TextRequest(prompt, rng.randint(2, long), sampling, **how), request, seed=ask.seed)
 
     def _draw(self, ask: Ask, rng: random.Random, request: Request) -> Job:
-        from mmgen.clients.denoiser import DenoiserClient, Order
+        from mmgen.clients.denoiser import DenoiserClient
+        from mmgen.clients.image_base import Order
 
         client = self.drawing
         assert isinstance(client, DenoiserClient)
@@ -96,8 +97,8 @@ class Mix:
         return Job(client.denoise, client._payload(order, client._conditions([order]), None), request, seed=ask.seed)
 
     def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
-        from mmgen.clients.denoiser import Order
         from mmgen.clients.diffusers_pipeline import DiffusersClient
+        from mmgen.clients.image_base import Order
         from mmgen.runners.diffusers_pipeline import PipelineRequest
 
         client = self.whole

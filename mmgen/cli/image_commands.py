@@ -21,7 +21,7 @@ from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Signature
 
 if TYPE_CHECKING:
-    from mmgen.clients.denoiser import Progress
+    from mmgen.clients.image_base import Progress
     from mmgen.pipelines.image.image_pipeline import FinishedImage
 
 

@@ -1,4 +1,4 @@
-"""Diffusers' own pipelines through the engine: a whole image at a time. Part of the wiring; see drawing.py."""
+"""Diffusers' own pipelines through the engine: a whole image at a time. Part of the wiring; see image_base.py."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.clients.denoiser import ImageClient, ImageDone, LoraWeight, Order, Preview, Progress
+from mmgen.clients.image_base import ImageClient, ImageDone, LoraWeight, Order, Preview, Progress
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
+    from mmgen.clients.host import ModelHost
     from mmgen.runners.diffusers_pipeline import PipelineModel
-    from mmgen.runtime import Runtime
 
 
 class DiffusersClient(ImageClient):
     """Any other diffusers pipeline, an image at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
 
     def __init__(
-        self, runtime: Runtime, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: PipelineModel
+        self, host: ModelHost, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: PipelineModel
     ) -> None:
         from mmgen.runners.diffusers_pipeline import PipelineRunner
 
-        super().__init__(runtime, reference, folder, loras)
+        super().__init__(host, reference, folder, loras)
         self.model, self.size, self.conditional = model, None, "prompt" in model.known
         self.kind = type(model.pipeline).__name__
         self.runner = f"pipeline:{key}"
-        runtime.engine.add_runner(self.runner, PipelineRunner(model))
+        host.engine.add_runner(self.runner, PipelineRunner(model))
 
     def settled(self, order: Order) -> Order:
         if order.solver is not None:
@@ -57,7 +57,7 @@ class DiffusersClient(ImageClient):
         try:
             for number, order in enumerate(orders):
                 job = Job(self.runner, PipelineRequest(self._arguments(order)), request, seed=order.seed)
-                following.add(number, self.runtime.engine.submit(job))
+                following.add(number, self.host.engine.submit(job))
             for number, event in following:
                 if isinstance(event, JobEnded):
                     yield ImageDone(number, event.value[0])

@@ -9,10 +9,9 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mmgen import hub
+from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from mmgen.engine.job import Handle
     from mmgen.interfaces import ImageEncoder
     from mmgen.models.vision.image_model import ImageRow
-    from mmgen.runtime import Runtime
 
 QUANTUM = 1.7e10
 """Weights times tokens of a pass on a CPU: two tenths of a second on two cores, and nearly as quick an image as any more."""
@@ -35,33 +33,30 @@ AHEAD = 4
 class ImageEncoderClient:
     """A model that sees, whose passes are the engine's. Owns the runners `see:KEY`, `classify:KEY` and `read-text:KEY`."""
 
-    def __init__(self, runtime: Runtime, key: str) -> None:
-        """`key`: a reference, which may end with a precision as in `FOLDER#bf16`.
+    def __init__(self, host: ModelHost, key: str, model: Any) -> None:
+        """`key`: a reference, which may end with a precision as in `FOLDER#bf16`; `model`: what `load_model` gives for it.
 
         Raises BadRequest for an image encoder, brought by a plugin, that only scores.
         """
         from mmgen.runners.token_batch import TokenBatchRunner
 
-        model: Any = runtime.image_encoder(key)
         if not hasattr(model, "embed_image_rows"):
             raise BadRequest(f"{key} only says how well images show texts; take a model that gives vectors, such as CLIP")
-        self.runtime, self.model = runtime, model
+        self.host, self.model = host, model
         self.name, self.dimension, self.labels = model.name, model.dimension, tuple(model.labels)
         self.reads_texts = hasattr(model, "embed_rows")
         self.see, self.sort, self.read = f"see:{key}", f"classify:{key}", f"read-text:{key}"
-        cpu, vector = runtime.device == "cpu", 4 * model.dimension
+        cpu, vector = host.device == "cpu", 4 * model.dimension
         budget = _budget(model.weights) if cpu else 16_384
         self.chunk = max(1, budget // model.config.tokens)  # images a pass
-        runtime.engine.add_runner(
-            self.see, TokenBatchRunner(model.embed_image_rows, budget=budget, row_bytes=vector, padding=1.0)
-        )
+        host.engine.add_runner(self.see, TokenBatchRunner(model.embed_image_rows, budget=budget, row_bytes=vector, padding=1.0))
         if self.labels:
             classify, size = model.classify_image_rows, 4 * len(self.labels)
-            runtime.engine.add_runner(self.sort, TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0))
+            host.engine.add_runner(self.sort, TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0))
         if self.reads_texts:
             budget = _budget(model.text_weights) if cpu else 16_384
             rows = TokenBatchRunner(model.embed_rows, budget=budget, row_bytes=vector, padding=float("inf"))
-            runtime.engine.add_runner(self.read, rows)
+            host.engine.add_runner(self.read, rows)
 
     def embed_images(self, images: Iterable[Image] | Tensor, request: Request | None = None) -> np.ndarray:
         """Images, decoded here where they are not yet, or (B, 3, H, W) in [-1, 1] -> (B, E) float32, unit length."""
@@ -81,7 +76,7 @@ class ImageEncoderClient:
             raise BadRequest(f"{self.name} reads no texts; take a model with two towers such as CLIP or SigLIP")
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        return np.stack(self.runtime.submit(self.read, self.model.tokenize(texts), request))
+        return np.stack(self.host.submit(self.read, self.model.tokenize(texts), request))
 
     def logits(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Vectors (B, E), (C, E) -> (B, C): see `TwoTowers.logits`."""
@@ -102,7 +97,7 @@ class ImageEncoderClient:
         """Chunk by chunk: while the engine is at one, the next are prepared."""
         import numpy as np
 
-        request, engine = request or Request.new(), self.runtime.engine
+        request, engine = request or Request.new(), self.host.engine
         handles: deque[Handle] = deque()
         out: list[np.ndarray] = []
         try:
@@ -141,16 +136,9 @@ def _budget(weights: int) -> int:
     return max(1, int(QUANTUM / weights))
 
 
-def load_model(runtime: Runtime, reference: str) -> ImageEncoder:
+def load_model(host: ModelHost, reference: str) -> ImageEncoder:
     """The model itself, pinned: `best_of` calls it without a runner."""
-    runtime.set_threads()
-    name, _, precision = reference.partition("#")
-    folder = hub.resolve(name, kind="image encoder")
-    table = runtime.registry.image_encoders
-    loader = table.get(runtime.architecture(folder, table, "clip"))
-    more = {"precision": precision} if precision else {}
-    loaded = partial(loader, folder, device=runtime.device, name=reference, **more)
     runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
-    model: ImageEncoder = runtime.resident(f"image encoder {reference}", [folder], loaded, runners).model
-    runtime.pin(f"image encoder {reference}")
+    loader = registered(host.registry.image_encoders, "clip")
+    model: ImageEncoder = host.open("image encoder", reference, runners=runners, loader=loader, pinned=True).model
     return model

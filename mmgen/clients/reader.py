@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mmgen import hub
+from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 
 if TYPE_CHECKING:
     from mmgen.models.reader.calibration import SpanAnswer
     from mmgen.models.reader.model import ReaderModel
-    from mmgen.runtime import Runtime
 
 
 class ReaderClient:
     """A reader whose passes are the engine's."""
 
-    def __init__(self, runtime: Runtime, reference: str, model: ReaderModel) -> None:
-        self.runtime, self.reference, self.model = runtime, reference, model
+    def __init__(self, host: ModelHost, reference: str, model: ReaderModel) -> None:
+        self.host, self.reference, self.model = host, reference, model
 
     def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[SpanAnswer]]:
         """The best answer in each passage."""
         if not passages:
             return []
         pairs = self.model.pairs(question, passages)
-        found: list[list[SpanAnswer]] = self.runtime.submit(f"read:{self.reference}", pairs, request)
+        found: list[list[SpanAnswer]] = self.host.submit(f"read:{self.reference}", pairs, request)
         return found
 
     def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
         """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far."""
         pair = self.model.pairs(question, [passage])[0]
-        handle = self.runtime.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
+        handle = self.host.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
         try:
             yield from handle.events()
             yield handle.result()
@@ -41,18 +39,13 @@ class ReaderClient:
                 handle.leave()
 
 
-def load(runtime: Runtime, reference: str) -> ReaderClient:
+def load(host: ModelHost, reference: str) -> ReaderClient:
     """The client of a reader."""
     from mmgen.runners.reader_generate import ReaderGenerateRunner
     from mmgen.runners.token_batch import TokenBatchRunner
 
-    runtime.set_threads()
-    folder = hub.resolve(reference, kind="reader")
-    table = runtime.registry.readers
-    loader = table.get(runtime.architecture(folder, table, "reader"))
-    loaded = partial(loader, folder, device=runtime.device, name=reference)
-    runners = (f"read:{reference}", f"write:{reference}")
-    model: Any = runtime.resident(f"reader {reference}", [folder], loaded, runners).model
-    runtime.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256))
-    runtime.engine.add_runner(runners[1], ReaderGenerateRunner(model))
-    return ReaderClient(runtime, reference, model)
+    runners, loader = (f"read:{reference}", f"write:{reference}"), registered(host.registry.readers, "reader")
+    model: Any = host.open("reader", reference, runners=runners, loader=loader, precisions=False).model
+    host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256))
+    host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
+    return ReaderClient(host, reference, model)

@@ -5,13 +5,13 @@ Knows models, runners and jobs; not tasks or what prompts say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen import hub
+from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mmgen.models.lm.guided_decoding import GrammarCompiler
     from mmgen.models.lm.language_model import TextModel
     from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
-    from mmgen.runtime import Runtime
 
 CONTEXTS = 128
 """Texts of full length whose keys and values are kept at most: those under way, and what is known of earlier ones."""
@@ -31,18 +30,18 @@ class TextClient:
     """A language model whose passes are the engine's. Owns the runner `text:KEY`."""
 
     def __init__(
-        self, runtime: Runtime, key: str, reference: str, folder: Path, model: TextModel, draft: TextModel | None
+        self, host: ModelHost, key: str, reference: str, folder: Path, model: TextModel, draft: TextModel | None = None
     ) -> None:
         from mmgen.runners.generation import Vocabulary
         from mmgen.runners.text import TextRunner
 
-        self.runtime, self.reference, self.folder, self.model = runtime, reference, folder, model
+        self.host, self.reference, self.folder, self.model = host, reference, folder, model
         self.runner = f"text:{key}"
         self.name, self.max_tokens, self.drafts = model.name, model.max_tokens, draft is not None
         vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
-        memory, drafting = memory_for(runtime, model), None if draft is None else draft.lm
+        memory, drafting = memory_for(host, model), None if draft is None else draft.lm
         self.text_runner = TextRunner(model.lm, vocabulary, memory=memory, draft=drafting)
-        runtime.engine.add_runner(self.runner, self.text_runner)
+        host.engine.add_runner(self.runner, self.text_runner)
 
     @cached_property
     def grammars(self) -> GrammarCompiler:
@@ -59,7 +58,7 @@ class TextClient:
         folder = Path(adapter).expanduser().resolve()
         if not (folder / "adapter_config.json").is_file():
             raise NotFound(f"{adapter} is no folder of a LoRA adapter; give one that holds adapter_config.json")
-        self.runtime.engine.call_with(self.runner, self._adapt, str(folder), folder)
+        self.host.engine.call_with(self.runner, self._adapt, str(folder), folder)
         return str(folder)
 
     def _adapt(self, name: str, folder: Path) -> None:
@@ -86,11 +85,11 @@ class TextClient:
             with nullcontext() if adapters is None else adapters.use(adapter):
                 return attention_maps(self.model.lm, torch.tensor(ids, device=self.model.device)).own
 
-        return self.runtime.engine.call_with(self.runner, maps)
+        return self.host.engine.call_with(self.runner, maps)
 
     def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[TextPiece | GenerationResult]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
-        handle = self.runtime.engine.submit(Job(self.runner, wanted, request, seed=seed))
+        handle = self.host.engine.submit(Job(self.runner, wanted, request, seed=seed))
         try:
             yield from handle.events()
             yield handle.result()
@@ -99,41 +98,32 @@ class TextClient:
                 handle.leave()
 
 
-def load(runtime: Runtime, key: str, reference: str, draft: str | None) -> TextClient:
+def load(host: ModelHost, key: str, reference: str, draft: str | None) -> TextClient:
     """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them."""
-    runtime.set_threads()
-    found = [_model(runtime, one) for one in (reference, draft) if one is not None]
-    folders, loaders = [folder for folder, _ in found], [loaded for _, loaded in found]
-    loaded = runtime.resident(f"text {key}", folders, lambda: [load() for load in loaders], [f"text:{key}"])
-    model, drafting = loaded.model[0], None if draft is None else loaded.model[1]
-    client = TextClient(runtime, key, reference, folders[0], model, drafting)
-    loaded.beside.append(client.text_runner.places)
+    references = [reference] if draft is None else [reference, draft]
+    loader = registered(host.registry.text_models, "causal")
+    opened = host.open("text", *references, runners=[f"text:{key}"], loader=loader, key=key, prepare=packed)
+    model, *drafts = opened.models
+    client = TextClient(host, key, reference, opened.folder, model, *drafts)
+    opened.keep(client.text_runner.places)
     return client
 
 
-def _model(runtime: Runtime, reference: str) -> tuple[Path, Callable[[], TextModel]]:
-    name, _, precision = reference.partition("#")
-    folder = hub.resolve(name, kind="text")
-    table = runtime.registry.text_models
-    loader = table.get(runtime.architecture(folder, table, "causal"))
-
-    def loaded() -> TextModel:
-        model: TextModel = loader(folder, device=runtime.device, name=reference, precision=precision)
-        model.pack()
-        return model
-
-    return folder, loaded
+def packed(model: TextModel) -> TextModel:
+    """The model with its weights as the kernels read them."""
+    model.pack()
+    return model
 
 
-def memory_for(runtime: Runtime, model: TextModel) -> int:
+def memory_for(host: ModelHost, model: TextModel) -> int:
     """Bytes of keys and values: half of the configured limit, or else a quarter of the memory that is free by now."""
     most = CONTEXTS * model.max_tokens * model.lm.kv_bytes_per_token
-    if runtime.config.memory_limit is not None:
-        return min(most, int(runtime.config.memory_limit) // 2)
-    if runtime.device.startswith("cuda"):
+    if host.config.memory_limit is not None:
+        return min(most, int(host.config.memory_limit) // 2)
+    if host.device.startswith("cuda"):
         import torch
 
-        return min(most, torch.cuda.mem_get_info(runtime.device)[0] // 4)
+        return min(most, torch.cuda.mem_get_info(host.device)[0] // 4)
     import psutil
 
     return min(most, int(psutil.virtual_memory().available) // 4)

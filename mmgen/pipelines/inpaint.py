@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmgen.clients.denoiser import Order
+from mmgen.clients.image_base import Order
 from mmgen.engine.job import Request
 from mmgen.pipelines.image import image_checks
 from mmgen.pipelines.image.image_io import Given

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
-from mmgen.clients.denoiser import ImageDone, Order, Progress
+from mmgen.clients.image_base import ImageDone, Order, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.pipelines.image import image_checks, image_io, recipe
@@ -17,7 +17,7 @@ from mmgen.pipelines.image.image_pipeline import lora_digest, started
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 
 if TYPE_CHECKING:
-    from mmgen.clients.denoiser import ImageClient
+    from mmgen.clients.image_base import ImageClient
     from mmgen.runtime import Runtime
 
 

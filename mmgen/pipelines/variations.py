@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmgen.clients.denoiser import Order
+from mmgen.clients.image_base import Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.image import image_checks, image_io

@@ -13,7 +13,8 @@ from typing import Any
 
 from PIL.Image import Image
 
-from mmgen.clients.denoiser import DenoiserClient, ImageClient, Order
+from mmgen.clients.denoiser import DenoiserClient
+from mmgen.clients.image_base import ImageClient, Order
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline

@@ -1,11 +1,11 @@
-"""What an order may leave open, and LoRA references."""
+"""What an order may leave open, and the size that suits a model."""
 
 from pathlib import Path
 
 import pytest
 
-from mmgen.clients.denoiser import DenoiserClient, LoraWeight, Order
-from mmgen.errors import NotFound
+from mmgen.clients.denoiser import DenoiserClient
+from mmgen.clients.image_base import Order
 from mmgen.runtime import Runtime
 
 
@@ -28,13 +28,3 @@ def test_what_an_order_leaves_open(studio: Runtime) -> None:
 )
 def test_the_size_that_suits_a_image(studio: Runtime, given: tuple[int, int], best: tuple[int, int]) -> None:
     assert studio.denoiser().fit(*given) == best
-
-
-def test_references_of_lora_files(tmp_path: Path) -> None:
-    for name in ("a.safetensors", "b@home"):
-        (tmp_path / name).touch()
-    assert LoraWeight.read(f"{tmp_path}/a.safetensors") == LoraWeight(tmp_path / "a.safetensors", 1.0)
-    assert LoraWeight.read(f"{tmp_path}/a.safetensors@0.5") == LoraWeight(tmp_path / "a.safetensors", 0.5)
-    assert LoraWeight.read(f"{tmp_path}/b@home") == LoraWeight(tmp_path / "b@home", 1.0)
-    with pytest.raises(NotFound, match=r"LoRA .*c does not exist"):
-        LoraWeight.read(f"{tmp_path}/c@2")

@@ -82,7 +82,7 @@ def test_images_are_prepared_elsewhere_and_only_so_many_ahead(
     small: ImageEncoderClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, ended, most, where, prepare = 0, 0, 0, set(), small.model.row
-    run = small.runtime.engine.runners[small.see].run  # type: ignore[attr-defined]
+    run = small.host.engine.runners[small.see].run  # type: ignore[attr-defined]
 
     def row(image: Image.Image) -> Any:
         where.add(threading.current_thread().name.rpartition("_")[0])
@@ -101,7 +101,7 @@ def test_images_are_prepared_elsewhere_and_only_so_many_ahead(
             yield image
 
     monkeypatch.setattr(small.model, "row", row)
-    monkeypatch.setattr(small.runtime.engine.runners[small.see], "run", passed)
+    monkeypatch.setattr(small.host.engine.runners[small.see], "run", passed)
     assert len(small.embed_images(opening())) == 60
     assert where == {"mmgen-images"} and most <= 2 * 2 * AHEAD + 2
 
@@ -127,7 +127,7 @@ def test_a_model_that_breaks_fails_the_job(small: ImageEncoderClient, monkeypatc
     def broken(rows: Any) -> Any:
         raise ValueError("no memory")
 
-    monkeypatch.setattr(small.runtime.engine.runners[small.see], "run", broken)
+    monkeypatch.setattr(small.host.engine.runners[small.see], "run", broken)
     with pytest.raises(JobFailed, match="ValueError: no memory"):
         small.embed_images(some(3))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmgen.clients.denoiser import ImageDone, Order, Preview, Progress
+from mmgen.clients.image_base import ImageDone, Order, Preview, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 from PIL.Image import Image
 
 from mmgen import weight_files
-from mmgen.clients.denoiser import ImageDone, Order, Preview, Progress
+from mmgen.clients.image_base import ImageDone, Order, Preview, Progress
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines.image import image_checks, image_io, recipe
@@ -23,7 +23,7 @@ from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 
 if TYPE_CHECKING:
-    from mmgen.clients.denoiser import ImageClient
+    from mmgen.clients.image_base import ImageClient
     from mmgen.runtime import Runtime
 
 P = ParamSpec("P")

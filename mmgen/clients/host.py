@@ -1,0 +1,147 @@
+"""Loads models and gives them to the engine: what every client is made of. Knows no task; the runtime builds it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmgen import hub, weight_files
+from mmgen.engine.job import Job, Request
+
+if TYPE_CHECKING:
+    from mmgen.config import RuntimeConfig
+    from mmgen.engine.engine import Engine
+    from mmgen.interfaces import Runner
+    from mmgen.models.checkpoints.offload import Buffers, LoadedModel
+    from mmgen.registry import Registry, Table
+
+
+ModelLoader = Callable[..., Any]
+"""`(folder, *, device, name) -> model`, and `precision` where a reference names one: the target of the registry's models."""
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """Models that were loaded together and leave the device together; most often one."""
+
+    folders: Sequence[Path]  # of their weights
+    loaded: LoadedModel[list[Any]]
+
+    @property
+    def folder(self) -> Path:
+        return self.folders[0]
+
+    @property
+    def model(self) -> Any:
+        return self.loaded.model[0]
+
+    @property
+    def models(self) -> list[Any]:
+        return self.loaded.model
+
+    def keep(self, buffers: Buffers) -> None:
+        """These leave the device and come back with the weights."""
+        self.loaded.beside.append(buffers)
+
+
+class ModelHost:
+    """The engine, the device, the registry and the configuration, as clients need them."""
+
+    def __init__(self, engine: Engine, registry: Registry, config: RuntimeConfig, home: Path) -> None:
+        self.engine, self.registry, self.config, self.home = engine, registry, config, home
+        self._runners = threading.Lock()
+
+    @cached_property
+    def device(self) -> str:
+        """`cpu`, `cuda` or `mps`, as the configuration says; "auto" takes the best there is."""
+        if self.config.device != "auto":
+            return self.config.device
+        import torch
+
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+
+    def open(
+        self,
+        kind: str,
+        *references: str,
+        runners: Sequence[str],
+        loader: Callable[[Path], ModelLoader],
+        key: str | None = None,
+        prepare: Callable[[Any], Any] | None = None,
+        precisions: bool = True,
+        pinned: bool = False,
+    ) -> OpenedModel:
+        """Loads models on the device's thread, and again whenever one of these runners needs them and they had to leave.
+
+        Args:
+            kind: what `hub.resolve` and users call it, such as "encoder".
+            references: one or more; each may end with a precision, as in `FOLDER#bf16`, unless `precisions` is False.
+            runners: whose jobs need the models. The caller gives them to the engine.
+            loader: what loads a folder; see `registered`.
+            key: names the models together where there is more to tell than the first reference.
+            prepare: called with each model before its first use.
+            pinned: they stay on the device.
+        """
+        from mmgen.models.checkpoints.offload import LoadedModel
+
+        if self.config.threads:
+            import torch
+
+            torch.set_num_threads(self.config.threads)
+        folders: list[Path] = []
+        loads: list[Callable[[], Any]] = []
+        for reference in references:
+            name, _, precision = reference.partition("#") if precisions else (reference, "", "")
+            folders.append(hub.resolve(name, kind=kind))
+            options = {"precision": precision} if precision else {}
+            loads.append(partial(loader(folders[-1]), folders[-1], device=self.device, name=reference, **options))
+
+        def load() -> list[Any]:
+            return [load() if prepare is None else prepare(load()) for load in loads]
+
+        name, residents = f"{kind} {key or references[0]}", self.engine.residents
+        nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
+        loaded = self.engine.call(residents.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
+        residents.serve(name, runners)
+        if pinned:
+            self.engine.call(residents.pin, name, True)
+        return OpenedModel(folders, loaded)
+
+    def runner(self, kind: str, name: str, *arguments: Any, **options: Any) -> Runner:
+        """The engine's runner of that name, made of these arguments by the registry's runner `kind` where there is none yet."""
+        with self._runners:
+            if name not in self.engine.runners:
+                self.engine.add_runner(name, self.registry.runners.get(kind)(*arguments, **options))
+            return self.engine.runners[name]
+
+    def submit(self, runner: str, payload: Any, request: Request | None = None) -> Any:
+        """One job from submission to result; if the caller is interrupted, the job is cancelled."""
+        handle = self.engine.submit(Job(runner=runner, payload=payload, request=request or Request.new()))
+        try:
+            return handle.result()
+        except BaseException:
+            handle.cancel()
+            raise
+
+
+def registered(table: Table, otherwise: str | Callable[[Path], str]) -> Callable[[Path], ModelLoader]:
+    """Chooses from `table` by the `model_type` in a folder's config.json; where it has no loader of that name, `otherwise`."""
+
+    def choose(folder: Path) -> ModelLoader:
+        try:
+            named = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+        except (OSError, ValueError, AttributeError):
+            named = ""
+        if named not in table:
+            named = otherwise if isinstance(otherwise, str) else otherwise(folder)
+        loader: ModelLoader = table.get(named)
+        return loader
+
+    return choose
