@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mmgen import deprecated
+
 if TYPE_CHECKING:
     from mmgen.pipelines.factory import pipeline as pipeline
     from mmgen.runtime import Runtime as Runtime
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["Runtime", "__version__", "pipeline"]
+
+deprecated.install()
 
 _HOMES = {"pipeline": "mmgen.pipelines.factory", "Runtime": "mmgen.runtime"}
 

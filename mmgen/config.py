@@ -5,18 +5,38 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
+from mmgen.deprecated import tell
 from mmgen.errors import ConfigError, NotFound, nearest
 
 UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path in which `~` is the home directory."""
 
 
-class Config(BaseModel):
+class OldKeys(BaseModel):
+    """A model that takes keys by old names, too; see deprecated.py."""
+
+    old_keys: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_old_keys(cls, given: Any) -> Any:
+        return current_keys(given, cls.old_keys, cls.__name__) if cls.old_keys and isinstance(given, dict) else given
+
+
+def current_keys(given: dict[str, Any], names: Mapping[str, str], what: str) -> dict[str, Any]:
+    """`given` with today's keys, and a line in the log for an old one. Where both are there, neither is touched."""
+    old = {key for key in names.keys() & given.keys() if names[key] not in given}
+    for key in sorted(old):
+        tell(f"{what}: {key}", names[key])
+    return {names[key] if key in old else key: value for key, value in given.items()}
+
+
+class Config(OldKeys):
     """Base of all configurations: nothing unknown gets in, nothing changes later."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +54,8 @@ def _device(value: str) -> str:
 
 class RuntimeConfig(Config):
     """What a Runtime is wired from."""
+
+    old_keys: ClassVar = {"picture_encoder": "image_encoder"}
 
     home: UserPath | None = None  # where stores and settings live; None: home()
     device: Annotated[str, AfterValidator(_device)] = "auto"
@@ -83,7 +105,7 @@ def load(source: Path | str | Mapping[str, Any], model: type[C], overrides: Sequ
     """
     where = "configuration" if isinstance(source, Mapping) else str(source)
     values = dict(source) if isinstance(source, Mapping) else _read(Path(source).expanduser())
-    return _build(_laid_over(values, overrides), model, where)
+    return _build(_laid_over(values, overrides, model), model, where)
 
 
 def load_runtime(path: Path | None = None, overrides: Sequence[str] = ()) -> RuntimeConfig:
@@ -96,7 +118,7 @@ def load_runtime(path: Path | None = None, overrides: Sequence[str] = ()) -> Run
 
 def with_overrides(config: C, overrides: Sequence[str]) -> C:
     """A copy with "key.path=value" laid over it; values are YAML. Raises ConfigError."""
-    return _build(_laid_over(config.model_dump(), overrides), type(config), "override")
+    return _build(_laid_over(config.model_dump(), overrides, type(config)), type(config), "override")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -124,7 +146,7 @@ def _problem(why: yaml.YAMLError) -> str:
     return " ".join(str(getattr(why, "problem", None) or getattr(why, "reason", None) or "unreadable").split())
 
 
-def _laid_over(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def _laid_over(values: dict[str, Any], overrides: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
@@ -133,19 +155,22 @@ def _laid_over(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, An
             value = yaml.safe_load(text)
         except yaml.YAMLError as why:
             raise ConfigError(f'override "{override}": the value is not valid YAML ({_problem(why)})') from None
-        values = _put(values, key.strip().split("."), value, override)
+        values = _put(values, key.strip().split("."), value, override, model)
     return values
 
 
-def _put(values: dict[str, Any], path: Sequence[str], value: Any, override: str) -> dict[str, Any]:
-    """A copy of `values` with one leaf changed."""
+def _put(values: dict[str, Any], path: Sequence[str], value: Any, override: str, model: type[BaseModel]) -> dict[str, Any]:
+    """A copy of `values`, a section of `model`, with one leaf changed. Keys are today's then."""
     first, *rest = path
+    if old := getattr(model, "old_keys", {}):
+        values = current_keys(values, old, model.__name__)
+        ((first, _),) = current_keys({first: None}, old, model.__name__).items()
     if not rest:
         return {**values, first: value}
     below = values.get(first)
     if below is not None and not isinstance(below, dict):
         raise ConfigError(f'override "{override}": {first} is a single value and has no key "{rest[0]}"')
-    return {**values, first: _put(below or {}, rest, value, override)}
+    return {**values, first: _put(below or {}, rest, value, override, _model_at(model, [first]))}
 
 
 def _build(values: Mapping[str, Any], model: type[C], where: str) -> C:

@@ -17,7 +17,21 @@ TIERS = (
     ("base",),
 )
 ROOMS = {"__main__": "cli", "library": "runtime", "clients": "runtime"} | dict.fromkeys(
-    ("interfaces", "config", "registry", "plugins", "builtin", "hub", "embedded", "weight_files", "errors", "__init__"), "base"
+    (
+        "interfaces",
+        "config",
+        "registry",
+        "plugins",
+        "builtin",
+        "hub",
+        "embedded",
+        "weight_files",
+        "errors",
+        "deprecated",
+        "old_names",
+        "__init__",
+    ),
+    "base",
 )
 """Files in no folder: `runtime` with library and clients beside it, the rest at the bottom."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}

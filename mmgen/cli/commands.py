@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -11,7 +11,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from mmgen import deprecated
 from mmgen.errors import NotFound, nearest
+from mmgen.pipelines import signature
 from mmgen.plugins import registry
 from mmgen.registry import import_target
 
@@ -68,12 +70,12 @@ class CommandGroup(TyperGroup):
         return TyperCommand(cmd_name, help=escape(entry.summary or f"of plugin {entry.owner}"), rich_help_panel="Pipelines")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, *rest = args
+        name, *rest = deprecated.command_line(args)
         if name not in OWN and name not in registry().pipelines:
             if ctx.resilient_parsing:  # the shell asks for completions
                 return None, None, rest
             raise NotFound(f'there is no command "{name}"{_hint(name, self.list_commands(ctx))}')
-        return name, load(name), rest
+        return name, load(name), deprecated.options(rest, _old_options(name))
 
 
 def load(name: str) -> Any:
@@ -90,6 +92,13 @@ def load(name: str) -> Any:
     module, _, attribute = OWN[name].target.partition(":")
     found = getattr(import_module(module), attribute)
     return get_group(found) if isinstance(found, typer.Typer) else as_command(name, found)
+
+
+def _old_options(name: str) -> Mapping[str, str]:
+    if name in OWN:
+        return {}
+    pipeline = registry().pipelines.get(name)
+    return deprecated.parameter_options(signature.old_names(pipeline))
 
 
 def as_command(name: str, function: Callable[..., Any]) -> Any:

@@ -6,6 +6,7 @@ import inspect
 from functools import partial
 from typing import Any
 
+from mmgen import deprecated
 from mmgen.errors import BadRequest, nearest
 from mmgen.pipelines import signature
 from mmgen.runtime import Runtime
@@ -27,6 +28,7 @@ def pipeline(name: str, /, *, runtime: Runtime | None = None, **options: Any) ->
     """
     rt = runtime or Runtime.shared()
     made: Any = rt.registry.pipelines.get(name)
+    options = deprecated.renamed(options, signature.old_names(made), f"{name}: ")
     check(name, made, options)
     bound = partial(made, rt, **options)
     if inspect.isclass(made):

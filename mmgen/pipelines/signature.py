@@ -94,6 +94,12 @@ def _resolved(name: str, function: Callable[..., Any], given: inspect.Parameter)
         ) from why
 
 
+def old_names(pipeline: Any) -> dict[str, str]:
+    """Old names of parameters -> today's, as `deprecated.keywords` marked them."""
+    made = [pipeline.__init__, pipeline.__call__] if inspect.isclass(pipeline) else [pipeline]
+    return {old: new for function in made for old, new in getattr(function, "old_names", {}).items()}
+
+
 def split_docstring(text: str, names: Collection[str]) -> tuple[str, dict[str, str]]:
     """A cleaned docstring to its prose and what it says about each of `names`.
 

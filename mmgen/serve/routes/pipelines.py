@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
 
+from mmgen.config import current_keys
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden, PluginError
 from mmgen.pipelines import signature
@@ -106,6 +107,7 @@ def begin(name: str, context: Context) -> Request:
 def called(name: str, given: dict[str, Any], context: Context, request: Request) -> Any:
     """What the pipeline returns. Blocks; raises as it does, and RequestValidationError for arguments that do not fit."""
     described, model = described_as(context.rt, name)
+    given = current_keys(given, signature.old_names(context.rt.registry.pipelines.get(name)), name)
     try:
         checked = model.model_validate(given, context={"settings": context.http.app.state.settings})
     except ValidationError as why:
