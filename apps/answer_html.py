@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
     from mmgen.pipelines.image.label_scores import LabelScore
+    from mmgen.pipelines.rag.answer import Answer, Citation
     from mmgen.pipelines.rag.rag_images import IllustratingImage
-    from mmgen.pipelines.rag_text import Answer, Citation
     from mmgen.stores.documents import DocumentSummary
 
 MOST_CITATIONS = 5

@@ -13,7 +13,8 @@ from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
 from mmgen.library.document_indexing import Added, IndexProgress
-from mmgen.pipelines.rag_text import Answer, RagText, check
+from mmgen.pipelines.rag.answer import Answer
+from mmgen.pipelines.rag_text import RagText, check
 from mmgen.stores.history import HistoryEntry
 
 from . import answer_html

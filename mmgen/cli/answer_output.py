@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.rag_text import Answer, Citation
+    from mmgen.pipelines.rag.answer import Answer, Citation
 
 MOST_CITATIONS = 5
 QUOTE, PLACE = "  ", "      "  # how far they are indented

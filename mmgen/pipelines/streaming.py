@@ -1,4 +1,4 @@
-"""A pipeline that tells of its steps, and its twins for asyncio. Knows events and requests; not what happens in them."""
+"""A pipeline that yields events, the call that drains them, and both for asyncio."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Generic, TypeVar
 
 from mmgen.engine.job import Priority, Request
@@ -22,12 +23,25 @@ class Event:
 
 
 class StreamingPipeline(ABC, Generic[R]):
-    """`__call__` and `stream` are the pipeline's own; both take a `request`."""
+    """A task is its `stream`, which takes a `request` beside its own options. A call takes the same and returns the value of
+    the last event."""
 
     priority: Priority = "normal"  # of requests that the caller does not bring
 
-    @abstractmethod
-    def __call__(self, *args: Any, **options: Any) -> R: ...
+    def __init_subclass__(cls, **options: Any) -> None:
+        """The call has the signature and the help of the class's own `stream`."""
+        super().__init_subclass__(**options)
+        if "stream" in vars(cls) and "__call__" not in vars(cls):
+
+            @wraps(cls.stream)
+            def drained(self: StreamingPipeline[Any], *args: Any, **options: Any) -> Any:
+                *_, last = self.stream(*args, **options)
+                return last.value
+
+            cls.__call__ = drained  # type: ignore[method-assign]
+
+    def __call__(self, *args: Any, **options: Any) -> R:
+        raise NotImplementedError
 
     @abstractmethod
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]: ...

@@ -6,7 +6,7 @@ import pytest
 
 from apps import answer_html
 from mmgen.interfaces import Hit, Passage
-from mmgen.pipelines.rag_text import Answer, Citation
+from mmgen.pipelines.rag.answer import Answer, Citation
 
 HOSTILE = "The <img src=x onerror=alert(1)> light & <b>lens</b> were lit in 1823."
 QUOTE = "<b>lens</b>"

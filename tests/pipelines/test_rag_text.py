@@ -16,7 +16,8 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, NotFound, UnreadableFile
 from mmgen.interfaces import Hit, Passage
 from mmgen.models.reader.calibration import Candidate, SpanAnswer
-from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText, cite
+from mmgen.pipelines.rag.answer import NOT_THERE, Answer, cite
+from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"

@@ -17,9 +17,9 @@ from mmgen.interfaces import Hit
 from mmgen.pipelines.chat import written
 from mmgen.pipelines.language.text_options import TextOptions
 from mmgen.pipelines.language.text_pipeline import USUAL, Prompt, requested
+from mmgen.pipelines.rag.answer import NOT_THERE, Answer, Citation, cited
 from mmgen.pipelines.rag.sentence_citations import ENOUGH, AnswerSentence, checked, joined
 from mmgen.pipelines.rag.sentence_spans import parts
-from mmgen.pipelines.rag_text import NOT_THERE, Answer, Citation, cited
 from mmgen.pipelines.streaming import Event
 
 if TYPE_CHECKING:

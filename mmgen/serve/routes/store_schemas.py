@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mmgen.interfaces import Hit, ImageHit
-from mmgen.pipelines.rag_text import Answer, Citation, Grounding
+from mmgen.pipelines.rag.answer import Answer, Citation, Grounding
 
 Metadata = dict[str, str | int | float | bool]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]

@@ -12,7 +12,8 @@ from scripted_lm import Say
 import mmgen
 from mmgen.errors import NotFound, TooLong
 from mmgen.pipelines.rag import rag_llm
-from mmgen.pipelines.rag_text import NOT_THERE, Answer, RagText
+from mmgen.pipelines.rag.answer import NOT_THERE, Answer
+from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 
 LAMP = "The lamp was lit in 1823 by Fresnel."

@@ -1,0 +1,93 @@
+"""What rag-text answers: a text, its citations, and what was read for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mmgen.interfaces import Hit
+from mmgen.pipelines.rag.rag_images import IllustratingImage
+from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, AnswerSentence, joined
+from mmgen.pipelines.rag.sentence_spans import sentence_around
+
+if TYPE_CHECKING:
+    from mmgen.models.reader.calibration import Candidate
+
+Grounding = Literal["strict", "cite", "off"]
+NOT_THERE = "Not in the documents."
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where an answer stands: `document.text[start:end] == quote`, always."""
+
+    document: str  # its uri
+    document_id: int
+    passage_id: int
+    start: int
+    end: int
+    quote: str
+    page: int | None = None
+    heading: str = ""
+
+    def __str__(self) -> str:
+        page = f", page {self.page}" if self.page else ""
+        return f"{Path(self.document).name}{page} [{self.start}:{self.end}]"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `rag-text` returns."""
+
+    question: str
+    text: str
+    citations: list[Citation]
+    confidence: float  # calibrated probability that the reader's answer from these passages is right, 0 to 1
+    abstained: bool  # True: the documents do not answer, as far as the model can tell
+    grounding: str
+    passages: list[Hit] = field(repr=False)  # that the model read
+    timings: dict[str, float] = field(repr=False)  # milliseconds a stage
+    request_id: str = ""
+    model: str = ""  # the language model that wrote it; empty: the reader answered
+    sentences: list[AnswerSentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
+    images: list[IllustratingImage] = field(default_factory=list)  # found next to the passages; no part of the answer
+
+    @property
+    def marked(self) -> str:
+        """The text, with a mark behind each sentence that no passage supports."""
+        return joined(self.sentences, NO_SOURCE) if self.sentences else self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(replace(self, passages=[]))
+        values["passages"] = [asdict(hit) for hit in self.passages]
+        return values
+
+    def __str__(self) -> str:
+        lines = [self.marked]
+        for number, citation in enumerate(self.citations, 1):
+            lines.append(f'  [{number}] "{citation.quote}" - {citation}')
+        lines += [f"  image {number}: {image}, by {image.why}" for number, image in enumerate(self.images, 1)]
+        lines.append(f"  confidence {self.confidence:.0%}")
+        return "\n".join(lines)
+
+
+def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> list[Citation]:
+    """Every place where the answer stands, once each: overlapping passages hold the same place twice."""
+    citations: dict[tuple[int, int, int], Citation] = {}
+    for number, found in candidate.places:
+        hit = hits[number]
+        start, end = found.start, found.end
+        if whole_sentences:
+            start, end = sentence_around(hit.passage.text, start, end)
+        citation = cited(hit, start, end)
+        citations.setdefault((citation.document_id, citation.start, citation.end), citation)
+    return list(citations.values())
+
+
+def cited(hit: Hit, start: int, end: int) -> Citation:
+    """Of `[start, end)` of the hit's passage."""
+    passage, quote = hit.passage, hit.passage.text[start:end]
+    place = passage.start + start, passage.start + end
+    return Citation(hit.uri, hit.document_id, hit.passage_id, *place, quote, passage.page, passage.heading)
