@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mmgen.stores.documents import DocumentSummary
 
 MOST_CITATIONS = 5
-EMPTY = """<div class='empty'><p>Drop files on the left, or take the sample documents, and ask about them here.</p>
-<p>An answer is a quote, unless you choose free text. Press a quote to see it in its passage; what the documents do not say is
-not answered.</p>
+EMPTY = """<div class='empty'><p>Upload files on the left, or load the sample documents, and ask questions about them here.</p>
+<p>An answer quotes your documents, unless you choose free generation. Click a citation to see it in its passage. A question
+that the documents do not answer gets no answer.</p>
 </div>"""
 NO_DOCUMENTS = "<div class='empty'><p>No documents yet.</p></div>"
 
@@ -43,11 +43,11 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
     shown = _illustrations(found.images, thumbnails)
     if found.abstained:
         names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
-        looked = f"Looked at {', '.join(names)}." if names else "No passage was found."
+        looked = f"Searched in {', '.join(names)}." if names else "No passage was found."
         return _turn(found.question, f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}", "absent")
     quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
     if not found.citations:
-        quotes = "<p class='warn'>Written freely: no source stands behind these words.</p>"
+        quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
     return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
 
 
@@ -77,7 +77,7 @@ def bars(rows: Sequence[tuple[str, float, str]], label: str) -> str:
 
 
 def judgement(labels: Sequence[LabelScore]) -> str:
-    return bars([(one.label, one.probability, f"{one.probability:.1%}") for one in labels], "Labels, the likeliest first")
+    return bars([(one.label, one.probability, f"{one.probability:.1%}") for one in labels], "Labels, most probable first")
 
 
 def notice(text: str) -> str:

@@ -22,7 +22,7 @@ from .history_panel import HistoryPanel
 from .sessions import Sessions, told
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
-GROUNDINGS = [("Exact words", "strict"), ("Whole sentences", "cite"), ("Free text", "off")]
+GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
 IMAGES = 3  # found beside an answer, where the store has any
 NEAR = 0.25
 """Score of an image that is shown: what embedded:emoji-clip finds for words of something else stays below."""
@@ -34,7 +34,7 @@ def tab(rag: RagText, past: HistoryPanel) -> Sessions:
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
             files = gr.File(label="Documents", file_count="multiple", height=150, elem_id="ask-files")
-            sample = gr.Button("Take the sample documents", size="sm", elem_id="ask-sample")
+            sample = gr.Button("Load sample documents", size="sm", elem_id="ask-sample")
             shelf = gr.HTML(answer_html.NO_DOCUMENTS, elem_id="ask-shelf")
         with gr.Column(scale=2, min_width=320):
             history = gr.State([])
@@ -45,11 +45,11 @@ def tab(rag: RagText, past: HistoryPanel) -> Sessions:
                     elem_id="ask-question",
                 )  # fmt: skip
                 go = gr.Button("Ask", variant="primary", scale=0, min_width=96, elem_id="ask-go")
-            gr.Examples(EXAMPLES, question, label="Questions to the sample documents")
+            gr.Examples(EXAMPLES, question, label="Example questions for the sample documents")
             with gr.Accordion("Options", open=False):
-                grounding = gr.Radio(GROUNDINGS, value="strict", label="Answer with")
-                k = gr.Slider(1, 20, 5, step=1, label="Passages to read")
-            earlier = past.panel("Earlier questions", ["rag-text"], question_of, asked.reopened, history, [said, history])
+                grounding = gr.Radio(GROUNDINGS, value="strict", label="Grounding")
+                k = gr.Slider(1, 20, 5, step=1, label="Passages retrieved (top k)")
+            earlier = past.panel("Question history", ["rag-text"], question_of, asked.reopened, history, [said, history])
     added = [shelf, files]
     files.upload(asked.add, files, added, show_progress_on=shelf)
     sample.click(asked.sample, None, added, show_progress_on=shelf)
@@ -106,7 +106,7 @@ class AskHandlers:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
         with told():
             check(question, int(k), grounding, None)
-        yield answer_html.transcript([*history, answer_html.pending(question, "Looking for it")]), history, ""
+        yield answer_html.transcript([*history, answer_html.pending(question, "Retrieving passages")]), history, ""
         options: dict[str, Any] = {"k": int(k), "grounding": grounding, "images": IMAGES if self._shows() else 0}
         try:
             with self.sessions.request(http, "interactive") as request:

@@ -21,12 +21,12 @@ EXAMPLES = [
     "a volcano in noto style",
     "a crown on a blue background",
 ]
-STYLES = [("the usual", ""), ("noto", "noto"), ("twemoji", "twemoji")]
+STYLES = [("Default", ""), ("noto", "noto"), ("twemoji", "twemoji")]
 TASKS = ("txt2img", "img2img", "inpaint", "variations")
-BEGIN = "<p class='facts'>Drop an image to draw it anew. Paint over a part, and only that part is drawn anew.</p>"
+BEGIN = "<p class='facts'>Drop an image for image-to-image. Paint a mask over a part to inpaint only that part.</p>"
 AGAIN = (
-    "<p class='facts'>Drop a PNG that mmgen drew: it is drawn again by its recipe and held against it, pixel by pixel. If it "
-    "began with an image, drop that one too.</p>"
+    "<p class='facts'>Drop a PNG that mmgen generated: it is generated again from its recipe and compared pixel by pixel. If "
+    "it had an input image, drop that one too.</p>"
 )
 
 
@@ -37,29 +37,31 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
         with gr.Column(scale=1, min_width=300):
             prompt = gr.Textbox(label="Prompt", placeholder="a smiling cat with heart eyes", lines=2, elem_id="draw-prompt")
             with gr.Row():
-                go = gr.Button("Draw", variant="primary", elem_id="draw-go")
-                stop = gr.Button("Cancel", interactive=False, elem_id="draw-cancel")
+                go = gr.Button("Generate", variant="primary", elem_id="draw-go")
+                stop = gr.Button("Stop", interactive=False, elem_id="draw-cancel")
             gr.Examples(EXAMPLES, prompt)
             with gr.Row():
                 n = gr.Slider(1, 8, 1, step=1, label="Images", elem_id="draw-n")
                 style = gr.Dropdown(STYLES, value="", label="Style", allow_custom_value=True, elem_id="draw-style")
             with gr.Row(equal_height=True):
                 seed = gr.Number(label="Seed", precision=0, value=None, elem_id="draw-seed")
-                lock = gr.Checkbox(label="Keep this seed", elem_id="draw-lock")
+                lock = gr.Checkbox(label="Fixed seed", elem_id="draw-lock")
             with gr.Accordion("Options", open=False):
-                negative = gr.Textbox(value="", label="Not in the image")
+                negative = gr.Textbox(value="", label="Negative prompt")
                 steps = gr.Slider(1, 100, STEPS, step=1, label="Steps", elem_id="draw-steps")
-                guidance = gr.Slider(1, 15, GUIDANCE, step=0.5, label="Guidance: how closely to follow the prompt")
-                solver = gr.Dropdown([("the model's own", ""), *((name, name) for name in SOLVERS)], value="", label="Solver")
-            with gr.Accordion("Begin with an image", open=False) as beginning:
+                guidance = gr.Slider(1, 15, GUIDANCE, step=0.5, label="CFG scale (guidance)")
+                solver = gr.Dropdown(
+                    [("Model default", ""), *((name, name) for name in SOLVERS)], value="", label="Sampler (solver)"
+                )
+            with gr.Accordion("Input image (image-to-image, inpainting)", open=False) as beginning:
                 gr.HTML(BEGIN)
                 canvas = gr.ImageEditor(
                     type="pil", sources=["upload", "clipboard"], transforms=(), layers=False, format="png", show_label=False,
                     brush=gr.Brush(colors=["#f59e0b"], color_mode="fixed", default_size=8), height=360,
                     elem_id="draw-canvas",
                 )  # fmt: skip
-                strength = gr.Slider(0.05, 1, 0.7, step=0.05, label="Strength: how far from it", elem_id="draw-strength")
-            with gr.Accordion("Draw again from a PNG", open=False):
+                strength = gr.Slider(0.05, 1, 0.7, step=0.05, label="Denoising strength", elem_id="draw-strength")
+            with gr.Accordion("Reproduce from a PNG", open=False):
                 gr.HTML(AGAIN)
                 again = gr.File(
                     label="PNG with a recipe", file_types=["image"], file_count="multiple", height=120, elem_id="draw-again"
@@ -79,11 +81,11 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
                 elem_classes="pixels",
             )
             recipes, picked = gr.State([]), gr.State(0)
-            use = gr.Button("Begin with this image", size="sm", elem_id="draw-use")
-            with gr.Accordion("Recipe", open=False):
+            use = gr.Button("Use as input", size="sm", elem_id="draw-use")
+            with gr.Accordion("Recipe (generation parameters)", open=False):
                 shown = gr.Code(language="json", show_label=False, elem_id="draw-recipe")
-                gr.HTML("<p class='facts'>Every image carries its recipe; <code>mmgen reproduce</code> draws it again.</p>")
-            earlier = past.panel("Earlier images", TASKS, prompt_of, drawn.reopened, None, [gallery, progress, recipes, shown])
+                gr.HTML("<p class='facts'>Every image carries its recipe; <code>mmgen reproduce</code> generates it again.</p>")
+            earlier = past.panel("Image history", TASKS, prompt_of, drawn.reopened, None, [gallery, progress, recipes, shown])
     given = [prompt, n, style, seed, lock, negative, steps, guidance, solver, canvas, strength]
     outputs = [gallery, progress, seed, recipes, shown, go, stop]
     for trigger in (prompt.submit, go.click):

@@ -15,7 +15,7 @@ from .activity import ActivityRate, kind
 
 BUSY = ["writing", "drawing", "embedding", "reading", "seeing", "other"]
 MOST = 12  # rows of a table
-IDLE = "<p class='empty'>Nothing is under way. Ask, draw or write in another tab or window, and watch it here.</p>"
+IDLE = "<p class='empty'>No jobs running. Generate or ask something in another tab or window, and watch it here.</p>"
 
 
 def tiles(now: EngineState, rates: Sequence[ActivityRate]) -> str:
@@ -28,7 +28,7 @@ def tiles(now: EngineState, rates: Sequence[ActivityRate]) -> str:
         (f"{sum(now.queued.values())}", "jobs waiting"),
         (f"{busy:.0%}", f"of {now.device if now.device not in ('', 'auto') else 'the device'} busy"),
         (size(held), of),
-        (f"{now.longest_gap_ms:,.0f} ms", "longest gap of a stream"),
+        (f"{now.longest_gap_ms:,.0f} ms", "longest gap between tokens of a stream"),
     ]
     shown = "".join(f"<div><b>{escape(value)}</b><span>{escape(what)}</span></div>" for value, what in found)
     return f"<div class='tiles'>{shown}</div>"
@@ -38,7 +38,7 @@ def plots(rates: Sequence[ActivityRate]) -> str:
     """The last minutes."""
     times = [rate.ago for rate in rates]
     busy = svg_charts.stacked(times, [rate.busy for rate in rates], BUSY, "Device time")
-    done = svg_charts.lines(times, [rate.done for rate in rates], ["tokens", "steps"], "Tokens and denoising steps a second")
+    done = svg_charts.lines(times, [rate.done for rate in rates], ["tokens", "steps"], "Tokens and denoising steps per second")
     return f"<div class='plots'>{busy}{done}</div>"
 
 
@@ -62,17 +62,17 @@ def jobs(found: Sequence[Job]) -> str:
         )
         for (_, runner), group in list(groups.items())[:MOST]
     ]
-    heads = ("work", "jobs", "user", "priority", "status", "turns", "device", "age")
+    heads = ("work", "jobs", "user", "priority", "status", "steps", "device time", "age")
     return _section("Jobs", _table(heads, rows))
 
 
 def shares(users: Mapping[str, float]) -> str:
     """Of the device's time since the start, by user."""
     if not users:
-        return _section("Device time by user", "<p class='empty'>Nobody has used the device yet.</p>")
+        return _section("Device time by user", "<p class='empty'>The device has not been used yet.</p>")
     spent, total = sorted(users.items(), key=lambda one: -one[1])[:MOST], sum(users.values()) or 1.0
     rows = [(user(name), ms / total, f"{ms / total:.0%} · {ms / 1000:.1f} s") for name, ms in spent]
-    fair = f"<p class='facts'>fairness {jain(users.values()):.2f} (1: all had the same)</p>" if len(users) > 1 else ""
+    fair = f"<p class='facts'>fairness {jain(users.values()):.2f} (1: equal shares)</p>" if len(users) > 1 else ""
     return _section("Device time by user", answer_html.bars(rows, "Device time by user") + fair)
 
 

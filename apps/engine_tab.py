@@ -14,8 +14,8 @@ from .activity import ActivityMonitor
 from .sessions import told
 
 EVERY = 1.0  # seconds
-NO_MODELS = "<p class='empty'>No model is loaded. Each loads when it is first needed.</p>"
-STATES = {"awake": "on the device", "resting": "in the host's memory", "asleep": "asleep, read again when needed"}
+NO_MODELS = "<p class='empty'>No model is loaded. Each model loads on first use.</p>"
+STATES = {"awake": "on the device", "resting": "in CPU memory", "asleep": "unloaded, reloads on next use"}
 Row = tuple[str, str, int, bool]  # a model's name, state, bytes, and whether it is pinned
 
 

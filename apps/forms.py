@@ -131,4 +131,4 @@ def _short(one: Any) -> str:
 
 
 def _none(parameter: Parameter) -> list[tuple[str, Any]]:
-    return [("the usual", None)] if not parameter.required and parameter.default is None else []
+    return [("Default", None)] if not parameter.required and parameter.default is None else []

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from mmgen.pipelines.image import recipe
 from mmgen.pipelines.image.recipe import Recipe
 
-HINT = "<p class='empty'>Say what to draw; the image appears here while it is drawn.</p>"
+HINT = "<p class='empty'>Enter a prompt and press Generate; previews appear here during generation.</p>"
 
 
 class ImageGenerationState:
@@ -60,10 +60,12 @@ class ImageGenerationState:
     def note(self) -> str:
         done, of = sum(step for step, _ in self.steps.values()), sum(of for _, of in self.steps.values())
         if not of:
-            return "Reading the prompt"
+            return "Encoding the prompt"
         of = round(of * len(self.seeds) / len(self.steps))  # those that have not begun will take as many
         if len(self.recipes) == len(self.seeds):
-            return f"{len(self.seeds)} drawn, seed {self.seeds[0]}" + (f" to {self.seeds[-1]}" if len(self.seeds) > 1 else "")
+            return f"{len(self.seeds)} generated, seed {self.seeds[0]}" + (
+                f" to {self.seeds[-1]}" if len(self.seeds) > 1 else ""
+            )
         return f"<progress max='{of}' value='{done}'></progress> step {done} of {of}"
 
     def shown(self, note: str, busy: bool, images: bool = True) -> tuple[Any, ...]:

@@ -17,8 +17,8 @@ from .sessions import LOCAL, key_of, told
 
 MOST = 12  # entries of a panel
 LONGEST = 70  # characters of an entry's name
-NOTHING = "<p class='empty'>Nothing yet. What you do here is kept on this machine and can be opened again, or deleted.</p>"
-NO_MATCH = "<p class='empty'>Nothing kept has these words.</p>"
+NOTHING = "<p class='empty'>No history yet. Results are saved on this machine and can be reopened or deleted.</p>"
+NO_MATCH = "<p class='empty'>No entry contains these words.</p>"
 
 
 class HistoryPanel:
@@ -56,7 +56,7 @@ class HistoryPanel:
         """A list to search, open and delete. `reopen(entry, *inputs)` fills the outputs. The state: `newer` renews the list."""
         fresh = gr.State(0)
         with gr.Accordion(title, open=False, visible=self.history is not None, elem_classes="past"):
-            words = gr.Textbox("", label="Search", show_label=False, placeholder="Search in what was kept", container=False)
+            words = gr.Textbox("", label="Search", show_label=False, placeholder="Search history", container=False)
 
             @gr.render(inputs=[words, fresh], show_progress="hidden")
             def rows(said: str | None, _: int) -> None:

@@ -19,9 +19,8 @@ from mmgen.runtime import Runtime
 from . import answer_html, forms
 from .sessions import Sessions, told
 
-EMPTY = """<div class='empty'><p>Pipelines that plugins bring appear here by themselves, each with a form made from its
-signature.</p>
-<p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a whole plugin to begin with.</p></div>"""
+EMPTY = """<div class='empty'><p>Plugin pipelines appear here automatically, each with a form generated from its signature.</p>
+<p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a complete example.</p></div>"""
 
 
 def brought(rt: Runtime) -> list[RegistryEntry]:
@@ -60,11 +59,11 @@ def form(filled: FormHandlers, entry: RegistryEntry) -> None:
                     asked += [forms.component(one) for one in rest]
             with gr.Row():
                 go = gr.Button("Run", variant="primary", elem_id=f"more-{entry.name}-go")
-                stop = gr.Button("Cancel")
+                stop = gr.Button("Stop")
         with gr.Column(scale=2, min_width=300):
             said = gr.HTML("<div class='empty'><p>The result appears here.</p></div>", elem_id=f"more-{entry.name}-result")
             shown = gr.Gallery(visible=False, show_label=False, columns=3, format="png", height="auto")
-            with gr.Accordion("As JSON", open=False, visible=False) as whole:
+            with gr.Accordion("JSON", open=False, visible=False) as whole:
                 data = gr.JSON(show_label=False)
     go.click(filled.run, asked, [said, shown, whole, data], show_progress_on=said)
     stop.click(filled.sessions.cancel, queue=False)

@@ -29,8 +29,8 @@ from .sessions import Sessions, told
 
 EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
 LABELS = "cat, dog, apple, rocket, smiling face"
-NO_IMAGES = "No images yet: drop some, or take the sample images, which the embedded model drew."
-NOTHING_NAMED = "<div class='empty'><p>Drop an image; each label gets a bar that says how well it fits.</p></div>"
+NO_IMAGES = "No images yet: upload some, or load the sample images, which the embedded model generated."
+NOTHING_NAMED = "<div class='empty'><p>Upload an image; a bar shows the probability of each label.</p></div>"
 SHELF = 24  # images shown before anything is looked for
 
 
@@ -39,18 +39,18 @@ def tab(library: DocumentLibrary) -> Sessions:
     seeing = SeeHandlers(library)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML("<h3>Find images</h3>")
-            text = gr.Textbox(label="What they show", placeholder="a red fruit", elem_id="see-text")
+            gr.HTML("<h3>Search images</h3>")
+            text = gr.Textbox(label="Search by text", placeholder="a red fruit", elem_id="see-text")
             like = gr.Image(
-                type="filepath", sources=["upload"], label="Or an image that they are like", height=130,
+                type="filepath", sources=["upload"], label="Search by image", height=130,
                 elem_id="see-like",
             )  # fmt: skip
             with gr.Row():
-                find = gr.Button("Find", variant="primary", elem_id="see-find")
+                find = gr.Button("Search", variant="primary", elem_id="see-find")
                 all_ = gr.Button("Show all", elem_id="see-all")
             gr.Examples(EXAMPLES, text)
             files = gr.File(label="Add images", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
-            sample = gr.Button("Take the sample images", size="sm", elem_id="see-sample")
+            sample = gr.Button("Load sample images", size="sm", elem_id="see-sample")
         with gr.Column(scale=2, min_width=320):
             note = gr.HTML(answer_html.notice(NO_IMAGES), elem_id="see-note")
             found = gr.Gallery(
@@ -59,13 +59,16 @@ def tab(library: DocumentLibrary) -> Sessions:
             )  # fmt: skip
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML("<h3>Name an image</h3>")
-            given = gr.Image(type="filepath", sources=["upload"], label="An image", height=170, elem_id="see-given")
+            gr.HTML("<h3>Classify an image (zero-shot)</h3>")
+            given = gr.Image(type="filepath", sources=["upload"], label="Image", height=170, elem_id="see-given")
             labels = gr.Textbox(
-                LABELS, label="Labels", info="with commas between; none: the nearest of many words", elem_id="see-labels"
+                LABELS,
+                label="Labels",
+                info="separated by commas; empty: the nearest words of a large vocabulary",
+                elem_id="see-labels",
             )
-            template = gr.Textbox("{}", label="A sentence around each label", info='such as "an image of a {}"')
-            name = gr.Button("Name it", variant="primary", elem_id="see-name")
+            template = gr.Textbox("{}", label="Prompt template", info='such as "an image of a {}"')
+            name = gr.Button("Classify", variant="primary", elem_id="see-name")
         with gr.Column(scale=2, min_width=320):
             bars = gr.HTML(NOTHING_NAMED, elem_id="see-bars")
     shown = [found, note]
@@ -100,7 +103,7 @@ class SeeHandlers:
             count = self.gallery.filled().count()
         except NotFound:
             return answer_html.notice(NO_IMAGES)
-        return f"<p class='status'>{count} images; say what you look for.</p>"
+        return f"<p class='status'>{count} images</p>"
 
     def shelf(self) -> tuple[Any, str]:
         return self.all(), self.count()
@@ -132,7 +135,7 @@ class SeeHandlers:
         with told(), self.sessions.request(http, "normal") as request:
             seen = None if like is None else image_io.read(like)
             hits = self.gallery.search(text, seen, k=12, request=request)
-            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} images, the nearest first</p>"
+            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} images, most similar first</p>"
 
     def name(self, given: str | None, labels: str, template: str, http: gr.Request) -> str:
         """A bar for every label, or, without labels, for the nearest of the model's own words."""

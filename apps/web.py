@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 HOST = "127.0.0.1"
-HEADER = "<header id='head'><h1>mmgen</h1><p>Ask, draw, see and write, on this machine alone.</p></header>"
+HEADER = (
+    "<header id='head'><h1>mmgen</h1><p>Generate text and images, search and question your documents, all on this machine.</p>"
+    "</header>"
+)
 WATCHING = "Engine"
 
 
@@ -44,15 +47,15 @@ def page(
         with gr.Tabs() as tabs:
             with gr.Tab("Ask"):
                 sessions = [ask_tab.tab(rag, past)]
-            with gr.Tab("Draw"):
+            with gr.Tab("Images"):
                 sessions.append(draw_tab.tab(rt, model, past))
-            with gr.Tab("See"):
+            with gr.Tab("Image search"):
                 sessions.append(see_tab.tab(rag.library))
-            with gr.Tab("Write"):
+            with gr.Tab("Text"):
                 sessions.append(write_tab.tab(rt))
             with gr.Tab(WATCHING):
                 timer, look = engine_tab.tab(rt)
-            with gr.Tab("More"):
+            with gr.Tab("Plugins"):
                 sessions.append(plugins_tab.tab(rt))
         blocks.load(look, show_progress="hidden")
         tabs.select(watched, None, timer, show_progress="hidden")

@@ -21,9 +21,9 @@ from .token_html import TokenSheet
 
 EXAMPLES = ["It was a dark and stormy night;", "The old sailor looked at the sea and", "Whales are the largest"]
 STRATEGIES: dict[Strategy, tuple[str, str]] = {
-    "greedy": ("Greedy", "always the likeliest token"),
-    "sample": ("Sample", "drawn by lot, as the temperature says"),
-    "beam": ("Beam search", "the likeliest text of four"),
+    "greedy": ("Greedy", "the most probable token at each step"),
+    "sample": ("Sample", "sampled from the distribution at the given temperature"),
+    "beam": ("Beam search", "the most probable of four beams"),
 }
 EMPTY = "<div class='empty'><p>{}</p></div>"
 EVERY = 0.08  # seconds between two looks at a text that grows
@@ -34,37 +34,37 @@ def tab(rt: Runtime) -> Sessions:
     """Builds it; the caller cancels what a closed page leaves behind."""
     writing = WriteHandlers(TextGeneration(rt))
     with gr.Row(elem_classes="columns"):
-        prompt = gr.Textbox(EXAMPLES[0], label="How it begins", lines=2, scale=3, min_width=280, elem_id="write-prompt")
+        prompt = gr.Textbox(EXAMPLES[0], label="Prompt", lines=2, scale=3, min_width=280, elem_id="write-prompt")
         with gr.Column(scale=1, min_width=200):
-            go = gr.Button("Go on", variant="primary", elem_id="write-go")
+            go = gr.Button("Generate", variant="primary", elem_id="write-go")
             stop = gr.Button("Stop", elem_id="write-stop")
-    gr.Examples(EXAMPLES, prompt, label="Beginnings")
+    gr.Examples(EXAMPLES, prompt, label="Example prompts")
     with gr.Row():
-        most = gr.Slider(8, 256, 64, step=8, label="Tokens at most", elem_id="write-most")
-        temperature = gr.Slider(0.1, 2, 0.8, step=0.1, label="Temperature of the sample")
-        seed = gr.Number(label="Seed of the sample", precision=0, value=None, elem_id="write-seed")
-        lock = gr.Checkbox(label="Keep this seed", elem_id="write-lock")
+        most = gr.Slider(8, 256, 64, step=8, label="Max tokens", elem_id="write-most")
+        temperature = gr.Slider(0.1, 2, 0.8, step=0.1, label="Temperature")
+        seed = gr.Number(label="Seed", precision=0, value=None, elem_id="write-seed")
+        lock = gr.Checkbox(label="Fixed seed", elem_id="write-lock")
     texts: dict[Strategy, gr.State] = {}
     with gr.Row(elem_classes="columns"):
         for strategy, (name, about) in STRATEGIES.items():
             with gr.Column(min_width=260):
                 gr.HTML(f"<h3>{name}</h3><p class='facts'>{about}</p>")
-                shown = gr.HTML(EMPTY.format("Nothing written yet."), elem_id=f"write-{strategy}")
+                shown = gr.HTML(EMPTY.format("Nothing generated yet."), elem_id=f"write-{strategy}")
                 texts[strategy] = gr.State("")
             inputs, outputs = [prompt, most, temperature, seed, lock], [shown, texts[strategy]]
             outputs += [seed] if strategy == "sample" else []
             for trigger in (go.click, prompt.submit):
                 trigger(writing.write(strategy), inputs, outputs, show_progress="hidden", trigger_mode="once")
     gr.HTML(
-        "<p class='facts'>The warmer a token's colour, the less likely the model found it; point at one to see what else could "
-        "have stood there. Beam search keeps no probabilities of single tokens.</p>"
+        "<p class='facts'>The warmer a token's colour, the lower its probability; hover over one to see the alternatives. Beam "
+        "search reports no probabilities of single tokens.</p>"
     )
-    with gr.Accordion("Attention: which token looked at which", open=False):
+    with gr.Accordion("Attention maps", open=False):
         with gr.Row(equal_height=True):
-            which = gr.Radio([(STRATEGIES[name][0], name) for name in texts], value="greedy", label="Of the text", scale=3)
-            draw = gr.Button("Draw the maps", scale=1, min_width=140, elem_id="write-attention")
+            which = gr.Radio([(STRATEGIES[name][0], name) for name in texts], value="greedy", label="Generated text", scale=3)
+            draw = gr.Button("Plot attention", scale=1, min_width=140, elem_id="write-attention")
         gr.HTML(
-            "<p class='facts'>A row for every layer, a column for every head; in each, a token's row tells where it looked.</p>"
+            "<p class='facts'>One row per layer, one column per head; a map's rows show each token's attention weights.</p>"
         )
         maps = gr.Image(label="Attention maps", show_label=False, format="png", interactive=False, elem_id="write-maps")
     stop.click(writing.sessions.cancel, queue=False)
@@ -96,7 +96,16 @@ class WriteHandlers:
     def _written(self, prompt: str, options: dict[str, Any], http: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The text as it grows, and at last as it may be read again, with its seed. What was written before a stop stays."""
         sheet, note, seed, looked = TokenSheet(prompt), "Stopped.", gr.skip(), 0.0
-        yield sheet.html("Searching; the text comes at the end" if options["strategy"] == "beam" else "Reading", True), "", seed
+        yield (
+            sheet.html(
+                "Searching; beam search shows its text at the end"
+                if options["strategy"] == "beam"
+                else "Processing the prompt",
+                True,
+            ),
+            "",
+            seed,
+        )
         try:
             with self.sessions.request(http, "interactive") as request:
                 for event in self.text.stream(prompt, **options, request=request):
@@ -106,7 +115,7 @@ class WriteHandlers:
                     sheet.take(event.value)
                     if time.monotonic() - looked > EVERY:
                         looked = time.monotonic()
-                        yield sheet.html("Writing", True), sheet.text, gr.skip()
+                        yield sheet.html("Generating", True), sheet.text, gr.skip()
         except Cancelled:
             pass
         except MmgenError as why:

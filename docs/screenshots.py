@@ -42,7 +42,7 @@ def draw(page: Page) -> None:
     page.get_by_label("number input for Images").fill("6")
     page.locator("#draw-prompt textarea").fill("a smiling cat with heart eyes")
     page.locator("#draw-go").click()
-    page.get_by_text("6 drawn, seed").wait_for()
+    page.get_by_text("6 generated, seed").wait_for()
 
 
 def see(page: Page) -> None:
@@ -56,7 +56,7 @@ def see(page: Page) -> None:
 
 
 def write(page: Page) -> None:
-    page.get_by_label("number input for Tokens at most").fill("80")
+    page.get_by_label("number input for Max tokens").fill("80")
     page.locator("#write-go").click()
     for strategy in ("greedy", "sample", "beam"):
         page.locator(f"#write-{strategy} .facts", has_text="tokens in").wait_for()
@@ -68,27 +68,28 @@ def engine(page: Page) -> None:
     page.wait_for_timeout(20_000)
 
 
-SHOTS = {"Ask": ask, "Draw": draw, "See": see, "Write": write, "Engine": engine}
+SHOTS = {"Ask": ask, "Images": draw, "Image search": see, "Text": write, "Engine": engine}
+"""A tab's name -> what is done in it; the file is named by the function."""
 
 
 def open_tab(page: Page, address: str, tab: str) -> None:
     page.set_default_timeout(SECONDS)
     page.goto(address)
-    page.get_by_role("tab", name=tab).click()
+    page.get_by_role("tab", name=tab, exact=True).click()
     page.wait_for_timeout(1500)
 
 
 def work(page: Page, address: str, tab: str) -> None:
     """Keeps the engine busy from another window."""
     open_tab(page, address, tab)
-    if tab == "Draw":
+    if tab == "Images":
         page.get_by_label("number input for Images").fill("8")
         page.get_by_role("button", name="Options").last.click()
         page.get_by_label("number input for Steps").fill("60")
         page.locator("#draw-prompt textarea").fill("a crown on a blue background")
     else:
-        page.get_by_label("number input for Tokens at most").fill("256")
-    page.locator(f"#{tab.lower()}-go").click()
+        page.get_by_label("number input for Max tokens").fill("256")
+    page.locator(f"#{SHOTS[tab].__name__}-go").click()
 
 
 def save(page: Page, name: str) -> None:
@@ -116,10 +117,10 @@ def main() -> None:
                 seen = browser.new_page(viewport=SIZE)  # type: ignore[arg-type]
                 open_tab(seen, address, tab)
                 if tab == "Engine":
-                    for other in ("Draw", "Write"):
+                    for other in ("Images", "Text"):
                         work(browser.new_page(), address, other)
                 prepare(seen)
-                save(seen, tab.lower())
+                save(seen, prepare.__name__)
             browser.close()
         page.close(verbose=False)
         rt.close(drain=False)

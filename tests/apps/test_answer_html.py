@@ -36,11 +36,11 @@ def test_a_quote_is_marked_in_its_passage() -> None:
 def test_an_abstention_looks_different() -> None:
     page = answer_html.answer(found(abstained=True, text="Not in the documents."))
     assert "class='turn absent'" in page and "<mark>" not in page
-    assert "Looked at a&lt;i&gt;.md." in page
+    assert "Searched in a&lt;i&gt;.md." in page
 
 
 def test_free_text_says_that_it_has_no_source() -> None:
-    assert "no source stands behind" in answer_html.answer(found(citations=[]))
+    assert "no source supports" in answer_html.answer(found(citations=[]))
 
 
 def test_an_empty_conversation_teaches() -> None:

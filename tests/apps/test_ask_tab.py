@@ -47,7 +47,7 @@ def test_files_are_on_the_shelf_and_the_unreadable_are_told(
 
 def test_an_answer_is_kept_and_opens_as_the_same_card(asking: AskHandlers) -> None:
     shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], BROWSER))
-    assert "Looking for it" in shown[0][0] and shown[-1][2] == ""
+    assert "Retrieving passages" in shown[0][0] and shown[-1][2] == ""
     ((_, (card,), _),) = shown[-1:]
     (entry,) = asking.past.entries(["rag-text"], "lamp")
     assert question_of(entry) == "Who lit the lamp?"

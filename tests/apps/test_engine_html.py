@@ -15,7 +15,7 @@ def test_jobs_of_a_request_share_a_line() -> None:
 
 
 def test_an_idle_engine_says_what_to_do() -> None:
-    assert engine_html.IDLE in engine_html.jobs([]) and "Nobody has used" in engine_html.shares({})
+    assert engine_html.IDLE in engine_html.jobs([]) and "has not been used" in engine_html.shares({})
 
 
 def test_shares_are_of_all_users() -> None:

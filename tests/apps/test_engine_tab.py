@@ -28,5 +28,5 @@ def test_models_sleep_wake_and_are_pinned(writer: "Runtime") -> None:
 def test_a_look_has_everything(writer: "Runtime") -> None:
     writer.text()
     tiles, plots, tables, models = EngineHandlers(writer).look()
-    assert "jobs running" in tiles and "<svg" in plots and "Nothing is under way" in plots
+    assert "jobs running" in tiles and "<svg" in plots and "No jobs running" in plots
     assert "Memory ledger" in tables and "weights" in tables and models

@@ -34,7 +34,7 @@ def test_the_sample_tells_its_seed_which_writes_it_again(writing: WriteHandlers)
 
 def test_beam_search_comes_at_the_end_without_probabilities(writing: WriteHandlers) -> None:
     shown = list(writing.write("beam")("the ", 5, 1.0, None, False, BROWSER))
-    assert "the text comes at the end" in shown[0][0] and "class='token'" not in shown[-1][0] and shown[-1][1]
+    assert "shows its text at the end" in shown[0][0] and "class='token'" not in shown[-1][0] and shown[-1][1]
 
 
 def test_a_stop_keeps_what_is_there(writing: WriteHandlers) -> None:

@@ -36,9 +36,11 @@ def test_models(run: Callable[..., str]) -> None:
 def test_pipelines(run: Callable[..., str], plug: Callable[..., None]) -> None:
     plug(pixel=register)
     lines = run("pipelines").splitlines()
-    assert lines[0] == "rag-text  Answer a question from your documents, with sources"
+    assert lines[0] == "rag-text  Answer a question from your documents, with citations"
     assert lines[1].startswith("  rag-text(question: str, store: str | None = None, ")
-    assert lines[2] == "txt2img  Draw images from words" and lines[3].startswith("  txt2img(prompt: str | Sequence[str], ")
+    assert lines[2] == "txt2img  Generate images from a prompt" and lines[3].startswith(
+        "  txt2img(prompt: str | Sequence[str], "
+    )
     assert lines[-2] == "gone  Was there once (plugin pixel)" and "cannot be imported" in lines[-1]
 
 

@@ -29,11 +29,11 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
     ask(page, "Who won the football world cup in 1998?")
     expect(page.locator(".turn.absent .text")).to_have_text("Not in the documents.")
 
-    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("tab", name="Images", exact=True).click()
     page.locator("#draw-go").click()
     expect(page.get_by_text("the prompt is empty")).to_be_visible()
     draw(page, "a red apple")
-    expect(page.locator("#draw-progress")).to_contain_text(re.compile(r"1 drawn, seed \d+"))
+    expect(page.locator("#draw-progress")).to_contain_text(re.compile(r"1 generated, seed \d+"))
     expect(page.locator("#draw-gallery img")).to_have_count(1)
     assert made(page).prompt == "a red apple"
     page.get_by_role("button", name="Recipe").click()
@@ -44,16 +44,16 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
     page.get_by_label("number input for Images").fill("8")
     page.locator("#draw-go").click()
     page.locator("#draw-cancel").click()
-    expect(page.locator("#draw-progress")).to_contain_text("Cancelled.")
+    expect(page.locator("#draw-progress")).to_contain_text("Stopped.")
     expect(page.locator("#draw-go")).to_be_enabled()
 
     page.reload()
     open_ = page.get_by_role("button", name="Who lit the lamp of Hirta?")
-    page.get_by_role("button", name="Earlier questions").click()
+    page.get_by_role("button", name="Question history").click()
     open_.click()
     expect(page.locator(".turn .text")).to_contain_text("Anna Stuart")
-    page.get_by_role("tab", name="Draw").click()
-    page.get_by_role("button", name="Earlier images").click()
+    page.get_by_role("tab", name="Images", exact=True).click()
+    page.get_by_role("button", name="Image history").click()
     page.get_by_role("button", name="a red apple ·").click()
     expect(page.locator("#draw-gallery img")).to_have_count(1)
     assert made(page).prompt == "a red apple"
@@ -67,17 +67,17 @@ def test_two_visitors_at_once(visit: Any, address: str, tmp_path: Path) -> None:
 
     with visit(address) as one, visit(address) as other:
         for page in (one, other):
-            page.get_by_role("tab", name="Draw").click()
+            page.get_by_role("tab", name="Images", exact=True).click()
             page.get_by_role("button", name="Options").last.click()
             page.get_by_label("number input for Steps").fill("60")
             draw(page, "a crown")
         one.locator("#draw-cancel").click()
-        expect(one.locator("#draw-progress")).to_contain_text("Cancelled.")
+        expect(one.locator("#draw-progress")).to_contain_text("Stopped.")
         one.get_by_role("tab", name="Ask").click()
         add_document(one, tmp_path)
         ask(one, "Who lit the lamp of Hirta?")
         expect(one.locator(".turn .text").first).to_contain_text("Anna Stuart")
-        expect(other.locator("#draw-progress")).to_contain_text(re.compile(r"1 drawn, seed \d+"))
+        expect(other.locator("#draw-progress")).to_contain_text(re.compile(r"1 generated, seed \d+"))
         expect(other.locator(".turn")).to_have_count(0)
 
 

@@ -17,7 +17,7 @@ def test_see_write_and_watch(page: "Page") -> None:
     """Images found and named by the embedded encoder, a text written three ways, and the engine that did it."""
     from playwright.sync_api import expect
 
-    page.get_by_role("tab", name="See").click()
+    page.get_by_role("tab", name="Image search").click()
     page.locator("#see-sample").click()
     expect(page.locator("#see-found img")).to_have_count(12)
     page.locator("#see-text input, #see-text textarea").fill("a red fruit")
@@ -29,14 +29,14 @@ def test_see_write_and_watch(page: "Page") -> None:
     expect(page.locator("#see-bars li").first).to_contain_text("crown")
     expect(page.locator("#see-bars li").last).to_contain_text(re.compile("dog|<b>apple"))
 
-    page.get_by_role("tab", name="Write").click()
-    page.get_by_label("number input for Tokens at most").fill("16")
+    page.get_by_role("tab", name="Text").click()
+    page.get_by_label("number input for Max tokens").fill("16")
     page.locator("#write-go").click()
     for strategy in ("greedy", "sample", "beam"):
         expect(page.locator(f"#write-{strategy} .facts")).to_contain_text("tokens in")
     expect(page.locator("#write-greedy .token").first).to_have_attribute("data-told", re.compile(r"“.+” [\d.]+%"))
     assert page.locator("#write-beam .token").count() == 0
-    page.get_by_role("button", name="Attention").click()
+    page.get_by_role("button", name="Attention maps").click()
     page.locator("#write-attention").click()
     expect(page.locator("#write-maps img")).to_be_visible()
 
@@ -53,9 +53,9 @@ def test_see_write_and_watch(page: "Page") -> None:
 def test_a_image_is_dropped_painted_and_drawn_again(page: "Page", tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    page.get_by_role("tab", name="Draw").click()
+    page.get_by_role("tab", name="Images").click()
     page.get_by_role("button", name="Recipe").click()
-    page.get_by_role("button", name="Begin with an image").click()
+    page.get_by_role("button", name="Input image").click()
     canvas = page.locator("#draw-canvas canvas").first
     canvas.wait_for()
     page.wait_for_timeout(3000)  # Gradio's editor takes nothing before it is ready, and does not say when it is
@@ -80,7 +80,7 @@ def test_a_image_is_dropped_painted_and_drawn_again(page: "Page", tmp_path: Path
 
     source = page.locator("#draw-gallery img").first.evaluate("image => image.src")
     (tmp_path / "mine.png").write_bytes(page.request.get(source).body())
-    page.get_by_role("button", name="Draw again from a PNG").click()
+    page.get_by_role("button", name="Reproduce from a PNG").click()
     page.locator("#draw-again input[type=file]").set_input_files(tmp_path / "mine.png")
     expect(page.locator("#draw-progress")).to_contain_text("mine.png is reproduced bit by bit")
 
@@ -93,7 +93,7 @@ def test_under_a_path_of_the_server(visit: Any, mounted: str) -> None:
     with visit(mounted) as page:
         refused: list[str] = []
         page.on("console", lambda line: refused.append(line.text) if "Content Security Policy" in line.text else None)
-        page.get_by_role("tab", name="Write").click()
+        page.get_by_role("tab", name="Text").click()
         page.locator("#write-go").click()
         expect(page.locator("#write-greedy .facts")).to_contain_text("tokens in")
         page.get_by_role("tab", name="Engine").click()
