@@ -239,7 +239,8 @@ def comments(model: type) -> dict[str, tuple[str, str]]:
 
 def kind(annotation: str) -> str:
     """An annotation without what only the reader of files needs: `Annotated[str, ...]` is `str`."""
-    return re.sub(r"Annotated\[([^,]+),.*\]", r"\1", annotation).replace("UserPath", "Path").replace("ByteSize", "size")
+    plain = re.sub(r"Annotated\[([^,]+),.*\]", r"\1", annotation).replace("UserPath", "Path").replace("ByteSize", "size")
+    return plain.replace(" | ", " or ")
 
 
 def default(field: Any) -> str:

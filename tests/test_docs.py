@@ -6,6 +6,7 @@ that is installed from a folder is put on the path.
 """
 
 import ast
+import importlib.util
 import os
 import re
 import shlex
@@ -26,7 +27,9 @@ import pytest
 import yaml
 
 from mmgen.cli import commands
+from mmgen.config import RuntimeConfig
 from mmgen.plugins import registry
+from mmgen.serve.settings import ServeConfig
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = "examples/plugins/mmgen_pixel/README.md"
@@ -214,6 +217,28 @@ def test_page(page: str, reading: Reading) -> None:
 def test_whole_page(page: str, reading: Reading) -> None:
     for block in blocks(page):
         reading.do(block)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, str]:
+    spec = importlib.util.spec_from_file_location("reference_pages", ROOT / "docs" / "reference_pages.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pages: dict[str, str] = module.pages()
+    return pages
+
+
+def test_the_reference_is_whole(reference: dict[str, str]) -> None:
+    assert all(f"### mmgen {name}\n" in reference["reference/commands.md"] for name in OURS)
+    assert "| `QUESTION` |" in reference["reference/commands.md"] and "`--seed`" in reference["reference/commands.md"]
+    keys = [*RuntimeConfig.model_fields, *ServeConfig.model_fields, "schedule.warmup"]
+    assert all(f"| `{key}` |" in reference["reference/configuration.md"] for key in keys)
+    assert "What a streaming answer waits" in reference["reference/configuration.md"], "a field's comment"
+    assert "### POST /v1/images/generations\n" in reference["reference/http.md"]
+    assert "| `mmgen_jobs_total` | counter | `runner`, `status` |" in reference["reference/metrics.md"]
+    assert "::: mmgen.pipelines.rag_text.RagText\n" in reference["reference/python.md"]
+    assert "](reader/loss.png)" in reference["models/reader.md"] and "](architecture.md)" in reference["contributing.md"]
 
 
 def test_the_demo_is_shown() -> None:
