@@ -63,7 +63,7 @@ class EngineHandlers:
         )
 
     def models(self) -> list[Row]:
-        return [(one.name, one.state, one.nbytes, one.pinned) for one in self.rt.engine.residents]
+        return [(one.name, one.state, one.nbytes, one.pinned) for one in self.rt.engine.models]
 
     def move(self, name: str, state: str) -> Any:
         """To bed or out of it."""

@@ -5,7 +5,7 @@ Clients are threads of a process of their own; the server runs here, on the embe
 
 load: every client makes its calls one after another: streamed chats, images and embeddings, mixed. No call may fail or get
 lost. Queueing is a job's time from submission to its end beyond what it takes alone. It is compared at 99 % with what the
-engine's outlook said at submission, which learns what those who come later mean, and with the simulator, which plays the same
+engine's estimate said at submission, which learns what those who come later mean, and with the simulator, which plays the same
 arrivals again by the costs that the engine's model learned before the load.
 overhead: the same streamed chats, and images, by HTTP and by calling the pipelines in this process, in turn.
 peers: a random Llama in a folder, chats of `transformers serve` (one by one, and with its continuous batching) and ours; it has
@@ -97,7 +97,7 @@ def served(rt: Runtime, **settings: Any) -> Iterator[int]:
 
 
 class Foreseen:
-    """Notes what the engine's outlook says of every job that is submitted."""
+    """Notes what the engine's estimate says of every job that is submitted."""
 
     def __init__(self, rt: Runtime) -> None:
         self.engine, self._submit = rt.engine, rt.engine.submit
@@ -105,9 +105,9 @@ class Foreseen:
         rt.engine.submit = self  # type: ignore[assignment,method-assign]
 
     def __call__(self, job: Job) -> Any:
-        outlook = None if job.runner == "call" else self.engine.outlook(job)
+        estimate = None if job.runner == "call" else self.engine.estimate(job)
         handle = self._submit(job)
-        self.jobs.append((job, outlook))
+        self.jobs.append((job, estimate))
         return handle
 
     def queueing(self) -> tuple[list[float], list[float]]:
@@ -155,7 +155,7 @@ def load(args: argparse.Namespace) -> list[str]:
     return [
         f"load, errors: {len(bad)} (target 0)",
         f"load, lost: {calls - len(results) + under_way} (target 0)",
-        f"load, queueing at 99 %: {was:.2f} s; by the outlook at submission {said:.2f} s: "
+        f"load, queueing at 99 %: {was:.2f} s; by the estimate at submission {said:.2f} s: "
         f"{said / was:.2f} (target 0.75 to 1.25)",
         f"load, submission to end at 99 %: {ends:.2f} s; by the cost model, played over the same arrivals, {played:.2f} s: "
         f"{played / ends:.2f} (target 0.75 to 1.25)",

@@ -101,7 +101,6 @@ MOVED: Mapping[str, str] = {
     "mmgen.engine.faults": "mmgen.engine.fault_isolation",
     "mmgen.engine.follow": "mmgen.engine.event_merge",
     "mmgen.engine.interludes": "mmgen.engine.preemption",
-    "mmgen.engine.parking": "mmgen.engine.detached_results",
     "mmgen.engine.quantum": "mmgen.engine.step_executor",
     "mmgen.engine.roster": "mmgen.engine.active_jobs",
     "mmgen.encoding": "mmgen.clients.encoder",

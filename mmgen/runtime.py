@@ -89,15 +89,15 @@ class Runtime:
 
         Where there is a GPU it rests in the host's memory, or with `drop` nowhere. Raises Busy while it has jobs or is pinned.
         """
-        self.engine.call(self.engine.residents.sleep, model, drop)
+        self.engine.call(self.engine.models.sleep, model, drop)
 
     def wake(self, model: str) -> None:
         """Brings it back before it is needed. Raises Busy where there is no place."""
-        self.engine.call(self.engine.residents.wake, model)
+        self.engine.call(self.engine.models.wake, model)
 
     def pin(self, model: str, pinned: bool = True) -> None:
         """A pinned model stays on the device."""
-        self.engine.call(self.engine.residents.pin, model, pinned)
+        self.engine.call(self.engine.models.pin, model, pinned)
 
     def close(self, drain: bool = True) -> None:
         """Finishes what is queued (or cancels it) and stops the engine. Safe to repeat."""

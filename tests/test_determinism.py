@@ -65,7 +65,7 @@ def expected(mix: Mix, known: Known, ask: Ask) -> Any:
 def check(mix: Mix, known: Known, wanted: list[Ask], sleeper: random.Random) -> None:
     """Between the mixes models go and come back, and some go while work is waiting."""
     before = [expected(mix, known, ask) for ask in wanted]
-    for one in mix.rt.engine.residents:
+    for one in mix.rt.engine.models:
         if sleeper.random() < 0.5:
             send_away(mix, one.name)
     for ask, alone, together in zip(wanted, before, mix.together(wanted), strict=True):
@@ -90,7 +90,7 @@ def max_gap_ms(mix: Mix, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_in_company_of_its_own_and_after_a_reload(mix: Mix, known: Known, kind: str) -> None:
     check(mix, known, [Ask(kind, seed) for seed in (0, 1, 2)], random.Random(0))
-    for one in mix.rt.engine.residents:
+    for one in mix.rt.engine.models:
         send_away(mix, one.name)
     assert same(kind, known[Ask(kind, 0)], mix.alone(Ask(kind, 0))), "after all models were away"
 
@@ -142,7 +142,7 @@ def test_under_a_limit_that_not_all_models_fit_into(
 ) -> None:  # fmt: skip
     """Models push each other out while requests come."""
     models = {"text": tiny_llama, "denoiser": stable_diffusion, "encoder": tiny_encoder, "reader": tiny_reader}
-    most = sum(one.nbytes for one in mix.rt.engine.residents)
+    most = sum(one.nbytes for one in mix.rt.engine.models)
     wanted = [Ask(kind, seed) for seed in range(3) for kind in KINDS]
     before = [expected(mix, known, ask) for ask in wanted]
     with runtime(tmp_path, int(0.75 * most), **models) as rt:
@@ -150,4 +150,4 @@ def test_under_a_limit_that_not_all_models_fit_into(
             wanted, before, Mix(rt, tiny_draft, diffusion_transformer).together(wanted), strict=True
         ):
             assert same(ask.kind, alone, together)
-        assert rt.engine.residents.evictions > 0
+        assert rt.engine.models.evictions > 0

@@ -164,7 +164,7 @@ def test_a_model_sleeps_and_comes_back_for_a_job(tiny_encoder: Path, tiny_reader
         states = {}
         for name in (str(tiny_encoder), str(tiny_reader)):
             rest(rt, name)
-            states |= {one.name: one.state for one in rt.engine.residents}
+            states |= {one.name: one.state for one in rt.engine.models}
         assert set(states.values()) == {"asleep"} and rt.engine.ledger.held == 0
         np.testing.assert_array_equal(rt.encoder().embed_text(TEXTS), vectors)
         assert rt.reader().read("what?", TEXTS) == found
@@ -190,7 +190,7 @@ def rest(rt: Runtime, name: str) -> None:
 def test_models_leave_for_each_other_under_a_limit(tiny_encoder: Path, tiny_reader: Path, tmp_path: Path) -> None:
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader))) as rt:
         vectors, found = rt.encoder().embed_text(TEXTS), rt.reader().read("what?", TEXTS)
-        most = max(one.nbytes for one in rt.engine.residents)
+        most = max(one.nbytes for one in rt.engine.models)
     limit = RuntimeConfig(
         home=tmp_path, device="cpu", encoder=str(tiny_encoder), reader=str(tiny_reader), memory_limit=most + 10_000
     )
@@ -198,7 +198,7 @@ def test_models_leave_for_each_other_under_a_limit(tiny_encoder: Path, tiny_read
         for _ in range(3):
             np.testing.assert_array_equal(rt.encoder().embed_text(TEXTS), vectors)
             assert rt.reader().read("what?", TEXTS) == found
-        assert rt.engine.residents.evictions >= 5
+        assert rt.engine.models.evictions >= 5
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder), memory_limit=1_000_000)) as rt:
         with pytest.raises(TooLarge, match=r"model encoder .* needs 3,9\d\d,\d\d\d bytes, the device's limit is 1,000,000"):
             rt.encoder()

@@ -106,12 +106,12 @@ class ModelHost:
         def load() -> list[Any]:
             return [load() if prepare is None else prepare(load()) for load in loads]
 
-        name, residents = f"{kind} {key or references[0]}", self.engine.residents
+        name, pool = f"{kind} {key or references[0]}", self.engine.models
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
-        loaded = self.engine.call(residents.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
-        residents.serve(name, runners)
+        loaded = self.engine.call(pool.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
+        pool.serve(name, runners)
         if pinned:
-            self.engine.call(residents.pin, name, True)
+            self.engine.call(pool.pin, name, True)
         return OpenedModel(folders, loaded)
 
     def runner(self, kind: str, name: str, *arguments: Any, **options: Any) -> Runner:

@@ -1,34 +1,30 @@
-"""The only thread that touches the device. Knows runners, the scheduler and the ledger; not tokens, pixels or torch."""
+"""One device, shared by all models: jobs are submitted from any thread and run by the device thread (device_loop.py).
+
+Knows runners, the scheduler and the ledger; torch-free.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from mmgen.engine.active_jobs import ActiveJobs
 from mmgen.engine.call_runner import CallRunner
-from mmgen.engine.detached_results import Parking
-from mmgen.engine.job import Handle, Job, Request
-from mmgen.engine.memory.admission import Admission
+from mmgen.engine.device_loop import DeviceLoop
+from mmgen.engine.job import Handle, Job
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.memory.model_pool import ModelPool
-from mmgen.engine.preemption import PreemptionPoints
 from mmgen.engine.scheduling.cost_model import CostModel, Estimate
 from mmgen.engine.scheduling.fair import FairScheduler
-from mmgen.engine.scheduling.forecast import CompletionEstimate, Forecast
+from mmgen.engine.scheduling.forecast import CompletionEstimate
 from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.scheduling.scheduler import Scheduler
-from mmgen.engine.step_executor import StepExecutor, StepResult
 from mmgen.engine.telemetry.metrics import EngineState, Metrics
 from mmgen.engine.telemetry.snapshot import snapshot
 from mmgen.engine.telemetry.trace import Trace
-from mmgen.engine.watchdog import Watchdog
-from mmgen.errors import Busy, Clash, Closed, MmgenError, NotFound, Stuck, nearest
+from mmgen.errors import Clash, Closed, NotFound, Stuck, nearest
 from mmgen.interfaces import Runner
 
 log = logging.getLogger(__name__)
@@ -37,7 +33,7 @@ R = TypeVar("R")
 
 
 class Engine:
-    """Takes jobs from any thread and runs them turn by turn on its own."""
+    """Takes jobs from any thread and runs them, a quantum at a time, on the device thread."""
 
     def __init__(
         self,
@@ -54,28 +50,20 @@ class Engine:
         """
         Args:
             scheduler: the policy; None: fair.
-            max_gap_ms: what a streaming answer waits for others at most, see turns.py; None: as long as it takes.
-            watchdog_s: after so long without a sign of life a step counts as hanging.
-            free_memory: is called after a step ran out of memory, before it is tried again.
+            max_gap_ms: longest run of other work while an answer streams, see gap_limiter.py; None: no limit.
+            watchdog_s: seconds without an event after which a step counts as hanging.
+            free_memory: called after a step ran out of memory, before it is tried again.
         """
         self.runners: dict[str, Runner] = {"call": CallRunner()}
         self.costs = CostModel()
         self.scheduler = GapLimiter(FairScheduler() if scheduler is None else scheduler, self.costs, max_gap_ms)
         self.ledger = Ledger() if ledger is None else ledger
-        self.residents = ModelPool(self.ledger)
+        self.models = ModelPool(self.ledger)
         self.metrics = Metrics(self._now) if metrics is None else metrics
-        self.trace, self.parking = trace, Parking()
-        self._forecast = Forecast(self.costs)
-        self._interludes = PreemptionPoints(lambda: self.scheduler.streaming or len(self._waiting) > 0, self._interlude)
-        self._quanta = StepExecutor(self.runners, self.residents, self.metrics, free_memory, self._interludes)
-        self._watchdog = Watchdog(watchdog_s, self._hang)
-        self._hangs = ""  # what the watchdog has to say, while it has
-        self._wake = threading.Condition()  # guards all below, the scheduler and runners
-        self._waiting = Admission(self.ledger, self.residents)
-        self._roster = ActiveJobs()  # jobs that are not retired
-        self._ended: deque[Job] = deque()  # to be retired
-        self._closing = False
-        self._thread: threading.Thread | None = None
+        self.trace = trace
+        self._loop = DeviceLoop(
+            self.runners, self.scheduler, self.models, self.costs, self.metrics, trace, watchdog_s, free_memory
+        )
         for name, runner in runners.items():
             self.add_runner(name, runner)
 
@@ -86,20 +74,20 @@ class Engine:
         self.close(drain=kind is None)
 
     def add_runner(self, name: str, runner: Runner) -> None:
-        """One more runner, for a model that was loaded just now."""
-        with self._wake:
+        """Registers a runner, for a model that was just loaded. Raises Clash if the name is taken."""
+        with self._loop.lock:
             if name in self.runners:
                 raise Clash(f'there is already a runner "{name}"; use another name')
             self.runners[name] = runner
         if hasattr(runner, "pause_with"):
-            runner.pause_with(self._interludes)
+            runner.pause_with(self._loop.preemption)
 
     def set_weight(self, user: str, weight: float) -> None:
         """A user of weight 2 gets twice the device time, and the memory, of one of weight 1 while both have work."""
-        with self._wake:
+        with self._loop.lock:
             self.scheduler.set_weight(user, weight)
-            self._waiting.set_weight(user, weight)
-            self._forecast.weights[user] = weight
+            self._loop.admission.set_weight(user, weight)
+            self._loop.forecast.weights[user] = weight
 
     def submit(self, job: Job) -> Handle:
         """Queues a job; the first one starts the device thread.
@@ -111,7 +99,7 @@ class Engine:
             Closed: the engine takes no more work.
             Stuck: a step hangs.
         """
-        self._not_here("submit")
+        self._refuse_device_thread("submit")
         runner = self.runners.get(job.runner)
         if runner is None:
             raise NotFound(f'there is no runner "{job.runner}"{nearest(job.runner, sorted(self.runners))}')
@@ -119,59 +107,43 @@ class Engine:
         hash(key)  # a TypeError is for who wrote the runner, here and not on the device thread
         self.ledger.check(nbytes, f"this {job.runner} job")
         estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
-        with self._wake:
-            if self._closing:
+        loop = self._loop
+        with loop.lock:
+            if loop.closing:
                 raise Closed("the engine is closed; make a new Runtime")
-            if self._hangs:
-                raise Stuck(f"{self._hangs}; try again later, or restart the process")
+            if loop.hang:
+                raise Stuck(f"{loop.hang}; try again later, or restart the process")
             if job.submitted is not None or job.ended is not None:
                 raise RuntimeError("a job is submitted once")
             job.key = key
             job.streams = getattr(runner, "streams", False) and job.request.priority != "batch"
             job.pauses = hasattr(runner, "pause_with") and self.scheduler.max_gap_ms is not None
-            ahead = None if estimate is None else self._forecast.refuse_late(job, estimate)
-            job.submitted, job.when_ended = time.monotonic(), self._note_end
-            job.request.when_cancelled(self._note_cancel)  # first, so that no cancel falls between this and the roster's look
-            self._roster.add(job)
-            self._forecast.add(job, ahead)
+            ahead = None if estimate is None else loop.forecast.refuse_late(job, estimate)
+            job.submitted = time.monotonic()
+            loop.forecast.add(job, ahead)
             if self.trace is not None:
                 self.trace.submitted(job)
-            if nbytes or self.residents.knows(job.runner):
-                self._waiting.add(job, nbytes, getattr(runner, "kind", ""))
-            else:
-                self.scheduler.add(job)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="mmgen-device", daemon=True)
-                self._thread.start()
-            self._wake.notify()
+            loop.add(job, nbytes, getattr(runner, "kind", ""))
         log.debug("request %s: %s job of %s", job.request.id, job.runner, job.request.user, extra={"request": job.request.id})
-        return Handle(job, lambda: self._not_here("wait"))
+        return Handle(job, lambda: self._refuse_device_thread("wait"))
 
-    def outlook(self, job: Job) -> CompletionEstimate | None:
-        """When a job would be done if it were submitted now; None where nobody knows yet. Changes nothing."""
+    def estimate(self, job: Job) -> CompletionEstimate | None:
+        """When a job would end if it were submitted now; None while its cost is unknown. Changes nothing."""
         runner = self.runners[job.runner]
         estimate: Estimate | None = runner.estimate(job) if hasattr(runner, "estimate") else None
-        with self._wake:
+        with self._loop.lock:
             job.key, job.expected_quanta = runner.key(job), None if estimate is None else estimate.quanta
-            return self._forecast.of(job)
+            return self._loop.forecast.of(job)
 
     def soonest(self) -> float | None:
-        """Seconds until the first of the jobs under way is expected to end; None where nobody knows.
-
-        A server that is full computes from it when to come back.
-        """
-        with self._wake:
-            return self._forecast.soonest()
+        """Seconds until the first running job is expected to end; None if unknown. A full server's Retry-After."""
+        with self._loop.lock:
+            return self._loop.forecast.soonest()
 
     @property
     def trouble(self) -> str:
         """Why it takes no work; empty: it does."""
-        return self._hangs or ("the engine is closed" if self._closing else "")
-
-    def collect(self, request_id: str) -> list[Handle]:
-        """The ended jobs of a request that was left with `on_leave="park"`, once. Raises NotFound."""
-        with self._wake:
-            return [Handle(job) for job in self.parking.take(request_id)]
+        return self._loop.hang or ("the engine is closed" if self._loop.closing else "")
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs `function` on the device thread between two quanta and returns what it returns."""
@@ -182,7 +154,7 @@ class Engine:
         """`call` for a function that needs the model of that runner."""
 
         def visit() -> R:
-            self.residents.visit(runner)
+            self.models.visit(runner)
             return function(*args, **kwargs)
 
         return self.call(visit)
@@ -192,17 +164,9 @@ class Engine:
 
         After `timeout` seconds it returns, whatever the device still does.
         """
-        self._not_here("close")
-        with self._wake:
-            self._closing = True
-            requests = [] if drain else self._roster.requests()
-            self._wake.notify()
-        for request in requests:
-            request.cancel()
-        if self._thread is not None:
-            self._thread.join(timeout)
-        self._watchdog.close()
-        if self.trace is not None and (self._thread is None or not self._thread.is_alive()):
+        self._refuse_device_thread("close")
+        self._loop.close(drain, timeout)
+        if self.trace is not None and not self._loop.alive:
             self.trace.close()
 
     def stats(self) -> dict[str, Any]:
@@ -217,152 +181,15 @@ class Engine:
         }
 
     def jobs(self) -> list[Job]:
-        """What is not over yet, the oldest first."""
-        with self._wake:
-            jobs = list(self._roster)
-        alive = (job for job in jobs if job.ended is None)  # may be many: nobody is to wait for that
+        """Submitted jobs that have not ended, the oldest first."""
+        with self._loop.lock:
+            jobs = list(self._loop.active)
+        alive = (job for job in jobs if job.ended is None)  # filtered outside the lock: there may be many
         return sorted(alive, key=lambda job: job.submitted or 0.0)
 
     def _now(self) -> EngineState:
-        return snapshot(self._wake, self.jobs(), self.runners, self.residents, self.scheduler)
+        return snapshot(self._loop.lock, self.jobs(), self.runners, self.models, self.scheduler)
 
-    def _hang(self, message: str) -> None:
-        """Told by the watchdog, on its thread: nobody is to wait for a step that may never end."""
-        with self._wake:
-            self._hangs = message
-            jobs = list(self._roster)
-        for job in jobs:
-            job.fail(Stuck(f"{message}; try again later, or restart the process"))
-
-    def _note_cancel(self, request: Request) -> None:
-        with self._wake:
-            self._roster.cancel(request)
-            self._wake.notify()
-
-    def _note_end(self, job: Job) -> None:
-        with self._wake:
-            self._ended.append(job)
-            self._wake.notify()
-
-    def _not_here(self, what: str) -> None:
-        if threading.current_thread() is self._thread:
+    def _refuse_device_thread(self, what: str) -> None:
+        if self._loop.is_current_thread():
             raise RuntimeError(f"cannot {what} on the device thread: it would wait for itself")
-
-    def _run(self) -> None:
-        try:
-            while (batch := self._pick()) is not None:
-                if batch:
-                    self._step(batch)
-        except BaseException as error:  # our own bug: nobody is to wait for a thread that is gone
-            log.exception("the engine broke")
-            self._give_up(error)
-
-    def _pick(self) -> list[Job] | None:
-        """Between two quanta: who ended, who comes in, who is next. Empty: look again; None: never again."""
-        self._retire_ended()
-        with self._wake:
-            doomed = [*self._roster.doomed(), *self._admit()]
-            batch = [] if doomed else self.scheduler.next()
-            if not doomed and not batch:  # nobody is at work and nobody waits
-                if self._closing:
-                    return None
-                self._wake.wait()
-        for job, error in doomed:  # outside the lock: whoever waits for these may hold locks of his own
-            job.fail(error)
-        return batch
-
-    def _interlude(self, spent: float, part: float) -> bool:
-        """In the middle of a step: answers that are due take their turns. Whether there were any."""
-        jobs, served = self._interludes.jobs, False
-        while True:
-            self._retire_ended(but=jobs)
-            with self._wake:
-                doomed = [*self._roster.doomed(), *self._admit()]
-                batch = self.scheduler.due(jobs, spent, part)
-            for job, error in doomed:
-                job.fail(error)
-            if not batch:
-                break
-            self._step(batch)
-            served = True
-        if served:
-            self._watchdog.begin(jobs)
-        return served
-
-    def _admit(self) -> Iterator[tuple[Job, MmgenError]]:
-        """Lets in who fits; refuses who does not although nothing is at work that could make room."""
-        while (job := self._waiting.next()) is not None:
-            self.scheduler.add(job)
-        if self._waiting.first is not None and not len(self.scheduler):
-            yield self._waiting.first, Busy(self._waiting.shortage(self._waiting.first))
-
-    def _step(self, batch: list[Job]) -> None:
-        runner = batch[0].runner
-        self._watchdog.begin(batch)
-        if (took := self._quanta.run(batch, self.scheduler.room)) is not None:
-            self._charge(took)
-        if self._watchdog.end():
-            log.warning("the step of %s came back", runner, extra={"request": batch[0].request.id})
-            self._hangs = ""
-
-    def _charge(self, took: StepResult) -> None:
-        batch, milliseconds = took.batch, took.milliseconds
-        with self._wake:
-            parts = self.scheduler.charge(batch, milliseconds)
-            for job, part in zip(batch, parts, strict=True):
-                job.device_ms += part
-                if job.units:
-                    job.quanta += 1
-                    self._forecast.took(job)
-                if job.waits:
-                    self.scheduler.remove(job)
-                    self._roster.block(job)
-            self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
-            if self.trace is not None:
-                self.trace.quantum(batch, took.began, milliseconds, took.away)
-
-    def _retire_ended(self, but: Sequence[Job] = ()) -> None:
-        """`but`: those whose step is still under way."""
-        for _ in range(len(self._ended)):
-            job = self._ended.popleft()
-            if job in but:
-                self._ended.append(job)
-            else:
-                self._retire(job)
-
-    def _retire(self, job: Job) -> None:
-        """An ended job gives back all it held."""
-        try:
-            self.runners[job.runner].release(job)
-        except BaseException:  # the job has ended and its caller was told: the engine serves on
-            log.exception("runner %s failed to release a job", job.runner)
-        with self._wake:
-            self.scheduler.remove(job)
-            self._waiting.remove(job)
-            self._roster.remove(job)
-            for other in self._roster.unblock(job.runner):
-                self.scheduler.add(other)
-            self._note_result(job)
-
-    def _note_result(self, job: Job) -> None:
-        self._forecast.remove(job)
-        if job.status == "done" and job.expected_quanta is not None:
-            self.costs.observe_end(job.runner, job.expected_quanta, job.quanta)
-        self.metrics.observe_end(job)
-        if job.request.left and job.request.on_leave == "park":
-            self.parking.keep(job)
-        if self.trace is not None:
-            self.trace.ended(job)
-        log.debug(
-            "request %s: %s job %s after %d quanta and %.0f ms",
-            job.request.id, job.runner, job.status, job.quanta, job.device_ms, extra={"request": job.request.id},
-        )  # fmt: skip
-
-    def _give_up(self, error: BaseException) -> None:
-        with self._wake:
-            self._closing = True
-            jobs = list(self._roster)
-        for job in jobs:
-            closed = Closed(f"the engine broke: {type(error).__name__}: {error}; make a new Runtime")
-            closed.__cause__ = error
-            job.fail(closed)

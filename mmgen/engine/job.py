@@ -16,7 +16,7 @@ from typing import Any, Literal
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed, MmgenError, TooLarge, out_of_memory
 
 Priority = Literal["interactive", "normal", "batch"]
-OnLeave = Literal["abort", "finish", "park"]
+OnLeave = Literal["abort", "finish"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
 
@@ -29,16 +29,15 @@ class Request:
     priority: Priority = "normal"  # the caller
     deadline: float | None = None  # the caller: time.monotonic() seconds
     pace: Callable[[], float] = lambda: 0.0  # the caller: seconds between two looks of `Handle.events`; 0: at every event
-    on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs if nobody reads any more; park: Engine.collect
+    on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs once the client has gone
     cancelled: bool = field(default=False, init=False)  # cancel()
-    left: bool = field(default=False, init=False)  # leave()
     _on_cancel: list[Callable[[Request], None]] = field(default_factory=list, init=False, repr=False)  # the engine
 
     def __post_init__(self) -> None:
         if self.priority not in ("interactive", "normal", "batch"):
             raise BadRequest(f"priority {self.priority!r} is unknown; use interactive, normal or batch")
-        if self.on_leave not in ("abort", "finish", "park"):
-            raise BadRequest(f"on_leave {self.on_leave!r} is unknown; use abort, finish or park")
+        if self.on_leave not in ("abort", "finish"):
+            raise BadRequest(f"on_leave {self.on_leave!r} is unknown; use abort or finish")
 
     @classmethod
     def new(cls, user: str = "local", priority: Priority = "normal", timeout_s: float | None = None) -> Request:
@@ -55,7 +54,6 @@ class Request:
 
     def leave(self) -> None:
         """Whoever read it is gone: a client that hung up, a stream that was left early."""
-        self.left = True
         if self.on_leave == "abort":
             self.cancel()
 

@@ -31,21 +31,21 @@ class StepExecutor:
     def __init__(
         self,
         runners: Mapping[str, Runner],
-        residents: ModelPool,
+        models: ModelPool,
         metrics: Metrics,
         free_memory: Callable[[], None],
-        interludes: PreemptionPoints | None = None,
+        preemption: PreemptionPoints | None = None,
     ) -> None:
-        self.runners, self.residents, self.metrics, self.free_memory = runners, residents, metrics, free_memory
-        self.interludes = interludes
-        self._sizes = OOMLimits()
+        self.runners, self.models, self.metrics, self.free_memory = runners, models, metrics, free_memory
+        self.preemption = preemption
+        self._limits = OOMLimits()
 
     def run(self, batch: list[Job], room_ms: float | None) -> StepResult | None:
         """None where the model could not be brought: its jobs have failed. `room_ms`: what the step may take."""
         name = batch[0].runner
         if not self._arrive(name, batch):
             return None
-        runner, batch = self.runners[name], self._sizes.cut(batch)
+        runner, batch = self.runners[name], self._limits.cut(batch)
         moment, began = time.monotonic(), time.perf_counter()
         for job in batch:
             if job.started is None:
@@ -53,17 +53,17 @@ class StepExecutor:
                 self.metrics.observe_start(job)
         if hasattr(runner, "room_ms"):
             runner.room_ms = room_ms
-        interludes = self.interludes if batch[0].pauses else None
-        if interludes is not None:
-            interludes.begin(batch)
+        preemption = self.preemption if batch[0].pauses else None
+        if preemption is not None:
+            preemption.begin(batch)
         fitted = fault_isolation.step(runner.step, batch, lambda: self._make_room(name))
-        self._sizes.note(batch, fitted)
-        away = 0.0 if interludes is None else interludes.end()
+        self._limits.note(batch, fitted)
+        away = 0.0 if preemption is None else preemption.end()
         return StepResult(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
 
     def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
         try:
-            self.residents.arrive(runner)
+            self.models.arrive(runner)
         except BaseException as error:
             for job in batch:
                 job.fail(error)
@@ -73,4 +73,4 @@ class StepExecutor:
     def _make_room(self, runner: str) -> bool:
         self.metrics.observe_shortage(runner)
         self.free_memory()
-        return self.residents.clear(but=runner)
+        return self.models.clear(but=runner)

@@ -85,7 +85,7 @@ def test_a_model_is_loaded_with_its_precision_and_prepared(host: ModelHost, fold
     opened = host.open("encoder", f"{folder}#int8", runners=["encode:x"], loader=loader, prepare=lambda model: model.eval())
     assert [("model", {"device": "cpu", "name": f"{folder}#int8", "precision": "int8"})] == CALLS
     assert opened.folder == folder and not opened.model.training
-    (one,) = host.engine.residents
+    (one,) = host.engine.models
     assert one.name == f"encoder {folder}#int8" and one.runners == {"encode:x"} and one.nbytes == 4 * (2 * 3 + 3)
 
 
@@ -95,7 +95,7 @@ def test_models_that_belong_together(host: ModelHost, folder: Path) -> None:
     names = str(folder), str(folder)
     opened = host.open("encoder", *names, runners=[], loader=loader, key="both", precisions=False, pinned=True)
     assert len(opened.models) == len(opened.folders) == 2 and opened.models[0] is not opened.models[1]
-    (one,) = host.engine.residents
+    (one,) = host.engine.models
     assert one.name == "encoder both" and one.pinned
     assert all("precision" not in options for _, options in CALLS)
 

@@ -102,7 +102,7 @@ def engine(runner: Counting) -> Iterator[Engine]:
     engine = Engine({"count": runner}, ledger=Ledger(10))
     yield engine
     engine.close(drain=False, timeout=WAIT)
-    assert engine._thread is None or not engine._thread.is_alive()
+    assert not engine._loop.alive
     assert engine.ledger.held == 0, "all is given back, whatever happened"
     assert not runner.stepped_late
 
@@ -281,7 +281,7 @@ def test_the_end_of_a_job_that_waits_for_memory(engine: Engine, runner: Counting
     assert [type(error_of(handle)) for handle in waiting] == [kind, kind]
     assert [handle.job.state for handle in waiting] == [None, None]
     until(lambda: len(runner.released) == 2)
-    assert not len(engine._waiting) and engine.ledger.held == 10
+    assert not len(engine._loop.admission) and engine.ledger.held == 10
     after = engine.submit(job(1, nbytes=10))
     long.cancel()
     assert after.result(WAIT) == 1
@@ -545,7 +545,7 @@ def test_every_job_ends_once_and_gives_everything_back(rows: list[tuple[Any, ...
     assert not runner.stepped_late, "and ran no more"
     assert sorted(map(id, runner.released)) == sorted(id(handle.job) for handle in handles)
     assert engine.ledger.held == 0 and len(engine.scheduler) == 0
-    assert not engine._roster and not len(engine._waiting) and not engine._waiting._bytes
+    assert not engine._loop.active and not len(engine._loop.admission) and not engine._loop.admission._bytes
     assert sum(engine.metrics.jobs.values()) == len(rows)
     for handle, (quanta, *_, cancelled) in zip(handles, rows, strict=True):
         steps = sum(handle.job in batch for batch in runner.batches)
@@ -671,10 +671,10 @@ def test_a_deadline_that_cannot_be_met_is_refused_once_costs_are_known() -> None
 def test_the_outlook_is_about_what_it_takes() -> None:
     with Engine({"count": Told()}) as engine:
         assert engine.submit(job(20, user="bob")).result(WAIT) == 20
-        alone = engine.outlook(one := job(20))
+        alone = engine.estimate(one := job(20))
         assert alone is not None and 0.1 <= alone.expected < 0.3
         other = engine.submit(job(ENDLESS, key="b", user="bob"))
-        shared = engine.outlook(job(20))
+        shared = engine.estimate(job(20))
         assert shared is not None and shared.expected == pytest.approx(2 * alone.expected, rel=0.5)
         began = time.monotonic()
         assert engine.submit(one).result(WAIT) == 20
@@ -687,7 +687,7 @@ def test_streaming_jobs_are_measured_by_their_events() -> None:
         request = Request.new()
         assert engine.submit(Job("count", (10, "a", 4, ""), request)).result(WAIT) == 10
         assert engine.submit(job(5, priority="batch")).result(WAIT) == 5
-        until(lambda: not engine._roster)
+        until(lambda: not engine._loop.active)
         snapshot, text = engine.metrics.snapshot(), engine.metrics.prometheus(openmetrics=True)
     assert snapshot["first_ms"]["count"]["count"] == 1 and snapshot["between_ms"]["count"]["count"] == 9
     assert snapshot["between_ms"]["count"]["sum"] / 9 > 4
@@ -698,7 +698,7 @@ def test_one_request_id_in_logs_and_traces(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.DEBUG, "mmgen.engine"), Engine({"count": Counting()}) as engine:
         handle = engine.submit(job(2))
         assert handle.result(WAIT) == 2
-        until(lambda: not engine._roster)
+        until(lambda: not engine._loop.active)
     ids = {getattr(record, "request", None) for record in caplog.records}
     assert ids == {handle.job.request.id}
     assert [record.getMessage().split(": ", 1)[1][:14] for record in caplog.records] == ["count job of l", "count job done"]

@@ -119,4 +119,5 @@ def test_ten_thousand_jobs_in_a_storm() -> None:
     assert set(statuses) == {"done", "failed", "cancelled"} and sum(statuses.values()) == 10_000
     assert min(statuses.values()) > 100
     assert runner.ends == 10_000 and not runner.held, "each gave back what it held, once"
-    assert engine.ledger.held == 0 and not len(engine.scheduler) and not engine._roster and not engine._forecast._lines
+    assert engine.ledger.held == 0 and not len(engine.scheduler)
+    assert not engine._loop.active and not engine._loop.forecast._lines

@@ -1,4 +1,4 @@
-"""What the outlook says at submission beside what comes to be, under loads in simulated time: learned from the first jobs."""
+"""What the estimate says at submission beside what comes to be, under loads in simulated time: learned from the first jobs."""
 
 import heapq
 import random
@@ -50,8 +50,8 @@ class Device:
         job = SimulatedJob("draw", then, Request("", user, priority), seed=0)  # type: ignore[arg-type]
         job.key, job.submitted = "a", self.now
         job.expected_quanta = float(self.rng.randint(*QUANTA))
-        ahead, outlook = self.forecast.ahead(job), self.forecast.of(job)
-        job.state = outlook and (outlook.alone, outlook.expected)
+        ahead, estimate = self.forecast.ahead(job), self.forecast.of(job)
+        job.state = estimate and (estimate.alone, estimate.expected)
         self.forecast.add(job, ahead)
         self.turns.add(job)
 
@@ -166,9 +166,9 @@ def test_a_load_that_is_over_is_forgotten() -> None:
     one.key, one.expected_quanta = "a", 20.0
 
     def excess() -> float:
-        outlook = forecast.of(one)
-        assert outlook is not None
-        return outlook.expected / outlook.alone - 1
+        estimate = forecast.of(one)
+        assert estimate is not None
+        return estimate.expected / estimate.alone - 1
 
     device.now = ended + 90
     assert excess() < 0.01
@@ -179,4 +179,4 @@ def test_a_load_that_is_over_is_forgotten() -> None:
         device.now += 0.2
         one.status = "done"
         forecast.remove(one)
-    assert forecast.hindsight.lately() > 0.5 and excess() < 0.05
+    assert forecast.correction.lately() > 0.5 and excess() < 0.05

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mmgen.engine.job import Handle, Job, Request
+from mmgen.engine.engine import Engine
+from mmgen.engine.job import Handle, Job, OnLeave, Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed
 
 WAIT = 20.0
@@ -272,3 +273,23 @@ def test_a_loop_that_was_closed_does_not_trouble_the_writer(job: Job) -> None:
     job.emit("b")
     job.finish(1)
     assert Handle(job).result(0) == 1
+
+
+@pytest.mark.parametrize(("on_leave", "status"), [("abort", "cancelled"), ("finish", "done")])
+def test_what_becomes_of_a_request_that_is_left(on_leave: OnLeave, status: str) -> None:
+    with Engine({}) as engine:
+        gate = threading.Event()
+        first = engine.submit(Job("call", lambda: gate.wait(WAIT)))
+        handle = engine.submit(Job("call", lambda: 42, Request(on_leave=on_leave)))
+        handle.leave()
+        gate.set()
+        first.result(WAIT)
+        error = handle.job.future.exception(WAIT)
+        assert handle.status == status and isinstance(error, Cancelled | None)
+        if on_leave == "finish":
+            assert handle.result(0) == 42, "whoever kept the handle reads it later"
+
+
+def test_unknown_way_to_leave() -> None:
+    with pytest.raises(BadRequest, match="on_leave 'stay' is unknown; use abort or finish"):
+        Request(on_leave="stay")  # type: ignore[arg-type]

@@ -42,6 +42,7 @@ def test_memory_is_bounded_and_the_engine_serves_on() -> None:
         print(f"{ended + said:,} jobs in {SECONDS:g} s, the process gained {growth / 1e6:.1f} MB after its first tenth")
         assert early and growth < GROWTH
         assert runner.ends == ended and not runner.held and not answers.held and engine.ledger.held == 0
-        assert not engine._roster and not len(engine.scheduler) and not engine.metrics._heard and not engine._forecast._left
+        assert not engine._loop.active and not len(engine.scheduler)
+        assert not engine.metrics._heard and not engine._loop.forecast._left
     finally:
         logging.disable(logging.NOTSET)

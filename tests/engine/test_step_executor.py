@@ -50,6 +50,6 @@ def test_a_model_that_does_not_come_fails_its_jobs() -> None:
     def arrive(runner: str) -> None:
         raise TooLarge("it is larger than the device")
 
-    made.residents.arrive = arrive  # type: ignore[method-assign]
+    made.models.arrive = arrive  # type: ignore[method-assign]
     assert made.run([job], None) is None
     assert job.status == "failed" and isinstance(job.future.exception(), TooLarge)

@@ -49,7 +49,7 @@ def test_a_step_that_hangs_is_told_and_nobody_waits_for_it(caplog: pytest.LogCap
             engine.submit(Job("call", lambda: 1))
         gate.set()
         end = time.monotonic() + WAIT
-        while engine._hangs:
+        while engine._loop.hang:
             assert time.monotonic() < end
             time.sleep(0.005)
         assert engine.call(lambda: 2) == 2, "it came back, and serves on"
@@ -65,7 +65,7 @@ def test_a_step_that_tells_of_itself_does_not_hang() -> None:
     with Engine({"hanging": Hanging(tells=True)}, watchdog_s=0.2) as engine:
         handle = engine.submit(Job("hanging", gate))
         time.sleep(0.6)
-        assert not handle.done() and not engine._hangs
+        assert not handle.done() and not engine._loop.hang
         gate.set()
         assert handle.result(WAIT) is None
 
@@ -73,7 +73,7 @@ def test_a_step_that_tells_of_itself_does_not_hang() -> None:
 def test_its_thread_ends_with_the_engine() -> None:
     with Engine({}, watchdog_s=0.05) as engine:
         assert engine.call(lambda: 1) == 1
-        thread = engine._watchdog._thread
+        thread = engine._loop._watchdog._thread
         assert thread is not None and thread.is_alive()
     thread.join(WAIT)
     assert not thread.is_alive()

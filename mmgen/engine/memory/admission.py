@@ -14,9 +14,9 @@ class Admission:
     Whoever is first stays first until he fits: a large job waits, but cannot starve.
     """
 
-    def __init__(self, ledger: Ledger, residents: ModelPool | None = None) -> None:
+    def __init__(self, ledger: Ledger, models: ModelPool | None = None) -> None:
         self.ledger = ledger
-        self.residents = ModelPool(ledger) if residents is None else residents
+        self.models = ModelPool(ledger) if models is None else models
         self.first: Job | None = None  # does not fit yet
         self._shares = FairScheduler(max_batch=1)
         self._bytes: dict[Job, int] = {}
@@ -50,7 +50,7 @@ class Admission:
         self._shares.remove(job)
         if job in self.ledger:
             self.ledger.release(job)
-            self.residents.let_go(job.runner)
+            self.models.let_go(job.runner)
         self._bytes.pop(job, None)
         self._kinds.pop(job, None)
         if self.first is job:
@@ -61,14 +61,14 @@ class Admission:
 
     def needed(self, job: Job) -> int:
         """Its own bytes, and its model's where that is away."""
-        return self._bytes[job] + self.residents.lacking(job.runner)
+        return self._bytes[job] + self.models.lacking(job.runner)
 
     def _reserve(self, job: Job) -> bool:
         """The job's bytes and its model's. Idle models leave for them, where that is enough."""
-        self.residents.make_room(self.needed(job), but=job.runner)
+        self.models.make_room(self.needed(job), but=job.runner)
         if not self.ledger.reserve(job, self._bytes[job], self._kinds[job]):
             return False
-        if not self.residents.hold(job.runner):
+        if not self.models.hold(job.runner):
             self.ledger.release(job)
             return False
         return True

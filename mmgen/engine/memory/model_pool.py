@@ -72,12 +72,12 @@ class ModelPool:
         self.make_room(nbytes)
         began = time.perf_counter()
         weights = load()
-        resident = PooledModel(name, weights, weights.nbytes, 1000 * (time.perf_counter() - began))
-        self.ledger.check(resident.nbytes, f"model {name}")
-        self.make_room(resident.nbytes)
-        if not self._book(resident):
-            raise Busy(self._shortage(resident))
-        self._models[name] = resident
+        model = PooledModel(name, weights, weights.nbytes, 1000 * (time.perf_counter() - began))
+        self.ledger.check(model.nbytes, f"model {name}")
+        self.make_room(model.nbytes)
+        if not self._book(model):
+            raise Busy(self._shortage(model))
+        self._models[name] = model
         return weights
 
     def serve(self, name: str, runners: Iterable[str]) -> None:
@@ -91,60 +91,60 @@ class ModelPool:
 
     def hold(self, runner: str) -> bool:
         """A job is let in: books the model's bytes, if they are not; False: there is no place."""
-        resident = self._by_runner.get(runner)
-        if resident is None:
+        model = self._by_runner.get(runner)
+        if model is None:
             return True
-        if resident.state != "awake" and not self._book(resident):
+        if model.state != "awake" and not self._book(model):
             return False
-        resident.jobs += 1
+        model.jobs += 1
         return True
 
     def let_go(self, runner: str) -> None:
         """It is over."""
-        if (resident := self._by_runner.get(runner)) is not None:
-            resident.jobs -= 1
-            resident.used = time.monotonic()
-            if not resident.jobs and resident.state != "awake":  # it never came: its jobs ended before their first step
-                self.ledger.release(resident)
+        if (model := self._by_runner.get(runner)) is not None:
+            model.jobs -= 1
+            model.used = time.monotonic()
+            if not model.jobs and model.state != "awake":  # it never came: its jobs ended before their first step
+                self.ledger.release(model)
 
     def lacking(self, runner: str) -> int:
         """Bytes that its model needs beside the job's own."""
-        resident = self._by_runner.get(runner)
-        return 0 if resident is None or resident in self.ledger else resident.nbytes
+        model = self._by_runner.get(runner)
+        return 0 if model is None or model in self.ledger else model.nbytes
 
     def arrive(self, runner: str) -> None:
         """Before a step: the model is brought, if it is away. Raises whatever bringing it raises."""
-        if (resident := self._by_runner.get(runner)) is not None:
-            self._bring(resident)
+        if (model := self._by_runner.get(runner)) is not None:
+            self._bring(model)
 
     def visit(self, runner: str) -> None:
         """Like `arrive`, for work that no job was let in for. Raises Busy if there is no place."""
-        if (resident := self._by_runner.get(runner)) is not None:
+        if (model := self._by_runner.get(runner)) is not None:
             self.make_room(self.lacking(runner))
-            self._bring(resident)
-            resident.used = time.monotonic()
+            self._bring(model)
+            model.used = time.monotonic()
 
     def wake(self, name: str) -> None:
         """Brings a model at once. Raises Busy if there is no place."""
-        for resident in self._named(name):
-            if resident.state != "awake":
-                self.make_room(resident.nbytes)
-                self._bring(resident)
-            resident.used = time.monotonic()
+        for model in self._named(name):
+            if model.state != "awake":
+                self.make_room(model.nbytes)
+                self._bring(model)
+            model.used = time.monotonic()
 
     def sleep(self, name: str, drop: bool = False) -> None:
         """Sends a model away: to rest in the host's memory where there is one, or, with `drop`, altogether."""
-        for resident in self._named(name):
-            if resident.jobs:
-                raise Busy(f"model {resident.name} has {resident.jobs} jobs under way; cancel them or try again later")
-            if resident.pinned:
-                raise Busy(f"model {resident.name} is pinned; unpin it first")
-            self._send(resident, drop)
+        for model in self._named(name):
+            if model.jobs:
+                raise Busy(f"model {model.name} has {model.jobs} jobs under way; cancel them or try again later")
+            if model.pinned:
+                raise Busy(f"model {model.name} is pinned; unpin it first")
+            self._send(model, drop)
 
     def pin(self, name: str, pinned: bool = True) -> None:
         """A pinned model stays."""
-        for resident in self._named(name):
-            resident.pinned = pinned
+        for model in self._named(name):
+            model.pinned = pinned
 
     def make_room(self, nbytes: int, but: str = "") -> bool:
         """Sends idle models away, but for that runner's own, until so many bytes are free. True if any went.
@@ -157,8 +157,8 @@ class ModelPool:
         idle = [one for one in self._idle() if but not in one.runners]
         if free + sum(one.nbytes for one in idle) < nbytes:
             return False
-        for resident in idle:
-            self._evict(resident)
+        for model in idle:
+            self._evict(model)
             if (self.ledger.free or 0) >= nbytes:
                 break
         return bool(idle)
@@ -166,8 +166,8 @@ class ModelPool:
     def clear(self, but: str = "") -> bool:
         """Sends all idle models away, but for that runner's own: the device has less memory than we thought."""
         idle = [one for one in self._idle() if but not in one.runners]
-        for resident in idle:
-            self._evict(resident)
+        for model in idle:
+            self._evict(model)
         return bool(idle)
 
     def _idle(self) -> list[PooledModel]:
@@ -175,21 +175,21 @@ class ModelPool:
         idle = [one for one in self._models.values() if one.state == "awake" and not one.jobs and not one.pinned]
         return sorted(idle, key=lambda one: one.score(now), reverse=True)
 
-    def _evict(self, resident: PooledModel) -> None:
-        log.info("model %s leaves the device, idle for %.1f s", resident.name, time.monotonic() - resident.used)
+    def _evict(self, model: PooledModel) -> None:
+        log.info("model %s leaves the device, idle for %.1f s", model.name, time.monotonic() - model.used)
         self.evictions += 1
-        self._send(resident, drop=False)
+        self._send(model, drop=False)
 
-    def _send(self, resident: PooledModel, drop: bool) -> None:
-        if resident.weights.host and not drop and resident.state != "asleep":
-            if resident.state == "awake":
-                resident.weights.rest()
-            resident.state = "resting"
+    def _send(self, model: PooledModel, drop: bool) -> None:
+        if model.weights.host and not drop and model.state != "asleep":
+            if model.state == "awake":
+                model.weights.rest()
+            model.state = "resting"
             self._spare_the_host()
-        elif resident.state != "asleep":
-            resident.weights.drop()
-            resident.state = "asleep"
-        self.ledger.release(resident)
+        elif model.state != "asleep":
+            model.weights.drop()
+            model.state = "asleep"
+        self.ledger.release(model)
 
     def _spare_the_host(self) -> None:
         resting = sorted((one for one in self._models.values() if one.state == "resting"), key=lambda one: one.used)
@@ -198,25 +198,25 @@ class ModelPool:
             oldest.weights.drop()
             oldest.state = "asleep"
 
-    def _bring(self, resident: PooledModel) -> None:
-        if resident.state == "awake":
+    def _bring(self, model: PooledModel) -> None:
+        if model.state == "awake":
             return
-        if not self._book(resident):
-            raise Busy(self._shortage(resident))
+        if not self._book(model):
+            raise Busy(self._shortage(model))
         began = time.perf_counter()
         try:
-            resident.weights.bring()
+            model.weights.bring()
         except BaseException:
-            self.ledger.release(resident)
+            self.ledger.release(model)
             raise
-        resident.reload_ms = 1000 * (time.perf_counter() - began)
-        resident.state = "awake"
+        model.reload_ms = 1000 * (time.perf_counter() - began)
+        model.state = "awake"
 
-    def _book(self, resident: PooledModel) -> bool:
-        return resident in self.ledger or self.ledger.reserve(resident, resident.nbytes, "weights")
+    def _book(self, model: PooledModel) -> bool:
+        return model in self.ledger or self.ledger.reserve(model, model.nbytes, "weights")
 
-    def _shortage(self, resident: PooledModel) -> str:
-        return f"model {resident.name} needs {resident.nbytes:,} bytes, {self.ledger.free:,} are free; try again later"
+    def _shortage(self, model: PooledModel) -> str:
+        return f"model {model.name} needs {model.nbytes:,} bytes, {self.ledger.free:,} are free; try again later"
 
     def _named(self, name: str) -> list[PooledModel]:
         found = [one for one in self._models.values() if name in (one.name, one.name.partition(" ")[2])]

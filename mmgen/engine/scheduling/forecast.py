@@ -1,7 +1,7 @@
 """When a job will be done. Knows expected quanta, costs and shares; not the order within a priority, which the policy makes.
 
 A fluid model of fair sharing (Parekh and Gallager 1993): a job's own priority gets its share of the device as long as others
-have work, and all of it once they have none. It knows nobody who comes later; what those mean is learned, see hindsight.py.
+have work, and all of it once they have none. It ignores later arrivals; forecast_correction.py learns their effect.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Forecast:
 
     def __init__(self, costs: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
         self.costs, self.weights, self.clock = costs, dict[str, float](), clock
-        self.hindsight = ForecastCorrection(clock)
+        self.correction = ForecastCorrection(clock)
         self._lines: dict[tuple[str, str], dict[Group, WaitingWork]] = {}  # by user and priority
         self._groups: dict[Group, WaitingWork] = {}  # of all together
         self._left: dict[Job, RemainingWork] = {}
@@ -62,13 +62,13 @@ class Forecast:
         if job.expected_quanta is None:
             return
         if ahead is not None:
-            self._said[job] = self.clock(), ahead, self.hindsight.lately()
+            self._said[job] = self.clock(), ahead, self.correction.lately()
         group, quanta = (job.runner, job.key), self.expected(job)
         line = self._lines.setdefault(_whose(job), {}).setdefault(group, WaitingWork())
         self._left[job] = left = RemainingWork(quanta, line, self._groups.setdefault(group, WaitingWork()))
         for one in (left.line, left.group):
             one.jobs, one.quanta = one.jobs + 1, one.quanta + quanta
-        self.hindsight.count(len(self._left))
+        self.correction.count(len(self._left))
 
     def refuse_late(self, job: Job, estimate: Estimate) -> FluidEstimate | None:
         """Notes what is to come; raises DeadlineExceeded if that is too much for the time that its request has."""
@@ -81,7 +81,7 @@ class Forecast:
         job.expected_ms = 1000 * ahead.alone
         given = None if deadline is None else deadline - self.clock()
         if given is not None and ahead.least > given and self.costs.known(group):
-            expected = self.hindsight.expect(_kind(job), ahead)
+            expected = self.correction.expect(_kind(job), ahead)
             raise DeadlineExceeded(
                 f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {ahead.least:.3g} s at "
                 f"least ({ahead.alone:.3g} s of the device alone); allow it {expected:.3g} s or ask for less"
@@ -107,10 +107,10 @@ class Forecast:
                 del where[group]
         if not self._lines[_whose(job)]:
             del self._lines[_whose(job)]
-        self.hindsight.count(len(self._left))
+        self.correction.count(len(self._left))
         if said is not None and job.status == "done":
             when, ahead, lately = said
-            self.hindsight.learn(_kind(job), ahead, lately, self.clock() - when)
+            self.correction.learn(_kind(job), ahead, lately, self.clock() - when)
 
     def expected(self, job: Job) -> float:
         """Quanta, by what the runner expects at most and what its jobs took of that so far."""
@@ -121,7 +121,7 @@ class Forecast:
         ahead = self.ahead(job)
         if ahead is None:
             return None
-        return CompletionEstimate(ahead.alone, ahead.least, self.hindsight.expect(_kind(job), ahead))
+        return CompletionEstimate(ahead.alone, ahead.least, self.correction.expect(_kind(job), ahead))
 
     def ahead(self, job: Job) -> FluidEstimate | None:
         """`of` by what is there now, nothing learned."""

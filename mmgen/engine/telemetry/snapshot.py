@@ -17,7 +17,7 @@ def snapshot(
     lock: AbstractContextManager[object],
     jobs: Sequence[Job],
     runners: Mapping[str, Runner],
-    residents: ModelPool,
+    models: ModelPool,
     turns: GapLimiter,
 ) -> EngineState:
     """`lock`: the engine's, held as shortly as can be; `jobs`: those that are not over."""
@@ -27,12 +27,12 @@ def snapshot(
         return EngineState(
             queued=queued,
             running=running,
-            ledger=residents.ledger.by_kind(),
-            measured=dict(residents.ledger.measured()),
-            limit=residents.ledger.limit,
-            device=residents.ledger.device,
-            models={one.name: one.state for one in residents},
-            evictions=residents.evictions,
+            ledger=models.ledger.by_kind(),
+            measured=dict(models.ledger.measured()),
+            limit=models.ledger.limit,
+            device=models.ledger.device,
+            models={one.name: one.state for one in models},
+            evictions=models.evictions,
             broken_gaps=dict(turns.broken),
             longest_gap_ms=turns.longest_gap,
             counters={name: dict(one.counters()) for name, one in runners.items() if hasattr(one, "counters")},

@@ -16,7 +16,7 @@ WAIT = 20.0
 
 
 class Counted:
-    """engine.residents.Weights"""
+    """model_pool.Weights"""
 
     def __init__(self, nbytes: int, host: bool = False) -> None:
         self.nbytes, self.host, self.at, self.moves = nbytes, host, "device", list[str]()
@@ -67,14 +67,14 @@ class Using:
 def engine_of(limit: int | None, host: bool = False, **sizes: int) -> tuple[Engine, dict[str, Counted]]:
     engine, models = Engine({}, ledger=Ledger(limit)), {name: Counted(nbytes, host) for name, nbytes in sizes.items()}
     for name, weights in models.items():
-        engine.call(engine.residents.introduce, f"model {name}", weights.nbytes, lambda weights=weights: weights)
-        engine.residents.serve(f"model {name}", [name])
+        engine.call(engine.models.introduce, f"model {name}", weights.nbytes, lambda weights=weights: weights)
+        engine.models.serve(f"model {name}", [name])
         engine.add_runner(name, Using(weights))
     return engine, models
 
 
 def states(engine: Engine) -> dict[str, str]:
-    return {one.name.removeprefix("model "): one.state for one in engine.residents}
+    return {one.name.removeprefix("model "): one.state for one in engine.models}
 
 
 def run(engine: Engine, name: str, quanta: Any = 2, nbytes: int = 0) -> Any:
@@ -82,7 +82,7 @@ def run(engine: Engine, name: str, quanta: Any = 2, nbytes: int = 0) -> Any:
 
 
 def settle(engine: Engine) -> None:
-    while engine._roster:
+    while engine._loop.active:
         time.sleep(0.001)
 
 
@@ -95,7 +95,7 @@ def test_a_job_brings_its_model_and_another_leaves_for_it() -> None:
         settle(engine)
         assert states(engine) == {"a": "awake", "b": "asleep"} and models["a"].moves == ["drop", "bring"]
         assert run(engine, "b", nbytes=40) == 2 and run(engine, "a", nbytes=40) == 2
-        assert engine.residents.evictions == 4
+        assert engine.models.evictions == 4
         settle(engine)
         assert engine.ledger.by_kind() == {"weights": 60}
 
@@ -113,50 +113,50 @@ def test_who_is_at_work_stays_and_the_other_waits() -> None:
 
 def test_the_longest_idle_for_its_price_leaves_first() -> None:
     ledger = Ledger(100)
-    residents, found = ModelPool(ledger), {}
+    pool, found = ModelPool(ledger), {}
     for name, used, reload_ms in (("old", 10.0, 1000.0), ("cheap", 50.0, 10.0), ("new", 99.0, 10.0)):
         found[name] = Counted(30)
-        residents.introduce(name, 30, lambda name=name: found[name])
-        one = residents._models[name]
+        pool.introduce(name, 30, lambda name=name: found[name])
+        one = pool._models[name]
         one.used, one.reload_ms = time.monotonic() - 100 + used, reload_ms
-    assert residents.make_room(40)
-    assert {one.name: one.state for one in residents} == {"old": "awake", "cheap": "asleep", "new": "awake"}
-    assert residents.make_room(60)
-    assert {one.name for one in residents if one.state == "awake"} == {"old"}
-    assert not residents.make_room(60), "there is room"
-    assert not residents.make_room(1000), "nobody leaves in vain"
+    assert pool.make_room(40)
+    assert {one.name: one.state for one in pool} == {"old": "awake", "cheap": "asleep", "new": "awake"}
+    assert pool.make_room(60)
+    assert {one.name for one in pool if one.state == "awake"} == {"old"}
+    assert not pool.make_room(60), "there is room"
+    assert not pool.make_room(1000), "nobody leaves in vain"
 
 
 def test_pinned_models_stay() -> None:
     engine, _ = engine_of(100, a=60)
     with engine:
-        engine.residents.pin("model a")
+        engine.models.pin("model a")
         with pytest.raises(Busy, match="model b needs 60 bytes, 40 are free; try again later"):
-            engine.call(engine.residents.introduce, "b", 60, lambda: Counted(60))
+            engine.call(engine.models.introduce, "b", 60, lambda: Counted(60))
         with pytest.raises(Busy, match="model a is pinned; unpin it first"):
-            engine.call(engine.residents.sleep, "model a")
-        engine.residents.pin("model a", False)
-        engine.call(engine.residents.introduce, "b", 60, lambda: Counted(60))
+            engine.call(engine.models.sleep, "model a")
+        engine.models.pin("model a", False)
+        engine.call(engine.models.introduce, "b", 60, lambda: Counted(60))
         with pytest.raises(TooLarge, match="model c needs 101 bytes, the device's limit is 100"):
-            engine.call(engine.residents.introduce, "c", 60, lambda: Counted(101))
+            engine.call(engine.models.introduce, "c", 60, lambda: Counted(101))
 
 
 def test_sleep_and_wake() -> None:
     engine, models = engine_of(None, host=True, a=60)
     with engine:
-        engine.call(engine.residents.sleep, "a")
-        engine.call(engine.residents.sleep, "a")
+        engine.call(engine.models.sleep, "a")
+        engine.call(engine.models.sleep, "a")
         assert states(engine) == {"a": "resting"} and models["a"].at == "host" and engine.ledger.held == 0
-        engine.call(engine.residents.wake, "a")
+        engine.call(engine.models.wake, "a")
         assert states(engine) == {"a": "awake"} and engine.ledger.held == 60
-        engine.call(engine.residents.sleep, "a", True)
+        engine.call(engine.models.sleep, "a", True)
         assert states(engine) == {"a": "asleep"} and run(engine, "a") == 2
         gate = threading.Event()
         handle = engine.submit(Job("a", (gate, 0)))
         gate.set()
         handle.result(WAIT)
         with pytest.raises(NotFound, match=r"no model aa was loaded \(did you mean"):
-            engine.call(engine.residents.wake, "aa")
+            engine.call(engine.models.wake, "aa")
     assert models["a"].moves == ["rest", "bring", "drop", "bring"]
 
 
@@ -167,23 +167,23 @@ def test_a_model_with_jobs_does_not_sleep() -> None:
         while handle.status == "queued":
             time.sleep(0.001)
         with pytest.raises(Busy, match="has 1 jobs under way"):
-            engine.call(engine.residents.sleep, "a")
+            engine.call(engine.models.sleep, "a")
         handle.cancel()
 
 
 def test_the_hosts_memory_has_a_limit_too() -> None:
-    residents = ModelPool(Ledger(), host_limit=100)
+    pool = ModelPool(Ledger(), host_limit=100)
     models = [Counted(60, host=True) for _ in range(2)]
     for number, weights in enumerate(models):
-        residents.introduce(f"m{number}", 60, lambda weights=weights: weights)
-        residents.sleep(f"m{number}")
+        pool.introduce(f"m{number}", 60, lambda weights=weights: weights)
+        pool.sleep(f"m{number}")
     assert [one.at for one in models] == ["nowhere", "host"]
 
 
 def test_a_model_that_cannot_come_back_fails_its_jobs_and_gives_its_bytes_back() -> None:
     engine, models = engine_of(100, a=60)
     with engine:
-        engine.call(engine.residents.sleep, "a")
+        engine.call(engine.models.sleep, "a")
         models["a"].fails = True
         with pytest.raises(JobFailed, match="a failed: OSError: the file is gone"):
             run(engine, "a")
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_come_back_fails_its_jobs_and_gives_its_bytes_back()
 def test_a_job_that_ends_before_its_model_came_leaves_nothing() -> None:
     engine, _ = engine_of(100, a=60)
     with engine:
-        engine.call(engine.residents.sleep, "a")
+        engine.call(engine.models.sleep, "a")
         gate = threading.Event()
         engine.submit(Job("call", lambda: gate.wait(WAIT)))
         request = Request.new()
@@ -213,7 +213,7 @@ def test_calls_bring_the_model_too() -> None:
     engine, models = engine_of(100, a=60, b=60)
     with engine:
         assert engine.call_with("a", lambda: models["a"].at) == "device" and states(engine)["b"] == "asleep"
-        engine.residents.pin("a")
+        engine.models.pin("a")
         with pytest.raises(Busy, match="model b needs 60 bytes, 40 are free"):
             engine.call_with("b", lambda: None)
         assert engine.call_with("nobody's", lambda: 3) == 3
@@ -222,16 +222,16 @@ def test_calls_bring_the_model_too() -> None:
 def test_a_job_larger_than_what_idle_models_leave_is_refused_with_the_numbers() -> None:
     engine, _ = engine_of(100, a=60)
     with engine:
-        engine.residents.pin("a")
+        engine.models.pin("a")
         engine.add_runner("other", Using(Counted(0)))
         with pytest.raises(Busy, match="this other job needs 50 bytes, 40 are free; try again later"):
             run(engine, "other", nbytes=50)
-        engine.residents.pin("a", False)
+        engine.models.pin("a", False)
         assert run(engine, "other", nbytes=50) == 2 and states(engine) == {"a": "asleep"}
 
 
 def test_a_model_that_is_loaded_again_is_booked_once() -> None:
-    residents = ModelPool(Ledger(100))
+    pool = ModelPool(Ledger(100))
     for _ in range(3):
-        residents.introduce("a", 60, lambda: Counted(60))
-    assert residents.ledger.held == 60 and len(list(residents)) == 1
+        pool.introduce("a", 60, lambda: Counted(60))
+    assert pool.ledger.held == 60 and len(list(pool)) == 1

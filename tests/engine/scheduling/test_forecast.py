@@ -23,14 +23,14 @@ def job(user: str = "ann", quanta: float | None = 10, key: str = "a", priority: 
 
 
 def test_alone(forecast: Forecast) -> None:
-    outlook = forecast.of(job())
-    assert outlook is not None and outlook.alone == outlook.least == outlook.expected == 1.0
+    estimate = forecast.of(job())
+    assert estimate is not None and estimate.alone == estimate.least == estimate.expected == 1.0
 
 
 def test_another_user_takes_half(forecast: Forecast) -> None:
     forecast.add(job("bob", 100, key="b"))
-    outlook = forecast.of(job())
-    assert outlook is not None and (outlook.alone, outlook.least, outlook.expected) == (1.0, 2.0, 2.0)
+    estimate = forecast.of(job())
+    assert estimate is not None and (estimate.alone, estimate.least, estimate.expected) == (1.0, 2.0, 2.0)
     forecast.weights["ann"] = 3.0
     weighted = forecast.of(job())
     assert weighted is not None and weighted.expected == pytest.approx(4 / 3)
@@ -38,29 +38,29 @@ def test_another_user_takes_half(forecast: Forecast) -> None:
 
 def test_a_short_other_is_over_soon(forecast: Forecast) -> None:
     forecast.add(job("bob", 3, key="b"))
-    outlook = forecast.of(job())
-    assert outlook is not None and outlook.expected == pytest.approx(1.3)
+    estimate = forecast.of(job())
+    assert estimate is not None and estimate.expected == pytest.approx(1.3)
 
 
 def test_behind_ones_own(forecast: Forecast) -> None:
     """It may come first by its deadline; as it stands it comes last."""
     forecast.add(job(quanta=20, key="b"))
-    outlook = forecast.of(job())
-    assert outlook is not None and (outlook.least, outlook.expected) == (1.0, 3.0)
+    estimate = forecast.of(job())
+    assert estimate is not None and (estimate.least, estimate.expected) == (1.0, 3.0)
 
 
 def test_who_shares_its_passes_costs_it_nothing(forecast: Forecast) -> None:
     forecast.add(job("bob", 10))
-    outlook = forecast.of(job())
-    assert outlook is not None and outlook.expected == pytest.approx(1.0)
+    estimate = forecast.of(job())
+    assert estimate is not None and estimate.expected == pytest.approx(1.0)
 
 
 def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
     forecast.add(bobs := job("bob", 10, key="b"))
     for _ in range(12):
         forecast.took(bobs)
-    outlook = forecast.of(job())
-    assert outlook is not None and outlook.expected == pytest.approx(1.0)
+    estimate = forecast.of(job())
+    assert estimate is not None and estimate.expected == pytest.approx(1.0)
     forecast.remove(bobs)
     forecast.remove(bobs)
     assert not forecast._lines and not forecast._left and not forecast._groups
@@ -69,8 +69,8 @@ def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
 def test_jobs_end_earlier_than_they_could(forecast: Forecast) -> None:
     for _ in range(50):
         forecast.costs.observe_end("draw", 100, 20)
-    outlook = forecast.of(job(quanta=100))
-    assert outlook is not None and outlook.alone == pytest.approx(2.0)
+    estimate = forecast.of(job(quanta=100))
+    assert estimate is not None and estimate.alone == pytest.approx(2.0)
 
 
 def test_nothing_is_said_of_what_nobody_knows(forecast: Forecast) -> None:
@@ -98,7 +98,7 @@ def test_what_was_learned_changes_neither_the_least_nor_who_is_refused(forecast:
     before, ahead = forecast.of(job()), forecast.ahead(job())
     assert before is not None and ahead is not None
     for _ in range(100):
-        forecast.hindsight.learn(("draw", "normal"), ahead, 10.0, 20.0)
+        forecast.correction.learn(("draw", "normal"), ahead, 10.0, 20.0)
     after = forecast.of(job())
     assert after is not None and after.expected == pytest.approx(3.8, rel=0.01)
     assert (after.alone, after.least) == (before.alone, before.least)
@@ -115,7 +115,7 @@ def test_only_who_ends_well_teaches(forecast: Forecast) -> None:
         forecast.add(one, forecast.ahead(one))
         one.status = status  # type: ignore[assignment]
         forecast.remove(one)
-        assert len(forecast.hindsight._fits) == kinds and not forecast._said
+        assert len(forecast.correction._fits) == kinds and not forecast._said
 
 
 def test_those_there_take_turns_if_they_stay(forecast: Forecast) -> None:

@@ -46,7 +46,7 @@ def work(engine: Engine) -> None:
     handles = [engine.submit(Job("count", 3, request)) for request in requests]
     for handle in handles:
         handle.result(20)
-    while engine._roster:
+    while engine._loop.active:
         time.sleep(0.001)
 
 
