@@ -18,7 +18,6 @@ from mmgen.ingest import near_duplicates
 from mmgen.interfaces import ImageHit
 from mmgen.library.document_indexing import IndexProgress
 from mmgen.library.document_library import DocumentLibrary
-from mmgen.library.image_library import ImageLibrary
 from mmgen.pipelines.image import image_io
 from mmgen.pipelines.image.label_scores import checked
 from mmgen.pipelines.tags import tags
@@ -88,7 +87,7 @@ class SeeHandlers:
     """What the tab's buttons do."""
 
     def __init__(self, library: DocumentLibrary) -> None:
-        self.rt, self.gallery, self.sessions = library.rt, ImageLibrary(library), Sessions()
+        self.rt, self.gallery, self.sessions = library.rt, library.gallery(), Sessions()
         self.judges = ZeroShotImage(self.rt)
 
     def all(self) -> list[tuple[Image, str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
 
 from mmgen.deprecated import tell
 from mmgen.errors import ConfigError, NotFound, nearest
@@ -52,6 +52,11 @@ def _device(value: str) -> str:
     return value
 
 
+def _store(where: Any) -> Any:
+    """A path, unless it is of another kind of store, as in `KIND://notes`."""
+    return Path(where).expanduser() if isinstance(where, str) and "://" not in where else where
+
+
 class RuntimeConfig(Config):
     """What a Runtime is wired from."""
 
@@ -66,7 +71,7 @@ class RuntimeConfig(Config):
     denoiser: str = "embedded:emoji"
     image_encoder: str = "embedded:emoji-clip"
     text: str = "embedded:books"
-    store: UserPath | None = None  # None: the default store in `home`
+    store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
     policy: str = "fair"  # who is next: fair, fifo, priority, shortest, or a plugin's
     max_gap_ms: float | None = Field(default=30.0, gt=0)  # what a streaming answer waits for other work; None: as it comes
     watchdog_s: float = Field(default=600.0, gt=0)  # after so long without a sign of life a step counts as hanging

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -105,19 +105,6 @@ class Encoder(Protocol):
     def token_spans(self, text: str) -> list[tuple[int, int]]: ...
 
 
-class TextModel(Protocol):
-    """Tokens in, logits out; a later room gives it its cache and its decoding."""
-
-    name: str
-    max_tokens: int
-
-
-class DenoiserNetwork(Protocol):
-    """A noisy image and its timestep in, the model's prediction out."""
-
-    name: str
-
-
 class ImageEncoder(Protocol):
     """Images and texts to unit vectors of one space. Choosing the best of several images asks for `score` alone."""
 
@@ -130,29 +117,52 @@ class ImageEncoder(Protocol):
 
 
 class Store(Protocol):
-    """Documents, their passages and vectors. What `add` returned survives a crash."""
+    """Documents, their passages and vectors. What `add_many` returned survives a crash.
 
-    def add(
-        self, document: Document, passages: Sequence[Passage], vectors: np.ndarray
-    ) -> int: ...  # the document's id; replaces an older version of the same uri
+    The registry's stores are called as `make(path, *, encoder=None, dimension=None, readonly=False)`. With an encoder's name
+    and dimension the store is made where there is none; without them that is NotFound.
+    """
+
+    path: Path
+    encoder: str  # what its vectors come from
+    dimension: int
+
+    def add_many(
+        self, rows: Iterable[tuple[Document, Sequence[Passage], np.ndarray]]
+    ) -> list[int]: ...  # all in one transaction -> ids; each replaces an older version of the same uri
+    def remove(self, uri: str) -> bool: ...
     def search(
         self,
         query: str | None = None,
         vector: np.ndarray | None = None,
         k: int = 5,
-        where: Mapping[str, Scalar] | None = None,
-    ) -> list[Hit]: ...
-    def remove(self, uri: str) -> bool: ...
+        where: Mapping[str, Scalar] | Sequence[Any] | None = None,
+        method: str = "hybrid",
+    ) -> list[Hit]: ...  # best first
+    def unchanged(self, uri: str, content_hash: str) -> bool: ...
+    def vanished(self, root: Path, seen: set[str]) -> list[str]: ...  # uris at or below `root` that are not in `seen`
+    def document(self, key: int | str) -> Document: ...  # by id or uri; NotFound
+    def documents(self) -> list[Any]: ...  # in the form of stores.documents.DocumentSummary
+    def id_of(self, uri: str) -> int | None: ...
+    def uris(self) -> list[str]: ...
+    def empty(self) -> bool: ...
+    def count(self) -> int: ...  # passages
+    def vectors(self, ids: Sequence[int]) -> np.ndarray: ...  # of passages: (N, D) float32
+    def use_index(self, kind: str) -> None: ...
+    def refresh(self) -> None: ...
+    @property
+    def images(self) -> Any: ...  # a stores.image_store.ImageStore, or None where it holds no images
+    def image_space(self, encoder: str, dimension: int) -> Any: ...  # its images, from now on of that encoder
     def close(self) -> None: ...
 
 
 class Reranker(Protocol):
-    """Orders hits anew."""
+    """Orders hits anew. The registry's rerankers are made with the store for each search."""
 
     def rerank(self, query: str, hits: Sequence[Hit], k: int) -> list[Hit]: ...
 
 
 class Loader(Protocol):
-    """One file format to text."""
+    """One file format to text, the offsets in it where pages begin, and metadata. Registered under the file's suffix."""
 
     def __call__(self, path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,8 @@ from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.telemetry.metrics_server import MetricsServer
 from mmgen.engine.telemetry.trace import Trace
-from mmgen.errors import BadRequest
-from mmgen.library.document_library import DocumentLibrary
 from mmgen.plugins import load_plugins, registry
-from mmgen.registry import one_line
+from mmgen.registry import import_target, one_line
 
 if TYPE_CHECKING:
     from mmgen.clients.captioner import CaptionerClient
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
     from mmgen.clients.text import TextClient
-    from mmgen.interfaces import ImageEncoder
+    from mmgen.interfaces import ImageEncoder, Loader
 
 Model = TypeVar("Model")
 
@@ -165,24 +164,17 @@ class Runtime:
 
         return self._once("captioner", reference, lambda key: captioner.CaptionerClient(self.host, key))
 
-    def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> DocumentLibrary:
-        """A store with its encoder; see `store_path` for `where`."""
-        return DocumentLibrary(self, self.store_path(where), encoder=encoder)
+    def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Any:
+        """Deprecated: `DocumentLibrary.open(rt, ...)` of mmgen.library.document_library, a room above this one."""
+        remedy = "rt.library(...) goes in the next release; call mmgen.library.document_library.DocumentLibrary.open(rt, ...)"
+        warnings.warn(remedy, DeprecationWarning, stacklevel=2)
+        return import_target("mmgen.library.document_library:DocumentLibrary.open", "a library")(self, where, encoder=encoder)
 
-    def store_path(self, where: str | Path | None = None) -> Path:
-        """A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store."""
-        chosen = (self.config.store or "default") if where is None else where
-        name = str(chosen)
-        if name.strip() in {"", ".", ".."} or "\0" in name:
-            raise BadRequest(f"store {name!r} is no name; give a name such as notes, or a path such as ./notes")
-        separated = isinstance(chosen, Path) or "/" in name or "\\" in name or name.startswith("~")
-        return Path(name).expanduser() if separated else self.home / "stores" / name
-
-    def loaders(self) -> dict[str, Callable[[Path, bytes], Any]]:
+    def loaders(self) -> dict[str, Loader]:
         """The plugins' loaders by suffix, imported on use; what fails in one is told as the file's fault."""
         from mmgen.ingest.charset import Unreadable
 
-        def guarded(name: str) -> Callable[[Path, bytes], Any]:
+        def guarded(name: str) -> Loader:
             def read(path: Path, data: bytes) -> Any:
                 try:
                     return self.registry.loaders.get(name)(path, data)

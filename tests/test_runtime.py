@@ -77,27 +77,9 @@ def test_precisions_are_models_of_their_own(tiny_runtime: Runtime, tiny_encoder:
         tiny_runtime.encoder(f"{tiny_encoder}#int4")
 
 
-@pytest.mark.parametrize("where", ["", " ", ".", "..", "a\0b"])
-def test_no_name_for_a_store(tiny_runtime: Runtime, where: str) -> None:
-    with pytest.raises(BadRequest, match="is no name; give a name such as notes"):
-        tiny_runtime.store_path(where)
-
-
-def test_where_a_store_is(tiny_runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stores = tiny_runtime.home / "stores"
-    assert tiny_runtime.store_path(None) == stores / "default"
-    assert tiny_runtime.store_path("notes") == stores / "notes"
-    assert tiny_runtime.store_path("./notes") == Path("notes")
-    assert tiny_runtime.store_path(Path("notes")) == Path("notes")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert tiny_runtime.store_path("~/notes") == tmp_path / "notes"
-    with Runtime(RuntimeConfig(home=tmp_path, store=Path("here"))) as rt:
-        assert rt.store_path(None) == Path("here")
-
-
 def test_home_comes_from_the_environment_or_the_platform(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Runtime() as rt:
-        assert rt.store_path(None) == home / "stores" / "default"
+        assert rt.home == home
     monkeypatch.delenv("MMGEN_HOME")
     with Runtime(RuntimeConfig()) as rt:
         assert rt.home == user_data_path("mmgen", appauthor=False)
@@ -215,3 +197,9 @@ def test_policy_trace_and_metrics_come_from_the_configuration(tiny_encoder: Path
     assert f'"name":"encode:{tiny_encoder} x1"' in (tmp_path / "trace.json").read_text()
     with pytest.raises(NotFound, match=r'there is no policy "fare" \(did you mean "fair"\?\)'):
         Runtime(RuntimeConfig(home=tmp_path, policy="fare"))
+
+
+def test_the_old_way_to_a_library_works_and_says_what_replaces_it(tiny_runtime: Runtime) -> None:
+    with pytest.warns(DeprecationWarning, match=r"call mmgen\.library\.document_library\.DocumentLibrary\.open\(rt, \.\.\.\)"):
+        library = tiny_runtime.library("notes")
+    assert library.path == tiny_runtime.home / "stores" / "notes"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 ModelLoader = Callable[..., Any]
-"""`(folder, *, device, name) -> model`, and `precision` where a reference names one: the target of the registry's models."""
+"""`(folder, *, device, name) -> model`, and `precision`, unless it knows none: the target of the registry's models."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +101,9 @@ class ModelHost:
         for reference in references:
             name, _, precision = reference.partition("#") if precisions else (reference, "", "")
             folders.append(hub.resolve(name, kind=kind))
-            options = {"precision": precision} if precision else {}
-            loads.append(partial(loader(folders[-1]), folders[-1], device=self.device, name=reference, **options))
+            load_one = loader(folders[-1])
+            options = {"precision": precision} if precision or "precision" in signature(load_one).parameters else {}
+            loads.append(partial(load_one, folders[-1], device=self.device, name=reference, **options))
 
         def load() -> list[Any]:
             return [load() if prepare is None else prepare(load()) for load in loads]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.ingest import extractors, html
 from mmgen.ingest.charset import Unreadable
-from mmgen.ingest.extractors import Extracted
-from mmgen.interfaces import Document, Scalar
+from mmgen.interfaces import Document, Loader, Scalar
 
 MAX_BYTES = 64 * 2**20
-Loader = Callable[[Path, bytes], Extracted]
 
 CODE = {
     "py": "python", "js": "javascript", "mjs": "javascript", "jsx": "javascript", "ts": "typescript",

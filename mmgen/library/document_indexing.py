@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound, UnreadableFile
-from mmgen.interfaces import Document, Passage
+from mmgen.interfaces import Document, Passage, Store
 
 if TYPE_CHECKING:
     from mmgen.clients.encoder import EncoderClient
-    from mmgen.stores.documents import DocumentStore
 
 AT_ONCE = 256  # passages embedded and committed together
 
@@ -75,7 +74,7 @@ class DocumentIndexing:
 
     def __init__(
         self,
-        store: DocumentStore,
+        store: Store,
         encoder: Callable[[], EncoderClient],
         request: Request,
         progress: Callable[[IndexProgress], None] | None,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,61 +11,44 @@ from typing import TYPE_CHECKING
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
-from mmgen.interfaces import Document, Hit, Scalar
+from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
+from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked
 
 if TYPE_CHECKING:
     from mmgen.library.image_library import ImageLibrary
     from mmgen.runtime import Runtime
-    from mmgen.stores.documents import DocumentStore
 
-MOST_HITS = 1000
 INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
 
 
 class DocumentLibrary:
     """Opens its store on first use: reading an absent store is an error, adding to it makes it."""
 
-    def __init__(self, rt: Runtime, path: Path, *, encoder: str | None = None) -> None:
-        """`encoder`: reference for a new store; one that exists keeps to its own, and refuses another."""
-        self.rt, self.path, self.encoder_reference = rt, path, encoder
-        self._opening = threading.Lock()
-        self._store: DocumentStore | None = None
-        self._reading: DocumentStore | None = None
+    def __init__(self, handle: StoreHandle) -> None:
+        self.handle, self.rt = handle, handle.rt
+
+    @classmethod
+    def open(cls, rt: Runtime, where: str | Path | None = None, *, encoder: str | None = None) -> DocumentLibrary:
+        """The library of a store; the arguments are those of `StoreHandle`."""
+        return cls(StoreHandle(rt, where, encoder=encoder))
+
+    @property
+    def path(self) -> Path:
+        return self.handle.path
 
     def close(self) -> None:
-        with self._opening:
-            for store in (self._store, self._reading):
-                if store is not None:
-                    store.close()
-            self._store = self._reading = None
+        self.handle.close()
 
-    def writable(self, make: bool = True) -> DocumentStore:
-        """The store for writing, made if need be and `make`; NotFound where there is none."""
-        from mmgen.stores.documents import DocumentStore
+    def writable(self, make: bool = True) -> Store:
+        """See `StoreHandle.writable`, and likewise the others."""
+        return self.handle.writable(make)
 
-        with self._opening:
-            if self._store is None:
-                try:
-                    self._store = None if make and self.encoder_reference else DocumentStore(self.path)
-                except NotFound:
-                    if not make:
-                        raise
-            if self._store is None:
-                encoder = self.rt.encoder(self.encoder_reference)
-                self._store = DocumentStore(self.path, encoder=encoder.name, dimension=encoder.dimension)
-            return self._store
+    def readable(self) -> Store:
+        return self.handle.readable()
 
-    def readable(self) -> DocumentStore:
-        """The store as it is; NotFound with a remedy where there is none."""
-        from mmgen.stores.documents import DocumentStore
-
-        with self._opening:
-            if self._store is not None:
-                return self._store
-            if self._reading is None:
-                self._reading = DocumentStore(self.path, readonly=True)
-            return self._reading
+    def filled(self) -> Store:
+        return self.handle.filled()
 
     def add(
         self,
@@ -120,7 +101,7 @@ class DocumentLibrary:
         began, store = time.perf_counter(), self.writable()
         if index is not None:
             store.use_index(INDEXES[index])
-        encoder = partial(self.rt.encoder, self.encoder_reference or store.encoder)  # not loaded where nothing changed
+        encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         adding = DocumentIndexing(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
         for uri, unchanged, read in self._sources(store, files, extra, metadata):
             adding.take(uri, unchanged, read)
@@ -172,13 +153,16 @@ class DocumentLibrary:
         store = self.filled()
         vector = None if method == "bm25" else self.rt.encoder(store.encoder).embed_text([query], request)[0]
         hits = store.search(query, vector, min(4 * k, MOST_HITS) if make else k, where, method)
-        return list(make(store).rerank(query, hits, k)) if make else hits
+        if make is None:
+            return hits
+        reranker: Reranker = make(store)
+        return list(reranker.rerank(query, hits, k))
 
     def gallery(self, encoder: str | None = None) -> ImageLibrary:
         """The store's images. `encoder`: reference for a store that has none yet."""
         from mmgen.library.image_library import ImageLibrary
 
-        return ImageLibrary(self, encoder)
+        return ImageLibrary(self.handle, encoder)
 
     def _gallery(self, wanted: bool | None) -> ImageLibrary | None:
         """None where images are not wanted, or not asked for and not there."""
@@ -189,15 +173,8 @@ class DocumentLibrary:
                 wanted = False
         return self.gallery() if wanted else None
 
-    def filled(self) -> DocumentStore:
-        """`readable`, with something in it; NotFound with a remedy if not."""
-        store = self.readable()
-        if store.empty():
-            raise NotFound(f"store {self.path} is empty; add documents first: mmgen rag add PATH --store {self.path}")
-        return store
-
     def _sources(
-        self, store: DocumentStore, files: Sequence[Path], documents: Sequence[Document], metadata: Mapping[str, Scalar]
+        self, store: Store, files: Sequence[Path], documents: Sequence[Document], metadata: Mapping[str, Scalar]
     ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
         """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
         from mmgen.ingest import loaders
@@ -210,14 +187,6 @@ class DocumentLibrary:
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
-
-
-def checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """What a filter can find again."""
-    for key, value in metadata.items():
-        if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
-            raise BadRequest(f"metadata {key} is {value!r}; it can be a text, a finite number, true or false")
-    return dict(metadata)
 
 
 def _digest(path: Path) -> str:
@@ -233,7 +202,7 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _unchanged(store: DocumentStore, uri: str, content_hash: str, metadata: Mapping[str, Scalar]) -> bool:
+def _unchanged(store: Store, uri: str, content_hash: str, metadata: Mapping[str, Scalar]) -> bool:
     """Whether the store holds this content, with these metadata among its own."""
     if not store.unchanged(uri, content_hash):
         return False

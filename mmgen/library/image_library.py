@@ -12,27 +12,26 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import ImageHit, Scalar
 from mmgen.library.document_indexing import AddedImages, IndexProgress
-from mmgen.library.document_library import MOST_HITS, checked
 from mmgen.library.image_indexing import ImageIndexing
+from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmgen.clients.image_encoder import ImageEncoderClient
-    from mmgen.library.document_library import DocumentLibrary
     from mmgen.stores.image_store import ImageStore
 
 
 class ImageLibrary:
-    """Opens its store on first use, as its library does."""
+    """The images of a store that may hold texts too; it is opened on first use."""
 
-    def __init__(self, library: DocumentLibrary, encoder: str | None = None) -> None:
+    def __init__(self, handle: StoreHandle, encoder: str | None = None) -> None:
         """`encoder`: reference for a store without images; one that has some keeps to its own, and refuses another."""
-        self.library, self.encoder_reference = library, encoder
+        self.handle, self.rt, self.encoder_reference = handle, handle.rt, encoder
 
     @property
     def path(self) -> Path:
-        return self.library.path
+        return self.handle.path
 
     def files(self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
         """Images, and documents that may hold some; of folders what `include` names, or else both kinds."""
@@ -150,11 +149,11 @@ class ImageLibrary:
 
     def client(self, store: ImageStore) -> ImageEncoderClient:
         """What embeds that store's images."""
-        return self.library.rt.seeing(self.encoder_reference or store.encoder)
+        return self.rt.seeing(self.encoder_reference or store.encoder)
 
     def filled(self) -> ImageStore:
         """The images for reading; NotFound with a remedy where there are none."""
-        images = self.library.readable().images
+        images: ImageStore | None = self.handle.readable().images
         if images is None or not images.count():
             raise NotFound(f"store {self.path} holds no images; add some first: mmgen image add PATH --store {self.path}")
         if self.encoder_reference:
@@ -163,15 +162,17 @@ class ImageLibrary:
 
     def writable(self, make: bool = True) -> ImageStore:
         """The images for writing; the store and its image space are made if need be and `make`."""
-        library = self.library.writable(make)
-        if library.images is not None:
+        store = self.handle.writable(make)
+        images: ImageStore | None = store.images
+        if images is not None:
             if self.encoder_reference:
-                library.images.check_space(self.encoder_reference)
-            return library.images
+                images.check_space(self.encoder_reference)
+            return images
         if not make:
             raise NotFound(f"store {self.path} holds no images")
-        client = self.library.rt.seeing(self.encoder_reference)
-        return library.image_space(client.name, client.dimension)
+        client = self.rt.seeing(self.encoder_reference)
+        made: ImageStore = store.image_space(client.name, client.dimension)
+        return made
 
 
 def prepared(image: Image) -> Image:

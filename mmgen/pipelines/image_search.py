@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from mmgen.engine.job import Request
 from mmgen.interfaces import ImageHit, Scalar
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ImageSearch:
 
     def __init__(self, rt: Runtime, *, store: str | None = None, model: str | None = None) -> None:
         self.rt = rt
-        self.library = rt.library(store)
+        self.library = DocumentLibrary.open(rt, store)
         self.gallery = self.library.gallery(model)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> AddedImages:

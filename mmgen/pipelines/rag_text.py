@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Scalar
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer, Grounding, cite
 from mmgen.pipelines.rag.rag_images import illustrations
 from mmgen.pipelines.rag.rag_llm import write
@@ -44,7 +45,7 @@ class RagText(StreamingPipeline[Answer]):
         model: str | None = None,
     ) -> None:
         self.rt, self.where, self.reader_reference, self.model = rt, store, reader, model
-        self.library = rt.library(store, encoder=encoder)
+        self.library = DocumentLibrary.open(rt, store, encoder=encoder)
 
     def add(self, paths: str | Path | Sequence[str | Path], **options: Any) -> Added:
         """Files and folders into the store; see `mmgen.library.document_library.DocumentLibrary.add`."""

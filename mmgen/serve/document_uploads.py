@@ -11,7 +11,8 @@ from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files, loaders
 from mmgen.interfaces import Document, Scalar
-from mmgen.library.document_library import DocumentLibrary, checked
+from mmgen.library.document_library import DocumentLibrary
+from mmgen.library.store_handle import checked
 from mmgen.serve import url_fetch
 from mmgen.serve.routes.store_schemas import FileOutcome, FileOutcomes
 from mmgen.serve.settings import ServeConfig

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest, Clash, MmgenError, NotFound
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.stores.keys import STORE
 
 if TYPE_CHECKING:
-    from mmgen.library.document_library import DocumentLibrary
     from mmgen.runtime import Runtime
 
 LONGEST = 200
@@ -51,7 +51,7 @@ class StorePool:
         with self._guard, named(place, name):
             if place.exists():
                 raise Clash(f'there is a store "{name}" already; add to it, or choose another name')
-            made = self.rt.library(name, encoder=reference)
+            made = DocumentLibrary.open(self.rt, name, encoder=reference)
             made.writable()
             self._libraries[name] = made
 
@@ -75,7 +75,7 @@ class StorePool:
 
     def _library(self, name: str) -> DocumentLibrary:
         if name not in self._libraries:
-            self._libraries[name] = self.rt.library(name)
+            self._libraries[name] = DocumentLibrary.open(self.rt, name)
         return self._libraries[name]
 
     def _place(self, name: str) -> Path:

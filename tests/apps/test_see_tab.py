@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -10,9 +10,8 @@ from color_encoder import drawn
 from PIL import Image
 
 from apps.see_tab import NOTHING_NAMED, SeeHandlers, keep
-
-if TYPE_CHECKING:
-    from mmgen.runtime import Runtime
+from mmgen.library.document_library import DocumentLibrary
+from mmgen.runtime import Runtime
 
 BROWSER: Any = SimpleNamespace(session_hash="me")
 
@@ -23,14 +22,14 @@ def still(*_: Any, **__: Any) -> None:
 
 @pytest.fixture
 def seeing(painter: "Runtime", tmp_path: Path) -> SeeHandlers:
-    made = SeeHandlers(painter.library(tmp_path / "store"))
+    made = SeeHandlers(DocumentLibrary.open(painter, tmp_path / "store"))
     files = [drawn(tmp_path / f"{name}.png", *name.split("-")) for name in ("red", "blue", "red-yellow")]
     made.add(list(map(str, files)), BROWSER, still)  # type: ignore[arg-type]
     return made
 
 
 def test_an_empty_store_teaches(painter: "Runtime", tmp_path: Path) -> None:
-    made = SeeHandlers(painter.library(tmp_path / "store"))
+    made = SeeHandlers(DocumentLibrary.open(painter, tmp_path / "store"))
     assert made.all() == [] and "No images yet" in made.count()
     with pytest.raises(gr.Error, match=r"no images|no store"):
         made.find("red", None, BROWSER)

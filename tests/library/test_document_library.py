@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(tiny_runtime: Runtime, tmp_path: Path) -> Iterator[DocumentLibrary]:
-    library = tiny_runtime.library(tmp_path / "store")
+    library = DocumentLibrary.open(tiny_runtime, tmp_path / "store")
     yield library
     library.close()
 
@@ -269,10 +269,10 @@ def test_a_store_keeps_to_its_encoder(tiny_runtime: Runtime, library: DocumentLi
 
     other = make_encoder(tmp_path / "other", seed=2)
     with pytest.raises(StoreError, match="was filled by "):
-        tiny_runtime.library(library.path, encoder=str(other)).add(folder)
+        DocumentLibrary.open(tiny_runtime, library.path, encoder=str(other)).add(folder)
     config = tiny_runtime.config.model_copy(update={"encoder": str(other)})
     with Runtime(config) as rt:  # whose default is another encoder: the store's own is taken
-        again = rt.library(library.path)
+        again = DocumentLibrary.open(rt, library.path)
         (folder / "new.txt").write_text("New.")
         assert names(again.add(folder).added) == ["new.txt"]
         again.close()

@@ -12,6 +12,7 @@ from PIL import Image
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
 from mmgen.library.document_indexing import IndexProgress
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.image_library import ImageLibrary
 from mmgen.runtime import Runtime
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(painter: Runtime) -> Iterator[ImageLibrary]:
-    library = painter.library("images")
+    library = DocumentLibrary.open(painter, "images")
     yield library.gallery()
     library.close()
 
@@ -116,7 +117,7 @@ def test_images_in_documents(gallery: ImageLibrary, tmp_path: Path) -> None:
     assert gallery.search("sun", k=1)[0].scores["caption"] > 0
     assert gallery.add(page).unchanged == [str(page)]
     page.write_text("<p>No image any more</p>")
-    assert gallery.add(page).added == [] and gallery.library.readable().uris() == []
+    assert gallery.add(page).added == [] and gallery.handle.readable().uris() == []
 
 
 def test_filters_and_what_the_files_say(gallery: ImageLibrary, folder: Path) -> None:
@@ -137,7 +138,7 @@ def test_sync_removes_what_vanished_first(gallery: ImageLibrary, folder: Path) -
 
 
 def test_text_and_images_in_one_store(gallery: ImageLibrary, folder: Path) -> None:
-    library = gallery.library
+    library = DocumentLibrary(gallery.handle)
     library.add(folder / "notes.txt")
     gallery.add(folder)
     assert library.search("image")[0].uri == str(folder / "notes.txt") and len(library.readable().uris()) == 4
@@ -146,7 +147,7 @@ def test_text_and_images_in_one_store(gallery: ImageLibrary, folder: Path) -> No
 
 
 def test_rag_add_takes_images_where_there_are_some(painter: Runtime, folder: Path, tmp_path: Path) -> None:
-    library = painter.library("notes")
+    library = DocumentLibrary.open(painter, "notes")
     assert library.add(folder).images is None
     report = library.add(folder, images=True)
     assert report.images is not None and len(report.images.added) == 3 and len(report.unchanged) == 1
@@ -174,7 +175,7 @@ def test_nothing_to_read(gallery: ImageLibrary, tmp_path: Path) -> None:
 def test_nothing_there(gallery: ImageLibrary, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="there is no store at"):
         gallery.search("red")
-    gallery.library.add(folder / "notes.txt")
+    DocumentLibrary(gallery.handle).add(folder / "notes.txt")
     with pytest.raises(NotFound, match="holds no images; add some first: mmgen image add"):
         gallery.search("red")
 
@@ -195,9 +196,9 @@ def test_another_encoder_is_refused(gallery: ImageLibrary, folder: Path, colours
     gallery.add(folder)
     other = shutil.copytree(colours, tmp_path / "other")
     with pytest.raises(StoreError, match=r"the images of store .* were embedded by .*, not .*other; use that encoder"):
-        gallery.library.gallery(str(other)).search("red")
+        ImageLibrary(gallery.handle, str(other)).search("red")
     with pytest.raises(StoreError, match="use that encoder, or another --store"):
-        gallery.library.gallery(str(other)).add(folder)
+        ImageLibrary(gallery.handle, str(other)).add(folder)
 
 
 def test_progress_and_cancel(gallery: ImageLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

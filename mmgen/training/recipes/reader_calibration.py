@@ -39,7 +39,7 @@ def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> DocumentL
     """A store of all the questions' paragraphs, one document each."""
     import hashlib
 
-    library = rt.library(folder)
+    library = DocumentLibrary.open(rt, folder)
     library.add(documents=[
         Document(f"paragraph-{number}", text, "text", hashlib.sha256(text.encode()).hexdigest())
         for number, text in enumerate(dict.fromkeys(q.context for q in questions))

@@ -1,0 +1,100 @@
+"""One store by its name or path: which kind it is, where it lies, and opening it on first use. Knows no file or question."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmgen.errors import BadRequest, NotFound
+
+if TYPE_CHECKING:
+    from mmgen.interfaces import Scalar, Store
+    from mmgen.runtime import Runtime
+
+MOST_HITS = 1000
+DEFAULT_KIND = "documents"
+"""The registry's name of our own store."""
+
+
+def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
+    """The kind of a store and its path.
+
+    A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store. `KIND://`
+    before it names a store of the registry. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
+    """
+    chosen = (rt.config.store or "default") if where is None else where
+    kind, _, name = str(chosen).rpartition("://")
+    kind = rt.registry.stores.entry(kind or DEFAULT_KIND).name
+    if name.strip() in {"", ".", ".."} or "\0" in name:
+        raise BadRequest(f"store {name!r} is no name; give a name such as notes, or a path such as ./notes")
+    separated = isinstance(chosen, Path) or "/" in name or "\\" in name or name.startswith("~")
+    return kind, Path(name).expanduser() if separated else rt.home / "stores" / name
+
+
+class StoreHandle:
+    """Opens its store on first use: reading an absent store is an error, writing makes it."""
+
+    def __init__(self, rt: Runtime, where: str | Path | None = None, *, encoder: str | None = None) -> None:
+        """
+        Args:
+            where: see `locate`.
+            encoder: reference for a new store; one that exists keeps to its own, and refuses another.
+        """
+        self.rt, self.encoder_reference = rt, encoder
+        self.kind, self.path = locate(rt, where)
+        self._opening = threading.Lock()
+        self._store: Store | None = None
+        self._reading: Store | None = None
+
+    def close(self) -> None:
+        with self._opening:
+            for store in (self._store, self._reading):
+                if store is not None:
+                    store.close()
+            self._store = self._reading = None
+
+    def writable(self, make: bool = True) -> Store:
+        """The store for writing, made if need be and `make`; NotFound where there is none."""
+        with self._opening:
+            if self._store is None:
+                try:
+                    self._store = None if make and self.encoder_reference else self._open()
+                except NotFound:
+                    if not make:
+                        raise
+            if self._store is None:
+                encoder = self.rt.encoder(self.encoder_reference)
+                self._store = self._open(encoder=encoder.name, dimension=encoder.dimension)
+            return self._store
+
+    def readable(self) -> Store:
+        """The store as it is; NotFound with a remedy where there is none."""
+        with self._opening:
+            if self._store is not None:
+                return self._store
+            if self._reading is None:
+                self._reading = self._open(readonly=True)
+            return self._reading
+
+    def filled(self) -> Store:
+        """`readable`, with something in it; NotFound with a remedy if not."""
+        store = self.readable()
+        if store.empty():
+            name = str(self.path) if self.kind == DEFAULT_KIND else f"{self.kind}://{self.path}"
+            raise NotFound(f"store {name} is empty; add documents first: mmgen rag add PATH --store {name}")
+        return store
+
+    def _open(self, **options: Any) -> Store:
+        store: Store = self.rt.registry.stores.get(self.kind)(self.path, **options)
+        return store
+
+
+def checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """What a filter can find again."""
+    for key, value in metadata.items():
+        if not isinstance(value, str | int | float | bool) or (isinstance(value, float) and not math.isfinite(value)):
+            raise BadRequest(f"metadata {key} is {value!r}; it can be a text, a finite number, true or false")
+    return dict(metadata)
