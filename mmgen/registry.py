@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from mmgen.deprecated import attributes
 from mmgen.errors import Clash, NotFound, PluginError, nearest
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -111,6 +112,7 @@ class Table:
         return len(self._entries)
 
 
+@attributes(picture_encoders="image_encoders")
 class Registry:
     """A table for every kind of thing that a plugin can bring."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmgen.clients.host import ModelHost
 from mmgen.config import RuntimeConfig, home, load_runtime
+from mmgen.deprecated import warn
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
@@ -166,8 +166,7 @@ class Runtime:
 
     def library(self, where: str | Path | None = None, *, encoder: str | None = None) -> Any:
         """Deprecated: `DocumentLibrary.open(rt, ...)` of mmgen.library.document_library, a room above this one."""
-        remedy = "rt.library(...) goes in the next release; call mmgen.library.document_library.DocumentLibrary.open(rt, ...)"
-        warnings.warn(remedy, DeprecationWarning, stacklevel=2)
+        warn("Runtime.library", "mmgen.library.document_library.DocumentLibrary.open")
         return import_target("mmgen.library.document_library:DocumentLibrary.open", "a library")(self, where, encoder=encoder)
 
     def loaders(self) -> dict[str, Loader]:

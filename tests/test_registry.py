@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from mmgen import deprecated
 from mmgen.cli.commands import OWN
 from mmgen.errors import Clash, NotFound, PluginError
 from mmgen.registry import COMMANDS, Registry, Table
@@ -82,3 +83,11 @@ def test_what_cannot_be_imported_names_its_owner(target: str) -> None:
 def test_a_mistyped_table_is_told() -> None:
     with pytest.raises(AttributeError, match='did you mean "pipelines"'):
         Registry("pixel").pipeline.add("x", "a:b")  # type: ignore[attr-defined]
+
+
+def test_a_table_goes_by_its_old_name_for_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deprecated, "_told", set())
+    registry = Registry("pixel")
+    with pytest.warns(DeprecationWarning, match=r"Registry\.picture_encoders is Registry\.image_encoders now"):
+        registry.picture_encoders.add("eye", "a:b")
+    assert registry.image_encoders.names() == ["eye"] and "picture_encoders" not in registry.tables()

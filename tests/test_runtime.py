@@ -10,6 +10,7 @@ import pytest
 from platformdirs import user_data_path
 from tiny_models import make_encoder, make_reader
 
+from mmgen import deprecated
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Busy, Cancelled, Closed, ConfigError, NotFound, TooLarge
@@ -199,7 +200,12 @@ def test_policy_trace_and_metrics_come_from_the_configuration(tiny_encoder: Path
         Runtime(RuntimeConfig(home=tmp_path, policy="fare"))
 
 
-def test_the_old_way_to_a_library_works_and_says_what_replaces_it(tiny_runtime: Runtime) -> None:
-    with pytest.warns(DeprecationWarning, match=r"call mmgen\.library\.document_library\.DocumentLibrary\.open\(rt, \.\.\.\)"):
+def test_the_old_way_to_a_library_works_and_says_what_replaces_it(
+    tiny_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deprecated, "_told", set())
+    with pytest.warns(
+        DeprecationWarning, match=r"Runtime\.library is mmgen\.library\.document_library\.DocumentLibrary\.open now"
+    ):
         library = tiny_runtime.library("notes")
     assert library.path == tiny_runtime.home / "stores" / "notes"
