@@ -1,4 +1,4 @@
-"""What the engine did in the last minutes, looked at every few seconds. Knows counters and times; not how they are shown."""
+"""Device time by kind of work, and tokens and denoising steps per second, sampled over the last minutes."""
 
 from __future__ import annotations
 
@@ -12,45 +12,31 @@ from itertools import pairwise
 from mmgen.engine.telemetry.metrics import Metrics
 
 EVERY, LOOKS = 2.0, 150
-"""Seconds between two looks, and how many are kept: five minutes."""
-PATIENCE = 600.0  # seconds without a reader after which it stops looking
-KINDS = {
-    "text": "writing",
-    "denoise": "drawing",
-    "decode": "drawing",
-    "pipeline": "drawing",
-    "embed": "embedding",
-    "read": "reading",
-    "write": "reading",
-    "see": "seeing",
-    "classify": "seeing",
-    "read-text": "seeing",
-}
-"""What runners do, by the first part of their names; whatever else is "other"."""
-UNITS = {"text": "tokens", "denoise": "steps"}
-"""What a quantum brings each of its jobs, where that is worth a line of its own."""
+"""Seconds between two samples, and how many are kept: five minutes."""
+PATIENCE = 600.0  # seconds without a reader after which sampling stops
+OTHER = "other"  # the work of a runner that does not say what it does
 
 
 @dataclass(frozen=True)
 class CounterSample:
-    """Counters at a moment, since the start."""
+    """Counters since the start, at one moment."""
 
     at: float  # time.monotonic() seconds
-    busy: Mapping[str, float] = field(default_factory=dict)  # kind of work -> device-milliseconds
+    busy: Mapping[str, float] = field(default_factory=dict)  # work -> device-milliseconds
     done: Mapping[str, float] = field(default_factory=dict)  # tokens, steps -> how many
 
 
 @dataclass(frozen=True)
 class ActivityRate:
-    """Between two looks."""
+    """Rates between two samples."""
 
-    ago: float  # seconds before the last look
-    busy: Mapping[str, float]  # kind -> share of the time, 0 to 1
-    done: Mapping[str, float]  # tokens, steps -> a second
+    ago: float  # seconds before the last sample
+    busy: Mapping[str, float]  # work -> share of the time, 0 to 1
+    done: Mapping[str, float]  # tokens, steps -> per second
 
 
 class ActivityMonitor:
-    """Begins to look when somebody first reads it, in a thread of its own, and stops when nobody does any more."""
+    """Samples in a thread that starts at the first read and stops after PATIENCE seconds without one."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -59,17 +45,17 @@ class ActivityMonitor:
         self._thread: threading.Thread | None = None
 
     def rates(self) -> list[ActivityRate]:
-        """The oldest first."""
+        """The oldest first; starts sampling."""
         self.watch()
         return rates(list(self.looks))
 
     def watch(self) -> None:
-        """Somebody reads, or soon will."""
+        """Starts sampling, or keeps it going."""
         with self._guard:
             self._read = time.monotonic()
             if self._thread is None:
                 self.looks.append(look(self.metrics))
-                self._thread = threading.Thread(target=self._run, name="mmgen-pulse", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="mmgen-activity", daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
@@ -84,12 +70,15 @@ class ActivityMonitor:
 
 
 def look(metrics: Metrics) -> CounterSample:
+    """The counters now, summed over runners that do the same work."""
+    now = metrics.now()
     busy: dict[str, float] = {}
     done: dict[str, float] = {}
     for runner, histogram in list(metrics.quanta.items()):
-        busy[kind(runner)] = busy.get(kind(runner), 0.0) + histogram.sum
+        work = now.work.get(runner, OTHER)
+        busy[work] = busy.get(work, 0.0) + histogram.sum
     for runner, histogram in list(metrics.batches.items()):
-        if unit := UNITS.get(runner.partition(":")[0]):
+        if unit := now.units.get(runner):
             done[unit] = done.get(unit, 0.0) + histogram.sum
     return CounterSample(time.monotonic(), busy, done)
 
@@ -106,11 +95,6 @@ def rates(looks: Sequence[CounterSample]) -> list[ActivityRate]:
         )
         for before, after in pairwise(looks)
     ]
-
-
-def kind(runner: str) -> str:
-    """What a runner does, in a word."""
-    return KINDS.get(runner.partition(":")[0], "other")
 
 
 def _seconds(before: CounterSample, after: CounterSample) -> float:

@@ -11,9 +11,9 @@ from mmgen.engine.job import Job
 from mmgen.engine.telemetry.metrics import EngineState, jain
 
 from . import answer_html, svg_charts
-from .activity import ActivityRate, kind
+from .activity import OTHER, ActivityRate
 
-BUSY = ["writing", "drawing", "embedding", "reading", "seeing", "other"]
+WORK = ["text", "image", "encoding", "reading", "vision", "loading", OTHER]
 MOST = 12  # rows of a table
 IDLE = "<p class='empty'>No jobs running. Generate or ask something in another tab or window, and watch it here.</p>"
 
@@ -37,13 +37,13 @@ def tiles(now: EngineState, rates: Sequence[ActivityRate]) -> str:
 def plots(rates: Sequence[ActivityRate]) -> str:
     """The last minutes."""
     times = [rate.ago for rate in rates]
-    busy = svg_charts.stacked(times, [rate.busy for rate in rates], BUSY, "Device time")
+    busy = svg_charts.stacked(times, [rate.busy for rate in rates], WORK, "Device time by work")
     done = svg_charts.lines(times, [rate.done for rate in rates], ["tokens", "steps"], "Tokens and denoising steps per second")
     return f"<div class='plots'>{busy}{done}</div>"
 
 
-def jobs(found: Sequence[Job]) -> str:
-    """Jobs of one request and runner share a line."""
+def jobs(found: Sequence[Job], work: Mapping[str, str]) -> str:
+    """A row for the jobs of one request and runner. `work`: of each runner, see `EngineState.work`."""
     if not found:
         return _section("Jobs", IDLE)
     groups: dict[tuple[str, str], list[Job]] = {}
@@ -51,7 +51,7 @@ def jobs(found: Sequence[Job]) -> str:
         groups.setdefault((job.request.id, job.runner), []).append(job)
     rows = [
         (
-            f"{kind(runner)} ({runner})",
+            f"{work.get(runner, OTHER)} ({runner})",
             f"{len(group)}",
             user(group[0].request.user),
             group[0].request.priority,

@@ -57,7 +57,7 @@ class EngineHandlers:
         tables = engine_html.shares(dict(engine.metrics.users)) + engine_html.memory(now)
         return (
             engine_html.tiles(now, rates),
-            engine_html.plots(rates) + engine_html.jobs(engine.jobs()),
+            engine_html.plots(rates) + engine_html.jobs(engine.jobs(), now.work),
             f"<div class='plots'>{tables}</div>",
             self.models(),
         )

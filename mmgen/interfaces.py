@@ -77,14 +77,19 @@ class ImageHit:
 
 
 class Runner(Protocol):
-    """Makes one model take turns. Only the engine's thread calls `step`; a job is an `mmgen.engine.job.Job`.
+    """Runs one model a step at a time. Only the device thread calls `step`; a job is an `mmgen.engine.job.Job`.
 
-    A step that raises for want of memory has moved no job on: it is tried again with fewer. A runner may also have
-    `kind`, what its bytes are for (kv, latents, activations, decode); `streams`, True where people read along;
-    `estimate(job)` -> cost_model.Estimate, called like `reserve`; `counters()` -> name to number, for metrics; and
-    `room_ms`, written by the engine before a step: milliseconds that it may take, None for as many as it likes; and
-    `pause_with(pause)`, called once by the engine: the runner then calls `pause` between the parts of a step, a layer or so,
-    and answers that are not to wait for its end take their turns in there.
+    A step that raises for want of memory has moved no job on: it is tried again with fewer jobs. Optional members:
+
+    - `work`: what its device time is counted as (text, image, encoding, reading, vision, loading); without it "other".
+    - `unit`: what a step gives each job (tokens, steps).
+    - `kind`: what the reserved bytes are for (kv, latents, activations, decode).
+    - `streams`: True if people read a job's events as they come: `max_gap_ms` then holds for it.
+    - `estimate(job)` -> `cost_model.Estimate`, called like `reserve`.
+    - `counters()` -> name to number, for metrics.
+    - `room_ms`: written by the engine before a step: milliseconds that it may take, None for no limit.
+    - `pause_with(pause)`: called once by the engine. The runner calls `pause` at its preemption points, between two layers or
+      so; due streaming jobs run inside that call.
     """
 
     def key(self, job: Any) -> Hashable: ...  # jobs with equal keys can share a forward pass

@@ -49,10 +49,12 @@ class ImageEncoderClient:
         cpu, vector = host.device == "cpu", 4 * model.dimension
         budget = _budget(model.weights) if cpu else 16_384
         self.chunk = max(1, budget // model.config.tokens)  # images a pass
-        host.engine.add_runner(self.see, TokenBatchRunner(model.embed_image_rows, budget=budget, row_bytes=vector, padding=1.0))
+        rows = TokenBatchRunner(model.embed_image_rows, budget=budget, row_bytes=vector, padding=1.0, work="vision")
+        host.engine.add_runner(self.see, rows)
         if self.labels:
             classify, size = model.classify_image_rows, 4 * len(self.labels)
-            host.engine.add_runner(self.sort, TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0))
+            rows = TokenBatchRunner(classify, budget=budget, row_bytes=size, padding=1.0, work="vision")
+            host.engine.add_runner(self.sort, rows)
         if self.reads_texts:
             budget = _budget(model.text_weights) if cpu else 16_384
             rows = TokenBatchRunner(model.embed_rows, budget=budget, row_bytes=vector, padding=float("inf"))

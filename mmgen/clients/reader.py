@@ -46,6 +46,6 @@ def load(host: ModelHost, reference: str) -> ReaderClient:
 
     runners, loader = (f"read:{reference}", f"write:{reference}"), registered(host.registry.readers, "reader")
     model: Any = host.open("reader", reference, runners=runners, loader=loader, precisions=False).model
-    host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256))
+    host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256, work="reading"))
     host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
     return ReaderClient(host, reference, model)

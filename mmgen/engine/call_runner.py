@@ -10,6 +10,8 @@ from mmgen.engine.job import Job
 class CallRunner:
     """Runs a function as a quantum of its own: loading a model, warming it up."""
 
+    work = "loading"
+
     def key(self, job: Job) -> int:
         return id(job)
 

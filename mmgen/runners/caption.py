@@ -115,6 +115,8 @@ class _Asks:
 class CaptionRunner(ExclusiveRunner):
     """A cancelled or late request ends at its next token."""
 
+    work = "vision"
+
     def __init__(self, model: CaptionModel) -> None:
         self.model = model
 

@@ -76,7 +76,7 @@ class DenoiseState:
 class DenoiseRunner:
     """One model. Every job in a quantum advances by one row of its table."""
 
-    kind = "latents"
+    kind, work, unit = "latents", "image", "steps"
 
     def __init__(self, denoiser: DenoiserModel) -> None:
         self.denoiser = denoiser

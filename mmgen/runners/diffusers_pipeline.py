@@ -95,6 +95,8 @@ class PipelineModel:
 class PipelineRunner(ExclusiveRunner):
     """A cancelled or late request ends at its next step."""
 
+    work = "image"
+
     def __init__(self, model: PipelineModel) -> None:
         self.model = model
 

@@ -12,7 +12,7 @@ from mmgen.models.reader.model import ReaderModel
 class ReaderGenerateRunner:
     """A job's payload is a `Pair`; its result is the text. Every token is an event."""
 
-    kind, streams = "kv", True
+    kind, streams, work = "kv", True, "reading"
 
     def __init__(self, model: ReaderModel) -> None:
         self.model = model

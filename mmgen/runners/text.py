@@ -59,7 +59,7 @@ class SequenceRow:
 class TextRunner:
     """One model, and a draft model where there is one. Jobs of any settings share its passes."""
 
-    kind, streams = "kv", True
+    kind, streams, work, unit = "kv", True, "text", "tokens"
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class TokenBatchRunner:
         row_bytes: int = 0,
         most_rows: int = 1_000_000,
         padding: float = 1.15,
+        work: str = "encoding",
     ) -> None:
         """
         Args:
@@ -52,11 +53,12 @@ class TokenBatchRunner:
             most_rows: a job with more is refused.
             padding: a pass is split where padding would make it this much larger than its rows; inf for a model that
                 pads nothing.
+            work: what the engine's activity counts its time as.
         """
         if budget < 1:
             raise BadRequest(f"budget is {budget}; a quantum holds at least 1 token")
         self.run, self.budget, self.row_bytes = run, budget, row_bytes
-        self.most_rows, self.padding = most_rows, padding
+        self.most_rows, self.padding, self.work = most_rows, padding, work
         self.room_ms: float | None = None  # the engine, before each step: how long it may take; None: as it likes
         self._token = MovingAverage()  # milliseconds
 

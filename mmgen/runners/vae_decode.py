@@ -22,7 +22,7 @@ class VAEDecodeRunner:
     not fit wait for their next turn and are charged nothing.
     """
 
-    kind = "decode"
+    kind, work = "decode", "image"
 
     def __init__(self, autoencoder: Autoencoder, budget: int = 512 * 512) -> None:
         self.autoencoder, self.budget = autoencoder, budget

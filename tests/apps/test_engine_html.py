@@ -9,13 +9,13 @@ def test_jobs_of_a_request_share_a_line() -> None:
     request = Request.new("<b>me", "interactive")
     jobs = [Job("denoise:x", None, request) for _ in range(3)]
     jobs[0].begin()
-    shown = engine_html.jobs(jobs)
+    shown = engine_html.jobs(jobs, {"denoise:x": "image"})
     assert shown.count("<tr>") == 2  # the head and one
-    assert "drawing (denoise:x)" in shown and "1 running, 2 queued" in shown and "&lt;b&gt;me" in shown and "<b>me" not in shown
+    assert "image (denoise:x)" in shown and "1 running, 2 queued" in shown and "&lt;b&gt;me" in shown and "<b>me" not in shown
 
 
 def test_an_idle_engine_says_what_to_do() -> None:
-    assert engine_html.IDLE in engine_html.jobs([]) and "has not been used" in engine_html.shares({})
+    assert engine_html.IDLE in engine_html.jobs([], {}) and "has not been used" in engine_html.shares({})
 
 
 def test_shares_are_of_all_users() -> None:

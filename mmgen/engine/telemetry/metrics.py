@@ -54,6 +54,8 @@ class EngineState:
     broken_gaps: Mapping[str, int] = field(default_factory=dict)  # runner -> quanta that broke the cap
     longest_gap_ms: float = 0.0
     counters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # runner -> what it counts itself
+    work: Mapping[str, str] = field(default_factory=dict)  # runner -> "text", "image", "encoding", ...
+    units: Mapping[str, str] = field(default_factory=dict)  # runner -> what a quantum gives each job: "tokens", "steps"
 
 
 class Metrics:

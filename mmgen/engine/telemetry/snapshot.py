@@ -36,4 +36,6 @@ def snapshot(
             broken_gaps=dict(turns.broken),
             longest_gap_ms=turns.longest_gap,
             counters={name: dict(one.counters()) for name, one in runners.items() if hasattr(one, "counters")},
+            work={name: one.work for name, one in runners.items() if hasattr(one, "work")},
+            units={name: one.unit for name, one in runners.items() if hasattr(one, "unit")},
         )
