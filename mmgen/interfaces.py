@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from mmgen.deprecated import attributes
+
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
@@ -53,6 +55,7 @@ class Hit:
     scores: Mapping[str, float] = field(default_factory=dict)  # every method's own score, by name
 
 
+@attributes(picture_id="image_id")
 @dataclass(frozen=True)
 class ImageHit:
     """An image found by a search."""

@@ -254,6 +254,8 @@ MOVED: Mapping[str, str] = {
 """Module -> where it is now. A name that belongs to a package or another module by now gives its old attributes on demand."""
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
+    "mmgen.serve.pipeline_schema": {"Picture": "EncodedImage"},
+    "mmgen.models.vision.preprocess": {"pictures": "to_images"},
     "apps.activity": {"Look": "CounterSample", "Pulse": "ActivityMonitor", "Rate": "ActivityRate"},
     "apps.answer_html": {"picture": "image"},
     "apps.ask_tab": {"Asking": "AskHandlers", "PICTURES": "IMAGES"},
@@ -273,7 +275,14 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.cli.terminal_image": {"show_picture": "show_image"},
     "mmgen.cli.top": {"View": "MetricsView"},
     "mmgen.clients.captioner": {"CaptionClient": "CaptionerClient"},
-    "mmgen.clients.denoiser": {"DrawingClient": "ImageClient", "Drawn": "ImageDone", "Lora": "LoraWeight"},
+    "mmgen.clients.denoiser": {
+        "DrawingClient": "mmgen.clients.image_base:ImageClient",
+        "Drawn": "mmgen.clients.image_base:ImageDone",
+        "Lora": "mmgen.clients.image_base:LoraWeight",
+        "Order": "mmgen.clients.image_base:Order",
+        "Preview": "mmgen.clients.image_base:Preview",
+        "Progress": "mmgen.clients.image_base:Progress",
+    },
     "mmgen.clients.diffusers_pipeline": {"PipelineClient": "DiffusersClient"},
     "mmgen.clients.image_encoder": {"SeeingClient": "ImageEncoderClient"},
     "mmgen.embedded": {"Embedded": "EmbeddedModel"},
@@ -396,6 +405,14 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.pipelines.rag.rag_images": {"Illustration": "IllustratingImage"},
     "mmgen.pipelines.rag.sentence_citations": {"Sentence": "AnswerSentence", "Supported": "SupportedSentence"},
     "mmgen.pipelines.rag.word_overlap": {"Words": "ContentWords"},
+    "mmgen.pipelines.rag_text": {
+        "Answer": "mmgen.pipelines.rag.answer:Answer",
+        "Citation": "mmgen.pipelines.rag.answer:Citation",
+        "Grounding": "mmgen.pipelines.rag.answer:Grounding",
+        "NOT_THERE": "mmgen.pipelines.rag.answer:NOT_THERE",
+        "cite": "mmgen.pipelines.rag.answer:cite",
+        "cited": "mmgen.pipelines.rag.answer:cited",
+    },
     "mmgen.pipelines.streaming": {"Streamed": "StreamingPipeline"},
     "mmgen.pipelines.text": {"Text": "TextGeneration"},
     "mmgen.registry": {"Entry": "RegistryEntry"},

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmgen.clients.host import ModelHost
 from mmgen.config import RuntimeConfig, home, load_runtime
-from mmgen.deprecated import warn
+from mmgen.deprecated import attributes, warn
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Model = TypeVar("Model")
 
 
+@attributes(picture_encoder="image_encoder")
 class Runtime:
     """All that a pipeline needs. Models load on first use; every pass over a model is a job of the one engine.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmgen import weight_files
+from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound
 
@@ -64,6 +65,7 @@ class Order:
     preview_every: int = 0  # steps; 0: none
 
 
+@attributes(picture="image")
 @dataclass(frozen=True)
 class Progress:
     """Event: an evaluation of the model is done."""
@@ -73,6 +75,7 @@ class Progress:
     of: int
 
 
+@attributes(picture="image")
 @dataclass(frozen=True, eq=False)
 class Preview:
     """Event: what an image would be by now."""
@@ -83,6 +86,7 @@ class Preview:
     pixels: Tensor
 
 
+@attributes(picture="image")
 @dataclass(frozen=True, eq=False)
 class ImageDone:
     """Event: an image is done."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.interfaces import Document, Passage, Store
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 AT_ONCE = 256  # passages embedded and committed together
 
 
+@attributes(pictures="images")
 @dataclass
 class Added:
     """What an `add` did. `skipped`: (path, reason) of every file that could not be read."""

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.deprecated import keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
@@ -50,6 +51,7 @@ class DocumentLibrary:
     def filled(self) -> Store:
         return self.handle.filled()
 
+    @keywords(pictures="images")
     def add(
         self,
         paths: str | Path | Sequence[str | Path] = (),

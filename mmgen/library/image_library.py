@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import ImageHit, Scalar
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mmgen.stores.image_store import ImageStore
 
 
+@attributes(is_picture="is_image")
 class ImageLibrary:
     """The images of a store that may hold texts too; it is opened on first use."""
 

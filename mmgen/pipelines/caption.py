@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
+from mmgen.deprecated import attributes, keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.ingest import image_files
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 
+@attributes(picture="image")
 @dataclass(frozen=True)
 class Caption:
     """What `caption` returns."""
@@ -29,6 +31,7 @@ class Caption:
         return self.text
 
 
+@keywords(picture="image")
 def caption(
     rt: Runtime,
     image: str | Path | Image,

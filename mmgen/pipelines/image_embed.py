@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
+from mmgen.deprecated import keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
@@ -35,6 +36,7 @@ class ImageEmbeddings:
         return f"{len(self.names)} vectors of {self.vectors.shape[1]} dimensions by {self.model}; --json prints them"
 
 
+@keywords(pictures="images")
 def image_embed(
     rt: Runtime, images: Sequence[str | Path | Image], *, model: str | None = None, request: Request | None = None
 ) -> ImageEmbeddings:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
+from mmgen.deprecated import keywords
 from mmgen.engine.job import Request
 from mmgen.interfaces import ImageHit, Scalar
 from mmgen.library.document_library import DocumentLibrary
@@ -34,6 +35,7 @@ class ImageSearch:
         """Files and folders into the store; see `mmgen.library.image_library.ImageLibrary.add`."""
         return self.gallery.add(paths, **options)
 
+    @keywords(picture="image")
     def __call__(
         self,
         text: str = "",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from mmgen.deprecated import keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Scalar
@@ -57,6 +58,7 @@ class RagText(StreamingPipeline[Answer]):
 
         return self.library.add(documents=[load_stdin(text, name, options.get("metadata"))], **options)
 
+    @keywords(pictures="images")
     def stream(
         self,
         question: str,

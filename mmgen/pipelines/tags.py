@@ -10,6 +10,7 @@ from PIL.Image import Image
 
 from mmgen import hub, weight_files
 from mmgen.config import assets_dir
+from mmgen.deprecated import attributes, keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
@@ -33,6 +34,7 @@ class Tag:
         return f"{self.similarity:.3f}  {self.caption}"
 
 
+@attributes(picture="image")
 @dataclass(frozen=True)
 class Tags:
     """What `tags` returns, the nearest first."""
@@ -46,6 +48,7 @@ class Tags:
         return "\n".join(map(str, self.tags))
 
 
+@keywords(picture="image")
 def tags(
     rt: Runtime,
     image: str | Path | Image,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
+from mmgen.deprecated import attributes, keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.image_library import prepared
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 
+@attributes(picture="image")
 @dataclass(frozen=True)
 class Judgement:
     """What `zero-shot-image` returns."""
@@ -50,6 +52,7 @@ class ZeroShotImage:
         """
         self.rt, self.model = rt, model
 
+    @keywords(picture="image")
     def __call__(
         self,
         image: str | Path | Image,

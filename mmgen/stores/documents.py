@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmgen.deprecated import attributes
 from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import Document, Hit, Passage, Scalar
 from mmgen.stores import bm25, fusion, schema
@@ -41,6 +42,7 @@ class DocumentSummary:
     added_at: str  # UTC
 
 
+@attributes(pictures="images", picture_space="image_space")
 class DocumentStore:
     """Thread-safe: any number of threads search while one writes; other writers wait for it."""
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mmgen.deprecated import attributes
 from mmgen.interfaces import Hit
 from mmgen.pipelines.rag.rag_images import IllustratingImage
 from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, AnswerSentence, joined
@@ -37,6 +38,7 @@ class Citation:
         return f"{Path(self.document).name}{page} [{self.start}:{self.end}]"
 
 
+@attributes(pictures="images")
 @dataclass(frozen=True)
 class Answer:
     """What `rag-text` returns."""

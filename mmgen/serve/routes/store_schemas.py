@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from mmgen.config import OldKeys
 from mmgen.interfaces import Hit, ImageHit
 from mmgen.pipelines.rag.answer import Answer, Citation, Grounding
 
@@ -18,7 +19,7 @@ Filters = Annotated[
 ]
 
 
-class StoreBody(BaseModel):
+class StoreBody(OldKeys):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -93,6 +94,8 @@ class Documents(BaseModel):
 class Search(StoreBody):
     """POST /v1/stores/{name}/search"""
 
+    old_keys: ClassVar = {"pictures": "images"}
+
     query: Query
     k: int = Field(default=5, ge=1, le=1000, description="Passages.")
     filters: Filters = Field(default_factory=list)
@@ -103,6 +106,8 @@ class Search(StoreBody):
 
 class Ask(StoreBody):
     """POST /v1/stores/{name}/ask"""
+
+    old_keys: ClassVar = {"pictures": "images"}
 
     question: Query
     k: int = Field(default=5, ge=1, le=100, description="Passages to read.")

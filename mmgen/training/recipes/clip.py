@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ SHARPEST = math.log(100)
 
 class ClipRecipe(LoopRecipe):
     """configs/train/emoji-clip-*.yaml, clip.yaml"""
+
+    old_keys: ClassVar = {"pictures": "images"}
 
     data: UserPath | None = None  # what `mmgen data emoji` built, or images with captions, see image_pairs.py
     drawings: SyntheticPairsRecipe | None = None  # how the emoji of `data` are used; None: `data` is other images
