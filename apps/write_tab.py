@@ -11,9 +11,9 @@ from PIL.Image import Image
 
 from mmgen.errors import Cancelled, MmgenError
 from mmgen.pipelines.language.attention_plot import read_again
-from mmgen.pipelines.language.text_options import Strategy
 from mmgen.pipelines.text import TextGeneration
 from mmgen.runtime import Runtime
+from mmgen.text_params import Strategy
 
 from . import answer_html
 from .sessions import Sessions, told

@@ -30,10 +30,10 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.models.lm import language_model
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.sampling import Sampling
 from mmgen.models.quantization.int8 import quantize
 from mmgen.runners.generation import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
+from mmgen.text_params import TextParams
 
 SHAPES = {
     "tiny": {"hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 2, "num_attention_heads": 4},
@@ -41,10 +41,13 @@ SHAPES = {
     "0.5b": {"hidden_size": 1280, "intermediate_size": 3456, "num_hidden_layers": 22, "num_attention_heads": 20},
 }
 WORDS = 32_000
-GREEDY = Sampling(temperature=0)
 NOTHING = Vocabulary(lambda ids: "x" * len(ids), frozenset())
 MEMORY = 2 << 30
 PATIENCE = 120
+
+
+def greedy(tokens: int) -> TextParams:
+    return TextParams(strategy="greedy", max_tokens=tokens)
 
 
 def peer(size: str, device: str) -> Any:
@@ -154,9 +157,9 @@ def one(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
 
     def alone(runner: str, tokens: int) -> list[int]:
         fresh = [*prompt[:16], *numbers(16, time.perf_counter_ns())]  # a prompt that is known would not be read
-        return write(engine, [TextRequest(fresh, tokens, GREEDY)], runner)[0]
+        return write(engine, [TextRequest(fresh, greedy(tokens))], runner)[0]
 
-    same = engine.call(theirs.generate, [prompt], 16)[0] == write(engine, [TextRequest(prompt, 16, GREEDY)])[0]
+    same = engine.call(theirs.generate, [prompt], 16)[0] == write(engine, [TextRequest(prompt, greedy(16))])[0]
     ways: dict[str, Callable[[], Any]] = {"transformers": lambda: engine.call(theirs.generate, [prompt], args.tokens)}
     rounded = [name for name in ("int8", "int4") if name in engine.runners]
     ways |= {f"mmgen {name}": partial(alone, name, args.tokens) for name in ("fp32", *rounded)}
@@ -190,7 +193,7 @@ def many(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
 
     def fresh() -> list[TextRequest]:
         mark = next(rounds)  # so that no beginning is known from the round before
-        return [TextRequest([mark + 1, *prompt[1:]], tokens, GREEDY) for prompt, tokens in requests]
+        return [TextRequest([mark + 1, *prompt[1:]], greedy(tokens)) for prompt, tokens in requests]
 
     def batches(size: int) -> None:
         for at in range(0, len(requests), size):
@@ -247,7 +250,7 @@ def lookup(engine: Engine, lm: LanguageModel, args: argparse.Namespace) -> list[
     engine.add_runner("dictated", TextRunner(Dictated(lm, passages + answer), NOTHING, memory=MEMORY))  # type: ignore[arg-type]
 
     def work(guesses: int) -> None:
-        assert write(engine, [TextRequest(passages, len(answer), GREEDY, lookup=guesses)], "dictated") == [answer]
+        assert write(engine, [TextRequest(passages, greedy(len(answer)), lookup=guesses)], "dictated") == [answer]
 
     work(0)  # from here on the prompt is known, and only decoding is measured
     times = in_turn({"plain": partial(work, 0), "prompt lookup": partial(work, 10)}, args.repeats)

@@ -158,10 +158,11 @@ class Ours:
         self._read(plan, seen, [random.randrange(1, WORDS) for _ in range(PROMPT)])
 
     def _read(self, plan: Plan, seen: Seen, prompt: list[int]) -> None:
-        from mmgen.models.lm.sampling import Sampling
         from mmgen.runners.generation import TextPiece, TextRequest
+        from mmgen.text_params import TextParams
 
-        ask, last, heard = TextRequest(prompt, ANSWER, Sampling(temperature=0)), time.monotonic(), False
+        params = TextParams(strategy="greedy", max_tokens=ANSWER)
+        ask, last, heard = TextRequest(prompt, params), time.monotonic(), False
         with suppress(MmgenError):
             handle = self.engine.submit(Job("text", ask, request(plan, "chat", "interactive"), seed=0))
             for event in handle.events():

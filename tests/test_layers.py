@@ -29,6 +29,8 @@ ROOMS = {"__main__": "cli", "library": "runtime", "clients": "runtime"} | dict.f
         "errors",
         "deprecated",
         "old_names",
+        "params",
+        "text_params",
         "__init__",
     ),
     "base",

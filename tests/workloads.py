@@ -70,8 +70,9 @@ class Mix:
         return known.get(kind) or {"whole": "whole", "embed": "embed", "read": "read", "write": "write"}.get(kind, "draw")
 
     def _text(self, ask: Ask, rng: random.Random, request: Request) -> Job:
-        from mmgen.models.lm.sampling import Sampling
-        from mmgen.runners.generation import TextRequest
+        from text_requests import text_request
+
+        from mmgen.text_params import Sampling
 
         client = self.drafted if ask.kind == "draft" else self.text
         how: dict[str, Any] = {"strategy": ask.kind} if ask.kind in ("beam", "contrastive") else {}
@@ -81,7 +82,7 @@ class Mix:
             sampling = Sampling()
         prompt = client.model.encode(rng.choice(PROMPTS) * rng.randint(1, 3))
         long = 120 if ask.kind in ("sample", "greedy") else 24
-        return Job(client.runner, TextRequest(prompt, rng.randint(2, long), sampling, **how), request, seed=ask.seed)
+        return Job(client.runner, text_request(prompt, rng.randint(2, long), sampling, **how), request, seed=ask.seed)
 
     def _draw(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.clients.denoiser import DenoiserClient

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
+from mmgen.params import takes
 from mmgen.pipelines.language import tool_calls as functions
-from mmgen.pipelines.language.text_options import Strategy, TextOptions
-from mmgen.pipelines.language.text_pipeline import Completion, Prompt, TextCallPlan, TextPipeline, called
+from mmgen.pipelines.language.text_pipeline import Completion, Prompt, TextPipeline
+from mmgen.pipelines.streaming import Event
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -53,68 +55,30 @@ class Chat(TextPipeline[Reply]):
         super().__init__(rt, model=model, draft=draft, adapter=adapter)
         self.system = system
 
-    def asked(
+    @takes(TextParams, leave_out=("typical_p", "beams", "length_penalty", "early_stopping"), temperature=0.7, top_p=0.95)
+    def stream(
         self,
         message: str | Sequence[Mapping[str, Any]],
+        params: TextParams,
         *,
-        max_tokens: int | None = None,
-        strategy: Strategy = "sample",
-        temperature: float = 0.7,
-        top_k: int = 0,
-        top_p: float = 0.95,
-        min_p: float = 0.0,
-        repetition_penalty: float = 1.0,
-        presence_penalty: float = 0.0,
-        frequency_penalty: float = 0.0,
-        logit_bias: Mapping[int, float] | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
-        n: int = 1,
-        logprobs: int | None = None,
-        regex: str | None = None,
-        json_schema: str | Mapping[str, Any] | None = None,
-        lookup: bool = False,
         tools: Sequence[Mapping[str, Any]] | None = None,
         request: Request | None = None,
-    ) -> TextCallPlan:
+    ) -> Iterator[Event]:
         """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
 
         message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}.
-        max_tokens: tokens to write at most; the default is 256, or what the model still holds.
-        strategy: sample draws each token; greedy takes the likeliest; beam and contrastive search for a text.
-        temperature: below 1 likely tokens become likelier, above 1 less so; 0 is greedy.
-        top_k: draw from so many of the likeliest tokens; 0 from all.
-        top_p: draw from the likeliest tokens that together have this probability.
-        min_p: draw from tokens that are at least so probable, as a share of the likeliest one's probability.
-        repetition_penalty: above 1 tokens of conversation and answer become less likely.
-        presence_penalty, frequency_penalty: above 0 tokens of the answer become less likely, once or for each time they came.
-        logit_bias: what is added to the logits of tokens, by their ids.
-        stop: end before this text; can be given several times.
-        seed: the same seed writes the same answer; without one it is drawn by lot and reported.
-        n: answers to write.
-        logprobs: tell the log-probabilities of the answer's tokens and of so many of the likeliest ones.
-        regex: a regular expression that the whole answer matches.
-        json_schema: a JSON schema that the answer follows, or the name of a .json file that holds it.
-        lookup: guess ahead from what repeats; never different.
         tools: functions that the model is told of, as OpenAI's API describes them; how it calls them stands in the answer.
 
         Raises BadRequest for a value out of its range or a conversation that is none, TooLong for more tokens than the model
         holds, NotFound for a model that is not here, BadWeights for a damaged one.
         """
         messages = conversation(message, self.system)
-        options = TextOptions(
-            max_tokens, strategy, temperature, top_k, top_p, min_p, 1.0, repetition_penalty, presence_penalty,
-            frequency_penalty, logit_bias, stop, seed, n, logprobs=logprobs, regex=regex, json_schema=json_schema,
-            lookup=lookup,
-        )  # fmt: skip
 
         def answer(completion: Completion) -> Reply:
             said = {"role": "assistant", "content": completion.text.strip()}
             return Reply(**vars(completion), messages=(*messages, said))
 
-        return TextCallPlan(lambda client: written(client, messages, tools), options, request, answer)
-
-    __call__ = called(asked)
+        return self.write(lambda client: written(client, messages, tools), params, request, answer)
 
 
 def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> list[dict[str, Any]]:

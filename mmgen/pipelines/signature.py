@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmgen.errors import PluginError
+from mmgen.params import ParamInfo, infos
 from mmgen.registry import one_line
 
 OURS = frozenset({"self", "rt", "request"})
@@ -33,6 +34,7 @@ class Parameter:
     required: bool
     help: str  # from the docstring's line "name: text"; may be empty
     stage: Stage
+    info: ParamInfo | None = None  # of one that a dataclass of `mmgen.params` declares
 
     def __str__(self) -> str:
         kind = inspect.formatannotation(self.annotation).replace("collections.abc.", "")
@@ -73,10 +75,13 @@ def _parameters(name: str, function: Callable[..., Any], stage: Stage, text: str
     collected = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     taken = {key: p for key, p in inspect.signature(function).parameters.items() if key not in OURS and p.kind not in collected}
     helps = split_docstring(text, taken)[1] | split_docstring(inspect.getdoc(function) or "", taken)[1]
+    declared = infos(function.params) if hasattr(function, "params") else {}
     for key, given in taken.items():
         required = given.default is inspect.Parameter.empty
         annotation = _resolved(name, function, given)
-        yield Parameter(key, annotation, None if required else given.default, required, helps.get(key, ""), stage)
+        yield Parameter(
+            key, annotation, None if required else given.default, required, helps.get(key, ""), stage, declared.get(key)
+        )
 
 
 def _resolved(name: str, function: Callable[..., Any], given: inspect.Parameter) -> Any:

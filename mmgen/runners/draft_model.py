@@ -39,7 +39,7 @@ class DraftedSequence:
 
     def take(self, logits: Tensor) -> None:
         """The guess that follows, from (1, V): drawn as the text itself is, by numbers of its own."""
-        sampling = self.decoding.request.sampling
+        sampling = self.decoding.request.params.sampling
         if sampling.greedy:
             self.branch.drafts.append(int(logits[0].argmax()))
             return

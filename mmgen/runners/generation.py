@@ -18,29 +18,20 @@ from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.detokenizer import Detokenizer, Stops
 from mmgen.models.lm.guided_decoding import Constraint
-from mmgen.models.lm.sampling import SampledToken, Sampling, choice
-from mmgen.models.lm.sequence_search import EarlyStopping
+from mmgen.models.lm.sampling import SampledToken, choice
+from mmgen.text_params import TextParams
 
-Strategy = Literal["sample", "beam", "contrastive"]
 Reason = Literal["stop", "length"]
-MOST_BRANCHES = 64
 
 
 @dataclass(frozen=True, eq=False)
 class TextRequest:
-    """A job's payload; its result is a `GenerationResult`."""
+    """A job's payload: what the caller said, with what the model made of it. The result is a `GenerationResult`."""
 
     prompt: Sequence[int]  # token ids, at least one
-    max_tokens: int
-    sampling: Sampling = field(default_factory=Sampling)  # of beam and contrastive search bias and penalties count
-    strategy: Strategy = "sample"
-    n: int = 1  # texts
-    stop: tuple[str, ...] = ()
+    params: TextParams  # whose max_tokens is settled; of a search's sampling bias and penalties count
     ends: frozenset[int] | None = None  # tokens that end a text; None: the model's
-    constraint: Constraint | None = None
-    beams: int = 4
-    length_penalty: float = 1.0
-    early_stopping: EarlyStopping = False
+    constraint: Constraint | None = None  # compiled from the params' regex or JSON schema
     alpha: float = 0.6  # of contrastive search, and its candidates
     candidates: int = 4
     lookup: int = 0  # tokens that are guessed at once from what repeats; 0: none
@@ -49,9 +40,14 @@ class TextRequest:
     adapter: str | None = None  # one of the runner's adapters, by name
 
     @property
+    def max_tokens(self) -> int:
+        assert self.params.max_tokens is not None
+        return self.params.max_tokens
+
+    @property
     def branches(self) -> int:
-        """Texts that are under way at most."""
-        return {"sample": self.n, "beam": self.beams, "contrastive": self.candidates}[self.strategy]
+        """Sequences that are under way at most."""
+        return {"beam": self.params.beams, "contrastive": self.candidates}.get(self.params.strategy, self.params.n)
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,7 @@ class TextWriter:
         request: TextRequest = job.payload
         self.job, self.index, self.request = job, index, request
         self.ends = vocabulary.ends if request.ends is None else request.ends
-        self.detokenizer, self.stops = Detokenizer(vocabulary.decode), Stops(request.stop)
+        self.detokenizer, self.stops = Detokenizer(vocabulary.decode), Stops(request.params.stops)
         self.ids: list[int] = []
         self.choices: list[SampledToken] = []
         self.told = 0  # choices that are told
@@ -138,8 +134,8 @@ class TextWriter:
     def take(self, token: int, logits: Tensor, complete: bool) -> None:
         """The next token. `logits`: the model's own (V,), that it was chosen from; `complete`: nothing may follow."""
         self.ids.append(token)
-        if self.request.sampling.logprobs is not None:
-            self.choices.append(choice(logits, token, self.request.sampling.logprobs))
+        if self.request.params.logprobs is not None:
+            self.choices.append(choice(logits, token, self.request.params.logprobs))
         piece = "" if token in self.ends else self.stops.push(self.detokenizer.push(token))
         if token in self.ends or complete or self.stops.found is not None:
             self.reason = "stop"
@@ -200,24 +196,21 @@ def check(request: TextRequest, limit: int) -> None:
         raise BadRequest("the prompt is empty; begin the text with a word")
     if max(prompt, len(request.source or ())) >= limit:
         raise TooLong(f"the prompt is {max(prompt, len(request.source or ()))} tokens, the model reads {limit}; shorten it")
-    if answer < 1:
-        raise BadRequest(f"max_tokens is {answer}; it can be 1 or more")
     if prompt + answer > limit:
         raise TooLong(
             f"{prompt} tokens of prompt and max_tokens {answer} are {prompt + answer}, the model holds {limit}; "
             f"ask for {limit - prompt} at most"
         )
-    if not 1 <= request.n <= MOST_BRANCHES or not 1 <= request.branches <= MOST_BRANCHES:
-        raise BadRequest(f"{max(request.n, request.branches)} texts at once; it can be 1 to {MOST_BRANCHES}")
-    if request.strategy != "sample":
+    if request.params.searches:
         _check_search(request)
 
 
 def _check_search(request: TextRequest) -> None:
-    most = request.beams if request.strategy == "beam" else 1
-    if request.n > most:
-        raise BadRequest(f"n is {request.n}; {request.strategy} search over {request.branches} texts gives {most} at most")
+    params = request.params
+    most = params.beams if params.strategy == "beam" else 1
+    if params.n > most:
+        raise BadRequest(f"n is {params.n}; {params.strategy} search over {request.branches} texts gives {most} at most")
     if request.lookup or request.draft:
-        raise BadRequest(f"{request.strategy} search takes no guesses; leave them out, or sample")
-    if request.strategy == "beam" and (request.stop or request.sampling.logprobs is not None):
+        raise BadRequest(f"{params.strategy} search takes no guesses; leave them out, or sample")
+    if params.strategy == "beam" and (params.stops or params.logprobs is not None):
         raise BadRequest("beam search knows no stop strings and no logprobs; leave them out, or sample")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
-from mmgen.models.lm.sampling import Candidates, Sampling, adjusted, candidates, pick
+from mmgen.models.lm.sampling import Candidates, adjusted, candidates, pick
 from mmgen.models.lm.speculative import PromptLookup, accept
 from mmgen.runners.generation import (
     CacheOperations,
@@ -28,6 +28,7 @@ from mmgen.runners.generation import (
     Vocabulary,
     masked,
 )
+from mmgen.text_params import Sampling
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ class SampledSequences(GenerationState):
     def turns(self) -> list[TokenTurn]:
         """Of all branches that were read. Behind the prompt there are as many branches as texts were asked for."""
         read = [branch for branch in self.branches if branch.logits is not None]
-        while read and len(self.writers) < self.request.n:
+        while read and len(self.writers) < self.request.params.n:
             twin = self.caches.fork(read[0])
             twin.logits = read[0].logits
             self.branches.append(twin)
@@ -113,7 +114,7 @@ class TokenTurn:
 
     @property
     def sampling(self) -> Sampling:
-        return self.decoding.request.sampling
+        return self.decoding.request.params.sampling
 
     @property
     def logits(self) -> Tensor:

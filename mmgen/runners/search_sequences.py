@@ -45,8 +45,8 @@ class SequenceSearch(GenerationState):
     def _bent(self, branch: TokenSequence, scores: Tensor) -> Tensor:
         """(V,) with the request's bias, penalties and constraint."""
         prompt = self.request.prompt
-        if self.request.sampling.adjusts:
-            scores = adjusted(scores, self.request.sampling, prompt, branch.ids[len(prompt) :])
+        if self.request.params.sampling.adjusts:
+            scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[len(prompt) :])
         return masked(scores, branch.constraint)
 
 
@@ -57,7 +57,8 @@ class BeamSequences(SequenceSearch):
         super().__init__(job, vocabulary, caches)
         request = self.request
         self.ends = vocabulary.ends if request.ends is None else request.ends
-        self.search = BeamSearch(request.beams, request.max_tokens, self.ends, request.length_penalty, request.early_stopping)
+        params = request.params
+        self.search = BeamSearch(params.beams, request.max_tokens, self.ends, params.length_penalty, params.early_stopping)
 
     def advance(self) -> None:
         rows = []
@@ -69,7 +70,7 @@ class BeamSequences(SequenceSearch):
     def texts(self) -> tuple[FinishedText, ...]:
         """The best ones; they are told here, all at once."""
         found = []
-        for index, one in enumerate(self.search.finished[: self.request.n]):
+        for index, one in enumerate(self.search.finished[: self.request.params.n]):
             ended = one.ids[-1] in self.ends
             text = self.vocabulary.decode(one.ids[:-1] if ended else one.ids)
             self.job.emit(TextPiece(index, text))

@@ -33,6 +33,7 @@ from mmgen.runners.search_sequences import BeamSequences, ContrastiveSequences, 
 
 DECODINGS: dict[str, type[GenerationState]] = {
     "sample": SampledSequences,
+    "greedy": SampledSequences,
     "beam": BeamSequences,
     "contrastive": ContrastiveSequences,
 }
@@ -143,7 +144,7 @@ class TextRunner:
     def _begin(self, job: Job) -> bool:
         if job not in self.places.active:
             try:
-                decoding = DECODINGS[job.payload.strategy](job, self.vocabulary, self.places)
+                decoding = DECODINGS[job.payload.params.strategy](job, self.vocabulary, self.places)
                 decoding.branches[0].memory = self._encoded(job.payload)
                 job.state = self.places.active[job] = decoding
             except Exception as error:

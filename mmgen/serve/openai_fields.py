@@ -9,11 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mmgen import __version__
 from mmgen.errors import BadRequest
+from mmgen.params import infos
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.pipelines.language.text_pipeline import TokenUsage
 
 FINGERPRINT = f"mmgen-{__version__}"
+INFOS = infos(TextParams)
 LEAST_P, LEAST_LOGPROB = 1e-9, -9999.0
 """top_p 0 means the likeliest token alone; JSON knows no infinity."""
 
@@ -28,34 +31,35 @@ class StreamOptions(OpenAIBody):
     include_usage: bool | None = False
 
 
-class TextOptionsBody(OpenAIBody):
+def said(name: str, **narrower: Any) -> Any:
+    """A field of `TextParams` as the API has it: null is its default, its limits and help are TextParams', or `narrower`."""
+    info = INFOS[name]
+    limits = {} if info.least is None else {"gt" if info.above else "ge": info.least, "le": info.most}
+    return Field(None, description=info.help, **limits | narrower)
+
+
+class TextBody(OpenAIBody):
     """How a text is to be written."""
 
     model: str
-    max_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    logit_bias: dict[str, float] | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    n: int | None = Field(None, ge=1, le=64)
+    max_tokens: int | None = said("max_tokens")
+    temperature: float | None = said("temperature", le=2)
+    top_p: float | None = said("top_p", gt=None, ge=0)
+    presence_penalty: float | None = said("presence_penalty")
+    frequency_penalty: float | None = said("frequency_penalty")
+    logit_bias: dict[str, float] | None = said("logit_bias")
+    stop: str | list[str] | None = said("stop")
+    seed: int | None = said("seed")
+    n: int | None = said("n")
     stream: bool | None = False
     stream_options: StreamOptions | None = None
 
-    def options(self) -> dict[str, Any]:
-        """For a text pipeline; what is not said is as OpenAI has it. Raises BadRequest."""
-        return {
-            "temperature": 1.0 if self.temperature is None else self.temperature,
-            "top_p": 1.0 if self.top_p is None else max(self.top_p, LEAST_P),
-            "presence_penalty": self.presence_penalty or 0.0,
-            "frequency_penalty": self.frequency_penalty or 0.0,
-            "logit_bias": bias(self.logit_bias or {}),
-            "stop": self.stop or (),
-            "seed": self.seed,
-            "n": 1 if self.n is None else self.n,
-        }
+    def params(self, **more: Any) -> TextParams:
+        """For a text pipeline, with `more` fields; what is not said is as OpenAI has it. Raises BadRequest."""
+        given = {name: value for name in INFOS.keys() & type(self).model_fields if (value := getattr(self, name)) is not None}
+        if self.top_p is not None:
+            given["top_p"] = max(self.top_p, LEAST_P)
+        return TextParams(**given | {"logit_bias": bias(self.logit_bias or {}), "stop": self.stop or ()} | more)
 
     @property
     def tells_usage(self) -> bool:

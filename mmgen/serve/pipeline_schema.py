@@ -6,6 +6,7 @@ name. A plugin's parameter that is a path should say so (pathlib.Path): it is no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from enum import Enum
 from functools import reduce
@@ -94,4 +95,15 @@ def _field(parameter: Parameter, kind: Any) -> Any:
         return kind, Field(alias=parameter.name, description=parameter.help or None)
     default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
     optional = kind if default is not None else kind | None
-    return optional, Field(default=default, alias=parameter.name, description=parameter.help or None)
+    return optional, Field(
+        default=default, alias=parameter.name, description=parameter.help or None, json_schema_extra=_limits(parameter)
+    )
+
+
+def _limits(parameter: Parameter) -> dict[str, Any] | None:
+    """For the schema alone: what is out of them the pipeline itself tells."""
+    info = parameter.info
+    if info is None or info.least is None:
+        return None
+    most = {} if info.most == math.inf else {"maximum": info.most}
+    return {"exclusiveMinimum" if info.above else "minimum": info.least, **most}

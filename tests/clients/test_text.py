@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import pytest
+from text_requests import text_request
 
 from mmgen.clients.text import CONTEXTS, memory_for
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
-from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
+from mmgen.runners.generation import GenerationResult, TextPiece
 from mmgen.runtime import Runtime
+from mmgen.text_params import Sampling
 
 
 def test_a_model_is_loaded_once_a_draft(writer: Runtime, tiny_llama: Path, tiny_draft: Path) -> None:
@@ -23,19 +24,19 @@ def test_a_model_is_loaded_once_a_draft(writer: Runtime, tiny_llama: Path, tiny_
 
 def test_pieces_then_the_end(writer: Runtime) -> None:
     client = writer.text()
-    *pieces, end = client.write(TextRequest(client.model.encode("the"), 8, Sampling(temperature=0)), Request.new(), 1)
+    *pieces, end = client.write(text_request(client.model.encode("the"), 8, Sampling(temperature=0)), Request.new(), 1)
     assert isinstance(end, GenerationResult)
     assert "".join(piece.text for piece in pieces if isinstance(piece, TextPiece)) == end.texts[0].text
 
 
 def test_leaving_early_cancels(writer: Runtime) -> None:
     client, request = writer.text(), Request.new()
-    events = client.write(TextRequest([5], 400, ends=frozenset()), request, 1)
+    events = client.write(text_request([5], 400, ends=frozenset()), request, 1)
     next(events)
     events.close()
     assert request.cancelled
     with pytest.raises(Cancelled):
-        list(client.write(TextRequest([5], 4), request, 1))
+        list(client.write(text_request([5], 4), request, 1))
 
 
 def test_half_of_a_memory_limit_is_for_keys_and_values(tiny_llama: Path) -> None:
@@ -52,7 +53,7 @@ def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None
 
     client = writer.text(f"{tiny_llama}#bf16")
     assert client.model.lm.transformer.embed.words.weight.dtype == torch.bfloat16
-    *_, end = client.write(TextRequest(client.model.encode("the way"), 8, Sampling(temperature=0), n=2), Request.new(), 1)
+    *_, end = client.write(text_request(client.model.encode("the way"), 8, Sampling(temperature=0), n=2), Request.new(), 1)
     assert isinstance(end, GenerationResult) and end.texts[0].ids
     with pytest.raises(BadRequest, match=r"^precision 'fp1' is unknown"):
         writer.text(f"{tiny_llama}#fp1")
@@ -60,5 +61,5 @@ def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None
 
 def test_int8(writer: Runtime, tiny_llama: Path) -> None:
     client = writer.text(f"{tiny_llama}#int8")
-    *_, end = client.write(TextRequest(client.model.encode("the way"), 8, Sampling(temperature=0)), Request.new(), 1)
+    *_, end = client.write(text_request(client.model.encode("the way"), 8, Sampling(temperature=0)), Request.new(), 1)
     assert isinstance(end, GenerationResult) and end.texts[0].ids

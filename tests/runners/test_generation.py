@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from text_requests import text_request
 
 from mmgen.engine.job import Job
-from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.generation import TextRequest, TextWriter, Vocabulary
+from mmgen.runners.generation import TextWriter, Vocabulary
+from mmgen.text_params import Sampling
 
 LOGITS = torch.zeros(256)
 END = 0
@@ -19,7 +20,7 @@ def decode(ids: Sequence[int]) -> str:
 
 
 def writer(**options: Any) -> TextWriter:
-    request = TextRequest([1], **{"max_tokens": 50, **options})
+    request = text_request([1], **{"max_tokens": 50, **options})
     return TextWriter(Job("text", request), 0, Vocabulary(decode, frozenset({END})))
 
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import checkpoints
 import pytest
+from text_requests import text_request
 
 from mmgen.engine.job import Job
 from mmgen.models.lm import language_model
 from mmgen.models.lm.block_manager import SIZE, digests
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.runners.generation import TextRequest, Vocabulary
+from mmgen.runners.generation import Vocabulary
 from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.sampled_sequences import SampledSequences
 
@@ -29,7 +30,7 @@ def places(lm: LanguageModel) -> KVCacheManager:
 
 def begin(places: KVCacheManager, tokens: int, first: int) -> Job:
     """A job whose prompt is like no other's."""
-    job = Job("text", TextRequest([first] * tokens, 16))
+    job = Job("text", text_request([first] * tokens, 16))
     job.state = places.active[job] = SampledSequences(job, Vocabulary(str, frozenset()), places)
     return job
 

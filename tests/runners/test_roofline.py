@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from text_requests import text_request
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
-from mmgen.models.lm.sampling import Sampling
-from mmgen.runners.generation import TextRequest
 from mmgen.runners.roofline import milliseconds
 from mmgen.runners.token_batch import TokenBatchRunner
 from mmgen.runtime import Runtime
+from mmgen.text_params import Sampling
 
 
 @pytest.mark.parametrize(("used", "weights", "ms"), [(1e9, 10**6, 40.0), (1e6, 10**9, 400.0)])
@@ -34,7 +34,7 @@ def test_rows_take_the_quanta_that_are_expected_or_few_more(lengths: list[int]) 
 
 def test_a_text_takes_as_many_quanta_as_its_prompt_and_tokens_ask_for(writer: Runtime) -> None:
     client = writer.text()
-    ask = TextRequest(client.model.encode("the way the"), 12, Sampling(temperature=0), ends=frozenset())
+    ask = text_request(client.model.encode("the way the"), 12, Sampling(temperature=0), ends=frozenset())
     job = Job(client.runner, ask, Request.new(), seed=1)
     expected = client.text_runner.estimate(job)
     assert expected.quanta == 13 and expected.milliseconds is not None and expected.milliseconds > 0

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from text_requests import text_request
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Handle, Job, Request
@@ -21,11 +22,11 @@ from mmgen.models.lm import language_model
 from mmgen.models.lm.block_manager import SIZE
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
-from mmgen.models.lm.sampling import Sampling
 from mmgen.models.lm.sequence_search import Contrastive
 from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest, Vocabulary
 from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.text import TextRunner
+from mmgen.text_params import Sampling
 
 WAIT = 60.0
 GREEDY = Sampling(temperature=0)
@@ -103,7 +104,7 @@ def expected(pair: tuple[Any, LanguageModel]) -> list[tuple[int, ...]]:
 
 
 def greedy(**more: Any) -> list[TextRequest]:
-    return [TextRequest(prompt, 48, GREEDY, **more) for prompt in PROMPTS]
+    return [text_request(prompt, 48, GREEDY, **more) for prompt in PROMPTS]
 
 
 @pytest.mark.parametrize("budget", [1, 7, SIZE, 50, 1000])
@@ -124,7 +125,7 @@ def test_adapters_share_passes_and_no_blocks(pair: tuple[Any, LanguageModel], tm
         with torch.no_grad():
             for parameter in adapters.parameters(name):
                 parameter.normal_(std=0.3)
-    requests = [TextRequest(PROMPTS[1], 24, GREEDY, adapter=name) for name in ("a", None, "b", "a")]
+    requests = [text_request(PROMPTS[1], 24, GREEDY, adapter=name) for name in ("a", None, "b", "a")]
     together = [tokens(one) for one in run(runner(lm, adapters=adapters, budget=50), *requests)]
     alone = [tokens(run(runner(lm, adapters=adapters), request)[0]) for request in requests]
     assert together == alone and together[0] == together[3]
@@ -167,7 +168,7 @@ def test_greedy_in_mixed_arrivals(lm: LanguageModel, expected: list[tuple[int, .
 
 def test_a_shared_beginning_is_read_once(lm: LanguageModel) -> None:
     start = ids(70, 9)
-    requests = [TextRequest([*start, *ids(5, seed)], 20, GREEDY) for seed in range(4)]
+    requests = [text_request([*start, *ids(5, seed)], 20, GREEDY) for seed in range(4)]
     apart = [tokens(run(runner(lm), request)[0]) for request in requests]
     made = runner(lm)
     together = run(made, *requests)
@@ -179,13 +180,13 @@ def test_a_shared_beginning_is_read_once(lm: LanguageModel) -> None:
 
 SAMPLED = Sampling(temperature=0.9, top_p=0.95, repetition_penalty=1.1, presence_penalty=0.2, logprobs=2)
 KINDS = {
-    "sampled": TextRequest(PROMPTS[1], 40, SAMPLED),
-    "three": TextRequest(PROMPTS[2], 40, SAMPLED, n=3),
-    "looked up": TextRequest(PROMPTS[2] * 2, 40, replace(SAMPLED, temperature=0.3), lookup=8),
-    "drafted": TextRequest(PROMPTS[1], 40, Sampling(), draft=3),
-    "drafted twice": TextRequest(PROMPTS[4], 40, Sampling(top_k=20), draft=4, n=2),
-    "beam": TextRequest(PROMPTS[1], 40, strategy="beam", beams=3, ends=frozenset({5, 6})),
-    "contrastive": TextRequest(PROMPTS[4], 40, strategy="contrastive"),
+    "sampled": text_request(PROMPTS[1], 40, SAMPLED),
+    "three": text_request(PROMPTS[2], 40, SAMPLED, n=3),
+    "looked up": text_request(PROMPTS[2] * 2, 40, replace(SAMPLED, temperature=0.3), lookup=8),
+    "drafted": text_request(PROMPTS[1], 40, Sampling(), draft=3),
+    "drafted twice": text_request(PROMPTS[4], 40, Sampling(top_k=20), draft=4, n=2),
+    "beam": text_request(PROMPTS[1], 40, strategy="beam", beams=3, ends=frozenset({5, 6})),
+    "contrastive": text_request(PROMPTS[4], 40, strategy="contrastive"),
 }
 
 
@@ -240,7 +241,7 @@ def test_another_seed_gives_another_text(lm: LanguageModel, alone: dict[str, Gen
 
 def test_text_i_of_a_seed_is_the_text_of_its_successor(lm: LanguageModel, alone: dict[str, GenerationResult]) -> None:
     for index in range(3):
-        (found,) = run(runner(lm), replace(KINDS["three"], n=1), seed=3 + index)
+        (found,) = run(runner(lm), replace(KINDS["three"], params=replace(KINDS["three"].params, n=1)), seed=3 + index)
         assert tokens(found)[0] == tokens(alone["three"])[index]
 
 
@@ -248,7 +249,7 @@ def test_text_i_of_a_seed_is_the_text_of_its_successor(lm: LanguageModel, alone:
 @pytest.mark.parametrize("penalty", [0.0, 1.0, 2.5])
 def test_beams_are_those_of_transformers(pair: tuple[Any, LanguageModel], early: Any, penalty: float) -> None:
     options = {"num_beams": 4, "early_stopping": early, "length_penalty": penalty, "eos_token_id": [5, 6, 7]}
-    request = TextRequest(
+    request = text_request(
         PROMPTS[1], 30, strategy="beam", beams=4, early_stopping=early, length_penalty=penalty, ends=frozenset({5, 6, 7}), n=2
     )
     given = torch.tensor([PROMPTS[1]])
@@ -264,7 +265,7 @@ def test_beams_are_those_of_transformers(pair: tuple[Any, LanguageModel], early:
 
 
 def test_beams_with_a_penalty_are_those_of_transformers(pair: tuple[Any, LanguageModel]) -> None:
-    request = TextRequest(PROMPTS[2], 20, Sampling(repetition_penalty=1.4), strategy="beam", beams=3)
+    request = text_request(PROMPTS[2], 20, Sampling(repetition_penalty=1.4), strategy="beam", beams=3)
     (found,) = run(runner(pair[1]), request)
     assert list(found.texts[0].ids) == theirs(pair, PROMPTS[2], 20, num_beams=3, repetition_penalty=1.4)
 
@@ -288,7 +289,7 @@ def test_contrastive_search_is_its_naive_twin(lm: LanguageModel, alone: dict[str
 @pytest.mark.parametrize("temperature", [0, 0.5], ids=["greedy", "sampled"])
 def test_looking_up_changes_no_token(lm: LanguageModel, temperature: float) -> None:
     sampling = Sampling(temperature=temperature, repetition_penalty=0.4)  # it likes to repeat
-    request = TextRequest(PROMPTS[2] * 3, 120, sampling)
+    request = text_request(PROMPTS[2] * 3, 120, sampling)
     (plain,), (guessed,) = run(runner(lm), request), run(runner(lm), replace(request, lookup=8))
     assert same(plain, guessed)
     assert guessed.guessed >= guessed.accepted > 10
@@ -301,7 +302,7 @@ def test_a_draft_changes_no_greedy_token(lm: LanguageModel, draft: LanguageModel
 
 
 def test_a_draft_that_is_the_model_is_right(lm: LanguageModel) -> None:
-    found = run(runner(lm, draft=lm), TextRequest(PROMPTS[1], 41, Sampling(), draft=4))[0]
+    found = run(runner(lm, draft=lm), text_request(PROMPTS[1], 41, Sampling(), draft=4))[0]
     assert found.accepted == found.guessed == 32  # 40 tokens behind the first, four of five guessed
 
 
@@ -315,7 +316,7 @@ def test_drafted_texts_are_distributed_as_the_model_draws(tmp_path: Path) -> Non
         pairs.append(language_model.load(tmp_path / name))
     model, small = pairs
     sampling, prompt, total = Sampling(temperature=1.5), [1, 2, 3], 1920
-    requests = [TextRequest(prompt, 3, sampling, n=64, draft=2)] * (total // 64)
+    requests = [text_request(prompt, 3, sampling, n=64, draft=2)] * (total // 64)
     found = run(runner(model, blocks=2000, draft=small), *requests)
     counts = Counter(text for one in found for text in tokens(one))
     texts = torch.cartesian_prod(*[torch.arange(5)] * 3)
@@ -342,10 +343,10 @@ def test_every_kind_of_attention_is_that_of_transformers(family: str, tmp_path: 
         given = torch.tensor([prompt])
         out = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=30, do_sample=False)[0].tolist()
         if ours.encoder is None:
-            requests.append(TextRequest(prompt, 30, GREEDY))
+            requests.append(text_request(prompt, 30, GREEDY))
             wanted.append([tuple(out[len(prompt) :])])
         else:
-            requests.append(TextRequest(out[:1], 30, GREEDY, source=prompt))
+            requests.append(text_request(out[:1], 30, GREEDY, source=prompt))
             wanted.append([tuple(out[1:])])
     assert [tokens(one) for one in run(runner(ours, budget=16), *requests)] == wanted
 
@@ -355,9 +356,9 @@ def test_texts_end_at_their_end_token_and_at_stop_strings(lm: LanguageModel, exp
     end, stop = expected[1][20], whole[9:12]
     ended, stopped, both = run(
         runner(lm),
-        TextRequest(PROMPTS[1], 48, GREEDY, ends=frozenset({end})),
-        TextRequest(PROMPTS[1], 48, GREEDY, stop=("never there", stop)),
-        TextRequest(PROMPTS[1], 48, GREEDY, stop=(stop,), lookup=8),
+        text_request(PROMPTS[1], 48, GREEDY, ends=frozenset({end})),
+        text_request(PROMPTS[1], 48, GREEDY, stop=("never there", stop)),
+        text_request(PROMPTS[1], 48, GREEDY, stop=(stop,), lookup=8),
     )
     first = expected[1].index(end)
     assert (ended.texts[0].ids, ended.texts[0].finish_reason) == (expected[1][: first + 1], "stop")
@@ -367,7 +368,7 @@ def test_texts_end_at_their_end_token_and_at_stop_strings(lm: LanguageModel, exp
 
 
 def test_pieces_are_the_text_and_carry_the_log_probabilities(lm: LanguageModel) -> None:
-    request = TextRequest(PROMPTS[2], 30, replace(SAMPLED, logprobs=2), n=2)
+    request = text_request(PROMPTS[2], 30, replace(SAMPLED, logprobs=2), n=2)
     with Engine({"text": runner(lm)}) as engine:
         (handle,) = submit(engine, request)
         pieces: list[TextPiece] = list(handle.events(WAIT))
@@ -428,11 +429,11 @@ def test_a_bad_job_fails_alone(lm: LanguageModel, expected: list[tuple[int, ...]
     monkeypatch.setattr(LanguageModel, "hidden", fails)
     constraint: Any = Forbidding({1, 2}, most=5)
     bad = [
-        TextRequest([1, 77, 2], 48, GREEDY),
-        TextRequest([1, 2], 48, GREEDY, constraint=constraint),
-        TextRequest([1, 78], 48, GREEDY),
-        TextRequest([1, 78], 48),
-        TextRequest([3], 48, GREEDY, strategy="beam", constraint=constraint),
+        text_request([1, 77, 2], 48, GREEDY),
+        text_request([1, 2], 48, GREEDY, constraint=constraint),
+        text_request([1, 78], 48, GREEDY),
+        text_request([1, 78], 48),
+        text_request([3], 48, GREEDY, strategy="beam", constraint=constraint),
     ]
     good = [request for request, wanted in zip(greedy(), expected, strict=True) if not {77, 78} & {*request.prompt, *wanted}]
     wanted = [one for one in expected if not any(token in (77, 78) for token in one)]
@@ -456,7 +457,7 @@ def error_of(handle: Handle) -> MmgenError:
 def test_a_cancelled_job_gives_back_its_blocks(lm: LanguageModel) -> None:
     made = runner(lm)
     with Engine({"text": made}) as engine:
-        handles = [engine.submit(Job("text", TextRequest(PROMPTS[3], 400, n=4), Request.new())) for _ in range(3)]
+        handles = [engine.submit(Job("text", text_request(PROMPTS[3], 400, n=4), Request.new())) for _ in range(3)]
         next(handles[0].events(WAIT))
         for handle in handles:
             handle.cancel()
@@ -466,7 +467,7 @@ def test_a_cancelled_job_gives_back_its_blocks(lm: LanguageModel) -> None:
 
 def test_units_are_the_tokens_read(lm: LanguageModel) -> None:
     made = runner(lm, budget=64)
-    jobs = [Job("text", TextRequest(ids(length, length), 5, GREEDY)) for length in (10, 200)]
+    jobs = [Job("text", text_request(ids(length, length), 5, GREEDY)) for length in (10, 200)]
     made.step(jobs)
     assert [job.units for job in jobs] == [10, 54]
     made.step(jobs)
@@ -476,25 +477,22 @@ def test_units_are_the_tokens_read(lm: LanguageModel) -> None:
 def test_reserved_is_what_full_length_takes(lm: LanguageModel) -> None:
     made = runner(lm)
     block = SIZE * 2 * 2 * 2 * 16 * 4  # tokens, keys and values, layers, heads, width, bytes
-    assert made.reserve(Job("text", TextRequest(ids(20, 1), 16))) == (2 + 3) * block
-    assert made.reserve(Job("text", TextRequest(ids(20, 1), 16, n=4))) == (2 + 4 * 3) * block
+    assert made.reserve(Job("text", text_request(ids(20, 1), 16))) == (2 + 3) * block
+    assert made.reserve(Job("text", text_request(ids(20, 1), 16, n=4))) == (2 + 4 * 3) * block
 
 
 @pytest.mark.parametrize(
     ("request_", "kind", "told"),
     [
-        (TextRequest([], 5), BadRequest, "the prompt is empty; begin the text with a word"),
-        (TextRequest([1] * 512, 5), TooLong, "the prompt is 512 tokens, the model reads 512; shorten it"),
-        (TextRequest([1] * 500, 13), TooLong, "500 tokens of prompt and max_tokens 13 are 513, the model holds 512; ask for"),
-        (TextRequest([1], 0), BadRequest, "max_tokens is 0; it can be 1 or more"),
-        (TextRequest([1], 10**9), TooLong, "1 tokens of prompt and max_tokens 1000000000 are 1000000001, the model holds 512"),
-        (TextRequest([1], 5, n=0), BadRequest, "0 texts at once; it can be 1 to 64"),
-        (TextRequest([1], 5, n=65), BadRequest, "65 texts at once; it can be 1 to 64"),
-        (TextRequest([1], 500, n=20), TooLarge, "1 tokens of prompt and 20 x 500 of answer need "),
-        (TextRequest([1], 5, draft=3), BadRequest, "there is no draft model to guess with"),
-        (TextRequest([1], 5, strategy="beam", beams=2, n=3), BadRequest, "n is 3; beam search over 2 texts gives 2 at most"),
-        (TextRequest([1], 5, strategy="beam", lookup=3), BadRequest, "beam search takes no guesses"),
-        (TextRequest([1], 5, strategy="beam", stop=("a",)), BadRequest, "beam search knows no stop strings"),
+        (text_request([], 5), BadRequest, "the prompt is empty; begin the text with a word"),
+        (text_request([1] * 512, 5), TooLong, "the prompt is 512 tokens, the model reads 512; shorten it"),
+        (text_request([1] * 500, 13), TooLong, "500 tokens of prompt and max_tokens 13 are 513, the model holds 512; ask for"),
+        (text_request([1], 10**9), TooLong, "1 tokens of prompt and max_tokens 1000000000 are 1000000001, the model holds 512"),
+        (text_request([1], 500, n=20), TooLarge, "1 tokens of prompt and 20 x 500 of answer need "),
+        (text_request([1], 5, draft=3), BadRequest, "there is no draft model to guess with"),
+        (text_request([1], 5, strategy="beam", beams=2, n=3), BadRequest, "n is 3; beam search over 2 texts gives 2 at most"),
+        (text_request([1], 5, strategy="beam", lookup=3), BadRequest, "beam search takes no guesses"),
+        (text_request([1], 5, strategy="beam", stop=("a",)), BadRequest, "beam search knows no stop strings"),
     ],
 )
 def test_what_cannot_be_written(lm: LanguageModel, request_: TextRequest, kind: type[MmgenError], told: str) -> None:

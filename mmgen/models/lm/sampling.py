@@ -10,7 +10,6 @@ per request gets the same tokens alone and in any batch.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,51 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmgen.errors import BadRequest
+from mmgen.text_params import Sampling
 
-MOST_LOGPROBS = 20
 FIRST = (256, 2048)
 """So many tokens are looked at first where top-p or min-p end somewhere: sorting a whole vocabulary takes 20 times as long."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a request draws its tokens; a filter's default leaves everything. Raises BadRequest for a value out of its range."""
-
-    temperature: float = 1.0  # 0: the likeliest token, always
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0
-    min_p: float = 0.0
-    typical_p: float = 1.0
-    repetition_penalty: float = 1.0
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    logit_bias: tuple[tuple[int, float], ...] = ()  # token id, what is added to its logit
-    logprobs: int | None = None  # None: none; n: of the chosen token and of the n likeliest
-
-    def __post_init__(self) -> None:
-        _number("temperature", self.temperature, 0, 100, said="0 (always the likeliest token) to 100, usually 1")
-        _number("top_k", self.top_k, 0, math.inf, said="1 or more, or 0 for all tokens")
-        _number("top_p", self.top_p, 0, 1, above=True)
-        _number("min_p", self.min_p, 0, 1)
-        _number("typical_p", self.typical_p, 0, 1, above=True)
-        _number("repetition_penalty", self.repetition_penalty, 0, 100, above=True, said="above 0, usually 1 to 1.5")
-        _number("presence_penalty", self.presence_penalty, -2, 2)
-        _number("frequency_penalty", self.frequency_penalty, -2, 2)
-        if self.logprobs is not None:
-            _number("logprobs", self.logprobs, 0, MOST_LOGPROBS)
-        for token, bias in self.logit_bias:
-            _number(f"the logit bias of token {token}", bias, -100, 100)
-
-    @property
-    def greedy(self) -> bool:
-        return self.temperature == 0
-
-    @property
-    def adjusts(self) -> bool:
-        """Whether `adjusted` changes anything."""
-        neutral = (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) == (1.0, 0.0, 0.0)
-        return bool(self.logit_bias) or not neutral
 
 
 @dataclass(frozen=True)
@@ -88,20 +46,13 @@ class Candidates:
         return self.probabilities.new_zeros(len(self.ids), vocabulary).scatter_(1, self.ids, self.probabilities)
 
 
-def _number(name: str, value: float, least: float, most: float, *, above: bool = False, said: str = "") -> None:
-    """`above`: `least` itself is out. So are nan and infinity."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most and value < math.inf
-    if not fits or (above and value == least):
-        raise BadRequest(f"{name} is {value!r}; it can be {said or ('above ' * above + f'{least} to {most}')}")
-
-
 def adjusted(logits: Tensor, sampling: Sampling, prompt: Sequence[int], written: Sequence[int]) -> Tensor:
     """(V,) logits with the request's bias and penalties.
 
     Repetition: Keskar et al. 2019, sec. 4.1, as transformers has it: positive logits are divided, negative ones multiplied.
     """
     out = logits.clone()
-    for token, bias in sampling.logit_bias:
+    for token, bias in (sampling.logit_bias or {}).items():
         out[token] += bias
     if sampling.repetition_penalty != 1:
         seen = torch.tensor(list({*prompt, *written}), device=out.device)

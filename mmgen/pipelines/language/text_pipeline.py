@@ -1,27 +1,26 @@
-"""What the text pipelines have in common: a checked call, its events, and the texts with what they took."""
+"""What the text pipelines have in common: a call of a model, its events, and the texts with what they took."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines.language.text_options import TextOptions
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
+    from mmgen.models.lm.guided_decoding import Constraint
     from mmgen.models.lm.sampling import SampledToken
     from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
     from mmgen.runtime import Runtime
 
-P = ParamSpec("P")
 R = TypeVar("R")
 USUAL = 256
 """Tokens of an answer, unless the caller says otherwise."""
@@ -93,18 +92,11 @@ class Prompt:
     stops: tuple[str, ...] = ()  # beside the caller's
 
 
-@dataclass(frozen=True, eq=False)
-class TextCallPlan:
-    """A checked call."""
-
-    prompt: Callable[[TextClient], Prompt]
-    options: TextOptions
-    request: Request | None
-    answer: Callable[[Completion], Completion] = lambda completion: completion  # what is returned
-
-
 class TextPipeline(StreamingPipeline[R]):
-    """One task: `asked` turns a call into a prompt and options, the rest is common."""
+    """One task: its `stream` makes a prompt of what the caller gives, and has it written.
+
+    Events: "text" with a `Delta`: whole characters, never part of a stop string; and at last what the call returns.
+    """
 
     command_line = "mmgen.cli.text_commands:command"  # what makes its command, see mmgen.cli.commands
     priority = "interactive"
@@ -120,26 +112,22 @@ class TextPipeline(StreamingPipeline[R]):
         """
         self.rt, self.model, self.draft, self.adapter = rt, model, draft, adapter
 
-    asked: Callable[..., TextCallPlan]
-    """The call's parameters, checked. Each task has its own."""
-
-    def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
-        """The same call, as it is written. Leaving it early cancels the request.
-
-        Events: "text" with a `Delta`: whole characters, never part of a stop string; and at last what the call returns.
-        """
-        return self.write(self.asked(*args, **options))
-
-    def write(self, asked: TextCallPlan) -> Iterator[Event]:
-        """Loads, writes, and says what it took."""
-        options, request, clock = asked.options, asked.request or Request.new(priority=self.priority), Clock()
+    def write(
+        self,
+        prompt: Callable[[TextClient], Prompt],
+        params: TextParams,
+        request: Request | None,
+        answer: Callable[[Completion], Completion] = lambda completion: completion,
+    ) -> Iterator[Event]:
+        """Loads, writes, and says what it took. `answer`: what the call returns. Leaving it early cancels the request."""
+        request, clock = request or Request.new(priority=self.priority), Clock()
         client = self.rt.text(self.model, self.draft)
         from mmgen.runners.generation import TextPiece  # torch is imported by now
 
-        prompt = asked.prompt(client)
+        given = prompt(client)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
-        wanted = replace(requested(client, prompt, options), adapter=adapter)
-        seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+        wanted = replace(requested(client, given, params), adapter=adapter)
+        seed = secrets.randbelow(2**32) if params.seed is None else params.seed
         clock.lap("load")
         for event in client.write(wanted, request, seed):
             if "first" not in clock.stages:
@@ -148,54 +136,40 @@ class TextPipeline(StreamingPipeline[R]):
                 yield Event("text", _delta(client, event))
             else:
                 clock.lap("write")
-                completion = _completion(client, prompt.text, event, seed, clock, options, request)
-                yield Event(self.last, asked.answer(completion))
+                completion = _completion(client, given.text, event, seed, clock, params, request)
+                yield Event(self.last, answer(completion))
 
 
-def called(asked: Callable[Concatenate[Any, P], TextCallPlan]) -> Callable[Concatenate[Any, P], Any]:
-    """A `__call__` with the parameters of `asked`: all of it, at once."""
-
-    @wraps(asked)
-    def call(self: TextPipeline[Any], *args: P.args, **options: P.kwargs) -> Any:
-        *_, last = self.write(asked(self, *args, **options))
-        return last.value
-
-    return call
-
-
-def requested(client: TextClient, prompt: Prompt, options: TextOptions) -> TextRequest:
-    """The options in this model's terms. Raises BadRequest for what it cannot do."""
+def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextRequest:
+    """The call as this model's runner takes it. Raises BadRequest for what the model cannot do."""
     from mmgen.runners.generation import TextRequest
 
     lm = client.model.lm
     if not lm.config.causal:
         raise BadRequest(f"{client.name} is an encoder, which writes nothing; take a causal model")
-    for token, _ in options.sampling.logit_bias:
+    for token in params.logit_bias or ():
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < lm.config.vocabulary:
             raise BadRequest(f"logit_bias names token {token!r}; {client.name} has 0 to {lm.config.vocabulary - 1}")
     source = None if lm.encoder is None else prompt.ids
     ids = prompt.ids if source is None else [client.model.start_id or 0]
-    room = client.max_tokens - len(ids)
-    drawn = options.strategy in ("sample", "greedy")
-    wanted = TextRequest(
+    usual = max(1, min(USUAL, client.max_tokens - len(ids)))
+    max_tokens = usual if params.max_tokens is None else params.max_tokens
+    return TextRequest(
         ids,
-        max(1, min(USUAL, room)) if options.max_tokens is None else options.max_tokens,
-        options.sampling,
-        "sample" if drawn else options.strategy,  # type: ignore[arg-type]
-        n=options.n,
-        stop=(*options.stops, *prompt.stops),
-        beams=options.beams,
-        length_penalty=options.length_penalty,
-        early_stopping=options.early_stopping,
-        lookup=LOOKUP if options.lookup else 0,
-        draft=DRAFT if drawn and client.drafts else 0,
+        replace(params, max_tokens=max_tokens, stop=(*params.stops, *prompt.stops)),
+        constraint=_constraint(client, params),
+        lookup=LOOKUP if params.lookup else 0,
+        draft=DRAFT if client.drafts and not params.searches else 0,
         source=source,
     )
-    if options.regex is not None:
-        return replace(wanted, constraint=client.grammars.regex(options.regex))
-    if options.json_schema is not None:
-        return replace(wanted, constraint=client.grammars.json_schema(_schema(options.json_schema)))
-    return wanted
+
+
+def _constraint(client: TextClient, params: TextParams) -> Constraint | None:
+    if params.regex is not None:
+        return client.grammars.regex(params.regex)
+    if params.json_schema is not None:
+        return client.grammars.json_schema(_schema(params.json_schema))
+    return None
 
 
 def _schema(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
@@ -218,7 +192,7 @@ def _token(client: TextClient, one: SampledToken) -> Token:
 
 
 def _completion(
-    client: TextClient, prompt: str, finished: GenerationResult, seed: int, clock: Clock, options: TextOptions, request: Request
+    client: TextClient, prompt: str, finished: GenerationResult, seed: int, clock: Clock, params: TextParams, request: Request
 ) -> Completion:
     texts = finished.texts
     written = sum(len(one.ids) for one in texts)
@@ -230,7 +204,7 @@ def _completion(
         seed=seed,
         model=client.reference,
         timings=clock.laps(),
-        logprobs=None if options.logprobs is None else [[_token(client, c) for c in one.choices] for one in texts],
-        scores=[one.score for one in texts if one.score is not None] if options.strategy == "beam" else None,
+        logprobs=None if params.logprobs is None else [[_token(client, c) for c in one.choices] for one in texts],
+        scores=[one.score for one in texts if one.score is not None] if params.strategy == "beam" else None,
         request_id=request.id,
     )

@@ -15,12 +15,12 @@ from mmgen.engine.job import Request
 from mmgen.errors import TooLong
 from mmgen.interfaces import Hit
 from mmgen.pipelines.chat import written
-from mmgen.pipelines.language.text_options import TextOptions
 from mmgen.pipelines.language.text_pipeline import USUAL, Prompt, requested
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer, Citation, cited
 from mmgen.pipelines.rag.sentence_citations import ENOUGH, AnswerSentence, checked, joined
 from mmgen.pipelines.rag.sentence_spans import parts
 from mmgen.pipelines.streaming import Event
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -43,7 +43,7 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
     from mmgen.runners.generation import TextPiece
 
     prompt, hits = fitted(client, answer.question, answer.passages)
-    wanted = requested(client, prompt, TextOptions(strategy="greedy", lookup=client.model.lm.encoder is None))
+    wanted = requested(client, prompt, TextParams(strategy="greedy", lookup=client.model.lm.encoder is None))
     draft = ""
     for event in client.write(wanted, request, seed=0):
         if isinstance(event, TextPiece):

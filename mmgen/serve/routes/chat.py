@@ -16,8 +16,9 @@ from mmgen.models.lm.detokenizer import HALF
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextOptionsBody, usage
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextBody, usage
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
+from mmgen.text_params import TextParams
 
 router = APIRouter(tags=["chat"])
 
@@ -80,7 +81,7 @@ class NamedTool(OpenAIBody):
     function: NamedFunction
 
 
-class ChatRequest(TextOptionsBody):
+class ChatRequest(TextBody):
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = False
@@ -89,18 +90,16 @@ class ChatRequest(TextOptionsBody):
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
 
-    def options(self) -> dict[str, Any]:
-        tools, schema = self.offered(), None
+    def chat_params(self) -> TextParams:
+        schema = None
         if self.response_format is not None and self.response_format.type != "text":
             given = self.response_format.json_schema
             schema = {"type": "object"} if given is None else given.schema_
-        return {
-            **super().options(),
-            "max_tokens": self.max_completion_tokens or self.max_tokens,
-            "logprobs": (self.top_logprobs or 0) if self.logprobs else None,
-            "json_schema": tools.schema() or schema,
-            "tools": tools.told() or None,
-        }
+        return self.params(
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            json_schema=self.offered().schema() or schema,
+        )
 
     def offered(self) -> Tools:
         """Raises BadRequest for a choice that is none."""
@@ -112,12 +111,12 @@ class ChatRequest(TextOptionsBody):
 @router.post("/v1/chat/completions", response_model=None)
 async def chat_completions(body: ChatRequest, context: Here) -> Response:
     """The model's next message in a conversation, whole or as a stream of server-sent events."""
-    options, said = body.options(), [message.plain() for message in body.messages]
+    params, said = body.chat_params(), [message.plain() for message in body.messages]
     request = context.begin("chat", "chat", "interactive")
     answer = ChatStream(context, body, request)
     if body.stream:
-        return await pipeline_calls.stream(context, request, lambda: answer.stream(said, options))
-    return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said, options)))
+        return await pipeline_calls.stream(context, request, lambda: answer.stream(said, params))
+    return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said, params)))
 
 
 class ChatStream:
@@ -136,8 +135,8 @@ class ChatStream:
     def pipeline(self) -> Any:
         return pipeline("chat", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
 
-    def whole(self, said: Sequence[Any], options: dict[str, Any]) -> dict[str, Any]:
-        reply = self.pipeline()(said, **options, request=self.request)
+    def whole(self, said: Sequence[Any], params: TextParams) -> dict[str, Any]:
+        reply = self.pipeline()(said, params=params, tools=self.tools.told() or None, request=self.request)
         choices = []
         for index, (text, reason) in enumerate(zip(reply.texts, reply.finish_reasons, strict=True)):
             content, called = self.tools.read(text)
@@ -148,13 +147,13 @@ class ChatStream:
         self.keep(reply, [choice["message"] for choice in choices])
         return {**self.head, "object": "chat.completion", "choices": choices, "usage": usage(reply.usage)}
 
-    def stream(self, said: Sequence[Any], options: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        heard = [ToolCallParser(self.tools) for _ in range(options["n"])]
+    def stream(self, said: Sequence[Any], params: TextParams) -> Iterator[dict[str, Any]]:
+        heard = [ToolCallParser(self.tools) for _ in range(params.n)]
         begun = False
-        for event in self.pipeline().stream(said, **options, request=self.request):
+        for event in self.pipeline().stream(said, params=params, tools=self.tools.told() or None, request=self.request):
             if not begun:
                 begun = True
-                for index in range(options["n"]):
+                for index in range(params.n):
                     yield self.chunk(index, {"role": "assistant", "content": "", "refusal": None})
             if event.kind == "text":
                 delta = event.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,8 @@ from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
-from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, TextOptionsBody, usage
+from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, TextBody, usage
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.clients.text import TextClient
@@ -31,7 +33,7 @@ TOGETHER = 8
 Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
-class CompletionRequest(TextOptionsBody):
+class CompletionRequest(TextBody):
     prompt: (
         str
         | Annotated[list[str], Field(min_length=1, max_length=64)]
@@ -42,12 +44,12 @@ class CompletionRequest(TextOptionsBody):
     logprobs: int | None = Field(None, ge=0, le=5)
     suffix: str | None = None
 
-    def options(self) -> dict[str, Any]:
+    def completion_params(self) -> TextParams:
         if self.suffix:
             raise BadRequest("suffix is given; these models write onwards and fill no gap, leave it out")
         if self.echo and self.logprobs is not None:
             raise BadRequest("echo and logprobs are both given; a prompt's own log-probabilities are not told, leave one out")
-        return {**super().options(), "max_tokens": self.max_tokens or USUAL, "logprobs": self.logprobs}
+        return self.params(max_tokens=self.max_tokens or USUAL)
 
     def prompts(self) -> list[str | list[int]]:
         """One or several. Raises BadRequest for an empty one."""
@@ -63,9 +65,9 @@ class CompletionRequest(TextOptionsBody):
 @router.post("/v1/completions", response_model=None)
 async def completions(body: CompletionRequest, context: Here) -> Response:
     """How a text, or several, may go on; whole or as a stream of server-sent events."""
-    options, prompts = body.options(), body.prompts()
+    params, prompts = body.completion_params(), body.prompts()
     request = context.begin("text", "chat", "interactive")
-    writing = CompletionStream(context, body, request, prompts, options)
+    writing = CompletionStream(context, body, request, prompts, params)
     if body.stream:
         return await pipeline_calls.stream(context, request, writing.stream)
     return JSONResponse(await pipeline_calls.run(context, request, writing.whole))
@@ -75,10 +77,10 @@ class CompletionStream:
     """One call being answered. Choice number n * i + j is text j of prompt i."""
 
     def __init__(
-        self, context: Context, body: CompletionRequest, request: Request, prompts: Sequence[Any], options: dict[str, Any]
+        self, context: Context, body: CompletionRequest, request: Request, prompts: Sequence[Any], params: TextParams
     ) -> None:
-        self.context, self.body, self.request, self.prompts, self.options = context, body, request, prompts, options
-        self.n: int = options["n"]
+        self.context, self.body, self.request, self.prompts, self.params = context, body, request, prompts, params
+        self.n = params.n
         self.head = {
             "id": f"cmpl-{request.id}",
             "object": "text_completion",
@@ -89,13 +91,9 @@ class CompletionStream:
 
     def events(self) -> Iterator[tuple[int, Any]]:
         """Of all prompts, as they come."""
-        from mmgen.pipelines.language.text_options import TextOptions
-        from mmgen.pipelines.language.text_pipeline import TextCallPlan
-
         made = pipeline("text", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
-        options = TextOptions(**self.options)
-        asked = [TextCallPlan(lambda client, one=one: _prompt(client, one), options, self.request) for one in self.prompts]  # type: ignore[misc]
-        return merged([lambda one=one: made.write(one) for one in asked], self.request)  # type: ignore[misc]
+        prompts = [partial(_prompt, given=one) for one in self.prompts]
+        return merged([partial(made.write, one, self.params, self.request) for one in prompts], self.request)
 
     def whole(self) -> dict[str, Any]:
         done = {index: event.value for index, event in self.events() if event.kind == "completion"}

@@ -6,8 +6,9 @@ import torch
 
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.sampling import Sampling, candidates, pick
+from mmgen.models.lm.sampling import candidates, pick
 from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.text_params import Sampling
 
 SAMPLING = Sampling(temperature=0.8, top_p=0.95)
 

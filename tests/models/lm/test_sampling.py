@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgen.errors import BadRequest
-from mmgen.models.lm.sampling import Candidates, Sampling, adjusted, candidates, choice, pick
+from mmgen.models.lm.sampling import Candidates, adjusted, candidates, choice, pick
+from mmgen.text_params import Sampling
 
 SETTINGS = [
     Sampling(),
@@ -82,7 +83,7 @@ def test_presence_and_frequency_count_the_answer_alone() -> None:
 
 
 def test_bias_comes_before_the_penalty() -> None:
-    out = adjusted(torch.tensor([1.0, 1.0]), Sampling(logit_bias=((0, 3.0),), repetition_penalty=2), [0], [])
+    out = adjusted(torch.tensor([1.0, 1.0]), Sampling(logit_bias={0: 3.0}, repetition_penalty=2), [0], [])
     assert out.tolist() == [2.0, 1.0]
 
 
@@ -133,7 +134,7 @@ def test_choice_tells_the_models_own_log_probabilities() -> None:
         ({"temperature": "hot"}, "temperature is 'hot'; it can be 0"),
         ({"top_k": True}, "top_k is True"),
         ({"logprobs": 21}, "logprobs is 21; it can be 0 to 20"),
-        ({"logit_bias": ((5, 1000.0),)}, "the logit bias of token 5 is 1000.0; it can be -100 to 100"),
+        ({"logit_bias": {5: 1000.0}}, "the logit bias of token 5 is 1000.0; it can be -100 to 100"),
     ],
     ids=str,
 )

@@ -55,7 +55,7 @@ def test_the_prompt_holds_numbered_passages_in_the_models_template(rag: RagText,
     assert len(texts) == 2 and set(texts) == {f"# Lamps {LAMP} It shone over the sea.", TEA}
     assert f"\n\n[1] {texts[0]}\n\n[2] {texts[1]}\n\nQuestion: {ASKED}" in prompt
     assert "such as [1]" in prompt and NOT_THERE in prompt
-    assert asked[0].lookup > 0 and asked[0].sampling.temperature == 0.0
+    assert asked[0].lookup > 0 and asked[0].params.sampling.temperature == 0.0
 
 
 def test_without_a_template_the_prompt_is_plain(tiny_runtime: Runtime, tiny_draft: Path, tmp_path: Path, say: Say) -> None:
@@ -63,7 +63,7 @@ def test_without_a_template_the_prompt_is_plain(tiny_runtime: Runtime, tiny_draf
     rag(ASKED)
     prompt = tiny_runtime.text(str(tiny_draft)).model.tokenizer.decode(list(asked[0].prompt))
     assert prompt.startswith("User: Answer the question") and prompt.endswith(f"Question: {ASKED}\nAssistant:")
-    assert asked[0].stop == ("\nUser:",)
+    assert asked[0].params.stop == ("\nUser:",)
     rag.close()
 
 
