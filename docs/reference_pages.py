@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mmgen.cli import commands
 from mmgen.config import Config, RuntimeConfig
 from mmgen.engine.telemetry.metrics import Metrics
+from mmgen.engine.telemetry.prometheus import registry as metrics_registry
 from mmgen.plugins import registry
 from mmgen.runtime import Runtime
 from mmgen.serve.app import create_app
@@ -320,7 +321,7 @@ def schema_type(schema: dict[str, Any], api: dict[str, Any]) -> str:
 
 
 def metrics_page() -> str:
-    families = sorted(Metrics().registry.collect(), key=lambda family: family.name)
+    families = sorted(metrics_registry(Metrics()).collect(), key=lambda family: family.name)
     rows = [
         (code(family.name + ("_total" if family.type == "counter" else "")), family.type, labels(family), family.documentation)
         for family in families

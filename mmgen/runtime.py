@@ -16,7 +16,6 @@ from mmgen.deprecated import attributes, warn
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
-from mmgen.engine.telemetry.metrics_server import MetricsServer
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.plugins import load_plugins, registry
 from mmgen.registry import import_target, one_line
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
     from mmgen.clients.text import TextClient
+    from mmgen.engine.telemetry.prometheus import MetricsServer
     from mmgen.interfaces import ImageEncoder, Loader
 
 Model = TypeVar("Model")
@@ -51,9 +51,14 @@ class Runtime:
         self.engine = self._engine()
         self.host = ModelHost(self.engine, self.registry, self.config, self.home)
         port = self.config.metrics_port
-        self._exporter = None if port is None else MetricsServer(self.engine.metrics, port)
+        self._metrics_server = None if port is None else self._serve_metrics(port)
         self._models: dict[tuple[str, str], Any] = {}
         self._loading = threading.RLock()
+
+    def _serve_metrics(self, port: int) -> MetricsServer:
+        from mmgen.engine.telemetry.prometheus import MetricsServer
+
+        return MetricsServer(self.engine.metrics, port)
 
     @classmethod
     def shared(cls) -> Runtime:
@@ -105,8 +110,8 @@ class Runtime:
             if Runtime._shared is self:
                 Runtime._shared = None
         self.engine.close(drain=drain)
-        if self._exporter is not None:
-            self._exporter.close()
+        if self._metrics_server is not None:
+            self._metrics_server.close()
 
     @property
     def device(self) -> str:

@@ -12,6 +12,7 @@ from mmgen.cli import top
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.telemetry.metrics import EngineState, Metrics
+from mmgen.engine.telemetry.prometheus import MetricsServer, exposition
 from mmgen.errors import BadRequest, NotFound
 
 
@@ -29,9 +30,9 @@ def test_jobs_runners_and_memory_at_a_glance() -> None:
     )  # fmt: skip
     metrics, job = Metrics(lambda: now), Job("text:books", None, Request(user="ann"))
     metrics.observe_quantum("text:books", [job], 30.0, [30.0])
-    first = top.MetricsView.of(metrics.prometheus())
+    first = top.MetricsView.of(exposition(metrics))
     metrics.observe_quantum("text:books", [job], 50.0, [50.0])
-    text = text_of(replace(top.MetricsView.of(metrics.prometheus()), at=first.at + 0.1), first)
+    text = text_of(replace(top.MetricsView.of(exposition(metrics)), at=first.at + 0.1), first)
     rows = [line.split() for line in text.splitlines()]
     assert ["text:books", "50", "%", "10.0", "40.0", "1.0"] in rows
     assert ["text:books", "interactive", "3", "0"] in rows
@@ -41,19 +42,17 @@ def test_jobs_runners_and_memory_at_a_glance() -> None:
 
 
 def test_before_anything_happened() -> None:
-    assert "0 errors" in text_of(top.MetricsView.of(Metrics().prometheus()))
+    assert "0 errors" in text_of(top.MetricsView.of(exposition(Metrics())))
 
 
 def test_it_reads_an_engine_at_work(call: Call) -> None:
-    from mmgen.engine.telemetry.metrics_server import MetricsServer
-
     with Engine({}) as engine:
         gate = threading.Event()
         engine.submit(Job("call", lambda: gate.wait(20)))
-        exporter = MetricsServer(engine.metrics, 0)
-        said = call("top", f"127.0.0.1:{exporter.port}", "--once")
+        server = MetricsServer(engine.metrics, 0)
+        said = call("top", f"127.0.0.1:{server.port}", "--once")
         gate.set()
-        exporter.close()
+        server.close()
     assert said.code == 0 and "mmgen top" in said.out and "call" in said.out
 
 

@@ -17,6 +17,7 @@ from mmgen.engine.job import Handle, Job, Request
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.engine.scheduling.fair import FairScheduler
+from mmgen.engine.telemetry.prometheus import exposition
 from mmgen.errors import (
     BadRequest,
     Busy,
@@ -688,7 +689,7 @@ def test_streaming_jobs_are_measured_by_their_events() -> None:
         assert engine.submit(Job("count", (10, "a", 4, ""), request)).result(WAIT) == 10
         assert engine.submit(job(5, priority="batch")).result(WAIT) == 5
         until(lambda: not engine._loop.active)
-        snapshot, text = engine.metrics.snapshot(), engine.metrics.prometheus(openmetrics=True)
+        snapshot, text = engine.metrics.snapshot(), exposition(engine.metrics, openmetrics=True)
     assert snapshot["first_ms"]["count"]["count"] == 1 and snapshot["between_ms"]["count"]["count"] == 9
     assert snapshot["between_ms"]["count"]["sum"] / 9 > 4
     assert f'request="{request.id}"' in text and 'mmgen_runner_total{runner="count",what="cached"} 3.0' in text

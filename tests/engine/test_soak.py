@@ -43,6 +43,6 @@ def test_memory_is_bounded_and_the_engine_serves_on() -> None:
         assert early and growth < GROWTH
         assert runner.ends == ended and not runner.held and not answers.held and engine.ledger.held == 0
         assert not engine._loop.active and not len(engine.scheduler)
-        assert not engine.metrics._heard and not engine._loop.forecast._left
+        assert not engine.metrics._last_events and not engine._loop.forecast._left
     finally:
         logging.disable(logging.NOTSET)

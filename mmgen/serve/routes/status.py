@@ -1,4 +1,4 @@
-"""What goes on: /v1/requests, /healthz, /readyz and /metrics."""
+"""Requests and health: /v1/requests, /healthz, /readyz and /metrics."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
+from mmgen.engine.telemetry.prometheus import OPENMETRICS, exposition
 from mmgen.serve.context import Context, Here
 from mmgen.serve.request_tracker import TrackedRequest, unknown
 
 router = APIRouter(tags=["status"])
-OPENMETRICS = "application/openmetrics-text"
 
 
 @router.get("/v1/requests")
@@ -52,11 +52,11 @@ async def readyz(context: Here) -> Response:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(context: Here) -> Response:
-    """For Prometheus."""
+    """In the Prometheus text format, or OpenMetrics if asked for."""
     context.caller.check("engine")
     wanted = OPENMETRICS in context.http.headers.get("accept", "")
     kind = f"{OPENMETRICS}; version=1.0.0; charset=utf-8" if wanted else "text/plain; version=0.0.4; charset=utf-8"
-    return Response(context.rt.engine.metrics.prometheus(wanted), headers={"Content-Type": kind})
+    return Response(exposition(context.rt.engine.metrics, wanted), headers={"Content-Type": kind})
 
 
 def _entry(context: Context, id: str) -> TrackedRequest:

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from mmgen.engine.job import Job, Request
-from mmgen.engine.telemetry.metrics import EngineState, Histogram, Metrics, jain
+from mmgen.engine.telemetry.metrics import Histogram, Metrics, jain
 from mmgen.errors import BadRequest, Cancelled
 
 
@@ -30,17 +30,6 @@ def test_snapshot(metrics: Metrics) -> None:
     assert snapshot["wait_ms"]["encode"]["counts"][5] == 1
 
 
-def test_prometheus_text(metrics: Metrics) -> None:
-    text = metrics.prometheus()
-    assert 'mmgen_quantum_milliseconds_bucket{le="20",runner="encode"} 0.0' in text
-    assert 'mmgen_quantum_milliseconds_bucket{le="50",runner="encode"} 1.0' in text
-    assert 'mmgen_quantum_milliseconds_bucket{le="+Inf",runner="encode"} 2.0' in text
-    assert 'mmgen_wait_milliseconds_bucket{le="5",runner="encode"} 1.0' in text
-    assert 'mmgen_batch_jobs_sum{runner="encode"} 3.0' in text
-    assert 'mmgen_jobs_total{runner="encode",status="done"} 1.0' in text
-    assert 'mmgen_device_milliseconds_total{user="bob"} 20.0' in text
-
-
 def test_a_job_that_ended_before_its_first_quantum_did_not_wait_for_it() -> None:
     metrics, job = Metrics(), Job("encode", None)
     metrics.observe_start(job)
@@ -52,26 +41,6 @@ def test_a_bound_belongs_to_its_bucket(value: float, bound: float) -> None:
     histogram = Histogram((1, 5, math.inf))
     histogram.observe(value)
     assert histogram.snapshot()["counts"][bound] == 1
-
-
-def test_what_an_engine_is_at() -> None:
-    now = EngineState(
-        queued={("text", "normal"): 2}, running={("text", "batch"): 1}, ledger={"kv": 5}, measured={"process": 9}, limit=10,
-        device="cpu", models={"text x": "asleep"}, evictions=3, broken_gaps={"draw": 4}, longest_gap_ms=7.5,
-    )  # fmt: skip
-    text = Metrics(lambda: now).prometheus()
-    for line in (
-        'mmgen_jobs_now{priority="normal",runner="text",state="queued"} 2.0',
-        'mmgen_jobs_now{priority="batch",runner="text",state="running"} 1.0',
-        'mmgen_ledger_bytes{device="cpu",kind="kv"} 5.0',
-        'mmgen_measured_bytes{device="cpu",kind="process"} 9.0',
-        'mmgen_ledger_limit_bytes{device="cpu"} 10.0',
-        'mmgen_model{model="text x",state="asleep"} 1.0',
-        "mmgen_evictions_total 3.0",
-        'mmgen_gap_broken_total{runner="draw"} 4.0',
-        "mmgen_longest_gap_milliseconds 7.5",
-    ):
-        assert line in text.splitlines()
 
 
 def test_errors_by_their_kind(metrics: Metrics) -> None:
