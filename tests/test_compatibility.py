@@ -112,3 +112,14 @@ def test_a_history(saved: Path) -> None:
             text.kind == "chat" and text.asked == {"prompt": "why is tea black"} and text.result == {"text": "It is oxidised."}
         )
         assert history.read("ann", "r2", "0.png") == b"not really an image"
+
+
+def test_names_of_metrics() -> None:
+    """Dashboards of before go on: every family is there, and of the same type."""
+    from mmgen.engine.telemetry.metrics import Metrics
+
+    before, now = (
+        {line for line in text.splitlines() if line.startswith("# TYPE ")}
+        for text in ((FIXTURES / "metrics.txt").read_text(), Metrics().prometheus())
+    )
+    assert len(before) == 19 and before <= now

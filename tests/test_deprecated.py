@@ -269,15 +269,6 @@ def test_old_fields_of_requests(caplog: pytest.LogCaptureFixture) -> None:
     assert "pictures" not in Search.model_json_schema()["properties"]
 
 
-def test_a_plugins_table_of_old() -> None:
-    from mmgen.registry import Registry
-
-    made = Registry("a plugin")
-    with pytest.warns(DeprecationWarning, match=r"^Registry\.picture_encoders is Registry\.image_encoders now"):
-        made.picture_encoders.add("seer", "seer:load")
-    assert made.image_encoders.names() == ["seer"]
-
-
 def test_keys_of_config_yaml(home: Path) -> None:
     home.mkdir(parents=True)
     (home / "config.yaml").write_text("picture_encoder: some/folder\n")
