@@ -59,10 +59,11 @@ def jobs(found: Sequence[Job], work: Mapping[str, str]) -> str:
             f"{sum(job.quanta for job in group):,}",
             f"{sum(job.device_ms for job in group) / 1000:.1f} s",
             f"{time.monotonic() - (group[0].submitted or time.monotonic()):.1f} s",
+            _remaining(group),
         )
         for (_, runner), group in list(groups.items())[:MOST]
     ]
-    heads = ("work", "jobs", "user", "priority", "status", "steps", "device time", "age")
+    heads = ("work", "jobs", "user", "priority", "status", "steps", "device time", "age", "expected end")
     return _section("Jobs", _table(heads, rows))
 
 
@@ -97,6 +98,12 @@ def user(name: str) -> str:
 
 def size(nbytes: int) -> str:
     return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.0f} MB"
+
+
+def _remaining(group: Sequence[Job]) -> str:
+    """As estimated when they were submitted; empty where the runner's cost was unknown."""
+    ends = [job.expected_end for job in group if job.expected_end is not None]
+    return f"in {max(0.0, max(ends) - time.monotonic()):.0f} s" if ends else ""
 
 
 def _section(title: str, body: str) -> str:

@@ -85,6 +85,7 @@ class Job:
     quanta: int = field(default=0, init=False)  # the engine, after each quantum
     expected_quanta: float | None = field(default=None, init=False)  # the engine, from runner.estimate; None: nobody knows
     expected_ms: float | None = field(default=None, init=False)  # the engine: of the device, alone
+    expected_end: float | None = field(default=None, init=False)  # the engine, at submission; time.monotonic() seconds
     streams: bool = field(default=False, init=False)  # the engine: somebody reads along
     pauses: bool = field(default=False, init=False)  # the engine: its steps let answers in between their parts
     rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws

@@ -1,5 +1,7 @@
 """What the engine is at: names escaped, jobs of a request on one line, shares of the whole."""
 
+import time
+
 from apps import engine_html
 from mmgen.engine.job import Job, Request
 from mmgen.engine.telemetry.metrics import EngineState
@@ -9,9 +11,16 @@ def test_jobs_of_a_request_share_a_line() -> None:
     request = Request.new("<b>me", "interactive")
     jobs = [Job("denoise:x", None, request) for _ in range(3)]
     jobs[0].begin()
+    jobs[1].expected_end, jobs[2].expected_end = time.monotonic() + 2.2, time.monotonic() + 7.2
     shown = engine_html.jobs(jobs, {"denoise:x": "image"})
     assert shown.count("<tr>") == 2  # the head and one
-    assert "image (denoise:x)" in shown and "1 running, 2 queued" in shown and "&lt;b&gt;me" in shown and "<b>me" not in shown
+    assert (
+        "image (denoise:x)" in shown
+        and "1 running, 2 queued" in shown
+        and "in 7 s" in shown
+        and "&lt;b&gt;me" in shown
+        and "<b>me" not in shown
+    )
 
 
 def test_an_idle_engine_says_what_to_do() -> None:

@@ -79,9 +79,10 @@ class Forecast:
         if ahead is None:
             return None
         job.expected_ms = 1000 * ahead.alone
+        expected = self.correction.expect(_kind(job), ahead)
+        job.expected_end = self.clock() + expected
         given = None if deadline is None else deadline - self.clock()
         if given is not None and ahead.least > given and self.costs.known(group):
-            expected = self.correction.expect(_kind(job), ahead)
             raise DeadlineExceeded(
                 f"request {job.request.id} has {max(0.0, given):.3g} s, this {job.runner} job takes {ahead.least:.3g} s at "
                 f"least ({ahead.alone:.3g} s of the device alone); allow it {expected:.3g} s or ask for less"

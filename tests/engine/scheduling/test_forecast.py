@@ -105,6 +105,7 @@ def test_what_was_learned_changes_neither_the_least_nor_who_is_refused(forecast:
     in_time, late = job(), job()
     in_time.request.deadline, late.request.deadline = now + 2.1, now + 1.9
     forecast.refuse_late(in_time, Estimate(10))
+    assert in_time.expected_end == pytest.approx(now + after.expected)
     with pytest.raises(DeadlineExceeded, match=f"takes 2 s at least .* allow it {after.expected:.3g} s"):
         forecast.refuse_late(late, Estimate(10))
 
