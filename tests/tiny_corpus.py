@@ -8,7 +8,7 @@ from typing import Any
 
 WORDS = "the a fox hen farmer river wood moon runs sees follows finds old young red and under over home road".split()  # noqa: SIM905
 MODEL: dict[str, Any] = {
-    "layers": 2, "heads": 2, "width": 32, "hidden": 64, "max_tokens": 32, "positions": "rotary", "norm": "rms",
+    "layers": 2, "heads": 2, "hidden_size": 32, "intermediate_size": 64, "max_tokens": 32, "positions": "rotary", "norm": "rms",
     "norm_at": "pre", "norm_eps": 1e-5, "activation": "silu", "gated": True, "causal": True, "qkv_bias": False,
     "out_bias": False, "feed_forward_bias": False, "embedding_norm": False,
 }  # fmt: skip

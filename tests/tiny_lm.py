@@ -15,7 +15,7 @@ def make(folder: Path, seed: int = 0) -> Path:
     from mmgen.training.recipes.language_model import begin
 
     torch.manual_seed(seed)
-    lm = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 300, "kv_heads": 1, "max_tokens": 64}))
+    lm = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 300, "num_kv_heads": 1, "max_tokens": 64}))
     begin(lm)
     language_model.save(lm, folder, "llama", {"eos_token_id": 0, "bos_token_id": 0})
     tokenizer.save(tokenizer.train(tiny_corpus.documents(), vocabulary=300), folder)

@@ -19,7 +19,13 @@ def shape(max_tokens: int, types: int) -> "TransformerConfig":
     from mmgen.models.lm.transformer import TransformerConfig
 
     return TransformerConfig(
-        vocabulary=30522, width=WIDTH, layers=LAYERS, heads=4, hidden=64, max_tokens=max_tokens, token_types=types
+        vocab_size=30522,
+        hidden_size=WIDTH,
+        layers=LAYERS,
+        heads=4,
+        intermediate_size=64,
+        max_tokens=max_tokens,
+        token_types=types,
     )
 
 
@@ -38,8 +44,8 @@ def make_encoder(folder: Path, seed: int = 1) -> Path:
     transformer = Transformer(config)
     save_file(safetensors_io.exported(transformer.state_dict(), safetensors_io.BERT, LAYERS), folder / "model.safetensors")
     values = {
-        "model_type": "bert", "vocab_size": config.vocabulary, "hidden_size": WIDTH, "num_hidden_layers": LAYERS,
-        "num_attention_heads": config.heads, "intermediate_size": config.hidden, "hidden_act": "gelu",
+        "model_type": "bert", "vocab_size": config.vocab_size, "hidden_size": WIDTH, "num_hidden_layers": LAYERS,
+        "num_attention_heads": config.heads, "intermediate_size": config.intermediate_size, "hidden_act": "gelu",
         "max_position_embeddings": config.max_tokens, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(values))

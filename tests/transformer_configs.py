@@ -8,7 +8,8 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.transformer_config import TransformerConfig
 
 LLAMA = TransformerConfig(
-    vocabulary=50, width=32, layers=2, heads=4, kv_heads=2, hidden=48, max_tokens=64, positions="rotary", norm="rms",
+    vocab_size=50, hidden_size=32, layers=2, heads=4, num_kv_heads=2, intermediate_size=48,
+    max_tokens=64, positions="rotary", norm="rms",
     norm_at="pre", norm_eps=1e-6, activation="silu", gated=True, causal=True, embedding_norm=False,
 )  # fmt: skip
 KINDS: dict[str, TransformerConfig] = {
@@ -17,7 +18,7 @@ KINDS: dict[str, TransformerConfig] = {
     "softcap": replace(LLAMA, softcap=1.0, window=5),
     "sparse": replace(LLAMA, sparse_block=3, sparse_local=2),
     "alibi": replace(LLAMA, positions="alibi"),
-    "relative": replace(LLAMA, positions="relative", kv_heads=4),
+    "relative": replace(LLAMA, positions="relative", num_kv_heads=4),
     "partial": replace(LLAMA, rotary_dim=4, qk_norm=True),
     "learned": replace(LLAMA, positions="learned", norm_at="post"),
     "experts": replace(LLAMA, experts=3),

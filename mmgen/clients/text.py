@@ -48,7 +48,7 @@ class TextClient:
         """Constraints in this model's tokens."""
         from mmgen.models.lm.guided_decoding import GrammarCompiler
 
-        return GrammarCompiler(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocabulary, self.model.eos_ids)
+        return GrammarCompiler(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocab_size, self.model.eos_ids)
 
     def adapt(self, adapter: str) -> str:
         """Loads a LoRA adapter, a folder as PEFT writes it, unless it is loaded; its name in requests. Many are served at once.

@@ -8,8 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mmgen.deprecated import tell
 from mmgen.errors import ConfigError
 
+OLD_KEYS = {
+    "vocabulary": "vocab_size", "width": "hidden_size", "hidden": "intermediate_size", "kv_heads": "num_kv_heads",
+}  # fmt: skip
+"""Keys of the last release. Shape files, recipes and checkpoints with them are read for one more."""
 Positions = Literal["learned", "sinusoidal", "rotary", "relative", "alibi", "none"]
 Norm = Literal["layer", "rms"]
 NormAt = Literal["post", "pre", "both"]
@@ -34,17 +39,40 @@ class RopeScaling:
     long_factors: tuple[float, ...] = ()
 
 
+class OldKeys:
+    """A dataclass that pydantic also fills from a mapping with keys of the last release."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(_current_keys, handler(source))
+
+
+def _current_keys(values: Any) -> Any:
+    """A mapping by today's keys. Where a key is there by both names, the old one was laid over a file, and counts."""
+    if not isinstance(values, Mapping):
+        return values
+    if "encoder" in values:
+        values = {**values, "encoder": _current_keys(values["encoder"])}
+    old = OLD_KEYS.keys() & values.keys()
+    for key in sorted(old):
+        tell(f"shape: {key}", OLD_KEYS[key])
+    kept = {key: value for key, value in values.items() if key not in old}
+    return {**kept, **{OLD_KEYS[key]: values[key] for key in old}}
+
+
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(OldKeys):
     """A shape. The defaults are BERT's."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    vocabulary: int
-    width: int
+    vocab_size: int
+    hidden_size: int
     layers: int
     heads: int
-    hidden: int  # of the feed-forward
+    intermediate_size: int  # of the feed-forward
     max_tokens: int
     token_types: int = 0  # BERT's segments; 0: none
     positions: Positions = "learned"
@@ -54,8 +82,8 @@ class TransformerConfig:
     activation: Activation = "gelu"
 
     causal: bool = False  # False: places see all they are given: an encoder or, with `prefix_mask`, a prefix language model
-    kv_heads: int | None = None  # None: as many as heads; fewer: grouped-query; 1: multi-query attention
-    head_dim: int | None = None  # None: width / heads
+    num_kv_heads: int | None = None  # None: as many as heads; fewer: grouped-query; 1: multi-query attention
+    head_dim: int | None = None  # None: hidden_size / heads
     qkv_bias: bool = True
     out_bias: bool = True
     qk_norm: bool = False  # RMSNorm over every head's queries and keys
@@ -74,7 +102,7 @@ class TransformerConfig:
     parallel: bool = False  # attention and feed-forward read the same place and are added together
 
     embedding_norm: bool = True
-    embedding_scaled: bool = False  # by sqrt(width); Vaswani et al. 2017, 3.4
+    embedding_scaled: bool = False  # by sqrt(hidden_size); Vaswani et al. 2017, 3.4
     norm_bias: bool = True
     norm_plus_one: bool = False  # RMSNorm multiplies by 1 + weight
     rope_theta: float = 10_000.0
@@ -88,45 +116,45 @@ class TransformerConfig:
     tied: bool = True  # the language model's head is the word embedding
     head_bias: bool = False
     head_transform: bool = False  # BERT's masked language model: linear, activation, norm before the head
-    head_scaled: bool = False  # states by 1 / sqrt(width) before the head, as T5 does
+    head_scaled: bool = False  # states by 1 / sqrt(hidden_size) before the head, as T5 does
     head_softcap: float | None = None  # of logits
     encoder: TransformerConfig | None = None  # of an encoder-decoder: the half that reads
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "layers", "heads", "hidden", "max_tokens"):
+        for name in ("vocab_size", "hidden_size", "layers", "heads", "intermediate_size", "max_tokens"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; a transformer needs at least 1")
-        if self.head_dim is None and self.width % self.heads:
-            raise ConfigError(f"{self.heads} heads do not divide a width of {self.width}; change one or give head_dim")
-        if self.heads % self.groups:
-            raise ConfigError(f"{self.heads} heads cannot share {self.groups} key-value heads; take a divisor")
+        if self.head_dim is None and self.hidden_size % self.heads:
+            raise ConfigError(f"{self.heads} heads do not divide hidden_size {self.hidden_size}; change one or give head_dim")
+        if self.heads % self.kv_heads:
+            raise ConfigError(f"{self.heads} heads cannot share {self.kv_heads} key-value heads; take a divisor")
         if self.experts and not 1 <= self.experts_per_token <= self.experts:
             raise ConfigError(f"experts_per_token is {self.experts_per_token}, of {self.experts} experts; take 1 to as many")
 
     @property
-    def groups(self) -> int:
-        """Key-value heads."""
-        return self.heads if self.kv_heads is None else self.kv_heads
+    def kv_heads(self) -> int:
+        """Key-value heads: `num_kv_heads`, or as many as heads."""
+        return self.heads if self.num_kv_heads is None else self.num_kv_heads
 
     @property
-    def head(self) -> int:
-        """Width of one head."""
-        return self.width // self.heads if self.head_dim is None else self.head_dim
+    def head_size(self) -> int:
+        """Numbers of one head: `head_dim`, or `hidden_size / heads`."""
+        return self.hidden_size // self.heads if self.head_dim is None else self.head_dim
 
     def window_of(self, layer: int) -> int | None:
         return self.window if not self.windowed or self.windowed[layer % len(self.windowed)] else None
 
     @property
     def embedding_scale(self) -> float:
-        return self.width**0.5 if self.embedding_scaled else 1.0
+        return self.hidden_size**0.5 if self.embedding_scaled else 1.0
 
     @property
     def head_scale(self) -> float:
-        return self.width**-0.5 if self.head_scaled else 1.0
+        return self.hidden_size**-0.5 if self.head_scaled else 1.0
 
     @property
     def score_scale(self) -> float:
-        return 1 / math.sqrt(self.head) if self.scale is None else self.scale
+        return 1 / math.sqrt(self.head_size) if self.scale is None else self.scale
 
     def differs(self, other: TransformerConfig) -> list[str]:
         """Fields in which two shapes are not the same model; dropout is none of them."""
@@ -138,8 +166,8 @@ class TransformerConfig:
         scaling = self.rope_scaling and replace(self.rope_scaling, original=self.rope_scaling.original or self.max_tokens)
         return replace(
             self,
-            kv_heads=self.groups,
-            head_dim=self.head,
+            num_kv_heads=self.kv_heads,
+            head_dim=self.head_size,
             scale=round(self.score_scale, 9),
             windowed=tuple(self.window_of(layer) is not None for layer in range(self.layers)),
             rope_scaling=scaling,

@@ -17,7 +17,7 @@ class ReaderGenerateRunner:
     def __init__(self, model: ReaderModel) -> None:
         self.model = model
         shape = model.reader.transformer.config
-        self.token_bytes = 2 * 4 * shape.layers * shape.width  # a key and a value, fp32
+        self.token_bytes = 2 * 4 * shape.layers * shape.hidden_size  # a key and a value, fp32
 
     def key(self, job: Job) -> Hashable:
         return "write"

@@ -81,8 +81,8 @@ class TextRunner:
 
         Raises BadRequest for a draft model with another vocabulary.
         """
-        if draft is not None and draft.config.vocabulary != lm.config.vocabulary:
-            theirs, ours = draft.config.vocabulary, lm.config.vocabulary
+        if draft is not None and draft.config.vocab_size != lm.config.vocab_size:
+            theirs, ours = draft.config.vocab_size, lm.config.vocab_size
             raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
         self.lm, self.vocabulary, self.adapters = lm, vocabulary, adapters
         self.device = lm.device

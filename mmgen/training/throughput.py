@@ -14,12 +14,11 @@ def flops_per_token(config: TransformerConfig, length: int) -> float:
 
     `length`: places of a row. A mixture counts the experts that a token goes to.
     """
-    attention = (config.heads * 2 + config.groups * 2) * config.head * config.width
-    feed_forward = (
-        (3 if config.gated else 2) * config.width * config.hidden * (config.experts_per_token if config.experts else 1)
-    )
-    weights = config.layers * (attention + feed_forward) + config.vocabulary * config.width
-    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head * length
+    attention = (config.heads * 2 + config.kv_heads * 2) * config.head_size * config.hidden_size
+    experts = config.experts_per_token if config.experts else 1
+    feed_forward = (3 if config.gated else 2) * config.hidden_size * config.intermediate_size * experts
+    weights = config.layers * (attention + feed_forward) + config.vocab_size * config.hidden_size
+    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * length
 
 
 def peak(device: torch.device, precision: str, seconds: float = 0.2) -> float:

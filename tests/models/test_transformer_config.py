@@ -1,11 +1,12 @@
 """Shapes in configs/models: each is the published model, weight for weight, and runs when it is made small."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from mmgen import deprecated
 from mmgen.config import configs_dir
 from mmgen.errors import BadRequest, BadWeights, ConfigError
 from mmgen.models import transformer_config
@@ -28,13 +29,40 @@ WEIGHTS = {
     "t5": 60_506_624,
 }
 FILES = sorted((configs_dir() / "models").glob("*.yaml"))
-SMALL = {"vocabulary": 50, "width": 32, "layers": 2, "heads": 4, "head_dim": None, "hidden": 24, "max_tokens": 40}
+SMALL = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "layers": 2,
+    "heads": 4,
+    "head_dim": None,
+    "intermediate_size": 24,
+    "max_tokens": 40,
+}
 
 
 def small(config: TransformerConfig) -> TransformerConfig:
-    groups = None if config.kv_heads is None else min(config.kv_heads, 2)
+    groups = None if config.num_kv_heads is None else min(config.num_kv_heads, 2)
     encoder = config.encoder and small(config.encoder)
-    return replace(config, **SMALL, kv_heads=groups, window=config.window and 3, encoder=encoder)
+    return replace(config, **SMALL, num_kv_heads=groups, window=config.window and 3, encoder=encoder)
+
+
+OLD = {"vocabulary": 50, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 24, "max_tokens": 40}
+
+
+def test_keys_of_the_last_release_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    deprecated._told.clear()
+    config = TransformerConfig(50, 32, 2, 4, 24, 40, num_kv_heads=2)
+    path = tmp_path / "shape.yaml"
+    path.write_text("".join(f"{key}: {value}\n" for key, value in OLD.items()))
+    for _ in range(2):
+        assert transformer_config.load(path) == transformer_config.load(OLD) == config
+    assert transformer_config.load({**OLD, "encoder": OLD}).encoder == config
+    assert transformer_config.load(path, ["width=64"]).hidden_size == 64
+    new = {key: value for key, value in asdict(config).items() if value is not None}
+    assert transformer_config.load(new, ["hidden=48"]).intermediate_size == 48
+    assert sorted(record.message.removeprefix("shape: ").partition(" now")[0] for record in caplog.records) == [
+        "hidden is intermediate_size", "kv_heads is num_kv_heads", "vocabulary is vocab_size", "width is hidden_size",
+    ]  # fmt: skip
 
 
 def test_every_shape_is_here() -> None:
@@ -66,7 +94,7 @@ def test_transformers_can_be_told_of_each(path: Path, tmp_path: Path) -> None:
 
 def test_what_differs() -> None:
     config = transformer_config.load(configs_dir() / "models" / "gpt2.yaml")
-    assert config.differs(replace(config, head_dim=64, kv_heads=12, scale=0.125, dropout=0.0)) == []
+    assert config.differs(replace(config, head_dim=64, num_kv_heads=12, scale=0.125, dropout=0.0)) == []
     assert config.differs(replace(config, window=5, scale=0.1)) == ["scale", "window", "windowed"]
     with pytest.raises(BadWeights, match="architecture gpt5; there are"):
         language_model.save(LanguageModel(small(config)), Path("nowhere"), "gpt5")
@@ -75,7 +103,7 @@ def test_what_differs() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("heads=5", "5 heads do not divide a width of 768"),
+        ("heads=5", "5 heads do not divide hidden_size 768"),
         ("kv_heads=5", "12 heads cannot share 5 key-value heads"),
         ("layers=0", "layers is 0"),
         ("norm=best", "norm is 'best', expected 'layer' or 'rms'"),

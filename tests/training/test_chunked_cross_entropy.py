@@ -12,7 +12,7 @@ from mmgen.training.chunked_cross_entropy import IGNORED, loss_of
 
 def lm(**other: object) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, **other}))
+    return LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, **other}))
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -11,7 +11,7 @@ from mmgen.training.packed_attention import PackedAttention
 
 CASES = [
     {},
-    {"kv_heads": 1},
+    {"num_kv_heads": 1},
     {"positions": "alibi"},
     {"window": 4},
     {"softcap": 3.0},
@@ -22,7 +22,7 @@ CASES = [
 @pytest.mark.parametrize("small", [False, True], ids=["fp32", "bf16"])
 def test_documents_do_not_see_each_other(case: dict[str, object], small: bool) -> None:
     torch.manual_seed(0)
-    model = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, **case}))
+    model = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, **case}))
     ids = torch.randint(50, (2, 14))
     documents = torch.tensor([[0] * 5 + [1] * 9, [2] * 14])
     positions = torch.cat((torch.arange(5), torch.arange(9)))

@@ -26,7 +26,7 @@ def test_warm_up_plateau_fall() -> None:
 
 
 def test_norms_biases_and_embeddings_do_not_decay() -> None:
-    model = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, "out_bias": True}))
+    model = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, "out_bias": True}))
     decay, rest = adamw(model, weight_decay=0.3, betas=(0.9, 0.95)).param_groups
     names = {id(p): name for name, p in model.named_parameters()}
     assert (decay["weight_decay"], rest["weight_decay"]) == (0.3, 0.0)
@@ -37,7 +37,7 @@ def test_norms_biases_and_embeddings_do_not_decay() -> None:
 
 
 def test_floating_point_operations_of_a_token() -> None:
-    config = transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50})
+    config = transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50})
     model = LanguageModel(config)
     matrices = sum(p.numel() for p in model.parameters() if p.dim() > 1)  # the head is the embedding
     assert throughput.flops_per_token(config, 32) == 6 * matrices + 12 * 2 * 32 * 32

@@ -20,7 +20,7 @@ ACTIVATIONS = {
 BACK = {
     "gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "quick_gelu": "quick_gelu", "relu": "relu", "silu": "silu",
 }  # fmt: skip
-REQUIRED = {"vocabulary", "width", "layers", "heads", "hidden", "max_tokens"}
+REQUIRED = {"vocab_size", "hidden_size", "layers", "heads", "intermediate_size", "max_tokens"}
 TIED, UNTIED = {"tie_word_embeddings": True}, {"tie_word_embeddings": False}
 
 

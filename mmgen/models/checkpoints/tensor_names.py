@@ -50,7 +50,7 @@ def _kinds(config: TransformerConfig, name: str) -> tuple[str, ...]:
 
 def _sizes(config: TransformerConfig) -> tuple[int, int, int]:
     """Rows of queries, keys and values."""
-    return config.heads * config.head, config.groups * config.head, config.groups * config.head
+    return config.heads * config.head_size, config.kv_heads * config.head_size, config.kv_heads * config.head_size
 
 
 def _attention(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, TensorName]:

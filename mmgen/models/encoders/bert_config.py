@@ -34,11 +34,11 @@ def settings(folder: Path) -> EncoderSettings:
     values = read_json(path)
     try:
         config = TransformerConfig(
-            vocabulary=values["vocab_size"],
-            width=values["hidden_size"],
+            vocab_size=values["vocab_size"],
+            hidden_size=values["hidden_size"],
             layers=values["num_hidden_layers"],
             heads=values["num_attention_heads"],
-            hidden=values["intermediate_size"],
+            intermediate_size=values["intermediate_size"],
             max_tokens=values["max_position_embeddings"],
             token_types=values["type_vocab_size"],
             norm_eps=values["layer_norm_eps"],

@@ -36,7 +36,7 @@ class SentenceEncoder:
         self.config = transformer.config
         self.tokenizer = tokenizer
         self.max_tokens, self.pooling, self.name = max_tokens, pooling, name
-        self.dimension = transformer.config.width
+        self.dimension = transformer.config.hidden_size
         self.cls, self.sep = tokenizer.ends()
 
     @classmethod

@@ -185,11 +185,11 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
         super().__init__()
         self.rules = AttentionRules.of(config, layer, bias)
-        self.sizes, self.head = (config.heads, config.groups), config.head
-        self.qkv = Linear(config.width, (config.heads + 2 * config.groups) * config.head, bias=config.qkv_bias)
-        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
-        self.query_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
-        self.key_norm = RMSNorm(config.head, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+        self.sizes, self.head = (config.heads, config.kv_heads), config.head_size
+        self.qkv = Linear(config.hidden_size, (config.heads + 2 * config.kv_heads) * config.head_size, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head_size, config.hidden_size, bias=config.out_bias)
+        self.query_norm = RMSNorm(config.head_size, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+        self.key_norm = RMSNorm(config.head_size, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
 
     def forward(self, x: Tensor, attending: AttentionBackend, rotation: Rotation | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
@@ -235,11 +235,11 @@ class CrossAttention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
         self.rules = AttentionRules(layer, scale=config.score_scale)
-        self.groups, self.head = config.groups, config.head
-        memory = config.width if config.encoder is None else config.encoder.width
-        self.q = Linear(config.width, config.heads * config.head, bias=config.qkv_bias)
-        self.kv = Linear(memory, 2 * config.groups * config.head, bias=config.qkv_bias)
-        self.out = Linear(config.heads * config.head, config.width, bias=config.out_bias)
+        self.groups, self.head = config.kv_heads, config.head_size
+        memory = config.hidden_size if config.encoder is None else config.encoder.hidden_size
+        self.q = Linear(config.hidden_size, config.heads * config.head_size, bias=config.qkv_bias)
+        self.kv = Linear(memory, 2 * config.kv_heads * config.head_size, bias=config.qkv_bias)
+        self.out = Linear(config.heads * config.head_size, config.hidden_size, bias=config.out_bias)
 
     def forward(self, x: Tensor, memory: EncoderMemory) -> Tensor:
         """(B, N, D) -> (B, N, D)"""

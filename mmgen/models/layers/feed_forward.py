@@ -50,11 +50,11 @@ def activation(config: TransformerConfig) -> nn.Module:
 
 def up(config: TransformerConfig) -> Linear:
     """Into the hidden layer; gate and up are one product."""
-    return Linear(config.width, config.hidden * (2 if config.gated else 1), bias=config.feed_forward_bias)
+    return Linear(config.hidden_size, config.intermediate_size * (2 if config.gated else 1), bias=config.feed_forward_bias)
 
 
 def down(config: TransformerConfig) -> Linear:
-    return Linear(config.hidden, config.width, bias=config.feed_forward_bias)
+    return Linear(config.intermediate_size, config.hidden_size, bias=config.feed_forward_bias)
 
 
 class Expert(nn.Module):
@@ -74,7 +74,7 @@ class Experts(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.chosen = config.experts_per_token
-        self.router = nn.Linear(config.width, config.experts, bias=False)
+        self.router = nn.Linear(config.hidden_size, config.experts, bias=False)
         self.each = nn.ModuleList(Expert(config) for _ in range(config.experts))
 
     def forward(self, x: Tensor, routing: list[Tensor] | None = None) -> Tensor:

@@ -28,7 +28,7 @@ class RMSNorm(nn.Module):
 
 def norm(config: TransformerConfig, width: int | None = None) -> nn.Module:
     """The shape's norm over `width` numbers; None: its own width."""
-    width = config.width if width is None else width
+    width = config.hidden_size if width is None else width
     if config.norm == "rms":
         return RMSNorm(width, config.norm_eps, config.norm_plus_one)
     return nn.LayerNorm(width, eps=config.norm_eps, bias=config.norm_bias)

@@ -96,10 +96,10 @@ def _ramp(rotary: Rotary, scaling: RopeScaling) -> Tensor:
 
 def sinusoids(config: TransformerConfig) -> Tensor:
     """(max_tokens, D): sines, then cosines; Vaswani et al. 2017, 3.5, with the columns in another order."""
-    half = (config.width + 1) // 2
-    frequencies = 10_000.0 ** (-2 * torch.arange(half, dtype=torch.float64) / config.width)
+    half = (config.hidden_size + 1) // 2
+    frequencies = 10_000.0 ** (-2 * torch.arange(half, dtype=torch.float64) / config.hidden_size)
     angles = torch.arange(config.max_tokens, dtype=torch.float64)[:, None] * frequencies
-    return torch.cat((angles.sin(), angles.cos()), -1)[:, : config.width].float()
+    return torch.cat((angles.sin(), angles.cos()), -1)[:, : config.hidden_size].float()
 
 
 class RelativeBias(nn.Module):
@@ -108,7 +108,7 @@ class RelativeBias(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.buckets, self.distance, self.causal = config.relative_buckets, config.relative_distance, config.causal
-        self.weight = nn.Parameter(torch.randn(self.buckets, config.heads) * config.width**-0.5)
+        self.weight = nn.Parameter(torch.randn(self.buckets, config.heads) * config.hidden_size**-0.5)
 
     def forward(self, q: Tensor, k: Tensor) -> Tensor:
         """(N,), (M,) positions -> (heads, N, M)"""

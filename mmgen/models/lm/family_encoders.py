@@ -10,18 +10,18 @@ from mmgen.models.checkpoints.family import BACK, TIED, Family, Values, activati
 from mmgen.models.transformer_config import TransformerConfig
 
 BERT_KEYS = {
-    "vocabulary": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
-    "hidden": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
+    "vocab_size": "vocab_size", "hidden_size": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
     "token_types": "type_vocab_size", "tied": "tie_word_embeddings",
 }  # fmt: skip
 T5_KEYS = {
-    "vocabulary": "vocab_size", "width": "d_model", "layers": "num_decoder_layers", "heads": "num_heads",
-    "hidden": "d_ff", "head_dim": "d_kv", "norm_eps": "layer_norm_epsilon",
+    "vocab_size": "vocab_size", "hidden_size": "d_model", "layers": "num_decoder_layers", "heads": "num_heads",
+    "intermediate_size": "d_ff", "head_dim": "d_kv", "norm_eps": "layer_norm_epsilon",
     "relative_buckets": "relative_attention_num_buckets", "relative_distance": "relative_attention_max_distance",
 }  # fmt: skip
 MARIAN_KEYS = {
-    "vocabulary": "vocab_size", "width": "d_model", "layers": "decoder_layers", "heads": "decoder_attention_heads",
-    "hidden": "decoder_ffn_dim", "max_tokens": "max_position_embeddings", "tied": "tie_word_embeddings",
+    "vocab_size": "vocab_size", "hidden_size": "d_model", "layers": "decoder_layers", "heads": "decoder_attention_heads",
+    "intermediate_size": "decoder_ffn_dim", "max_tokens": "max_position_embeddings", "tied": "tie_word_embeddings",
 }  # fmt: skip
 
 BERT_FIXED: dict[str, Any] = {"head_bias": True, "head_transform": True}
@@ -82,8 +82,8 @@ def _marian(values: Values) -> dict[str, Any]:
     if values.get("decoder_vocab_size", values["vocab_size"]) != values["vocab_size"]:
         raise BadWeights("config.json asks for two vocabularies; ours shares one")
     shared = {
-        "vocabulary": values["vocab_size"],
-        "width": values["d_model"],
+        "vocab_size": values["vocab_size"],
+        "hidden_size": values["d_model"],
         "max_tokens": values["max_position_embeddings"],
         "embedding_scaled": bool(values.get("scale_embedding")),
         **activation(values, "activation_function"),
@@ -91,7 +91,7 @@ def _marian(values: Values) -> dict[str, Any]:
     own = {
         "layers": values["encoder_layers"],
         "heads": values["encoder_attention_heads"],
-        "hidden": values["encoder_ffn_dim"],
+        "intermediate_size": values["encoder_ffn_dim"],
     }
     encoder = TransformerConfig(**{**MARIAN_FIXED, **shared, **own})
     return {**shared, "causal": True, "head_bias": True, "encoder": encoder}
@@ -102,13 +102,13 @@ def _marian_back(shape: TransformerConfig) -> dict[str, Any]:
     return {
         "encoder_layers": shape.encoder.layers,
         "encoder_attention_heads": shape.encoder.heads,
-        "encoder_ffn_dim": shape.encoder.hidden,
-        "decoder_vocab_size": shape.vocabulary,
+        "encoder_ffn_dim": shape.encoder.intermediate_size,
+        "decoder_vocab_size": shape.vocab_size,
         "activation_function": BACK[shape.activation],
         "scale_embedding": shape.embedding_scaled,
         "is_encoder_decoder": True,
-        "decoder_start_token_id": shape.vocabulary - 1,
-        "pad_token_id": shape.vocabulary - 1,
+        "decoder_start_token_id": shape.vocab_size - 1,
+        "pad_token_id": shape.vocab_size - 1,
     }
 
 

@@ -12,25 +12,25 @@ from mmgen.models.transformer_config import TransformerConfig
 
 FIXED: dict[str, Any] = {"norm_at": "pre", "causal": True, "embedding_norm": False}
 GPT2_KEYS = {
-    "vocabulary": "vocab_size", "width": "n_embd", "layers": "n_layer", "heads": "n_head", "max_tokens": "n_positions",
+    "vocab_size": "vocab_size", "hidden_size": "n_embd", "layers": "n_layer", "heads": "n_head", "max_tokens": "n_positions",
     "norm_eps": "layer_norm_epsilon", "tied": "tie_word_embeddings",
 }  # fmt: skip
 NEOX_KEYS = {
-    "vocabulary": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
-    "hidden": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
+    "vocab_size": "vocab_size", "hidden_size": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
     "tied": "tie_word_embeddings",
 }  # fmt: skip
-BLOOM_KEYS = {"vocabulary": "vocab_size", "layers": "n_layer", "norm_eps": "layer_norm_epsilon", "tied": "tie_word_embeddings"}
+BLOOM_KEYS = {"vocab_size": "vocab_size", "layers": "n_layer", "norm_eps": "layer_norm_epsilon", "tied": "tie_word_embeddings"}
 
 
 def _gpt2(values: Values) -> dict[str, Any]:
     if values.get("scale_attn_by_inverse_layer_idx") or values.get("add_cross_attention"):
         raise BadWeights("config.json asks for a GPT-2 with layer-scaled or cross-attention, which ours has not")
-    return {**activation(values, "activation_function"), "hidden": values.get("n_inner") or 4 * values["n_embd"]}
+    return {**activation(values, "activation_function"), "intermediate_size": values.get("n_inner") or 4 * values["n_embd"]}
 
 
 def _gpt2_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {"activation_function": BACK[shape.activation], "n_inner": shape.hidden}
+    return {"activation_function": BACK[shape.activation], "n_inner": shape.intermediate_size}
 
 
 def _neox(values: Values) -> dict[str, Any]:
@@ -58,15 +58,15 @@ def _bloom(values: Values) -> dict[str, Any]:
         raise BadWeights("config.json asks for residuals behind the norm, which ours has not")
     width = values.get("hidden_size") or values["n_embed"]
     return {
-        "width": width,
-        "hidden": 4 * width,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
         "heads": values.get("n_head") or values["num_attention_heads"],
         "max_tokens": values.get("seq_length", 2048),
     }
 
 
 def _bloom_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {"hidden_size": shape.width, "n_head": shape.heads, "seq_length": shape.max_tokens}
+    return {"hidden_size": shape.hidden_size, "n_head": shape.heads, "seq_length": shape.max_tokens}
 
 
 FAMILIES = {

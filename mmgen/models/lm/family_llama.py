@@ -10,8 +10,8 @@ from mmgen.models.lm.rope_config import rope, rope_values
 from mmgen.models.transformer_config import TransformerConfig
 
 KEYS = {
-    "vocabulary": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
-    "hidden": "intermediate_size", "max_tokens": "max_position_embeddings", "kv_heads": "num_key_value_heads",
+    "vocab_size": "vocab_size", "hidden_size": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size", "max_tokens": "max_position_embeddings", "num_kv_heads": "num_key_value_heads",
     "norm_eps": "rms_norm_eps", "tied": "tie_word_embeddings",
 }  # fmt: skip
 FIXED: dict[str, Any] = {
@@ -36,8 +36,8 @@ def _llama(values: Values) -> dict[str, Any]:
 def _llama_back(shape: TransformerConfig) -> dict[str, Any]:
     return {
         "hidden_act": BACK[shape.activation],
-        "head_dim": shape.head,
-        "num_key_value_heads": shape.groups,
+        "head_dim": shape.head_size,
+        "num_key_value_heads": shape.kv_heads,
         "attention_bias": shape.out_bias,
         "mlp_bias": shape.feed_forward_bias,
         **rope_values(shape),
@@ -112,7 +112,7 @@ def _gemma2_back(shape: TransformerConfig) -> dict[str, Any]:
     return {
         **_gemma_back(shape),
         **_layer_types_back(shape),
-        "query_pre_attn_scalar": round((shape.scale or shape.head**-0.5) ** -2),
+        "query_pre_attn_scalar": round((shape.scale or shape.head_size**-0.5) ** -2),
         "attn_logit_softcapping": shape.softcap,
         "final_logit_softcapping": shape.head_softcap,
     }

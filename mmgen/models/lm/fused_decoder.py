@@ -85,10 +85,10 @@ class FusedDecoder:
         more, padded = self._numbers
         turned, places = 0 if run.rotation is None else run.rotation.cos.shape[-1], pool.keys[0].shape[1]
         shape = FusedShape(
-            config.layers, texts.count, config.width, config.heads, config.groups, config.head, config.hidden, places, turned,
-            each, threads, padded, config.norm_eps,
+            config.layers, texts.count, config.hidden_size, config.heads, config.kv_heads, config.head_size,
+            config.intermediate_size, places, turned, each, threads, padded, config.norm_eps,
         )  # fmt: skip
-        room = torch.empty(texts.count * (config.width + more) + threads * each)
+        room = torch.empty(texts.count * (config.hidden_size + more) + threads * each)
         made.decode_all(
             ctypes.addressof(layers), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
         )  # fmt: skip
@@ -108,7 +108,10 @@ class FusedDecoder:
         products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
         padded = max(max(product.padded, product.inputs) for product in products)
         config = self.config
-        self._numbers = (layers[0].qkv.outputs + config.heads * config.head + 3 * config.hidden + padded, padded)
+        self._numbers = (
+            layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + padded,
+            padded,
+        )
         return all(known.holds() for known in self._known)  # not where somebody listens
 
 
@@ -142,9 +145,9 @@ def _fits(config: TransformerConfig) -> bool:
     plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
     fed = config.gated and config.activation == "silu" and not config.experts
     seen = config.causal and config.softcap is None and not config.sparse_block and config.encoder is None
-    sizes = (config.head, config.width, config.hidden)
+    sizes = (config.head_size, config.hidden_size, config.intermediate_size)
     turned = config.positions not in ("relative", "alibi")
-    return plain and fed and seen and turned and config.head <= MOST and not any(size % LANES for size in sizes)
+    return plain and fed and seen and turned and config.head_size <= MOST and not any(size % LANES for size in sizes)
 
 
 def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:

@@ -38,7 +38,7 @@ class Transform(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.linear, self.activation = Linear(config.width, config.width), ACTIVATIONS[config.activation]()
+        self.linear, self.activation = Linear(config.hidden_size, config.hidden_size), ACTIVATIONS[config.activation]()
         self.norm = norm(config)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class LanguageModel(nn.Module):
         self.transformer = Transformer(config)
         self.encoder = None if config.encoder is None else Transformer(config.encoder)
         self.transform = Transform(config) if config.head_transform else None
-        self.head = Linear(config.width, config.vocabulary, bias=config.head_bias)
+        self.head = Linear(config.hidden_size, config.vocab_size, bias=config.head_bias)
         words = self.transformer.embed.words
         if config.tied:
             self.head.weight = words.weight
@@ -69,7 +69,7 @@ class LanguageModel(nn.Module):
     def kv_bytes_per_token(self) -> int:
         """Of keys and values in all layers."""
         config = self.config
-        return 2 * config.layers * config.groups * config.head * self.transformer.embed.words.weight.element_size()
+        return 2 * config.layers * config.kv_heads * config.head_size * self.transformer.embed.words.weight.element_size()
 
     def encode(self, ids: Tensor, mask: Tensor | None = None) -> EncoderMemory:
         """What the decoder reads: (B, M) ids, and bool (B, M), True where there is a token -> its memory."""

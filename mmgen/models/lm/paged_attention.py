@@ -26,7 +26,7 @@ class KVPool(BlockManager):
 
     def __init__(self, config: TransformerConfig, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         super().__init__(count)
-        shape = (config.groups, count * SIZE, config.head)
+        shape = (config.kv_heads, count * SIZE, config.head_size)
         self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
         self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
 

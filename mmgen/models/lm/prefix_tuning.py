@@ -22,15 +22,17 @@ class Prefix(nn.Module):
 
     def __init__(self, config: TransformerConfig, tokens: int) -> None:
         super().__init__()
-        self.shape = (tokens, config.layers, 2, config.groups, config.head)
-        self.values = nn.Parameter(torch.empty(tokens, config.layers * 2 * config.groups * config.head))  # as PEFT has it
+        self.shape = (tokens, config.layers, 2, config.kv_heads, config.head_size)
+        self.values = nn.Parameter(
+            torch.empty(tokens, config.layers * 2 * config.kv_heads * config.head_size)
+        )  # as PEFT has it
         nn.init.normal_(self.values, std=0.02)
 
     @torch.no_grad()
     def begin(self, lm: LanguageModel, seed: int = 0) -> None:
         """Starts at the keys and values of words drawn at random, from which it learns faster; section 7.4 there."""
         rng, cache = torch.Generator().manual_seed(seed), GrowingCache()
-        ids = torch.randint(lm.config.vocabulary, (1, self.shape[0]), generator=rng)
+        ids = torch.randint(lm.config.vocab_size, (1, self.shape[0]), generator=rng)
         lm.hidden(ids.to(self.values.device), cache=cache)
         layers = [torch.stack((k[0], v[0])) for _, (k, v) in sorted(cache.layers.items())]  # (2, kv_heads, P, d) each
         self.values.copy_(torch.stack(layers).permute(3, 0, 1, 2, 4).flatten(1))

@@ -63,7 +63,7 @@ def rope_values(shape: TransformerConfig) -> dict[str, Any]:
     """The inverse of `rope`, as transformers 5 writes it."""
     out: dict[str, Any] = {"rope_type": "default", "rope_theta": shape.rope_theta}
     if shape.rotary_dim is not None:
-        out["partial_rotary_factor"] = shape.rotary_dim / shape.head
+        out["partial_rotary_factor"] = shape.rotary_dim / shape.head_size
     if (scaling := shape.rope_scaling) is not None:
         out |= {"rope_type": scaling.kind, "factor": scaling.factor}
         if scaling.kind != "dynamic":

@@ -37,9 +37,9 @@ class Embeddings(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.scale = config.embedding_scale
-        self.words = nn.Embedding(config.vocabulary, config.width)
-        self.positions = nn.Embedding(config.max_tokens, config.width) if config.positions == "learned" else None
-        self.types = nn.Embedding(config.token_types, config.width) if config.token_types else None
+        self.words = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.positions = nn.Embedding(config.max_tokens, config.hidden_size) if config.positions == "learned" else None
+        self.types = nn.Embedding(config.token_types, config.hidden_size) if config.token_types else None
         self.norm = norm(config) if config.embedding_norm else None
         self.table: Tensor | None
         self.register_buffer("table", sinusoids(config) if config.positions == "sinusoidal" else None, persistent=False)
@@ -206,7 +206,7 @@ def _rotaries(config: TransformerConfig) -> tuple[Rotary | None, Rotary | None]:
     """Frequencies of layers that see everything, and of layers with a window."""
     if config.positions != "rotary":
         return None, None
-    size = config.rotary_dim or config.head
+    size = config.rotary_dim or config.head_size
     whole = Rotary(size, config.rope_theta, config.max_tokens, config.rope_scaling)
     if config.rope_theta_windowed is None:
         return whole, whole

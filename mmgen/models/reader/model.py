@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen import hub
-from mmgen.errors import BadRequest, BadWeights
+from mmgen.errors import BadRequest, BadWeights, ConfigError
+from mmgen.models import transformer_config
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
-from mmgen.models.lm.transformer import TransformerConfig
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.models.reader.span_search import best_spans
@@ -57,7 +57,7 @@ class ReaderModel:
         self.calibration = Calibration.of(settings.get("calibration"))
         self.longest_answer = int(settings.get("longest_answer", 24))
         pieces = tokenizer.fast.get_vocab()
-        self.continues = torch.zeros(reader.transformer.config.vocabulary + 1, dtype=torch.bool)
+        self.continues = torch.zeros(reader.transformer.config.vocab_size + 1, dtype=torch.bool)
         self.continues[[number for piece, number in pieces.items() if piece.startswith("##")]] = True
 
     @classmethod
@@ -65,8 +65,8 @@ class ReaderModel:
         """From a folder written by `save`; its word embeddings and tokenizer come from its base model."""
         settings = safetensors_io.read_json(folder / "config.json")
         try:
-            base, shape = hub.resolve(settings["base"]), TransformerConfig(**settings["transformer"])
-        except (KeyError, TypeError) as why:
+            base, shape = hub.resolve(settings["base"]), transformer_config.load(settings["transformer"])
+        except (KeyError, TypeError, ConfigError) as why:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
         reader = ReaderNetwork(shape).to(device)
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))

@@ -40,13 +40,13 @@ class ReaderNetwork(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        width = config.width
+        width = config.hidden_size
         self.transformer = Transformer(config)
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
         self.place = nn.Linear(width, 1)
         self.stop = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
-        self.word_bias = nn.Parameter(torch.zeros(config.vocabulary))
+        self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def joint(self, rows: PrefixBatch, answers: Tensor) -> tuple[Tensor, Tensor]:
         """One pass over prefixes and answers, for training. `answers`: (B, M) ids -> states (B, S, D), (B, M, D)."""

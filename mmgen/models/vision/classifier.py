@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.vision = VisionTransformer(config)
         self.reads = reads
-        self.head = Linear(reads * config.width, labels) if labels else None
+        self.head = Linear(reads * config.hidden_size, labels) if labels else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W), normalised -> logits (B, labels)"""
@@ -46,7 +46,7 @@ class TowerModel(ImageModel):
     """Images to the class token's state; and to labels, where the checkpoint has them. It reads no texts."""
 
     def __init__(self, model: Classifier, preprocess: ImagePreprocess, labels: Sequence[str] = (), name: str = "") -> None:
-        super().__init__(model.vision, model.vision.config.width, preprocess, name)
+        super().__init__(model.vision, model.vision.config.hidden_size, preprocess, name)
         self.model, self.labels = model.eval(), tuple(labels)
 
     def vectors(self, pixels: Tensor) -> Tensor:

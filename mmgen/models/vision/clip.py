@@ -44,8 +44,8 @@ class ClipConfig:
         if (self.text is None) == (self.text_width == 0):
             raise ConfigError("give either text, the shape of a tower, or text_width, the size of sentence vectors")
         sides = {
-            "image": (self.image_projection, self.vision.width),
-            "text": (self.text_projection, self.text_width if self.text is None else self.text.width),
+            "image": (self.image_projection, self.vision.hidden_size),
+            "text": (self.text_projection, self.text_width if self.text is None else self.text.hidden_size),
         }
         for side, (projected, width) in sides.items():
             if not projected and width != self.dimension:
@@ -60,9 +60,11 @@ class Clip(nn.Module):
         self.config = config
         self.vision = VisionTransformer(config.vision)
         self.text = None if config.text is None else Transformer(config.text)
-        width = config.text_width if config.text is None else config.text.width
+        width = config.text_width if config.text is None else config.text.hidden_size
         bias = config.projection_bias
-        self.image_projection = Linear(config.vision.width, config.dimension, bias=bias) if config.image_projection else None
+        self.image_projection = (
+            Linear(config.vision.hidden_size, config.dimension, bias=bias) if config.image_projection else None
+        )
         self.text_projection = Linear(width, config.dimension, bias=bias) if config.text_projection else None
         sigmoid = config.loss == "sigmoid"
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10) if sigmoid else -math.log(0.07)))  # log of 1 / temperature

@@ -42,7 +42,7 @@ class TokenizedTextTower:
 
     def __init__(self, tower: Transformer, tokenizer: Tokenizer, pad: int | None = None) -> None:
         """`pad`: SigLIP reads every text filled up to the longest with this token, and takes the last place's state."""
-        has, reads = tokenizer.fast.get_vocab_size(), tower.config.vocabulary
+        has, reads = tokenizer.fast.get_vocab_size(), tower.config.vocab_size
         if not reads / 2 <= has <= reads:  # what transformers makes of no files at all has two
             raise BadWeights(f"the tokenizer has {has} tokens, the model reads {reads}; put its own tokenizer.json beside it")
         if pad is None and not tokenizer.prompt(""):

@@ -44,8 +44,8 @@ COMMON = {
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "image_size": 224,
 }  # fmt: skip
 TEXT_KEYS = {
-    "vocabulary": "vocab_size", "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
-    "hidden": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
+    "vocab_size": "vocab_size", "hidden_size": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size", "max_tokens": "max_position_embeddings", "norm_eps": "layer_norm_eps",
 }  # fmt: skip
 TEXT_FIXED: dict[str, Any] = {"norm_at": "pre", "embedding_norm": False}
 CLIP_VISION = {**COMMON, "patch_size": 32, "layer_norm_eps": 1e-5, "hidden_act": "quick_gelu"}
@@ -73,10 +73,10 @@ def _vision(values: Values, **more: Any) -> VisionConfig:
         **{
             "image_size": _side(values["image_size"]),
             "patch": _side(values["patch_size"]),
-            "width": values["hidden_size"],
+            "hidden_size": values["hidden_size"],
             "layers": values["num_hidden_layers"],
             "heads": values["num_attention_heads"],
-            "hidden": values["intermediate_size"],
+            "intermediate_size": values["intermediate_size"],
             "norm_eps": values["layer_norm_eps"],
             **activation(values, "hidden_act"),
             **more,
@@ -127,7 +127,7 @@ def _dinov2(values: Values) -> VisionConfig:
     hidden, gated = int(values["hidden_size"] * values["mlp_ratio"]), bool(values.get("use_swiglu_ffn"))
     if gated:
         hidden = (int(hidden * 2 / 3) + 7) // 8 * 8
-    more = {"hidden": hidden, "gated": gated, "qkv_bias": values["qkv_bias"]}
+    more = {"intermediate_size": hidden, "gated": gated, "qkv_bias": values["qkv_bias"]}
     return _vision(values, **more, **({"activation": "silu"} if gated else {}))
 
 

@@ -34,7 +34,7 @@ def clip(config: ClipConfig) -> Names:
 def siglip(config: ClipConfig) -> Names:
     """transformers' SiglipModel."""
     assert config.text is not None
-    head, width = "vision_model.head.", config.vision.width
+    head, width = "vision_model.head.", config.vision.hidden_size
     pool: Entries = {
         "pool.attention.out": f"{head}attention.out_proj",
         "pool.norm": f"{head}layernorm",

@@ -22,23 +22,23 @@ from mmgen.models.layers.attention import CrossAttention, EncoderMemory, PaddedA
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Rotation
 from mmgen.models.lm.transformer import Block, ForwardPass
-from mmgen.models.transformer_config import Activation, TransformerConfig
+from mmgen.models.transformer_config import Activation, OldKeys, TransformerConfig
 
 Pooling = Literal["class", "mean", "attention", "places"]
 
 
 @dataclass(frozen=True)
-class VisionConfig:
+class VisionConfig(OldKeys):
     """A shape. The defaults are ViT's."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a YAML file is loaded
 
     image_size: int  # pixels a side that positions are learned for
     patch: int  # pixels a side
-    width: int
+    hidden_size: int
     layers: int
     heads: int
-    hidden: int  # of the feed-forward
+    intermediate_size: int  # of the feed-forward
     pooling: Pooling = "class"
     positions: Literal["learned", "rotary2d"] = "learned"
     class_token: bool = True
@@ -62,8 +62,8 @@ class VisionConfig:
             raise ConfigError(f"a patch of {self.patch} cannot be halved {len(self.stem)} times by the stem; change one")
         if self.pooling == "class" and not self.class_token:
             raise ConfigError('pooling is "class" without a class_token; take "mean" or "attention"')
-        if self.positions == "rotary2d" and self.blocks.head % 4:
-            raise ConfigError(f"heads of width {self.blocks.head} cannot turn in two directions; take a multiple of 4")
+        if self.positions == "rotary2d" and self.blocks.head_size % 4:
+            raise ConfigError(f"heads of width {self.blocks.head_size} cannot turn in two directions; take a multiple of 4")
 
     @property
     def grid(self) -> int:
@@ -79,11 +79,11 @@ class VisionConfig:
     def blocks(self) -> TransformerConfig:
         """Of the blocks; its vocabulary is no one's."""
         return TransformerConfig(
-            vocabulary=1,
-            width=self.width,
+            vocab_size=1,
+            hidden_size=self.hidden_size,
             layers=self.layers,
             heads=self.heads,
-            hidden=self.hidden,
+            intermediate_size=self.intermediate_size,
             max_tokens=self.tokens,
             positions="none",
             norm_at="pre",
@@ -105,16 +105,16 @@ class VisionTransformer(nn.Module):
         self.config, shape = config, config.blocks
         self.stem = _stem(config) if config.stem else None
         channels, side = (3, *config.stem)[-1], config.patch // 2 ** len(config.stem)
-        self.patches = nn.Conv2d(channels, config.width, side, side, bias=config.patch_bias)
-        self.class_token = _small(config.width) if config.class_token else None
-        self.positions = _small(config.tokens, config.width) if config.positions == "learned" else None
+        self.patches = nn.Conv2d(channels, config.hidden_size, side, side, bias=config.patch_bias)
+        self.class_token = _small(config.hidden_size) if config.class_token else None
+        self.positions = _small(config.tokens, config.hidden_size) if config.positions == "learned" else None
         self.rotary = Rotary2d(config) if config.positions == "rotary2d" else None
         self.embedding_norm = norm(shape) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(config.layers))
         self.norm = norm(shape)
         self.pool = AttentionPooling(shape) if config.pooling == "attention" else None
         flat = config.pooling == "places"
-        self.places = Linear(config.tokens * config.width, config.width, bias=False) if flat else None
+        self.places = Linear(config.tokens * config.hidden_size, config.hidden_size, bias=False) if flat else None
 
     @property
     def device(self) -> torch.device:
@@ -177,7 +177,7 @@ class AttentionPooling(nn.Module):
 
     def __init__(self, shape: TransformerConfig) -> None:
         super().__init__()
-        self.query = _small(shape.width)
+        self.query = _small(shape.hidden_size)
         self.attention, self.norm = CrossAttention(shape, 0), norm(shape)
         self.up, self.activation, self.down = (
             make(shape) for make in (feed_forward.up, feed_forward.activation, feed_forward.down)
@@ -195,7 +195,7 @@ class Rotary2d:
 
     def __init__(self, config: VisionConfig) -> None:
         self.grid, self.still = config.grid, int(config.class_token)
-        size = config.blocks.head // 2
+        size = config.blocks.head_size // 2
         self.frequencies = config.rope_theta ** (-torch.arange(0, size, 2).float() / size)  # (d / 4,)
 
     def __call__(self, height: int, width: int, device: torch.device) -> Rotation:

@@ -148,8 +148,8 @@ def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextReq
     if not lm.config.causal:
         raise BadRequest(f"{client.name} is an encoder, which writes nothing; take a causal model")
     for token in params.logit_bias or ():
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < lm.config.vocabulary:
-            raise BadRequest(f"logit_bias names token {token!r}; {client.name} has 0 to {lm.config.vocabulary - 1}")
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < lm.config.vocab_size:
+            raise BadRequest(f"logit_bias names token {token!r}; {client.name} has 0 to {lm.config.vocab_size - 1}")
     source = None if lm.encoder is None else prompt.ids
     ids = prompt.ids if source is None else [client.model.start_id or 0]
     usual = max(1, min(USUAL, client.max_tokens - len(ids)))

@@ -150,7 +150,7 @@ def _prompt(client: TextClient, given: str | list[int]) -> Prompt:
 
     if isinstance(given, str):
         return Prompt(given, client.model.encode(given))
-    size = client.model.lm.config.vocabulary
+    size = client.model.lm.config.vocab_size
     if wrong := [token for token in given if token >= size]:
         raise BadRequest(f"the prompt names token {wrong[0]}; {client.name} has 0 to {size - 1}")
     return Prompt(client.model.tokenizer.decode(given), given)

@@ -129,7 +129,7 @@ class TokenFeatures:
             fast = Tokenizer(given.file).fast if given.file else tokenizers.train(captions, given.kind, given.vocabulary)
             tokenizers.save(tokenizers.ended(fast), recipe.out)
         self.tokenizer = Tokenizer(path)
-        self.config = transformer_config.load({**(recipe.text or {}), "vocabulary": self.tokenizer.fast.get_vocab_size()})
+        self.config = transformer_config.load({**(recipe.text or {}), "vocab_size": self.tokenizer.fast.get_vocab_size()})
         if not self.config.causal or self.config.encoder is not None:
             raise BadRequest("the last token's state is the text's; say causal: true in text, and no encoder")
         self.rows = self.read(captions)
@@ -170,7 +170,7 @@ class ClipRun:
             self.texts = tokens = TokenFeatures(recipe, self.pairs.captions)
             tower, width = tokens.config, 0
         torch.manual_seed(recipe.seed)
-        projected = recipe.vision.width != recipe.dimension
+        projected = recipe.vision.hidden_size != recipe.dimension
         self.model = Clip(ClipConfig(recipe.vision, recipe.dimension, tower, width, recipe.loss, projected))
         begin(self.model, recipe.scale)
         self.loss = ContrastiveLoss(self.model, recipe.together)

@@ -164,7 +164,7 @@ def the_tokenizer(recipe: LanguageModelRecipe, data: list[Path]) -> Path:
 
 def shape_of(recipe: LanguageModelRecipe, tokenizer: Tokenizer) -> TransformerConfig:
     """The recipe's shape, with the tokenizer's vocabulary. Raises ConfigError, or BadRequest for one that is not causal."""
-    config = transformer_config.load({**recipe.model, "vocabulary": tokenizer.fast.get_vocab_size()})
+    config = transformer_config.load({**recipe.model, "vocab_size": tokenizer.fast.get_vocab_size()})
     if not config.causal or config.encoder is not None:
         raise BadRequest("the model sees what it shall predict; say causal: true, and no encoder")
     return config

@@ -151,7 +151,7 @@ def start_from(encoder: SentenceEncoder) -> ReaderNetwork:
     reader = ReaderNetwork(config)
     state = {name: tensor.clone() for name, tensor in encoder.transformer.state_dict().items()}
     state["embed.types.weight"] = state["embed.types.weight"][:1].repeat(3, 1)
-    state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.width, generator=torch.Generator().manual_seed(0))
+    state["embed.types.weight"][1:] += 0.01 * torch.randn(2, config.hidden_size, generator=torch.Generator().manual_seed(0))
     reader.transformer.load_state_dict(state)
     reader.transformer.embed.words.weight.requires_grad_(False)
     for head in (reader.query, reader.key, reader.place, reader.stop):

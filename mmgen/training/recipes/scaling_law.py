@@ -60,7 +60,7 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
         for size in recipe.sizes:
             values = {**recipe.recipe, "data": recipe.data, "model": {**recipe.recipe.get("model", {}), **size}, "steps": 1}
             plain = LanguageModelRecipe(**values)
-            config = transformer_config.load({**plain.model, "vocabulary": plain.tokenizer.vocabulary})
+            config = transformer_config.load({**plain.model, "vocab_size": plain.tokenizer.vocabulary})
             row = plain.row or config.max_tokens
             steps = max(2, round(flops / throughput.flops_per_token(config, row) / plain.batch / row))
             parameters = sum(p.numel() for p in LanguageModel(config).parameters())

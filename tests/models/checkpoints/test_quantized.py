@@ -23,7 +23,9 @@ IDS = torch.arange(40)[None] * 7 % 300
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm")
     torch.manual_seed(0)
-    config = transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 300, "width": 64, "hidden": 128, "max_tokens": 64})
+    config = transformer_config.load(
+        {**tiny_corpus.MODEL, "vocab_size": 300, "hidden_size": 64, "intermediate_size": 128, "max_tokens": 64}
+    )
     language_model.save(LanguageModel(config), place, "llama", {"eos_token_id": 0, "bos_token_id": 0})
     tokenizer.save(tokenizer.train(tiny_corpus.documents(), vocabulary=300), place)
     return place

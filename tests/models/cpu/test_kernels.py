@@ -190,7 +190,9 @@ def test_scores_of_any_size_give_numbers() -> None:
 @pytest.mark.parametrize("window", [None, 5])
 def test_a_pass_of_single_tokens_in_one_go(turned: int, window: int | None) -> None:
     """Like the same pass step by step, with the same keys and values kept."""
-    config = TransformerConfig(vocabulary=9, width=64, layers=1, heads=4, kv_heads=2, hidden=8, max_tokens=256)
+    config = TransformerConfig(
+        vocab_size=9, hidden_size=64, layers=1, heads=4, num_kv_heads=2, intermediate_size=8, max_tokens=256
+    )
     rules = AttentionRules(0, causal=True, scale=0.25, window=window)
     pools, outputs = [], []
     for fast in (True, False):
@@ -223,7 +225,9 @@ def test_a_pass_of_single_tokens_in_one_go(turned: int, window: int | None) -> N
 
 
 def test_nothing_is_done_where_it_is_not_known() -> None:
-    config = TransformerConfig(vocabulary=9, width=64, layers=1, heads=4, kv_heads=2, hidden=8, max_tokens=256)
+    config = TransformerConfig(
+        vocab_size=9, hidden_size=64, layers=1, heads=4, num_kv_heads=2, intermediate_size=8, max_tokens=256
+    )
     pool, table = KVPool(config, 4), BlockTable(0)
     pool.extend(table, 2)
     q, k, v = torch.randn(1, 1, 8, 16).split((4, 2, 2), 2)

@@ -23,7 +23,9 @@ def test_runs_of_equal_length() -> None:
 
 def test_through_the_transformer() -> None:
     torch.manual_seed(0)
-    model = Transformer(TransformerConfig(vocabulary=50, width=16, layers=2, heads=2, hidden=32, max_tokens=9)).eval()
+    model = Transformer(
+        TransformerConfig(vocab_size=50, hidden_size=16, layers=2, heads=2, intermediate_size=32, max_tokens=9)
+    ).eval()
     rows = [torch.randint(50, (n,)) for n in (4, 9, 9, 1)]
     positions = torch.cat([torch.arange(len(row)) for row in rows])
     with torch.inference_mode():

@@ -209,6 +209,6 @@ def test_no_safetensors(broken: Path) -> None:
 def test_our_own_configuration_damaged(tmp_path: Path) -> None:
     model = LanguageModel(families.FAMILIES["gpt2"].shape(transformers.GPT2Config(n_layer=1, vocab_size=9).to_dict()))
     language_model.save(model, tmp_path)
-    retell(tmp_path, transformer={"width": 3})
+    retell(tmp_path, transformer={"hidden_size": 3})
     with pytest.raises(BadWeights, match=r"no configuration of a language model .*vocabulary"):
         language_model.load(tmp_path)

@@ -20,7 +20,8 @@ from mmgen.models.transformer_config import TransformerConfig
 
 pytestmark = pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}")
 LLAMA = TransformerConfig(
-    vocabulary=50, width=64, layers=3, heads=4, kv_heads=2, hidden=96, max_tokens=128, positions="rotary", norm="rms",
+    vocab_size=50, hidden_size=64, layers=3, heads=4, num_kv_heads=2, intermediate_size=96,
+    max_tokens=128, positions="rotary", norm="rms",
     norm_at="pre", norm_eps=1e-5, activation="silu", gated=True, causal=True, qkv_bias=False, out_bias=False,
     feed_forward_bias=False, embedding_norm=False,
 )  # fmt: skip
@@ -106,7 +107,7 @@ def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Call
     "change",
     [
         {"norm": "layer"}, {"norm_plus_one": True}, {"norm_at": "both"}, {"parallel": True}, {"activation": "gelu"},
-        {"gated": False}, {"experts": 2}, {"softcap": 5.0}, {"positions": "alibi"}, {"head_dim": 24}, {"hidden": 72},
+        {"gated": False}, {"experts": 2}, {"softcap": 5.0}, {"positions": "alibi"}, {"head_dim": 24}, {"intermediate_size": 72},
     ],
 )  # fmt: skip
 def test_other_shapes_are_left_to_torch(change: dict[str, Any], calls: Calls) -> None:

@@ -21,7 +21,7 @@ IDS = torch.arange(20).view(2, 10) % 50
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm")
     torch.manual_seed(0)
-    config = transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, "kv_heads": 1})
+    config = transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, "num_kv_heads": 1})
     language_model.save(LanguageModel(config), place, "llama", {"eos_token_id": 0})
     return place
 
@@ -117,7 +117,7 @@ def test_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
         adapters.add("a")
     lora_files.save(adapters, "a", tmp_path)
     torch.manual_seed(0)
-    wide = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 50, "width": 64}))
+    wide = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, "hidden_size": 64}))
     with pytest.raises(BadWeights, match=r"lora_A is \(8, 32\) instead of \(8, 64\)"):
         lora_files.load(Adapters(wide, lora_files.names_of(folder, wide)), "a", tmp_path)
     with pytest.raises(BadWeights, match="which this model has not"):

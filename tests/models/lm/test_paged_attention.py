@@ -9,7 +9,9 @@ from mmgen.models.lm.paged_attention import FEW, LONG, KVPool, PagedAttention, P
 from mmgen.models.transformer_config import TransformerConfig
 
 HEADS, GROUPS, D = 4, 2, 16
-CONFIG = TransformerConfig(vocabulary=10, width=HEADS * D, layers=2, heads=HEADS, kv_heads=GROUPS, hidden=8, max_tokens=256)
+CONFIG = TransformerConfig(
+    vocab_size=10, hidden_size=HEADS * D, layers=2, heads=HEADS, num_kv_heads=GROUPS, intermediate_size=8, max_tokens=256
+)
 RULES = {
     "plain": AttentionRules(1, causal=True, scale=0.3),
     "window": AttentionRules(1, causal=True, scale=0.3, window=21),

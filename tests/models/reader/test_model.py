@@ -25,7 +25,9 @@ PASSAGES = [
 @pytest.fixture(scope="module")
 def model() -> ReaderModel:
     torch.manual_seed(3)
-    shape = TransformerConfig(vocabulary=30522, width=32, layers=2, heads=4, hidden=64, max_tokens=128, token_types=3)
+    shape = TransformerConfig(
+        vocab_size=30522, hidden_size=32, layers=2, heads=4, intermediate_size=64, max_tokens=128, token_types=3
+    )
     reader = ReaderNetwork(shape)
     for parameter in reader.parameters():
         if parameter.dim() > 1:
@@ -111,7 +113,9 @@ def test_long_passage_is_cut(model: ReaderModel) -> None:
 
 def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
     words = hub.resolve("embedded:minilm")
-    wide = TransformerConfig(vocabulary=30522, width=384, layers=1, heads=4, hidden=64, max_tokens=64, token_types=3)
+    wide = TransformerConfig(
+        vocab_size=30522, hidden_size=384, layers=1, heads=4, intermediate_size=64, max_tokens=64, token_types=3
+    )
     torch.manual_seed(0)
     settings = {"base": "embedded:minilm", "transformer": wide.__dict__}
     ReaderModel(ReaderNetwork(wide), Tokenizer(words / "tokenizer.json"), settings).save(tmp_path)

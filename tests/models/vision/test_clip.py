@@ -13,7 +13,7 @@ from mmgen.models.transformer_config import TransformerConfig
 from mmgen.models.vision.clip import Clip, ClipConfig, in_parts, sigmoid_loss, softmax_loss
 from mmgen.models.vision.vit import VisionConfig
 
-VISION = VisionConfig(image_size=16, patch=8, width=16, layers=1, heads=2, hidden=32, dropout=0.2)
+VISION = VisionConfig(image_size=16, patch=8, hidden_size=16, layers=1, heads=2, intermediate_size=32, dropout=0.2)
 TEXT = TransformerConfig(50, 16, 2, 2, 32, 12, causal=True, norm_at="pre", embedding_norm=False, dropout=0.2)
 ROWS = [[1, 2, 3, 9], [4, 9], [5, 6, 7, 8, 9], [9], [3, 9], [1, 2, 3, 4, 5, 6, 9]]
 

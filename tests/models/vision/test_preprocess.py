@@ -13,7 +13,7 @@ import transformers
 from PIL import Image
 
 from mmgen.errors import BadWeights
-from mmgen.models.vision.preprocess import ImagePreprocess, images, rgb
+from mmgen.models.vision.preprocess import ImagePreprocess, rgb, to_images
 
 SIZES = [(224, 224), (300, 200), (199, 301), (37, 500), (500, 37), (1, 1), (2, 90), (640, 481)]
 RECIPES: dict[str, Callable[[], Any]] = {
@@ -120,5 +120,5 @@ def test_a_long_strip_costs_what_is_kept() -> None:
 
 
 def test_tensors_become_images() -> None:
-    one, two = images(torch.tensor([-1.0, 0.2])[:, None, None, None].expand(2, 3, 4, 5))
+    one, two = to_images(torch.tensor([-1.0, 0.2])[:, None, None, None].expand(2, 3, 4, 5))
     assert (one.size, one.getpixel((0, 0)), two.getpixel((4, 3))) == ((5, 4), (0, 0, 0), (153, 153, 153))

@@ -32,8 +32,8 @@ def test_laion_vit_h_14() -> None:
     seen = {"image_size": 224, "layers": 32, "width": 1280, "head_width": 80, "patch_size": 14}
     read = {"context_length": 77, "vocab_size": 49408, "width": 1024, "heads": 16, "layers": 24}
     shape = TWO_TOWERS["open_clip"].shape({"embed_dim": 1024, "vision_cfg": seen, "text_cfg": read})
-    assert (shape.vision.heads, shape.vision.hidden, shape.vision.tokens, shape.dimension) == (16, 5120, 257, 1024)
-    assert shape.text is not None and (shape.text.hidden, shape.text.activation) == (4096, "gelu")
+    assert (shape.vision.heads, shape.vision.intermediate_size, shape.vision.tokens, shape.dimension) == (16, 5120, 257, 1024)
+    assert shape.text is not None and (shape.text.intermediate_size, shape.text.activation) == (4096, "gelu")
 
 
 def test_an_open_clip_that_says_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models.vision.vit import Rotary2d, VisionConfig, VisionTransformer, stretched
 
-PLAIN = VisionConfig(image_size=32, patch=8, width=32, layers=2, heads=4, hidden=64)
+PLAIN = VisionConfig(image_size=32, patch=8, hidden_size=32, layers=2, heads=4, intermediate_size=64)
 SHAPES = {
     "class": PLAIN,
     "mean": replace(PLAIN, pooling="mean"),

@@ -23,9 +23,18 @@ from mmgen.training.recipes.clip import ClipRecipe, ClipRun
 
 # ruff: noqa: F811
 CONFIGS = Path(__file__).parents[3] / "configs" / "train"
-VISION = {"image_size": 16, "patch": 8, "stem": [8], "width": 16, "layers": 1, "heads": 2, "hidden": 32, "pooling": "mean"}
+VISION = {
+    "image_size": 16,
+    "patch": 8,
+    "stem": [8],
+    "hidden_size": 16,
+    "layers": 1,
+    "heads": 2,
+    "intermediate_size": 32,
+    "pooling": "mean",
+}
 TEXT = {
-    "width": 16, "layers": 1, "heads": 2, "hidden": 32, "max_tokens": 16, "causal": True, "norm_at": "pre",
+    "hidden_size": 16, "layers": 1, "heads": 2, "intermediate_size": 32, "max_tokens": 16, "causal": True, "norm_at": "pre",
     "embedding_norm": False,
 }  # fmt: skip
 COLOURS = {"red": (255, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 255), "black": (0, 0, 0), "white": (255, 255, 255)}

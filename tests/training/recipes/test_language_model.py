@@ -182,5 +182,5 @@ def test_shipped_recipes(name: str, millions: float) -> None:
     recipe = load(CONFIGS / f"{name}.yaml", LanguageModelRecipe)
     vocabulary = recipe.tokenizer.vocabulary if recipe.tokenizer.kind == "bpe" else 67
     with torch.device("meta"):
-        model = LanguageModel(recipe_module.transformer_config.load({**recipe.model, "vocabulary": vocabulary}))
+        model = LanguageModel(recipe_module.transformer_config.load({**recipe.model, "vocab_size": vocabulary}))
     assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.05)

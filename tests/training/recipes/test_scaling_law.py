@@ -20,7 +20,7 @@ CONFIG = Path(__file__).parents[3] / "configs" / "train" / "scaling-law.yaml"
 def values(tmp_path: Path) -> dict[str, Any]:
     model = {**tiny_corpus.MODEL, "max_tokens": 16}
     recipe = {"model": model, "tokenizer": {"vocabulary": 300}, "held_out": 0.15, "batch": 2, "sample_tokens": 2}
-    sizes = [{"width": width, "hidden": 2 * width, "layers": 1} for width in (8, 16, 32)]
+    sizes = [{"hidden_size": width, "intermediate_size": 2 * width, "layers": 1} for width in (8, 16, 32)]
     return {
         "data": str(tiny_corpus.write(tmp_path / "data")), "out": str(tmp_path / "out"), "recipe": recipe, "sizes": sizes,
         "budgets": [2e6, 4e6],
