@@ -1,1 +1,1 @@
-"""Turns of work. Knows jobs and runners; not tokens, pixels or torch."""
+"""Jobs, scheduling and memory of one device that all models share. Torch-free."""

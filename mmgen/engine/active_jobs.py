@@ -1,4 +1,4 @@
-"""Who is here: jobs from submission until they are retired. Knows requests, deadlines and jobs; not runners or turns.
+"""Jobs from submission until they are retired: cancellation, deadlines, and jobs that are blocked on another.
 
 Its methods are called under the engine's lock.
 """
@@ -20,7 +20,7 @@ class ActiveJobs:
         self._jobs: dict[Request, set[Job]] = {}
         self._cancelled: deque[Request] = deque()
         self._deadlines = Deadlines()
-        self._blocked: dict[Job, None] = {}  # that said they wait, the longest first
+        self._blocked: dict[Job, None] = {}  # set `waits`; the longest blocked first
 
     def __len__(self) -> int:
         return sum(map(len, self._jobs.values()))
@@ -48,7 +48,7 @@ class ActiveJobs:
         self._cancelled.append(request)
 
     def doomed(self) -> Iterator[tuple[Job, MmgenError]]:
-        """Whose request was cancelled or whose time is up, each once."""
+        """Jobs whose request was cancelled or passed its deadline, each once, with the error."""
         while self._cancelled:
             request = self._cancelled.popleft()
             for job in self._jobs.get(request, ()):
@@ -59,11 +59,11 @@ class ActiveJobs:
             yield job, DeadlineExceeded(f"request {job.request.id} passed its deadline of {given:.3g} s; allow it more time")
 
     def block(self, job: Job) -> None:
-        """It can go on only once another of its runner's jobs ended."""
+        """The job can go on only after another of its runner's jobs has ended."""
         self._blocked[job] = None
 
     def unblock(self, runner: str) -> list[Job]:
-        """What that runner's ended job gave back may be what these wait for."""
+        """A job of that runner ended: returns the jobs that may go on with what it freed."""
         free = [one for one in self._blocked if one.runner == runner]
         for job in free:
             del self._blocked[job]

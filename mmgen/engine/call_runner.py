@@ -1,4 +1,4 @@
-"""The engine's own runner: functions that need the device thread. Knows no model."""
+"""The engine's own runner: functions that have to run on the device thread."""
 
 from __future__ import annotations
 

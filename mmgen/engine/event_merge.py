@@ -1,4 +1,4 @@
-"""Several jobs read as one stream. Knows handles; not what their events mean."""
+"""The events of several jobs as one stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EventMerge:
         self._handles[tag], self._read[tag] = handle, 0
         with handle.job.news:
             handle.job.listeners.append(partial(self._news.put, tag))
-        self._news.put(tag)  # for what came before we listened
+        self._news.put(tag)  # for events before this listener
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         while self._handles:

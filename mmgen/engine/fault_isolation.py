@@ -1,6 +1,6 @@
-"""What becomes of a step that raises. Knows jobs and errors; not what the step did.
+"""Fault isolation: a step that raises fails its jobs; one that runs out of memory is split and tried again.
 
-A step that raises for want of memory has moved no job on, so that it can be tried again with fewer.
+A step that runs out of memory has moved no job on, so that it can be tried again with fewer jobs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def apart(jobs: Sequence[Any], error: BaseException) -> list[Sequence[Any]]:
-    """How a failed batch is tried again: two halves where memory was short, otherwise each alone to find the bad one."""
+    """How a failed batch is split to be tried again: into halves if memory was short, else job by job to find the bad one."""
     if out_of_memory(error):
         half = (len(jobs) + 1) // 2
         return [jobs[:half], jobs[half:]]
@@ -24,10 +24,10 @@ def apart(jobs: Sequence[Any], error: BaseException) -> list[Sequence[Any]]:
 
 
 def step(run: Callable[[list[Job]], None], jobs: list[Job], make_room: Callable[[], bool]) -> int:
-    """Runs a quantum; whatever it raises, every caller gets to know. Returns how many jobs fitted at once.
+    """Runs a quantum; whatever it raises becomes the error of its jobs. Returns how many jobs fitted at once.
 
     Args:
-        make_room: frees what memory it can, and says whether it freed any.
+        make_room: frees what memory it can; True if it freed any.
     """
     try:
         run(jobs)

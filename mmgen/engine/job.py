@@ -1,4 +1,4 @@
-"""What travels: a request, its jobs, and the handle that a caller holds. Knows no runner and no scheduler."""
+"""A request, its jobs, and the handle that a caller holds. Each field's comment names its one writer."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Request:
             tell(self)
 
     def leave(self) -> None:
-        """Whoever read it is gone: a client that hung up, a stream that was left early."""
+        """The reader is gone: a client disconnected, or a stream was closed early."""
         if self.on_leave == "abort":
             self.cancel()
 
@@ -86,8 +86,8 @@ class Job:
     expected_quanta: float | None = field(default=None, init=False)  # the engine, from runner.estimate; None: nobody knows
     expected_ms: float | None = field(default=None, init=False)  # the engine: of the device, alone
     expected_end: float | None = field(default=None, init=False)  # the engine, at submission; time.monotonic() seconds
-    streams: bool = field(default=False, init=False)  # the engine: somebody reads along
-    pauses: bool = field(default=False, init=False)  # the engine: its steps let answers in between their parts
+    streams: bool = field(default=False, init=False)  # the engine: people read its events as they come
+    pauses: bool = field(default=False, init=False)  # the engine: its steps have preemption points
     rng: random.Random = field(init=False, repr=False)  # the constructor; the runner draws
     future: Future[Any] = field(default_factory=Future, init=False, repr=False)  # finish, fail
     log: list[Any] = field(default_factory=list, init=False, repr=False)  # emit
@@ -108,7 +108,7 @@ class Job:
                 self.status, self.started = "running", time.monotonic()
 
     def emit(self, event: Any) -> None:
-        """Hands an event to whoever follows the job."""
+        """Appends an event for the readers of the job."""
         with self.news:
             if self.ended is None:
                 self.log.append(event)
@@ -167,7 +167,7 @@ class Handle:
         return self.job.future.done()
 
     def leave(self) -> None:
-        """Nobody reads any more; see `Request.on_leave`."""
+        """The reader is gone; see `Request.on_leave`."""
         self.job.request.leave()
 
     def cancel(self) -> None:

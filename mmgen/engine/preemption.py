@@ -1,4 +1,7 @@
-"""Answers in the middle of another's quantum. Knows when its parts begin and end; not what they do or who is due."""
+"""Preemption points: due streaming jobs run inside a longer step, between two layers of its forward pass.
+
+Decides when to ask and measures the parts; who is due is decided by GapLimiter.due.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,42 @@ from collections.abc import Callable, Sequence
 from mmgen.engine.job import Job
 
 FADING = 0.8
-"""What is left of the longest part of a runner's steps after each step."""
+"""Decay per step of a runner's longest part: milliseconds between two of its preemption points."""
 
 
 class PreemptionPoints:
-    """A runner that can pause calls it between the parts of its step, on the device's thread.
+    """A preemptible runner calls it between the parts of its step, on the device thread.
 
-    The pass stays as it is, with all that it holds on the device, while a streaming answer's quantum runs inside it.
+    The interrupted forward pass keeps its activations on the device while a streaming job's quantum runs inside it.
     """
 
     def __init__(self, wanted: Callable[[], bool], serve: Callable[[float, float], bool]) -> None:
         """
         Args:
-            wanted: whether anybody could be due; asked often.
-            serve: milliseconds that the step took so far, and what its longest part takes -> whether anybody was served.
+            wanted: whether any job could be due; asked at every point.
+            serve: (milliseconds of the step so far, of its longest part) -> whether any job ran.
         """
-        self.jobs: Sequence[Job] = ()  # whose step is under way; empty: that of none who can pause
+        self.jobs: Sequence[Job] = ()  # of the preemptible step under way; empty: there is none
         self._wanted, self._serve = wanted, serve
         self._longest: dict[str, float] = {}  # runner -> seconds of its longest part
         self._began = self._away = 0.0
-        self._since: float | None = None  # when the part began; None: nobody looked
+        self._since: float | None = None  # when the part began; None: not measured
         self._serving = False
         self._thread = 0
 
     def begin(self, jobs: Sequence[Job]) -> None:
-        self._thread = threading.get_ident()  # others may use the same network, and hear of it here
+        self._thread = threading.get_ident()  # hooks of a shared network also fire on other threads
         self.jobs, self._began, self._away, self._since = jobs, time.perf_counter(), 0.0, None
         if jobs[0].runner in self._longest:
             self._longest[jobs[0].runner] *= FADING
 
     def end(self) -> float:
-        """The step is over: milliseconds of others inside it."""
+        """The step returned: milliseconds that other jobs took inside it."""
         self.jobs = ()
         return 1000 * self._away
 
     def __call__(self, wait: Callable[[], None] = lambda: None) -> None:
-        """`wait`: until the device has done what it was told so far."""
+        """`wait`: synchronizes with the device, so that what was launched is measured."""
         if not self.jobs or self._serving or threading.get_ident() != self._thread:
             return
         if not self._wanted():

@@ -1,4 +1,4 @@
-"""One step of a runner for a batch: the model brought, the batch cut to what fits, tried again with fewer. Knows no queue."""
+"""One step of a runner for a batch: loads its model, cuts the batch to what fits, retries if memory is short."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mmgen.interfaces import Runner
 
 @dataclass(frozen=True)
 class StepResult:
-    """A step that was run."""
+    """What a step took."""
 
     batch: list[Job]
     began: float  # time.monotonic()
-    milliseconds: float  # of its own
-    away: float = 0.0  # milliseconds of others inside it
+    milliseconds: float  # of its own, without `away`
+    away: float = 0.0  # milliseconds of other jobs at its preemption points
 
 
 class StepExecutor:
-    """Runs them, on the device's thread alone."""
+    """Runs steps, on the device thread alone. Re-entered at preemption points."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class StepExecutor:
         self._limits = OOMLimits()
 
     def run(self, batch: list[Job], room_ms: float | None) -> StepResult | None:
-        """None where the model could not be brought: its jobs have failed. `room_ms`: what the step may take."""
+        """None if the model could not be loaded: the jobs have failed. `room_ms`: milliseconds that the step may take."""
         name = batch[0].runner
         if not self._arrive(name, batch):
             return None

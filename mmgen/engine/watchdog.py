@@ -1,4 +1,4 @@
-"""Whether the device thread still lives. Knows when a step began and when its jobs last said something; not what it does."""
+"""Detects a step that hangs: no return and no event of its jobs for `limit_s` seconds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Looks at the step under way from a thread of its own. An event of a job in it counts as a sign of life."""
+    """Checks the step under way from a thread of its own. An event of one of its jobs counts as progress."""
 
     def __init__(self, limit_s: float, tell: Callable[[str], None]) -> None:
-        """`tell`: is called once for a step that hangs, with a line for people."""
+        """`tell`: called once for a step that hangs, with a message."""
         self.limit_s, self._tell = limit_s, tell
         self._step: tuple[Sequence[Job], float] | None = None
-        self._seen: tuple[int, float] = (0, 0.0)  # events so far, and since when there was none
+        self._seen: tuple[int, float] = (0, 0.0)  # events so far, and the time of the last change
         self._told: Sequence[Job] | None = None
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
@@ -32,7 +32,7 @@ class Watchdog:
             self._thread.start()
 
     def end(self) -> bool:
-        """The step is over. True if it had been told of."""
+        """The step returned. True if it had been reported as hanging."""
         told, self._step, self._told = self._told is not None, None, None
         return told
 

@@ -1,4 +1,4 @@
-"""Who gets memory, and when. Knows jobs, their bytes and the ledger; not what is done with either."""
+"""Admission: a job starts only once its memory, and its model's, is reserved in the ledger."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mmgen.engine.scheduling.fair import FairScheduler
 
 
 class Admission:
-    """Memory goes in fair shares of bytes, as device time goes in fair shares of milliseconds.
+    """Weighted fair queueing over reserved bytes, as the scheduler does over milliseconds.
 
-    Whoever is first stays first until he fits: a large job waits, but cannot starve.
+    The first job stays first until it fits: a large job waits, but cannot starve.
     """
 
     def __init__(self, ledger: Ledger, models: ModelPool | None = None) -> None:
@@ -29,7 +29,7 @@ class Admission:
         self._shares.set_weight(user, weight)
 
     def add(self, job: Job, nbytes: int, kind: str = "") -> None:
-        """`kind`: what the bytes are for; the runner's name where nobody says."""
+        """`kind`: what the bytes are for; by default the runner's name."""
         self._bytes[job], self._kinds[job] = nbytes, kind or job.runner
         self._shares.add(job)
 
@@ -46,7 +46,7 @@ class Admission:
         return job
 
     def remove(self, job: Job) -> None:
-        """The job ended: it waits no longer and gives back what it holds."""
+        """The job ended: leaves the queue and releases its memory."""
         self._shares.remove(job)
         if job in self.ledger:
             self.ledger.release(job)
@@ -60,11 +60,11 @@ class Admission:
         return f"this {job.runner} job needs {self.needed(job):,} bytes, {self.ledger.free:,} are free; try again later"
 
     def needed(self, job: Job) -> int:
-        """Its own bytes, and its model's where that is away."""
+        """Its own bytes, and its model's if that is not on the device."""
         return self._bytes[job] + self.models.lacking(job.runner)
 
     def _reserve(self, job: Job) -> bool:
-        """The job's bytes and its model's. Idle models leave for them, where that is enough."""
+        """Reserves the job's bytes and its model's, evicting idle models if that makes enough room."""
         self.models.make_room(self.needed(job), but=job.runner)
         if not self.ledger.reserve(job, self._bytes[job], self._kinds[job]):
             return False

@@ -1,6 +1,6 @@
-"""One account of a device's memory. Knows owners, bytes and kinds; not what the bytes hold.
+"""One account of a device's memory: who reserved how many bytes, and for what kind of data.
 
-Kinds: weights, kv, latents, activations, decode. `measured` is what the device says itself, to be laid beside the account.
+Kinds: weights, kv, latents, activations, decode. `measured` is what the device reports, to compare with the account.
 """
 
 from __future__ import annotations

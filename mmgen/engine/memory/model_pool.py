@@ -1,7 +1,7 @@
-"""Models that live on the device, and which of them has to leave. Knows names, bytes and callbacks; not weights or torch.
+"""Models on the device, and eviction: idle models leave when memory is short.
 
-A model comes when a job needs it, and leaves when memory is short and nobody uses it: the one that was idle the longest for
-what it takes to bring it back. Only the device's thread moves models.
+A model is brought to the device when a job needs it. The first to leave has the longest idle time for
+what reloading it costs. Only the device thread moves models.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Weights(Protocol):
     @property
     def nbytes(self) -> int: ...  # on the device, while awake
     @property
-    def host(self) -> bool: ...  # whether there is another memory to rest in
-    def bring(self) -> None: ...  # to the device, from wherever they are
-    def rest(self) -> None: ...  # to the host's memory
-    def drop(self) -> None: ...  # nowhere: `bring` reads them again
+    def host(self) -> bool: ...  # whether host memory is another memory than the device's
+    def bring(self) -> None: ...  # to the device, from host memory or from disk
+    def rest(self) -> None: ...  # to host memory
+    def drop(self) -> None: ...  # frees them: `bring` reads them from disk again
 
 
 W = TypeVar("W", bound=Weights)
@@ -36,25 +36,25 @@ W = TypeVar("W", bound=Weights)
 
 @dataclass(eq=False)
 class PooledModel:
-    """A model."""
+    """A model with its size, its users and where it is."""
 
     name: str
     weights: Weights
     nbytes: int
-    reload_ms: float  # what it took to bring it
+    reload_ms: float  # of the last load
     runners: set[str] = field(default_factory=set)
     used: float = field(default_factory=time.monotonic)
-    jobs: int = 0  # that are let in and not over
+    jobs: int = 0  # admitted and not ended
     pinned: bool = False
     state: State = "awake"
 
     def score(self, now: float) -> float:
-        """The highest leaves first: seconds idle by the milliseconds that it costs to bring it back."""
+        """The highest is evicted first: seconds idle per millisecond of reloading."""
         return (now - self.used) / max(1.0, self.reload_ms)
 
 
 class ModelPool:
-    """All models. `host_limit`: bytes that may rest in the host's memory; None: no limit."""
+    """All loaded models. `host_limit`: bytes of models in host memory; None: no limit."""
 
     def __init__(self, ledger: Ledger, host_limit: int | None = None) -> None:
         self.ledger, self.host_limit = ledger, host_limit
@@ -66,7 +66,7 @@ class ModelPool:
         return iter(list(self._models.values()))
 
     def introduce(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
-        """Loads a model that is new. `nbytes`: about what it takes; Busy or TooLarge if there is no place for it."""
+        """Loads a new model. `nbytes`: its approximate size. Raises Busy or TooLarge if it does not fit."""
         if (old := self._models.pop(name, None)) is not None:  # whoever loaded it failed to use it
             self.ledger.release(old)
         self.make_room(nbytes)
@@ -90,7 +90,7 @@ class ModelPool:
         return runner in self._by_runner
 
     def hold(self, runner: str) -> bool:
-        """A job is let in: books the model's bytes, if they are not; False: there is no place."""
+        """A job is admitted: reserves the model's bytes if they are not yet; False if they do not fit."""
         model = self._by_runner.get(runner)
         if model is None:
             return True
@@ -100,7 +100,7 @@ class ModelPool:
         return True
 
     def let_go(self, runner: str) -> None:
-        """It is over."""
+        """A job of that runner ended."""
         if (model := self._by_runner.get(runner)) is not None:
             model.jobs -= 1
             model.used = time.monotonic()
@@ -108,24 +108,24 @@ class ModelPool:
                 self.ledger.release(model)
 
     def lacking(self, runner: str) -> int:
-        """Bytes that its model needs beside the job's own."""
+        """Bytes to reserve for its model; 0 if they are reserved already."""
         model = self._by_runner.get(runner)
         return 0 if model is None or model in self.ledger else model.nbytes
 
     def arrive(self, runner: str) -> None:
-        """Before a step: the model is brought, if it is away. Raises whatever bringing it raises."""
+        """Before a step: brings the model to the device if it is not there. Raises what loading raises."""
         if (model := self._by_runner.get(runner)) is not None:
             self._bring(model)
 
     def visit(self, runner: str) -> None:
-        """Like `arrive`, for work that no job was let in for. Raises Busy if there is no place."""
+        """Like `arrive`, for work outside of an admitted job. Raises Busy if the model does not fit."""
         if (model := self._by_runner.get(runner)) is not None:
             self.make_room(self.lacking(runner))
             self._bring(model)
             model.used = time.monotonic()
 
     def wake(self, name: str) -> None:
-        """Brings a model at once. Raises Busy if there is no place."""
+        """Brings a model to the device now. Raises Busy if it does not fit."""
         for model in self._named(name):
             if model.state != "awake":
                 self.make_room(model.nbytes)
@@ -133,7 +133,7 @@ class ModelPool:
             model.used = time.monotonic()
 
     def sleep(self, name: str, drop: bool = False) -> None:
-        """Sends a model away: to rest in the host's memory where there is one, or, with `drop`, altogether."""
+        """Moves a model off the device: to host memory if that is another memory, or with `drop` frees it."""
         for model in self._named(name):
             if model.jobs:
                 raise Busy(f"model {model.name} has {model.jobs} jobs under way; cancel them or try again later")
@@ -142,14 +142,14 @@ class ModelPool:
             self._send(model, drop)
 
     def pin(self, name: str, pinned: bool = True) -> None:
-        """A pinned model stays."""
+        """A pinned model is never evicted."""
         for model in self._named(name):
             model.pinned = pinned
 
     def make_room(self, nbytes: int, but: str = "") -> bool:
-        """Sends idle models away, but for that runner's own, until so many bytes are free. True if any went.
+        """Evicts idle models, but not that runner's, until `nbytes` are free. True if any left.
 
-        None goes if all of them would not do.
+        None leaves if all of them would not be enough.
         """
         free = self.ledger.free
         if free is None or free >= nbytes:
@@ -164,7 +164,7 @@ class ModelPool:
         return bool(idle)
 
     def clear(self, but: str = "") -> bool:
-        """Sends all idle models away, but for that runner's own: the device has less memory than we thought."""
+        """Evicts all idle models, but not that runner's: the device has less memory than the ledger assumed."""
         idle = [one for one in self._idle() if but not in one.runners]
         for model in idle:
             self._evict(model)

@@ -1,4 +1,4 @@
-"""How many jobs fit into a pass since memory ran short. Knows groups and counts; not bytes."""
+"""Batch sizes that fitted when a step ran out of memory; larger ones are cut to them for a minute."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Group
 
 REMEMBERED = 60.0
-"""Seconds after which a larger pass is tried again: what took the memory may be gone."""
+"""Seconds after which a larger batch is tried again: other users of the memory may be gone."""
 
 
 class OOMLimits:
-    """Limits that were met."""
+    """The limit of each runner and key."""
 
     def __init__(self) -> None:
         self._most: dict[Group, tuple[int, float]] = {}
 
     def cut(self, batch: list[Job]) -> list[Job]:
-        """The first of them, as many as fitted last."""
+        """The first jobs of the batch, as many as fitted last."""
         if not self._most:
             return batch
         group = (batch[0].runner, batch[0].key)

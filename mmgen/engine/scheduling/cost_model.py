@@ -1,4 +1,4 @@
-"""What a quantum will take. Knows runners, keys, sizes of batches and measured milliseconds; not who waits or what is done.
+"""Predicts the milliseconds of a quantum from its runner, key and batch size, learned from measured quanta.
 
 A quantum of n jobs takes about a + b n milliseconds: a pass reads the weights once, whatever it is made for, and computes for
 every row. Sizes that were seen are known by their own mean, the others by a line through those.

@@ -1,4 +1,4 @@
-"""Whose time is up. Knows jobs by their deadlines alone."""
+"""Jobs that pass their deadline, found with a heap."""
 
 from __future__ import annotations
 

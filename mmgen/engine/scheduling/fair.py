@@ -1,7 +1,7 @@
-"""The policy `fair`: users share the device's milliseconds by weight, and a user's priorities share his.
+"""The policy `fair`: users share device milliseconds by weight, and the priorities of a user share the user's.
 
-See shares.py for how. Within a priority the earliest deadline comes first; work without a near deadline takes turns, one runner
-and key after the other.
+See virtual_time.py. Within a priority the earliest deadline comes first; work without a near deadline is served
+round-robin over runners and keys.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mmgen.engine.scheduling.virtual_time import VirtualClock
 from mmgen.errors import BadRequest
 
 LOOKED_AT = 2
-"""Lines that are asked, for each that can share a quantum at most, whether they may."""
+"""Queues that are checked for joining a batch, as a multiple of `max_batch`."""
 SPARE = 8
-"""A batch's eighth is asked beyond the lines that it lacks, as some may not."""
+"""One in so many of a batch is checked beyond the queues that it lacks, as some are ahead of their share."""
 
 
 class FairScheduler:
     """Weighted fair shares. `max_batch`: jobs of a quantum at most.
 
-    Whoever is at most a quantum ahead of the least served may share the quantum, so that of two users who always have work
-    neither gets ahead of the other by more than two of the longest quanta.
+    A user at most one quantum ahead of the least served may share the batch, so that of two users who always have work
+    neither gets more than two of the longest quanta ahead of the other.
     """
 
     def __init__(self, max_batch: int = 64, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,7 +81,7 @@ class FairScheduler:
         self._chosen, self._lines = [], []
 
     def next(self) -> list[Job]:
-        """Whose turn it is, and with him others of the same runner and key: a job of every line in turn."""
+        """The queue with the least virtual time, batched with others of its runner and key, one job from each in rotation."""
         user = self.users.least()
         priority = user and user.classes.least()
         return self._batch(priority.first()) if priority else []

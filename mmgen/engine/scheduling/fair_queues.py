@@ -1,4 +1,4 @@
-"""Who waits for what: jobs of one user, priority and key, and who stands beside them. Knows their order; not who may go."""
+"""Job queues by user, priority, runner and key, and the rotation among queues that can share a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = [(name, weight / sum(list(WEIGHTS.values())[place:])) for place, (name, 
 
 @dataclass(eq=False, slots=True)
 class PriorityQueues(Flow):
-    """A priority of a user: its lines, the longest unserved first, or whose deadline is near."""
+    """A priority class of a user: its queues, ordered by nearest deadline or longest time unserved."""
 
     user: UserQueues = field(kw_only=True)
     lines: dict[Group, JobQueue] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class PriorityQueues(Flow):
             heapq.heappush(self._heap, rank)
 
     def first(self) -> JobQueue:
-        """The line that is next. Only here do those that were served take their places."""
+        """The queue that is next. Ranks of served queues are updated lazily, here."""
         while True:
             rank = self._heap[0]
             line = rank[2]
@@ -106,7 +106,7 @@ class JobQueue:
 
 
 class QueueRotation:
-    """Lines of one runner, key and priority, in turns: who was asked comes behind all others."""
+    """Queues of one runner, key and priority, in rotation: one that was asked goes to the end."""
 
     __slots__ = ("_asked", "_lines", "_next")
 
@@ -141,16 +141,16 @@ class QueueRotation:
         return found if len(found) == most else found + lines[: most - len(found)]
 
     def end(self) -> None:
-        """Who was asked had his turn."""
+        """Those that were asked go to the end."""
         self._next, self._asked = (self._next + self._asked) % max(1, len(self._lines)), 0
 
     def end_before(self, line: JobQueue) -> None:
-        """That one is still to have his."""
+        """That queue was asked but not served: it is the next to be asked."""
         self._next = line.place
 
 
 class KeyQueues:
-    """Lines of one runner and key. Of each priority as many are asked as it weighs: they may as often, each gets so much."""
+    """Queues of one runner and key. Each priority is asked in proportion to its weight."""
 
     __slots__ = ("rows", "size")
 
@@ -159,7 +159,7 @@ class KeyQueues:
         self.size = 0  # lines
 
     def begin(self) -> None:
-        """Nobody was asked yet."""
+        """Starts a round: none was asked yet."""
         for row in self.rows.values():
             row.begin()
 
@@ -174,7 +174,7 @@ class KeyQueues:
         return asked
 
     def end(self, unserved: Sequence[JobQueue]) -> None:
-        """Who was asked had his turn, but for these, in the order in which they were."""
+        """Ends the round: those asked go to the end, except `unserved`, which keep their order."""
         for row in self.rows.values():
             row.end()
         for line in reversed(unserved):

@@ -1,4 +1,4 @@
-"""When a job will be done. Knows expected quanta, costs and shares; not the order within a priority, which the policy makes.
+"""Completion estimates from expected quanta, the cost model and fair shares.
 
 A fluid model of fair sharing (Parekh and Gallager 1993): a job's own priority gets its share of the device as long as others
 have work, and all of it once they have none. It ignores later arrivals; forecast_correction.py learns their effect.
@@ -31,7 +31,7 @@ class CompletionEstimate:
 
 @dataclass(eq=False)
 class WaitingWork:
-    """What some jobs have to do."""
+    """Jobs and quanta that are still to come."""
 
     jobs: int = 0
     quanta: float = 0.0
@@ -39,7 +39,7 @@ class WaitingWork:
 
 @dataclass(eq=False, slots=True)
 class RemainingWork:
-    """What a job has to do."""
+    """Quanta that a job still needs."""
 
     quanta: float
     line: WaitingWork  # it is counted in both

@@ -1,7 +1,7 @@
-"""What became of jobs, beside what was foreseen of them. Knows no queue and no costs: seconds, and how many jobs there were.
+"""Online regression that corrects completion estimates for later arrivals.
 
 A fluid model at submission can say when a job ends if nobody comes any more, and when if all who are there stay: who ends is
-followed by another. The truth is learned: how far it is from the first to the second (`stays`), and what those who come later
+followed by another. Learned is how far it is from the first to the second (`stays`), and what those who come later
 bring although nobody is there now (`come`), for each job that there were lately. The mean time of a job of size x that finds n
 others has the same form in egalitarian processor sharing: one function of x, and n times another (Coffman, Muntz and Trotter
 1970, "Waiting time distributions for processor-sharing systems"). Its variance grows with x: hence the weights.

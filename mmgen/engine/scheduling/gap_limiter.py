@@ -1,10 +1,10 @@
-"""A policy held to what a streaming answer can bear. Knows costs and who streams; not runners or threads.
+"""Caps the time that other work takes in a row while a job streams. Time granted by the cap is charged to the user who got it.
 
-While a streaming answer is under way, work that is for none takes `max_gap_ms` in a row at most: a quantum that would be longer
-runs with fewer jobs, as the cost model says, and if not even one fits, the answers go first. Where a runner can pause in the
-middle of a step, that stays whole, and answers take their turns in it. What one job alone, or one part of a step, cannot do in
-less breaks the cap, each time behind a turn of every answer, unless its runner can do a part of it in the time that it is told;
-that is counted, and said once. What the cap gives to answers beyond their user's share he owes: it is charged like all else.
+While a job streams, steps of others take `max_gap_ms` in a row at most: one that would take longer runs with a smaller batch,
+as the cost model predicts, and if not even one job fits, the streaming jobs go first. A step with preemption points keeps its
+batch, and streaming jobs run inside it. A single job, or a single part of a step, that takes longer breaks the cap, each time
+after a quantum of every streaming job, unless its runner does a part of it in the time that it is given (`room_ms`); that is
+counted, and logged once.
 """
 
 from __future__ import annotations

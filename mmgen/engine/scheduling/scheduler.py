@@ -1,4 +1,7 @@
-"""What a policy is: who is next. Knows users, priorities, deadlines and measured cost; not runners or what a quantum does."""
+"""The interface of a scheduling policy: which jobs of one runner and key run next.
+
+A quantum is one call of a runner's `step` for a batch of jobs; policies charge its measured milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import Protocol
 from mmgen.engine.job import Job
 
 WEIGHTS = {"interactive": 8.0, "normal": 4.0, "batch": 1.0}
-PATIENCE = 60.0  # seconds: what waits longer goes before any deadline that is still to come
-Entry = tuple[float, int, Job]  # rank, number of the submission, job: sorts as the jobs are to be served
+PATIENCE = 60.0  # seconds: a job without a deadline is ranked as if it had this one
+Entry = tuple[float, int, Job]  # rank, submission number, job: sorts in the order of service
 
 
 class Scheduler(Protocol):
@@ -23,13 +26,13 @@ class Scheduler(Protocol):
     def set_weight(self, user: str, weight: float) -> None: ...
     def add(self, job: Job) -> None: ...  # job.key is set
     def remove(self, job: Job) -> None: ...  # the job ended
-    def next(self) -> list[Job]: ...  # jobs of one runner and key for a quantum, who it is for first; empty: no work
-    def beside(self, job: Job) -> list[Job]: ...  # that job first, and who may share its quantum
-    def charge(self, jobs: Sequence[Job], cost: float) -> list[float]: ...  # what it cost, before `remove` -> each job's part
+    def next(self) -> list[Job]: ...  # a batch of one runner and key; empty: no work
+    def beside(self, job: Job) -> list[Job]: ...  # a batch with that job first
+    def charge(self, jobs: Sequence[Job], cost: float) -> list[float]: ...  # before `remove`: milliseconds -> each job's part
 
 
 def split(cost: float, units: Sequence[float]) -> list[float]:
-    """In proportion to the units; evenly where they say nothing (all 0, negative, not finite)."""
+    """Splits a cost in proportion to the units; evenly if they are useless (all 0, negative, not finite)."""
     if units.count(units[0]) == len(units):
         return [cost / len(units)] * len(units)
     total = sum(units)

@@ -1,4 +1,4 @@
-"""The policies `fifo`, `priority` and `shortest`: one queue in some order. They know no shares: a user can have it all."""
+"""The policies `fifo`, `priority` and `shortest`: one ranked queue. No fair shares: one user can take the whole device."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RankedQueue(ABC):
 
 
 class Fifo(RankedQueue):
-    """First come, first served, a request after the other and each to its end. No streaming answer is looked after."""
+    """First come, first served, a request after the other and each to its end. Streaming jobs get no bounded gap."""
 
     bounds_gap = False
 

@@ -1,8 +1,8 @@
-"""Virtual time: who has had how much, for his weight. Knows flows; not what flows.
+"""Weighted fair queueing over device milliseconds; the least virtual time runs next.
 
 Start-time fair queueing (Goyal, Vin and Cheng 1996), over device-milliseconds as VTC is over tokens (Sheng et al. 2024,
-arXiv 2401.00588): a flow's virtual time grows by cost / weight, and the least is served. Who comes back from idleness starts no
-earlier than the clock, the least virtual time of all with work, so that idleness is neither punished nor saved up.
+arXiv 2401.00588): a flow's virtual time grows by cost / weight, and the least is served. A flow that was idle starts no
+earlier than the clock, the least virtual time of all flows with work: idleness earns no credit and costs nothing.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Generic, TypeVar
 
 @dataclass(eq=False, slots=True)
 class Flow:
-    """Who has a claim on the device: a user, or a priority of a user."""
+    """A share of the device: a user, or a priority class of a user."""
 
     weight: float
     virtual: float = 0.0  # cost / weight
     jobs: int = 0
-    seen: float = 0.0  # its clock when it was last asked: by now that may be later, never earlier
+    seen: float = 0.0  # the clock when it was last read; a lower bound of the clock now
 
 
 F = TypeVar("F", bound=Flow)
 
 
 class VirtualClock(Generic[F]):
-    """Flows side by side, and their clock. Who is idle and behind the clock is forgotten: he would start there anyway."""
+    """Sibling flows and their clock. An idle flow behind the clock is dropped: it would restart at the clock anyway."""
 
     __slots__ = ("_first", "_heap", "clock", "flows", "make", "weights")
 
@@ -35,11 +35,11 @@ class VirtualClock(Generic[F]):
         self.make, self.weights = make, weights
         self.flows: dict[str, F] = {}
         self.clock = 0.0
-        self._first: F | None = None  # the least served, while its virtual time is the clock's
+        self._first: F | None = None  # the result of `least`, while its virtual time equals the clock
         self._heap: list[tuple[float, float, str, F]] = []  # virtual times only grow: an entry may be behind its flow
 
     def least(self) -> F | None:
-        """Of the flows with jobs the one that has had least, or the heavier; sets the clock by it."""
+        """The flow with work and the least virtual time, the heavier of equals; advances the clock to it."""
         first = self._first
         if first is not None and first.virtual == self.clock and first.jobs:
             return first
@@ -58,7 +58,7 @@ class VirtualClock(Generic[F]):
         return None
 
     def join(self, name: str) -> F:
-        """One more job of that flow."""
+        """Adds a job to that flow."""
         self.least()
         flow = self.flows.get(name)
         if flow is None:
@@ -70,7 +70,7 @@ class VirtualClock(Generic[F]):
         return flow
 
     def close_to_least(self, flow: F, lead: float) -> bool:
-        """Whether it has had at most `lead` more than its share."""
+        """Whether it is at most `lead` milliseconds ahead of its share."""
         self.least()
         flow.seen = self.clock
         return flow.virtual - flow.seen <= lead / flow.weight

@@ -1,6 +1,6 @@
-"""A trace played again under any policy, in simulated time. The scheduler's own code; quanta cost what they did when recorded.
+"""Replays a trace under any policy, in simulated time: the scheduler's own code over recorded quantum costs.
 
-Knows when jobs came, what they took and what quanta cost by their size; not memory: everybody is let in at once.
+Memory is not simulated: every job is admitted at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PART = 0.01
 
 @dataclass(frozen=True)
 class Arrival:
-    """A job, as it was or might be."""
+    """A job of a trace or of a synthetic load."""
 
     at: float  # seconds
     runner: str
@@ -43,14 +43,14 @@ class Arrival:
 
 
 class SimulatedJob(Job):
-    """Without what only real jobs need: a generator of its own."""
+    """A job without a random generator, which only real jobs need."""
 
     def __post_init__(self) -> None:
         pass
 
 
 class RecordedCosts:
-    """What quanta cost: the mean of those of that runner, key and size, or what the cost model makes of the other sizes."""
+    """Mean cost of recorded quanta by runner, key and batch size; the cost model's prediction for other sizes."""
 
     def __init__(self) -> None:
         self._costs = CostModel()
@@ -69,7 +69,7 @@ class RecordedCosts:
 
 @dataclass
 class SimulatedOutcome:
-    """What came of it. Times are simulated seconds; shares are device-seconds."""
+    """Results of a simulation. Times are simulated seconds; shares are device-seconds."""
 
     jobs: int = 0
     quanta: int = 0
@@ -86,7 +86,7 @@ class SimulatedOutcome:
     most_waiting: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
-        """For people."""
+        """As label and text."""
         rows = [
             ("jobs", f"{self.jobs:,} in {self.quanta:,} quanta, {self.jobs / max(1, self.quanta):.3f} jobs ended a quantum"),
             ("device", f"{self.busy:.1f} s busy of {self.end:.1f} s"),
@@ -100,7 +100,7 @@ class SimulatedOutcome:
         return [*rows, ("scheduling", f"{each}; {self.most_waiting:,} jobs at most")]
 
     def slowdowns(self) -> list[float]:
-        """Of every user: seconds that his jobs took from submission to end, by seconds of the device that they had."""
+        """Per user: seconds from submission to end of all jobs, divided by their device-seconds."""
         return [taken / self.shares[user] for user, taken in self.taken.items() if self.shares[user]]
 
     @property
@@ -113,7 +113,7 @@ class SimulatedOutcome:
 
 
 def arrivals(events: Iterable[dict[str, Any]]) -> tuple[list[Arrival], RecordedCosts]:
-    """What a trace tells. Jobs that never had a quantum are left out. Raises BadRequest for a trace without any."""
+    """Arrivals and costs of a trace. Jobs without a quantum are left out. Raises BadRequest for a trace without any."""
     begun: dict[int, dict[str, Any]] = {}
     took: dict[int, int] = defaultdict(int)
     units: dict[int, float] = defaultdict(float)
@@ -162,16 +162,16 @@ class _Play:
     ) -> None:
         self.coming, self.following = coming, next(coming, None)
         self.now, self.cost, self.noise, self.rng = 0.0, cost, noise, random.Random(0)
-        self.turns = GapLimiter(policy(clock=lambda: self.now), max_gap_ms=max_gap_ms)
+        self.scheduler = GapLimiter(policy(clock=lambda: self.now), max_gap_ms=max_gap_ms)
         self.out = SimulatedOutcome()
         self.spoke: dict[Job, float] = {}  # streaming jobs: when they last did
 
     def run(self) -> SimulatedOutcome:
-        while self.following is not None or len(self.turns):
-            if self.following is not None and not len(self.turns):
+        while self.following is not None or len(self.scheduler):
+            if self.following is not None and not len(self.scheduler):
                 self.now = max(self.now, self.following.at)
             self._arrive()
-            self._quantum(self.turns.next)
+            self._quantum(self.scheduler.next)
         self.out.end = self.now
         return self.out
 
@@ -183,12 +183,12 @@ class _Play:
     def _submit(self, one: Arrival) -> None:
         job = SimulatedJob(one.runner, one, Request("", one.user, one.priority, one.deadline), seed=0)
         job.key, job.units, job.submitted, job.streams, job.pauses = one.key, one.units, one.at, one.streams, one.pauses
-        each = self.turns.costs.predict((one.runner, one.key), 1)
+        each = self.scheduler.costs.predict((one.runner, one.key), 1)
         job.expected_ms = one.quanta * each if each is not None else None
         began = perf_counter()
-        self.turns.add(job)
+        self.scheduler.add(job)
         self.out.queueing += perf_counter() - began
-        self.out.most_waiting = max(self.out.most_waiting, len(self.turns))
+        self.out.most_waiting = max(self.out.most_waiting, len(self.scheduler))
 
     def _quantum(self, choose: Callable[[], list[Job]]) -> bool:
         """False: nobody was chosen."""
@@ -202,7 +202,7 @@ class _Play:
             cost *= max(0.1, self.rng.gauss(1.0, self.noise))
         self._elapse(batch, cost)
         paid = perf_counter()
-        parts = self.turns.charge(batch, cost)
+        parts = self.scheduler.charge(batch, cost)
         self.out.choosing += perf_counter() - paid
         for job, part in zip(batch, parts, strict=True):
             job.quanta += 1
@@ -221,11 +221,11 @@ class _Play:
         spent = 0.0
         while batch[0].pauses and spent < cost:
             coming = math.inf if self.following is None else 1000 * (self.following.at - self.now)
-            part = min(cost - spent, max(PART, min(self.turns.left(spent) - PART, coming)))
+            part = min(cost - spent, max(PART, min(self.scheduler.left(spent) - PART, coming)))
             spent += part
             self.now += part / 1000
             self._arrive()
-            while spent < cost and self._quantum(lambda: self.turns.due(batch, spent, PART)):  # noqa: B023
+            while spent < cost and self._quantum(lambda: self.scheduler.due(batch, spent, PART)):  # noqa: B023
                 pass
         self.now += (cost - spent) / 1000
 
@@ -238,7 +238,7 @@ class _Play:
 
     def _end(self, job: Job) -> None:
         began = perf_counter()
-        self.turns.remove(job)
+        self.scheduler.remove(job)
         self.out.queueing += perf_counter() - began
         self.out.jobs += 1
         self.spoke.pop(job, None)

@@ -1,4 +1,4 @@
-"""What an engine is at, for metrics and for people. Reads its parts' numbers; changes nothing."""
+"""The state of an engine at one moment, read from its parts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def snapshot(
     jobs: Sequence[Job],
     runners: Mapping[str, Runner],
     models: ModelPool,
-    turns: GapLimiter,
+    limiter: GapLimiter,
 ) -> EngineState:
-    """`lock`: the engine's, held as shortly as can be; `jobs`: those that are not over."""
+    """`lock`: the engine's, held briefly; `jobs`: those that have not ended."""
     queued: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is None)
     running: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is not None)
     with lock:
@@ -33,8 +33,8 @@ def snapshot(
             device=models.ledger.device,
             models={one.name: one.state for one in models},
             evictions=models.evictions,
-            broken_gaps=dict(turns.broken),
-            longest_gap_ms=turns.longest_gap,
+            broken_gaps=dict(limiter.broken),
+            longest_gap_ms=limiter.longest_gap,
             counters={name: dict(one.counters()) for name, one in runners.items() if hasattr(one, "counters")},
             work={name: one.work for name, one in runners.items() if hasattr(one, "work")},
             units={name: one.unit for name, one in runners.items() if hasattr(one, "unit")},

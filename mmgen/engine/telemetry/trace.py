@@ -1,4 +1,4 @@
-"""Every quantum on disk, for trace viewers and for the simulator. Knows jobs and milliseconds; not what they were for.
+"""Every quantum in a file, in Chrome's trace format, for trace viewers and for the simulator.
 
 The JSON array format of Chrome's traces, an event a line: the closing bracket may be missing, so that a trace is whole as far
 as it got. A quantum is a complete event ("X") in its runner's row, with the quanta of others inside it ("away", microseconds of
