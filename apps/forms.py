@@ -1,4 +1,4 @@
-"""Forms from signatures: a parameter's type to the component that asks for it, a result to what shows it. Knows no task."""
+"""Generates Gradio forms from pipeline signatures: a component for each parameter type, and HTML or JSON for the result."""
 
 from __future__ import annotations
 

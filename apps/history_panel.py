@@ -1,4 +1,4 @@
-"""What was asked and drawn before: kept when it ends, and found again by a page that is loaded anew."""
+"""The history panel of a tab: past requests and results, kept across page reloads, with search, reopen and delete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image to begin with, and what was painted over it. Knows pixels and files; not how images are drawn."""
+"""Reads a gr.ImageEditor: its background is the input image, its painted layers the inpainting mask."""
 
 from __future__ import annotations
 

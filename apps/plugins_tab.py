@@ -1,4 +1,4 @@
-"""The tab More: what plugins bring, each pipeline with a form of its own. Knows forms; not what any of them does."""
+"""The Plugins tab: one generated form for each plugin pipeline."""
 
 from __future__ import annotations
 

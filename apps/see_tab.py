@@ -1,4 +1,4 @@
-"""The tab See: images found by words or by an image, and named by labels. Knows what stands where; not how models see."""
+"""The Image search tab: search the store's images by text or image, and classify an image with given labels (zero-shot)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has which request under way: a browser's session each. Knows ids and requests; not what they ask for."""
+"""Tracks each browser session's running requests, so that Stop or a closed page cancels them."""
 
 from __future__ import annotations
 

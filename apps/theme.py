@@ -1,4 +1,4 @@
-"""How the page looks, wherever it is served. Knows colours and fonts; not what stands where."""
+"""Gradio theme, CSS and launch options of the UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Written text as HTML, coloured by how likely each token was. Everything is escaped. Knows no model."""
+"""Generated text as HTML, each token coloured by its probability. All text is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: a tab a file, and one Runtime for everybody who opens it. Knows what stands where; not what happens in a tab."""
+"""The web UI: all tabs over one Runtime, shared by every visitor."""
 
 from __future__ import annotations
 

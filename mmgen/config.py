@@ -1,4 +1,4 @@
-"""YAML to frozen models, and where things lie. A mistake is told in one line: the file, the key, what was expected."""
+"""Frozen pydantic configuration from YAML, and standard folders. Errors name the file, the key and what was expected."""
 
 from __future__ import annotations
 

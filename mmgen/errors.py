@@ -1,4 +1,4 @@
-"""What a user can fix. Every message is one line: the value, the limit, the remedy."""
+"""Errors that a user can fix. Every message is one line: the value, the limit, the remedy."""
 
 
 class MmgenError(Exception):

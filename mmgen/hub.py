@@ -1,6 +1,6 @@
-"""A model reference to a folder on this machine: embedded, a path, or a Hugging Face repo id. Opens no weights.
+"""Resolves a model reference to a local folder: embedded, a path, or a Hugging Face repo id. Opens no weights.
 
-Offline first: what the cache holds is used without asking anybody. Only safetensors are taken, never a pickle.
+Offline first: cached files are used without network access. Only safetensors are loaded, never pickles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an answer looks in a terminal. Knows answers; not how they come about."""
+"""Prints an answer with its citations to a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of commands: mmgen's own and one for every pipeline. A command's module is imported when it is used."""
+"""The command table: mmgen's own commands and one per pipeline. A command's module is imported on use."""
 
 from __future__ import annotations
 

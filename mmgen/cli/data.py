@@ -1,4 +1,4 @@
-"""`mmgen data`: data sets, built or checked."""
+"""`mmgen data`: builds or verifies training data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen doctor`: what this installation stands on, and a remedy for whatever is wrong. Changes nothing."""
+"""`mmgen doctor`: checks the installation and names a remedy for each problem. Changes nothing."""
 
 from __future__ import annotations
 

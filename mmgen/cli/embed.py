@@ -1,4 +1,4 @@
-"""`mmgen embed`: vectors of words, and which words are near to sums of them."""
+"""`mmgen embed`: word vectors, their nearest neighbours and analogies."""
 
 from __future__ import annotations
 

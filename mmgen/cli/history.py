@@ -1,4 +1,4 @@
-"""`mmgen history`: what was asked and what came of it."""
+"""`mmgen history`: past requests and their results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen image`: images in a store, found by words or by another image; and `mmgen zero-shot`."""
+"""`mmgen image`: index images in a store and search them by text or image; and `mmgen zero-shot`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen keys`: who may call the server, for what, how often."""
+"""`mmgen keys`: the server's API keys, with their scopes and rate limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen models`, `mmgen pipelines`, `mmgen plugins`: what there is."""
+"""`mmgen models`, `mmgen pipelines` and `mmgen plugins`: what is installed."""
 
 from __future__ import annotations
 

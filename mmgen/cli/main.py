@@ -1,4 +1,4 @@
-"""The `mmgen` command: the first screen, and what becomes of errors. What can be fixed is one line, without a traceback."""
+"""The `mmgen` command: top-level help and error handling. An MmgenError prints as one line, without a traceback."""
 
 from __future__ import annotations
 

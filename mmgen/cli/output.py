@@ -1,4 +1,4 @@
-"""What commands print: aligned columns for people, JSON for programs."""
+"""Output helpers of the commands: aligned columns or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen quantize`: a language model's folder with rounded weights."""
+"""`mmgen quantize`: writes a language model's folder with int8 or int4 weights."""
 
 from __future__ import annotations
 

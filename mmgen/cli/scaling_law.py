@@ -1,4 +1,4 @@
-"""`mmgen scaling-law`: a ladder of small models, and what their losses say of larger ones."""
+"""`mmgen scaling-law`: trains a ladder of small models and fits power laws to their losses."""
 
 from __future__ import annotations
 

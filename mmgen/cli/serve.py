@@ -1,4 +1,4 @@
-"""`mmgen serve`: the HTTP server, until Ctrl-C."""
+"""`mmgen serve`: runs the HTTP server until Ctrl-C."""
 
 from __future__ import annotations
 

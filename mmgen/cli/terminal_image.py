@@ -1,4 +1,4 @@
-"""An image in the terminal: two pixels a character, in 24-bit colour."""
+"""Shows an image in the terminal: two pixels per character, in 24-bit colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mmgen train`: recipes from configs/train, resumable."""
+"""`mmgen train`: resumable training runs from the recipes in configs/train."""
 
 from __future__ import annotations
 

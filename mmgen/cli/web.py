@@ -1,4 +1,4 @@
-"""`mmgen web`: the page in a browser, until Ctrl-C."""
+"""`mmgen web`: runs the web UI until Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes to text. Knows encodings and what is no text at all; not formats."""
+"""Decodes bytes to text: detects the encoding and rejects binary data."""
 
 from __future__ import annotations
 

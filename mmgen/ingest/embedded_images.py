@@ -1,4 +1,4 @@
-"""Images that stand in documents: pdf and html. Knows where they and their captions are; decodes none, fetches nothing."""
+"""Extracts images and their captions from PDF and HTML documents. Decodes no pixels and fetches nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of one format to text. Every reader is `(path, bytes) -> (text, page offsets, metadata)`; libraries load on use."""
+"""Text extraction per format: `(path, bytes) -> (text, page offsets, metadata)`. Parser libraries are imported on use."""
 
 from __future__ import annotations
 

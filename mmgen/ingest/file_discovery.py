@@ -1,4 +1,4 @@
-"""Folders to files. Knows patterns and what is never text; reads nothing."""
+"""Expands folders into files by include and exclude patterns. Opens no file."""
 
 from __future__ import annotations
 

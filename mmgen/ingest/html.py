@@ -1,4 +1,4 @@
-"""HTML to text that keeps its outline: headings, lists, tables and code. Knows tags; not files."""
+"""HTML to text that keeps the outline: headings, lists, tables and code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to images: decoded whole, upright, in RGB. Knows Pillow and what it raises; not stores or models."""
+"""Decodes image files fully, applies EXIF orientation and converts to RGB. Pillow's exceptions become UnreadableFile."""
 
 from __future__ import annotations
 

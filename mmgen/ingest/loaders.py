@@ -1,4 +1,4 @@
-"""Files to documents. Knows formats and their libraries; not folders, passages or stores."""
+"""Loads files as documents: selects the extractor by format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small copies of images, and whether two are the same one saved anew. Knows pixels; no store and no model."""
+"""Thumbnails and perceptual hashes (dHash) of images, to find near-duplicates."""
 
 from __future__ import annotations
 

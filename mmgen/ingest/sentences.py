@@ -1,4 +1,4 @@
-"""Prose to sentences. Knows stops, abbreviations and lists of many scripts; not headings, code or tokens."""
+"""Sentence segmentation of prose: terminators, abbreviations and enumerations of many scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents to passages with exact offsets. Knows blocks and sentences; length is whatever `token_spans` counts."""
+"""Splits documents into passages with exact character offsets; lengths are counted by the given `token_spans`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A document's text to blocks: headings, paragraphs, listings, records. Knows the look of markdown; not sentences or tokens."""
+"""Splits a document's text into blocks by markdown structure: headings, paragraphs, code and records."""
 
 from __future__ import annotations
 

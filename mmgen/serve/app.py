@@ -1,4 +1,4 @@
-"""The application: which routers there are, and what they share. The one place of serve/ that wires."""
+"""Builds the FastAPI application: routers, shared state and shutdown."""
 
 from __future__ import annotations
 

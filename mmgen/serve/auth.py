@@ -1,7 +1,7 @@
-"""Who calls: by an API key, or, where there are no keys, whoever sits at this machine. Knows keys and headers; no route.
+"""Authentication: by API key, or, while no keys exist, only requests from this machine.
 
-Without keys the danger is the user's own browser: any web page may send requests to this machine, or point a name of its own
-at it (DNS rebinding). So that such requests are refused by what browsers cannot forge, Host and Origin.
+Without keys the threat is the user's own browser: any web page may send requests to localhost, or point its own domain name
+at it (DNS rebinding). Such requests are refused by the Host and Origin headers, which a page cannot forge.
 """
 
 from __future__ import annotations

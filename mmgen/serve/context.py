@@ -1,4 +1,4 @@
-"""Who calls, and what of the application a route may use. Knows no route."""
+"""The dependency that routes receive: the caller, its permissions and the shared application state."""
 
 from __future__ import annotations
 

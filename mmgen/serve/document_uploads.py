@@ -1,4 +1,4 @@
-"""Uploads into a store and out again: each with its outcome. Knows a library; no route."""
+"""Adds uploaded files to a store and removes documents; each file has its own outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors as the OpenAI API tells them. Knows mmgen's errors and FastAPI's, and their status; not what went wrong."""
+"""Exception handlers: errors as the OpenAI API formats them, with their HTTP status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The application on a socket, until a signal: then no new work is taken, and what is under way gets its time."""
+"""Runs the application with uvicorn; on a signal it refuses new work and drains running requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models clients may name. Knows references and what is installed; loads nothing.
+"""The models that clients may name. Loads no weights.
 
 A name is never a path: folders are served under their own name, or one that the operator gives, and nothing is downloaded
 because a client named it.

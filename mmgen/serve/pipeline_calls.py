@@ -1,6 +1,6 @@
-"""A pipeline called from a route: in a thread, watched by a client that may hang up. Knows requests and bytes; no pipeline.
+"""Calls a pipeline from a route: in a worker thread, cancelled when the client disconnects.
 
-The engine cancels what was left before its next quantum.
+After a disconnect the engine drops the request before its next step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a pipeline takes from the network: its signature as a model that checks, without all that names a file of this machine.
+"""A pydantic request model from a pipeline's signature, without parameters that name local files.
 
 An image is a data URL, base64, or where the settings allow it an http(s) URL; a model is one of the catalog; a store is a bare
 name. A plugin's parameter that is a path should say so (pathlib.Path): it is not served then.

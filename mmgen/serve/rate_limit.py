@@ -1,4 +1,4 @@
-"""How often a key may call: a token bucket for each. Knows rates and users; no route."""
+"""Rate limits per API key: one token bucket per user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests under way, and the last that ended, by id. Knows the engine's requests; not HTTP."""
+"""Tracks running and recently ended requests by id."""
 
 from __future__ import annotations
 

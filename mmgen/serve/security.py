@@ -1,4 +1,4 @@
-"""What stands before every route: headers, origins, keys, rates and the size of a body. Knows no route."""
+"""Middleware before every route: security headers, origins, keys, rate limits and body size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pipelines return, as JSON. Images are data URLs; where files lie on the server is not told."""
+"""Pipeline results as JSON. Images become data URLs; server paths are not disclosed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server may do. Knows no runtime and no route."""
+"""Server settings."""
 
 from __future__ import annotations
 

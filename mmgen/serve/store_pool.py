@@ -1,4 +1,4 @@
-"""The stores in the home by their names, each opened once for everybody who uses it. Knows no route."""
+"""The stores of the home directory by name, each opened once and shared by all requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that are handed out by URL for an hour, to the one who asked for them. Knows files; no route and no model."""
+"""Images served by URL for an hour, only to the caller who requested them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers send as files: bytes within a limit, names that are no paths, and images. Knows no route."""
+"""Validates uploads: size limits, bare file names, and image decoding."""
 
 from __future__ import annotations
 

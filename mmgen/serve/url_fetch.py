@@ -1,4 +1,4 @@
-"""What a caller gives by URL, as bytes: data URLs, and where the settings allow it http(s) ones at public addresses.
+"""Fetches data: URLs, and, where the settings allow it, http(s) URLs of public addresses (protection against SSRF).
 
 The address that was checked is the one that is connected to, and a redirect is checked like the first URL, so neither a
 name that changes its address nor a public page that points inside leads to this machine or its network. Knows no image.

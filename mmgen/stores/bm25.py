@@ -1,4 +1,4 @@
-"""BM25 by FTS5. Knows words and their table; not vectors."""
+"""BM25 search with SQLite FTS5."""
 
 from __future__ import annotations
 

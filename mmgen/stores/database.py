@@ -1,4 +1,4 @@
-"""SQLite for several threads: connections are lent, writers take turns. Knows no table but `commits`."""
+"""A thread-safe SQLite store: pooled connections, one writer at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: documents, passages, vectors and words in SQLite, which is the truth; FAISS beside it is a cache.
+"""The document store: SQLite holds documents, passages, vectors and the full-text index; FAISS beside it is a cache.
 
 A store is a folder with `store.sqlite` and the cache's file. What `add` returned survives a kill: a document is one
 transaction. Any number of processes may read while one writes.

@@ -1,4 +1,4 @@
-"""Vectors in FAISS: a cache of what SQLite holds. Knows ids and vectors; whatever it loses is built again."""
+"""A FAISS index over vectors stored in SQLite: a cache that can always be rebuilt."""
 
 from __future__ import annotations
 

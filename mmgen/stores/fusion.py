@@ -1,4 +1,4 @@
-"""Several rankings to one. Numbers in, numbers out; knows no store."""
+"""Combines several rankings into one: reciprocal rank fusion and MMR."""
 
 from __future__ import annotations
 

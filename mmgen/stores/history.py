@@ -1,4 +1,4 @@
-"""What was asked and what came of it, by user: searchable, deletable, bounded. Knows no HTTP and no page.
+"""Request history per user: searchable, deletable, bounded in size and age.
 
 A file that belongs to an entry, such as an image, lies in a folder under a random name that only the database knows: names
 that callers give are never paths. All of an entry is written in one transaction, whose rows follow their files: whoever kills

@@ -1,4 +1,4 @@
-"""A history's tables, how much they may hold, and what stands in a row."""
+"""Tables, retention limits and row types of the history."""
 
 from __future__ import annotations
 

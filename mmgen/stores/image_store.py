@@ -1,4 +1,4 @@
-"""The store's images: thumbnails, captions and vectors in a space of their own, beside the passages. Decodes nothing."""
+"""The store's images: thumbnails, captions and vectors of their own space, beside the passages. Decodes no pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: who may call, for what, how often. Keeps what proves a key, never the key."""
+"""API keys with scopes, stores and rate limits. Only a salted hash of each key is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metadata filters: `lang=en`, `year>=2020` to SQL with parameters. Knows keys and operators; never writes a value into SQL."""
+"""Metadata filters such as `lang=en` or `year>=2020` as parametrised SQL; values never enter the SQL text."""
 
 from __future__ import annotations
 

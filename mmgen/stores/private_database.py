@@ -1,4 +1,4 @@
-"""A private SQLite file with a few tables: one connection that threads take in turns. Knows no table."""
+"""A small private SQLite file: one connection, serialized between threads."""
 
 from __future__ import annotations
 

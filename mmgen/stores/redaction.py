@@ -1,4 +1,4 @@
-"""What of a request may be kept: its words and values; not its secrets, and of what was uploaded the hash alone."""
+"""Redacts a request before it enters the history: secrets are removed, uploads are reduced to their hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lock for what many may read and one may change."""
+"""A readers-writer lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store's SQLite file: tables, version, connections, and its errors in plain words. Knows no documents."""
+"""The store's SQLite schema: tables, migrations, connections, and SQLite errors in plain words."""
 
 from __future__ import annotations
 

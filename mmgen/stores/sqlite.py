@@ -1,4 +1,4 @@
-"""What all users of SQLite share: transactions, and its errors as ours. Knows no file and no table."""
+"""Shared SQLite helpers: transactions, and SQLite errors as MmgenErrors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index beside the database, kept up to what SQLite holds. Knows commits, vectors and the index's file; not words."""
+"""Keeps a FAISS index in step with the vectors in SQLite, and caches it in a file."""
 
 from __future__ import annotations
 

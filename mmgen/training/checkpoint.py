@@ -1,4 +1,4 @@
-"""Training state on disk, in safetensors and JSON: a run that was killed goes on where its last checkpoint stood."""
+"""Training checkpoints in safetensors and JSON; an interrupted run resumes from the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A language model's loss without its logits in memory: head and softmax a part of the places at a time."""
+"""Cross entropy of a language model without materialising all logits: head and softmax run in chunks of positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop of all recipes of language models: steps, checkpoints, time. Knows a task by its batches and losses alone."""
+"""The training loop that recipes share: steps, learning rate, gradient accumulation, checkpoints and time limits."""
 
 from __future__ import annotations
 

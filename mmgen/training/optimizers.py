@@ -1,4 +1,4 @@
-"""AdamW over a model's parameters. Knows which of them decay; not what they compute."""
+"""AdamW with weight decay on matrices only."""
 
 from __future__ import annotations
 

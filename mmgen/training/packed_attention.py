@@ -1,4 +1,4 @@
-"""Attention of training rows: every document of a row sees itself only. Knows a row's documents; nothing of a cache."""
+"""Attention over packed rows: each document attends only to itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a run: means of the last steps as lines of metrics.jsonl, and a plot of them. Knows names and numbers only."""
+"""Training log: running means as lines of metrics.jsonl, and a plot of them."""
 
 from __future__ import annotations
 

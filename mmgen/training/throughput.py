@@ -1,4 +1,4 @@
-"""How fast training goes and how fast this device could: tokens, floating-point operations. Knows a shape, not a model."""
+"""FLOPs per token of a transformer, and the peak FLOP/s of a device."""
 
 from __future__ import annotations
 

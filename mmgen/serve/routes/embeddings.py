@@ -1,4 +1,4 @@
-"""/v1/embeddings: texts to vectors."""
+"""/v1/embeddings: embeds texts as vectors."""
 
 from __future__ import annotations
 

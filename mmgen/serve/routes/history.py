@@ -1,4 +1,4 @@
-"""/v1/history: what the caller asked and got. Knows the history; not what made it."""
+"""/v1/history: the caller's past requests and results."""
 
 from __future__ import annotations
 

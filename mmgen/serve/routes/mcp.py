@@ -1,4 +1,4 @@
-"""/mcp: the pipelines as tools of the Model Context Protocol, over streamable HTTP. Knows tools; not what is behind them.
+"""/mcp: pipelines as Model Context Protocol tools over streamable HTTP.
 
 Every call stands alone (no sessions), with the caller that the HTTP request has, and its share of the device.
 """

@@ -1,4 +1,4 @@
-"""/v1/models: what can be asked for."""
+"""/v1/models: lists the served models."""
 
 from __future__ import annotations
 

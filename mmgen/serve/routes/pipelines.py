@@ -1,4 +1,4 @@
-"""/v1/pipelines: every pipeline by its signature, so that a plugin's is served by itself."""
+"""/v1/pipelines: every pipeline by its signature; plugin pipelines are served automatically."""
 
 from __future__ import annotations
 

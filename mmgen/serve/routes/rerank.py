@@ -1,4 +1,4 @@
-"""/v1/rerank: documents in the order in which they fit a query, as Jina's and Cohere's clients ask for it."""
+"""/v1/rerank: orders documents by relevance to a query; the request format of Jina and Cohere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes of images that leave what they show: for encoders that shall not mind them. (B, 3, S, S) in [-1, 1].
+"""Image augmentations that preserve the label, on batches (B, 3, S, S) in [-1, 1].
 
 All chance comes from the generator that a function is given. Knows no captions.
 """

@@ -1,4 +1,4 @@
-"""Chat and instruction data from JSON lines: conversations as token ids, and which of them the model is to learn to say."""
+"""Chat and instruction data from JSON lines, tokenized, with the loss mask on the assistant's tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the emoji data set from npm packages. Knows Iconify's, CLDR's and emojibase's files and SVG; not the set's own."""
+"""Builds the emoji data set from npm packages: Iconify's SVG icons, CLDR's and emojibase's names."""
 
 from __future__ import annotations
 

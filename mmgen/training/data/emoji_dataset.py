@@ -1,4 +1,4 @@
-"""The emoji data set on disk: read, checked, written. Knows files, vendors and licences; not captions or training."""
+"""The emoji data set on disk: reading, writing and verifying it, with vendors and licences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drawings in memory, and what is known of each. Knows names, vendors and colours; not captions, scenes or batches."""
+"""The emoji images in memory, with the name, vendor and colours of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Combinations that training never shows, chosen by hash of their words: the same on every machine and for every filter."""
+"""Held-out combinations, chosen by a hash of their words: the same on every machine."""
 
 from __future__ import annotations
 

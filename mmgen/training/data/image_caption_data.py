@@ -1,4 +1,4 @@
-"""Pairs out of images with captions as they come: a folder, a zip of one, or JSON lines. Knows no model and no loss.
+"""Image-caption pairs from a folder, a zip or JSON lines.
 
 - a folder (or zip) of images, each beside a .txt of the same name, a caption a line;
 - a .jsonl whose lines have "file" and "caption" (a text or several), or a folder or zip with one in it; files are beside it.

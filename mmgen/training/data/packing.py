@@ -1,4 +1,4 @@
-"""Documents as tokens on disk, and rows of them in an order that the seed alone decides. Knows no model."""
+"""Tokenized documents in a memory-mapped file, packed into training rows in an order that the seed determines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a CLIP model learns from: images and the captions that are true of them. Knows no files, models or losses."""
+"""The interface of image-text data for contrastive training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about passages as training data: reading, windows, negatives, batches. Knows an encoder's vectors, no model."""
+"""Extractive question answering data: reading, context windows, hard negatives, batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests painted as images: things placed, scaled and mirrored over a background. Knows pixels; not words or batches.
+"""Renders caption specifications as images: emoji placed, scaled and mirrored over a background.
 
 A thing is placed by two box filters, `lines @ pixels @ columns'`, which shift, scale and mirror it in one go; whole shifts
 at full and half size keep every pixel as it was drawn.

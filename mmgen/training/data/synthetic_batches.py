@@ -1,4 +1,4 @@
-"""Batches of training: requests drawn from a pool and painted. Knows seeds and shares; not pixels, words or losses."""
+"""Training batches sampled from a pool of captions and rendered."""
 
 from __future__ import annotations
 

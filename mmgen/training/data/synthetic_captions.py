@@ -1,4 +1,4 @@
-"""What is asked for, in words and numbers: a pool of captions with what each of them wants drawn. Knows no pixel."""
+"""A pool of synthetic captions, each with the scene that it describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pairs out of the emoji data set: requests of `captions` painted over colours, moved, turned and recoloured.
+"""Image-text pairs rendered from the emoji data set: over backgrounds, moved, rotated and recoloured.
 
 Held out are the clean drawings of some vendors and the names of what they show. Knows no model and no loss.
 """

@@ -1,4 +1,4 @@
-"""Documents from files: JSON lines with a text, and plain text; gzipped or not. Knows no tokens."""
+"""Documents from JSON lines or plain text, optionally gzipped."""
 
 from __future__ import annotations
 

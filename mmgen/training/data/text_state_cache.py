@@ -1,4 +1,4 @@
-"""What captions tell a denoiser, encoded once by a frozen encoder and kept on disk. Knows no images and no training."""
+"""Caches the token states of captions from a frozen text encoder on disk, as a denoiser's conditioning."""
 
 from __future__ import annotations
 

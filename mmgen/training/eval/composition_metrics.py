@@ -1,4 +1,4 @@
-"""What stands where on an image: objects, count, relation and background, measured against what a prompt asked for."""
+"""Compositional accuracy of generated images: objects, count, spatial relation and background, against the prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fixed prompts that quality is measured with. Functions of the set of images alone: no seed, no clock."""
+"""Fixed evaluation prompts, determined by the image set alone: no seed, no clock."""
 
 from __future__ import annotations
 

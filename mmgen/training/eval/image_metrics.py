@@ -1,6 +1,6 @@
-"""How good drawn images are: retrieval, diversity and memorisation, and what true drawings reach where there is a ceiling.
+"""Quality of generated images: retrieval accuracy, diversity and memorisation, with the scores of real images as ceilings.
 
-Images are (B, 3, S, S) in [-1, 1]. What stands where on them is `composition`'s affair.
+Images are (B, 3, S, S) in [-1, 1]. `composition_metrics` measures where objects are.
 """
 
 from __future__ import annotations

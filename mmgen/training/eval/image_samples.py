@@ -1,4 +1,4 @@
-"""Images to look at while a denoiser trains: the same prompts and seeds every time, drawn as for a user. Knows no loss."""
+"""Sample images during denoiser training: the same prompts and seeds every time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good answers are: exact match, token F1, AUROC, reliability. Numbers in, numbers out."""
+"""Question answering metrics: exact match, token F1, AUROC and reliability (calibration)."""
 
 from __future__ import annotations
 

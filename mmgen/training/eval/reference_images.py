@@ -1,4 +1,4 @@
-"""Which thing an image looks most like: vectors of drawings to compare with. Knows no model, only its vectors."""
+"""Nearest-neighbour classification of generated images against vectors of the reference images."""
 
 from __future__ import annotations
 

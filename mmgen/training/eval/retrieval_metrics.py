@@ -1,4 +1,4 @@
-"""How well images and captions find each other, and how often the right one of some labels is the nearest.
+"""Recall@k between images and captions, and zero-shot classification accuracy.
 
 Vectors are of unit length; knows no model and no data.
 """

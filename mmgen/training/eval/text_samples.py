@@ -1,4 +1,4 @@
-"""A text that a model in training writes, to look at. Knows no batches and no requests: one row, a token at a time."""
+"""Sample text from a language model during training: one row, token by token."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Recipe of a CLIP model: a vision tower, and a text tower or a frozen sentence encoder, learn one space.
+"""CLIP recipe: a vision tower and a text tower, or a frozen sentence encoder, learn a joint embedding space.
 
-Radford et al. 2021 (CLIP), Zhai et al. 2022 (LiT), Zhai et al. 2023 (SigLIP). Knows pairs; not how they are read or drawn.
+Radford et al. 2021 (CLIP), Zhai et al. 2022 (LiT), Zhai et al. 2023 (SigLIP).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recipe of the text-to-image denoiser: a UNet learns to undo the forward process, told the caption's token states."""
+"""Text-to-image recipe: a UNet learns to denoise, conditioned on the caption's token states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipe of direct preference optimization: of two answers the better one becomes the likelier."""
+"""Direct preference optimization (DPO): raises the likelihood of the chosen answer over the rejected one."""
 
 from __future__ import annotations
 

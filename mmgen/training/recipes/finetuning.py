@@ -1,4 +1,4 @@
-"""What is learned when a language model is tuned: all of it, a LoRA adapter, or a prefix. Knows no data."""
+"""Parameters trained by fine-tuning: all weights, a LoRA adapter, or a prefix."""
 
 from __future__ import annotations
 

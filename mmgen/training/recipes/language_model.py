@@ -1,4 +1,4 @@
-"""Recipe of a causal language model: next-token prediction on rows of documents."""
+"""Causal language model recipe: next-token prediction on packed documents."""
 
 from __future__ import annotations
 

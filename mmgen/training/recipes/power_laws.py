@@ -1,4 +1,4 @@
-"""Power laws of loss in parameters and tokens, fitted to measured runs. Knows numbers only."""
+"""Power laws of loss over parameters and tokens, fitted to measured runs."""
 
 from __future__ import annotations
 

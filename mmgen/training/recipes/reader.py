@@ -1,4 +1,4 @@
-"""Recipe of the grounded reader: MiniLM's layers go on as a prefix language model that copies its answers."""
+"""Reader recipe: continues MiniLM as a prefix language model that copies answer spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fits the reader's confidence on held-out questions: asked of all passages, and of all but those that answer."""
+"""Fits the reader's confidence on held-out questions, with and without the passages that answer them."""
 
 from __future__ import annotations
 

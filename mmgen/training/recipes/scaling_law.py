@@ -1,4 +1,4 @@
-"""A ladder of small language models on budgets of computing, and the power laws of their losses."""
+"""Trains a ladder of small language models at fixed compute budgets and fits power laws to their losses."""
 
 from __future__ import annotations
 

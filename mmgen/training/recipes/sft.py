@@ -1,4 +1,4 @@
-"""Recipe of supervised fine-tuning: conversations, of which the assistant's words are learned."""
+"""Supervised fine-tuning (SFT) on conversations: loss on the assistant's tokens only."""
 
 from __future__ import annotations
 

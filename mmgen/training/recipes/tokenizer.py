@@ -1,4 +1,4 @@
-"""Recipe of a tokenizer: byte-level BPE, or characters, by the tokenizers library. The same texts give the same file."""
+"""Tokenizer recipe: byte-level BPE, or characters, with the tokenizers library. Deterministic."""
 
 from __future__ import annotations
 

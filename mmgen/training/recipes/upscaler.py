@@ -1,4 +1,4 @@
-"""Recipe of the x2 upscaler that ends a denoiser of small images: L1 between its output and the image that was halved."""
+"""Recipe of the x2 upscaler after a small-image denoiser: L1 loss between its output and the full-size image."""
 
 from __future__ import annotations
 
