@@ -29,19 +29,19 @@ def scaling_law(
             ("parameters", "tokens", "FLOPs"), [(f"{r.parameters:,}", f"{r.tokens:,}", f"{r.flops:.1e}") for r in rungs]
         )
         return
-    results = recipe_module.climb(recipe, typer.echo, stop_after_minutes=minutes)
+    results = recipe_module.run_ladder(recipe, typer.echo, stop_after_minutes=minutes)
     if not report(results is not None, recipe.out) or results is None:
         return
-    of_n, both = recipe_module.laws(results)
+    of_n, both = recipe_module.fit_laws(results)
     title = "L(N, D) = E + A / N^alpha + B / D^beta; L(N), of endless data, is its first two terms"
-    for told, found in (("L(N) = E + A / N^alpha, at this budget", of_n), (title, both)):
+    for heading, found in (("L(N) = E + A / N^alpha, at this budget", of_n), (title, both)):
         if found is not None:
-            typer.echo(f"\n{told}")
+            typer.echo(f"\n{heading}")
             print_columns(("", "fitted", "95 % of refits"), power_laws.table(found))
     best = recipe_module.best_sizes(results)
     typer.echo("\nbest size of each budget")
     print_columns(("FLOPs", "parameters", "loss"), [(f"{b.flops:.1e}", f"{b.parameters:,.0f}", f"{b.loss:.3f}") for b in best])
-    if (power := recipe_module.growth(best)) is not None:
+    if (power := recipe_module.optimal_size_exponent(best)) is not None:
         typer.echo(f"it grows with computing to the power of {power:.2f}")
     if both is not None:
         typer.echo(f"by the law it grows to the power of {both.law.best_share():.2f}")

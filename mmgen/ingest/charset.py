@@ -17,12 +17,12 @@ MARKS = (
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\x1b") + b"\x7f"
 LIKELY = """utf_8 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 iso8859_5 iso8859_7 iso8859_9 koi8_r
     koi8_u cp866 cp932 euc_jp iso2022_jp gb18030 big5 cp949""".split()  # noqa: SIM905  a list of words
-"""Encodings of real files. In short texts the statistics take code pages that hardly anybody used (cp775) for others."""
+"""Encodings of real files. On short texts detection confuses them with rare code pages (cp775)."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Unreadable(Exception):
-    """Why not, as the rest of a sentence that begins with the path."""
+    """The data is not text; the message completes a sentence that begins with the path."""
 
 
 def clean(text: str) -> str:
@@ -32,7 +32,7 @@ def clean(text: str) -> str:
 
 
 def decode(data: bytes, declared: str = "") -> tuple[str, dict[str, Any]]:
-    """UTF-8, else UTF-16 or UTF-32, else the declared or the likeliest encoding; metadata names it if it is not UTF-8.
+    """UTF-8, else UTF-16 or UTF-32, else the declared or most probable encoding; metadata names it if it is not UTF-8.
 
     Raises:
         Unreadable: too many control characters for a text.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pypdf import PageObject
 
 SUFFIXES = ("pdf", "html", "htm", "xhtml")
-LEAST = 32  # pixels: what is smaller on a side is an ornament
+LEAST = 32  # pixels: smaller images are decoration
 MOST = 500  # images of a document
 LONGEST_CAPTION = 1_000
 FIGURE = re.compile(r"^\s*((?:figure|fig\.|abbildung|abb\.|bild)\s*\d.*)$", re.I | re.M)
@@ -38,7 +38,7 @@ class EmbeddedImage:
 
 
 def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
-    """The images of a pdf or html file, MOST at most, without those that cannot be had.
+    """The images of a pdf or html file, MOST at most, without those that cannot be extracted.
 
     Of html: `data:` URIs and files below the page's own folder. Raises UnreadableFile for a document that cannot be read.
     """
@@ -53,7 +53,7 @@ def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
 
 
 def _of_html(path: Path, data: bytes) -> Iterator[tuple[bytes, str, None]]:
-    """Alt text, then the caption of the figure that it stands in."""
+    """Alt text, then the caption of the figure around it."""
     soup, _ = html.parsed(data)
     for tag in soup("img"):
         source = str(tag.get("src") or "").strip()
@@ -80,7 +80,7 @@ def _data_uri(uri: str) -> bytes:
 
 
 def _beside(page: Path, source: str) -> bytes:
-    """A file below the page's folder; a page that somebody sent must not bring in what lies elsewhere."""
+    """A file below the page's folder; a page from elsewhere must not read other files of this machine."""
     if not source or re.match(r"[a-z][a-z0-9+.-]*:|//", source, re.I):
         return b""
     try:
@@ -107,7 +107,7 @@ def _of_pdf(data: bytes) -> Iterator[tuple[bytes, str, int]]:
 
 
 def _images(page: PageObject) -> Iterator[bytes]:
-    """One by one, as a damaged one costs only itself."""
+    """One by one, so that a damaged image is skipped alone."""
     from PIL import Image
 
     try:

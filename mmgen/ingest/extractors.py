@@ -196,6 +196,6 @@ def _scalar(value: Any) -> str:
 
 
 def _line(why: BaseException) -> str:
-    """An error on one short line; its kind too, where the words alone may say little."""
+    """An exception on one short line, with its type where the message is short."""
     words = " ".join(str(why).split())[:120].rstrip(".")
     return words if words and isinstance(why, ValueError) else f"{type(why).__name__} {words}".rstrip()

@@ -50,7 +50,7 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
     try:
         return kind(path)
     except PermissionError:
-        return kind is not Path.is_dir  # whoever reads it says why not
+        return kind is not Path.is_dir  # the loader reports the error
     except OSError:
         return False  # no name that a file can have
 

@@ -41,7 +41,7 @@ def html(path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]
 
 
 def parsed(data: bytes) -> tuple[BeautifulSoup, dict[str, Any]]:
-    """The tree, and what `decode` has to say. Raises Unreadable for what is no text."""
+    """The parsed tree and the metadata of `decode`. Raises Unreadable for what is no text."""
     from bs4 import BeautifulSoup
 
     declared = CHARSET.search(data[:2048])
@@ -52,7 +52,7 @@ def parsed(data: bytes) -> tuple[BeautifulSoup, dict[str, Any]]:
 
 
 def _rendered(root: Tag) -> str:
-    """The tree as text with marks; a loop and not a recursion, as pages can be thousands of levels deep."""
+    """The tree as text with markers; iterative, since pages can be nested thousands of levels deep."""
     from bs4.element import NavigableString, PreformattedString, Tag
 
     parts: list[str] = []
@@ -96,7 +96,7 @@ def _around(tag: Tag, items: Counter[int]) -> tuple[str, str]:
 
 
 def _tidied(text: str, code: list[str]) -> str:
-    """White space as a reader would see it; then the listings in their places, fenced, untouched."""
+    """Collapses white space as a browser does, then inserts code blocks verbatim in fences."""
     text = re.sub(r" {2,}", " ", text.replace(BREAK, "\n"))
     text = re.sub(rf"{EAT}\s*{EATEN}|{EAT}\s*|(?<!\s)\s*{EATEN}", "", text)
     text = re.sub(r"\n{3,}", "\n\n", re.sub(r" ?\n ?", "\n", text)).strip()

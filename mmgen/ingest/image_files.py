@@ -29,7 +29,7 @@ def load(path: Path) -> Image.Image:
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """The image in these bytes, the first of an animation; it has all its pixels, and stands upright.
+    """The image in these bytes, the first of an animation; fully decoded and rotated by EXIF.
 
     Raises, beginning with `name`:
         TooLarge: more pixels than Pillow's limit allows, told before they are decoded.
@@ -64,7 +64,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def told(image: Image.Image) -> tuple[str, dict[str, Scalar]]:
-    """What the file says of its image: a caption or "", and metadata: width, height; by EXIF taken (ISO 8601) and year."""
+    """The file's own description: a caption or "", and metadata: width, height; by EXIF taken (ISO 8601) and year."""
     found: dict[str, Scalar] = {"width": image.width, "height": image.height}
     try:
         exif = image.getexif()
@@ -77,7 +77,7 @@ def told(image: Image.Image) -> tuple[str, dict[str, Scalar]]:
 
 
 def plain(words: str) -> str:
-    """On one line, and what SQLite can store."""
+    """One line of text that SQLite can store."""
     return " ".join(words.encode("utf-8", "ignore").decode().replace("\0", " ").split())
 
 

@@ -19,7 +19,7 @@ SMALL = 25
 
 @dataclass(frozen=True)
 class SplitUnit:
-    """What a passage takes whole: a sentence, a heading, some code, a record."""
+    """An indivisible unit of a passage: a sentence, a heading, a piece of code, a record."""
 
     start: int
     end: int
@@ -29,7 +29,7 @@ class SplitUnit:
 
 @dataclass
 class Section:
-    """What stands under one heading, its own line included."""
+    """The text under one heading, including the heading line."""
 
     heading: str  # the path, joined by " > "
     units: list[SplitUnit]
@@ -89,7 +89,7 @@ class TokenCounter:
 
 
 class Packer:
-    """Fills passages, greedily."""
+    """Packs units into passages, greedily."""
 
     def __init__(self, text: str, tokens: TokenCounter, most: int, overlap: int) -> None:
         self.text, self.tokens, self.most, self.overlap = text, tokens, most, overlap
@@ -188,7 +188,7 @@ class Packer:
         return run[first:]
 
     def level(self, runs: list[list[SplitUnit]]) -> None:
-        """Moves units from the last run but one to a last run that is too small to be found by itself."""
+        """Moves units from the penultimate run into a last run that is too short to be retrieved alone."""
         before, last = runs[-2], runs[-1]
         while (
             self.size(last[0].start, last[-1].end) < SMALL

@@ -42,7 +42,7 @@ def blocks(text: str, kind: str) -> Iterator[TextBlock]:
 
 
 def paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """What blank lines part."""
+    """Paragraphs, separated by blank lines."""
     yield from between(text, start, end, [m.span() for m in BLANK.finditer(text, start, end)])
 
 
@@ -57,7 +57,7 @@ def lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def between(text: str, start: int, end: int, gaps: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What lies between the gaps, trimmed; nothing for what is blank."""
+    """The trimmed spans between the gaps, without blank ones."""
     for a, b in zip([start, *(b for _, b in gaps)], [*(a for a, _ in gaps), end], strict=True):
         a, b = trimmed(text, a, b)
         if a < b:

@@ -1,1 +1,1 @@
-"""Where documents, passages and vectors live. Knows SQLite and FAISS; not models or files to ingest."""
+"""Storage of documents, passages, images, vectors, history and keys: SQLite and FAISS."""

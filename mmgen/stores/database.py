@@ -25,12 +25,12 @@ class Database:
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Every row."""
-        with self._lent() as connection, schema.explained(self.path):
+        with self._connection() as connection, schema.translated_errors(self.path):
             return connection.execute(sql, parameters).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first row, or None."""
-        with self._lent() as connection, schema.explained(self.path):
+        with self._connection() as connection, schema.translated_errors(self.path):
             return connection.execute(sql, parameters).fetchone()
 
     @contextmanager
@@ -38,7 +38,7 @@ class Database:
         """Everything inside is stored durably when it ends, or nothing of it; counts as one commit."""
         if self.readonly:
             raise StoreError(f"store {self.path.parent} was opened for reading only; open it without readonly")
-        with self._writing, self._lent() as connection, schema.explained(self.path):
+        with self._writing, self._connection() as connection, schema.translated_errors(self.path):
             schema.migrate(connection)
             with sqlite.transaction(connection):
                 yield connection
@@ -46,7 +46,7 @@ class Database:
             self.wrote = True
 
     def close(self) -> None:
-        """Connections that are in use close when they come back."""
+        """Connections in use are closed when they are returned."""
         with self._guard:
             self.closed = True
             for connection in self._idle:
@@ -54,7 +54,7 @@ class Database:
             self._idle.clear()
 
     @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         with self._guard:
             if self.closed:
                 raise Closed(f"store {self.path.parent} was closed; open it again")

@@ -74,7 +74,7 @@ class DocumentStore:
             schema.create(self.file, encoder, dimension, timeout)
         meta = dict(self._database.all("SELECT key, value FROM meta"))
         self.encoder, self.dimension = str(meta["encoder"]), int(meta["dimension"])
-        asked = encoder.partition("#")[0] if encoder else None  # a precision is no other space
+        asked = encoder.partition("#")[0] if encoder else None  # the same encoder at another precision shares the vector space
         if asked and (asked != self.encoder.partition("#")[0] or (dimension and dimension != self.dimension)):
             self._database.close()
             raise StoreError(
@@ -158,7 +158,7 @@ class DocumentStore:
 
     def refresh(self) -> None:
         """Builds the index that is due and keeps it now, instead of when the store closes."""
-        self._cache.settle()
+        self._cache.rebuild_if_due()
 
     def unchanged(self, uri: str, content_hash: str) -> bool:
         """Whether the document is here with this content."""
@@ -217,7 +217,7 @@ class DocumentStore:
 
     @staticmethod
     def parse_where(texts: Sequence[str]) -> list[MetadataCondition]:
-        """Filters such as `lang=en`; see stores/where.py."""
+        """Filters such as `lang=en`; see stores/metadata_filter.py."""
         return parse(texts)
 
     def search(
@@ -249,7 +249,7 @@ class DocumentStore:
         depth = k if method != "hybrid" else max(DEPTH, k)
         words = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
         cosines = self._dense(vector, depth, conditions) if vector is not None and method != "bm25" else {}
-        if vector is not None:  # what only the words found has a cosine as well
+        if vector is not None:  # BM25-only hits get a cosine too
             ids, vectors = self._cache.vectors([number for number in words if number not in cosines])
             cosines |= dict(zip(ids.tolist(), (vectors @ vector).tolist(), strict=True))
         scores = words if method == "bm25" else cosines if method == "dense" else fusion.hybrid(words, cosines)

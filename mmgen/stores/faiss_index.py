@@ -109,8 +109,8 @@ class VectorIndex:
             self.removed |= np.isin(self.ids, np.asarray(ids, dtype=np.int64))
             self.gone = int(self.removed.sum())
 
-    def worn(self) -> bool:
-        """Whether so much was removed, or added since it was trained, that building anew pays."""
+    def stale(self) -> bool:
+        """Whether so much was removed, or added since training, that a rebuild pays off."""
         outgrown = self.kind == "ivf-pq" and len(self.ids) > 4 * self.trained
         return outgrown or self.gone > max(1000, len(self.ids) // 4)
 
@@ -141,7 +141,7 @@ class VectorIndex:
         return scores[:, :k], found[:, :k]
 
     def save(self, path: Path) -> None:
-        """Replaces the file at `path`: FAISS's bytes, the ids (negative: removed), the facts, their length, a checksum."""
+        """Atomically writes `path`: FAISS's bytes, the ids (negative: removed), the facts, their length, a checksum."""
         import faiss
 
         if self.faiss is None:

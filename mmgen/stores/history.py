@@ -60,7 +60,7 @@ class History:
         result: Mapping[str, Any],
         files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Keeps an ended call; it is there when this returns, though the process be killed, unless it alone is over the policy.
+        """Stores a finished call durably, unless it alone exceeds the retention limits.
 
         Of `asked` and `result` what `scrub.kept` leaves. `files`: name to bytes. Raises Clash for a request that is here.
         """
@@ -109,7 +109,7 @@ class History:
             where += " AND number IN (SELECT rowid FROM words WHERE words MATCH ?)"
             values.append(" ".join(f'"{term}"' for term in terms))
         elif q.strip():
-            return []  # signs alone stand nowhere
+            return []  # punctuation matches nothing
         if kind is not None:
             where, values = f"{where} AND kind = ?", [*values, kind]
         if before is not None:
@@ -182,7 +182,7 @@ class History:
         return count
 
     def _over(self, connection: sqlite3.Connection) -> list[str]:
-        """Takes out what is over the policy -> its files."""
+        """Deletes entries beyond the retention limits -> their files."""
         _, gone = _taken(connection, "created < ?", (self._clock() - self.policy.max_age_days * 86400,))
         for column, most in (("entries", self.policy.max_entries), ("bytes", self.policy.max_bytes)):
             while (connection.execute(f"SELECT sum({column}) FROM usage").fetchone()[0] or 0) > most:
@@ -210,7 +210,7 @@ class History:
 
 
 def _taken(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[int, list[str]]:
-    """Takes entries out -> how many, and the files to remove once that is stored."""
+    """Deletes entries -> their number, and the files to remove after the commit."""
     files = connection.execute(f"SELECT file FROM files JOIN entries ON number = entry WHERE {where}", values).fetchall()
     return connection.execute(f"DELETE FROM entries WHERE {where}", values).rowcount, [file for (file,) in files]
 

@@ -36,8 +36,8 @@ COLUMNS = """id, kind, created, asked, result,
 
 @dataclass(frozen=True)
 class RetentionPolicy:
-    """How much is kept, of all users together. What is over goes, oldest first, from whoever has most: nobody's flood drowns
-    what others have."""
+    """Limits over all users together. Beyond them the oldest entries of the heaviest user are deleted first, so that one user
+    cannot displace the others."""
 
     max_bytes: int = 2**30  # of texts and files
     max_age_days: float = 365.0
@@ -46,7 +46,7 @@ class RetentionPolicy:
 
 @dataclass(frozen=True)
 class HistoryFile:
-    """What belongs to an entry."""
+    """A file of an entry, such as an image."""
 
     name: str
     bytes: int
@@ -69,7 +69,7 @@ class HistoryEntry:
 
 
 def entry(row: Sequence[Any]) -> HistoryEntry:
-    """Of the COLUMNS."""
+    """An entry from a row of COLUMNS."""
     id, kind, created, asked, result, files = row[:6]
     return HistoryEntry(
         id, kind, created, json.loads(asked), json.loads(result), [HistoryFile(*file) for file in json.loads(files)]

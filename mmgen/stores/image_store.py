@@ -24,7 +24,7 @@ DEPTH = 100  # candidates that each query brings
 class StoredImage:
     """An image as it is stored."""
 
-    uri: str  # of the file, or within it: report.pdf#picture-2
+    uri: str  # of the file, or within it: report.pdf#image-2
     source: str  # the file
     source_hash: str  # sha256 of the file's bytes
     content_hash: str  # sha256 of the image's bytes

@@ -18,10 +18,10 @@ from mmgen.errors import BadRequest, Clash, NotFound, nearest
 from mmgen.stores.private_database import PrivateDatabase
 
 SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
-"""What a key can be for. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and
+"""Scopes of a key. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and
 ask; stores:write: documents; engine: /metrics and other people's requests."""
 EVERYDAY = ("chat", "embeddings", "images", "stores")
-"""What a key is for if nothing else is said."""
+"""Default scopes."""
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 STORE = re.compile(r"\w[\w.-]{0,99}")
@@ -31,7 +31,7 @@ KEY = re.compile(r"mm-([A-Za-z0-9_-]{8})([A-Za-z0-9_-]{35})")
 COST = 2**14
 """Of scrypt (RFC 7914): 16 MiB. The secret has 210 random bits, so that this is more than enough."""
 REMEMBERED_S = 300.0
-"""A key that was proved needs no scrypt for so long."""
+"""Seconds for which a verified key is cached, without another scrypt."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS keys (
@@ -43,7 +43,7 @@ COLUMNS = "id, name, weight, rate, scopes, stores, created, expires, revoked"
 
 @dataclass(frozen=True)
 class RateSpec:
-    """So many requests in so many seconds."""
+    """A rate limit: requests per unit of time."""
 
     count: int
     unit: str  # of UNITS
@@ -66,7 +66,7 @@ class RateSpec:
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key as it is listed; it cannot be told from this."""
+    """A key's public record, without the secret."""
 
     id: str
     name: str  # the user that the engine and the history know
@@ -105,7 +105,7 @@ class KeyStore:
         self._tables.close()
 
     def any(self) -> bool:
-        """Whether a key was ever made. Revoking the last one does not open the door to everybody."""
+        """Whether a key was ever created. Revoking the last one does not disable authentication."""
         return self._tables.one("SELECT 1 FROM keys LIMIT 1") is not None
 
     def create(
@@ -155,7 +155,7 @@ class KeyStore:
         return [_key(row) for row in self._tables.all(f"SELECT {COLUMNS} FROM keys ORDER BY name")]
 
     def recall(self, text: str) -> ApiKey | None:
-        """The key that this text is, if it is valid and was proved in the last minutes; costs no scrypt."""
+        """The key record of this text if it was verified in the last minutes; needs no scrypt."""
         row = self._row(text)
         proved, until = self._proved.get(self._digest(text), (b"", 0.0))
         if row is None or time.monotonic() > until or not hmac.compare_digest(proved, row[-1]):
@@ -163,7 +163,7 @@ class KeyStore:
         return self._valid(row)
 
     def verify(self, text: str) -> ApiKey | None:
-        """The valid key that this text is, or None; either takes as long as one scrypt (some 50 ms)."""
+        """The key record of this text, or None if invalid; both take one scrypt (about 50 ms)."""
         row, match = self._row(text), KEY.fullmatch(text)
         salt, expected = (row[-2], row[-1]) if row else (self._nobody, self._nobody)
         found = _scrypt(match[2] if match else "", salt)

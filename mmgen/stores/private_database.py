@@ -27,7 +27,7 @@ class PrivateDatabase:
         self.path = path
         self._turn = threading.RLock()
         _make_private(path)
-        with _explained(path):
+        with _translated_errors(path):
             self._connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
             _patiently(self._connection, "PRAGMA journal_mode=WAL", timeout)
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -36,18 +36,18 @@ class PrivateDatabase:
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Every row."""
-        with self._turn, _explained(self.path):
+        with self._turn, _translated_errors(self.path):
             return self._connection.execute(sql, parameters).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The first row, or None."""
-        with self._turn, _explained(self.path):
+        with self._turn, _translated_errors(self.path):
             return self._connection.execute(sql, parameters).fetchone()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Everything inside is stored when it ends, or nothing of it; no other thread or process writes meanwhile."""
-        with self._turn, _explained(self.path), sqlite.transaction(self._connection):
+        with self._turn, _translated_errors(self.path), sqlite.transaction(self._connection):
             yield self._connection
 
     def close(self) -> None:
@@ -81,8 +81,8 @@ def _patiently(connection: sqlite3.Connection, sql: str, timeout: float) -> None
             time.sleep(0.01)
 
 
-def _explained(path: Path) -> AbstractContextManager[None]:
-    return sqlite.explained(str(path), partial(_plain, path))
+def _translated_errors(path: Path) -> AbstractContextManager[None]:
+    return sqlite.translated_errors(str(path), partial(_plain, path))
 
 
 def _plain(path: Path, text: str, code: int) -> MmgenError:

@@ -54,7 +54,7 @@ def _secret(name: str) -> bool:
 
 
 def _text(text: str) -> str:
-    """Bytes become their hash; a key of ours, wherever it stands, becomes stars; half surrogates become "?"."""
+    """Bytes become their hash; an API key anywhere in a text becomes stars; half surrogates become "?"."""
     start = DATA.match(text)
     if start or ENCODED.fullmatch(text):
         encoded = text[start.end() :] if start else text

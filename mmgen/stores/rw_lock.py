@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class ReadWriteLock:
-    """Many readers or one writer. A writer that waits goes before readers who come later."""
+    """Many readers or one writer. A waiting writer goes before later readers."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

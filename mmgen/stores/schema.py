@@ -65,12 +65,12 @@ END;
 # Format 1 had no images.
 
 
-def explained(path: Path) -> AbstractContextManager[None]:
-    """SQLite's errors about a store."""
-    return sqlite.explained(f"store {path.parent}", partial(_plain, path))
+def translated_errors(path: Path) -> AbstractContextManager[None]:
+    """Raises SQLite's errors about a store as MmgenErrors."""
+    return sqlite.translated_errors(f"store {path.parent}", partial(_translate, path))
 
 
-def _plain(path: Path, text: str, code: int) -> MmgenError:
+def _translate(path: Path, text: str, code: int) -> MmgenError:
     store = path.parent
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(f"store {store} is being written by another process; try again when it is done")
@@ -89,14 +89,14 @@ def _plain(path: Path, text: str, code: int) -> MmgenError:
 
 
 def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connection:
-    """A connection to a store that exists, checked to be one; see `create` for a new one.
+    """A connection to an existing store, after checking its format; `create` makes a new one.
 
     Raises:
         NotFound: no such store.
         StoreError: another kind of file, a store of a newer format, or one that may not be read.
     """
-    _seen(path)
-    with explained(path):
+    _check_exists(path)
+    with translated_errors(path):
         connection = _open(path, readonly, timeout)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         version = _version(connection)
@@ -104,7 +104,7 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
     if application == APPLICATION and version <= VERSION:
         return connection
     connection.close()
-    if empty:  # somebody is about to make it, or was killed when about to
+    if empty:  # another process is creating it, or was killed while creating it
         raise _absent(path)
     if application != APPLICATION:
         raise StoreError(f"{path} is some other program's SQLite file; give another --store")
@@ -112,7 +112,7 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
 
 
 def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> None:
-    """A new store, whole or not at all; whatever is there already is left as it is."""
+    """Creates a store atomically; an existing one is left as it is."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as why:
@@ -120,7 +120,7 @@ def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> No
     until = time.monotonic() + timeout
     while True:
         try:
-            with explained(path):
+            with translated_errors(path):
                 return _make(path, encoder, dimension, timeout)
         except Busy:  # SQLite waits for locks, but not when two change to WAL at once
             if time.monotonic() > until:
@@ -129,12 +129,12 @@ def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> No
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Brings a store of an older format to this one, wholly or not at all; what it holds is left as it is."""
+    """Migrates a store of an older format atomically; its content stays."""
     if _version(connection) == VERSION:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection) == 1:  # nobody was faster
+        if _version(connection) == 1:  # no other process did it meanwhile
             for statement in _statements(IMAGES):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version={VERSION}")
@@ -151,7 +151,7 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
             return
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
-        if not _tables(connection):  # nobody was faster
+        if not _tables(connection):  # no other process did it meanwhile
             for statement in _statements(TABLES + IMAGES):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
@@ -167,8 +167,8 @@ def _absent(path: Path) -> NotFound:
     return NotFound(f"there is no store at {store}; make one with: mmgen rag add PATH --store {store}, or mmgen image add")
 
 
-def _seen(path: Path) -> None:
-    """Looks, and never opens: closing a file of ours would drop SQLite's own locks (sqlite.org/howtocorrupt.html, 2.2)."""
+def _check_exists(path: Path) -> None:
+    """Checks without opening: closing a file of ours would drop SQLite's own locks (sqlite.org/howtocorrupt.html, 2.2)."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -200,7 +200,7 @@ def _open(path: Path, readonly: bool, timeout: float) -> sqlite3.Connection:
         connection.close()
         if why.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
             raise
-        # WAL takes a file beside the store, and none can be made here: then nothing changes here either
+        # WAL needs to write a file beside the store; on a read-only folder it is opened as immutable instead
         log = path.with_name(path.name + "-wal")
         if log.exists() and log.stat().st_size:
             raise StoreError(

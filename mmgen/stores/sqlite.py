@@ -23,13 +23,13 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def explained(name: str, plain: Callable[[str, int], MmgenError]) -> Iterator[None]:
-    """SQLite's errors as one line that says what to do: `plain` makes it of SQLite's own words and its primary code."""
+def translated_errors(name: str, translate: Callable[[str, int], MmgenError]) -> Iterator[None]:
+    """Raises SQLite's errors as MmgenErrors: `translate` gets SQLite's message and its primary result code."""
     try:
         yield
     except sqlite3.ProgrammingError as why:
         if "closed" not in str(why):
-            raise  # a fault of ours
+            raise  # a bug in mmgen
         raise Closed(f"{name} was closed; open it again") from None
     except sqlite3.DatabaseError as why:
-        raise plain(str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None
+        raise translate(str(why), getattr(why, "sqlite_errorcode", 0) & 0xFF) from None

@@ -19,9 +19,9 @@ EXACT_UNTIL = 5_000  # rows left by a filter that are compared one by one, witho
 
 
 class VectorCache:
-    """Never the truth: it is built again when missing, damaged, or not of this store's history.
+    """A cache only: it is rebuilt when missing, damaged, or from another store's history.
 
-    A search brings the index up to date but never waits for a better kind of index: that is built when a writer closes.
+    A search applies new vectors to the index but never waits for another index type: that is built when a writer closes.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class VectorCache:
         return {number: score for number, score in zip(ids[0].tolist(), scores[0].tolist(), strict=True) if number >= 0}
 
     def exact(self, vectors: np.ndarray, k: int, ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The same among few ids, without the index."""
+        """Exact search among the given ids, without the index."""
         known, rows = self.vectors(ids)
         scores = vectors @ rows.T
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
@@ -75,24 +75,24 @@ class VectorCache:
         index = self._index
         return index.kind if index is not None else choose(self._count(), self.asked)
 
-    def settle(self) -> None:
-        """Builds the index that the size asks for, and keeps it."""
+    def rebuild_if_due(self) -> None:
+        """Builds the index type that suits the store's size now, and saves it."""
         with self._lock.exclusive():
-            self._better()
+            self._upgrade()
             self._save()
 
     def close(self) -> None:
-        """Keeps what was gained; after much writing builds what the next search would have to wait for."""
+        """Saves the index; after many writes, first builds what the next search would have to wait for."""
         with self._lock.exclusive():
             if self.database.wrote and self._due():
-                self._better()
+                self._upgrade()
             if self._index is not None and self._changes > len(self._index) // 100:
                 self._save()
             self._index = None
 
-    def _better(self) -> None:
+    def _upgrade(self) -> None:
         index = self._refresh()
-        if index.kind != choose(len(index), self.asked) or index.worn():
+        if index.kind != choose(len(index), self.asked) or index.stale():
             self._build()
 
     def _due(self) -> bool:
@@ -117,7 +117,7 @@ class VectorCache:
         return index
 
     def _load(self) -> VectorIndex | None:
-        """The file's index, if it can be caught up: one of this store's own commits, and of the kind that was asked for."""
+        """The saved index, if it stands at a commit of this store and has the requested type."""
         index = VectorIndex.load(self.file, self.dimension)
         if index is None or (self.asked != "auto" and index.kind != choose(len(index), self.asked)):
             return None

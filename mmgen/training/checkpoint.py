@@ -16,7 +16,7 @@ from mmgen.models.checkpoints.safetensors_io import some
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
-    """Writes beside the old checkpoint, then takes its place. Raises StoreError where the disk is full; the old one stays."""
+    """Writes a new checkpoint, then replaces the old one atomically. Raises StoreError on a full disk; the old one stays."""
     from safetensors.torch import save_file
 
     def write(fresh: Path) -> None:
@@ -55,7 +55,7 @@ def replaced(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def _once(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors to be saved: those that share their memory, as a tied head does, under the first name alone."""
+    """Tensors to save: tied ones, such as a tied head, under their first name only."""
     first: dict[tuple[int, torch.Size], str] = {}
     for name, tensor in state.items():
         first.setdefault((tensor.data_ptr(), tensor.shape), name)

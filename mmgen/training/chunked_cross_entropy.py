@@ -11,14 +11,14 @@ from torch import Tensor
 from mmgen.models.lm.language_model import LanguageModel
 
 IGNORED = -100
-"""A target that does not count."""
+"""The ignore index: a target without loss."""
 PARTS = {"cpu": 512}
-"""Places at a time: their logits stay in a processor's cache, a third of the time of all at once."""
+"""Positions per chunk: the logits then fit into the CPU cache, which takes a third of the time."""
 ELSEWHERE = 8192
 
 
 class HeadLoss(torch.autograd.Function):
-    """Sum of `-log softmax(hidden weight')[target]`. Gradients are made going forward, while the logits are at hand."""
+    """Sum of `-log softmax(hidden weight')[target]`. Gradients are computed in the forward pass, while the logits exist."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, part: int) -> Tensor:
@@ -52,8 +52,8 @@ class HeadLoss(torch.autograd.Function):
 
 
 def loss_of(lm: LanguageModel, hidden: Tensor, targets: Tensor, part: int = 0) -> Tensor:
-    """Mean nats of the targets that count. `hidden`: (B, N, D); `targets`: (B, N), IGNORED where nothing is to be said.
-    `part`: places at a time; 0: as the device likes it."""
+    """Mean nats over targets that are not IGNORED. `hidden`: (B, N, D); `targets`: (B, N), IGNORED without loss.
+    `part`: positions per chunk; 0: the device's default."""
     flat, wanted = hidden.flatten(0, 1), targets.flatten()
     config = lm.config
     if config.head_bias or config.head_transform or config.head_scale != 1 or config.head_softcap is not None:

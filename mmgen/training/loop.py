@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 
 class LoopRecipe(Config):
-    """What all these recipes say."""
+    """Options that all these recipes share."""
 
     out: Path = Path("runs/lm")
     steps: int = Field(..., ge=1)
     batch: int = Field(32, ge=1)  # rows a step, over all devices
-    together: int = Field(0, ge=0)  # rows that a device computes at once, gradients added up; 0: its whole part of the batch
+    together: int = Field(0, ge=0)  # micro-batch per device, with gradient accumulation; 0: the device's whole share
     schedule: LearningRateSchedule = LearningRateSchedule()
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
@@ -41,17 +41,17 @@ class LoopRecipe(Config):
     checkpoint_minutes: float = Field(5.0, ge=0)
 
     def numbers(self, step: int, process: int, processes: int) -> range:
-        """Of a process's rows in a step, counted on through the run."""
+        """Indices of a process's rows in a step, counted through the run."""
         return range(step * self.batch, (step + 1) * self.batch)[process::processes]
 
     def chunks(self, rows: Sequence[T]) -> list[Sequence[T]]:
-        """A process's rows, as many together as a device computes at once."""
+        """A process's rows in micro-batches."""
         size = self.together or len(rows)
         return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
 class Task(Protocol):
-    """What is trained."""
+    """A model with its data and loss, as the loop needs them."""
 
     ylabel: str  # of loss.png
     optimizer: torch.optim.Optimizer
@@ -62,17 +62,16 @@ class Task(Protocol):
     def loss(self) -> nn.Module: ...  # a batch -> losses by name; "loss" is minimised
 
     def parts(self, step: int, process: int, processes: int) -> Sequence[tuple[Any, float]]:
-        """A process's share of a step, as much at a time as a device computes: batches on the CPU, and the weight of each.
-        It depends on the seed and the step alone."""
+        """Micro-batches of a process in a step, on the CPU, with their loss weights. Deterministic in seed and step."""
         ...
 
     def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
-        """Notes how good the model is after so many steps; exports it where it has never been better."""
+        """Logs validation metrics after `step` steps, and exports the model if it is the best so far."""
         ...
 
 
 def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png and checkpoints."""
     if recipe.batch % accelerator.num_processes:
         raise BadRequest(f"{recipe.batch} rows do not divide among {accelerator.num_processes} devices; change the batch")
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": math.inf}
@@ -105,10 +104,10 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
 def _step(
     recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, optimizer: Any, step: int, rate: float
 ) -> dict[str, Tensor]:
-    """One step of the optimizer -> the batch's losses"""
+    """One optimizer step -> the batch's losses."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    torch.manual_seed(recipe.seed * 1_000_003 + step)  # of dropout: the step's own, so that a resumed run draws the same
+    torch.manual_seed(recipe.seed * 1_000_003 + step)  # dropout is seeded per step, so that a resumed run is identical
     parts = task.parts(step, accelerator.process_index, accelerator.num_processes)
     total: dict[str, Tensor] = {}
     for number, (batch, weight) in enumerate(parts):

@@ -11,7 +11,7 @@ from mmgen.models.layers.sdpa import attention_weights, dot_product, weighted
 
 
 class PackedAttention:
-    """An `Attending` over whole rows (B, N), made anew for every pass."""
+    """An `AttentionBackend` over whole rows (B, N), created for each forward pass."""
 
     def __init__(self, documents: Tensor | None = None) -> None:
         """`documents`: (B, N) numbers of documents; None: every row is of one."""
@@ -39,7 +39,7 @@ class PackedAttention:
 
 
 def _added(mask: Tensor, same: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """A mask, bool or added to scores, and who is of one document -> added to scores."""
+    """Combines a mask, bool or additive, with the same-document mask -> additive."""
     least = torch.finfo(dtype).min
     if mask.dtype == torch.bool:
         seen = mask if same is None else mask & same

@@ -113,14 +113,14 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert not old.exists() and new.exists()
 
 
-def test_worn() -> None:
+def test_stale() -> None:
     index = built("ivf-pq")
-    assert not index.worn()
+    assert not index.stale()
     index.remove(IDS[:1001].tolist())
-    assert index.worn()
+    assert index.stale()
     small = VectorIndex.build(32, "ivf-pq", 700, lambda: [(IDS[:700], VECTORS[:700])])
     small.add(IDS[700:], VECTORS[700:])
-    assert small.worn(), "trained on a quarter of what it holds"
+    assert small.stale(), "trained on a quarter of what it holds"
 
 
 def test_growing() -> None:

@@ -1,6 +1,6 @@
 """Image augmentations that preserve the label, on batches (B, 3, S, S) in [-1, 1].
 
-All chance comes from the generator that a function is given. Knows no captions.
+All randomness comes from the generator passed in.
 """
 
 from __future__ import annotations

@@ -33,15 +33,15 @@ class ChatExample:
     """A conversation's tokens."""
 
     ids: list[int]
-    learned: list[bool]  # those that an assistant says, the end of its turn included
+    learned: list[bool]  # loss mask: the assistant's tokens, including its end of turn
 
 
 @dataclass(frozen=True)
 class ChatBatch:
-    """Conversations side by side, padded behind their ends."""
+    """Padded conversations."""
 
     ids: Tensor  # (B, N)
-    targets: Tensor  # (B, N) the next tokens, IGNORED where they are not to be learned
+    targets: Tensor  # (B, N) the next tokens, IGNORED outside the loss mask
 
     def to(self, device: torch.device) -> ChatBatch:
         return ChatBatch(self.ids.to(device), self.targets.to(device))
@@ -60,7 +60,7 @@ def collate(examples: Sequence[ChatExample]) -> ChatBatch:
 
 
 def with_template(model: TextModel) -> TextModel:
-    """The model, with our plain template where it has none."""
+    """The model, with a plain chat template if it has none."""
     if not model.template:
         end = model.tokenizer.fast.id_to_token(min(model.eos_ids)) if model.eos_ids else None
         model.template = ChatTemplate(TEMPLATE, {"eos_token": end or ""})
@@ -102,8 +102,8 @@ def example_of(model: TextModel, messages: Messages) -> ChatExample:
     return ChatExample(tokens.ids, learned)
 
 
-def drawn(examples: Sequence[T], numbers: Iterable[int], seed: int) -> list[T]:
-    """The examples of these numbers, counted on through epochs with an order of their own each, which the seed decides."""
+def sample_examples(examples: Sequence[T], numbers: Iterable[int], seed: int) -> list[T]:
+    """The examples at these positions of an endless sequence of epochs, each shuffled by the seed."""
     count = len(examples)
     return [examples[_order(count, number // count, seed)[number % count]] for number in numbers]
 

@@ -22,7 +22,7 @@ from mmgen.training.data import text_files
 
 @dataclass(frozen=True)
 class TokenStream:
-    """Documents end to end, each begun with the end-of-text token."""
+    """Concatenated documents, each preceded by the end-of-text token."""
 
     tokens: np.ndarray  # (T,) uint16 or uint32, memory-mapped
     starts: np.ndarray  # (documents,) int64, where each begins

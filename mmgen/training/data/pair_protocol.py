@@ -20,7 +20,7 @@ class PairBatch:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Images that training never shows, each as it is, and their captions."""
+    """Held-out images without augmentation, and their captions."""
 
     pixels: Tensor  # (N, 3, S, S) in [-1, 1]
     captions: list[str]
@@ -30,9 +30,9 @@ class ImageTextPairs(Protocol):
     """Images and captions to train on."""
 
     captions: list[str]  # distinct
-    tags: list[str]  # some of them, or words of their kind, that `mmgen image tags` may choose among
+    tags: list[str]  # the vocabulary of `mmgen image tags`
     held_out: HeldOut
 
     def batch(self, rng: np.random.Generator, count: int, more: int) -> PairBatch:
-        """`count` images, anew changed, and `more` captions to tell them from. All chance comes from `rng`."""
+        """`count` augmented images, and `more` captions as additional negatives. All randomness comes from `rng`."""
         ...

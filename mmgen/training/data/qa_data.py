@@ -59,7 +59,7 @@ class Corpus:
     context_of: list[int] = field(default_factory=list)  # question -> context
     context_tokens: list[TokenizedText] = field(default_factory=list)
     question_tokens: list[TokenizedText] = field(default_factory=list)
-    negatives: list[list[int]] = field(default_factory=list)  # question -> contexts that look right and hold no answer
+    negatives: list[list[int]] = field(default_factory=list)  # question -> hard negatives
 
     @classmethod
     def build(cls, questions: list[Question], tokenizer: Tokenizer) -> Corpus:
@@ -89,7 +89,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class ReaderExample:
-    """What one row of a batch is made of: numbers only, so that a whole run can be planned ahead."""
+    """One row of a batch as indices only, so that a whole run can be planned in advance."""
 
     question: int
     context: int

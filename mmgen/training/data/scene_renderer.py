@@ -1,7 +1,7 @@
 """Renders caption specifications as images: emoji placed, scaled and mirrored over a background.
 
-A thing is placed by two box filters, `lines @ pixels @ columns'`, which shift, scale and mirror it in one go; whole shifts
-at full and half size keep every pixel as it was drawn.
+Each object is placed by two box filters, `lines @ pixels @ columns'`, which shift, scale and mirror it at once; integer shifts
+at full and half size keep every pixel exact.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SLACK = np.array([(3, 3), (0, 3), (0, 3), (3, 0), (3, 0), (0, 3), (0, 0), (0, 0)
 
 
 class Augment(Config):
-    """What may change in an image and leave its caption true."""
+    """Augmentations that keep the caption true."""
 
     mirror: float = Field(default=0.5, ge=0, le=1)
     shift: bool = True
@@ -42,7 +42,7 @@ class Augment(Config):
 
 
 class SceneRenderer:
-    """Paints on one device at one size; all chance comes from the generator that `draw` is given."""
+    """Renders on one device at one size; all randomness comes from the generator passed to `draw`."""
 
     def __init__(
         self, images: EmojiImages, side: int = SIDE, augment: Augment | None = None, device: str | torch.device = "cpu"

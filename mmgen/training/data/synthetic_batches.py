@@ -28,7 +28,7 @@ class SyntheticBatches:
     def __init__(
         self, painter: SceneRenderer, pool: CaptionPool, *, batch: int = 64, seed: int = 0, mix: Mix | None = None
     ) -> None:
-        """`mix` gives the shares of the kinds in a batch; its chances were the pool's affair."""
+        """`mix` gives the shares of the kinds in a batch; its probabilities were applied when the pool was made."""
         self.painter, self.pool, self.size, self.seed = painter, pool, batch, seed
         self.by_kind = [np.flatnonzero(np.isin(pool.layout, layouts)) for layouts in KINDS.values()]
         shares = (mix or Mix()).shares() * [len(rows) > 0 for rows in self.by_kind]

@@ -25,7 +25,7 @@ UNNAMED = -1
 
 
 class Mix(Config):
-    """How often what happens. Shares of the three kinds, then chances."""
+    """Shares of the three kinds of captions, then probabilities of their variants."""
 
     single: float = Field(default=0.6, ge=0)
     relation: float = Field(default=0.25, ge=0)

@@ -1,6 +1,6 @@
 """Image-text pairs rendered from the emoji data set: over backgrounds, moved, rotated and recoloured.
 
-Held out are the clean drawings of some vendors and the names of what they show. Knows no model and no loss.
+Some vendors' clean images, with their names as captions, are held out.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ COUNTS = {0: 1, 1: 2, 2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 7: 4}  # layout -> things se
 
 
 class Composition:
-    """Measures images of any side. Its own errors are found by measuring true scenes."""
+    """Measures images of any side. Its own error rate is measured on rendered ground truth."""
 
     def __init__(self, eye: Eye, images: EmojiImages, prompts: Sequence[EvalPrompt]) -> None:
         """The things of `prompts` are the candidates that an object is told from."""

@@ -1,6 +1,6 @@
 """Recall@k between images and captions, and zero-shot classification accuracy.
 
-Vectors are of unit length; knows no model and no data.
+Vectors are of unit length.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class ClipRecipe(LoopRecipe):
 
     old_keys: ClassVar = {"pictures": "images"}
 
-    data: UserPath | None = None  # what `mmgen data emoji` built, or images with captions, see image_pairs.py
+    data: UserPath | None = None  # what `mmgen data emoji` built, or images with captions, see image_caption_data.py
     drawings: SyntheticPairsRecipe | None = None  # how the emoji of `data` are used; None: `data` is other images
     images: ImagesRecipe = ImagesRecipe()  # how those are used
     vision: VisionConfig
@@ -55,9 +55,9 @@ class ClipRecipe(LoopRecipe):
     sentences: str = "embedded:minilm"  # the frozen encoder that reads captions, where there is no text tower
     text: dict[str, Any] | None = None  # a text tower's TransformerConfig, without its vocabulary
     tokenizer: TokenizerRecipe = TokenizerRecipe()  # of the text tower
-    more_captions: int = Field(0, ge=0)  # that a batch's images are told from, besides its own
-    scale: float | None = Field(None, gt=0)  # inverse temperature, kept as it is; None: it is learned
-    text_noise: float = Field(0.0, ge=0)  # length of what is added to a sentence vector, so that its neighbours mean the same
+    more_captions: int = Field(0, ge=0)  # additional negative captions per batch
+    scale: float | None = Field(None, gt=0)  # fixed inverse temperature; None: learned
+    text_noise: float = Field(0.0, ge=0)  # norm of the noise added to sentence vectors, as regularisation
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class ClipBatch:
 
 
 class ContrastiveLoss(nn.Module):
-    """The loss of a batch, whose images and captions go through the towers `together` at a time."""
+    """Contrastive loss of a batch; the towers run `together` rows at a time."""
 
     def __init__(self, clip: Clip, together: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class ContrastiveLoss(nn.Module):
 
 
 class TextFeatures(Protocol):
-    """Captions as a text side reads them."""
+    """Captions as inputs of the text tower."""
 
     def batch(self, captions: Tensor, rng: np.random.Generator) -> Tensor | list[list[int]]: ...
     def read(self, captions: list[str]) -> Tensor | list[list[int]]: ...
@@ -101,7 +101,7 @@ class TextFeatures(Protocol):
 
 
 class FrozenTextFeatures:
-    """Vectors of a frozen sentence encoder, made once."""
+    """Vectors of a frozen sentence encoder, computed once."""
 
     def __init__(self, recipe: ClipRecipe, captions: list[str]) -> None:
         self.encoder = SentenceEncoder.load(hub.resolve(recipe.sentences, kind="encoder"), name=recipe.sentences)
@@ -127,7 +127,7 @@ class TokenFeatures:
         if not path.is_file():
             given = recipe.tokenizer
             fast = Tokenizer(given.file).fast if given.file else tokenizers.train(captions, given.kind, given.vocabulary)
-            tokenizers.save(tokenizers.ended(fast), recipe.out)
+            tokenizers.save(tokenizers.append_end(fast), recipe.out)
         self.tokenizer = Tokenizer(path)
         self.config = transformer_config.load({**(recipe.text or {}), "vocab_size": self.tokenizer.fast.get_vocab_size()})
         if not self.config.causal or self.config.encoder is not None:
@@ -152,7 +152,7 @@ class TokenFeatures:
 
 
 class ClipRun:
-    """A `Task`: all that a run is made of, but for its devices."""
+    """The `Task` of the loop: model, data and loss."""
 
     ylabel = "nats"
     optimizer: torch.optim.Optimizer
@@ -172,12 +172,12 @@ class ClipRun:
         torch.manual_seed(recipe.seed)
         projected = recipe.vision.hidden_size != recipe.dimension
         self.model = Clip(ClipConfig(recipe.vision, recipe.dimension, tower, width, recipe.loss, projected))
-        begin(self.model, recipe.scale)
+        init_weights(self.model, recipe.scale)
         self.loss = ContrastiveLoss(self.model, recipe.together)
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[ClipBatch, float]]:
-        """All in one part: each image is compared with all captions of its process."""
+        """One micro-batch: the contrastive loss compares each image with all captions of its process."""
         recipe = self.recipe
         rng = np.random.default_rng([recipe.seed, 5, step, process])
         shown = self.pairs.batch(rng, recipe.batch // processes, recipe.more_captions)
@@ -208,9 +208,8 @@ class ClipRun:
 
 
 @torch.no_grad()
-def begin(clip: Clip, scale: float | None) -> None:
-    """First weights: the vision tower's sublayers add nothing yet, so that the first steps teach what is below and above them
-    (Bachlechner et al. 2021)."""
+def init_weights(clip: Clip, scale: float | None) -> None:
+    """Zero-initialises the output projections of the vision tower's blocks (Bachlechner et al. 2021)."""
     for name, parameter in clip.vision.blocks.named_parameters():
         if name.split(".", 1)[1].startswith(("attention.out.", "down.")):
             nn.init.zeros_(parameter)
@@ -231,8 +230,8 @@ def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> ImageTex
 
 
 def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, checkpoints and, whenever recall
-    is as high as it ever was, `out/model`."""
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, checkpoints and, whenever recall
+    is the best so far, `out/model`."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)

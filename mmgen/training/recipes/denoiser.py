@@ -37,15 +37,15 @@ class DenoiserRecipe(Config):
 
     data: Path | None = None  # the folder of `mmgen data emoji`
     out: Path = Path("runs/emoji")
-    text: str = "embedded:minilm"  # the encoder that reads the captions
+    text: str = "embedded:minilm"  # the text encoder
     tokens: int = Field(32, ge=2)  # the longest prompt
     vendors: tuple[str, ...] = ()  # none: all
     leave_out: tuple[str, ...] = ()  # groups of images
-    pool: int = Field(60_000, ge=1)  # requests drawn ahead, so that each caption is encoded once
+    pool: int = Field(60_000, ge=1)  # captions sampled in advance, so that each is encoded once
     mix: Mix = Mix()
     augment: Augment = Augment()
-    upscaler: Path | None = None  # a trained upscaler's folder: the UNet then draws at half size; None: at full size
-    fold: int = Field(2, ge=1)  # without an upscaler: so many pixels, each way, are folded into channels
+    upscaler: Path | None = None  # a trained upscaler's folder: the UNet then generates at half size; None: at full size
+    fold: int = Field(2, ge=1)  # without an upscaler: pixel unshuffle factor
     unet: dict[str, Any]  # of diffusers' UNet2DConditionModel
     schedule: dict[str, Any]  # of a diffusers scheduler
     steps: int = Field(..., ge=1)
@@ -82,21 +82,21 @@ class DenoiserLoss(nn.Module):
 
 
 class CaptionConditions:
-    """Conditions of a pool's captions, some of them dropped."""
+    """Conditioning of a pool's captions, with caption dropout for classifier-free guidance."""
 
     def __init__(self, token_states: TokenStates, drop: float) -> None:
         self.states, self.drop = token_states, drop
 
     def conditions(self, batch: SceneBatch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Token states (B, N, D), mask (B, N) and pooled vectors (B, D)."""
-        heard = self.states.gather(batch.caption)
-        tokens, mask, pooled = heard.tokens, heard.mask, heard.pooled
+        states = self.states.gather(batch.caption)
+        tokens, mask, pooled = states.tokens, states.mask, states.pooled
         assert tokens is not None and mask is not None and pooled is not None
         dropped = torch.rand(len(tokens), generator=rng, device=tokens.device) < self.drop
-        nothing = stack([null_condition(tokens.shape[1], tokens.shape[2], tokens.device)])
-        for own, silent in ((tokens, nothing.tokens), (mask, nothing.mask), (pooled, nothing.pooled)):
-            assert silent is not None
-            own[dropped] = silent
+        null = stack([null_condition(tokens.shape[1], tokens.shape[2], tokens.device)])
+        for own, empty in ((tokens, null.tokens), (mask, null.mask), (pooled, null.pooled)):
+            assert empty is not None
+            own[dropped] = empty
         return tokens, mask, pooled
 
 
@@ -114,7 +114,7 @@ def make_unet(recipe: DenoiserRecipe, autoencoder: Autoencoder, width: int, side
         projection_class_embeddings_input_dim=width,
         **recipe.unet,
     )
-    with torch.no_grad():  # a unit vector's entries are small: begin where the caption weighs as much as the timestep
+    with torch.no_grad():  # entries of a unit vector are small: scaled so that the caption weighs as much as the timestep
         unet.class_embedding.linear_1.weight.mul_(width**0.5)
     if recipe.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
@@ -126,7 +126,7 @@ def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
 
 
 class DenoiserRun:
-    """All that a run is made of. Images and captions live on `device`, where batches are painted."""
+    """Model, data and optimizer of a run. Images and captions are on `device`, where batches are rendered."""
 
     def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
         if recipe.data is None:
@@ -165,14 +165,14 @@ class DenoiserRun:
         return clean, noise, timesteps, *self.captions.conditions(batch, rng)
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Moves the average towards the weights; faster at first, when the average is still of nothing."""
+    def update_average(self, step: int) -> None:
+        """Updates the exponential moving average of the weights; with a smaller decay in the first steps."""
         decay = min(self.recipe.average, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.unet.parameters()), 1 - decay)
 
 
 def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, samples.png and checkpoints."""
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, samples.png and checkpoints."""
     from accelerate import Accelerator
     from diffusers.models.attention_processor import AttnProcessor
 
@@ -196,7 +196,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
         accelerator.clip_grad_norm_(run.unet.parameters(), recipe.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        run.follow(step)
+        run.update_average(step)
         record.add(step, {"loss": loss}, recipe.batch, rate)
         enough = stop_after_minutes is not None and record.seconds - progress["seconds"] > 60 * stop_after_minutes
         last = step + 1 == recipe.steps
@@ -207,8 +207,8 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
             saved = time.monotonic()
         if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
             export(run)
-            drawing = DenoiserModel(run.average, run.text, run.autoencoder, recipe.schedule)
-            image_samples.write(drawing, image_samples.prompts(run.images), recipe.out / "samples.png")
+            model = DenoiserModel(run.average, run.text, run.autoencoder, recipe.schedule)
+            image_samples.write(model, image_samples.prompts(run.images), recipe.out / "samples.png")
             sampled = time.monotonic()
         if enough and not last:
             return False
@@ -216,7 +216,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
 
 
 def rates(recipe: DenoiserRecipe) -> schedules.LearningRateSchedule:
-    """With a plateau, from which a longer run can go on."""
+    """Warmup-stable-decay: a longer run can resume from the plateau."""
     return schedules.LearningRateSchedule(
         kind="wsd", peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup, decay=recipe.decay
     )

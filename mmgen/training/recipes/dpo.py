@@ -16,8 +16,8 @@ from mmgen.models.lm.language_model import LanguageModel, TextModel
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data, text_files
-from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, drawn, example_of
-from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, begun, room, tune
+from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
+from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
 from mmgen.training.recipes.sft import split
 from mmgen.training.run_log import RunLog
 
@@ -25,12 +25,12 @@ from mmgen.training.run_log import RunLog
 class DPORecipe(TuningRecipe):
     """configs/train/dpo.yaml"""
 
-    beta: float = Field(default=0.1, gt=0)  # how dear it is to leave the model as it began
+    beta: float = Field(default=0.1, gt=0)  # strength of the KL penalty against the base model
 
 
 @dataclass(frozen=True)
 class PreferencePairs:
-    """Two answers to each of some prompts: rows of `batch` are all chosen ones, then all rejected ones."""
+    """Answer pairs: the rows of `batch` are all chosen answers, then all rejected ones."""
 
     batch: ChatBatch  # (2 B, N)
 
@@ -59,20 +59,20 @@ def log_likelihood(lm: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor
     """(B, N, D) states, (B, N) targets -> (B,) sums over the answers' tokens"""
     counts = targets != IGNORED
     logits = lm.logits(hidden[counts]).float()  # (answers' tokens, V)
-    said = -F.cross_entropy(logits, targets[counts], reduction="none")
+    log_probs = -F.cross_entropy(logits, targets[counts], reduction="none")
     row = counts.nonzero()[:, 0]
-    return torch.zeros(len(targets), device=said.device).index_add(0, row, said)
+    return torch.zeros(len(targets), device=log_probs.device).index_add(0, row, log_probs)
 
 
 class DPORun:
-    """A `Task`."""
+    """The `Task` of the loop."""
 
     ylabel = "preference loss"
     optimizer: torch.optim.Optimizer
 
     def __init__(self, recipe: DPORecipe, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
-        self.text = begun(recipe, device)
+        self.text = load_base(recipe, device)
         self.train, self.held_out = split(self._pairs(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.tuned = tune(recipe, self.text, frozen=True)
@@ -85,7 +85,7 @@ class DPORun:
             for number, row in enumerate(text_files.rows(path), 1):
                 chosen, rejected = answers_of(row, f"{path}, row {number}")
                 pairs.append((example_of(self.text, chosen), example_of(self.text, rejected)))
-        most = room(self.recipe, self.text)
+        most = max_conversation_tokens(self.recipe, self.text)
         kept = [pair for pair in pairs if all(len(one.ids) <= most and any(one.learned) for one in pair)]
         if not kept:
             raise BadRequest(f"none of {len(pairs)} pairs has answers and at most {most} tokens; check the data")
@@ -93,15 +93,15 @@ class DPORun:
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[PreferencePairs, float]]:
         recipe = self.recipe
-        mine = drawn(self.train, recipe.numbers(step, process, processes), recipe.seed)
-        return [(side_by_side(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(mine)]
+        mine = sample_examples(self.train, recipe.numbers(step, process, processes), recipe.seed)
+        return [(collate_pairs(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(mine)]
 
     def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
-        """The mean over the held-out pairs; without any the newest weights are exported."""
+        """The mean over the held-out pairs; without any the latest weights are exported."""
         total, count = {"loss": 0.0, "accuracy": 0.0}, len(self.held_out)
         for first in range(0, count, 4):
             part = self.held_out[first : first + 4]
-            losses = self.loss(side_by_side(part).to(self.text.device))
+            losses = self.loss(collate_pairs(part).to(self.text.device))
             total = {name: value + float(losses[name]) * len(part) / count for name, value in total.items()}
         if count:
             record.note(step, {"validation": total["loss"], "validation_accuracy": total["accuracy"]})
@@ -110,7 +110,7 @@ class DPORun:
             checkpoint.replaced(self.recipe.out / "model", self.tuned.save)
 
 
-def side_by_side(pairs: Sequence[tuple[ChatExample, ChatExample]]) -> PreferencePairs:
+def collate_pairs(pairs: Sequence[tuple[ChatExample, ChatExample]]) -> PreferencePairs:
     return PreferencePairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
 
 
@@ -126,7 +126,7 @@ def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]]
 
 
 def train(recipe: DPORecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. `out/model`: a model, or an adapter in PEFT's format."""
+    """Trains or resumes; True when all steps are done. `out/model`: a model, or an adapter in PEFT's format."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)

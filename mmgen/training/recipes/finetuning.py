@@ -36,7 +36,7 @@ class TuningConfig(Config):
 
 
 class TuningRecipe(LoopRecipe):
-    """What recipes of tuning say beside the loop."""
+    """Options of fine-tuning recipes."""
 
     base: str  # a model reference
     data: Path | None = None  # JSON lines
@@ -45,15 +45,15 @@ class TuningRecipe(LoopRecipe):
 
 
 class TunedModel(Protocol):
-    """A model as it is tuned."""
+    """A model during fine-tuning."""
 
-    def learned(self) -> nn.Module: ...  # what the optimizer moves and a checkpoint holds
-    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor: ...  # (B, N) -> (B, N, D); `tuned` False: as it began
+    def learned(self) -> nn.Module: ...  # trained parameters, saved in checkpoints
+    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor: ...  # (B, N) -> (B, N, D); `tuned` False: the base model
     def save(self, folder: Path) -> None: ...
 
 
 class FullFinetuning:
-    """Every weight is learned; what it began as is a second model, made only where it is asked for."""
+    """Trains all weights; a frozen copy of the base model is loaded only if `frozen`."""
 
     def __init__(self, model: TextModel, base: Path, frozen: bool) -> None:
         self.model, self.base = model, base
@@ -64,18 +64,18 @@ class FullFinetuning:
 
     def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
         lm = self.model.lm if tuned else self.before
-        assert lm is not None, "the model as it began was not kept"
+        assert lm is not None, "the frozen base model was not loaded"
         return lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
 
     def save(self, folder: Path) -> None:
         family = lora_files.family_of(self.base)
-        told = {"eos_token_id": sorted(self.model.eos_ids), "bos_token_id": self.model.bos_id}
-        language_model.save(self.model.lm, folder, family, told)
-        _take_over(self.model, self.base, folder)
+        special = {"eos_token_id": sorted(self.model.eos_ids), "bos_token_id": self.model.bos_id}
+        language_model.save(self.model.lm, folder, family, special)
+        _copy_tokenizer(self.model, self.base, folder)
 
 
 class LoraFinetuning:
-    """An adapter is learned beside weights that stay."""
+    """Trains a LoRA adapter; the base weights are frozen."""
 
     def __init__(self, model: TextModel, base: Path, reference: str, tuning: TuningConfig) -> None:
         self.model, self.base, self.reference = model, base, reference
@@ -88,16 +88,16 @@ class LoraFinetuning:
 
     def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
         positions = torch.arange(ids.shape[1], device=ids.device)
-        self.adapters.choice.rows = self.adapters.numbers[NAME] if tuned else None  # stays, for activations computed anew
+        self.adapters.choice.rows = self.adapters.numbers[NAME] if tuned else None  # kept set, for activation checkpointing
         return self.model.lm.hidden(ids, PackedAttention(), positions=positions)
 
     def save(self, folder: Path) -> None:
         lora_files.save(self.adapters, NAME, folder, self.reference)
-        _take_over(self.model, self.base, folder)
+        _copy_tokenizer(self.model, self.base, folder)
 
 
 class PrefixFinetuning:
-    """Keys and values before every text are learned; Li and Liang 2021."""
+    """Prefix tuning (Li and Liang 2021): trains keys and values placed before every text."""
 
     def __init__(self, model: TextModel, base: Path, reference: str, tuning: TuningConfig) -> None:
         self.model, self.base, self.reference = model, base, reference
@@ -113,17 +113,17 @@ class PrefixFinetuning:
 
     def save(self, folder: Path) -> None:
         prefix_tuning.save(self.prefix, folder, self.reference)
-        _take_over(self.model, self.base, folder)
+        _copy_tokenizer(self.model, self.base, folder)
 
 
-def begun(recipe: TuningRecipe, device: torch.device | str = "cpu") -> TextModel:
-    """The model that is tuned, with a chat template, and torch's random numbers at the recipe's seed."""
+def load_base(recipe: TuningRecipe, device: torch.device | str = "cpu") -> TextModel:
+    """Seeds torch and loads the base model, with a chat template."""
     torch.manual_seed(recipe.seed)
     return chat_data.with_template(TextModel.load(hub.resolve(recipe.base), str(device), recipe.base, "fp32"))
 
 
 def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> TunedModel:
-    """`frozen`: the model as it began is needed too."""
+    """`frozen`: also keep the base model, as a reference."""
     base, kind = hub.resolve(recipe.base), recipe.tuning.kind
     model.lm.transformer.checkpointing = recipe.activation_checkpointing and kind != "prefix"  # its cache grows once a pass
     if model.lm.config.encoder is not None:
@@ -133,13 +133,13 @@ def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> Tun
     return (LoraFinetuning if kind == "lora" else PrefixFinetuning)(model, base, recipe.base, recipe.tuning)
 
 
-def room(recipe: TuningRecipe, model: TextModel) -> int:
-    """Tokens of the longest conversation that can be learned."""
+def max_conversation_tokens(recipe: TuningRecipe, model: TextModel) -> int:
+    """Tokens of the longest conversation that fits."""
     return model.max_tokens - (recipe.tuning.tokens if recipe.tuning.kind == "prefix" else 0)
 
 
-def _take_over(model: TextModel, base: Path, folder: Path) -> None:
-    """The tokenizer's files, and the template the conversations were written with."""
+def _copy_tokenizer(model: TextModel, base: Path, folder: Path) -> None:
+    """Copies the tokenizer's files and writes the chat template."""
     for name in OTHERS:
         if (base / name).is_file():
             shutil.copy(base / name, folder)

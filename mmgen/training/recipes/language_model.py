@@ -65,7 +65,7 @@ class NextTokenLoss(nn.Module):
 
 
 class LanguageModelRun:
-    """A `Task`: all that a run is made of, but for its devices."""
+    """The `Task` of the loop: model, data and loss."""
 
     ylabel = "nats a token"
     optimizer: torch.optim.Optimizer
@@ -74,17 +74,17 @@ class LanguageModelRun:
         self.recipe = recipe
         data = text_files.files(recipe.data)
         recipe.out.mkdir(parents=True, exist_ok=True)
-        path = the_tokenizer(recipe, data)
+        path = load_tokenizer(recipe, data)
         self.tokenizer = Tokenizer(path)
         stream, self.held_out = packing.prepared(data, path, recipe.held_out, path.parent)
-        config = shape_of(recipe, self.tokenizer)
+        config = config_of(recipe, self.tokenizer)
         self.size = recipe.row or config.max_tokens
         if self.size > config.max_tokens:
             raise BadRequest(f"row is {self.size} tokens, the model reads {config.max_tokens}; take fewer")
         self.rows = PackedRows(stream, self.size, recipe.seed)
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(config)
-        begin(self.model)
+        init_weights(self.model)
         self.model.transformer.checkpointing = recipe.activation_checkpointing
         self.loss = NextTokenLoss(self.model, recipe.balance, recipe.compile)
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
@@ -107,7 +107,7 @@ class LanguageModelRun:
 
 
 def train(recipe: LanguageModelRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png, samples.txt, checkpoints and,
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, samples.txt, checkpoints and,
     whenever the held-out loss is the lowest so far, `out/model`."""
     from accelerate import Accelerator
 
@@ -126,7 +126,7 @@ def train(recipe: LanguageModelRecipe, *, stop_after_minutes: float | None = Non
 
 @torch.inference_mode()
 def validation_loss(lm: LanguageModel, stream: TokenStream, size: int, most: int, together: int = 8) -> float:
-    """Mean nats a token of at most so many rows, evenly spaced over the documents; `inf` where there is not one row."""
+    """Mean cross entropy in nats over at most `most` rows, evenly spaced over the documents; `inf` without a full row."""
     if len(stream.tokens) <= size:
         return math.inf
     rows, device = PackedRows(stream, size, shuffled=False), lm.device
@@ -147,7 +147,7 @@ def export(lm: LanguageModel, tokenizer: Tokenizer, family: str, folder: Path) -
     tokenizers.save(tokenizer.fast, folder, lm.config.max_tokens)
 
 
-def the_tokenizer(recipe: LanguageModelRecipe, data: list[Path]) -> Path:
+def load_tokenizer(recipe: LanguageModelRecipe, data: list[Path]) -> Path:
     """The run's tokenizer.json: there already, given by the recipe, or trained on the documents that are not held out."""
     folder = recipe.tokens or recipe.out
     path = folder / "tokenizer.json"
@@ -162,17 +162,17 @@ def the_tokenizer(recipe: LanguageModelRecipe, data: list[Path]) -> Path:
     return path
 
 
-def shape_of(recipe: LanguageModelRecipe, tokenizer: Tokenizer) -> TransformerConfig:
+def config_of(recipe: LanguageModelRecipe, tokenizer: Tokenizer) -> TransformerConfig:
     """The recipe's shape, with the tokenizer's vocabulary. Raises ConfigError, or BadRequest for one that is not causal."""
     config = transformer_config.load({**recipe.model, "vocab_size": tokenizer.fast.get_vocab_size()})
     if not config.causal or config.encoder is not None:
-        raise BadRequest("the model sees what it shall predict; say causal: true, and no encoder")
+        raise BadRequest("a language model must be causal; set causal: true and no encoder")
     return config
 
 
 @torch.no_grad()
-def begin(lm: LanguageModel) -> None:
-    """First weights: normal of deviation 0.02, what ends a sublayer smaller by sqrt(2 layers); Radford et al. 2019, 2.3."""
+def init_weights(lm: LanguageModel) -> None:
+    """Initial weights: normal with std 0.02, output projections scaled by 1 / sqrt(2 layers); Radford et al. 2019, 2.3."""
     for name, parameter in lm.named_parameters():
         if parameter.dim() > 1:
             ends = name.endswith(("attention.out.weight", "down.weight"))

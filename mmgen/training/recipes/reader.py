@@ -130,7 +130,7 @@ class ReaderLoss(nn.Module):
 
 
 def held_out(recipe: ReaderRecipe, data: Path) -> tuple[list[Question], list[Question]]:
-    """Questions that are never trained on: for calibration, and for the reported figures. They share no title."""
+    """Held-out questions for calibration and for the reported figures, with disjoint titles."""
     wiki = read_questions(data, "squadshifts/new_wiki")
     reported = titles_of(wiki, recipe.held_out)
     development = titles_of(wiki, recipe.development, recipe.held_out)
@@ -157,12 +157,12 @@ def start_from(encoder: SentenceEncoder) -> ReaderNetwork:
     for head in (reader.query, reader.key, reader.place, reader.stop):
         for name, parameter in head.named_parameters():
             nn.init.normal_(parameter, std=0.02) if name.endswith("weight") else nn.init.zeros_(parameter)
-    nn.init.eye_(reader.transform.get_parameter("0.weight"))  # word vectors and states share a space: begin at their product
+    nn.init.eye_(reader.transform.get_parameter("0.weight"))  # states and word vectors share a space: start from the identity
     return reader
 
 
 def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole. Writes metrics.jsonl, loss.png and checkpoints."""
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png and checkpoints."""
     from accelerate import Accelerator
 
     if recipe.data is None:
@@ -234,7 +234,7 @@ def export(recipe: ReaderRecipe) -> Path:
 
 
 def plan(recipe: ReaderRecipe, corpus: Corpus) -> list[list[ReaderExample]]:
-    """Every batch of the run, drawn ahead from the seed, so that a resumed run sees what an undisturbed one sees."""
+    """All batches of the run, planned from the seed, so that a resumed run is identical."""
     batches: list[list[ReaderExample]] = []
     for epoch, window in enumerate(recipe.windows):
         rng = random.Random(f"{recipe.seed}/{epoch}")
@@ -252,7 +252,7 @@ def _groups(reader: ReaderNetwork, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def _negatives(corpus: Corpus, encoder: SentenceEncoder, path: Path) -> None:
-    """Found once and kept beside the run: embedding all passages takes minutes on a CPU."""
+    """Mines hard negatives once and caches them: embedding all passages takes minutes on a CPU."""
     if path.is_file():
         corpus.negatives = json.loads(path.read_text())
     if len(corpus.negatives) != len(corpus.questions):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
     from mmgen.runtime import Runtime
 
-RIGHT = 0.5  # an answer whose F1 reaches this counts as right
+RIGHT = 0.5  # token F1 from which an answer counts as correct
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class ScalingRecipe(Config):
 
 @dataclass(frozen=True)
 class Rung:
-    """A run of the ladder."""
+    """One training run of the ladder."""
 
     name: str
     parameters: int
@@ -45,7 +45,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class RungResult:
-    """What a rung came to: nats a token on the held-out documents."""
+    """Result of a run: loss on the held-out documents, in nats per token."""
 
     parameters: int
     tokens: int
@@ -54,7 +54,7 @@ class RungResult:
 
 
 def ladder(recipe: ScalingRecipe) -> list[Rung]:
-    """Sizes with every budget, the cheapest first; as many tokens as the budget pays for."""
+    """Every size at every compute budget, cheapest first, with the tokens that the budget allows."""
     rungs, (least, most) = [], recipe.tokens_per_parameter
     for flops in sorted(recipe.budgets):
         for size in recipe.sizes:
@@ -67,22 +67,22 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
             if not least <= steps * plain.batch * row / parameters <= most:
                 continue
             name = f"{parameters}-{flops:.0e}"
-            told = {"steps": steps, "validate_every": steps, "out": recipe.out / name, "tokens": recipe.out}
-            rungs.append(Rung(name, parameters, steps * plain.batch * row, flops, plain.model_copy(update=told)))
+            values = {"steps": steps, "validate_every": steps, "out": recipe.out / name, "tokens": recipe.out}
+            rungs.append(Rung(name, parameters, steps * plain.batch * row, flops, plain.model_copy(update=values)))
     return rungs
 
 
-def climb(
-    recipe: ScalingRecipe, said: Callable[[str], None], *, stop_after_minutes: float | None = None
+def run_ladder(
+    recipe: ScalingRecipe, report: Callable[[str], None], *, stop_after_minutes: float | None = None
 ) -> list[RungResult] | None:
-    """Trains what is not trained yet; None where the time was over before. Each run goes on where it was stopped."""
+    """Trains the missing runs, each resumable; None if the time limit was reached first."""
     import time
 
     began, results = time.monotonic(), []
     for number, rung in enumerate(rungs := ladder(recipe), 1):
         done = rung.recipe.out / "result.json"
         if not done.is_file():
-            said(f"{number} of {len(rungs)}: {rung.parameters:,} parameters, {rung.tokens:,} tokens, {rung.flops:.1e} FLOPs")
+            report(f"{number} of {len(rungs)}: {rung.parameters:,} parameters, {rung.tokens:,} tokens, {rung.flops:.1e} FLOPs")
             left = None if stop_after_minutes is None else stop_after_minutes - (time.monotonic() - began) / 60
             if (left is not None and left <= 0) or not language_model.train(rung.recipe, stop_after_minutes=left):
                 return None
@@ -92,7 +92,7 @@ def climb(
     return results
 
 
-def laws(results: list[RungResult]) -> tuple[PowerLawFit | None, PowerLawFit | None]:
+def fit_laws(results: list[RungResult]) -> tuple[PowerLawFit | None, PowerLawFit | None]:
     """L(N), of runs with one budget, or else L(N, D), whose first two terms are L(N) of endless data; None where the runs are
     too few for it."""
     if len({one.flops for one in results}) == 1:
@@ -108,7 +108,7 @@ def laws(results: list[RungResult]) -> tuple[PowerLawFit | None, PowerLawFit | N
 
 @dataclass(frozen=True)
 class OptimalSize:
-    """The size that a budget is best spent on: the least of a parabola through the best run and its neighbours, over the
+    """The compute-optimal size of a budget: the minimum of a parabola through the best run and its neighbours, over the
     logarithm of the parameters; Hoffmann et al. 2022, 3.2."""
 
     flops: float
@@ -134,7 +134,7 @@ def best_sizes(results: list[RungResult]) -> list[OptimalSize]:
     return found
 
 
-def growth(best: list[OptimalSize]) -> float | None:
+def optimal_size_exponent(best: list[OptimalSize]) -> float | None:
     """`a` of `N_best ~ C^a` by the best sizes themselves; None where fewer than two lie within the ladder."""
     within = [one for one in best if one.within]
     if len(within) < 2:

@@ -13,7 +13,7 @@ from mmgen.config import Config
 from mmgen.errors import BadRequest
 
 END = "<|endoftext|>"
-"""Begins every document, and so ends the one before it."""
+"""Precedes every document, and so separates it from the previous one."""
 UNKNOWN = "<unk>"
 Kind = Literal["bpe", "characters"]
 
@@ -59,8 +59,8 @@ def _characters(texts: Iterable[str]) -> Any:
     return fast
 
 
-def ended(fast: Any) -> Any:
-    """It puts END behind every text from now on, as the tokenizers of CLIP's text towers do."""
+def append_end(fast: Any) -> Any:
+    """Makes the tokenizer append END to every text, as the tokenizers of CLIP's text towers do."""
     from tokenizers.processors import TemplateProcessing
 
     fast.post_processor = TemplateProcessing(single=f"$A {END}", special_tokens=[(END, fast.token_to_id(END))])

@@ -34,14 +34,14 @@ class UpscalerRecipe(Config):
     batch: int = Field(32, ge=1)
     learning_rate: float = 2e-3
     warmup: float = 0.05
-    roughness: float = 0.06  # most noise, as a standard deviation, on what is upscaled: a drawn image is not a clean one
+    roughness: float = 0.06  # maximum standard deviation of noise on the input: generated images are not clean
     mixed_precision: str = "no"
     seed: int = 0
     checkpoint_minutes: float = 3.0
 
 
 def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) -> bool:
-    """Trains, or goes on training; True when the run is whole and `out/model` stands."""
+    """Trains or resumes; True when all steps are done and `out/model` is written."""
     from accelerate import Accelerator
 
     if recipe.data is None:
@@ -64,7 +64,7 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
         for group in optimizer.param_groups:
             group["lr"] = rate
         images = scenes.batch(step).images.to(accelerator.device)
-        loss = F.l1_loss(model(roughen(half(images), recipe.roughness, step)).float(), images)
+        loss = F.l1_loss(model(add_noise(half(images), recipe.roughness, step)).float(), images)
         accelerator.backward(loss)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -81,8 +81,8 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
     return True
 
 
-def roughen(small: Tensor, most: float, step: int) -> Tensor:
-    """Noise of a strength of its own on each image; the same for the same step."""
+def add_noise(small: Tensor, most: float, step: int) -> Tensor:
+    """Adds noise of a random strength per image; seeded by the step."""
     rng = torch.Generator().manual_seed(step)
     strength = most * torch.rand(len(small), 1, 1, 1, generator=rng)
     return small + (strength * torch.randn(small.shape, generator=rng)).to(small.device)

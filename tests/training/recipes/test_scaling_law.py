@@ -36,7 +36,7 @@ def test_budgets_buy_tokens(values: dict[str, Any]) -> None:
 
 
 def test_trained_in_two_goes(values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert scaling_law.climb(ScalingRecipe(**values), print, stop_after_minutes=0) is None
+    assert scaling_law.run_ladder(ScalingRecipe(**values), print, stop_after_minutes=0) is None
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     load("scaling-law").main(["--config", str(tmp_path / "recipe.yaml")], standalone_mode=False)
     said = capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_trained_in_two_goes(values: dict[str, Any], tmp_path: Path, capsys: pyt
 
 def test_one_budget_tells_no_law_of_tokens() -> None:
     results = [RungResult(n, 10**6, 1e9, 2 + 30 / n**0.25) for n in (10**4, 10**5, 10**6, 10**7)]
-    of_n, both = scaling_law.laws(results)
+    of_n, both = scaling_law.fit_laws(results)
     assert of_n is not None and of_n.law.alpha == pytest.approx(0.25, rel=0.1) and both is None
 
 
@@ -60,8 +60,8 @@ def test_the_best_size_of_a_budget_lies_between_its_neighbours() -> None:
     best = scaling_law.best_sizes(results)
     assert [one.within for one in best] == [True, True, False] and best[2].parameters == 10**6
     assert best[0].parameters == pytest.approx(1e5 / 3) and best[1].loss == pytest.approx(2)
-    assert scaling_law.growth(best) == pytest.approx(0.5)
-    assert scaling_law.growth(best[1:]) is None
+    assert scaling_law.optimal_size_exponent(best) == pytest.approx(0.5)
+    assert scaling_law.optimal_size_exponent(best[1:]) is None
 
 
 def test_shipped_recipe() -> None:
