@@ -20,15 +20,15 @@ PLAIN = (bool, int, float, str)
 MOST_ROWS = 200
 
 
-def asks(parameter: Parameter) -> bool:
-    """Whether a form can ask for it."""
+def has_component(parameter: Parameter) -> bool:
+    """Whether the parameter's type has a form component."""
     return kind_of(parameter.annotation) is not None
 
 
 def kind_of(annotation: Any) -> Any:
-    """What is asked for: a plain type, Path, Image, a Literal, an Enum, or a list; None where no component can ask.
+    """The supported type of an annotation: a plain type, Path, Image, a Literal, an Enum, or list; None if no component fits.
 
-    Of a union what has a component of its own goes first: who takes an image or its path is given an image.
+    In a union Image comes first, then Path: a parameter that takes an image or its path gets an image component.
     """
     found = [kind for one in signature.alternatives(annotation) if (kind := _kind(one)) is not None]
     return min(found, key=lambda kind: (kind is not Image, kind is not Path)) if found else None
@@ -50,31 +50,33 @@ def _kind(annotation: Any) -> Any:
 
 
 def component(parameter: Parameter) -> Any:
-    """What asks for it, with its default in place. Its help is the line below the label."""
+    """The component of a parameter, with its default; its help is the line below the label."""
     kind, default = kind_of(parameter.annotation), None if parameter.required else parameter.default
-    told: dict[str, Any] = {"label": parameter.name.replace("_", " "), "elem_id": f"more-{parameter.name}"}
+    options: dict[str, Any] = {"label": parameter.name.replace("_", " "), "elem_id": f"more-{parameter.name}"}
     if kind is Image:
-        return gr.Image(type="filepath", sources=["upload", "clipboard"], height=200, **told)
+        return gr.Image(type="filepath", sources=["upload", "clipboard"], height=200, **options)
     if kind is Path:
-        return gr.File(height=120, **told)
-    told["info"] = parameter.help or None
+        return gr.File(height=120, **options)
+    options["info"] = parameter.help or None
     if get_origin(kind) is Literal:
-        return gr.Dropdown([*_none(parameter), *get_args(kind)], value=default, **told)
+        return gr.Dropdown([*_none(parameter), *get_args(kind)], value=default, **options)
     if kind is bool:
-        return gr.Checkbox(bool(default), **told)
+        return gr.Checkbox(bool(default), **options)
     if kind is int:
-        return gr.Number(default, precision=0, **told)
+        return gr.Number(default, precision=0, **options)
     if kind is float:
-        return gr.Number(default, step=0.1, **told)
+        return gr.Number(default, step=0.1, **options)
     if kind is list:
-        return gr.Textbox("\n".join(map(str, default or ())), lines=3, placeholder="one on every line", **told)
+        return gr.Textbox("\n".join(map(str, default or ())), lines=3, placeholder="one on every line", **options)
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return gr.Dropdown([*_none(parameter), *((one.name, one.name) for one in kind)], value=default and default.name, **told)
-    return gr.Textbox("" if default is None else str(default), lines=2 if parameter.required else 1, **told)
+        return gr.Dropdown(
+            [*_none(parameter), *((one.name, one.name) for one in kind)], value=default and default.name, **options
+        )
+    return gr.Textbox("" if default is None else str(default), lines=2 if parameter.required else 1, **options)
 
 
 def value(parameter: Parameter, given: Any) -> Any:
-    """What the pipeline takes, from what its component holds; None where nothing was given."""
+    """The pipeline's argument from a component's value; None if it was left empty."""
     kind = kind_of(parameter.annotation)
     if kind is list:
         (inner,) = get_args(next(one for one in signature.alternatives(parameter.annotation) if _kind(one) is list))[:1] or (
@@ -92,13 +94,13 @@ def value(parameter: Parameter, given: Any) -> Any:
 
 
 def values(parameters: Collection[Parameter], given: Collection[Any]) -> dict[str, Any]:
-    """By name; what was left empty keeps the pipeline's default."""
+    """Arguments by name; an empty component keeps the pipeline's default."""
     found = {one.name: value(one, answer) for one, answer in zip(parameters, given, strict=True)}
     return {name: answer for name, answer in found.items() if answer is not None}
 
 
 def images(result: Any) -> list[Image]:
-    """Those that a result is, or holds."""
+    """The images in a result."""
     if isinstance(result, Image):
         return [result]
     found = getattr(result, "images", result)
@@ -106,7 +108,7 @@ def images(result: Any) -> list[Image]:
 
 
 def html(result: Any) -> str:
-    """What a result says, escaped: a table of a mapping, or else its text."""
+    """A result as escaped HTML: a table of a mapping, otherwise its text."""
     if result is None or isinstance(result, Image) or (isinstance(result, list | tuple) and images(result)):
         return ""
     if isinstance(result, Mapping):
@@ -117,7 +119,7 @@ def html(result: Any) -> str:
 
 
 def data(result: Any) -> Any:
-    """The same as JSON, for whoever wants all of it; None where there is none."""
+    """The result as JSON; None if it has no JSON form."""
     told = result.to_dict() if hasattr(result, "to_dict") else result
     if is_dataclass(told) and not isinstance(told, type):
         told = asdict(told)

@@ -22,7 +22,7 @@ NO_MATCH = "<p class='empty'>No entry contains these words.</p>"
 
 
 class HistoryPanel:
-    """The history as the tabs use it. None: nothing is kept."""
+    """A user's history as the tabs show it. `history` None: nothing is saved."""
 
     def __init__(self, history: History | None) -> None:
         self.history = history
@@ -30,7 +30,7 @@ class HistoryPanel:
     def add(
         self, request: Request, kind: str, asked: Mapping[str, Any], result: Mapping[str, Any], files: Mapping[str, bytes]
     ) -> None:
-        """What cannot be kept is said, and shown all the same."""
+        """Saves a result; a failure shows a warning, and the result is shown anyway."""
         try:
             if self.history is not None:
                 self.history.add(user(), request.id, kind, asked, result, files)
@@ -38,14 +38,14 @@ class HistoryPanel:
             gr.Warning(str(why))
 
     def entries(self, kinds: Sequence[str], words: str) -> list[HistoryEntry]:
-        """Of these pipelines, with all of these words, the newest first."""
+        """Entries of these pipelines that contain all words, newest first."""
         if self.history is None:
             return []
         found = [entry for kind in kinds for entry in self.history.entries(user(), words, kind, MOST)]
         return sorted(found, key=lambda entry: -entry.created)[:MOST]
 
     def files(self, entry: HistoryEntry, suffix: str) -> list[bytes]:
-        """The entry's files with that ending, by name."""
+        """The entry's files with that suffix, sorted by name."""
         assert self.history is not None
         names = sorted(file.name for file in entry.files if file.name.endswith(suffix))
         return [self.history.read(user(), entry.id, name) for name in names]
@@ -53,7 +53,7 @@ class HistoryPanel:
     def panel(
         self, title: str, kinds: Sequence[str], name: Callable[[HistoryEntry], str], reopen: Any, inputs: Any, outputs: Any
     ) -> gr.State:
-        """A list to search, open and delete. `reopen(entry, *inputs)` fills the outputs. The state: `newer` renews the list."""
+        """A list to search, reopen and delete. `reopen(entry, *inputs)` yields the outputs. Returns the state that `newer` takes."""
         fresh = gr.State(0)
         with gr.Accordion(title, open=False, visible=self.history is not None, elem_classes="past"):
             words = gr.Textbox("", label="Search", show_label=False, placeholder="Search history", container=False)
@@ -74,7 +74,7 @@ class HistoryPanel:
         return fresh
 
     def newer(self, fresh: int) -> int:
-        """Another number, so that the list is made anew."""
+        """Changes the state, so that the list is rendered again."""
         return fresh + 1
 
     def _opened(self, id: str, reopen: Any) -> Any:
@@ -96,7 +96,7 @@ class HistoryPanel:
 
 
 def user() -> str:
-    """Whose history the page shows to whom Gradio serves right now: that of their key, or of whoever sits at this machine."""
+    """The history's user in the current Gradio request: the key's user, or the local one."""
     return key_of(LocalContext.request.get(None)) or LOCAL
 
 

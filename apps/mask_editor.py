@@ -17,15 +17,15 @@ Edited = Mapping[str, Any] | None
 
 
 def begun(edited: Edited) -> Image.Image | None:
-    """The image under the paint, in RGB; None where there is none."""
+    """The background in RGB; None without one."""
     under: Image.Image | None = (edited or {}).get("background")
-    if under is None or (under.mode == "RGBA" and under.getchannel("A").getextrema()[1] == 0):  # nothing was dropped
+    if under is None or (under.mode == "RGBA" and under.getchannel("A").getextrema()[1] == 0):  # an empty canvas
         return None
     return image_files.rgb(under)
 
 
 def painted(edited: Edited) -> Image.Image | None:
-    """White where anything was painted, black elsewhere, as large as the image; None where nothing was."""
+    """The mask: white where painted, black elsewhere, in the image's size; None if nothing was painted."""
     under = begun(edited)
     layers = [layer for layer in (edited or {}).get("layers", ()) if layer is not None]
     if under is None or not layers:
@@ -40,7 +40,7 @@ def painted(edited: Edited) -> Image.Image | None:
 
 
 def kept(image: Image.Image | None, folder: Path) -> Path | None:
-    """A file of it, named by its pixels, so that a recipe which names it can be followed later."""
+    """Saves the image under a hash of its pixels, so that a recipe that names it can be reproduced later."""
     if image is None:
         return None
     path = folder / f"{image_io.digest(image)[:16]}.png"

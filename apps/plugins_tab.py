@@ -23,14 +23,14 @@ EMPTY = """<div class='empty'><p>Plugin pipelines appear here automatically, eac
 <p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a complete example.</p></div>"""
 
 
-def brought(rt: Runtime) -> list[RegistryEntry]:
-    """Pipelines that are not mmgen's own."""
+def plugin_pipelines(rt: Runtime) -> list[RegistryEntry]:
+    """Pipelines registered by plugins."""
     return [entry for entry in rt.registry.pipelines if entry.owner != BUILTIN.name]
 
 
 def tab(rt: Runtime) -> Sessions:
-    """Builds it; the caller cancels what a closed page leaves behind."""
-    sessions, entries = Sessions(), brought(rt)
+    """Builds the tab -> its sessions, whose requests the caller cancels when a page closes."""
+    sessions, entries = Sessions(), plugin_pipelines(rt)
     if not entries:
         gr.HTML(EMPTY)
     for number, entry in enumerate(entries):
@@ -47,7 +47,7 @@ def tab(rt: Runtime) -> Sessions:
 
 
 def form(filled: FormHandlers, entry: RegistryEntry) -> None:
-    """Its parameters on the left, its result on the right. Raises PluginError where something required cannot be asked for."""
+    """Its parameters on the left, its result on the right. Raises PluginError if a required parameter has no component."""
     filled.check()
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
@@ -70,16 +70,16 @@ def form(filled: FormHandlers, entry: RegistryEntry) -> None:
 
 
 class FormHandlers:
-    """What a form's buttons do."""
+    """Event handlers of a form."""
 
     def __init__(self, rt: Runtime, described: Signature, takes_request: bool, sessions: Sessions) -> None:
         self.rt, self.described, self.takes_request, self.sessions = rt, described, takes_request, sessions
-        shown = [one for one in described.parameters if forms.asks(one)]
+        shown = [one for one in described.parameters if forms.has_component(one)]
         self.asked = [*(one for one in shown if one.required), *(one for one in shown if not one.required)]
 
     def check(self) -> None:
         for one in self.described.parameters:
-            if one.required and not forms.asks(one):
+            if one.required and not forms.has_component(one):
                 raise PluginError(f'pipeline "{self.described.name}" has no form: no field can be a {one}; use it from Python')
 
     def run(self, http: gr.Request, *given: Any) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ class FormHandlers:
                 return made(**call, **({"request": request} if self.takes_request else {}))
         except MmgenError:
             raise
-        except Exception as why:  # somebody else's code can fail in any way
+        except Exception as why:  # plugin code can raise anything
             raise JobFailed(f"{self.described.name} failed: {one_line(why)}") from why
         finally:
             if close := getattr(made, "close", None):

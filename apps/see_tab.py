@@ -30,11 +30,11 @@ EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
 LABELS = "cat, dog, apple, rocket, smiling face"
 NO_IMAGES = "No images yet: upload some, or load the sample images, which the embedded model generated."
 NOTHING_NAMED = "<div class='empty'><p>Upload an image; a bar shows the probability of each label.</p></div>"
-SHELF = 24  # images shown before anything is looked for
+BROWSED = 24  # images shown without a query
 
 
 def tab(library: DocumentLibrary) -> Sessions:
-    """Builds it; the caller cancels what a closed page leaves behind."""
+    """Builds the tab -> its sessions, whose requests the caller cancels when a page closes."""
     seeing = SeeHandlers(library)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
@@ -75,7 +75,7 @@ def tab(library: DocumentLibrary) -> Sessions:
     sample.click(seeing.sample, None, [*shown, files], show_progress_on=note)
     for trigger in (text.submit, find.click):
         trigger(seeing.find, [text, like], shown, show_progress_on=note)
-    all_.click(seeing.shelf, None, shown, show_progress="hidden")
+    all_.click(seeing.browse, None, shown, show_progress="hidden")
     for trigger in (name.click, labels.submit, given.upload):
         trigger(seeing.name, [given, labels, template], bars, show_progress_on=bars)
     note.attach_load_event(seeing.count, None)
@@ -84,16 +84,16 @@ def tab(library: DocumentLibrary) -> Sessions:
 
 
 class SeeHandlers:
-    """What the tab's buttons do."""
+    """Event handlers of the tab."""
 
     def __init__(self, library: DocumentLibrary) -> None:
         self.rt, self.gallery, self.sessions = library.rt, library.gallery(), Sessions()
-        self.judges = ZeroShotImage(self.rt)
+        self.classifier = ZeroShotImage(self.rt)
 
     def all(self) -> list[tuple[Image, str]]:
         """The first of the store's images."""
         try:
-            return self._looked(self.gallery.filled().all()[:SHELF])
+            return self._thumbnails(self.gallery.filled().all()[:BROWSED])
         except NotFound:
             return []
 
@@ -104,7 +104,7 @@ class SeeHandlers:
             return answer_html.notice(NO_IMAGES)
         return f"<p class='status'>{count} images</p>"
 
-    def shelf(self) -> tuple[Any, str]:
+    def browse(self) -> tuple[Any, str]:
         return self.all(), self.count()
 
     def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
@@ -122,7 +122,7 @@ class SeeHandlers:
             progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} images")
 
         if not paths:
-            return *self.shelf(), None
+            return *self.browse(), None
         with self.sessions.request(http, "batch") as request:
             done = self.gallery.add(list(paths), progress=tell, request=request)
         for name, reason in done.skipped:
@@ -130,14 +130,14 @@ class SeeHandlers:
         return self.all(), f"<p class='status'>{done}</p>", None
 
     def find(self, text: str, like: str | None, http: gr.Request) -> tuple[Any, str]:
-        """The nearest, best first, each with its name and how near it is."""
+        """The most similar images, best first, with name and score."""
         with told(), self.sessions.request(http, "normal") as request:
             seen = None if like is None else image_io.read(like)
             hits = self.gallery.search(text, seen, k=12, request=request)
-            return self._looked(hits, scores=True), f"<p class='status'>{len(hits)} images, most similar first</p>"
+            return self._thumbnails(hits, scores=True), f"<p class='status'>{len(hits)} images, most similar first</p>"
 
     def name(self, given: str | None, labels: str, template: str, http: gr.Request) -> str:
-        """A bar for every label, or, without labels, for the nearest of the model's own words."""
+        """A bar per label, or, without labels, for the nearest words of the model's vocabulary."""
         if given is None:
             return NOTHING_NAMED
         with told(), self.sessions.request(http, "interactive") as request:
@@ -147,11 +147,11 @@ class SeeHandlers:
                     [(one.caption, one.similarity, f"{one.similarity:.2f}") for one in near.tags], "Nearest words"
                 )
             wanted = checked(labels.replace("\n", ","))
-            found = self.judges(given, labels=wanted, template=template.strip() or "{}", request=request)
+            found = self.classifier(given, labels=wanted, template=template.strip() or "{}", request=request)
             return answer_html.judgement(found.labels)
 
-    def _looked(self, hits: Sequence[ImageHit], scores: bool = False) -> list[tuple[Image, str]]:
-        """Thumbnails with captions; an image that was removed meanwhile is left out."""
+    def _thumbnails(self, hits: Sequence[ImageHit], scores: bool = False) -> list[tuple[Image, str]]:
+        """Thumbnails with captions; images removed in the meantime are skipped."""
         store, shown = self.gallery.filled(), []
         for hit in hits:
             try:
@@ -163,7 +163,7 @@ class SeeHandlers:
 
 
 def keep(path: Path, folder: Path) -> Path:
-    """A copy under its content's digest, in a name of plain letters."""
+    """Copies the file into a folder named by its digest, under a safe file name."""
     plain = re.sub(r"[^\w.-]+", "_", path.name)[-80:].lstrip(".") or "image"
     place = folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16] / plain
     if not place.exists():

@@ -12,7 +12,7 @@ from mmgen.engine.job import Priority, Request
 from mmgen.errors import MmgenError
 
 LOCAL = "local"
-"""Who sits at this machine, where there are no keys."""
+"""The user of requests without an API key."""
 
 
 class Sessions:
@@ -24,7 +24,7 @@ class Sessions:
 
     @contextmanager
     def request(self, http: gr.Request, priority: Priority) -> Iterator[Request]:
-        """A request of this session's, cancelled when the caller leaves before its end."""
+        """A request of this session, cancelled if the caller exits early."""
         session = http.session_hash or "local"
         request = Request.new(user=key_of(http) or session, priority=priority)
         with self._guard:
@@ -41,7 +41,7 @@ class Sessions:
                     del self._running[session]
 
     def cancel(self, http: gr.Request) -> None:
-        """Cancels all that the session has running: its page was closed, or its button pressed."""
+        """Cancels all running requests of the session."""
         with self._guard:
             found = list(self._running.get(http.session_hash or "local", ()))
         for request in found:
@@ -49,14 +49,14 @@ class Sessions:
 
 
 def key_of(http: gr.Request | None) -> str | None:
-    """The name of the key that opened the page; None where there are no keys. The server in front has put it there."""
+    """The user whose key opened the page, set by the server's authentication; None without keys."""
     caller = getattr(getattr(getattr(http, "request", None), "state", None), "caller", None)
     return None if caller is None or caller.user == LOCAL else str(caller.user)
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What a person can put right becomes a message in the corner of the page."""
+    """Shows an MmgenError as a toast message on the page."""
     try:
         yield
     except MmgenError as why:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "sans-serif"]  # what is there: no font is fetched from anywhere
+FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "sans-serif"]  # system fonts only: nothing is downloaded
 QUIET = {
     "block_border_width": "1px",
     "block_label_background_fill": "transparent",
@@ -28,7 +28,7 @@ QUIET = {
     "input_border_width": "1px",
     "input_shadow": "none",
 }
-"""Lines where the theme has shadows and coloured labels; text that is dark enough to read."""
+"""Borders instead of shadows, plain labels, and text with enough contrast."""
 DARK = {
     "body_text_color_subdued": "*neutral_400",
     "button_secondary_border_color": "*neutral_500",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TokenSheet:
-    """A text as it grows, after its prompt."""
+    """Generated text with its tokens' probabilities, updated while it streams."""
 
     prompt: str
     text: str = ""
@@ -32,7 +32,7 @@ class TokenSheet:
         return f"<div class='written{' busy' * busy}'><p>{said}</p></div><p class='facts'>{escape(note)}</p>"
 
     def facts(self, done: Completion) -> str:
-        """What it took, and how sure the model was of its words: the geometric mean of their probabilities."""
+        """Token count, time, seed and the geometric mean of the tokens' probabilities."""
         seconds = max(1e-3, (done.timings["write"] + done.timings["first"]) / 1000)
         parts = [f"{done.usage.written} tokens in {seconds:.1f} s"]
         if self.likelihoods:
@@ -41,7 +41,7 @@ class TokenSheet:
 
 
 def spans(text: str, tokens: Sequence[Token]) -> str:
-    """A span for every token; one for all of them where a character is made of several."""
+    """One span per token; one for all of them where a character spans several tokens."""
     if not tokens:
         return escape(text)
     if "".join(token.text for token in tokens) == text:
@@ -55,7 +55,7 @@ def _span(text: str, logprob: float, others: str) -> str:
 
 
 def _others(token: Token) -> str:
-    """What else could have stood there."""
+    """The alternatives to a token."""
     others = [f"{_shown(text)} {exp(logprob):.1%}" for text, logprob in token.top if text != token.text]
     return f" · instead of {', '.join(others)}" if others else ""
 

@@ -26,7 +26,7 @@ HEADER = (
     "<header id='head'><h1>mmgen</h1><p>Generate text and images, search and question your documents, all on this machine.</p>"
     "</header>"
 )
-WATCHING = "Engine"
+ENGINE_TAB = "Engine"
 
 
 def page(
@@ -34,10 +34,10 @@ def page(
 ) -> gr.Blocks:
     """All tabs.
 
-    store: what Ask and See read.
-    model: what draws.
-    history: where questions and images are kept; the default is the home directory's.
-    keep: whether they are.
+    store: the store of the Ask and Image search tabs.
+    model: the text-to-image model.
+    history: where results are saved; default: in the home directory.
+    keep: False saves no history.
     """
     past = HistoryPanel((history or History(rt.home / "history")) if keep else None)
     rag = RagText(rt, store=store)
@@ -53,7 +53,7 @@ def page(
                 sessions.append(see_tab.tab(rag.library))
             with gr.Tab("Text"):
                 sessions.append(write_tab.tab(rt))
-            with gr.Tab(WATCHING):
+            with gr.Tab(ENGINE_TAB):
                 timer, look = engine_tab.tab(rt)
             with gr.Tab("Plugins"):
                 sessions.append(plugins_tab.tab(rt))
@@ -61,23 +61,23 @@ def page(
         tabs.select(watched, None, timer, show_progress="hidden")
         for one in sessions:
             blocks.unload(one.cancel)
-    blocks.queue(default_concurrency_limit=None)  # who waits for whom is the engine's affair
+    blocks.queue(default_concurrency_limit=None)  # the engine schedules requests
     return blocks
 
 
 def watched(event: gr.SelectData) -> gr.Timer:
-    """The engine is looked at while its tab is."""
-    return gr.Timer(active=event.value == WATCHING)
+    """The timer that refreshes the Engine tab runs only while the tab is visible."""
+    return gr.Timer(active=event.value == ENGINE_TAB)
 
 
 def mount(app: FastAPI, rt: Runtime, path: str, **options: Any) -> FastAPI:
-    """The page under a path of another application, such as "/ui". `options`: as `page` takes them."""
+    """Mounts the UI under a path of another application, such as "/ui". `options`: as of `page`."""
     mounted: FastAPI = gr.mount_gradio_app(app, page(rt, **options), path=path, show_error=True, **LOOKS)
     return mounted
 
 
 def serve(rt: Runtime, *, port: int = 7860, open_browser: bool = False, **options: Any) -> tuple[gr.Blocks, str]:
-    """Starts the server, for this machine only, and returns the page and its address. Raises BadRequest for a port in use."""
+    """Starts the server on the loopback interface -> the UI and its address. Raises BadRequest for a port in use."""
     blocks = page(rt, **options)
     try:
         _, address, _ = blocks.launch(

@@ -37,7 +37,7 @@ def current_keys(given: dict[str, Any], names: Mapping[str, str], what: str) -> 
 
 
 class Config(OldKeys):
-    """Base of all configurations: nothing unknown gets in, nothing changes later."""
+    """Base of all configurations: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,25 +58,25 @@ def _store(where: Any) -> Any:
 
 
 class RuntimeConfig(Config):
-    """What a Runtime is wired from."""
+    """The configuration of a Runtime."""
 
     old_keys: ClassVar = {"picture_encoder": "image_encoder"}
 
     home: UserPath | None = None  # where stores and settings live; None: home()
     device: Annotated[str, AfterValidator(_device)] = "auto"
     threads: int | None = Field(default=None, ge=1)  # None: all cores
-    memory_limit: ByteSize | None = Field(default=None, gt=0)  # bytes or "8 GiB"; None: what the device has
+    memory_limit: ByteSize | None = Field(default=None, gt=0)  # bytes or "8 GiB"; None: the device's memory
     encoder: str = "embedded:minilm"  # a model reference, see hub.py
     reader: str = "embedded:reader"
     denoiser: str = "embedded:emoji"
     image_encoder: str = "embedded:emoji-clip"
     text: str = "embedded:books"
     store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
-    policy: str = "fair"  # who is next: fair, fifo, priority, shortest, or a plugin's
-    max_gap_ms: float | None = Field(default=30.0, gt=0)  # what a streaming answer waits for other work; None: as it comes
-    watchdog_s: float = Field(default=600.0, gt=0)  # after so long without a sign of life a step counts as hanging
-    trace: UserPath | None = None  # every quantum is written there, as Chrome trace JSON
-    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # on this machine alone, for Prometheus and `mmgen top`
+    policy: str = "fair"  # scheduling policy: fair, fifo, priority, shortest, or a plugin's
+    max_gap_ms: float | None = Field(default=30.0, gt=0)  # limit on the gap between tokens of a stream; None: no limit
+    watchdog_s: float = Field(default=600.0, gt=0)  # a step that runs longer counts as hung
+    trace: UserPath | None = None  # Chrome trace JSON of every scheduled step
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)  # Prometheus endpoint on the loopback interface
     plugins: tuple[str, ...] | None = None  # allow-list; None: MMGEN_PLUGINS decides
 
 
@@ -104,7 +104,7 @@ def _carried(name: str) -> Path:
 
 
 def load(source: Path | str | Mapping[str, Any], model: type[C], overrides: Sequence[str] = ()) -> C:
-    """Reads a YAML file, or takes a mapping; `overrides` such as "optimizer.lr=3e-4" are laid over it.
+    """Reads a YAML file, or takes a mapping; `overrides` such as "optimizer.lr=3e-4" override it.
 
     Raises NotFound for a missing file and ConfigError for everything else, with file, key path and remedy.
     """
@@ -122,7 +122,7 @@ def load_runtime(path: Path | None = None, overrides: Sequence[str] = ()) -> Run
 
 
 def with_overrides(config: C, overrides: Sequence[str]) -> C:
-    """A copy with "key.path=value" laid over it; values are YAML. Raises ConfigError."""
+    """A copy with "key.path=value" overrides; values are YAML. Raises ConfigError."""
     return _build(_laid_over(config.model_dump(), overrides, type(config)), type(config), "override")
 
 

@@ -18,31 +18,31 @@ class NotFound(MmgenError):
 
 
 class Unauthorized(MmgenError):
-    """Nobody knows the key, or there is none."""
+    """The API key is missing or unknown."""
 
     status = 401
 
 
 class Forbidden(MmgenError):
-    """The key may not do that."""
+    """The API key lacks the permission."""
 
     status = 403
 
 
 class Clash(MmgenError):
-    """Two owners want one name."""
+    """The name is already taken."""
 
     status = 409
 
 
 class Busy(MmgenError):
-    """Somebody else holds what is needed; trying again later can work."""
+    """A resource is in use; a retry later can succeed."""
 
     status = 429
 
 
 class TooLarge(MmgenError):
-    """More than the device or a limit can ever hold."""
+    """Exceeds the device's memory or a fixed limit."""
 
     status = 413
 
@@ -74,7 +74,7 @@ class BadWeights(MmgenError):
 
 
 class PluginError(MmgenError):
-    """A plugin that could not be absorbed."""
+    """A plugin that could not be loaded."""
 
 
 class Cancelled(MmgenError):
@@ -96,19 +96,19 @@ class Closed(MmgenError):
 
 
 class Stuck(MmgenError):
-    """A step hangs, and the engine takes no new work until it comes back."""
+    """A step hangs; the engine takes no new work until it returns."""
 
     status = 503
 
 
 class JobFailed(MmgenError):
-    """A runner failed on this job by a fault of its own; the cause is chained."""
+    """The runner raised an unexpected error on this job; the cause is chained."""
 
     status = 500
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory was short. By the class's name, so that nobody has to import the library that raised it."""
+    """Whether the error is out of memory; checked by class name, without importing torch."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 

@@ -15,7 +15,7 @@ from mmgen.errors import BadRequest, BadWeights, NotFound
 from mmgen.registry import one_line
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-"""What is downloaded: weights, settings, vocabularies (`*.model`: sentencepiece)."""
+"""File patterns to download: weights, configuration, tokenizers (`*.model`: sentencepiece)."""
 REPOSITORY = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([\w./-]+))?")
 
 
@@ -53,7 +53,7 @@ def resolve(reference: str, *, kind: str | None = None) -> Path:
 
 
 def models() -> list[ModelEntry]:
-    """The embedded models that are installed, then what the Hugging Face cache holds. Looks at no network."""
+    """The embedded models that are installed, then what the Hugging Face cache holds. Uses no network."""
     return [*_embedded_entries(), *_cached_entries()]
 
 
@@ -72,11 +72,11 @@ def reachable(timeout: float = 2) -> bool:
 
         try:
             get_session().head(constants.ENDPOINT, timeout=timeout)
-        except Exception:  # whatever the HTTP library of the day raises
+        except Exception:  # the HTTP library may raise anything
             return
         answered.append(True)
 
-    thread = Thread(target=ask, daemon=True)  # a name server that is silent can hold it longer than the timeout
+    thread = Thread(target=ask, daemon=True)  # a DNS lookup can block for longer than the timeout
     thread.start()
     thread.join(timeout)
     return bool(answered)
@@ -146,7 +146,7 @@ def _cached_entries() -> Iterator[ModelEntry]:
 
 
 def kind_of(folder: Path) -> str:
-    """By the files that each library writes."""
+    """The kind of a model folder, by its configuration files."""
     if (folder / "model_index.json").is_file():
         return "denoiser"
     return "encoder" if (folder / "modules.json").is_file() else "text"

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from mmgen.pipelines.rag.answer import Answer, Citation
 
 MOST_CITATIONS = 5
-QUOTE, PLACE = "  ", "      "  # how far they are indented
+QUOTE, PLACE = "  ", "      "  # indentation
 
 
 def print_answer(answer: Answer) -> None:
-    """The answer first, then each quote with its place and its sentence; an abstention says what was read instead."""
+    """Prints the answer, then each quote with its location and sentence; an abstention names the documents searched."""
     facts = f"confidence {answer.confidence:.0%}, {answer.timings['total'] - answer.timings['load']:.0f} ms"
     if answer.abstained:
         typer.secho(f"{QUOTE}-- {answer.text}", fg=typer.colors.YELLOW)
         names = list(dict.fromkeys(Path(hit.uri).name for hit in answer.passages))
-        typer.secho(f"{QUOTE}looked at: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
+        typer.secho(f"{QUOTE}searched: {', '.join(names)}" if names else f"{QUOTE}no passage fits the filter", dim=True)
         hint = "--grounding off shows what the model writes" if answer.model else "--threshold 0 shows the best guess"
         typer.secho(f"{QUOTE}{facts}; {hint}", dim=True)
         print_images(answer)
@@ -39,7 +39,7 @@ def print_answer(answer: Answer) -> None:
 
 
 def print_images(answer: Answer) -> None:
-    """Each with its file and by what it was found."""
+    """Prints each image with its file and the reason it was found."""
     for number, image in enumerate(answer.images, 1):
         typer.echo(f"{QUOTE}image {number}: {image}")
         typer.secho(f"{PLACE}by {image.why}", dim=True)

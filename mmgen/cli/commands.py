@@ -20,46 +20,46 @@ from mmgen.registry import import_target
 
 @dataclass(frozen=True)
 class BuiltinCommand:
-    """A command of mmgen's."""
+    """A command of mmgen itself."""
 
     target: str  # "module:attribute", a Typer app or a function
     summary: str
 
 
 OWN = {
-    "web": BuiltinCommand("mmgen.cli.web:web", "Ask and draw in a browser"),
+    "web": BuiltinCommand("mmgen.cli.web:web", "The web UI: chat with documents, generate text and images"),
     "serve": BuiltinCommand("mmgen.cli.serve:serve", "An OpenAI-compatible server: chat, embeddings, images, documents"),
-    "keys": BuiltinCommand("mmgen.cli.keys:app", "API keys: who may call the server, for what, how often"),
-    "history": BuiltinCommand("mmgen.cli.history:app", "What was asked and what came of it: search, show, delete, export"),
-    "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "How an image was made"),
-    "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Draw an image again from its recipe, and compare"),
-    "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, see where answers stand"),
-    "image": BuiltinCommand("mmgen.cli.image:app", "Your images: add files, find them by words or by another image"),
-    "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Which of some labels fits an image"),
+    "keys": BuiltinCommand("mmgen.cli.keys:app", "Manage the server's API keys, scopes and rate limits"),
+    "history": BuiltinCommand("mmgen.cli.history:app", "Request history: search, show, delete, export"),
+    "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "Show an image's recipe (its generation parameters)"),
+    "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Generate an image again from its recipe, and compare"),
+    "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, get answers with citations"),
+    "image": BuiltinCommand("mmgen.cli.image:app", "Image search: add files, search by text or by image"),
+    "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Zero-shot image classification among given labels"),
     "train": BuiltinCommand("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
-    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Round a language model's weights to int8 or int4"),
+    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Quantize a language model's weights to int8 or int4"),
     "scaling-law": BuiltinCommand(
         "mmgen.cli.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
     ),
-    "embed": BuiltinCommand("mmgen.cli.embed:app", "Vectors of words: analogies and neighbours"),
+    "embed": BuiltinCommand("mmgen.cli.embed:app", "Word vectors: analogies and nearest neighbours"),
     "data": BuiltinCommand("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
-    "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Play a recorded trace again under another policy"),
+    "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Replay a recorded trace under another scheduling policy"),
     "top": BuiltinCommand("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
-    "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation, with a remedy for what is wrong"),
+    "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation; each problem with a remedy"),
     "models": BuiltinCommand("mmgen.cli.listings:models", "The models on this machine"),
-    "pipelines": BuiltinCommand("mmgen.cli.listings:pipelines", "What can be called, from here and from Python"),
-    "plugins": BuiltinCommand("mmgen.cli.listings:plugins", "What is plugged in, and what failed to be"),
+    "pipelines": BuiltinCommand("mmgen.cli.listings:pipelines", "List the pipelines, for the command line and Python"),
+    "plugins": BuiltinCommand("mmgen.cli.listings:plugins", "List the plugins, with the errors of those that failed"),
 }
 
 
 class CommandGroup(TyperGroup):
-    """Lists names and summaries without importing what is behind them."""
+    """Lists commands with their summaries without importing their modules."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*OWN, *registry().pipelines.names()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
-        """A stand-in with a name and a line of help, for lists of commands; `resolve_command` gives the real one."""
+        """A placeholder with name and summary, for listings; `resolve_command` gives the real one."""
         if cmd_name in OWN:
             return TyperCommand(cmd_name, help=OWN[cmd_name].summary)
         if cmd_name not in registry().pipelines:
@@ -81,8 +81,8 @@ class CommandGroup(TyperGroup):
 def load(name: str) -> Any:
     """The command itself, its module imported. Raises PluginError if a pipeline cannot be imported.
 
-    A pipeline whose command line cannot be read from its signature alone names what makes it: `command_line`, a
-    "module:function" that takes the name and the pipeline.
+    A pipeline whose command line does not follow from its signature sets `command_line` to a "module:function" that takes
+    the name and the pipeline and returns the command.
     """
     if name not in OWN:
         pipeline = registry().pipelines.get(name)

@@ -21,11 +21,11 @@ def group() -> None:
 
 @app.command()
 def emoji(
-    folder: Annotated[Path, typer.Argument(help="Where the data set lies, or shall lie.")],
+    folder: Annotated[Path, typer.Argument(help="The data set's folder; built if empty or missing.")],
     packages: Annotated[Path | None, typer.Option(help="Folder with the npm tarballs, to build without a network.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Emoji images with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is another set."""
+    """Emoji images with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is not the pinned set."""
     from mmgen.training.data import emoji_dataset as data
 
     filled = folder.is_dir() and any(folder.iterdir())
@@ -48,5 +48,5 @@ def _built(folder: Path, packages: Path | None, quiet: bool) -> DatasetReport:
     from mmgen.training.data.emoji_build import build
 
     with Progress(disable=quiet, transient=True) as bar:
-        task = bar.add_task("drawing")
+        task = bar.add_task("rendering")
         return build(folder, packages, lambda done, total: bar.update(task, completed=done, total=total))

@@ -19,15 +19,15 @@ from mmgen.errors import MmgenError
 from mmgen.registry import one_line
 
 SHOWN = ("torch", "transformers", "sentence-transformers", "faiss-cpu", "numpy", "safetensors", "huggingface_hub")
-ROOM = 1_000_000_000  # bytes of memory and of disk below which it says so
+ROOM = 1_000_000_000  # bytes of free memory or disk below which it warns
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     about: str
-    status: Literal["ok", "note", "wrong"]  # a note is no fault: what needs it is refused with a reason of its own
+    status: Literal["ok", "note", "wrong"]  # note: works, with limits
     found: str
     remedy: str = ""
 
@@ -47,16 +47,16 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 def examine() -> Iterator[Finding]:
-    """Every check, in the order of the report; one that breaks is itself a finding."""
+    """Runs every check in order; a check that raises is itself a finding."""
     for check in CHECKS:
         try:
             yield from check()
-        except Exception as why:  # a doctor does not fall ill of what it finds
+        except Exception as why:  # a failing check must not stop the others
             yield Finding(check.__name__, "wrong", one_line(why), "please report this")
 
 
 def packages() -> Iterator[Finding]:
-    """Ours and what it requires, each against its range."""
+    """mmgen and its requirements, each against its version range."""
     yield Finding("mmgen", "ok", f"{version('mmgen')} in {Path(__file__).parents[1]}")
     yield Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     yield Finding("packages", "ok", ", ".join(f"{name} {_installed(name) or 'missing'}" for name in SHOWN))
@@ -80,12 +80,12 @@ def _installed(package: str) -> str | None:
 
 
 def device() -> Iterator[Finding]:
-    """What models run on."""
+    """The device that models run on."""
     from mmgen.runtime import Runtime
 
     try:
         import torch
-    except Exception as why:  # a broken build fails in the loader's own words
+    except Exception as why:  # a broken installation can raise anything
         yield Finding("device", "wrong", f"torch cannot be imported ({one_line(why)})", "reinstall torch")
         return
     with Runtime() as rt:
@@ -105,7 +105,7 @@ def _kernels() -> Finding:
 
     if not (why := build.reason()):
         return Finding("kernels", "ok", "compiled for this processor")
-    remedy = "install gcc: language models write up to five times as fast" if build.compiler() is None else ""
+    remedy = "install gcc: language models generate up to five times faster" if build.compiler() is None else ""
     return Finding("kernels", "note", f"torch's alone ({why})", remedy)
 
 
@@ -119,7 +119,7 @@ def memory() -> Iterator[Finding]:
 
 
 def places() -> Iterator[Finding]:
-    """Where stores lie, the room there, and the configuration."""
+    """The home directory, its free space and the configuration file."""
     from mmgen.config import home, load_runtime
 
     folder = home()
@@ -147,7 +147,7 @@ def database() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    """The embedded ones, their checksums computed anew."""
+    """Verifies the checksums of the embedded models."""
     from mmgen import embedded
 
     for reference in embedded.EMBEDDED:

@@ -9,7 +9,7 @@ import typer
 
 from mmgen.cli.output import print_columns, print_json
 
-app = typer.Typer(help="Vectors of words: analogies and neighbours.", no_args_is_help=True)
+app = typer.Typer(help="Word vectors: analogies and nearest neighbours.", no_args_is_help=True)
 
 
 @app.callback()
@@ -19,9 +19,11 @@ def group() -> None:
 
 @app.command()
 def analogy(
-    words: Annotated[list[str], typer.Argument(help="WORD - WORD + WORD, as many as you like.")],
-    encoder: Annotated[str | None, typer.Option(help="An encoder's reference; without it the configured one.")] = None,
-    among: Annotated[Path | None, typer.Option(help="A word a line; without it the 10,000 words that come along.")] = None,
+    words: Annotated[list[str], typer.Argument(help="An expression such as WORD - WORD + WORD.")],
+    encoder: Annotated[str | None, typer.Option(help="Encoder reference; default: the configured one.")] = None,
+    among: Annotated[
+        Path | None, typer.Option(help="Vocabulary file, one word per line; default: the built-in 10,000 words.")
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Words shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -17,12 +17,12 @@ from mmgen.errors import BadRequest
 if TYPE_CHECKING:
     from mmgen.stores.history import History, HistoryEntry
 
-app = typer.Typer(help="What was asked and what came of it: search, show, delete, export.", no_args_is_help=True)
+app = typer.Typer(help="Request history: search, show, delete, export.", no_args_is_help=True)
 
-User = Annotated[str, typer.Option(help='Whose: the name of a key; "local" is who has none.')]
+User = Annotated[str, typer.Option(help='User, the name of an API key; "local" without keys.')]
 Kind = Annotated[str | None, typer.Option(help="Only of this pipeline, such as txt2img.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", help="How many, the newest.")]
-Before = Annotated[str | None, typer.Option(help="Go on after this id, the last of the page before.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", help="Maximum number of entries, newest first.")]
+Before = Annotated[str | None, typer.Option(help="Continue after this id, the last of the previous page.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 WIDEST = 80
 
@@ -44,7 +44,7 @@ def list_(user: User = "local", kind: Kind = None, limit: Limit = 20, before: Be
 
 @app.command()
 def search(
-    words: Annotated[str, typer.Argument(help="They must all stand in the request or its result.")],
+    words: Annotated[str, typer.Argument(help="Words that the request or its result must all contain.")],
     user: User = "local",
     kind: Kind = None,
     limit: Limit = 20,
@@ -81,9 +81,9 @@ def show(
 def delete(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of requests.")] = None,
     user: User = "local",
-    all_: Annotated[bool, typer.Option("--all", help="All that this user has.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="All entries of this user.")] = False,
 ) -> None:
-    """Forget requests, their results and files."""
+    """Delete requests, with their results and files."""
     if bool(ids) == all_:
         raise BadRequest("there is nothing to delete; give ids, or --all for all" if not ids else "give ids or --all, not both")
     with opened() as history:
@@ -98,7 +98,7 @@ def export(
     file: Annotated[Path, typer.Argument(help="The zip to write.")],
     user: User = "local",
 ) -> None:
-    """Write all of it into a zip: history.jsonl and the files."""
+    """Export the history as a zip: history.jsonl and the files."""
     try:
         with opened() as history, file.open("xb") as out:
             count = history.export(user, out)
@@ -122,7 +122,7 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
 
 
 def _short(asked: Any) -> str:
-    """The first words of what was asked."""
+    """The first words of the request."""
     for name in ("prompt", "question", "query", "input", "messages"):
         if value := asked.get(name):
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

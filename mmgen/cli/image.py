@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from mmgen.library.document_indexing import AddedImages
     from mmgen.pipelines.image_search import ImageSearch
 
-app = typer.Typer(help="Your images: add files, find them by words or by another image.", no_args_is_help=True)
+app = typer.Typer(help="Image search: add files, search by text or by image.", no_args_is_help=True)
 
-Model = Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id; a store keeps to its own.")]
+Model = Annotated[str | None, typer.Option(help="Image encoder: embedded:NAME, a folder or a repo id; a store keeps its own.")]
 MOST_TOLD = 5
 
 
 @contextmanager
 def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]:
-    """The pipeline over a store, for the length of a command."""
+    """The image search pipeline over a store, closed after the command."""
     from mmgen.pipelines.image_search import ImageSearch
     from mmgen.runtime import Runtime
 
@@ -41,15 +41,15 @@ def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, and pdf or html files that hold images.")],
     store: Store = None,
-    include: Annotated[list[str] | None, typer.Option(help="Of folders only files like this, e.g. '*.png'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Glob of files to include from folders, e.g. '*.png'.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Glob of files to exclude from folders.")] = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove images whose files vanished.")] = False,
     meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as album=summer.")] = None,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add what is there already.")] = False,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add duplicates.")] = False,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Read images into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
+    """Index images in the store; unchanged files are skipped. Exit code 1 if a file could not be read."""
     metadata = dict(one_value(pair) for pair in meta or [])
     with opened(store, model) as search, progress_bar(as_json, "images", "images") as advance:
         report = search.add(
@@ -72,21 +72,21 @@ def add(
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What the images should show.")] = "",
+    text: Annotated[str, typer.Argument(help="Text query.")] = "",
     store: Store = None,
-    image: Annotated[Path | None, typer.Option("--image", "-p", help="An image that they should be like.")] = None,
+    image: Annotated[Path | None, typer.Option("--image", "-p", help="Image query.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many images to show.")] = 5,
     where: Where = None,
-    weight: Annotated[float, typer.Option(help="The words' part, 0 to 1, where there is an image too.")] = 0.5,
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Draw what was found to this PNG.")] = None,
+    weight: Annotated[float, typer.Option(help="Weight of the text query, 0 to 1, beside an image query.")] = 0.5,
+    sheet: Annotated[Path | None, typer.Option("--sheet", help="Write a contact sheet of the results to this PNG.")] = None,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """The images nearest to words, to an image, or to both."""
+    """Search images by text, by image, or by both."""
     from mmgen.pipelines.image import recipe
 
     if sheet is not None:
-        recipe.check_png(sheet)  # told before a model is loaded
+        recipe.check_png(sheet)  # fails before a model is loaded
     with opened(store, model) as images:
         hits = images(text, image=image, k=k, where=where or (), weight=weight)
         if sheet is not None:
@@ -117,8 +117,8 @@ def list_(store: Store = None, where: Where = None, as_json: Json = False) -> No
 
 
 @app.command()
-def remove(images: Annotated[list[str], typer.Argument(help="Paths of files, or their ends.")], store: Store = None) -> None:
-    """Take the images of files out of the store; the files stay."""
+def remove(images: Annotated[list[str], typer.Argument(help="File paths, or the ends of paths.")], store: Store = None) -> None:
+    """Remove images from the store; their files stay."""
     with opened(store) as search:
         writable = search.gallery.writable(make=False)
         sources = writable.sources()
@@ -132,10 +132,10 @@ def tags(
     image: Annotated[Path, typer.Argument(help="An image file.")],
     among: Annotated[Path | None, typer.Option(help="A file with a caption on every line.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many to show.")] = 10,
-    model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
+    model: Annotated[str | None, typer.Option(help="Image encoder: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The words nearest to an image, chosen from a list; nothing is written anew."""
+    """Tag an image with the nearest entries of a word list."""
     from mmgen.pipelines.tags import tags as pipeline
     from mmgen.runtime import Runtime
 
@@ -150,14 +150,14 @@ def tags(
 def zero_shot(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     labels: Annotated[
-        list[str] | None, typer.Option("--labels", "-l", help="Such as cat,dog,car; a classifier has its own.")
+        list[str] | None, typer.Option("--labels", "-l", help="Labels such as cat,dog,car; a classifier has its own.")
     ] = None,
-    template: Annotated[str, typer.Option(help='A sentence around each label, such as "a photo of a {}".')] = "{}",
+    template: Annotated[str, typer.Option(help='Prompt template around each label, such as "a photo of a {}".')] = "{}",
     k: Annotated[int, typer.Option("-k", "--k", help="How many labels to show; 0 for all.")] = 0,
-    model: Annotated[str | None, typer.Option(help="What sees: embedded:NAME, a folder or a repo id.")] = None,
+    model: Annotated[str | None, typer.Option(help="Image encoder: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Which of some labels fits an image: `mmgen zero-shot photo.png --labels cat,dog,car`."""
+    """Zero-shot classification: `mmgen zero-shot photo.png --labels cat,dog,car`."""
     from mmgen.pipelines.zero_shot import ZeroShotImage
     from mmgen.runtime import Runtime
 
@@ -188,7 +188,7 @@ def draw(images: ImageSearch, hits: Sequence[ImageHit], text: str, image: Path |
 
 
 def tell_left_out(report: AddedImages) -> None:
-    """What was not added and why; of many duplicates the first."""
+    """Prints what was skipped and why; only the first of many duplicates."""
     pairs = [*(("is", *pair) for pair in report.duplicates), *(("looks like", *pair) for pair in report.near)]
     for how, uri, there in pairs[:MOST_TOLD]:
         typer.echo(f"left out {uri}: it {how} {there}", err=True)

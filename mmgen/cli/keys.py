@@ -14,7 +14,7 @@ from mmgen.cli.output import print_columns, print_json
 if TYPE_CHECKING:
     from mmgen.stores.keys import ApiKey, KeyStore
 
-app = typer.Typer(help="API keys: who may call the server, for what, how often.", no_args_is_help=True)
+app = typer.Typer(help="Manage the server's API keys, scopes and rate limits.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The user's name.")]
 ONCE = "this is shown once, and kept nowhere: give it to its user, who sends it as Authorization: Bearer KEY"
@@ -32,15 +32,15 @@ def opened() -> Iterator[KeyStore]:
 @app.command()
 def add(
     name: Name,
-    weight: Annotated[float, typer.Option(help="Its share of the device: twice as much for 2 as for 1.")] = 1.0,
-    rate: Annotated[str | None, typer.Option(help="How often it may call: 5/s, 60/min, 500/h, 1000/day.")] = None,
+    weight: Annotated[float, typer.Option(help="Scheduling weight: 2 gets twice the device time of 1.")] = 1.0,
+    rate: Annotated[str | None, typer.Option(help="Rate limit: 5/s, 60/min, 500/h or 1000/day.")] = None,
     scopes: Annotated[
-        str, typer.Option(help="What for: chat, embeddings, images, stores, stores:write, engine; or all.")
+        str, typer.Option(help="Scopes: chat, embeddings, images, stores, stores:write, engine; or all.")
     ] = "chat,embeddings,images,stores",
-    stores: Annotated[str | None, typer.Option(help="The stores that it may use, such as notes,work; else all.")] = None,
-    days: Annotated[float | None, typer.Option(help="It ends after so many days.", min=0)] = None,
+    stores: Annotated[str | None, typer.Option(help="Stores that it may use, such as notes,work; default: all.")] = None,
+    days: Annotated[float | None, typer.Option(help="Days until it expires.", min=0)] = None,
 ) -> None:
-    """Make a key. It is printed once; what is kept can only recognise it."""
+    """Create a key. It is printed once; only its hash is stored."""
     from mmgen.stores.keys import SCOPES
 
     wanted = SCOPES if scopes.strip() == "all" else _parts(scopes)
@@ -53,7 +53,7 @@ def add(
 
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """All keys and what they may do; not the keys themselves."""
+    """List keys with their scopes, without their secrets."""
     with opened() as keys:
         found = keys.all()
     if as_json:
@@ -66,7 +66,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] =
 
 @app.command()
 def revoke(name: Name) -> None:
-    """End a key, at once, also on a server that runs."""
+    """Revoke a key, immediately, also on a running server."""
     with opened() as keys:
         keys.revoke(name)
     typer.echo(f"the key of {name} is revoked; `mmgen keys rotate {name}` makes another")
@@ -74,7 +74,7 @@ def revoke(name: Name) -> None:
 
 @app.command()
 def rotate(name: Name) -> None:
-    """Make a new key in place of one, with the same rights; the old one ends at once."""
+    """Replace a key by a new one with the same rights; the old one is revoked."""
     with opened() as keys:
         typer.echo(keys.rotate(name))
     typer.echo(ONCE, err=True)

@@ -27,7 +27,7 @@ def models(as_json: Json = False) -> None:
 
 
 def pipelines(as_json: Json = False) -> None:
-    """What can be called: name, what it does, and how; `mmgen NAME --help` says more, `mmgen.pipeline(NAME)` is the same."""
+    """List pipelines with summary and signature; `mmgen NAME --help` says more, `mmgen.pipeline(NAME)` is the same."""
     found = [_described(entry) for entry in registry().pipelines]
     if as_json:
         print_json(found)
@@ -61,7 +61,7 @@ def _described(entry: RegistryEntry) -> dict[str, Any]:
 
 
 def plugins(as_json: Json = False) -> None:
-    """What is plugged in by installed packages, what each brought, and why one failed."""
+    """List installed plugins, what each registered, and errors."""
     found = registry().plugins
     if as_json:
         print_json(found)

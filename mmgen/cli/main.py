@@ -14,16 +14,16 @@ from mmgen.cli.commands import CommandGroup
 from mmgen.errors import MmgenError
 
 FIRST = """\
-mmgen {version}: generation and retrieval, all models on one device. What you can do first:
+mmgen {version}: text and image generation and retrieval; all models share one device. First steps:
 
-  mmgen rag add PATH...        read your documents: files or folders
-  mmgen rag ask "QUESTION"     ask them; the answer quotes them, or says that it is not there
-  mmgen rag chat               one question after another
-  mmgen txt2img "A RED APPLE"  draw an image
-  mmgen web                    both in a browser
+  mmgen rag add PATH...        index your documents: files or folders
+  mmgen rag ask "QUESTION"     ask them; answers quote the documents, or say that they do not answer
+  mmgen rag chat               ask several questions interactively
+  mmgen txt2img "A RED APPLE"  generate an image
+  mmgen web                    the web UI
 
   mmgen models                 the models on this machine
-  mmgen pipelines              what can be called, from here and from Python
+  mmgen pipelines              pipelines, for the command line and Python
   mmgen doctor                 check this installation
 
 `mmgen --help` names every command, `mmgen COMMAND --help` explains one."""
@@ -33,7 +33,7 @@ app = typer.Typer(cls=CommandGroup, context_settings={"help_option_names": ["--h
 
 @app.callback(invoke_without_command=True)
 def first(ctx: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """Generation and retrieval: every model takes its turns on one device under one scheduler."""
+    """Text and image generation and retrieval; all models share one device through one scheduler."""
     from mmgen import __version__
 
     if version:
@@ -44,10 +44,10 @@ def first(ctx: typer.Context, version: Annotated[bool, typer.Option("--version",
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Runs one command and exits: 0 done, 1 done in part, 2 a mistake that the caller can fix, 130 interrupted."""
+    """Runs one command and exits: 0 success, 1 partial success, 2 user error, 130 interrupted."""
     try:
         code = get_command(app).main(args, prog_name="mmgen", standalone_mode=False)
-        if code == 130:  # how typer tells of Ctrl-C
+        if code == 130:  # typer's exit code for Ctrl-C
             raise KeyboardInterrupt
         sys.stdout.flush()
     except MmgenError as error:
@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> None:
         code = say(usage(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         code = say("interrupted", 130, prefix="")
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of a pipe closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code or 0)
@@ -71,7 +71,7 @@ def say(message: str, code: int, prefix: str = "error: ") -> int:
 
 
 def usage(error: typer.TyperException) -> str:
-    """What was wrong with the arguments, and where to read on. Empty for a group without a command: its help was printed."""
+    """A usage error with a pointer to --help. Empty for a group without a command, whose help was printed."""
     context = getattr(error, "ctx", None)
     message = error.format_message().replace("Value error, ", "").rstrip(".")
     if not message or context is None:

@@ -15,7 +15,7 @@ def print_json(value: Any) -> None:
 
 
 def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """As wide as what is in them; the last column is never cut, so that every row can be copied whole."""
+    """Columns fit their content; the last one is never truncated."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
     for number, row in enumerate((head, *rows)):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
@@ -23,13 +23,13 @@ def print_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def bar(share: float, width: int = 30) -> str:
-    """A share of 0 to 1 as blocks, by eighths of a character."""
+    """A bar of a share from 0 to 1, in eighths of a block character."""
     eighths = round(8 * width * min(1.0, max(0.0, share)))
     return "\u2588" * (eighths // 8) + (chr(0x2590 - eighths % 8) if eighths % 8 else "")
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON can hold it: its own `to_dict()`, a dataclass's fields, or what it is."""
+    """A JSON-serializable form of a result: its `to_dict()`, a dataclass's fields, or the value itself."""
     if callable(to_dict := getattr(value, "to_dict", None)):
         return to_dict()
     if is_dataclass(value) and not isinstance(value, type):

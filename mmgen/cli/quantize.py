@@ -17,9 +17,9 @@ class Precision(StrEnum):
 def quantize(
     model: Annotated[str, typer.Argument(help="A model reference or its folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write.")],
-    to: Annotated[Precision, typer.Option(help="Bits of a weight.")] = Precision.int8,
+    to: Annotated[Precision, typer.Option(help="Weight format.")] = Precision.int8,
 ) -> None:
-    """Rounds a language model's weights to int8 (a scale a row) or int4 (a scale a group), in a folder of its own."""
+    """Quantize a language model's weights to int8 (one scale per row) or int4 (one scale per group) into a new folder."""
     from mmgen import hub
     from mmgen.models.checkpoints import quantized
     from mmgen.models.lm import language_model

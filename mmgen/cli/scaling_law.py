@@ -18,7 +18,7 @@ def scaling_law(
     set_: Values = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would be trained, and stop.")] = False,
 ) -> None:
-    """Trains a ladder of small models on budgets of computing and fits L(N) and L(N, D); Hoffmann et al. 2022."""
+    """Train a ladder of small models at fixed compute budgets and fit L(N) and L(N, D); Hoffmann et al. 2022."""
     from mmgen.training.recipes import power_laws
     from mmgen.training.recipes import scaling_law as recipe_module
 

@@ -12,25 +12,28 @@ import typer
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Where it listens. Other machines need 0.0.0.0, and keys.")] = None,
-    port: Annotated[int | None, typer.Option(help="8000 if nothing is said.", min=1, max=65535)] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Access from other machines needs 0.0.0.0 and API keys.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; default 8000.", min=1, max=65535)] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="One more model: NAME=FOLDER, a folder or a repo id. Repeatable.")
+        list[str] | None,
+        typer.Option("--model", "-m", help="Additional model: NAME=FOLDER, a folder or a repo id. Repeatable."),
     ] = None,
-    store: Annotated[
-        str | None, typer.Option("--store", "-s", help="Name of the store that the page reads, or a path.")
+    store: Annotated[str | None, typer.Option("--store", "-s", help="Name or path of the web UI's store.")] = None,
+    ui: Annotated[bool, typer.Option("--ui", help="Also serve the web UI at /ui.")] = False,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with these and further settings.")] = None,
+    cors: Annotated[list[str] | None, typer.Option(help="Allowed CORS origin. Repeatable.")] = None,
+    history: Annotated[
+        bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
-    ui: Annotated[bool, typer.Option("--ui", help="The page for browsers too, at /ui.")] = False,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML with these settings and more.")] = None,
-    cors: Annotated[list[str] | None, typer.Option(help="An origin whose pages may call. Repeatable.")] = None,
-    history: Annotated[bool | None, typer.Option("--history/--no-history", help="Keep requests and answers.")] = None,
 ) -> None:
-    """An OpenAI-compatible server: chat, embeddings, images, documents. Without keys it is for this machine alone."""
+    """An OpenAI-compatible server: chat, embeddings, images, documents. Without API keys it serves this machine only."""
     from mmgen.runtime import Runtime
 
     told = {"host": host, "port": port, "models": model, "cors": cors, "history": history}
     settings = read({key: value for key, value in told.items() if value is not None}, config)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a service is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
     running = import_module("mmgen.serve.http_server")
     with Runtime() as rt:
         app = import_module("mmgen.serve.app").create_app(rt, settings)
@@ -47,7 +50,7 @@ def serve(
 
 
 def read(told: dict[str, Any], config: Path | None) -> Any:
-    """The settings: of the file, and over them what the command line says."""
+    """Settings from the file, overridden by command line options."""
     from mmgen.config import load
 
     kind = import_module("mmgen.serve.settings").ServeConfig
@@ -55,7 +58,7 @@ def read(told: dict[str, Any], config: Path | None) -> Any:
 
 
 def add_page(app: Any, rt: Any, store: str | None) -> None:
-    """The page at /ui, and / leads there. Gradio is imported for this alone."""
+    """Mounts the web UI at /ui and redirects / to it. Imports Gradio."""
     from mmgen.cli.web import front_end
 
     history = app.state.history

@@ -63,7 +63,7 @@ def rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def told(image: Image.Image) -> tuple[str, dict[str, Scalar]]:
+def describe(image: Image.Image) -> tuple[str, dict[str, Scalar]]:
     """The file's own description: a caption or "", and metadata: width, height; by EXIF taken (ISO 8601) and year."""
     found: dict[str, Scalar] = {"width": image.width, "height": image.height}
     try:

@@ -197,7 +197,7 @@ def _stored(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str
 
     uri = f"{path}#{inner.name}" if inner.name else str(path)
     decoded = image_files.decode(inner.data, uri)
-    described, told = image_files.told(decoded)
+    described, told = image_files.describe(decoded)
     image = image_files.rgb(decoded)
     page = {} if inner.page is None else {"page": inner.page}
     stored = StoredImage(

@@ -42,23 +42,23 @@ ROUTERS: tuple[APIRouter, ...] = (
     history.router,
 )
 CANCELLING_S = 10.0
-"""What a shutdown waits for requests that it cancelled."""
+"""Seconds that a shutdown waits for cancelled requests."""
 
 
 def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
-    """The API over that runtime, which the caller closes.
+    """The HTTP API over a runtime, which the caller closes.
 
     Raises BadRequest where it would serve other machines without keys, NotFound for a model that is not here.
     """
     settings = settings or ServeConfig()
-    # the pages of FastAPI's own load scripts from elsewhere
+    # FastAPI's own docs pages load scripts from a CDN
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
     app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
-    app.state.shelf, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
-    app.state.live = RequestTracker(settings.max_requests, rt.engine.soonest)
-    app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # a thread for every request that may begin
+    app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
+    app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest)
+    app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # one thread per concurrent request
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -70,22 +70,22 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    """At the end no new work is taken, what is under way gets its time, and then it is cancelled."""
+    """On shutdown: refuse new requests, drain running ones, then cancel the rest."""
     async with mcp.running(app):
         yield
-        live: RequestTracker = app.state.live
-        live.close()
-        if not await asyncio.to_thread(live.drained, app.state.settings.drain_s):
-            live.cancel_all()
-            await asyncio.to_thread(live.drained, CANCELLING_S)
+        tracker: RequestTracker = app.state.tracker
+        tracker.close()
+        if not await asyncio.to_thread(tracker.drained, app.state.settings.drain_s):
+            tracker.cancel_all()
+            await asyncio.to_thread(tracker.drained, CANCELLING_S)
     app.state.pool.shutdown(wait=False)
-    for opened in (app.state.keys, app.state.history, app.state.shelf):
+    for opened in (app.state.keys, app.state.history, app.state.stores):
         if opened is not None:
             opened.close()
 
 
 class RequestIdHeader:
-    """Tells the client the id of its request, which `/v1/requests/ID` knows."""
+    """Adds the request id of `/v1/requests/ID` to the response headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = ("/healthz", "/readyz")
-"""What asks whether the server lives has no key."""
+"""Health checks need no key."""
 API = re.compile(r"/(v1|mcp|metrics|healthz|readyz|openapi\.json)(/.*)?", re.DOTALL)
-"""Everything else is the page for browsers."""
+"""All other paths belong to the web UI."""
 HERE = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 """A Host that no name server can make mean another machine's page."""
 MOST_WAITING = 32
-"""Keys that wait to be proved, one after another: guessing takes one core at most, and others do not wait for long."""
+"""Queue limit of key verifications, which run one at a time: a brute-force attack uses one core at most."""
 
 
 def is_api(path: str) -> bool:

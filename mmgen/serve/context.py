@@ -23,15 +23,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose call it is. `serve/auth.py` makes it of a key; without keys everybody is "local" and may do all."""
+    """The authenticated caller, made by `serve/auth.py`; without keys everybody is "local" with all scopes."""
 
-    user: str = "local"  # whose share of the device it takes
+    user: str = "local"  # the scheduler's user
     scopes: frozenset[str] = frozenset(SCOPES)
     stores: frozenset[str] | None = None  # names; None: all
-    rate: RateSpec | None = None  # how often it may call; None: as it likes
+    rate: RateSpec | None = None  # rate limit; None: unlimited
 
     def check(self, scope: str, store: str | None = None) -> None:
-        """Raises Forbidden for what the key is not for, BadRequest for a store that is no bare name: a path, say."""
+        """Raises Forbidden for a missing scope or store, BadRequest for a store that is not a bare name."""
         if scope not in self.scopes:
             raise Forbidden(
                 f'this key is not for "{scope}" (it is for {", ".join(sorted(self.scopes)) or "nothing"}); use another'
@@ -44,25 +44,25 @@ class Caller:
 
 @dataclass(frozen=True)
 class Context:
-    """What a route is given, as `context: Here`."""
+    """A route's dependency, declared as `context: Here`."""
 
     http: HttpRequest
     rt: Runtime
     caller: Caller
-    live: RequestTracker
+    tracker: RequestTracker
 
     def begin(self, kind: str, scope: str, priority: Priority = "normal", store: str | None = None) -> Request:
-        """The engine's request for this call: of this user, known by its id, cancelled if the client hangs up.
+        """Registers the engine request of this call; it is cancelled if the client disconnects.
 
         kind: the pipeline's name, for lists and history. Raises Forbidden, or Busy where too many are under way.
         """
         self.caller.check(scope, store)
-        request = self.live.begin(kind, self.caller.user, priority)
+        request = self.tracker.begin(kind, self.caller.user, priority)
         self.http.state.request_id = request.id
         return request
 
     def model(self, name: str | None, kind: str) -> str:
-        """The reference of a model that a client names; None: the usual one.
+        """The reference of a model that a client names; None: the default.
 
         kind: text, encoder, denoiser or reader. Raises UnknownModel, or BadRequest for one of another kind.
         """
@@ -76,7 +76,7 @@ class Context:
         result: Mapping[str, Any],
         files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Writes an ended call into the user's history, where there is one. `files`: name to bytes, such as images.
+        """Saves a finished call in the user's history, if enabled. `files`: name to bytes, such as images.
 
         The answer does not depend on it: what cannot be written is told in the log.
         """
@@ -84,18 +84,18 @@ class Context:
         if history is None:
             return
         try:
-            history.add(self.caller.user, request.id, self.live.kind(request.id), asked, result, files)
+            history.add(self.caller.user, request.id, self.tracker.kind(request.id), asked, result, files)
         except MmgenError as why:
             log.warning("not in the history: %s", why)
 
 
 def context(request: HttpRequest) -> Context:
     state = request.app.state
-    return Context(request, state.rt, getattr(request.state, "caller", Caller()), state.live)
+    return Context(request, state.rt, getattr(request.state, "caller", Caller()), state.tracker)
 
 
 async def here(request: HttpRequest) -> Context:
-    """`context`, in the event loop: what is no coroutine costs a thread."""
+    """`context` as a coroutine: FastAPI runs plain functions in a thread."""
     return context(request)
 
 

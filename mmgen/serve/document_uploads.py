@@ -20,20 +20,20 @@ from mmgen.serve.settings import ServeConfig
 
 @dataclass(frozen=True)
 class Upload:
-    """What was sent. `name` names it and is never opened."""
+    """One uploaded file. `name` is a label and never opened."""
 
     name: str
-    data: bytes | None  # None: it stands at `url`
+    data: bytes | None  # None: to be fetched from `url`
     url: str
     metadata: Mapping[str, Scalar]
 
 
-def fill(library: DocumentLibrary, given: Sequence[Upload], settings: ServeConfig, request: Request) -> FileOutcomes:
-    """Reads, splits, embeds and stores them, as far as they can be read."""
+def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: ServeConfig, request: Request) -> FileOutcomes:
+    """Loads, splits, embeds and stores the uploads; unreadable ones get a failed outcome."""
     library.writable(make=False)
     outcomes: dict[int, FileOutcome] = {}
     texts: dict[int, Document] = {}
-    for place, one in enumerate(given):
+    for place, one in enumerate(uploads):
         try:
             data = url_fetch.read(one.url, settings) if one.data is None else one.data
             if Path(one.name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
@@ -50,7 +50,7 @@ def fill(library: DocumentLibrary, given: Sequence[Upload], settings: ServeConfi
             status="unchanged" if unchanged else "added",
             id=library.readable().id_of(document.uri),
         )
-    return FileOutcomes(data=[outcomes[place] for place in range(len(given))], passages=added.passages if added else 0)
+    return FileOutcomes(data=[outcomes[place] for place in range(len(uploads))], passages=added.passages if added else 0)
 
 
 def remove(library: DocumentLibrary, id: int) -> None:
@@ -63,7 +63,7 @@ def remove(library: DocumentLibrary, id: int) -> None:
 
 
 def _image(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:
-    """Kept beside the store under its digest, where the gallery reads it."""
+    """Saves the file beside the store under its digest, and indexes it."""
     try:
         image_files.decode(data, one.name)
         path = _files(library) / (hashlib.sha256(data).hexdigest() + Path(one.name).suffix.lower())

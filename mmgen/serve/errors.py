@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class RetryLater(Busy):
-    """Busy, and when to come back."""
+    """Busy, with a Retry-After."""
 
     def __init__(self, message: str, seconds: float | None = None) -> None:
-        """`seconds`: from now; None: nobody knows."""
+        """`seconds`: until a retry can succeed; None: unknown."""
         super().__init__(message)
         self.retry_after = seconds
 
@@ -61,13 +61,13 @@ CODES: dict[type[MmgenError], str] = {
     Stuck: "unavailable",
     JobFailed: "server_error",
 }
-"""By class; the nearest one above counts."""
+"""By class, along the method resolution order."""
 FAILED = "the server failed on this request by a fault of its own; its log says more"
 
 
 def status(error: BaseException) -> int:
     if isinstance(error, TooLong):
-        return 400  # as OpenAI has it; 413 is for what the device can never hold
+        return 400  # as the OpenAI API; 413 is for requests beyond the device's memory
     return error.status if isinstance(error, MmgenError) else 500
 
 
@@ -76,8 +76,8 @@ def body(message: str, status: int, code: str | None = None, param: str | None =
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def told(error: BaseException) -> dict[str, Any]:
-    """The body for an error; of our own faults it says nothing but that they are ours."""
+def error_body(error: BaseException) -> dict[str, Any]:
+    """The JSON body of an error; internal errors disclose no details."""
     if not isinstance(error, MmgenError) or isinstance(error, JobFailed):
         log.error("a request failed", exc_info=error)
         return body(FAILED, 500, "server_error")
@@ -94,7 +94,7 @@ def response(error: BaseException, otherwise: float | None = None) -> JSONRespon
         headers["Retry-After"] = str(max(1, math.ceil(seconds or 0)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(told(error), status(error), headers)
+    return JSONResponse(error_body(error), status(error), headers)
 
 
 def install(app: FastAPI) -> None:
@@ -110,7 +110,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _invalid(http: HttpRequest, error: Exception) -> JSONResponse:
-    """The first thing that is wrong, and where."""
+    """The first validation error and its location."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"][1:])

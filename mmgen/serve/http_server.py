@@ -15,7 +15,7 @@ BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Raises BadRequest for an address that cannot be had. Port 0: any that is free."""
+    """Raises BadRequest for an unavailable address. Port 0: any that is free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         application: FastAPI = self.config.app  # type: ignore[assignment]
-        application.state.live.close()
+        application.state.tracker.close()
         super().handle_exit(sig, frame)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
-"""What may stand behind a name, as in `embedded:minilm#int8`."""
+"""Precision suffixes, as in `embedded:minilm#int8`."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class ServedModel:
 
 
 class ModelCatalog:
-    """The configured models, those that the operator gives, the embedded ones and the Hugging Face cache."""
+    """The configured models, the operator's, the embedded ones and those in the Hugging Face cache."""
 
     def __init__(self, rt: Runtime, given: Sequence[str] = ()) -> None:
-        """`given`: references, or NAME=REFERENCE. Raises NotFound and the like for what is not here."""
+        """`given`: references, or NAME=REFERENCE. Raises NotFound for a missing model."""
         config = rt.config
-        usual = {
+        defaults = {
             "text": config.text, "encoder": config.encoder, "denoiser": config.denoiser, "reader": config.reader,
             "image encoder": config.image_encoder,
         }  # fmt: skip
-        self.usual = {kind: reference for kind, reference in usual.items() if reference is not None}
-        own = [ServedModel(name_of(reference), reference, kind) for kind, reference in self.usual.items()]
+        self.defaults = {kind: reference for kind, reference in defaults.items() if reference is not None}
+        own = [ServedModel(name_of(reference), reference, kind) for kind, reference in self.defaults.items()]
         self._own = {one.id: one for one in [*own, *map(_given, given)]}
 
     def served(self) -> list[ServedModel]:
-        """All of them; looks through the cache."""
+        """All served models; scans the Hugging Face cache."""
         return list({one.id: one for one in [*_installed(), *self._own.values()]}.values())
 
     def get(self, name: str) -> ServedModel:
@@ -61,9 +61,9 @@ class ModelCatalog:
         return found if found.id == name else ServedModel(name, f"{found.reference.partition('#')[0]}#{precision}", found.kind)
 
     def find(self, name: str | None, kind: str) -> str:
-        """The reference of a model; None: the usual one. Raises UnknownModel, or BadRequest for one of another kind."""
+        """The reference of a model; None: the default. Raises UnknownModel, or BadRequest for one of another kind."""
         if name is None:
-            return self.usual[kind]
+            return self.defaults[kind]
         found = self.get(name)
         if found.kind != kind:
             others = [one.id for one in self.served() if one.kind == kind]
@@ -85,7 +85,7 @@ def _given(text: str) -> ServedModel:
 
 
 def name_of(reference: str) -> str:
-    """Of a folder its own name alone: where it lies is nobody's business."""
+    """The public name of a reference: a folder's base name, without its path."""
     place, hash_, precision = reference.partition("#")
     folder = Path(place).expanduser()
     if place.startswith("embedded:") or not folder.is_dir():

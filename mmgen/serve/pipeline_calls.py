@@ -59,7 +59,7 @@ async def in_thread(context: Context, request: Request, work: Callable[[], T]) -
             error = why
             raise
         finally:
-            context.live.end(request, error)
+            context.tracker.end(request, error)
 
     try:
         future = asyncio.get_running_loop().run_in_executor(context.http.app.state.pool, whole)
@@ -79,8 +79,8 @@ async def stream(
     """
     loop = asyncio.get_running_loop()
     outbox = EventBridge(loop)
-    context.live.stream(request)
-    request.pace = lambda: pace(context.live.streams)
+    context.tracker.stream(request)
+    request.pace = lambda: pace(context.tracker.streams)
 
     def pump() -> None:
         error: BaseException | None = None
@@ -90,7 +90,7 @@ async def stream(
         except BaseException as why:
             error = why
         finally:
-            context.live.end(request, error)
+            context.tracker.end(request, error)
             outbox.end(error)
 
     watching = asyncio.create_task(_watch(context.http, request))
@@ -168,7 +168,7 @@ async def _body(
         while isinstance(item, bytes):
             yield item
             item = await outbox.get()
-        yield last if item is None else _event(errors.told(item)) + last
+        yield last if item is None else _event(errors.error_body(item)) + last
     except (asyncio.CancelledError, GeneratorExit):
         request.leave()
         raise

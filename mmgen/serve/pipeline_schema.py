@@ -23,7 +23,7 @@ from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
 
 FILES = frozenset({"lora", "adapter"})
-"""Parameters that are paths, though they are written as texts."""
+"""String parameters that are file paths."""
 MODELS = frozenset({"model", "encoder", "reader", "draft"})
 STORE = "store"
 
@@ -45,7 +45,7 @@ EncodedImage = Annotated[
 def model_of(described: Signature) -> type[BaseModel]:
     """Checks JSON arguments; fields carry the parameters' names as aliases.
 
-    Raises BadRequest for a pipeline that needs what the network cannot give.
+    Raises BadRequest for a pipeline that requires a local file.
     """
     fields: dict[str, Any] = {}
     for number, parameter in enumerate(described.parameters):
@@ -53,19 +53,21 @@ def model_of(described: Signature) -> type[BaseModel]:
         if kind is not None:
             fields[f"field_{number}"] = _field(parameter, kind)
         elif parameter.required:
-            raise BadRequest(f'pipeline "{described.name}" needs {parameter.name}, which only this machine can give')
+            raise BadRequest(
+                f'pipeline "{described.name}" needs {parameter.name}, which cannot be sent over HTTP; use it from Python'
+            )
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, title=described.name, allow_inf_nan=False)
     return create_model("Arguments", __config__=config, **fields)
 
 
-def given(checked: BaseModel) -> dict[str, Any]:
-    """What was said, by the parameters' names."""
+def arguments(checked: BaseModel) -> dict[str, Any]:
+    """The arguments that were set, by parameter name."""
     names = {field: info.alias or field for field, info in type(checked).model_fields.items()}
     return {names[field]: getattr(checked, field) for field in checked.model_fields_set}
 
 
 def network_type(annotation: Any) -> Any:
-    """What JSON can say of a parameter's type; None: nothing."""
+    """The JSON-compatible part of a parameter's type; None if there is none."""
     parts = signature.alternatives(annotation)
     if Image in parts:
         return EncodedImage

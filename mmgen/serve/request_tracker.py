@@ -14,13 +14,13 @@ from mmgen.errors import Closed, NotFound
 from mmgen.serve.errors import RetryLater
 
 REMEMBERED = 1000
-"""Ended requests whose state can still be asked for."""
+"""Ended requests that are remembered."""
 State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass
 class TrackedRequest:
-    """One call."""
+    """A request and its state."""
 
     request: Request
     kind: str
@@ -32,7 +32,7 @@ class TrackedRequest:
 
 
 class RequestTracker:
-    """`most`: requests under way at once; `soonest`: seconds until one of them is expected to end, None if nobody knows."""
+    """`most`: limit of concurrent requests; `soonest`: estimated seconds until one of them ends, None if unknown."""
 
     def __init__(self, most: int, soonest: Callable[[], float | None] = lambda: None) -> None:
         self.most, self.soonest = most, soonest
@@ -42,16 +42,16 @@ class RequestTracker:
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        """How many are under way."""
+        """Number of running requests."""
         return self._running
 
     @property
     def streams(self) -> int:
-        """How many of them are sent as they are written."""
+        """Number of running streamed requests."""
         return self._streams
 
     def begin(self, kind: str, user: str, priority: Priority) -> Request:
-        """Raises Later where too many are under way, Closed once no more are taken."""
+        """Raises RetryLater beyond the limit, Closed during shutdown."""
         request = Request.new(user, priority)
         with self._changed:
             if self.closed:
@@ -64,7 +64,7 @@ class RequestTracker:
         raise RetryLater(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
 
     def stream(self, request: Request) -> None:
-        """Its answer is sent as it is written, from now to its end."""
+        """Marks the request as streamed."""
         with self._changed:
             entry = self._entries[request.id]
             if entry.ended is None and not entry.streamed:
@@ -72,7 +72,7 @@ class RequestTracker:
                 self._streams += 1
 
     def end(self, request: Request, error: BaseException | None = None) -> None:
-        """The first end counts."""
+        """Marks the request as ended; later calls are ignored."""
         with self._changed:
             entry = self._entries[request.id]
             if entry.ended is not None:
@@ -91,7 +91,7 @@ class RequestTracker:
         return entry
 
     def entries(self) -> list[TrackedRequest]:
-        """The oldest first."""
+        """Oldest first."""
         with self._changed:
             return list(self._entries.values())
 
@@ -99,11 +99,11 @@ class RequestTracker:
         return self.get(id).kind
 
     def close(self) -> None:
-        """Takes no new requests."""
+        """Refuses new requests from now on."""
         self.closed = True
 
     def drained(self, timeout: float) -> bool:
-        """Waits until none is under way."""
+        """Waits until no request is running; False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, timeout)
 
@@ -113,7 +113,7 @@ class RequestTracker:
                 entry.request.cancel()
 
     def _forget(self) -> None:
-        """Of those that ended, the oldest; a few at once, so that it costs nothing each time."""
+        """Drops the oldest ended requests, in batches."""
         if len(self._entries) < self.most + 2 * REMEMBERED:
             return
         for id in [id for id, entry in self._entries.items() if entry.ended is not None][:-REMEMBERED]:
@@ -121,5 +121,5 @@ class RequestTracker:
 
 
 def unknown(id: str) -> NotFound:
-    """Also of a request that is somebody else's."""
+    """The same error for another user's request."""
     return NotFound(f'there is no request "{id}" (any more); the last {REMEMBERED} are known')

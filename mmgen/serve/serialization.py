@@ -15,18 +15,18 @@ from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.serve.image_calls import encoded, published
 from mmgen.serve.model_catalog import name_of
 
-PLACES = frozenset({"document", "source", "uri"})
-"""Fields of passages, citations and images that hold a path where the file came from this machine."""
+PATH_FIELDS = frozenset({"document", "source", "uri"})
+"""Fields of passages, citations and images that may hold a local path; reduced to the file name."""
 
 
-def told(result: Any, name: str = "") -> Any:
+def to_json(result: Any, name: str = "") -> Any:
     """Plain lists, dictionaries, texts and finite numbers. `name`: of the field that holds it."""
     if isinstance(result, Images):
         return {"images": [data_url(file) for file in files(result)], **recipes(result)}
     if isinstance(result, str):
         if name == "model":
             return name_of(result)
-        return PurePath(result).name if name in PLACES and "/" in result else result
+        return PurePath(result).name if name in PATH_FIELDS and "/" in result else result
     if result is None or isinstance(result, bool | int):
         return result
     if isinstance(result, float):
@@ -36,17 +36,17 @@ def told(result: Any, name: str = "") -> Any:
     if isinstance(result, PurePath):
         return result.name
     if dataclasses.is_dataclass(result) and not isinstance(result, type):
-        return {one.name: told(getattr(result, one.name), one.name) for one in dataclasses.fields(result)}
+        return {one.name: to_json(getattr(result, one.name), one.name) for one in dataclasses.fields(result)}
     if isinstance(result, Mapping):
-        return {str(key): told(value, str(key)) for key, value in result.items()}
+        return {str(key): to_json(value, str(key)) for key, value in result.items()}
     if hasattr(result, "tolist"):  # arrays and tensors
-        return told(result.tolist(), name)
-    return [told(one, name) for one in result] if isinstance(result, Iterable) else str(result)
+        return to_json(result.tolist(), name)
+    return [to_json(one, name) for one in result] if isinstance(result, Iterable) else str(result)
 
 
 def recipes(images: Images) -> dict[str, Any]:
-    """Everything but the pixels."""
-    found: dict[str, Any] = told(published(images).to_dict())
+    """Metadata and recipes, without pixels."""
+    found: dict[str, Any] = to_json(published(images).to_dict())
     return found
 
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 LONGEST = 200
-"""Bytes of a name: what file systems take."""
+"""Bytes of a name, the limit of file systems."""
 
 
 class StorePool:
-    """Close it at the end. Opening and deleting take turns; whoever uses a store that is deleted is told so."""
+    """Opening and deleting are serialized; requests on a deleted store fail with Closed."""
 
     def __init__(self, rt: Runtime) -> None:
         self.rt, self.folder = rt, rt.home / "stores"
@@ -35,7 +35,7 @@ class StorePool:
 
     @contextmanager
     def opened(self, name: str) -> Iterator[DocumentLibrary]:
-        """A store that exists. Errors inside call it by its name and not by its path."""
+        """A store that exists. Errors name the store, not its path."""
         place = self._place(name)
         with self._guard:
             if not (place / "store.sqlite").is_file():
@@ -47,7 +47,7 @@ class StorePool:
     def make(self, name: str, encoder: str | None) -> None:
         """A new, empty store of that encoder's vectors. Raises Clash where the name is taken."""
         place, reference = self._place(name), encoder or self.rt.config.encoder
-        self.rt.encoder(reference)  # loads it, which the others need not wait for
+        self.rt.encoder(reference)  # loaded outside the lock
         with self._guard, named(place, name):
             if place.exists():
                 raise Clash(f'there is a store "{name}" already; add to it, or choose another name')
@@ -56,7 +56,7 @@ class StorePool:
             self._libraries[name] = made
 
     def delete(self, name: str) -> None:
-        """Raises NotFound. What is under way in it fails."""
+        """Raises NotFound. Running requests on it fail."""
         place = self._place(name)
         with self._guard:
             if not (place / "store.sqlite").is_file():
@@ -83,7 +83,7 @@ class StorePool:
 
 
 def checked(name: str) -> str:
-    """A bare name, which is never a path. Raises BadRequest."""
+    """Validates a bare name, never a path. Raises BadRequest."""
     if not STORE.fullmatch(name) or len(name.encode()) > LONGEST:
         raise BadRequest(f"store {name[:100]!r} is no name; give letters, digits, dots and dashes, such as notes")
     return name
@@ -91,7 +91,7 @@ def checked(name: str) -> str:
 
 @contextmanager
 def named(place: Path, name: str) -> Iterator[None]:
-    """Errors inside tell nobody where the store lies."""
+    """Replaces the store's path by its name in error messages."""
     try:
         yield
     except MmgenError as why:

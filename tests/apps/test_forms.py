@@ -53,7 +53,7 @@ DESCRIBED = signature.read("everything", everything)
 
 
 def test_every_type_has_its_component() -> None:
-    made = {one.name: forms.component(one) for one in DESCRIBED.parameters if forms.asks(one)}
+    made = {one.name: forms.component(one) for one in DESCRIBED.parameters if forms.has_component(one)}
     kinds = {name: type(one) for name, one in made.items()}
     assert kinds == {
         "text": gr.Textbox, "image": gr.Image, "file": gr.File, "way": gr.Dropdown, "colour": gr.Dropdown, "many": gr.Textbox,
@@ -64,7 +64,7 @@ def test_every_type_has_its_component() -> None:
 
 
 def test_values_come_back_in_their_types() -> None:
-    asked = [one for one in DESCRIBED.parameters if forms.asks(one)]
+    asked = [one for one in DESCRIBED.parameters if forms.has_component(one)]
     given = {"text": "", "image": "/a.png", "file": None, "way": "fast", "colour": "blue", "many": "4\n\n5 ", "count": 7,
              "share": None, "loud": True}  # fmt: skip
     assert forms.values(asked, [given[one.name] for one in asked]) == {
@@ -107,7 +107,7 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
     from mmgen.config import RuntimeConfig
 
     with Runtime(RuntimeConfig(home=tmp_path, device="cpu", encoder=str(tiny_encoder))) as rt:
-        (entry,) = plugins_tab.brought(rt)
+        (entry,) = plugins_tab.plugin_pipelines(rt)
         made = rt.registry.pipelines.get(entry.name)
         filled = plugins_tab.FormHandlers(
             rt, signature.read(entry.name, made), plugins_tab.takes_request(made), plugins_tab.Sessions()
@@ -123,7 +123,7 @@ def test_a_plugins_pipeline_runs_from_its_form(tiny_encoder: Path, tmp_path: Pat
 
 @pytest.mark.usefixtures("pixel")
 def test_our_own_pipelines_have_tabs_instead(tiny_runtime: Runtime) -> None:
-    names = {entry.name for entry in plugins_tab.brought(tiny_runtime)}
+    names = {entry.name for entry in plugins_tab.plugin_pipelines(tiny_runtime)}
     assert "txt2img" not in names
 
 

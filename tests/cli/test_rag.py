@@ -57,7 +57,7 @@ def test_an_abstention_looks_different(call: Call, folder: Path) -> None:
     call("rag", "add", folder)
     answered, abstained = (call("rag", "ask", "When?", "--threshold", threshold) for threshold in ("0", "1"))
     assert answered.code == abstained.code == 0
-    assert abstained.out.startswith("  -- Not in the documents.\n  looked at: ")
+    assert abstained.out.startswith("  -- Not in the documents.\n  searched: ")
     assert "lamp.md" in abstained.out and "confidence" in abstained.out
     assert not answered.out.startswith(" ") and '[1] "' in answered.out and '"' not in abstained.out
     assert "no passage fits the filter" in call("rag", "ask", "When?", "--where", "kind=papyrus").out

@@ -93,11 +93,11 @@ def test_what_the_file_says(tmp_path: Path) -> None:
     exif[image_files.DESCRIPTION] = "Tea\0 on\nthe roof"
     exif.get_ifd(image_files.EXIF_IFD)[image_files.TAKEN] = "2021:07:03 18:05:00"
     Image.new("RGB", (9, 5)).save(tmp_path / "a.jpg", exif=exif)
-    caption, found = image_files.told(image_files.load(tmp_path / "a.jpg"))
+    caption, found = image_files.describe(image_files.load(tmp_path / "a.jpg"))
     assert caption == "Tea on the roof"
     assert found == {"width": 9, "height": 5, "taken": "2021-07-03T18:05:00", "year": 2021}
     Image.new("RGB", (9, 5)).save(tmp_path / "b.png")
-    assert image_files.told(image_files.load(tmp_path / "b.png")) == ("", {"width": 9, "height": 5})
+    assert image_files.describe(image_files.load(tmp_path / "b.png")) == ("", {"width": 9, "height": 5})
 
 
 def test_a_truncated_jpeg(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_what_is_kept() -> None:
     context = made(SimpleNamespace(add=lambda *given: kept.append(given)))
     request = context.begin("txt2img", "images")
     context.keep(request, {"prompt": "tea"}, {"seed": 1}, {"a.png": b"x"})
-    context.live.end(request)
+    context.tracker.end(request)
     context.keep(request, {}, {})
     assert kept[0] == ("ann", request.id, "txt2img", {"prompt": "tea"}, {"seed": 1}, {"a.png": b"x"})
     assert kept[1][-1] is None and made(None).keep(Request(), {}, {}) is None
@@ -61,4 +61,4 @@ def test_scopes_are_looked_at_before_all_else() -> None:
     context = made(None, Caller("ann", frozenset({"chat"})))
     with pytest.raises(Forbidden):
         context.begin("txt2img", "images")
-    assert len(context.live) == 0
+    assert len(context.tracker) == 0

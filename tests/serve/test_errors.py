@@ -20,7 +20,7 @@ from mmgen.serve import errors
     ],
 )
 def test_status_type_and_code(error: MmgenError, status: int, kind: str, code: str | None) -> None:
-    told = errors.told(error)["error"]
+    told = errors.error_body(error)["error"]
     assert (errors.status(error), told["type"], told["code"], told["message"]) == (status, kind, code, "x")
 
 

@@ -24,4 +24,4 @@ def test_a_signal_ends_new_work_at_once(make_app: object) -> None:
     app = make_app()  # type: ignore[operator]
     server = http_server.server(app)
     server.handle_exit(15, None)
-    assert server.should_exit and app.state.live.closed
+    assert server.should_exit and app.state.tracker.closed

@@ -26,7 +26,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
     app = FastAPI()
     engine = SimpleNamespace(set_weight=lambda *given: None, soonest=lambda: None)
     app.state.rt, app.state.settings = SimpleNamespace(engine=engine), ServeConfig()
-    app.state.live = SimpleNamespace(close=lambda: None)
+    app.state.tracker = SimpleNamespace(close=lambda: None)
     errors.install(app)
     with KeyStore(tmp_path / "keys.db") as app.state.keys, History(tmp_path / "history") as history:
         secure(app, app.state.settings, app.state.keys)

@@ -157,7 +157,7 @@ def test_a_shutdown_drains_and_then_cancels(make_app: Any, listen: Any, served: 
     served.text()
     slow(0.05)
     app = make_app(drain_s=1.0)
-    live, answers = app.state.live, dict[int, int]()
+    live, answers = app.state.tracker, dict[int, int]()
     with listen(app) as address:
 
         def call(tokens: int) -> None:

@@ -1,6 +1,6 @@
 """/mcp: pipelines as Model Context Protocol tools over streamable HTTP.
 
-Every call stands alone (no sessions), with the caller that the HTTP request has, and its share of the device.
+Stateless: every call is authenticated and scheduled as its HTTP request.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ async def call_tool(given: ServerRequestContext[Any, HttpRequest], params: CallT
     except RequestValidationError as why:
         return failed(wrong(why.errors()[0]))
     except Exception as why:
-        return failed(errors.told(why)["error"]["message"])
+        return failed(errors.error_body(why)["error"]["message"])
 
 
 def prepared(called_by: Context, name: str, said: dict[str, Any]) -> tuple[Request, Callable[[], CallToolResult]]:
@@ -146,16 +146,16 @@ def shown(called_by: Context, request: Request, name: str, said: dict[str, Any])
     if isinstance(result, Images):
         files = serialization.files(result)
         images = [ImageContent(data=base64.b64encode(file).decode(), mime_type="image/png") for file in files]
-        told = serialization.recipes(result)
+        structured = serialization.recipes(result)
     else:
-        told = {"result": serialization.told(result)}
-    text = TextContent(text=json.dumps(told, ensure_ascii=False))
-    return CallToolResult(content=[*images, text], structured_content=told)
+        structured = {"result": serialization.to_json(result)}
+    text = TextContent(text=json.dumps(structured, ensure_ascii=False))
+    return CallToolResult(content=[*images, text], structured_content=structured)
 
 
 def plain(answer: BaseModel) -> CallToolResult:
-    told = answer.model_dump(mode="json")
-    return CallToolResult(content=[TextContent(text=json.dumps(told, ensure_ascii=False))], structured_content=told)
+    structured = answer.model_dump(mode="json")
+    return CallToolResult(content=[TextContent(text=json.dumps(structured, ensure_ascii=False))], structured_content=structured)
 
 
 def failed(message: str) -> CallToolResult:

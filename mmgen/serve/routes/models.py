@@ -28,5 +28,5 @@ def get_model(name: str, context: Here) -> dict[str, Any]:
 
 def _told(one: ServedModel, catalog: ModelCatalog) -> dict[str, Any]:
     owner = "mmgen" if one.reference.startswith("embedded:") else one.id.rpartition("/")[0] or "local"
-    usual = catalog.usual.get(one.kind) == one.reference
-    return {"id": one.id, "object": "model", "created": 0, "owned_by": owner, "kind": one.kind, "default": usual}
+    default = catalog.defaults.get(one.kind) == one.reference
+    return {"id": one.id, "object": "model", "created": 0, "owned_by": owner, "kind": one.kind, "default": default}

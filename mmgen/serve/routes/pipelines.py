@@ -62,9 +62,9 @@ async def call(name: str, body: dict[str, Any], context: Here) -> PipelineResult
 
     def work() -> PipelineResult:
         result = called(name, body, context, request)
-        told = serialization.told(result)
+        content = serialization.to_json(result)
         keep(context, request, body, result)
-        return PipelineResult(id=request.id, pipeline=name, result=told)
+        return PipelineResult(id=request.id, pipeline=name, result=content)
 
     return await pipeline_calls.run(context, request, work)
 
@@ -113,7 +113,7 @@ def called(name: str, given: dict[str, Any], context: Context, request: Request)
     except ValidationError as why:
         errors = [{**error, "loc": ("body", *error["loc"])} for error in why.errors(include_url=False, include_context=False)]
         raise RequestValidationError(errors) from None
-    values = placed(described, pipeline_schema.given(checked), context)
+    values = placed(described, pipeline_schema.arguments(checked), context)
     making = {parameter.name for parameter in described.parameters if parameter.stage == "make"}
     made = pipeline(name, runtime=context.rt, **{key: value for key, value in values.items() if key in making})
     try:
@@ -147,4 +147,4 @@ def keep(context: Context, request: Request, given: dict[str, Any], result: Any)
         files = {f"{number}.png": file for number, file in enumerate(serialization.files(result), 1)}
         context.keep(request, asked, serialization.recipes(result), files)
     else:
-        context.keep(request, asked, {"result": serialization.told(result)})
+        context.keep(request, asked, {"result": serialization.to_json(result)})

@@ -17,7 +17,7 @@ router = APIRouter(tags=["status"])
 @router.get("/v1/requests")
 async def list_requests(context: Here) -> dict[str, Any]:
     """The caller's requests, the latest first: under way, and the last that ended. Whoever may see the engine sees all."""
-    entries = [entry for entry in context.live.entries() if _sees(context, entry)]
+    entries = [entry for entry in context.tracker.entries() if _sees(context, entry)]
     return {"object": "list", "data": [_told(entry) for entry in reversed(entries)]}
 
 
@@ -46,7 +46,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", response_model=None)
 async def readyz(context: Here) -> Response:
     """Whether it takes requests: 503 while it shuts down or a step hangs."""
-    trouble = "this server shuts down" if context.live.closed else context.rt.engine.trouble
+    trouble = "this server shuts down" if context.tracker.closed else context.rt.engine.trouble
     return JSONResponse({"status": trouble or "ok"}, 503 if trouble else 200)
 
 
@@ -62,7 +62,7 @@ def metrics(context: Here) -> Response:
 def _entry(context: Context, id: str) -> TrackedRequest:
     """Raises NotFound, for another's too."""
     id = id.rpartition("-")[2]
-    entry = context.live.get(id)
+    entry = context.tracker.get(id)
     if not _sees(context, entry):
         raise unknown(id)
     return entry

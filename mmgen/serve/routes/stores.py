@@ -117,7 +117,7 @@ async def add(name: str, context: Here) -> FileOutcomes:
 
     def work() -> FileOutcomes:
         with _shelf(context).opened(name) as library:
-            return document_uploads.fill(library, given, context.http.app.state.settings, request)
+            return document_uploads.add_uploads(library, given, context.http.app.state.settings, request)
 
     return await pipeline_calls.run(context, request, work)
 
@@ -184,7 +184,7 @@ def events(name: str, body: Ask, context: Context, request: Request) -> Iterator
 
 
 def _shelf(context: Context) -> StorePool:
-    found: StorePool = context.http.app.state.shelf
+    found: StorePool = context.http.app.state.stores
     return found
 
 

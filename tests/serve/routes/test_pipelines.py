@@ -142,7 +142,7 @@ def test_a_plugins_pipeline_is_served_by_itself(plugged: TestClient) -> None:
 
 def test_a_pipeline_that_needs_a_path_is_not_served(plugged: TestClient) -> None:
     assert "local" not in {one["id"] for one in plugged.get("/v1/pipelines").json()["data"]}
-    assert "only this machine can give" in message(plugged, 400, "local", path="/etc/passwd")
+    assert "cannot be sent over HTTP" in message(plugged, 400, "local", path="/etc/passwd")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +158,6 @@ def test_what_json_can_say_of_a_type(annotation: Any, expected: Any) -> None:
 
 
 def test_results_are_plain() -> None:
-    assert serialization.told({"a": (1, None, True), "b": Path("/x/y"), 3: {"uri": "/x/z", "text": "/x/z"}}) == {
+    assert serialization.to_json({"a": (1, None, True), "b": Path("/x/y"), 3: {"uri": "/x/z", "text": "/x/z"}}) == {
         "a": [1, None, True], "b": "y", "3": {"uri": "z", "text": "/x/z"}
     }  # fmt: skip

@@ -18,7 +18,7 @@ def test_a_request_by_its_id(openai: OpenAI) -> None:
 
 
 def test_others_requests_are_unknown(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    live = client.app.state.live  # type: ignore[attr-defined]
+    live = client.app.state.tracker  # type: ignore[attr-defined]
     anns = live.begin("chat", "ann", "normal")
     try:
         assert client.get(f"/v1/requests/{anns.id}").json()["user"] == "ann"  # whoever may see the engine

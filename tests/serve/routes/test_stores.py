@@ -197,7 +197,7 @@ def guest(make_app: "Callable[..., FastAPI]") -> Iterator[TestClient]:
     mine = Caller("guest", frozenset({"stores"}), frozenset({"mine"}))
 
     def as_guest(found: Context) -> Context:
-        return Context(found.http, found.rt, mine, found.live)
+        return Context(found.http, found.rt, mine, found.tracker)
 
     from fastapi import Request
 
