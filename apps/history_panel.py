@@ -53,7 +53,7 @@ class HistoryPanel:
     def panel(
         self, title: str, kinds: Sequence[str], name: Callable[[HistoryEntry], str], reopen: Any, inputs: Any, outputs: Any
     ) -> gr.State:
-        """A list to search, reopen and delete. `reopen(entry, *inputs)` yields the outputs. Returns the state that `newer` takes."""
+        """A list to search, reopen and delete. `reopen(entry, *inputs)` yields the outputs. Returns a state, see `newer`."""
         fresh = gr.State(0)
         with gr.Accordion(title, open=False, visible=self.history is not None, elem_classes="past"):
             words = gr.Textbox("", label="Search", show_label=False, placeholder="Search history", container=False)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from emoji_folder import VENDORS, dataset, drawings  # noqa: F401  fixtures
+from emoji_folder import VENDORS, drawings  # noqa: F401  fixtures
+from emoji_folder import images as dataset  # noqa: F401  a fixture
 from torch import Tensor, nn
 
 from mmgen.training.data import augmentations

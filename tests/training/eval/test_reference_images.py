@@ -1,6 +1,7 @@
 import numpy as np
 import torch
-from emoji_folder import dataset, drawings  # noqa: F401  fixtures
+from emoji_folder import drawings  # noqa: F401  a fixture
+from emoji_folder import images as dataset  # noqa: F401  a fixture
 from torch import Tensor
 
 from mmgen.training.data import augmentations
