@@ -1,0 +1,56 @@
+"""A store's file: created whole, recognised, migrated, and refused where it is something else."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mmgen.errors import NotFound, StoreError
+from mmgen.stores import schema
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "store" / "store.sqlite"
+    schema.create(file, "embedded:minilm", 8)
+    return file
+
+
+def test_creating_twice_keeps_the_first(path: Path) -> None:
+    schema.create(path, "another", 16)
+    connection = schema.connect(path, readonly=True)
+    assert dict(connection.execute("SELECT key, value FROM meta")) == {"encoder": "embedded:minilm", "dimension": 8}
+    connection.close()
+
+
+def test_what_is_no_store_is_refused(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="there is no store at"):
+        schema.connect(tmp_path / "nowhere" / "store.sqlite", readonly=True)
+    other = tmp_path / "other.sqlite"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    connection.close()
+    with pytest.raises(StoreError, match="some other program's SQLite file"):
+        schema.connect(other, readonly=False)
+    newer = sqlite3.connect(path)
+    newer.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+    newer.close()
+    with pytest.raises(StoreError, match=f"has format {schema.VERSION + 1}, this mmgen reads up to {schema.VERSION}"):
+        schema.connect(path, readonly=False)
+
+
+def test_format_1_gets_the_tables_of_images(path: Path) -> None:
+    old = sqlite3.connect(path, isolation_level=None)
+    for name, kind in old.execute(
+        "SELECT name, type FROM sqlite_master WHERE tbl_name IN ('pictures', 'removed_pictures')"
+    ).fetchall():
+        if kind == "table":
+            old.execute(f"DROP TABLE {name}")
+    old.execute("DROP TABLE captions")
+    old.execute("DROP INDEX documents_by_content")
+    old.execute("PRAGMA user_version=1")
+    schema.migrate(old)
+    assert old.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    assert old.execute("SELECT count(*) FROM pictures").fetchone() == (0,)
+    schema.migrate(old)  # nothing is left to do
+    old.close()
