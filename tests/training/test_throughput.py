@@ -10,7 +10,7 @@ from mmgen.training import throughput
 
 
 def test_six_operations_a_parameter_and_more_with_length() -> None:
-    config = transformer_config.load({**tiny_corpus.MODEL, "vocabulary": 300})
+    config = transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 300})
     lm = LanguageModel(config)
     matrices = sum(p.numel() for p in lm.parameters() if p.dim() > 1)
     short, long = (throughput.flops_per_token(config, length) for length in (0, 64))
