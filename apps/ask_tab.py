@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import loaders
 from mmgen.library.document_indexing import Added, IndexProgress
 from mmgen.pipelines.rag.answer import Answer
-from mmgen.pipelines.rag_text import RagText, check
+from mmgen.pipelines.rag_text import RagText, checked
+from mmgen.rag_params import Grounding, RagParams
 from mmgen.stores.history import HistoryEntry
 
 from . import answer_html
@@ -101,23 +103,25 @@ class AskHandlers:
         return f"<p class='report'>{done}</p>{self.shelf()}", None
 
     def ask(
-        self, question: str, grounding: str, k: float, history: list[str], http: gr.Request
+        self, question: str, grounding: Grounding, k: float, history: list[str], http: gr.Request
     ) -> Iterator[tuple[str, list[str], str]]:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
         with told():
-            check(question, int(k), grounding, None)
+            checked(question)
+            params = RagParams(k=int(k), grounding=grounding)
         yield answer_html.transcript([*history, answer_html.pending(question, "Retrieving passages")]), history, ""
-        options: dict[str, Any] = {"k": int(k), "grounding": grounding, "images": IMAGES if self._shows() else 0}
+        params = replace(params, images=IMAGES if self._shows() else 0)
+        kept = {"question": question, **{name: getattr(params, name) for name in ("k", "grounding", "images")}}
         try:
             with self.sessions.request(http, "interactive") as request:
-                for event in self.rag.stream(question, **options, request=request):
+                for event in self.rag.stream(question, params=params, request=request):
                     if event.kind == "passages":
                         card = answer_html.pending(question, f"Reading {len(event.value)} passages")
                     elif event.kind == "text":
                         card = answer_html.pending(question, event.value)
                     elif event.kind == "answer":
                         card = answer_html.answer(event.value, self._thumbnails(event.value))
-                        self.past.add(request, "rag-text", {"question": question, **options}, event.value.to_dict(), {})
+                        self.past.add(request, "rag-text", kept, event.value.to_dict(), {})
                     else:
                         continue
                     yield answer_html.transcript([*history, card]), history, ""

@@ -417,7 +417,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.pipelines.rag_text": {
         "Answer": "mmgen.pipelines.rag.answer:Answer",
         "Citation": "mmgen.pipelines.rag.answer:Citation",
-        "Grounding": "mmgen.pipelines.rag.answer:Grounding",
+        "Grounding": "mmgen.rag_params:Grounding",
         "NOT_THERE": "mmgen.pipelines.rag.answer:NOT_THERE",
         "cite": "mmgen.pipelines.rag.answer:cite",
         "cited": "mmgen.pipelines.rag.answer:cited",

@@ -26,6 +26,7 @@ class ParamInfo:
     least: float | None = None  # of a number; None: it is not checked here
     most: float = math.inf
     above: bool = False  # `least` itself is too little
+    whole: bool = False  # fractions are out
     limits: str = ""  # how an error tells them; "": LEAST to MOST
     choices: tuple[Any, ...] = ()
 
@@ -36,7 +37,7 @@ class ParamInfo:
         if value is None or self.least is None:
             return
         fits = isinstance(value, int | float) and not isinstance(value, bool) and self.least <= value <= self.most
-        if not fits or value == math.inf or (self.above and value == self.least):
+        if not fits or value == math.inf or (self.whole and not isinstance(value, int)) or (self.above and value == self.least):
             raise BadRequest(f"{name} is {value!r}; it can be {self.limits or self.span}")
 
     @property

@@ -30,6 +30,7 @@ ROOMS = {"__main__": "cli", "library": "runtime", "clients": "runtime"} | dict.f
         "deprecated",
         "old_names",
         "params",
+        "rag_params",
         "text_params",
         "__init__",
     ),

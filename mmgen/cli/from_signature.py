@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from functools import wraps
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, Literal, get_args, get_origin
@@ -58,6 +59,26 @@ def execute(described: Signature, given: Mapping[str, Any], as_json: bool) -> No
             close = getattr(made, "close", None)
             if close is not None:
                 close()
+
+
+def spread(params: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose `params` the command line gives as options, one a field."""
+    options = [option(one) for one in signature.declared(params)]
+
+    def decorated(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function, eval_str=True)
+
+        @wraps(function)
+        def run(**given: Any) -> None:
+            said = {one.name: given.pop(one.name) for one in options}
+            function(**given, params=params(**{name: value for name, value in said.items() if value is not None}))
+
+        every = [*(one for one in own.parameters.values() if one.name != "params"), *options]
+        run.__signature__ = inspect.Signature([one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in every])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in every}
+        return run
+
+    return decorated
 
 
 def shown(name: str, parameter: Parameter) -> bool:

@@ -6,13 +6,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mmgen.cli.answer_output import one_line, print_answer
+from mmgen.cli.from_signature import spread
 from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest, MmgenError, NotFound
+from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Scalar
@@ -24,17 +26,8 @@ app = typer.Typer(help="Ask your documents: add files, ask questions, see where 
 Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filter, such as lang=en or year>=2020.")]
-Passages = Annotated[int, typer.Option("-k", "--k", help="How many passages to read.")]
-Grounding = Annotated[
-    Literal["strict", "cite", "off"],
-    typer.Option(
-        help="strict: the words of the documents; cite: whole sentences, and what has no source marked; off: free, unchecked."
-    ),
-]
-Threshold = Annotated[float | None, typer.Option(help="Confidence below which it abstains, 0 to 1.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
-Images = Annotated[int, typer.Option("--images", help="How many of the store's images to find beside the passages.")]
 
 
 @contextmanager
@@ -102,14 +95,11 @@ def add(
 
 
 @app.command()
+@spread(RagParams)
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")],
+    params: RagParams,
     store: Store = None,
-    k: Passages = 5,
-    grounding: Grounding = "strict",
-    threshold: Threshold = None,
-    where: Where = None,
-    images: Images = 0,
     reader: Reader = None,
     model: Model = None,
     as_json: Json = False,
@@ -118,7 +108,7 @@ def ask(
     if question == "-":
         question = sys.stdin.read()
     with opened(store, reader, model=model) as rag:
-        answer = rag(question, k=k, grounding=grounding, threshold=threshold, where=where or (), images=images)
+        answer = rag(question, params=params)
     if as_json:
         print_json(answer)
     else:
@@ -126,13 +116,10 @@ def ask(
 
 
 @app.command()
+@spread(RagParams)
 def chat(
+    params: RagParams,
     store: Store = None,
-    k: Passages = 5,
-    grounding: Grounding = "strict",
-    threshold: Threshold = None,
-    where: Where = None,
-    images: Images = 0,
     reader: Reader = None,
     model: Model = None,
 ) -> None:
@@ -145,8 +132,7 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                options: dict[str, Any] = {"k": k, "grounding": grounding, "threshold": threshold, "images": images}
-                print_answer(rag(question, **options, where=where or ()))
+                print_answer(rag(question, params=params))
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)
 

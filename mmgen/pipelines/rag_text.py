@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from mmgen.deprecated import keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.interfaces import Scalar
 from mmgen.library.document_library import DocumentLibrary
-from mmgen.pipelines.rag.answer import NOT_THERE, Answer, Grounding, cite
+from mmgen.params import takes
+from mmgen.pipelines.rag.answer import NOT_THERE, Answer, cite
 from mmgen.pipelines.rag.rag_images import illustrations
 from mmgen.pipelines.rag.rag_llm import write
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
+from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
@@ -59,27 +60,11 @@ class RagText(StreamingPipeline[Answer]):
         return self.library.add(documents=[load_stdin(text, name, options.get("metadata"))], **options)
 
     @keywords(pictures="images")
-    def stream(
-        self,
-        question: str,
-        *,
-        k: int = 5,
-        grounding: Grounding = "strict",
-        threshold: float | None = None,
-        where: Sequence[str] | Mapping[str, Scalar] = (),
-        images: int = 0,
-        request: Request | None = None,
-    ) -> Iterator[Event]:
+    @takes(RagParams)
+    def stream(self, question: str, params: RagParams, *, request: Request | None = None) -> Iterator[Event]:
         """Answers one question; a call returns the `Answer`.
 
         question: what to ask.
-        k: how many passages to read.
-        grounding: strict answers with spans of the passages or abstains; cite answers with the whole sentences that hold them;
-            off writes freely, without citations. With a language model strict keeps its sentences whose words all stand in a
-            passage; cite keeps all, and marks those that no passage supports.
-        threshold: confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.
-        where: metadata filters, such as lang=en.
-        images: how many of the store's images to find beside the passages; they come with the answer and are no part of it.
 
         Events: "passages", "images" where they were asked for, "candidates", and at last the "answer", each with what it
         brought; free writing (grounding "off") and a language model have "text" events before the answer: all that is written
@@ -91,20 +76,20 @@ class RagText(StreamingPipeline[Answer]):
         Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
         that the model cannot hold.
         """
-        question = check(question, k, grounding, threshold, images)
+        question = checked(question)
         request, clock = request or Request.new(priority="interactive"), Clock()
         store = self.library.filled()  # told before a model is loaded for nothing
-        gallery = self.library.gallery() if images else None
+        gallery = self.library.gallery() if params.images else None
         if gallery:
             gallery.client(gallery.filled())
         self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
         client = None if self.model is None else self.rt.text(self.model)
         clock.lap("load")
-        hits = self.library.search(question, k=k, where=where, request=request)
+        hits = self.library.search(question, k=params.k, where=params.where, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
-        shown = illustrations(gallery, question, images, where, request) if gallery else []
+        shown = illustrations(gallery, question, params.images, params.where, request) if gallery else []
         if gallery:
             clock.lap("images")
             yield Event("images", shown)
@@ -114,9 +99,9 @@ class RagText(StreamingPipeline[Answer]):
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
-        answer = Answer(question, NOT_THERE, [], confidence, True, grounding, hits, {}, request.id, images=shown)
-        floor = threshold if threshold is not None else calibration.threshold if client is None else 0.0
-        if (hits if client else candidates) and (grounding == "off" or confidence >= floor):
+        answer = Answer(question, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
+        floor = params.threshold if params.threshold is not None else calibration.threshold if client is None else 0.0
+        if (hits if client else candidates) and (params.grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
             for event in events:
                 if event.kind == "text":
@@ -142,16 +127,8 @@ class RagText(StreamingPipeline[Answer]):
         self.library.close()
 
 
-def check(question: str, k: int, grounding: str, threshold: float | None, images: int = 0) -> str:
-    """The question, stripped; BadRequest for what cannot be answered."""
+def checked(question: str) -> str:
+    """The question, stripped; BadRequest where there is none."""
     if not isinstance(question, str) or not question.strip():
         raise BadRequest('the question is empty; ask something, such as "who built it?"')
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= 100:
-        raise BadRequest(f"k is {k!r}; it can be 1 to 100 passages")
-    if isinstance(images, bool) or not isinstance(images, int) or not 0 <= images <= 100:
-        raise BadRequest(f"images is {images!r}; it can be 0 (none) to 100")
-    if grounding not in get_args(Grounding):
-        raise BadRequest(f"grounding is {grounding!r}; it can be {', '.join(get_args(Grounding))}")
-    if threshold is not None and not 0.0 <= threshold <= 1.0:  # nan is out too
-        raise BadRequest(f"threshold is {threshold}; it can be 0 to 1")
     return question.strip()

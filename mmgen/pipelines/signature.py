@@ -6,6 +6,7 @@ the request are ours to give; everything else is the caller's.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import types
@@ -68,6 +69,16 @@ def read(name: str, pipeline: Any) -> Signature:
     found = [p for function, stage in stages for p in _parameters(name, function, stage, text)]
     found.sort(key=lambda parameter: not parameter.required)  # stable: otherwise in the order of writing
     return Signature(name, split_docstring(text, [p.name for p in found])[0], tuple(found))
+
+
+def declared(params: type[Any]) -> list[Parameter]:
+    """A dataclass of `mmgen.params`, field by field."""
+    hints, known = typing.get_type_hints(params), infos(params)
+    return [
+        Parameter(one.name, hints[one.name], one.default, False, known[one.name].help, "call", known[one.name])
+        for one in dataclasses.fields(params)
+        if one.name in known
+    ]
 
 
 def _parameters(name: str, function: Callable[..., Any], stage: Stage, text: str) -> Iterator[Parameter]:

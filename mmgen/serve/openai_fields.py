@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from mmgen import __version__
 from mmgen.errors import BadRequest
 from mmgen.params import infos
+from mmgen.serve.pipeline_schema import declared
 from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
@@ -31,26 +32,19 @@ class StreamOptions(OpenAIBody):
     include_usage: bool | None = False
 
 
-def said(name: str, **narrower: Any) -> Any:
-    """A field of `TextParams` as the API has it: null is its default, its limits and help are TextParams', or `narrower`."""
-    info = INFOS[name]
-    limits = {} if info.least is None else {"gt" if info.above else "ge": info.least, "le": info.most}
-    return Field(None, description=info.help, **limits | narrower)
-
-
 class TextBody(OpenAIBody):
     """How a text is to be written."""
 
     model: str
-    max_tokens: int | None = said("max_tokens")
-    temperature: float | None = said("temperature", le=2)
-    top_p: float | None = said("top_p", gt=None, ge=0)
-    presence_penalty: float | None = said("presence_penalty")
-    frequency_penalty: float | None = said("frequency_penalty")
-    logit_bias: dict[str, float] | None = said("logit_bias")
-    stop: str | list[str] | None = said("stop")
-    seed: int | None = said("seed")
-    n: int | None = said("n")
+    max_tokens: int | None = declared(TextParams, "max_tokens", None)
+    temperature: float | None = declared(TextParams, "temperature", None, le=2)
+    top_p: float | None = declared(TextParams, "top_p", None, gt=None, ge=0)
+    presence_penalty: float | None = declared(TextParams, "presence_penalty", None)
+    frequency_penalty: float | None = declared(TextParams, "frequency_penalty", None)
+    logit_bias: dict[str, float] | None = declared(TextParams, "logit_bias", None)
+    stop: str | list[str] | None = declared(TextParams, "stop", None)
+    seed: int | None = declared(TextParams, "seed", None)
+    n: int | None = declared(TextParams, "n", None)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
 

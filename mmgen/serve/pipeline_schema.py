@@ -18,6 +18,7 @@ from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, create_model
 
 from mmgen.errors import BadRequest
+from mmgen.params import infos
 from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
@@ -100,6 +101,15 @@ def _field(parameter: Parameter, kind: Any) -> Any:
     return optional, Field(
         default=default, alias=parameter.name, description=parameter.help or None, json_schema_extra=_limits(parameter)
     )
+
+
+def declared(params: type[Any], name: str, default: Any = ..., **changed: Any) -> Any:
+    """A body's field from one of a dataclass of `mmgen.params`: its default, limits and help, or what is `changed`."""
+    info = infos(params)[name]
+    limits = {} if info.least is None else {"gt" if info.above else "ge": info.least}
+    limits |= {} if info.least is None or info.most == math.inf else {"le": info.most}
+    usual = getattr(params, name) if default is ... else default
+    return Field(default=usual, **{"description": info.help, **limits, **changed})
 
 
 def _limits(parameter: Parameter) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mmgen.deprecated import attributes
 from mmgen.interfaces import Hit
@@ -16,7 +16,6 @@ from mmgen.pipelines.rag.sentence_spans import sentence_around
 if TYPE_CHECKING:
     from mmgen.models.reader.calibration import Candidate
 
-Grounding = Literal["strict", "cite", "off"]
 NOT_THERE = "Not in the documents."
 
 

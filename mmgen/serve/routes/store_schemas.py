@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from mmgen.config import OldKeys
 from mmgen.interfaces import Hit, ImageHit
-from mmgen.pipelines.rag.answer import Answer, Citation, Grounding
+from mmgen.pipelines.rag.answer import Answer, Citation
+from mmgen.rag_params import Grounding, RagParams
+from mmgen.serve.pipeline_schema import declared
 
 Metadata = dict[str, str | int | float | bool]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -110,16 +112,16 @@ class Ask(StoreBody):
     old_keys: ClassVar = {"pictures": "images"}
 
     question: Query
-    k: int = Field(default=5, ge=1, le=100, description="Passages to read.")
-    grounding: Grounding = Field(
-        default="strict",
-        description="strict: spans of the passages, or none; cite: whole sentences that hold them; off: free words.",
-    )
-    min_confidence: float | None = Field(default=None, ge=0, le=1, description="Below it no answer is given.")
+    k: int = declared(RagParams, "k")
+    grounding: Grounding = declared(RagParams, "grounding")
+    min_confidence: float | None = declared(RagParams, "threshold")
     filters: Filters = Field(default_factory=list)
-    images: int = Field(default=0, ge=0, le=100, description="Images to show beside the answer.")
+    images: int = declared(RagParams, "images")
     model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
     stream: bool = Field(default=False, description="Events instead of one answer.")
+
+    def params(self) -> RagParams:
+        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images)
 
 
 class PassageResult(BaseModel):

@@ -165,12 +165,10 @@ def answered(name: str, body: Ask, context: Context, request: Request) -> Answer
 
 
 def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
-    options: dict[str, Any] = {"k": body.k, "grounding": body.grounding, "threshold": body.min_confidence}
     model = None if body.model is None else context.model(body.model, "text")
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:
-        options |= {"where": body.filters, "images": body.images, "request": request}
-        for event in rag.stream(body.question, **options):
+        for event in rag.stream(body.question, params=body.params(), request=request):
             if event.kind == "passages":
                 yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
             elif event.kind == "images":

@@ -1,0 +1,44 @@
+"""Everything a question to documents can say: one object from the command line, HTTP, a form or Python to the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mmgen.interfaces import Scalar
+from mmgen.params import check, param
+
+Grounding = Literal["strict", "cite", "off"]
+
+
+@dataclass(frozen=True)
+class RagParams:
+    """How a question is answered. Raises BadRequest for a value out of its range."""
+
+    k: int = param(5, "how many passages to read.", least=1, most=100, whole=True, limits="1 to 100 passages")
+    grounding: Grounding = param(  # noqa: RUF009  a field
+        "strict",
+        "strict answers with spans of the passages or abstains; cite answers with the whole sentences that hold them; off "
+        "writes freely, without citations. With a language model strict keeps its sentences whose words all stand in a "
+        "passage; cite keeps all, and marks those that no passage supports.",
+        kind=Grounding,
+    )
+    threshold: float | None = param(
+        None,
+        "confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.",
+        least=0,
+        most=1,
+    )
+    where: Sequence[str] | Mapping[str, Scalar] = param((), "metadata filters, such as lang=en.", hash=False)
+    images: int = param(
+        0,
+        "how many of the store's images to find beside the passages; they come with the answer and are no part of it.",
+        least=0,
+        most=100,
+        whole=True,
+        limits="0 (none) to 100",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
