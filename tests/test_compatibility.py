@@ -117,9 +117,10 @@ def test_a_history(saved: Path) -> None:
 def test_names_of_metrics() -> None:
     """Dashboards of before go on: every family is there, and of the same type."""
     from mmgen.engine.telemetry.metrics import Metrics
+    from mmgen.engine.telemetry.prometheus import exposition
 
     before, now = (
         {line for line in text.splitlines() if line.startswith("# TYPE ")}
-        for text in ((FIXTURES / "metrics.txt").read_text(), Metrics().prometheus())
+        for text in ((FIXTURES / "metrics.txt").read_text(), exposition(Metrics()))
     )
     assert len(before) == 19 and before <= now
