@@ -25,7 +25,7 @@ from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.stores.history import HistoryEntry
 
-from . import mask_editor
+from . import image_options, mask_editor
 from .generation_state import ImageGenerationState, recipe_text
 from .history_panel import HistoryPanel, since
 from .sessions import Sessions, told
@@ -48,17 +48,17 @@ class DrawHandlers:
         style: str,
         seed: float | None,
         lock: bool,
-        negative: str,
-        steps: float,
-        guidance: float,
-        solver: str,
         edited: mask_editor.Edited,
         strength: float,
         http: gr.Request,
+        *more: Any,
     ) -> Iterator[tuple[Any, ...]]:
-        """Previews, then the images as files with their recipes; what was done before a cancel stays."""
-        options = {"n": int(n), "negative": negative, "steps": int(steps), "guidance": guidance}
-        options |= {"style": style or None, "solver": solver or None, "seed": int(seed) if lock and seed is not None else None}
+        """Previews, then the images as files with their recipes; what was done before a cancel stays.
+
+        `more`: what the components of image_options.OPTIONS hold.
+        """
+        options = {"n": int(n), **image_options.values(more), "style": style or None}
+        options["seed"] = int(seed) if lock and seed is not None else None
         with tempfile.TemporaryDirectory(prefix="mmgen-images-") as folder:  # Gradio keeps what it has shown
             board = ImageGenerationState(Path(folder))
             yield board.shown("Loading the model", busy=True)

@@ -6,10 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from mmgen.clients.denoiser import GUIDANCE, STEPS
-from mmgen.models.diffusion.solvers import SOLVERS
 from mmgen.runtime import Runtime
 
+from . import image_options
 from .draw_handlers import DrawHandlers, prompt_of
 from .generation_state import HINT
 from .history_panel import HistoryPanel
@@ -47,12 +46,7 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
                 seed = gr.Number(label="Seed", precision=0, value=None, elem_id="draw-seed")
                 lock = gr.Checkbox(label="Fixed seed", elem_id="draw-lock")
             with gr.Accordion("Options", open=False):
-                negative = gr.Textbox(value="", label="Negative prompt")
-                steps = gr.Slider(1, 100, STEPS, step=1, label="Steps", elem_id="draw-steps")
-                guidance = gr.Slider(1, 15, GUIDANCE, step=0.5, label="CFG scale (guidance)")
-                solver = gr.Dropdown(
-                    [("Model default", ""), *((name, name) for name in SOLVERS)], value="", label="Sampler (solver)"
-                )
+                options = [image_options.component(one) for one in image_options.OPTIONS]
             with gr.Accordion("Input image (image-to-image, inpainting)", open=False) as beginning:
                 gr.HTML(BEGIN)
                 canvas = gr.ImageEditor(
@@ -86,7 +80,7 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel) -> Sessions:
                 shown = gr.Code(language="json", show_label=False, elem_id="draw-recipe")
                 gr.HTML("<p class='facts'>Every image carries its recipe; <code>mmgen reproduce</code> generates it again.</p>")
             earlier = past.panel("Image history", TASKS, prompt_of, drawn.reopened, None, [gallery, progress, recipes, shown])
-    given = [prompt, n, style, seed, lock, negative, steps, guidance, solver, canvas, strength]
+    given = [prompt, n, style, seed, lock, canvas, strength, *options]
     outputs = [gallery, progress, seed, recipes, shown, go, stop]
     for trigger in (prompt.submit, go.click):
         done = trigger(drawn.draw, given, outputs, show_progress="hidden", trigger_mode="once")

@@ -173,16 +173,19 @@ class Ours:
                 seen.done["chat"] += len(event.text)
 
     def _image(self, plan: Plan, seen: Seen) -> None:
+        from mmgen.image_events import Progress
+        from mmgen.image_params import ImageParams
         from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.models.diffusion.solvers import tabulate
-        from mmgen.runners.denoise import DenoiseRequest, DenoiseStep
+        from mmgen.runners.denoise import DenoiseRequest
 
         model, (prompt, nothing) = self.denoiser, self.conditions
         table = tabulate(NoiseSchedule.from_config(model.scheduler_config), "dpm++2m", STEPS)
-        ask = DenoiseRequest(prompt, table, model.size, model.size, nothing, GUIDANCE)
+        params = ImageParams(steps=STEPS, guidance=GUIDANCE, width=model.size, height=model.size)
+        ask = DenoiseRequest(params, prompt, table, nothing)
         handle = self.engine.submit(Job("denoise", ask, request(plan, "artist", "normal")))
         for event in handle.events():
-            seen.done["images"] += isinstance(event, DenoiseStep) / STEPS
+            seen.done["images"] += isinstance(event, Progress) / STEPS
 
     def _texts(self, plan: Plan, seen: Seen) -> None:
         self.engine.submit(Job("embed", self.rows, request(plan, "bulk", "batch"))).result()

@@ -27,6 +27,7 @@ from mmgen import hub
 from mmgen.config import load_runtime
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
+from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
@@ -120,7 +121,8 @@ def theirs(case: Case, solver: str, steps: int, guidance: float, seed: int) -> T
 def job(case: Case, solver: str, steps: int, guidance: float, seed: int) -> Job:
     model = case.model
     table = tabulate(NoiseSchedule.from_config(model.scheduler_config), solver, steps)
-    return Job("denoise", DenoiseRequest(case.prompt, table, model.size, model.size, case.nothing, guidance), seed=seed)
+    params = ImageParams(solver=solver, steps=steps, guidance=guidance, width=model.size, height=model.size)
+    return Job("denoise", DenoiseRequest(params, case.prompt, table, case.nothing), seed=seed)
 
 
 def one_after_another(case: Case, solver: str) -> None:

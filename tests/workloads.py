@@ -86,26 +86,35 @@ class Mix:
 
     def _draw(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.clients.denoiser import DenoiserClient
-        from mmgen.clients.image_base import Order
+        from mmgen.image_params import ImageParams
 
         client = self.drawing
         assert isinstance(client, DenoiserClient)
         side = rng.choice([16, 16, 16, 24])
-        order = client.settled(
-            Order("a cat", ask.seed, solver=ask.kind, steps=rng.randint(2, 6), guidance=rng.choice([1.0, 4.0]), width=side,
-                  height=side)
-        )  # fmt: skip
-        return Job(client.denoise, client._payload(order, client._conditions([order]), None), request, seed=ask.seed)
+        params = client.resolved(
+            ImageParams(
+                prompt="a cat",
+                seed=ask.seed,
+                solver=ask.kind,
+                steps=rng.randint(2, 6),
+                guidance=rng.choice([1.0, 4.0]),
+                width=side,
+                height=side,
+            )
+        )
+        return Job(
+            client.denoise, client._payload(params, client._conditions([params]), None, 0, request), request, seed=ask.seed
+        )
 
     def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.clients.diffusers_pipeline import DiffusersClient
-        from mmgen.clients.image_base import Order
+        from mmgen.image_params import ImageParams
         from mmgen.runners.diffusers_pipeline import PipelineRequest
 
         client = self.whole
         assert isinstance(client, DiffusersClient)
-        order = client.settled(Order("a cat", ask.seed, steps=2, width=16, height=16))
-        return Job(client.runner, PipelineRequest(client._arguments(order)), request, seed=ask.seed)
+        params = client.resolved(ImageParams(prompt="a cat", seed=ask.seed, steps=2, width=16, height=16))
+        return Job(client.runner, PipelineRequest(client._arguments(params)), request, seed=ask.seed)
 
     def _embed(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         rows = self.encoder.model.tokenize(rng.choices(TEXTS, k=rng.randint(1, 9)))

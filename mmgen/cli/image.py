@@ -83,10 +83,10 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search images by text, by image, or by both."""
-    from mmgen.pipelines.image import recipe
+    from mmgen.pipelines.image import output_paths
 
     if sheet is not None:
-        recipe.check_png(sheet)  # fails before a model is loaded
+        output_paths.check_png(sheet)  # fails before a model is loaded
     with opened(store, model) as images:
         hits = images(text, image=image, k=k, where=where or (), weight=weight)
         if sheet is not None:

@@ -21,7 +21,7 @@ from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Signature
 
 if TYPE_CHECKING:
-    from mmgen.clients.image_base import Progress
+    from mmgen.image_events import Progress
     from mmgen.pipelines.image.image_pipeline import FinishedImage
 
 
@@ -73,11 +73,11 @@ def command(name: str, made: Any) -> Callable[..., None]:
 def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput) -> None:
     """Draws, and writes every image as soon as it is done. What an interrupt leaves behind is whole."""
     from mmgen.pipelines.factory import pipeline
-    from mmgen.pipelines.image import recipe
+    from mmgen.pipelines.image import output_paths
     from mmgen.runtime import Runtime
 
-    (probe,) = recipe.places(output.pattern, [0])
-    recipe.check_writable(probe)  # told before a model is loaded
+    (probe,) = output_paths.paths(output.pattern, [0])
+    output_paths.check_writable(probe)  # told before a model is loaded
     making = {p.name for p in described.parameters if p.stage == "make"}
     paths: list[Path] = []
     with Runtime() as rt:
@@ -87,7 +87,7 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput)
             for event in events:
                 if event.kind == "start":
                     seeds = list(event.value)
-                    paths = recipe.places(output.pattern, seeds)
+                    paths = output_paths.paths(output.pattern, seeds)
                     bar.begin(len(paths))
                 elif event.kind == "step":
                     bar.advance(event.value)
@@ -95,7 +95,7 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput)
                     show_image(event.value.image, err=output.as_json)
                 elif event.kind == "image":
                     seeds[event.value.index] = event.value.recipe.seed  # of candidates only now is it known which
-                    paths = recipe.places(output.pattern, seeds)
+                    paths = output_paths.paths(output.pattern, seeds)
                     output.write(event.value, paths[event.value.index])
                 elif event.kind == "images":
                     result = event.value

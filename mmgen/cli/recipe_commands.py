@@ -48,13 +48,13 @@ def reproduce(
     """Draw an image again from its recipe. Exit code 1 if it is not the same bit by bit; then it says why."""
     from mmgen.cli.image_commands import progress_bar
     from mmgen.pipelines import reproduce as again
-    from mmgen.pipelines.image import recipe
+    from mmgen.pipelines.image import output_paths, recipe
     from mmgen.runtime import Runtime
 
     seed = recipe.read(file).seed
-    path = None if output is None else recipe.places(output, [seed])[0]
+    path = None if output is None else output_paths.paths(output, [seed])[0]
     if path is not None:
-        recipe.check_writable(path)
+        output_paths.check_writable(path)
     with Runtime() as rt, progress_bar(quiet=as_json) as bar:
         bar.begin(1)
         found = again.reproduce(rt, file, sources=(image, mask), progress=bar.advance)

@@ -38,14 +38,14 @@ def command(name: str, made: Any) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         from mmgen.pipelines.factory import pipeline
-        from mmgen.pipelines.image import recipe
+        from mmgen.pipelines.image import output_paths
         from mmgen.runtime import Runtime
 
         begun, as_json, attention = given.pop(first), given.pop("as_json"), given.pop("attention")
         values = {key: value for key, value in given.items() if value is not None}
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
-            recipe.check_png(attention)  # told before a model is loaded
+            output_paths.check_png(attention)  # told before a model is loaded
         with Runtime() as rt:
             made = pipeline(name, runtime=rt, **{key: value for key, value in values.items() if key in making})
             if begun is None:

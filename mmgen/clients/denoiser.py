@@ -8,14 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
-from mmgen.clients.image_base import ImageClient, ImageDone, LoraWeight, Order, Preview, Progress
+from mmgen.clients.image_base import ImageClient, ImageDone, LoraWeight
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
+from mmgen.image_events import Preview, Progress
+from mmgen.image_params import ImageParams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from mmgen.models.diffusion.conditioning import Conditioning
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.solver_table import SolverTable
+    from mmgen.runners.denoise import DenoiseRequest
 
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
 """What a UNet draws with unless the caller says otherwise ..."""
@@ -31,7 +35,7 @@ CONSISTENCY_STEPS = 4
 
 
 class DenoiserClient(ImageClient):
-    """A UNet, step by step: orders of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
+    """A UNet, step by step: images of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
 
     def __init__(
         self, host: ModelHost, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: DenoiserModel
@@ -47,21 +51,20 @@ class DenoiserClient(ImageClient):
         host.engine.add_runner(self.denoise, DenoiseRunner(model))
         host.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
 
-    def settled(self, order: Order) -> Order:
+    def resolved(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
-        solver = order.solver or ("lcm" if consistency else SOLVER)
-        settled = replace(
-            order,
+        solver = params.solver or ("lcm" if consistency else SOLVER)
+        resolved = replace(
+            params,
             solver=solver,
-            steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if order.steps is None else order.steps,
-            guidance=(GUIDANCE if self.conditional else 1.0) if order.guidance is None else order.guidance,
-            width=self.model.size if order.width is None else order.width,
-            height=self.model.size if order.height is None else order.height,
+            steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
+            guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
+            width=self.model.size if params.width is None else params.width,
+            height=self.model.size if params.height is None else params.height,
         )
-        assert settled.width is not None and settled.height is not None
-        self.model.latent_shape(settled.width, settled.height)
-        self._table(settled)
-        return settled
+        self.model.latent_shape(*resolved.size)
+        self._table(resolved)
+        return resolved
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         grain = self.model.factor * 2 ** (self.model.levels - 1)
@@ -69,73 +72,73 @@ class DenoiserClient(ImageClient):
 
         return max(grain, grain * round(scale * width / grain)), max(grain, grain * round(scale * height / grain))
 
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
-        from mmgen.runners.denoise import DenoiseStep
-        from mmgen.runners.denoise import LatentPreview as Latents
-
+    def draw(self, rows: Sequence[ImageParams], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         engine, following, ended = self.host.engine, EventMerge(), False
         try:
-            conditions, latents = self._conditions(orders), self._latents(orders)
-            for number, order in enumerate(orders):
-                job = Job(
-                    self.denoise, self._payload(order, conditions, latents.get(id(order.image))), request, seed=order.seed
-                )
-                following.add((number, None), engine.submit(job))
-            for (number, preview), event in following:
-                if isinstance(event, DenoiseStep):
-                    yield Progress(number, event.step, event.of)
-                elif isinstance(event, Latents) and self.model.cheap:
-                    yield Preview(number, event.step, event.of, self.model.decode(event.latents[None])[0])
-                elif isinstance(event, Latents):
-                    following.add((number, event), engine.submit(Job(self.decode, event.latents, request)))
-                elif isinstance(event, JobEnded) and preview is not None and preview != "decode":
-                    yield Preview(number, preview.step, preview.of, event.value)
-                elif isinstance(event, JobEnded) and preview is None:
+            conditions, latents = self._conditions(rows), self._latents(rows)
+            for number, params in enumerate(rows):
+                payload = self._payload(params, conditions, latents.get(id(params.pixels)), number, request)
+                following.add((number, "denoise"), engine.submit(Job(self.denoise, payload, request, seed=params.seed)))
+            for (number, stage), event in following:
+                if not isinstance(event, JobEnded):
+                    yield event
+                elif stage == "denoise":
                     following.add((number, "decode"), engine.submit(Job(self.decode, event.value, request)))
-                elif isinstance(event, JobEnded):
-                    yield ImageDone(number, kept(orders[number], event.value))
+                else:
+                    yield ImageDone(number, kept(rows[number], event.value))
             ended = True
         finally:
             if not ended:
                 request.leave()
 
-    def _conditions(self, orders: Sequence[Order]) -> dict[str, Conditioning]:
+    def _conditions(self, rows: Sequence[ImageParams]) -> dict[str, Conditioning]:
         """Of every prompt and negative prompt, embedded once."""
-        texts = list(dict.fromkeys(text for order in orders for text in (order.prompt, order.negative)))
+        texts = list(dict.fromkeys(text for one in rows for text in (one.prompt, one.negative)))
         return dict(zip(texts, self.host.engine.call_with(self.denoise, self.model.embed_prompts, texts), strict=True))
 
-    def _latents(self, orders: Sequence[Order]) -> dict[int, Tensor]:
-        """Of every image that orders begin with, by its `id`, encoded once."""
-        images = {id(order.image): order.image for order in orders if order.image is not None}
+    def _latents(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
+        """Of every image that rows begin with, by its `id`, encoded once."""
+        images = {id(one.pixels): one.pixels for one in rows if one.pixels is not None}
         engine, encode = self.host.engine, self.model.encode
         return {key: engine.call_with(self.denoise, encode, image[None])[0].cpu() for key, image in images.items()}
 
-    def _payload(self, order: Order, conditions: dict[str, Conditioning], latents: Tensor | None) -> Any:
+    def _payload(
+        self,
+        params: ImageParams,
+        conditions: dict[str, Conditioning],
+        latents: Tensor | None,
+        number: int,
+        request: Request,
+    ) -> DenoiseRequest:
         import torch.nn.functional as F
 
         from mmgen.runners.denoise import DenoiseRequest
 
-        assert order.width is not None and order.height is not None and order.guidance is not None
-        shape = self.model.latent_shape(order.width, order.height)[1:]
+        shape, mask = self.model.latent_shape(*params.size)[1:], params.mask_pixels
         return DenoiseRequest(
-            condition=conditions[order.prompt],
-            table=self._table(order),
-            width=order.width,
-            height=order.height,
-            negative=conditions[order.negative] if self.conditional else None,
-            guidance=order.guidance,
-            guidance_rescale=order.guidance_rescale,
-            start=None if order.strength == 1 else latents,
-            known=None if order.mask is None else latents,
-            mask=None if order.mask is None else F.adaptive_max_pool2d(order.mask, shape),  # (1, H, W) -> (1, h, w)
-            preview_every=order.preview_every,
+            params,
+            condition=conditions[params.prompt],
+            table=self._table(params),
+            negative=conditions[params.negative] if self.conditional else None,
+            start=None if params.strength == 1 else latents,
+            known=None if mask is None else latents,
+            mask=None if mask is None else F.adaptive_max_pool2d(mask, shape),  # (1, H, W) -> (1, h, w)
+            image=number,
+            decode=partial(self._pixels, request),
         )
 
-    def _table(self, order: Order) -> SolverTable:
+    def _pixels(self, request: Request, latents: Tensor) -> Tensor:
+        """Of a preview: (C, h, w) -> (3, H, W) in [-1, 1]; by the decoder's own turns where decoding costs something."""
+        if self.model.cheap:
+            return self.model.decode(latents[None])[0]
+        pixels: Tensor = self.host.engine.submit(Job(self.decode, latents, request)).result()
+        return pixels
+
+    def _table(self, params: ImageParams) -> SolverTable:
         from mmgen.models.diffusion.solvers import tabulate
 
-        assert order.solver is not None and order.steps is not None
-        return tabulate(self.schedule, order.solver, order.steps, strength=order.strength)
+        assert params.solver is not None and params.steps is not None
+        return tabulate(self.schedule, params.solver, params.steps, strength=params.strength)
 
 
 def load(host: ModelHost, key: str, reference: str, loras: Sequence[LoraWeight]) -> ImageClient:
@@ -161,8 +164,7 @@ def load(host: ModelHost, key: str, reference: str, loras: Sequence[LoraWeight])
     return make(host, key, reference, opened.folder, loras, opened.model)
 
 
-def kept(order: Order, pixels: Tensor) -> Tensor:
-    """The image with the image's own pixels where the mask leaves them."""
-    if order.mask is None or order.image is None:
-        return pixels
-    return order.mask * pixels + (1 - order.mask) * order.image
+def kept(params: ImageParams, pixels: Tensor) -> Tensor:
+    """The image with the given image's own pixels where the mask leaves them."""
+    mask, given = params.mask_pixels, params.pixels
+    return pixels if mask is None or given is None else mask * pixels + (1 - mask) * given

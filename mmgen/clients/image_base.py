@@ -1,4 +1,4 @@
-"""What every text-to-image model is to its callers: orders in; progress, previews and images out.
+"""What every text-to-image model is to its callers: parameters in; progress, previews and images out.
 
 Knows no model. Images are (3, H, W) in [-1, 1] on the CPU.
 """
@@ -16,6 +16,8 @@ from mmgen import weight_files
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound
+from mmgen.image_events import Preview, Progress
+from mmgen.image_params import ImageParams
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,52 +48,12 @@ class LoraWeight:
         return f"{self.path}@{self.scale:g}"
 
 
-@dataclass(frozen=True, eq=False)
-class Order:
-    """One image. What is None is the model's choice."""
-
-    prompt: str = ""
-    seed: int = 0
-    negative: str = ""
-    steps: int | None = None
-    solver: str | None = None
-    guidance: float | None = None
-    guidance_rescale: float = 0.0
-    width: int | None = None  # pixels
-    height: int | None = None
-    image: Tensor | None = None  # (3, height, width): begin with this
-    mask: Tensor | None = None  # (1, height, width) in [0, 1]: draw only where it is 1
-    strength: float = 1.0  # in (0, 1]: how far from the image
-    preview_every: int = 0  # steps; 0: none
-
-
-@attributes(picture="image")
-@dataclass(frozen=True)
-class Progress:
-    """Event: an evaluation of the model is done."""
-
-    image: int  # its place among the orders
-    step: int  # from 1
-    of: int
-
-
-@attributes(picture="image")
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """Event: what an image would be by now."""
-
-    image: int
-    step: int
-    of: int
-    pixels: Tensor
-
-
 @attributes(picture="image")
 @dataclass(frozen=True, eq=False)
 class ImageDone:
     """Event: an image is done."""
 
-    image: int
+    image: int  # its place among the call's images
     pixels: Tensor
 
 
@@ -110,13 +72,13 @@ class ImageClient(ABC):
         return weight_files.digest(self.folder)
 
     @abstractmethod
-    def settled(self, order: Order) -> Order:
-        """The order with what this model takes where the caller left it open. Raises BadRequest for what it cannot do."""
+    def resolved(self, params: ImageParams) -> ImageParams:
+        """With what this model takes where the caller left it open. Raises BadRequest for what it cannot do."""
 
     @abstractmethod
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 
     @abstractmethod
-    def draw(self, orders: Sequence[Order], request: Request) -> Iterator[Progress | Preview | ImageDone]:
-        """Draws settled orders, all at once. Leaving the iteration early cancels the request."""
+    def draw(self, rows: Sequence[ImageParams], request: Request) -> Iterator[Progress | Preview | ImageDone]:
+        """Draws an image for each of the resolved rows, all at once. Leaving the iteration early cancels the request."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
+from mmgen import value_checks
 from mmgen.deprecated import attributes, keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.ingest import image_files
-from mmgen.pipelines.image import image_checks, image_io
+from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -55,8 +56,8 @@ def caption(
             "no model that writes captions comes with mmgen; name one, such as Salesforce/blip-image-captioning-base, or take "
             "tags, which chooses words"
         )
-    image_checks.length(prompt, "prompt")
-    image_checks.number("max_tokens", max_tokens, 1, 4096)
+    value_checks.length(prompt, "prompt")
+    value_checks.number("max_tokens", max_tokens, 1, 4096)
     decoded = image_files.rgb(image_io.read(image))
     text = rt.captioner(model).write(decoded, prompt.strip(), max_tokens, request)
     return Caption(image_io.name_of(image), text, model)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
-from mmgen.clients.image_base import ImageDone, Order, Progress
+from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
+from mmgen.image_events import Progress, image_of
+from mmgen.image_params import ImageParams
 from mmgen.pipelines.image import image_checks, image_io, recipe
 from mmgen.pipelines.image.image_pipeline import lora_digest, started
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
@@ -61,11 +63,11 @@ def reproduce(
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
     client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
-    order = client.settled(started(order_of(made), client, source, mask))
+    params = client.resolved(started(params_of(made), client, source, mask))
     drawn = image
-    for event in client.draw([order], request or Request.new()):
+    for event in client.draw([params], request or Request.new()):
         if isinstance(event, ImageDone):
-            drawn = image_io.image_of(event.pixels)
+            drawn = image_of(event.pixels)
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     changed = tuple(changes(made, client, rt.device, source, mask))
@@ -74,21 +76,9 @@ def reproduce(
     return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
 
 
-def order_of(made: Recipe) -> Order:
-    options = image_checks.options(
-        negative=made.negative,
-        steps=made.steps,
-        solver=made.solver,
-        guidance=made.guidance,
-        guidance_rescale=made.guidance_rescale,
-        seed=made.seed,
-        width=made.width,
-        height=made.height,
-        preview_every=0,
-        strength=made.strength,
-    )
-    (prompt,) = image_checks.prompts(made.prompt, None, 1)
-    return Order(prompt=prompt, seed=made.seed, **options)
+def params_of(made: Recipe) -> ImageParams:
+    """What the recipe says, checked as a call's options are: it comes from anywhere."""
+    return image_checks.worded(ImageParams(**made.options()))
 
 
 def find(part: RecipeFile | None, image: Path, given: Path | None) -> Image.Image | None:

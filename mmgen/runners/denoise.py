@@ -8,7 +8,7 @@ order of its own steps, so that a seed gives the same image alone and in any com
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
+from mmgen.image_events import Preview, Progress
+from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.guidance import guide
@@ -30,36 +32,21 @@ WORKING = 8
 
 @dataclass(frozen=True, eq=False)
 class DenoiseRequest:
-    """A job's payload; its result is the latents of one image, (C, h, w), on the CPU. `width` and `height` in pixels."""
+    """A job's payload; its result is the latents of one image, (C, h, w), on the CPU."""
 
-    condition: Conditioning
+    params: ImageParams  # the caller's, resolved
+    condition: Conditioning  # of params.prompt
     table: SolverTable  # mmgen.models.diffusion.solvers.tabulate
-    width: int
-    height: int
-    negative: Conditioning | None = None  # None, or a guidance of at most 1: the job takes one row
-    guidance: float = 1.0
-    guidance_rescale: float = 0.0
+    negative: Conditioning | None = None  # of params.negative; None, or a guidance of at most 1: the job takes one row
     start: Tensor | None = None  # (C, h, w): img2img begins with this, noised to the table's first level; None: with noise
     known: Tensor | None = None  # (C, h, w): what stays as it is where `mask` is 0
     mask: Tensor | None = None  # (1, h, w) in [0, 1]: 1 is drawn anew
-    preview_every: int = 0  # steps between previews; 0: none
+    image: int = 0  # its place among the call's images, for Progress and Preview
+    decode: Callable[[Tensor], Tensor] | None = None  # latents -> (3, H, W) in [-1, 1], for Preview
 
-
-@dataclass(frozen=True)
-class DenoiseStep:
-    """Event: an evaluation of the model is done. Heun takes 2n - 1 of them for n steps."""
-
-    step: int  # from 1
-    of: int
-
-
-@dataclass(frozen=True, eq=False)
-class LatentPreview:
-    """Event: what the image would be by now. The x0 prediction as latents, (C, h, w), on the CPU."""
-
-    step: int
-    of: int
-    latents: Tensor
+    @property
+    def guidance(self) -> float:
+        return 1.0 if self.params.guidance is None else self.params.guidance
 
 
 @dataclass(eq=False)
@@ -87,19 +74,19 @@ class DenoiseRunner:
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload
-        return self.denoiser.latent_shape(request.width, request.height), request.condition.shape
+        return self.denoiser.latent_shape(*request.params.size), request.condition.shape
 
     def estimate(self, job: Job) -> Estimate:
         """A convolution's weights are used in every place of its level, half of them each way in the next."""
         request: DenoiseRequest = job.payload
-        _, height, width = self.denoiser.latent_shape(request.width, request.height)
+        _, height, width = self.denoiser.latent_shape(*request.params.size)
         used = self.parameters * (1 + self._guided(request)) * height * width / 16
         return Estimate(len(request.table), milliseconds(used, self.parameters, self.denoiser.device))
 
     def reserve(self, job: Job) -> int:
         """Bytes of the job's rows at the peak of a step and of what it keeps. Raises BadRequest for what cannot be drawn."""
         request: DenoiseRequest = job.payload
-        shape = self.denoiser.latent_shape(request.width, request.height)
+        shape = self.denoiser.latent_shape(*request.params.size)
         _check(request, shape)
         states = 1 + HISTORY + WORKING + sum(one is not None for one in (request.start, request.known, request.mask))
         rows = 1 + self._guided(request)
@@ -124,7 +111,7 @@ class DenoiseRunner:
     def _first(self, job: Job) -> DenoiseState:
         request: DenoiseRequest = job.payload
         generator = generator_of(job)
-        shape, device = self.denoiser.latent_shape(request.width, request.height), self.denoiser.device
+        shape, device = self.denoiser.latent_shape(*request.params.size), self.denoiser.device
         noise = torch.randn(shape, generator=generator).to(device)
         if request.start is None:
             x = request.table.first(noise)
@@ -170,7 +157,7 @@ class DenoiseRunner:
         )
         if not guided:
             return outputs
-        rescale = torch.tensor([request.guidance_rescale for request in requests])
+        rescale = torch.tensor([request.params.guidance_rescale for request in requests])
         return guide(outputs, torch.tensor(guided, device=outputs.device), scale, rescale)
 
     def _update(self, jobs: Sequence[Job], outputs: Tensor) -> None:
@@ -202,11 +189,11 @@ class DenoiseRunner:
         drawing.row += 1
         done, of = drawing.row, len(request.table)
         drawing.x, drawing.history = self._keep_known(request, drawing, x), history
-        job.emit(DenoiseStep(done, of))
+        job.emit(Progress(request.image, done, of))
         if done == of:
             job.finish(drawing.x.cpu())
-        elif request.preview_every and done % request.preview_every == 0:
-            job.emit(LatentPreview(done, of, x0.cpu()))
+        elif (every := request.params.preview_every) and done % every == 0:
+            job.emit(Preview(request.image, done, of, x0.cpu(), request.decode))
 
     def _keep_known(self, request: DenoiseRequest, drawing: DenoiseState, x: Tensor) -> Tensor:
         """Inpainting: outside the mask stands the given image, noised to the level just reached.
@@ -238,10 +225,6 @@ def _noise(job: Job) -> Tensor:
 
 
 def _check(request: DenoiseRequest, shape: tuple[int, int, int]) -> None:
-    if not 0 <= request.guidance < math.inf:
-        raise BadRequest(f"guidance is {request.guidance}; use 0 or more, usually 1 to 15")
-    if not 0 <= request.guidance_rescale <= 1:
-        raise BadRequest(f"guidance rescale is {request.guidance_rescale}; use 0 to 1")
     if request.negative is not None and request.negative.shape != request.condition.shape:
         raise BadRequest("the negative prompt is embedded by another model than the prompt; embed both with this one")
     if (request.mask is None) != (request.known is None):

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights, nearest
+from mmgen.image_events import Progress
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
-from mmgen.runners.denoise import DenoiseStep, generator_of
+from mmgen.runners.denoise import generator_of
 from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
@@ -32,6 +33,7 @@ class PipelineRequest:
     """A job's payload: arguments as the pipeline's `__call__` names them. Its result: images (3, H, W) in [-1, 1], a list."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    image: int = 0  # its place among the call's images
 
 
 class PipelineModel:
@@ -128,4 +130,4 @@ def _modules(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, Any]
 
 def _tell(job: Job, step: int, of: int) -> None:
     check(job, f"at step {step} of {of}")
-    job.emit(DenoiseStep(step, of))
+    job.emit(Progress(job.payload.image, step, of))

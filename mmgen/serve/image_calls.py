@@ -14,12 +14,14 @@ from typing import Any
 from PIL.Image import Image
 
 from mmgen.clients.denoiser import DenoiserClient
-from mmgen.clients.image_base import ImageClient, Order
+from mmgen.clients.image_base import ImageClient
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
+from mmgen.image_events import Preview
+from mmgen.image_params import ImageParams
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image import recipe
-from mmgen.pipelines.image.image_pipeline import FinishedImage, ImagePreview, Images
+from mmgen.pipelines.image.image_pipeline import FinishedImage, Images
 from mmgen.pipelines.image.recipe import Recipe
 from mmgen.serve.context import Context
 from mmgen.serve.model_catalog import name_of
@@ -40,13 +42,13 @@ NAMED = 8
 
 @dataclass(frozen=True)
 class ImageCall:
-    """`task`: the pipeline; `given`: what it is told besides the options."""
+    """`task`: the pipeline; `images`: the image and the mask that it is given."""
 
     context: Context
     request: Request
     task: str
     options: ImageOptionsBody
-    given: Mapping[str, Any]
+    images: Mapping[str, Image]
 
     def answer(self) -> ImagesResponse:
         """Draws all of it."""
@@ -69,7 +71,7 @@ class ImageCall:
         arguments, sent = self._arguments(client), [0] * self.options.n
         arguments["preview_every"] = self._preview_every(client)
         for event in made.stream(**arguments, request=self.request):
-            if isinstance(event.value, ImagePreview) and sent[event.value.index] < self.options.partial_images:
+            if isinstance(event.value, Preview) and sent[event.value.index] < self.options.partial_images:
                 more: dict[str, Any] = {"partial_image_index": sent[event.value.index]}
                 yield self._message(f"{name}.partial_image", event.value, self._encoded(event.value.image), more)
                 sent[event.value.index] += 1
@@ -89,10 +91,9 @@ class ImageCall:
 
     def _arguments(self, client: ImageClient) -> dict[str, Any]:
         options = self.options
-        found: dict[str, Any] = {"n": options.n, "seed": options.seed, "steps": options.steps, "guidance": options.guidance}
-        found |= {"solver": options.solver, **self.given}
+        found: dict[str, Any] = {"n": options.n, **options.given(), **self.images}
         if self.task == "variations":
-            if options.pixels not in (None, fit := client.fit(*self.given["image"].size)):
+            if options.pixels not in (None, fit := client.fit(*self.images["image"].size)):
                 raise bad_size(options.size, "variations of this image are drawn at", ["{}x{}".format(*fit)])
         elif options.pixels is not None:
             check_size(client, *options.pixels)
@@ -103,8 +104,9 @@ class ImageCall:
         assert isinstance(self.options, StreamedImageBody)
         if not self.options.partial_images:
             return 0
-        steps = client.settled(Order(steps=self.options.steps, solver=self.options.solver)).steps or 1
-        strength: float = self.given.get("strength", 1.0)
+        said = self.options.given()
+        steps = client.resolved(ImageParams(steps=said.get("steps"), solver=said.get("solver"))).steps or 1
+        strength: float = said.get("strength", 1.0)
         return max(1, math.ceil(steps * strength / (self.options.partial_images + 1)))
 
     def _kept(self, drawn: Images) -> list[bytes]:
@@ -121,7 +123,7 @@ class ImageCall:
         name = self.context.http.app.state.kept_files.add(self.context.caller.user, file, self.options.output_format)
         return ImageData(url=f"{self.context.http.base_url}v1/files/images/{name}", seed=seed)
 
-    def _message(self, kind: str, event: ImagePreview | FinishedImage, file: bytes, more: Mapping[str, Any]) -> ServerEvent:
+    def _message(self, kind: str, event: Preview | FinishedImage, file: bytes, more: Mapping[str, Any]) -> ServerEvent:
         said: dict[str, Any] = {
             "type": kind,
             "b64_json": base64.b64encode(file).decode(),

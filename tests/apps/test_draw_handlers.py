@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from apps import image_options
 from apps.draw_handlers import DrawHandlers
 from apps.history_panel import HistoryPanel
 from mmgen.pipelines.image import recipe
@@ -45,8 +46,9 @@ def draw(
     }
     given |= more
     shown = []
-    for one in drawing.draw(prompt, n, given["style"], given["seed"], given["lock"], given["negative"], steps,
-                            given["guidance"], given["solver"], edited, given["strength"], BROWSER):  # fmt: skip
+    options = [{**given, "steps": steps}[one.name] for one in image_options.OPTIONS]
+    for one in drawing.draw(prompt, n, given["style"], given["seed"], given["lock"], edited, given["strength"], BROWSER,
+                            *options):  # fmt: skip
         shown.append(one)
         for path, _ in one[0] if isinstance(one[0], list) else []:
             (keep / Path(path).name).write_bytes(Path(path).read_bytes())
@@ -117,7 +119,7 @@ def test_kept_images_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
 def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown: list[tuple[Any, ...]] = []
     with pytest.raises(gr.Error, match="the prompt is empty"):
-        for one in drawing.draw("", 1, "", None, False, "", 2, 2.0, "", NOTHING, 0.5, BROWSER):
+        for one in drawing.draw("", 1, "", None, False, NOTHING, 0.5, BROWSER, "", 2, 2.0, ""):
             shown.append(one)
     assert shown[-1][5]["interactive"] and drawing.past.entries(["txt2img"], "") == []
 

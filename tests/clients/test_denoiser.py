@@ -1,11 +1,11 @@
-"""What an order may leave open, and the size that suits a model."""
+"""What a call may leave open, and the size that suits a model."""
 
 from pathlib import Path
 
 import pytest
 
 from mmgen.clients.denoiser import DenoiserClient
-from mmgen.clients.image_base import Order
+from mmgen.image_params import ImageParams
 from mmgen.runtime import Runtime
 
 
@@ -14,12 +14,12 @@ def test_a_model_is_loaded_once(studio: Runtime, stable_diffusion: Path) -> None
     assert len(studio.denoiser().weights) == 64
 
 
-def test_what_an_order_leaves_open(studio: Runtime) -> None:
+def test_what_a_call_leaves_open(studio: Runtime) -> None:
     client = studio.denoiser()
     assert isinstance(client, DenoiserClient)
-    order = client.settled(Order("a cat"))
-    assert (order.steps, order.solver, order.guidance, order.width, order.height) == (20, "dpm++2m", 5.0, 16, 16)
-    consistency = client.settled(Order("a cat", solver="lcm"))
+    params = client.resolved(ImageParams(prompt="a cat"))
+    assert (params.steps, params.solver, params.guidance, params.width, params.height) == (20, "dpm++2m", 5.0, 16, 16)
+    consistency = client.resolved(ImageParams(prompt="a cat", solver="lcm"))
     assert consistency.steps == 4
 
 

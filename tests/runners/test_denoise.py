@@ -15,10 +15,12 @@ from torch import Tensor
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, Cancelled, TooLarge
+from mmgen.image_events import Preview, Progress
+from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import SOLVERS, tabulate
-from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner, DenoiseStep, LatentPreview
+from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 from mmgen.runners.vae_decode import VAEDecodeRunner
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' Euler
@@ -41,8 +43,9 @@ def request(
     strength = options.pop("strength", 1.0)
     table = tabulate(NoiseSchedule.from_config(model.scheduler_config), solver, steps, strength=strength)
     condition, other = model.embed_prompts([prompt, negative or ""])
-    size = {"width": model.size, "height": model.size}
-    return DenoiseRequest(condition, table, **{**size, "negative": None if negative is None else other, **options})
+    tensors = {name: options.pop(name) for name in ("start", "known", "mask") if name in options}
+    params = ImageParams(**{"width": model.size, "height": model.size, **options})
+    return DenoiseRequest(params, condition, table, None if negative is None else other, **tensors)
 
 
 def draw(model: DenoiserModel, payload: DenoiseRequest, seed: int = 7) -> Tensor:
@@ -98,7 +101,7 @@ def test_lcm_equals_diffusers(tmp_path: Path) -> None:
     job = Job("denoise", request(model, solver="lcm", steps=4, negative="", guidance=8.5), seed=7)
     ours = draw(model, job.payload)
     assert (ours - expected).abs().max() < 1e-3
-    assert (draw(model, replace(job.payload, guidance=1.5)) - expected).abs().max() > 1e-3
+    assert (draw(model, replace(job.payload, params=replace(job.payload.params, guidance=1.5))) - expected).abs().max() > 1e-3
 
 
 def test_img2img_equals_diffusers(sd_folder: Path, sd: DenoiserModel) -> None:
@@ -216,8 +219,8 @@ def test_events(sd: DenoiserModel) -> None:
     with Engine({"denoise": DenoiseRunner(sd)}) as engine:
         handle = engine.submit(Job("denoise", request(sd, steps=6, preview_every=2)))
         events = list(handle.events(30))
-    assert [(event.step, event.of) for event in events if isinstance(event, DenoiseStep)] == [(n, 6) for n in range(1, 7)]
-    previews = [event for event in events if isinstance(event, LatentPreview)]
+    assert [(event.step, event.of) for event in events if isinstance(event, Progress)] == [(n, 6) for n in range(1, 7)]
+    previews = [event for event in events if isinstance(event, Preview)]
     assert [preview.step for preview in previews] == [2, 4]
     assert previews[0].latents.shape == (4, 8, 8)
 
@@ -226,7 +229,7 @@ def test_a_late_preview_is_close_to_the_image(sd: DenoiserModel) -> None:
     job = Job("denoise", request(sd, steps=50, preview_every=1))
     while job.ended is None:
         DenoiseRunner(sd).step([job])
-    previews, result = [event.latents for event in job.log if isinstance(event, LatentPreview)], job.future.result()
+    previews, result = [event.latents for event in job.log if isinstance(event, Preview)], job.future.result()
     far, near = ((preview - result).abs().mean() for preview in (previews[0], previews[-1]))
     assert near < 0.2 * far
 
@@ -266,7 +269,7 @@ def test_what_cannot_be_drawn_is_refused_at_submit(sd: DenoiserModel) -> None:
     bad: list[tuple[dict[str, Any], str]] = [
         ({"guidance": math.nan}, "guidance is nan"),
         ({"guidance": -1.0}, "guidance is -1.0"),
-        ({"guidance_rescale": 2.0}, "guidance rescale is 2.0"),
+        ({"guidance_rescale": 2.0}, "guidance_rescale is 2.0"),
         ({"width": -16}, "width is -16"),
         ({"height": 10**7}, "height is 10000000"),
         ({"start": torch.zeros(4, 9, 8)}, r"start is of shape \(4, 9, 8\), the image's is \(4, 8, 8\)"),

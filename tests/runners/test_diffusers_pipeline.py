@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, DeadlineExceeded
-from mmgen.runners.denoise import DenoiseStep
+from mmgen.image_events import Progress
 from mmgen.runners.diffusers_pipeline import PipelineModel, PipelineRequest, PipelineRunner
 
 ARGUMENTS = {"prompt": "a red cat", "width": 16, "height": 16, "use_resolution_binning": False, "clean_caption": False}
@@ -38,7 +38,7 @@ def test_a_diffusion_transformer_equals_diffusers(folder: Path, runner: Pipeline
         (image,) = handle.result(60)
         steps = list(handle.events())
     assert (image - (2 * torch.from_numpy(expected).permute(2, 0, 1) - 1)).abs().max() < 1e-3
-    assert steps == [DenoiseStep(n, 4) for n in range(1, 5)]
+    assert steps == [Progress(0, n, 4) for n in range(1, 5)]
 
 
 def test_a_pipeline_that_tells_at_step_end(tmp_path: Path) -> None:

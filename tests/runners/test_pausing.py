@@ -13,6 +13,7 @@ from torch import nn
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
+from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
@@ -48,7 +49,8 @@ def denoise(folder: Path) -> tuple[Any, Any]:
     model.pack()
     table = tabulate(NoiseSchedule.from_config(model.scheduler_config), "dpm++2m", 3)
     prompt, nothing = model.embed_prompts(["a cat", ""])
-    return DenoiseRunner(model), DenoiseRequest(prompt, table, model.size, model.size, nothing, 4.0)
+    params = ImageParams(guidance=4.0, width=model.size, height=model.size)
+    return DenoiseRunner(model), DenoiseRequest(params, prompt, table, nothing)
 
 
 def decode(folder: Path) -> tuple[Any, Any]:

@@ -45,7 +45,7 @@ def sheet(tiles: Sequence[Tile], heading: str = "") -> Image.Image:
 
 
 def save(page: Image.Image, path: Path) -> None:
-    """Raises BadRequest where the file cannot be written; `recipe.check_png` tells so before anything is computed."""
+    """Raises BadRequest where the file cannot be written; `output_paths.check_png` tells so before anything is computed."""
     try:
         page.save(path, "PNG")
     except OSError as why:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
 from mmgen.errors import NotFound
+from mmgen.image_params import ImageSource
 from mmgen.ingest import image_files
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Given = str | Path | Image.Image
+Given = ImageSource
 """An image as a caller has it."""
 
 
@@ -63,9 +64,3 @@ def _tensor(image: Image.Image, size: tuple[int, int]) -> Tensor:
         image = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
     values = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
     return values[None] if values.dim() == 2 else values.permute(2, 0, 1)
-
-
-def image_of(pixels: Tensor) -> Image.Image:
-    """(3, H, W) in [-1, 1] -> an RGB image."""
-    values: Any = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(values)

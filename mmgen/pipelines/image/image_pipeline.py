@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from inspect import Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from PIL.Image import Image
 
 from mmgen import weight_files
-from mmgen.clients.image_base import ImageDone, Order, Preview, Progress
+from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines.image import image_checks, image_io, recipe
+from mmgen.image_events import Preview, Progress, image_of
+from mmgen.image_params import ImageParams, ImageSource, recorded
+from mmgen.pipelines.image import image_checks, image_io, output_paths, recipe
 from mmgen.pipelines.image.best_of import BestOf
-from mmgen.pipelines.image.image_io import Given
+from mmgen.pipelines.image.call_signature import call_signature, docstring
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
@@ -26,26 +28,14 @@ if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
     from mmgen.runtime import Runtime
 
-P = ParamSpec("P")
-
 
 @dataclass(frozen=True, eq=False)
 class FinishedImage:
-    """A finished image: the value of a "image" event."""
+    """A finished image: the value of an "image" event."""
 
     index: int
     image: Image
     recipe: Recipe
-
-
-@dataclass(frozen=True, eq=False)
-class ImagePreview:
-    """An image that is not finished: the value of a "preview" event."""
-
-    index: int
-    step: int
-    of: int
-    image: Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,10 +49,10 @@ class Images:
     request_id: str = ""
 
     def save(self, pattern: str | Path) -> list[Path]:
-        """Writes them as PNG with their recipes; see `recipe.places` for the pattern. Returns where they are."""
-        paths = recipe.places(pattern, self.seeds)
+        """Writes them as PNG with their recipes; see `output_paths.paths` for the pattern. Returns where they are."""
+        paths = output_paths.paths(pattern, self.seeds)
         for path, image, one in zip(paths, self.images, self.recipes, strict=True):
-            recipe.check_writable(path)
+            output_paths.check_writable(path)
             recipe.save(image, one, path)
         return paths
 
@@ -77,25 +67,16 @@ class Images:
         return f"{count} of {width} x {height}, seed {seeds}, {self.timings['total'] / 1000:.1f} s"
 
 
-@dataclass(frozen=True, eq=False)
-class ImageCallPlan:
-    """A checked call."""
-
-    prompts: Sequence[str]
-    order: Order  # of every image, but for its prompt and seed
-    n: int  # images a prompt
-    seed: int | None
-    request: Request | None
-    image: Given | None = None
-    mask: Given | None = None
-    best_of: int = 1  # candidates an image
-
-
 class ImagePipeline(StreamingPipeline[Images]):
-    """One task: `asked` turns a call into orders, the rest is common."""
+    """One task: which of ImageParams' fields its call takes; the rest is common."""
 
     command_line = "mmgen.cli.image_commands:command"  # what makes its command, see mmgen.cli.commands
     task: str
+    required: ClassVar[Collection[str]] = ("prompt",)
+    omitted: ClassVar[Collection[str]] = ()  # fields that the call does not take
+    defaults: ClassVar[Mapping[str, Any]] = {}  # where they are others than the fields' own
+    helps: ClassVar[Mapping[str, str]] = {}  # likewise
+    signature: ClassVar[Signature]
 
     def __init__(self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = ()) -> None:
         """Opens nothing yet.
@@ -105,44 +86,71 @@ class ImagePipeline(StreamingPipeline[Images]):
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
 
-    asked: Callable[..., ImageCallPlan]
-    """The call's parameters, checked. Each task has its own."""
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Gives the task's `__call__` its signature and the help of its parameters."""
+        super().__init_subclass__(**options)
+        cls.signature = call_signature(cls.required, cls.omitted, cls.defaults)
+
+        def call(self: ImagePipeline, *args: Any, **given: Any) -> Images:
+            *_, last = self.stream(*args, **given)
+            assert isinstance(last.value, Images)
+            return last.value
+
+        call.__signature__ = cls.signature  # type: ignore[attr-defined]
+        call.__doc__ = docstring(cls.signature, "Draws all of it.", cls.helps)
+        if "__call__" not in vars(cls):
+            cls.__call__ = call  # type: ignore[method-assign, assignment]
 
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
         """The same call, step by step. Leaving it early cancels the request.
 
-        Events: "start" with the seeds (of candidates: the first of every image), "step" with a Progress, "preview" with an
-        Early, "image" with a Image, in the order in which they are finished, and at last "images" with all of them.
+        Events: "start" with the seeds (of candidates: the first of every image), "step" with a Progress, "preview" with a
+        Preview, "image" with a FinishedImage, in the order in which they are finished, and at last "images" with all of them.
         """
-        return self.draw(self.asked(*args, **options))
+        bound = self.signature.bind(*args, **options)
+        bound.apply_defaults()
+        given = dict(bound.arguments)
+        request = given.pop("request")
+        return self.draw(self.checked(given), request)
 
-    def draw(self, asked: ImageCallPlan) -> Iterator[Event]:
+    def checked(self, given: Mapping[str, Any]) -> list[ImageParams]:
+        """The call for each of its prompts. Raises BadRequest or TooLong for what cannot be drawn."""
+        options = self.completed(dict(given))
+        prompts = options.pop("prompt")
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        return image_checks.calls([ImageParams(**options, prompt=prompt) for prompt in prompts])
+
+    def completed(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The call's values, with what the task knows besides."""
+        return given
+
+    def draw(self, asked: Sequence[ImageParams], request: Request | None) -> Iterator[Event]:
         """Loads, draws, and says how each image was made."""
-        request, clock = asked.request or Request.new(), Clock()
-        source = None if asked.image is None else image_io.read(asked.image)
-        mask = None if asked.mask is None else image_checks.mask(image_io.read(asked.mask), source)
-        best = BestOf(self.rt, asked.best_of) if asked.best_of > 1 else None
+        request, clock, first = request or Request.new(), Clock(), asked[0]
+        source = None if first.image is None else image_io.read(first.image)
+        mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
+        best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora)
         clock.lap("load")
-        order = client.settled(started(asked.order, client, source, mask))
+        resolved = client.resolved(started(first, client, source, mask))
         if client.conditional:
-            image_checks.prompted(asked.prompts, client.reference)
-        parts = part(asked.image, source), part(asked.mask, mask)
-        prompts = [prompt for prompt in asked.prompts for _ in range(asked.n * asked.best_of)]
-        seeds = seeds_from(asked.seed, len(prompts))
-        orders = [replace(order, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        yield Event("start", seeds[:: asked.best_of])
-        images: list[FinishedImage | None] = [None] * (len(orders) // asked.best_of)
-        events = client.draw(orders, request)
-        for event in best.among(events, orders) if best else events:
+            image_checks.prompted([one.prompt for one in asked], client.reference)
+        files = {"image": part(first.image, source), "mask": part(first.mask, mask)}
+        prompts = [one.prompt for one in asked for _ in range(one.n * one.best_of)]
+        seeds = seeds_from(first.seed, len(prompts))
+        rows = [replace(resolved, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        yield Event("start", seeds[:: first.best_of])
+        images: list[FinishedImage | None] = [None] * (len(rows) // first.best_of)
+        events = client.draw(rows, request)
+        for event in best.among(events, rows) if best else events:
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
-                yield Event("preview", ImagePreview(event.image, event.step, event.of, image_io.image_of(event.pixels)))
+                yield Event("preview", event)
             elif isinstance(event, ImageDone):
-                pixels, index = image_io.image_of(event.pixels), event.image // asked.best_of
-                made = self._recipe(client, orders[event.image], pixels, *parts)
-                images[index] = finished = FinishedImage(index, pixels, made)
+                image, index = image_of(event.pixels), event.image // first.best_of
+                made = self._recipe(client, rows[event.image], image, files)
+                images[index] = finished = FinishedImage(index, image, made)
                 yield Event("image", finished)
         clock.lap("draw")
         done = [one for one in images if one is not None]
@@ -150,55 +158,33 @@ class ImagePipeline(StreamingPipeline[Images]):
         drawn = Images([one.image for one in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
         yield Event("images", drawn)
 
-    def _recipe(
-        self, client: ImageClient, order: Order, drawn: Image, image: RecipeFile | None, mask: RecipeFile | None
-    ) -> Recipe:
+    def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, RecipeFile | None]) -> Recipe:
+        options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recorded()}
+        options |= {"width": drawn.width, "height": drawn.height, **files}
+        loras = tuple(RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras)
         return Recipe(
             task=self.task,
             model=client.reference,
             weights=client.weights,
-            lora=tuple(RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras),
-            prompt=order.prompt,
-            negative=order.negative,
-            seed=order.seed,
-            solver=order.solver,
-            steps=order.steps,
-            guidance=order.guidance,
-            guidance_rescale=order.guidance_rescale,
-            width=drawn.width,
-            height=drawn.height,
-            strength=order.strength,
-            image=image,
-            mask=mask,
+            lora=loras,
+            **options,
             versions=recipe.versions(),
             device=self.rt.device,
         )
 
 
-def called(asked: Callable[Concatenate[Any, P], ImageCallPlan]) -> Callable[Concatenate[Any, P], Images]:
-    """A `__call__` with the parameters of `asked`: draws all of it."""
-
-    @wraps(asked)
-    def call(self: ImagePipeline, *args: P.args, **options: P.kwargs) -> Images:
-        *_, last = self.draw(asked(self, *args, **options))
-        assert isinstance(last.value, Images)
-        return last.value
-
-    return call
-
-
-def started(order: Order, client: ImageClient, source: Image | None, mask: Image | None) -> Order:
-    """The order with its image and mask as tensors, in the size that was asked for or else suits the model."""
+def started(params: ImageParams, client: ImageClient, source: Image | None, mask: Image | None) -> ImageParams:
+    """With the image and the mask as tensors, in the size that was asked for or else suits the model."""
     if source is None:
-        return order
+        return params
     width, height = client.fit(*source.size)
-    size = (order.width or width, order.height or height)
+    size = (params.width or width, params.height or height)
     return replace(
-        order,
+        params,
         width=size[0],
         height=size[1],
-        image=image_io.colours(source, size),
-        mask=None if mask is None else image_io.mask(mask, size),
+        pixels=image_io.colours(source, size),
+        mask_pixels=None if mask is None else image_io.mask(mask, size),
     )
 
 
@@ -210,7 +196,7 @@ def seeds_from(seed: int | None, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def part(given: Given | None, opened: Image | None) -> RecipeFile | None:
+def part(given: ImageSource | None, opened: Image | None) -> RecipeFile | None:
     """What the recipe remembers of an image that was given: its name, and the digest of its pixels."""
     if given is None or opened is None:
         return None

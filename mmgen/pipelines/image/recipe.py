@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from mmgen import image_params
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines.image import image_io
 
@@ -43,8 +43,8 @@ class RecipeFile(BaseModel):
     scale: float = 1.0  # of a LoRA
 
 
-class Recipe(BaseModel):
-    """Everything that decides an image's pixels. Keys of later versions are passed over."""
+class RecipeOptions(BaseModel):
+    """What a recipe says of the call: every field of ImageParams that decides the pixels is one here, under its name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,13 +55,30 @@ class Recipe(BaseModel):
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int
-    solver: str | None = None  # None: the pipeline's own
-    steps: int | None = None
-    guidance: float | None = None
-    guidance_rescale: float = 0.0
     width: int  # of the image, pixels
     height: int
-    strength: float = 1.0
+
+    def options(self) -> dict[str, Any]:
+        """As ImageParams takes them. What is None was the pipeline's own."""
+        return {one.name: getattr(self, one.name) for one in image_params.recorded()}
+
+
+def _complete(made: type[BaseModel]) -> Any:
+    """With the fields of ImageParams that it does not spell out itself."""
+    found = [one for one in image_params.recorded() if one.name not in made.model_fields]
+    fields: Any = {one.name: (one.type, one.default) for one in found}
+    return create_model("CompleteOptions", __base__=made, **fields)
+
+
+if TYPE_CHECKING:
+    CompleteOptions = RecipeOptions
+else:
+    CompleteOptions = _complete(RecipeOptions)
+
+
+class Recipe(CompleteOptions):
+    """Everything that decides an image's pixels. Keys of later versions are passed over."""
+
     image: RecipeFile | None = None  # what it began with
     mask: RecipeFile | None = None
     versions: dict[str, str]
@@ -69,15 +86,16 @@ class Recipe(BaseModel):
 
     def parameters(self) -> str:
         """The prompt, the negative prompt and one line of settings, as AUTOMATIC1111's web UI writes and reads them."""
+        options = self.options()
         settings = {
-            "Steps": self.steps,
-            "Sampler": SAMPLERS.get(self.solver or "", self.solver),
-            "CFG scale": self.guidance,
+            "Steps": options["steps"],
+            "Sampler": SAMPLERS.get(options["solver"] or "", options["solver"]),
+            "CFG scale": options["guidance"],
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
             "Model hash": self.weights[:10],
             "Model": self.model,
-            "Denoising strength": self.strength if self.image else None,
+            "Denoising strength": options["strength"] if self.image else None,
             "Version": f"mmgen {self.versions.get('mmgen', '')}",
         }
         line = ", ".join(f"{name}: {_number(value)}" for name, value in settings.items() if value is not None)
@@ -125,52 +143,6 @@ def save(image: Image, recipe: Recipe, path: Path) -> None:
         raise BadRequest(f"{path} cannot be written ({why.strerror or why}); choose another place") from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def places(pattern: str | Path, seeds: Sequence[int]) -> list[Path]:
-    """A path for every image.
-
-    `pattern`: a file name in which {seed} and {n}, counted from 1, are filled in; or a folder, which is one if it exists or
-    ends with a slash. Several images of one plain name get their seeds into it. Raises BadRequest for what is no PNG name.
-    """
-    text = str(pattern)
-    if not text.strip():
-        raise BadRequest("the output has no name; give a file such as out.png, or a folder")
-    if text.endswith(("/", os.sep)) or Path(text).expanduser().is_dir():
-        text = str(Path(text) / "{seed}.png")
-    path = Path(text).expanduser()
-    if path.suffix.lower() != ".png":
-        raise BadRequest(f"{path} is not named .png; images are written as PNG, which keeps the recipe")
-    if len(seeds) > 1 and "{seed}" not in path.name and "{n}" not in path.name:
-        path = path.with_name(f"{path.stem}-{{seed}}{path.suffix}")
-    return [path.with_name(_filled(path.name, n, seed)) for n, seed in enumerate(seeds, 1)]
-
-
-def check_writable(path: Path) -> None:
-    """Makes the folder a pattern names if only its last part is missing. BadRequest where nothing could be written."""
-    folder = path.parent
-    if not folder.exists() and folder.parent.is_dir():
-        try:
-            folder.mkdir()
-        except OSError as why:
-            raise BadRequest(f"{folder} cannot be made ({why.strerror}); choose another place") from None
-    if not folder.is_dir():
-        raise BadRequest(f"{folder} is no folder; make it first")
-    if path.is_dir():
-        raise BadRequest(f"{path} is a folder; name the file in it, or end the folder's name with a slash")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise BadRequest(f"{path} cannot be written; choose another place")
-
-
-def check_png(path: Path) -> None:
-    """`check_writable` of a file that must be a PNG."""
-    if path.suffix.lower() != ".png":
-        raise BadRequest(f"{path} is no name of a PNG; give one that ends with .png")
-    check_writable(path)
-
-
-def _filled(name: str, n: int, seed: int) -> str:
-    return name.replace("{seed}", str(seed)).replace("{n}", str(n))
 
 
 def _number(value: object) -> object:

@@ -1,17 +1,33 @@
-"""Bodies of the image routes, as OpenAI has them and with what our models can be told besides."""
+"""Bodies of the image routes, as OpenAI has them and with what our models can be told besides: ImageParams' fields."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+
+from mmgen import image_params
+from mmgen.image_params import OptionInfo
+from mmgen.pipelines import signature
+from mmgen.pipelines.image.image_pipeline import ImagePipeline
+from mmgen.pipelines.img2img import Img2Img
+from mmgen.pipelines.txt2img import Txt2Img
+from mmgen.pipelines.variations import Variations
 
 Format = Literal["png", "jpeg", "webp"]
 MOST_IMAGES = 10
 LARGEST_SEED = 2**53
 """As a JSON number that every client reads exactly."""
-Words = Annotated[str, StringConstraints(max_length=5000)]
+MOST = {"seed": LARGEST_SEED, "guidance": 100}
+"""Where the network takes less than ImageParams."""
+NAMES = {"negative": "negative_prompt"}
+"""Options under another name here."""
+OTHERWISE = frozenset({"image", "mask", "n", "best_of", "width", "height", "preview_every"})
+"""Options that these routes have in OpenAI's form (files, n, size, partial_images), or that multiply what a call may cost."""
+B = TypeVar("B", bound="ImageOptionsBody")
 
 
 class ImageOptionsBody(BaseModel):
@@ -34,12 +50,7 @@ class ImageOptionsBody(BaseModel):
         default="auto", description="Read and passed over; see steps."
     )
     user: str | None = Field(default=None, description="Read and passed over: the key says who calls.")
-    seed: int | None = Field(default=None, ge=0, le=LARGEST_SEED, description="The same seed draws the same image.")
-    steps: int | None = Field(default=None, ge=1, le=1000, description="The model's own without it.")
-    guidance: float | None = Field(default=None, ge=0, le=100, description="How closely to follow the prompt.")
-    solver: str | None = Field(
-        default=None, description="ddpm, ddim, euler, euler-a, heun, dpm++2m, dpm++2m-karras, unipc, lcm."
-    )
+    options: ClassVar[dict[str, str]] = {}  # of ImageParams -> the field here
 
     @model_validator(mode="before")
     @classmethod
@@ -52,45 +63,74 @@ class ImageOptionsBody(BaseModel):
         width, _, height = self.size.partition("x")
         return None if self.size == "auto" else (int(width), int(height))
 
+    def given(self) -> dict[str, Any]:
+        """What was said, as the pipeline calls it."""
+        found = {name: getattr(self, field) for name, field in self.options.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def takes(pipeline: type[ImagePipeline]) -> Callable[[type[B]], type[B]]:
+    """Gives a body a field for every option of the pipeline's call that has no other form here."""
+
+    def complete(body: type[B]) -> type[B]:
+        described = signature.read(pipeline.task, pipeline)
+        infos = {one.name: image_params.info(one) for one in image_params.options()}
+        taken = {one.name: one for one in described.parameters if one.name in infos and one.name not in OTHERWISE}
+        fields: Any = {
+            NAMES.get(name, name): _field(name, infos[name], one.annotation, one.required, one.help)
+            for name, one in taken.items()
+        }
+        made = create_model(body.__name__, __base__=body, __doc__=body.__doc__, __module__=body.__module__, **fields)
+        made.options = {name: NAMES.get(name, name) for name in taken}
+        return made
+
+    return complete
+
+
+def _field(name: str, info: OptionInfo, annotation: Any, required: bool, help: str) -> Any:
+    """What is left out has the pipeline's default."""
+    (kind,) = {one for one in signature.alternatives(annotation) if one in (bool, int, float, str)}
+    most = MOST.get(name, info.most)
+    limits: dict[str, Any] = {"gt" if info.above else "ge": info.least} if info.least is not None else {}
+    limits |= {"le": most} if most is not None and most < math.inf else {}
+    limits |= {"max_length": info.longest} if info.longest is not None else {}
+    told = help[:1].upper() + help[1:]
+    return (kind, Field(description=told, **limits)) if required else (kind | None, Field(None, description=told, **limits))
+
 
 class StreamedImageBody(ImageOptionsBody):
     """Options of the routes that stream."""
 
-    negative_prompt: Words = ""
     stream: bool = Field(default=False, description="Events instead of one answer.")
     partial_images: int = Field(default=0, ge=0, le=3, description="Unfinished images to send while one is drawn.")
     moderation: Literal["auto", "low"] = Field(default="auto", description="Read and passed over.")
 
 
+@takes(Txt2Img)
 class ImageGenerationBody(StreamedImageBody):
     """POST /v1/images/generations"""
 
-    prompt: Words
-    style: str | None = Field(default=None, description="A word for the style, such as flat.")
 
-
+@takes(Img2Img)
 class ImageEditBody(StreamedImageBody):
     """POST /v1/images/edits"""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
-    prompt: Words
     image: list[UploadFile] = Field(default_factory=list, description="The image; PNG, JPEG, WebP and more.")
     images: list[UploadFile] = Field(default_factory=list, alias="image[]", description="The same, as some clients call it.")
     mask: UploadFile | None = Field(
         default=None, description="Of the same size: what is transparent is drawn anew. Without it the image's own "
         "transparent places, or where it has none all of it.",
     )  # fmt: skip
-    strength: float | None = Field(default=None, gt=0, le=1, description="How far from what is there.")
     input_fidelity: Literal["high", "low"] = Field(default="low", description="Read and passed over; see strength.")
 
 
+@takes(Variations)
 class ImageVariationBody(ImageOptionsBody):
     """POST /v1/images/variations"""
 
     image: UploadFile = Field(description="A PNG of mmgen's own tells by its recipe what it shows.")
-    prompt: Words | None = Field(default=None, description="What it shows.")
-    strength: float | None = Field(default=None, gt=0, le=1, description="How unlike.")
 
 
 class TokenDetails(BaseModel):

@@ -32,8 +32,7 @@ ANSWER: dict[str, Any] = {"response_model": ImagesResponse, "response_model_excl
 @router.post("/v1/images/generations", **ANSWER)
 async def generate(body: ImageGenerationBody, context: Here) -> Any:
     """Draws images from words."""
-    given = {"prompt": body.prompt, "negative": body.negative_prompt, "style": body.style}
-    return await drawn(context, "txt2img", body, given, "image_generation")
+    return await drawn(context, "txt2img", body, {}, "image_generation")
 
 
 @router.post("/v1/images/edits", **ANSWER)
@@ -44,19 +43,15 @@ async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], conte
         raise BadRequest(f"there are {len(files)} images; give one, as the file image")
     image = await image_of(files[0], context)
     mask = transparent(image) if body.mask is None else drawn_anew(await image_of(body.mask, context))
-    given: dict[str, Any] = {"image": image, "prompt": body.prompt, "negative": body.negative_prompt}
-    given |= {} if body.strength is None else {"strength": body.strength}
     if mask is None:
-        return await drawn(context, "img2img", body, given, "image_edit")
-    return await drawn(context, "inpaint", body, given | {"mask": mask}, "image_edit")
+        return await drawn(context, "img2img", body, {"image": image}, "image_edit")
+    return await drawn(context, "inpaint", body, {"image": image, "mask": mask}, "image_edit")
 
 
 @router.post("/v1/images/variations", **ANSWER)
 async def vary(body: Annotated[ImageVariationBody, Form(media_type=MULTIPART)], context: Here) -> Any:
     """Draws images that are like an image."""
-    given: dict[str, Any] = {"image": await image_of(body.image, context), "prompt": body.prompt}
-    given |= {} if body.strength is None else {"strength": body.strength}
-    return await drawn(context, "variations", body, given)
+    return await drawn(context, "variations", body, {"image": await image_of(body.image, context)})
 
 
 @router.get("/v1/files/images/{name}", response_class=FileResponse)
@@ -66,9 +61,9 @@ def kept(name: str, context: Here) -> FileResponse:
     return FileResponse(context.http.app.state.kept_files.path(context.caller.user, name))
 
 
-async def drawn(context: Context, task: str, body: ImageOptionsBody, given: Mapping[str, Any], events: str = "") -> Any:
+async def drawn(context: Context, task: str, body: ImageOptionsBody, images: Mapping[str, Image], events: str = "") -> Any:
     request = context.begin(task, "images")
-    drawing = ImageCall(context, request, task, body, given)
+    drawing = ImageCall(context, request, task, body, images)
     if isinstance(body, StreamedImageBody) and body.stream:
         return await pipeline_calls.stream(context, request, lambda: drawing.events(events), done=False)
     return await pipeline_calls.run(context, request, drawing.answer)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from mmgen.engine.job import Job
+from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
@@ -30,12 +31,9 @@ def prompts(images: EmojiImages) -> list[str]:
 def draw(model: DenoiserModel, texts: Sequence[str], seeds: Sequence[int] = SEEDS) -> Tensor:
     """Every prompt under every seed -> (P * S, 3, H, W) in [-1, 1]; grey where it is no number any more."""
     table = tabulate(NoiseSchedule.from_config(model.scheduler_config), SOLVER, STEPS)
+    params = ImageParams(solver=SOLVER, steps=STEPS, guidance=GUIDANCE, width=model.size, height=model.size)
     nothing, *conditions = model.embed_prompts(["", *texts])
-    jobs = [
-        Job("denoise", DenoiseRequest(one, table, model.size, model.size, nothing, GUIDANCE), seed=seed)
-        for one in conditions
-        for seed in seeds
-    ]
+    jobs = [Job("denoise", DenoiseRequest(params, one, table, nothing), seed=seed) for one in conditions for seed in seeds]
     runner = DenoiseRunner(model)
     while running := [job for job in jobs if job.ended is None]:
         runner.step(running)

@@ -7,14 +7,15 @@ import torch
 from PIL import Image
 
 from mmgen.errors import NotFound, TooLarge, UnreadableFile
+from mmgen.image_events import image_of
 from mmgen.pipelines.image import image_io
 
 
 def test_there_and_back() -> None:
     image = Image.effect_noise((6, 4), 80).convert("RGB")
     pixels = image_io.colours(image, (6, 4))
-    assert pixels.shape == (3, 4, 6) and image_io.image_of(pixels).tobytes() == image.tobytes()
-    assert image_io.image_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
+    assert pixels.shape == (3, 4, 6) and image_of(pixels).tobytes() == image.tobytes()
+    assert image_of(torch.full((3, 1, 1), 7.0)).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_what_is_transparent_is_white() -> None:

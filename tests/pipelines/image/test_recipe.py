@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
 from mmgen.pipelines.image import image_io, recipe
-from mmgen.pipelines.image.recipe import Recipe, RecipeFile, places
+from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 
 MADE = Recipe(
     task="img2img",
@@ -70,28 +70,6 @@ def test_images_without_recipe(tmp_path: Path) -> None:
         recipe.read(tmp_path / "c.png")
 
 
-@pytest.mark.parametrize(
-    ("pattern", "seeds", "names"),
-    [
-        ("out.png", [7], ["out.png"]),
-        ("out.png", [7, 8], ["out-7.png", "out-8.png"]),
-        ("a/out-{n}.PNG", [7, 8], ["a/out-1.PNG", "a/out-2.PNG"]),
-        ("{n}-{seed}.png", [7], ["1-7.png"]),
-        ("new/", [7, 8], ["new/7.png", "new/8.png"]),
-        (".", [7], ["7.png"]),
-        ("{odd}.png", [7], ["{odd}.png"]),
-    ],
-)
-def test_places(pattern: str, seeds: list[int], names: list[str]) -> None:
-    assert places(pattern, seeds) == [Path(name) for name in names]
-
-
-@pytest.mark.parametrize(("pattern", "message"), [("out.jpg", "is not named .png"), ("out", "not named"), ("", "no name")])
-def test_names_that_are_no_places(pattern: str, message: str) -> None:
-    with pytest.raises(BadRequest, match=message):
-        places(pattern, [1])
-
-
 def test_an_interrupt_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"before")
@@ -109,10 +87,3 @@ def test_an_interrupt_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.
 def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match=r"cannot be written \(No such file or directory\); choose another place"):
         recipe.save(IMAGE, MADE, tmp_path / "gone" / "a.png")
-    (tmp_path / "b.png").mkdir()
-    with pytest.raises(BadRequest, match=r"b\.png is a folder"):
-        recipe.check_writable(tmp_path / "b.png")
-    with pytest.raises(BadRequest, match="is no folder; make it first"):
-        recipe.check_writable(tmp_path / "x" / "y" / "a.png")
-    recipe.check_writable(tmp_path / "made" / "a.png")
-    assert (tmp_path / "made").is_dir()

@@ -1,0 +1,28 @@
+"""Limits of what a caller says, told in one line: the value, the limit, the remedy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mmgen.errors import BadRequest, TooLong
+
+MAX_TEXT_CHARS = 5000
+MAX_SEED = 2**63 - 1
+
+
+def length(text: Any, what: str, most: int = MAX_TEXT_CHARS) -> None:
+    """Raises BadRequest for what is no text, TooLong for more than `most` characters."""
+    if not isinstance(text, str):
+        raise BadRequest(f"the {what} is {text!r}; it should be a text")
+    if len(text) > most:
+        raise TooLong(f"the {what} is {len(text):,} characters; {most:,} are read at most, shorten it")
+
+
+def number(name: str, value: Any, least: float, most: float, said: str = "", above: bool = False) -> None:
+    """Raises BadRequest outside of `least` (with `above`: and at it) to `most`; nan and infinity are out, None is no value."""
+    if value is None:
+        return
+    fits = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (fits and (least < value if above else least <= value) and value <= most and value < math.inf):
+        raise BadRequest(f"{name} is {value}; it can be {said or f'{least} to {most}'}")
