@@ -271,7 +271,6 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.cli.answer_output": {"print_pictures": "print_images"},
     "mmgen.cli.commands": {"Commands": "CommandGroup", "Own": "BuiltinCommand"},
     "mmgen.cli.image_commands": {"Bar": "ProgressBar", "Output": "ImageOutput"},
-    "mmgen.cli.rag": {"Pictures": "Images"},
     "mmgen.cli.terminal_image": {"show_picture": "show_image"},
     "mmgen.cli.top": {"View": "MetricsView"},
     "mmgen.clients.captioner": {"CaptionClient": "CaptionerClient"},
