@@ -11,11 +11,13 @@ from mmgen.cli.output import print_columns
 
 
 def simulate(
-    trace: Annotated[Path, typer.Argument(help="A trace that was recorded with the configuration's `trace`.")],
+    trace: Annotated[Path, typer.Argument(help="A trace recorded with the setting `trace`.")],
     policy: Annotated[str, typer.Option(help="fair, fifo, priority, shortest, or a plugin's.")] = "fair",
-    max_gap_ms: Annotated[float | None, typer.Option(help="What a streaming answer waits for others at most.", min=1)] = None,
+    max_gap_ms: Annotated[
+        float | None, typer.Option(help="Longest time, in ms, that a streaming job waits for others.", min=1)
+    ] = None,
 ) -> None:
-    """Plays a trace again: the scheduler's own code over the recorded costs. Says what everybody would have waited."""
+    """Replay a trace with the scheduler's own code over the recorded costs, and print latencies and fairness."""
     from mmgen.engine.telemetry import simulator
     from mmgen.engine.telemetry.trace import read
     from mmgen.plugins import registry

@@ -669,7 +669,7 @@ def test_a_deadline_that_cannot_be_met_is_refused_once_costs_are_known() -> None
         assert engine.stats()["queued"] == 0
 
 
-def test_the_outlook_is_about_what_it_takes() -> None:
+def test_the_estimate_is_about_what_it_takes() -> None:
     with Engine({"count": Told()}) as engine:
         assert engine.submit(job(20, user="bob")).result(WAIT) == 20
         alone = engine.estimate(one := job(20))
