@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
+    from mmgen.serve.settings import ServeConfig
 
 
 def serve(
@@ -34,10 +37,13 @@ def serve(
     told = {"host": host, "port": port, "models": model, "cors": cors, "history": history}
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
-    running = import_module("mmgen.serve.http_server")
+
+    from mmgen.serve.app import create_app
+    from mmgen.serve.http_server import listen, server
+
     with Runtime() as rt:
-        app = import_module("mmgen.serve.app").create_app(rt, settings)
-        listener = running.listen(settings.host, settings.port)
+        app = create_app(rt, settings)
+        listener = listen(settings.host, settings.port)
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
         if ui:
             add_page(app, rt, store)
@@ -45,23 +51,24 @@ def serve(
         alone = "" if app.state.keys.any() else "for this machine alone, as there are no keys (mmgen keys add NAME); "
         typer.echo(f"{address}/v1 - {alone}Ctrl-C ends it")
         with suppress(KeyboardInterrupt):  # how a server is meant to end; uvicorn has drained it by now
-            running.server(app).run(sockets=[listener])
+            server(app).run(sockets=[listener])
         rt.close(drain=False)
 
 
-def read(told: dict[str, Any], config: Path | None) -> Any:
+def read(told: dict[str, Any], config: Path | None) -> ServeConfig:
     """Settings from the file, overridden by command line options."""
     from mmgen.config import load
+    from mmgen.serve.settings import ServeConfig
 
-    kind = import_module("mmgen.serve.settings").ServeConfig
-    return load({**load({} if config is None else config, kind).model_dump(), **told}, kind)
+    return load({**load({} if config is None else config, ServeConfig).model_dump(), **told}, ServeConfig)
 
 
-def add_page(app: Any, rt: Any, store: str | None) -> None:
+def add_page(app: Any, rt: Runtime, store: str | None) -> None:
     """Mounts the web UI at /ui and redirects / to it. Imports Gradio."""
+    from fastapi.responses import RedirectResponse
+
     from mmgen.cli.web import front_end
 
     history = app.state.history
     front_end().mount(app, rt, "/ui", store=store, history=history, keep=history is not None)
-    redirect = import_module("fastapi.responses").RedirectResponse
-    app.add_api_route("/", lambda: redirect("/ui/"), include_in_schema=False)
+    app.add_api_route("/", lambda: RedirectResponse("/ui/"), include_in_schema=False)

@@ -39,7 +39,7 @@ class RopeScaling:
     long_factors: tuple[float, ...] = ()
 
 
-class OldKeys:
+class OldShapeKeys:
     """A dataclass that pydantic also fills from a mapping with keys of the last release."""
 
     @classmethod
@@ -63,7 +63,7 @@ def _current_keys(values: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class TransformerConfig(OldKeys):
+class TransformerConfig(OldShapeKeys):
     """A shape. The defaults are BERT's."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012

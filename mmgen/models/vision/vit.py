@@ -22,13 +22,13 @@ from mmgen.models.layers.attention import CrossAttention, EncoderMemory, PaddedA
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Rotation
 from mmgen.models.lm.transformer import Block, ForwardPass
-from mmgen.models.transformer_config import Activation, OldKeys, TransformerConfig
+from mmgen.models.transformer_config import Activation, OldShapeKeys, TransformerConfig
 
 Pooling = Literal["class", "mean", "attention", "places"]
 
 
 @dataclass(frozen=True)
-class VisionConfig(OldKeys):
+class VisionConfig(OldShapeKeys):
     """A shape. The defaults are ViT's."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a YAML file is loaded
