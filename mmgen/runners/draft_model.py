@@ -1,4 +1,4 @@
-"""A draft model's guesses, in step with the model that checks them. Knows branches and places; not how guesses are judged."""
+"""Speculative decoding by a draft model, in step with the model that verifies. Knows sequences; not how drafts are accepted."""
 
 from __future__ import annotations
 

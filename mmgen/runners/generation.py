@@ -1,6 +1,6 @@
-"""What a text job is: what it asks for, what it tells, and its texts between two passes. Knows tokens; not passes or memory.
+"""A text job: its payload, its events and result, and its sequences between two forward passes. Knows tokens; not KV blocks.
 
-How texts go on is decided in sampled.py and searching.py.
+How a sequence goes on is decided in sampled_sequences.py and search_sequences.py.
 """
 
 from __future__ import annotations

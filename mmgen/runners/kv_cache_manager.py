@@ -1,4 +1,4 @@
-"""Whose keys and values have a place, and who gives up his. Knows jobs by age, branches and blocks; not passes or logits."""
+"""KV-block allocation and preemption, oldest job first. Knows jobs by age, sequences and blocks; not passes or logits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that go on together: beam search and contrastive search as jobs. Knows logits and states; not passes or memory."""
+"""Beam search and contrastive search as jobs. Knows logits and hidden states; not forward passes or KV blocks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A language model taking turns: the next token of every text and chunks of new prompts in one pass.
+"""A language model step by step: one decode token of every sequence and chunks of prefill in one forward pass.
 
-Knows which tokens are read when; not how they are chosen (sampled.py, searching.py) or where their keys and values go
-(places.py).
+Knows which tokens are read when; not how they are chosen (sampled_sequences.py, search_sequences.py) or which KV blocks hold
+their keys and values (kv_cache_manager.py).
 
 Continuous batching (Orca, Yu et al. 2022) with chunked prefill (Sarathi-Serve, Agrawal et al. 2024): a quantum reads one token
 of every text under way, and then prompts as far as the budget of tokens goes. Where blocks run short the youngest job gives its
