@@ -1,4 +1,4 @@
-"""A library of C functions, compiled where it runs. Knows a compiler, a cache and processors; not what is computed."""
+"""Compiles kernels.c on the machine that runs it, into the user's cache. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ import torch
 
 log = logging.getLogger(__name__)
 SOURCE = Path(__file__).with_name("kernels.c")
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fopenmp", "-fPIC")
+LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256}
+"""What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a head."""
+FLAGS = (
+    "-O3",
+    "-march=native",
+    "-fno-math-errno",
+    "-fopenmp",
+    "-fPIC",
+    *(f"-D{name}={value}" for name, value in LIMITS.items()),
+)
 """To compile; linked without them and without libraries, as OpenMP is to be the one that torch brought, with its threads."""
 SECONDS = 60.0
 """That compiling may take; it takes one."""
@@ -44,7 +53,7 @@ def _made() -> Path | str:
         path = _compiled()
         ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as why:
-        log.debug("no kernels of our own: %s", why.stderr.decode(errors="replace"))
+        log.info("kernels.c does not compile, torch computes instead: %s", why.stderr.decode(errors="replace").strip())
         return f"{why.cmd[0]} ends with {why.returncode}"
     except (OSError, subprocess.SubprocessError) as why:
         return str(why)

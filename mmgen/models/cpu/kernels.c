@@ -1,19 +1,24 @@
 /* What decoding is made of: products of a few rows with a large matrix, as fast as memory gives the weights; and what lies
    between them, each in one call.
 
-   Compiled by native.py on the machine that runs them, where it has a compiler. Threads are those of torch: its OpenMP
-   library is loaded by then, and none is linked here. Matrices lie in panels of 64 output columns: that is how oneDNN lays
-   out what it multiplies often on AVX-512, and so large batches can go on through oneDNN, over the same weights. */
+   Compiled by build.py on the machine that runs them, where it has a compiler; limits come from there, as -DTILE_N=64 and so
+   on. Threads are those of torch: its OpenMP library is loaded by then, and none is linked here. Matrices lie in panels of
+   TILE_N output columns: that is how oneDNN lays out what it multiplies often on AVX-512, and so large batches can go on
+   through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
 
-#define WIDE 64 /* output columns of a panel */
-#define MOST 6  /* rows that are multiplied at once */
+#if !defined(TILE_N) || !defined(MAX_HEAD_DIM) || !defined(TILE_M)
+#error "limits are given by build.py: TILE_N output columns of a panel, MAX_HEAD_DIM, TILE_M rows that are multiplied at once"
+#endif
+_Static_assert(TILE_N == 64 && TILE_M == 6, "panels() and its callers are written out for these");
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float floats __attribute__((vector_size(64)));
+typedef float stored_floats __attribute__((vector_size(64), aligned(4), may_alias)); /* anywhere in memory */
+typedef long long stored_ints __attribute__((vector_size(64), aligned(1), may_alias));
 
 INLINE long least(long one, long other) { return one < other ? one : other; }
 
@@ -21,10 +26,10 @@ INLINE long least(long one, long other) { return one < other ? one : other; }
 
    Sums go on for `chunk` inputs, are added to what was summed before, and begin anew: oneDNN's order, to the last bit. */
 
-INLINE void panels(const float *x, const floats *const *weights, floats *y, long in, long chunk, int rows, int ways)
+INLINE void panels(const float *x, const stored_floats *const *weights, floats *y, long in, long chunk, int rows, int ways)
 {
     for (long begin = 0; begin < in; begin += chunk) {
-        floats sums[MOST][4] = {0}; /* of a row and a panel */
+        floats sums[TILE_M][4] = {0}; /* of a row and a panel */
         for (long at = begin; at < least(in, begin + chunk); at++)
             for (int row = 0; row < rows; row++)
                 for (int way = 0; way < ways; way++)
@@ -40,17 +45,17 @@ INLINE void panels(const float *x, const floats *const *weights, floats *y, long
 void multiply_fp32(const float *x, const float *weights, const float *bias, float *y, long rows, long in, long out,
                    long padded, long chunk)
 {
-    long all = (out + WIDE - 1) / WIDE, ways = rows > MOST / 2 ? 1 : 2, each = (all + ways - 1) / ways;
+    long all = (out + TILE_N - 1) / TILE_N, ways = rows > TILE_M / 2 ? 1 : 2, each = (all + ways - 1) / ways;
 #pragma omp parallel for schedule(static)
     for (long place = 0; place < each; place++) {
         long panel[2] = {place, place + each < all ? place + each : place};
-        const floats *from[2];
+        const stored_floats *from[2];
         for (int way = 0; way < 2; way++)
-            from[way] = (const floats *)(weights + panel[way] * WIDE * padded);
-        for (long first = 0; first < rows; first += MOST) {
-            floats sums[MOST * 4];
+            from[way] = (const stored_floats *)(weights + panel[way] * TILE_N * padded);
+        for (long first = 0; first < rows; first += TILE_M) {
+            floats sums[TILE_M * 4];
             const float *own = x + first * in;
-            long there = least(MOST, rows - first);
+            long there = least(TILE_M, rows - first);
             switch (ways * 10 + there) { /* each is compiled on its own, with its sums in registers */
             case 21: panels(own, from, sums, in, chunk, 1, 2); break;
             case 22: panels(own, from, sums, in, chunk, 2, 2); break;
@@ -63,9 +68,9 @@ void multiply_fp32(const float *x, const float *weights, const float *bias, floa
             default: panels(own, from, sums, in, chunk, 6, 1);
             }
             for (long one = 0; one < there * ways; one++) {
-                long row = first + one / ways, column = panel[one % ways] * WIDE;
-                for (long at = 0; at < least(WIDE, out - column); at++) {
-                    float sum = ((const float *)sums)[one * WIDE + at];
+                long row = first + one / ways, column = panel[one % ways] * TILE_N;
+                for (long at = 0; at < least(TILE_N, out - column); at++) {
+                    float sum = ((const float *)sums)[one * TILE_N + at];
                     y[row * out + column + at] = bias ? sum + bias[column + at] : sum;
                 }
             }
@@ -96,10 +101,10 @@ void rms_norm(const float *x, const float *weight, float *y, long rows, long wid
     }
 }
 
-/* e^x of numbers of at most 0, to 1e-7 of it: 2^n times a polynomial of what is left. Of no number: none. */
+/* exp(x) for x <= 0, relative error 1e-7, as 2^n times a polynomial of the remainder; NaN propagates. */
 INLINE __m512 exponential(__m512 x)
 {
-    x = _mm512_max_ps(_mm512_set1_ps(-87), x); /* the second, where one is no number */
+    x = _mm512_max_ps(_mm512_set1_ps(-87), x); /* gives its second operand where one is NaN */
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
     __m512 left = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
     left = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), left);
@@ -190,7 +195,7 @@ INLINE void attend_one(const float *q, const float *keys, const float *values, f
    q (rows, heads, size); the other's rows are as long as q_step, k_step and v_step say. Where there are new k and v, they take
    the place of the last key, and q and k are turned by cos and sin (texts, turned) first, in texts' order.
    y (texts, heads, size); `room`: for threads * `each`, which is 16 more than the most keys. `size`: a multiple of 16, at most
-   256. */
+   MAX_HEAD_DIM. */
 void attend(const float *q, const float *k, const float *v, const float *cos, const float *sin, float *keys, float *values,
             float *y, float *room, const Text *texts, const Span *spans, long count, long heads, long groups, long size,
             long places, long turned, long q_step, long k_step, long v_step, long each, long threads, long window, double scale)
@@ -210,7 +215,7 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
     for (long one = 0; one < count * heads; one++) {
         long text = one / heads, head = one % heads, group = head / (heads / groups);
         const float *own = q + texts[text].row * q_step + head * size;
-        float turned_q[256];
+        float turned_q[MAX_HEAD_DIM];
         if (turned)
             turn(own, cos + text * turned, sin + text * turned, turned_q, size, turned);
         attend_one(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
@@ -224,7 +229,7 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
 
 int has_integers(void) { return 1; }
 
-/* Of the sizes, compared as integers, which is the same order; what is no number is larger than all. */
+/* max |x|, compared as integers, which have the same order; NaN is larger than all. */
 INLINE float largest(const float *x, long in)
 {
     __m512i most = _mm512_setzero_si512(), size = _mm512_set1_epi32(0x7fffffff);
@@ -266,7 +271,7 @@ INLINE __m512i four(const uint8_t *bytes)
 
 /* Weights: panels of (padded / 4, 64, 4) int8. sums: of each output's weights, 128 times: x is kept as 0 to 255. */
 
-INLINE void panel_int8(const uint8_t *x, const __m512i *weights, const int32_t *sums, const float *scales, const float *steps,
+INLINE void panel_int8(const uint8_t *x, const stored_ints *weights, const int32_t *sums, const float *scales, const float *steps,
                        const float *bias, float *y, long padded, long out, long wide, int rows)
 {
     __m512i products[4][4];
@@ -277,7 +282,7 @@ INLINE void panel_int8(const uint8_t *x, const __m512i *weights, const int32_t *
         for (int row = 0; row < rows; row++) {
             __m512i same = four(x + row * padded + at);
             for (int part = 0; part < 4; part++)
-                products[row][part] = _mm512_dpbusd_epi32(products[row][part], same, weights[part]);
+                products[row][part] = _mm512_dpbusd_epi32(products[row][part], same, _mm512_loadu_si512(weights + part));
         }
     for (int row = 0; row < rows; row++)
         for (long part = 0; part * 16 < wide; part++) {
@@ -299,12 +304,12 @@ void multiply_int8(const float *x, const int8_t *weights, const int32_t *sums, c
     for (long row = 0; row < rows; row++)
         steps[row] = rounded(x + row * in, bytes + row * padded, in, 128);
 #pragma omp parallel for schedule(static)
-    for (long column = 0; column < out; column += WIDE)
+    for (long column = 0; column < out; column += TILE_N)
         for (long row = 0; row < rows; row += 4) {
-            const __m512i *from = (const __m512i *)(weights + column * padded);
+            const stored_ints *from = (const stored_ints *)(weights + column * padded);
             const float *added = bias ? bias + column : 0;
             float *to = y + row * out + column;
-            long wide = least(WIDE, out - column);
+            long wide = least(TILE_N, out - column);
 #define PANEL(rows) panel_int8(bytes + row * padded, from, sums + column, scales + column, steps + row, added, to, padded, out, wide, rows)
             switch (least(4, rows - row)) {
             case 1: PANEL(1); break;
@@ -323,7 +328,7 @@ void multiply_int8(const float *x, const int8_t *weights, const int32_t *sums, c
 #define GROUP 32
 
 typedef struct {
-    uint16_t scales[WIDE], offsets[WIDE]; /* fp16 */
+    uint16_t scales[TILE_N], offsets[TILE_N]; /* fp16 */
     uint8_t numbers[4][4][64];
 } Group;
 
@@ -379,10 +384,10 @@ void multiply_int4(const float *x, const Group *weights, const float *bias, floa
         about[group] = (Rounded){step, step * (float)sum, 8 * sum};
     }
 #pragma omp parallel for schedule(static)
-    for (long column = 0; column < out; column += WIDE)
+    for (long column = 0; column < out; column += TILE_N)
         for (long row = 0; row < rows; row += 4) {
             __m512 sums[16];
-            const Group *from = weights + column / WIDE * groups;
+            const Group *from = weights + column / TILE_N * groups;
             const uint8_t *own = bytes + row * in;
             const Rounded *steps = about + row * groups;
             long there = least(4, rows - row);
@@ -393,8 +398,8 @@ void multiply_int4(const float *x, const Group *weights, const float *bias, floa
             default: panel_int4(own, steps, from, sums, in, 4);
             }
             for (long one = 0; one < there; one++)
-                for (long at = 0; at < least(WIDE, out - column); at++) {
-                    float sum = ((const float *)sums)[one * WIDE + at];
+                for (long at = 0; at < least(TILE_N, out - column); at++) {
+                    float sum = ((const float *)sums)[one * TILE_N + at];
                     y[(row + one) * out + column + at] = bias ? sum + bias[column + at] : sum;
                 }
         }
@@ -429,6 +434,13 @@ typedef struct {
     long layers, texts, width, heads, groups, size, hidden, places, turned, each, threads, padded;
     double eps;
 } Shape;
+
+/* Structs that cpu/structs.py mirrors, in its order. */
+long struct_size(long which)
+{
+    const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape)};
+    return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
+}
 
 INLINE void multiply(const Product *by, const float *x, float *y, long rows, uint8_t *bytes, float *about)
 {

@@ -8,6 +8,7 @@ Knows addresses and shapes; not layers, models or how kernels.c is compiled.
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,17 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgen.models.cpu import build
+from mmgen.models.cpu import build, structs
 
-WIDE = 64
+log = logging.getLogger(__name__)
+TILE_N = build.LIMITS["TILE_N"]
 """Outputs of a panel, in which matrices lie."""
 LANES = 16
 """Numbers that the processor computes at once."""
-MOST = 256
+MAX_HEAD_DIM = build.LIMITS["MAX_HEAD_DIM"]
 """Numbers of a head."""
-FEW = 32
+MAX_GEMV_ROWS = 32
 """Rows up to which they are faster than oneDNN."""
-SHORT = 6
+SHORT = build.LIMITS["TILE_M"]
 """Rows for which a call takes microseconds: they are multiplied at once."""
 
 
@@ -135,8 +137,11 @@ class Kernels:
 
 @lru_cache(maxsize=1)
 def kernels() -> Kernels | None:
-    """None: there are none, see native.py."""
+    """None: there are none, see build.py; or their structs are not ours, which the log tells."""
     path = build.library()
+    if path is not None and (why := structs.mismatch(ctypes.CDLL(str(path)))):
+        log.warning("%s is not used, torch computes instead: %s; delete it, and it is compiled anew", path, why)
+        return None
     return None if path is None else Kernels(path)
 
 
@@ -148,14 +153,14 @@ def fitting(x: Tensor) -> Kernels | None:
 
 
 def takes(x: Tensor, inputs: int) -> bool:
-    """Whether a layer of so many inputs had better multiply x, of at least one and at most FEW rows, by a kernel."""
-    return x.shape[-1] == inputs and 0 < x.numel() <= FEW * inputs and x.dtype is torch.float32
+    """Whether a layer of so many inputs had better multiply x, of at least one and at most MAX_GEMV_ROWS rows, by a kernel."""
+    return x.shape[-1] == inputs and 0 < x.numel() <= MAX_GEMV_ROWS * inputs and x.dtype is torch.float32
 
 
 def readable(q: Tensor, keys: Tensor, values: Tensor) -> bool:
     """Whether `attend` reads these: (rows, heads, d), and (groups, places, d) without gaps, but for those between groups."""
     size = q.shape[-1]
-    if size % LANES or size > MOST or q.dtype is not torch.float32 or q.stride()[1:] != (size, 1):
+    if size % LANES or size > MAX_HEAD_DIM or q.dtype is not torch.float32 or q.stride()[1:] != (size, 1):
         return False
     if not keys.dtype == values.dtype == torch.float32 or keys.stride() != values.stride() or keys.shape != values.shape:
         return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.cpu.kernels import FEW, WIDE, kernels, takes
+from mmgen.models.cpu.kernels import MAX_GEMV_ROWS, TILE_N, kernels, takes
 from mmgen.models.cpu.linear import ONEDNN, Linear
 
 LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
@@ -107,9 +107,9 @@ def few_rows(weight: Tensor, inputs: int, outputs: int) -> PackedGEMV | None:
         return None
     if shape not in _found:
         _found[shape] = None
-        padded, rest = divmod(torch.ops.mkldnn._nbytes(weight) // 4, -(-outputs // WIDE) * WIDE)
+        padded, rest = divmod(torch.ops.mkldnn._nbytes(weight) // 4, -(-outputs // TILE_N) * TILE_N)
         if not rest and padded >= inputs:
-            x = torch.randn(FEW, inputs, generator=torch.Generator().manual_seed(0))
+            x = torch.randn(MAX_GEMV_ROWS, inputs, generator=torch.Generator().manual_seed(0))
             expected = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
             tried = (PackedGEMV(made.fp32, outputs, padded, min(inputs, chunk)) for chunk in CHUNKS)
             _found[shape] = next((few for few in tried if torch.equal(few(x, weight, None), expected)), None)

@@ -13,37 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.cpu.kernels import FEW, LANES, MOST, Kernels, fitting
+from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
+from mmgen.models.cpu.structs import FusedShape, Layer, Product
 from mmgen.models.lm.paged_attention import PagedAttention
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
-
-
-def _fields(names: str, kind: Any = ctypes.c_ssize_t) -> list[tuple[str, Any]]:
-    return [(name, kind) for name in names.split()]
-
-
-class Product(ctypes.Structure):
-    _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk")
-
-
-class Layer(ctypes.Structure):
-    _fields_ = [
-        *_fields("norm query_norm key_norm second_norm"),
-        *_fields("qkv out up down", Product),
-        *_fields("keys values cos sin window"),
-        ("scale", ctypes.c_double),
-    ]
-
-
-class FusedShape(ctypes.Structure):
-    _fields_ = [
-        *_fields("layers texts width heads groups size hidden places turned each threads padded"),
-        ("eps", ctypes.c_double),
-    ]
 
 
 def install(transformer: Transformer) -> None:
@@ -66,7 +43,12 @@ class FusedDecoder:
         if not isinstance(run.attending, PagedAttention) or transformer.training:
             return None
         made, texts = fitting(x), run.attending.alone
-        if made is None or texts is None or texts.count > FEW or run.attending.pool.keys[0].dtype is not torch.float32:
+        if (
+            made is None
+            or texts is None
+            or texts.count > MAX_GEMV_ROWS
+            or run.attending.pool.keys[0].dtype is not torch.float32
+        ):
             return None
         if not self._looked(transformer.blocks):
             return None
@@ -147,7 +129,7 @@ def _fits(config: TransformerConfig) -> bool:
     seen = config.causal and config.softcap is None and not config.sparse_block and config.encoder is None
     sizes = (config.head_size, config.hidden_size, config.intermediate_size)
     turned = config.positions not in ("relative", "alibi")
-    return plain and fed and seen and turned and config.head_size <= MOST and not any(size % LANES for size in sizes)
+    return plain and fed and seen and turned and config.head_size <= MAX_HEAD_DIM and not any(size % LANES for size in sizes)
 
 
 def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:

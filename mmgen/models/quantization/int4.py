@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.cpu.kernels import WIDE, Kernels, kernels
+from mmgen.models.cpu.kernels import TILE_N, Kernels, kernels
 
 GROUP = 32
 """Weights of a row that share a scale: 5 bits a weight in all."""
@@ -87,8 +87,8 @@ def panels(numbers: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     A byte's lower half is of one of four inputs, the upper half of the fourth after it, so that four bytes in a row are four
     inputs of an output each way.
     """
-    more = -len(numbers) % WIDE
-    numbers, scale, offset = (F.pad(one, (0, 0, 0, more)).unflatten(0, (-1, WIDE)) for one in (numbers, scale, offset))
+    more = -len(numbers) % TILE_N
+    numbers, scale, offset = (F.pad(one, (0, 0, 0, more)).unflatten(0, (-1, TILE_N)) for one in (numbers, scale, offset))
     whole = numbers.unflatten(2, (-1, GROUP // 8, 2, 4))  # panel, output, group, eight inputs, half of them, one of them
     pairs = (whole[..., 0, :] | whole[..., 1, :] << 4).permute(0, 2, 3, 1, 4).flatten(2)
     halves = (one.transpose(1, 2).contiguous().view(torch.uint8) for one in (scale, offset))

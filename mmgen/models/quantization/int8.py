@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.models.cpu.kernels import WIDE, Kernels, kernels, takes
+from mmgen.models.cpu.kernels import TILE_N, Kernels, kernels, takes
 from mmgen.models.cpu.linear import ONEDNN
 from mmgen.models.quantization.int4 import Int4Linear, fits
 
@@ -38,7 +38,7 @@ class Int8Linear(nn.Module):
         made = kernels()
         self.padded = 0  # inputs, as they lie for our kernel
         if made is not None and made.integers:  # four bytes an output follow the weights
-            self.padded = torch.ops.mkldnn._nbytes(self.packed) // (-(-self.out_features // WIDE) * WIDE) - 4
+            self.padded = torch.ops.mkldnn._nbytes(self.packed) // (-(-self.out_features // TILE_N) * TILE_N) - 4
         self.kernels = made if made and self.padded >= self.in_features and self._is_read_by(made) else None
 
     def forward(self, x: Tensor) -> Tensor:

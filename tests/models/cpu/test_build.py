@@ -43,6 +43,7 @@ def incomplete(folder: Path) -> Path:
     [
         (lambda patch, folder: patch.setenv("CC", "no-such-compiler"), "no C compiler"),
         (lambda patch, folder: patch.setenv("CC", "false"), "false ends with 1"),
+        (lambda patch, folder: patch.setattr(build, "FLAGS", ()), "ends with 1"),
         (lambda patch, folder: patch.setenv("MMGEN_NATIVE", "0"), "MMGEN_NATIVE is 0"),
         (lambda patch, folder: patch.setattr(torch.cpu, "_is_avx512_supported", lambda: False), "AVX-512"),
         (lambda patch, folder: patch.setattr(build, "SOURCE", incomplete(folder)), "undefined symbol: elsewhere"),
@@ -54,6 +55,16 @@ def test_where_there_are_none(
 ) -> None:
     hinder(monkeypatch, alone)
     assert build.library() is None and re.search(why, build.reason())
+
+
+@needed
+def test_the_compilers_words_are_in_the_log(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build, "FLAGS", ("-march=native",))  # without the limits
+    with caplog.at_level("INFO"):
+        assert build.library() is None
+    assert "kernels.c does not compile" in caplog.text and "limits are given by build.py" in caplog.text
 
 
 @needed

@@ -1,5 +1,6 @@
 """Our kernels: what oneDNN and torch give, to the bit where that is promised, and nothing lost where they cannot be made."""
 
+import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -54,6 +55,20 @@ def test_few_rows_are_onednns_to_the_bit(inputs: int, outputs: int, bias: bool) 
         assert torch.equal(layer(x[:rows]), whole[:rows]), rows
     assert layer(x[0]).shape == (outputs,) and layer(x[:0]).shape == (0, outputs)
     assert torch.equal(layer(x.T.contiguous().T[:2]), whole[:2]), "however its numbers lie"
+
+
+@needed
+@pytest.mark.parametrize("offset", [4, 20, 64])
+def test_weights_may_lie_at_any_address(offset: int) -> None:
+    layer, x = PackedLinear(nn.Linear(100, 72)), torch.randn(3, 100)
+    assert layer.few is not None
+    count = torch.ops.mkldnn._nbytes(layer.weight)
+    room = torch.empty(count + 192, dtype=torch.uint8)
+    place = room.data_ptr() + -room.data_ptr() % 64 + offset
+    ctypes.memmove(place, torch.ops.mkldnn.data_ptr(layer.weight), count)
+    y = torch.empty(3, 72)
+    layer.few.multiply(3, x.data_ptr(), place, 0, y.data_ptr(), 3, 100, 72, layer.few.padded, layer.few.chunk)
+    assert torch.equal(y, layer.few(x, layer.weight, None))
 
 
 @needed

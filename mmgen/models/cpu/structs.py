@@ -1,0 +1,60 @@
+"""Mirrors of the structs in kernels.c. Their sizes are compared when the library is loaded."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+
+def _fields(names: str, kind: Any = ctypes.c_ssize_t) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
+class Text(ctypes.Structure):
+    """One query of a sequence: its row, how many keys it attends to, and its first span."""
+
+    _fields_ = _fields("row keys span")
+
+
+class Span(ctypes.Structure):
+    """Neighbouring keys."""
+
+    _fields_ = _fields("start count")
+
+
+class Product(ctypes.Structure):
+    """A linear layer: where its weights lie, and how."""
+
+    _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk")
+
+
+class Layer(ctypes.Structure):
+    """A decoder block: addresses of its weights, of its KV cache and of the rotary tables."""
+
+    _fields_ = [
+        *_fields("norm query_norm key_norm second_norm"),
+        *_fields("qkv out up down", Product),
+        *_fields("keys values cos sin window"),
+        ("scale", ctypes.c_double),
+    ]
+
+
+class FusedShape(ctypes.Structure):
+    """What all blocks share."""
+
+    _fields_ = [
+        *_fields("layers texts width heads groups size hidden places turned each threads padded"),
+        ("eps", ctypes.c_double),
+    ]
+
+
+MIRRORED: tuple[type[ctypes.Structure], ...] = (Text, Span, Product, Layer, FusedShape)
+"""In the order of `struct_size` in kernels.c."""
+
+
+def mismatch(library: ctypes.CDLL) -> str:
+    """How the library's structs differ from ours; empty: they do not."""
+    size_of = library.struct_size
+    size_of.argtypes, size_of.restype = [ctypes.c_ssize_t], ctypes.c_ssize_t
+    sizes = [(kind.__name__, ctypes.sizeof(kind), size_of(number)) for number, kind in enumerate(MIRRORED)]
+    return ", ".join(f"{name} has {ours} bytes in Python and {theirs} in C" for name, ours, theirs in sizes if ours != theirs)
