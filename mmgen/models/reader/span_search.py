@@ -1,18 +1,16 @@
-"""Answers that are spans of the passages: an exact search, and a constraint for any causal model. Knows token ids only.
+"""Exact search for the most probable spans of passages.
 
 `best_spans` finds the most probable spans under a model that prices every span's start and ends, without pricing every span:
 the log-probability of a start bounds that of all spans that begin there, so starts are opened best first until no closed one
 can win (the exact-extract idea of Castel et al. 2021, arXiv 2108.05857, as a best-first search over all passages at once).
-`CopyConstraint` gives the same guarantee to a sampler: each next token must go on copying somewhere.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -58,46 +56,3 @@ def best_spans(starts: Tensor, extend: Extend, most: int = 1, at_once: int = 8) 
                     heapq.heapreplace(found, span)
         at += len(pairs)
     return sorted(found, reverse=True)
-
-
-class CopyConstraint:
-    """Which token may come next so that the answer stays a span of a passage (or several, one after another).
-
-    A place is (passage, token): where the copy stands. Several places stay open while the text written so far stands in several
-    passages. It fits transformers' `LogitsProcessor` protocol by `process`.
-    """
-
-    def __init__(self, passages: Sequence[Sequence[int]], end: int, separator: int | None = None) -> None:
-        self.passages, self.end, self.separator = [list(p) for p in passages], end, separator
-
-    def places(self, written: Sequence[int]) -> list[tuple[int, int]]:
-        """Where the last span could stand: (passage, index of its next token). Empty if nothing was written in it yet."""
-        span: list[int] = []
-        for token in written:
-            span = [] if token == self.separator else [*span, token]
-        if not span:
-            return []
-        n = len(span)
-        return [
-            (number, at + n)
-            for number, passage in enumerate(self.passages)
-            for at in range(len(passage) - n + 1)
-            if passage[at : at + n] == span
-        ]
-
-    def allowed(self, written: Sequence[int]) -> set[int]:
-        """Token ids that may come next; only the end token once the end was written."""
-        if self.end in written:
-            return {self.end}
-        if not written or written[-1] == self.separator:
-            return {token for passage in self.passages for token in passage}
-        closing = {self.end} if self.separator is None else {self.end, self.separator}
-        places = self.places(written)
-        return closing | {self.passages[p][at] for p, at in places if at < len(self.passages[p])}
-
-    def process(self, written: Sequence[int], logits: Tensor) -> Tensor:
-        """Logits (V,) with -inf for every token that would leave the passages."""
-        keep = torch.tensor(sorted(self.allowed(written)), device=logits.device)
-        out = torch.full_like(logits, float("-inf"))
-        out[keep] = logits[keep]
-        return out
