@@ -145,9 +145,9 @@ class ClipConditioner:
             pooled = out.text_embeds if len(self.encoders) > 1 and "text_embeds" in out else pooled
         tokens = torch.cat(parts, dim=-1)  # (B, N, D)
         if self.zero_null:
-            heard = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=tokens.device)
-            tokens = tokens * heard[:, None, None]
-            pooled = None if pooled is None else pooled * heard[:, None]
+            nonempty = torch.tensor([bool(prompt.strip()) for prompt in prompts], device=tokens.device)
+            tokens = tokens * nonempty[:, None, None]
+            pooled = None if pooled is None else pooled * nonempty[:, None]
         return [Conditioning(tokens[n], None, None if pooled is None else pooled[n]) for n in range(len(prompts))]
 
     def modules(self) -> list[torch.nn.Module]:

@@ -128,7 +128,7 @@ class DenoiserModel:
             x: (B, C, h, w), fp32.
             timesteps: (B,), each row's own.
             conditions: B of them.
-            guidance: (B,) scales, heard by models with `guidance_embedded` only.
+            guidance: (B,) scales, read by models with `guidance_embedded` only.
 
         Returns:
             (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or image.
@@ -137,29 +137,29 @@ class DenoiserModel:
         timesteps = timesteps.to(self.device)
         if not self.conditional:
             return self.unet(rows, timesteps, return_dict=False)[0].float()  # type: ignore[no-any-return]
-        heard = stack(conditions)
+        conditioning = stack(conditions)
         out = self.unet(
             rows,
             timesteps,
-            encoder_hidden_states=self._cast(heard.tokens),
-            encoder_attention_mask=None if heard.mask is None else heard.mask.to(self.device),
+            encoder_hidden_states=self._cast(conditioning.tokens),
+            encoder_attention_mask=None if conditioning.mask is None else conditioning.mask.to(self.device),
             return_dict=False,
-            **self._extras(x, heard, guidance),
+            **self._extras(x, conditioning, guidance),
         )
         return out[0].float()  # type: ignore[no-any-return]
 
-    def _extras(self, x: Tensor, heard: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
+    def _extras(self, x: Tensor, conditioning: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the image's size, the guidance scale."""
         extras: dict[str, Any] = {}
         config = self.unet.config
         if config.class_embed_type is not None:
-            extras["class_labels"] = self._cast(heard.pooled)
+            extras["class_labels"] = self._cast(conditioning.pooled)
         if (
             config.addition_embed_type == "text_time"
         ):  # Podell et al. 2023 (SDXL), section 2.2: original size, crop, target size
             height, width = (self.factor * length for length in x.shape[-2:])
             sizes = torch.tensor([height, width, 0, 0, height, width], device=self.device, dtype=self.dtype)
-            extras["added_cond_kwargs"] = {"text_embeds": self._cast(heard.pooled), "time_ids": sizes.expand(len(x), -1)}
+            extras["added_cond_kwargs"] = {"text_embeds": self._cast(conditioning.pooled), "time_ids": sizes.expand(len(x), -1)}
         if self.guidance_width is not None:
             scales = torch.ones(len(x)) if guidance is None else guidance
             extras["timestep_cond"] = self._cast(guidance_embedding(scales.float().to(self.device) - 1, self.guidance_width))

@@ -1,4 +1,4 @@
-"""Attention: heads, and who may see whom. Knows one layer's rules; not tokens, positions' kinds or the layers' order."""
+"""Multi-head attention: projections, each layer's rules (causal, window, bias), and the backends that carry it out."""
 
 from __future__ import annotations
 
@@ -60,22 +60,22 @@ class AttentionRules:
 
 @runtime_checkable
 class AttentionBackend(Protocol):
-    """In place of a mask: attends itself, over keys and values it keeps. One long row (1, N) may hold many requests."""
+    """An attention backend passed instead of a mask; it owns its KV cache. One long row (1, N) may hold many sequences."""
 
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (1, heads, N, d), new k and v (1, kv_heads, N, d), rotated already -> (1, heads, N, d)
 
-        An attribute `lengths`, (N,), may say how long the text of each place is: dynamic and longrope rotary look at it. A
-        method `in_one_go` may turn and attend (B, N, heads, d) at once; where it gives None it cannot.
+        An attribute `lengths`, (N,), may give the sequence length at each position: dynamic and longrope rotary need it. A
+        method `in_one_go` may rotate and attend (B, N, heads, d) at once; None where it cannot.
         """
         ...
 
 
 @dataclass(frozen=True)
 class VarlenAttention:
-    """In place of a mask: one long row is many rows of any length, each seeing itself only. Nothing is padded.
+    """Backend for variable-length rows packed into one, without padding; each row attends to itself only.
 
-    So a row's attention is computed in the same shape, and gives the same bits, whatever stands beside it.
+    A row's attention has the same shape, and gives the same bits, whatever else is in the batch.
     """
 
     runs: tuple[tuple[int, int], ...]  # neighbours of equal length: how many, how long
@@ -102,7 +102,7 @@ class VarlenAttention:
 
 
 class PaddedAttention:
-    """The plain way: rows (B, N) of equal length, one mask for all layers, a growing cache. Made anew for every pass."""
+    """Backend for padded rows (B, N) with one mask and a growing KV cache. Made for one forward pass."""
 
     def __init__(self, mask: Tensor | None = None, cache: GrowingCache | None = None) -> None:
         self.given, self.cache = mask, cache

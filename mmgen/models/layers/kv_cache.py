@@ -1,4 +1,4 @@
-"""Keys and values kept between forward passes. Knows layers and tensors; not requests or memory limits."""
+"""A KV cache that grows by concatenation; the paged one is lm/paged_attention.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class GrowingCache:
         self.frozen = False  # a frozen cache is read, and never grows: many continuations can share one prefix
 
     def __len__(self) -> int:
-        """Places kept."""
+        """Tokens kept."""
         return self.layers[0][0].shape[2] if 0 in self.layers else 0
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

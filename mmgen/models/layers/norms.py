@@ -1,4 +1,4 @@
-"""Norms. Knows a width; not where in a block it stands."""
+"""RMSNorm and LayerNorm, as a shape asks for them."""
 
 from __future__ import annotations
 

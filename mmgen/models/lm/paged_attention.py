@@ -1,4 +1,4 @@
-"""Keys and values of many texts in one pool, and attention that reads and writes it. Knows tables and layers; not requests."""
+"""Paged KV cache (Kwon et al. 2023) and the attention backend that reads and writes it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PagedSequence:
 
 
 class PagedAttention:
-    """`Attending` over a pool: one long row (1, N) holds the next tokens of many texts, each of which sees its own keys alone.
+    """Attention backend over a paged KV pool: one row (1, N) holds the next tokens of many sequences, each with its own keys.
 
     A text's attention is computed in its own shape whatever stands beside it. Its keys are a view of the pool where its blocks
     lie behind one another. Where they do not, few queries are multiplied with each piece where it lies, and for many the pieces

@@ -150,7 +150,7 @@ class Transformer(nn.Module):
         Args:
             ids: (B, N) token ids.
             mask: bool, True where a query may look within what the shape allows; broadcasts to (B, heads, N, keys).
-                None: all that the shape allows. An `AttentionBackend` such as `SideBySide`: `positions` must be given.
+                None: all that the shape allows. An `AttentionBackend` such as `VarlenAttention`: `positions` must be given.
             positions: (B, N) or (N,), from 0 to `max_tokens - 1`; None counts on from the cache.
             types: (B, N) segments; None is segment 0.
             cache: keys and values of earlier places, read and extended. Not beside an `AttentionBackend`, which keeps its own.
