@@ -10,13 +10,13 @@ def _fields(names: str, kind: Any = ctypes.c_ssize_t) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
-class Text(ctypes.Structure):
+class DecodeQuery(ctypes.Structure):
     """One query of a sequence: its row, how many keys it attends to, and its first span."""
 
     _fields_ = _fields("row keys span")
 
 
-class Span(ctypes.Structure):
+class KeySpan(ctypes.Structure):
     """Neighbouring keys."""
 
     _fields_ = _fields("start count")
@@ -48,7 +48,7 @@ class FusedShape(ctypes.Structure):
     ]
 
 
-MIRRORED: tuple[type[ctypes.Structure], ...] = (Text, Span, Product, Layer, FusedShape)
+MIRRORED: tuple[type[ctypes.Structure], ...] = (DecodeQuery, KeySpan, Product, Layer, FusedShape)
 """In the order of `struct_size` in kernels.c."""
 
 
