@@ -48,8 +48,6 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.multistep_solvers": "models/diffusion/test_solvers.py",
     "mmgen.models.diffusion.noise_levels": "models/diffusion/test_solvers.py",
     "mmgen.models.layers.feed_forward": "models/lm/test_transformer.py",
-    "mmgen.models.layers.masks": "models/lm/test_transformer.py",
-    "mmgen.models.layers.positions": "models/lm/test_transformer.py",
     "mmgen.models.layers.sdpa": "models/lm/test_transformer.py",
     "mmgen.models.lm.chat_template": "pipelines/language/test_tool_calls.py",
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
