@@ -86,7 +86,7 @@ class RagText(StreamingPipeline[Answer]):
         reader = self.rt.reader(self.reader_reference)
         client = None if self.model is None else self.rt.text(self.model)
         clock.lap("load")
-        hits = self.library.search(question, k=params.k, where=params.where, request=request)
+        hits = self.library.search(question, k=params.k, where=params.where, rerank=params.rerank, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
         shown = illustrations(gallery, question, params.images, params.where, request) if gallery else []

@@ -18,6 +18,7 @@ from mmgen.interfaces import Hit, Passage
 from mmgen.models.reader.calibration import Candidate, SpanAnswer
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer, cite
 from mmgen.pipelines.rag_text import RagText
+from mmgen.registry import Registry
 from mmgen.runtime import Runtime
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
@@ -281,3 +282,24 @@ def test_overlapping_passages_cite_a_place_once() -> None:
     places = ((0, SpanAnswer(13, 19, -1.0, -9.0)), (1, SpanAnswer(0, 6, -1.1, -9.0)), (2, SpanAnswer(3, 7, -2.0, -9.0)))
     cited = cite(Candidate("By him", -1.0, places), hits, whole_sentences=False)
     assert [(c.document_id, c.start, c.end, c.quote) for c in cited] == [(1, 13, 19, "By him"), (2, 3, 7, "1823")]
+
+
+class Backwards:
+    """A plugin's reranker."""
+
+    def __init__(self, store: object) -> None:
+        self.store = store
+
+    def rerank(self, query: str, hits: list[Hit], k: int) -> list[Hit]:
+        return hits[::-1][:k]
+
+
+def test_a_plugins_reranker_orders_the_passages(rag: RagText, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = Registry("odd")
+    plugin.rerankers.add("backwards", f"{__name__}:Backwards")
+    monkeypatch.setattr(rag.rt.registry, "rerankers", plugin.rerankers)
+    plain = rag.library.search(QUESTIONS[0], k=12)  # as many as are read before the best three are taken
+    answer = rag(QUESTIONS[0], k=3, rerank="backwards")
+    assert [hit.passage_id for hit in answer.passages] == [hit.passage_id for hit in plain[::-1][:3]]
+    with pytest.raises(NotFound, match='no reranker "mmr"'):
+        rag(QUESTIONS[0], rerank="mmr")

@@ -117,11 +117,12 @@ class Ask(StoreBody):
     min_confidence: float | None = declared(RagParams, "threshold")
     filters: Filters = Field(default_factory=list)
     images: int = declared(RagParams, "images")
+    rerank: str | None = declared(RagParams, "rerank")
     model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
     stream: bool = Field(default=False, description="Events instead of one answer.")
 
     def params(self) -> RagParams:
-        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images)
+        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank)
 
 
 class PassageResult(BaseModel):
