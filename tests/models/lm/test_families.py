@@ -184,7 +184,7 @@ def test_an_architecture_that_we_do_not_have(broken: Path) -> None:
     ("family", "values", "message"),
     [
         ("gpt2", {"activation_function": "mish"}, "the activation mish; there are gelu,"),
-        ("gpt2", {"n_head": 7}, "7 heads do not divide a width of 64"),
+        ("gpt2", {"n_head": 7}, "7 heads do not divide hidden_size 64"),
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "layer-scaled"),
         ("gpt2", {"n_layer": None}, "lacks 'n_layer'"),
         ("bloom", {"apply_residual_connection_post_layernorm": True}, "residuals behind the norm"),
@@ -210,5 +210,5 @@ def test_our_own_configuration_damaged(tmp_path: Path) -> None:
     model = LanguageModel(families.FAMILIES["gpt2"].shape(transformers.GPT2Config(n_layer=1, vocab_size=9).to_dict()))
     language_model.save(model, tmp_path)
     retell(tmp_path, transformer={"hidden_size": 3})
-    with pytest.raises(BadWeights, match=r"no configuration of a language model .*vocabulary"):
+    with pytest.raises(BadWeights, match=r"no configuration of a language model .*vocab_size"):
         language_model.load(tmp_path)

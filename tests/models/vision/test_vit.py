@@ -128,7 +128,7 @@ def test_a_image_smaller_than_a_patch() -> None:
         ({"class_token": False}, 'pooling is "class" without a class_token'),
         ({"positions": "rotary2d", "heads": 16}, "heads of width 2 cannot turn in two directions"),
         ({"stem": (8, 8, 8, 8)}, "a patch of 8 cannot be halved 4 times by the stem"),
-        ({"heads": 5}, "5 heads do not divide a width of 32"),
+        ({"heads": 5}, "5 heads do not divide hidden_size 32"),
     ],
 )
 def test_shapes_that_cannot_be(change: dict[str, object], message: str) -> None:

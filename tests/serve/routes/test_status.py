@@ -36,7 +36,7 @@ def test_others_requests_are_unknown(client: TestClient, monkeypatch: pytest.Mon
 
 def test_health(client: TestClient, served: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/healthz").json() == client.get("/readyz").json() == {"status": "ok"}
-    monkeypatch.setattr(served.engine, "_hangs", "a step hangs")
+    monkeypatch.setattr(served.engine._loop, "hang", "a step hangs")
     told = client.get("/readyz")
     assert (told.status_code, told.json()) == (503, {"status": "a step hangs"})
 

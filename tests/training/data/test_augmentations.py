@@ -13,7 +13,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def images(count: int = 6) -> torch.Tensor:
+def random_images(count: int = 6) -> torch.Tensor:
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
@@ -28,15 +28,17 @@ def test_clean_is_as_drawn_on_white(images: EmojiImages) -> None:
     "change", [augmentations.distort, augmentations.warped, lambda x, r: augmentations.recoloured(x, np.ones(6, bool), r)]
 )
 def test_changes_come_from_their_generator_alone(change) -> None:  # type: ignore[no-untyped-def]
-    before = images()
+    before = random_images()
     one, again, other = change(before, rng()), change(before, rng()), change(before, rng(1))
     assert torch.equal(one, again) and not torch.equal(one, other) and not torch.equal(one, before)
     assert one.shape == before.shape and one.amin() >= -1 and one.amax() <= 1
-    assert torch.equal(before, images())
+    assert torch.equal(before, random_images())
 
 
 def test_a_warp_by_nothing_changes_nothing() -> None:
-    torch.testing.assert_close(augmentations.warped(images(), rng(), turn=0, zoom=0, move=0), images(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        augmentations.warped(random_images(), rng(), turn=0, zoom=0, move=0), random_images(), atol=1e-5, rtol=0
+    )
 
 
 def test_a_move_is_of_pixels_and_the_edge_goes_on() -> None:
@@ -49,7 +51,7 @@ def test_a_move_is_of_pixels_and_the_edge_goes_on() -> None:
 
 
 def test_only_some_are_recoloured() -> None:
-    before, some = images(), np.array([True, False] * 3)
+    before, some = random_images(), np.array([True, False] * 3)
     after = augmentations.recoloured(before, some, rng())
     torch.testing.assert_close(after[1::2], before[1::2], atol=1 / 255, rtol=0)
     assert (after[::2] - before[::2]).abs().amax((1, 2, 3)).min() > 0.1

@@ -161,7 +161,7 @@ def test_the_folder_is_read_here_and_by_transformers(whole: LanguageModelRecipe)
 def test_a_long_row_and_a_model_that_sees_the_future(recipe: LanguageModelRecipe) -> None:
     with pytest.raises(BadRequest, match="row is 64 tokens, the model reads 32"):
         LanguageModelRun(recipe.model_copy(update={"row": 64}))
-    with pytest.raises(BadRequest, match="say causal: true"):
+    with pytest.raises(BadRequest, match="set causal: true"):
         LanguageModelRun(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "causal": False}}))
     with pytest.raises(ConfigError, match="depth is 3, unexpected"):
         LanguageModelRun(recipe.model_copy(update={"model": {**tiny_corpus.MODEL, "depth": 3}}))
