@@ -274,3 +274,16 @@ def test_keys_of_config_yaml(home: Path) -> None:
     (home / "config.yaml").write_text("picture_encoder: some/folder\n")
     assert config.load_runtime().image_encoder == "some/folder"
     assert config.load_runtime(overrides=["picture_encoder=other"]).image_encoder == "other"
+
+
+def test_attributes_of_shapes_and_engines() -> None:
+    from mmgen.engine.engine import Engine
+    from mmgen.models import transformer_config
+
+    shape = transformer_config.load(config.configs_dir() / "models" / "qwen3.yaml")
+    with pytest.warns(DeprecationWarning) as given:
+        old = shape.width, shape.hidden, shape.vocabulary, shape.groups, shape.head  # type: ignore[attr-defined]
+    assert old == (shape.hidden_size, shape.intermediate_size, shape.vocab_size, shape.kv_heads, shape.head_size)
+    assert len(given) == 5
+    with Engine({}) as engine, pytest.warns(DeprecationWarning, match="^Engine.residents is Engine.models now"):
+        assert engine.residents is engine.models  # type: ignore[attr-defined]

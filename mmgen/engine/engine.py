@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from mmgen.deprecated import attributes
 from mmgen.engine.call_runner import CallRunner
 from mmgen.engine.device_loop import DeviceLoop
 from mmgen.engine.job import Handle, Job
@@ -32,6 +33,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@attributes(residents="models", outlook="estimate")
 class Engine:
     """Takes jobs from any thread and runs them, a quantum at a time, on the device thread."""
 
