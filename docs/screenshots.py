@@ -50,7 +50,7 @@ def see(page: Page) -> None:
     page.locator("#see-found img").nth(11).wait_for()
     page.locator("#see-text input, #see-text textarea").fill("a red fruit")
     page.locator("#see-find").click()
-    page.get_by_text("the nearest first").wait_for()
+    page.get_by_text("most similar first").wait_for()
     page.locator("#see-given input[type=file]").set_input_files(IMAGES / "dog-face.png")
     page.locator("#see-bars .bars").wait_for()
 
