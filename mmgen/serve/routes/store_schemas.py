@@ -156,7 +156,7 @@ class ImageResult(BaseModel):
 
     @classmethod
     def of(cls, found: Any, why: str = "") -> ImageResult:
-        """`found`: a ImageHit or an Illustration."""
+        """`found`: an ImageHit or an IllustratingImage."""
         why = why or getattr(found, "why", "")
         name = str(getattr(found, "metadata", {}).get("name") or shown(found.source))
         return cls(document=name, page=found.page, caption=found.caption, score=found.score, why=why)
