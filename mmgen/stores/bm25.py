@@ -5,17 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mmgen.function_words import FUNCTION_WORDS
 from mmgen.stores.database import Database
 from mmgen.stores.metadata_filter import MetadataCondition, within
 
-STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """a about an and are as at be been but by can could did do does for from had has have how i if in into is it its may
-        of on or our s should so such t than that the their them then there these they this to was we were what when where which
-        who whom whose why will with would you your""",
-    )
-)
+STOP_WORDS = FUNCTION_WORDS | {"s", "such", "t"}  # of "what's" and "don't" the index has s and t as words
 MOST_TERMS = 256  # a pasted page is searched by its first words
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mmgen.function_words import ARTICLES
+
 
 @dataclass(frozen=True)
 class SpanAnswer:
@@ -22,7 +24,7 @@ class SpanAnswer:
 def same_text(text: str) -> str:
     """What two answers share if they say the same: lower case, no punctuation, no articles (SQuAD's normalisation)."""
     bare = "".join(" " if c in string.punctuation else c for c in text.lower())
-    return " ".join(word for word in bare.split() if word not in {"a", "an", "the"})
+    return " ".join(word for word in bare.split() if word not in ARTICLES)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Candidate:
 class Calibration:
     """A logistic regression from `features` to the probability that the answer is right, fitted on held-out questions.
 
-    Platt scaling (Platt 1999) over several features; `training/calibrate.py` fits it and draws the reliability plot.
+    Platt scaling (Platt 1999) over several features; `training/recipes/reader_calibration.py` fits it and draws the reliability plot.
     """
 
     weights: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)

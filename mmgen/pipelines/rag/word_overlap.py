@@ -15,6 +15,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from mmgen.function_words import FUNCTION_WORDS
 from mmgen.ingest.text_blocks import trimmed
 from mmgen.pipelines.rag.sentence_spans import parts
 
@@ -22,11 +23,9 @@ MOST_SENTENCES = 3
 """Of a quote."""
 WORD = re.compile(r"\d[\d.,]*\d|\d|[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_]+)*")
 ITEM = re.compile(r"\A\s*(?:[-*•]|\(?\d{1,3}[.)])\s+")
-FUNCTION = frozenset(
-    """a an the this that these those there here it its he she they we you i him her them us me his hers their our your my
-    who whom whose which what when where how why is are was were be been being am has have had having do does did done will
-    would shall should can could may might must of in on at by for from with to into onto as about than then so and or but if
-    while because also however therefore thus according passage document yes""".split()  # noqa: SIM905  a list of words
+FUNCTION = FUNCTION_WORDS | frozenset(
+    """according also am because being document done having he her here hers him his however me might must my onto passage
+    shall she therefore those thus us while yes""".split()  # noqa: SIM905  a list of words
 )
 """Words that say nothing by themselves; folded."""
 NEGATIONS = frozenset("not no never none nobody nothing neither nor without cannot".split())  # noqa: SIM905
