@@ -35,14 +35,15 @@ def make_encoder(folder: Path, seed: int = 1) -> Path:
     from safetensors.torch import save_file
 
     from mmgen import hub
-    from mmgen.models.checkpoints import safetensors_io
+    from mmgen.models.checkpoints.convert import drawn
+    from mmgen.models.checkpoints.tensor_names import bert_encoder
     from mmgen.models.lm.transformer import Transformer
 
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     config = shape(128, 2)
     transformer = Transformer(config)
-    save_file(safetensors_io.exported(transformer.state_dict(), safetensors_io.BERT, LAYERS), folder / "model.safetensors")
+    save_file(drawn(transformer, bert_encoder(config, theirs="")), folder / "model.safetensors")
     values = {
         "model_type": "bert", "vocab_size": config.vocab_size, "hidden_size": WIDTH, "num_hidden_layers": LAYERS,
         "num_attention_heads": config.heads, "intermediate_size": config.intermediate_size, "hidden_act": "gelu",

@@ -1,4 +1,4 @@
-"""Checkpoints by name table, both ways. Reads safetensors only; nothing is ever unpickled."""
+"""Safetensors and JSON files: read, packed as int8, copied into a module. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -11,33 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
-
-Table = Mapping[str, str | tuple[str, ...]]
-"""Our name -> theirs. `{}` stands for a layer's number; a tuple of names is one tensor of ours, joined along rows."""
-
-BERT: Table = {
-    "embed.words.weight": "embeddings.word_embeddings.weight",
-    "embed.positions.weight": "embeddings.position_embeddings.weight",
-    "embed.types.weight": "embeddings.token_type_embeddings.weight",
-    "embed.norm.weight": "embeddings.LayerNorm.weight",
-    "embed.norm.bias": "embeddings.LayerNorm.bias",
-    **{
-        f"blocks.{{}}.attention.qkv.{part}": tuple(
-            f"encoder.layer.{{}}.attention.self.{one}.{part}" for one in ("query", "key", "value")
-        )
-        for part in ("weight", "bias")
-    },
-    "blocks.{}.attention.out.weight": "encoder.layer.{}.attention.output.dense.weight",
-    "blocks.{}.attention.out.bias": "encoder.layer.{}.attention.output.dense.bias",
-    "blocks.{}.attention_norm.weight": "encoder.layer.{}.attention.output.LayerNorm.weight",
-    "blocks.{}.attention_norm.bias": "encoder.layer.{}.attention.output.LayerNorm.bias",
-    "blocks.{}.up.weight": "encoder.layer.{}.intermediate.dense.weight",
-    "blocks.{}.up.bias": "encoder.layer.{}.intermediate.dense.bias",
-    "blocks.{}.down.weight": "encoder.layer.{}.output.dense.weight",
-    "blocks.{}.down.bias": "encoder.layer.{}.output.dense.bias",
-    "blocks.{}.norm.weight": "encoder.layer.{}.output.LayerNorm.weight",
-    "blocks.{}.norm.bias": "encoder.layer.{}.output.LayerNorm.bias",
-}
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -64,34 +37,6 @@ def read(path: Path) -> dict[str, Tensor]:
         raise BadWeights(f"{path.parent} has no {path.name}; only safetensors are read") from None
     except (SafetensorError, ValueError, OSError) as why:
         raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
-
-
-def spread(table: Table, layers: int) -> dict[str, tuple[str, ...]]:
-    """The table with every layer's number written out."""
-    out: dict[str, tuple[str, ...]] = {}
-    for ours, theirs in table.items():
-        names = (theirs,) if isinstance(theirs, str) else theirs
-        for layer in range(layers) if "{}" in ours else (0,):
-            out[ours.format(layer)] = tuple(name.format(layer) for name in names)
-    return out
-
-
-def imported(tensors: Mapping[str, Tensor], table: Table, layers: int) -> dict[str, Tensor]:
-    """A checkpoint's tensors under our names; BadWeights names what is missing."""
-    names = spread(table, layers)
-    missing = sorted({one for theirs in names.values() for one in theirs if one not in tensors})
-    if missing:
-        raise BadWeights(f"checkpoint lacks {some(missing)}; it is not of this architecture or not whole")
-    return {ours: torch.cat([tensors[one] for one in theirs]) for ours, theirs in names.items()}
-
-
-def exported(state: Mapping[str, Tensor], table: Table, layers: int) -> dict[str, Tensor]:
-    """Our tensors under the checkpoint family's names: the inverse of `imported`."""
-    out: dict[str, Tensor] = {}
-    for ours, theirs in spread(table, layers).items():
-        parts = state[ours].chunk(len(theirs))
-        out.update({name: part.contiguous() for name, part in zip(theirs, parts, strict=True)})
-    return out
 
 
 def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
-from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import Names, TensorName
 from mmgen.models.transformer_config import TransformerConfig
 
 Entries = dict[str, str | tuple[str, ...] | TensorName]
 """Our name without `.weight` or `.bias` -> theirs; of a layer where it holds `{}`."""
+BERT_WORDS = "embeddings.word_embeddings.weight"
 
 
 def spread(config: TransformerConfig, table: Entries, ours: str = "transformer.") -> dict[str, TensorName]:
@@ -154,12 +154,25 @@ def bloom(config: TransformerConfig) -> Names:
     return spread(config, table) | _head(config)
 
 
+def bert_encoder(config: TransformerConfig, ours: str = "", theirs: str = "bert.") -> dict[str, TensorName]:
+    """A sentence encoder's; a checkpoint of nothing else names it without `bert.`."""
+    layer = f"{theirs}encoder.layer.{{}}."
+    table: Entries = {
+        "embed.words": f"{theirs}{BERT_WORDS}".removesuffix(".weight"),
+        "embed.positions": f"{theirs}embeddings.position_embeddings",
+        "embed.types": f"{theirs}embeddings.token_type_embeddings",
+        "embed.norm": f"{theirs}embeddings.LayerNorm",
+        **_attention(config, f"{layer}attention.", ("self.query", "self.key", "self.value", "output.dense")),
+        "blocks.{}.attention_norm": f"{layer}attention.output.LayerNorm",
+        "blocks.{}.up": f"{layer}intermediate.dense",
+        "blocks.{}.down": f"{layer}output.dense",
+        "blocks.{}.norm": f"{layer}output.LayerNorm",
+    }
+    return spread(config, table, ours)
+
+
 def bert(config: TransformerConfig) -> Names:
     """The masked language model: a sentence encoder's names, and those of its head."""
-    body = {
-        f"transformer.{ours}": TensorName(tuple(f"bert.{name}" for name in theirs))
-        for ours, theirs in safetensors_io.spread(safetensors_io.BERT, config.layers).items()
-    }
     head = {
         "transform.linear.weight": "transform.dense.weight",
         "transform.linear.bias": "transform.dense.bias",
@@ -168,7 +181,7 @@ def bert(config: TransformerConfig) -> Names:
         "head.bias": "bias",
     }
     predictions = {ours: TensorName((f"cls.predictions.{theirs}",)) for ours, theirs in head.items()}
-    return body | predictions | _head(config, "cls.predictions.decoder.weight")
+    return bert_encoder(config, "transformer.") | predictions | _head(config, "cls.predictions.decoder.weight")
 
 
 def t5(config: TransformerConfig) -> Names:

@@ -12,13 +12,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import Checkpoint, pour
+from mmgen.models.checkpoints.tensor_names import bert_encoder
 from mmgen.models.encoders import bert_config, sentence_transformers
 from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
 from mmgen.models.layers.attention import VarlenAttention
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
+
+BEYOND = r"^(?!(bert\.)?(embeddings|encoder)\.)|\.position_ids$"
+"""Tensors of a BERT that are no sentence encoder's: those of its pooler and its heads."""
 
 
 class SentenceEncoder:
@@ -48,10 +52,8 @@ class SentenceEncoder:
         settings = bert_config.settings(folder)
         if settings.beyond:
             raise BadWeights(f"{folder} needs {settings.beyond}; load it through the sentence-transformers package")
-        tensors = safetensors_io.read(folder / "model.safetensors")
-        tensors = {name.removeprefix("bert."): tensor for name, tensor in tensors.items()}
         transformer = Transformer(settings.config).to(device)
-        safetensors_io.fill(transformer, safetensors_io.imported(tensors, safetensors_io.BERT, settings.config.layers))
+        pour(Checkpoint(folder), transformer, bert_encoder(settings.config), BEYOND, "bert.")
         tokenizer = Tokenizer(folder / "tokenizer.json")
         return cls(transformer, tokenizer, settings.max_tokens, settings.pooling, name or folder.name)
 

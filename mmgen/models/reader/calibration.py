@@ -40,7 +40,7 @@ class Candidate:
 class Calibration:
     """A logistic regression from `features` to the probability that the answer is right, fitted on held-out questions.
 
-    Platt scaling (Platt 1999) over several features; `training/recipes/reader_calibration.py` fits it and draws the reliability plot.
+    Platt scaling (Platt 1999) over several features; the recipe `reader_calibration` fits it and draws the reliability plot.
     """
 
     weights: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)

@@ -15,6 +15,7 @@ from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights, ConfigError
 from mmgen.models import transformer_config
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.tensor_names import BERT_WORDS
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
@@ -70,8 +71,7 @@ class ReaderModel:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
         reader = ReaderNetwork(shape).to(device)
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
-        words = safetensors_io.read(base / "model.safetensors")
-        tensors[SHARED] = words[safetensors_io.BERT["embed.words.weight"]]  # type: ignore[index]
+        tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 

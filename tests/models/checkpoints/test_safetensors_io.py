@@ -29,15 +29,6 @@ def test_int8_without_scales() -> None:
         safetensors_io.unpacked({"w": torch.zeros(2, 2, dtype=torch.int8)})
 
 
-def test_export_is_the_inverse_of_import() -> None:
-    table = {"qkv.{}": ("q.{}", "k.{}"), "top": "head"}
-    theirs = {"q.0": torch.ones(2, 2), "k.0": torch.zeros(2, 2), "head": torch.ones(3)}
-    ours = safetensors_io.imported(theirs, table, layers=1)
-    assert ours["qkv.0"].shape == (4, 2)
-    back = safetensors_io.exported(ours, table, layers=1)
-    assert back.keys() == theirs.keys() and all(torch.equal(back[name], theirs[name]) for name in theirs)
-
-
 def test_what_does_not_fit_is_named() -> None:
     layer = nn.Linear(2, 3)
     with pytest.raises(BadWeights, match="lack bias"):
@@ -46,8 +37,6 @@ def test_what_does_not_fit_is_named() -> None:
         safetensors_io.fill(layer, {"weight": torch.zeros(3, 2), "bias": torch.zeros(3), "other": torch.zeros(1)})
     with pytest.raises(BadWeights, match=r"weight \(2, 2\) instead of \(3, 2\)"):
         safetensors_io.fill(layer, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)})
-    with pytest.raises(BadWeights, match="lacks a"):
-        safetensors_io.imported({}, {"ours": "a"}, 0)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import torch
 from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import drawn
+from mmgen.models.checkpoints.tensor_names import bert_encoder
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder, load
 
 TEXTS = [
@@ -85,7 +87,7 @@ def test_unknown_precision(minilm: Path) -> None:
 
 def test_export_is_the_inverse_of_import(minilm: Path, encoder: SentenceEncoder) -> None:
     tensors = safetensors_io.read(minilm / "model.safetensors")
-    back = safetensors_io.exported(encoder.transformer.state_dict(), safetensors_io.BERT, encoder.config.layers)
+    back = drawn(encoder.transformer, bert_encoder(encoder.config, theirs=""))
     for name, tensor in back.items():
         assert torch.equal(tensor, tensors[name]), name
     assert set(tensors) - set(back) <= {"embeddings.position_ids", "pooler.dense.weight", "pooler.dense.bias"}
@@ -115,10 +117,23 @@ def test_missing_tensor_is_named(broken: Path) -> None:
         SentenceEncoder.load(broken)
 
 
+def test_a_bert_with_a_head(minilm: Path, encoder: SentenceEncoder, broken: Path) -> None:
+    """Its encoder's names begin with `bert.`; the rest is left out, but no tensor that the encoder's would be."""
+    from safetensors.torch import save_file
+
+    tensors = {f"bert.{name}": tensor for name, tensor in safetensors_io.read(minilm / "model.safetensors").items()}
+    save_file(tensors | {"cls.predictions.bias": torch.zeros(3)}, broken / "model.safetensors")
+    loaded = SentenceEncoder.load(broken)
+    assert all(torch.equal(loaded.transformer.state_dict()[k], v) for k, v in encoder.transformer.state_dict().items())
+    save_file(tensors | {"bert.encoder.layer.0.gate": torch.zeros(3)}, broken / "model.safetensors")
+    with pytest.raises(BadWeights, match=r"holds bert\.encoder\.layer\.0\.gate"):
+        SentenceEncoder.load(broken)
+
+
 def test_wrong_shape_is_named(broken: Path) -> None:
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps(config | {"intermediate_size": 1024}))
-    with pytest.raises(BadWeights, match=r"blocks\.0\.up\.weight \(1536, 384\) instead of \(1024, 384\)"):
+    with pytest.raises(BadWeights, match=r"layer\.0\.intermediate\.dense\.weight \(1536, 384\) instead of \(1024, 384\)"):
         SentenceEncoder.load(broken)
 
 

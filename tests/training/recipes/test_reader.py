@@ -10,6 +10,7 @@ import torch
 from mmgen.config import load, with_overrides
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.tensor_names import BERT_WORDS
 from mmgen.models.reader.model import ReaderModel
 from mmgen.training.recipes import reader as recipe_module
 from mmgen.training.recipes.reader import ReaderRecipe
@@ -57,8 +58,7 @@ def test_resumed_run_equals_an_undisturbed_one(recipe: ReaderRecipe, tmp_path: P
 def test_training_moves_all_but_the_word_embeddings(recipe: ReaderRecipe, tiny_encoder: Path) -> None:
     recipe_module.train(recipe)
     before, after = safetensors_io.read(tiny_encoder / "model.safetensors"), trained(recipe)
-    words = str(safetensors_io.BERT["embed.words.weight"])
-    assert torch.equal(before[words], after["transformer.embed.words.weight"])
+    assert torch.equal(before[BERT_WORDS], after["transformer.embed.words.weight"])
     assert not torch.equal(before["encoder.layer.0.output.dense.weight"], after["transformer.blocks.0.down.weight"])
     assert (recipe.out / "checkpoint" / "progress.json").is_file()
 
