@@ -157,6 +157,30 @@ class TransformerConfig(OldShapeKeys):
     def score_scale(self) -> float:
         return 1 / math.sqrt(self.head_size) if self.scale is None else self.scale
 
+    def rope_length(self, prompt: int, tokens: int) -> int:
+        """The length of text, in tokens, whose rotary frequencies all keys of a text have so far; 0: of any.
+
+        Texts may share keys only where it is the same. longrope takes one set of factors for a whole text, by its length so
+        far: one that grows beyond the original length is to be read anew. dynamic turns a prompt by the prompt's length, and
+        each later token by its own.
+        """
+        kind = None if self.rope_scaling is None else self.rope_scaling.kind
+        original = self.rope_original
+        if kind == "longrope":
+            return original + 1 if tokens > original else 0
+        return prompt if kind == "dynamic" and prompt > original else 0
+
+    def rope_room(self, tokens: int) -> int | None:
+        """How many tokens more a text can have before all its keys change; None: as many as you like."""
+        if self.rope_scaling is None or self.rope_scaling.kind != "longrope" or tokens > self.rope_original:
+            return None
+        return self.rope_original - tokens
+
+    @property
+    def rope_original(self) -> int:
+        """Tokens of the texts that rotary positions were trained on."""
+        return (self.rope_scaling and self.rope_scaling.original) or self.max_tokens
+
     def differs(self, other: TransformerConfig) -> list[str]:
         """Fields in which two shapes are not the same model; dropout is none of them."""
         ours, theirs = asdict(self._written_out()), asdict(other._written_out())

@@ -95,6 +95,10 @@ class TokenSequence:
     logits: Tensor | None = None  # (1 + drafts, V) behind the last token and each guess, once all is read
     state: Tensor | None = None  # (D,) hidden state of the last token, where they are kept
 
+    def keep_drafts(self, most: int | None) -> None:
+        """The first so many guesses; None: all."""
+        self.drafts, self.drawn_from = self.drafts[:most], self.drawn_from[:most]
+
     @property
     def unread(self) -> int:
         return len(self.ids) - (0 if self.table is None else self.table.length)

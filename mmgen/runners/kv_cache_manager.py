@@ -65,6 +65,17 @@ class KVCacheManager(CacheOperations):
             if pool is not None and table is not None:
                 pool.cut(table, len(branch.ids) - 1)
 
+    def renew(self, job: Job) -> None:
+        """Lets go of keys and values of texts that have become so long that their rotary frequencies are others."""
+        prompt = len(self.active[job].request.prompt)
+        for branch in self.active[job].branches:
+            for model, table in ((self.lm, branch.table), (self.draft, branch.draft_table)):
+                if model is None or table is None:
+                    continue
+                if table.rope_length != model.config.rope_length(prompt, len(branch.ids)):
+                    self.drop(branch)
+                    break
+
     def leave(self, job: Job) -> None:
         """The job ended."""
         decoding = self.active.pop(job, None)
@@ -85,15 +96,17 @@ class KVCacheManager(CacheOperations):
         decoding = self.active[job]
         want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
         known = not decoding.wants_states and decoding.request.source is None
-        salt = (decoding.request.adapter or "").encode()
-        table = self.pool.match(branch.ids, want, salt) if known else BlockTable(want, salt)
+        length = self.lm.config.rope_length(len(decoding.request.prompt), len(branch.ids))
+        salt = _salt(decoding.request.adapter, length)
+        table = self.pool.match(branch.ids, want, salt, length) if known else BlockTable(want, salt, length)
         fresh = digests(branch.ids[: table.length + SIZE], table.hashes, salt) if known else []
         if (fresh and fresh[0] in coming) or not self._comfortable(job, table, len(branch.ids)):
             self.pool.release(table)
             return False
         branch.table = table
-        if self.draft_pool is not None:
-            branch.draft_table = self.draft_pool.match(branch.ids, want)
+        if self.draft_pool is not None and self.draft is not None:
+            length = self.draft.config.rope_length(len(decoding.request.prompt), len(branch.ids))
+            branch.draft_table = self.draft_pool.match(branch.ids, want, _salt(None, length), length)
         if decoding.cached is None:
             decoding.cached = table.length
         return True
@@ -133,6 +146,11 @@ class KVCacheManager(CacheOperations):
         for branch in decoding.branches:
             self.drop(branch)
             branch.logits = branch.state = None  # guesses stay: drawing others would change the text
+
+
+def _salt(adapter: str | None, rope_length: int) -> bytes:
+    """What besides the tokens keys and values depend on."""
+    return (adapter or "").encode() + (b"\0%d" % rope_length if rope_length else b"")
 
 
 def _pool(lm: LanguageModel, count: int) -> KVPool:

@@ -134,6 +134,8 @@ class TextRunner:
     @torch.inference_mode()
     def step(self, jobs: Sequence[Job]) -> None:
         begun = [job for job in jobs if self._begin(job)]
+        for job in begun:
+            self.places.renew(job)
         late = self._guess(begun)
         rows = self._plan([job for job in begun if job.ended is None], late)
         for job in begun:
@@ -190,6 +192,7 @@ class TextRunner:
         """Branches that have read all but their last token."""
         for branch in job.state.branches:
             if branch.table is not None and branch.unread == 1 and branch.logits is None and branch not in late:
+                branch.keep_drafts(self.lm.config.rope_room(len(branch.ids)))
                 count = 1 + len(branch.drafts)
                 if self.places.extend(job, self.places.pool, branch.table, count):
                     yield SequenceRow(job, branch, branch.table, count, count)

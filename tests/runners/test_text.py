@@ -505,3 +505,60 @@ def test_a_draft_of_another_vocabulary(lm: LanguageModel, tmp_path: Path) -> Non
     checkpoints.saved(checkpoints.llama(vocab_size=50), tmp_path)
     with pytest.raises(BadRequest, match=r"^the draft model knows 50 tokens, the model 96; take a draft of the same family$"):
         TextRunner(lm, VOCABULARY, memory=10**6, draft=language_model.load(tmp_path))
+
+
+def long_texts(folder: Path, kind: str) -> tuple[Any, LanguageModel]:
+    """A model whose rotary frequencies depend on how long a text is: from 33 tokens on."""
+    told = checkpoints.LONG if kind == "longrope" else {"rope_type": "dynamic", "factor": 3.0}
+    more = {"original_max_position_embeddings": 32} if kind == "longrope" else {"max_position_embeddings": 32}
+    model = checkpoints.saved(
+        (checkpoints.phi3 if kind == "longrope" else checkpoints.llama)(**checkpoints.rope(**told), **more), folder
+    )
+    ours = language_model.load(folder)
+    if kind == "dynamic":  # it may write beyond
+        ours.config = replace(ours.config, max_tokens=128)
+    return model, ours
+
+
+@pytest.mark.parametrize("options", [{}, {"lookup": 4}, {"draft": 3}], ids=["plain", "lookup", "draft"])
+@pytest.mark.parametrize("budget", [7, 1000])
+def test_longrope_takes_the_factors_of_the_whole_text(tmp_path: Path, budget: int, options: dict[str, Any]) -> None:
+    """Short and long factors in one batch, and texts that cross the border at once, later, never, and from the start."""
+    both = long_texts(tmp_path, "longrope")
+    prompts = [ids(length, seed) for seed, length in enumerate((1, 20, 31, 32, 33, 60, 4))]
+    if "lookup" in options:
+        prompts = [
+            (prompt * 60)[: len(prompt)] if len(prompt) < 9 else [*prompt[:5], *prompt[:5], *prompt[:5], *prompt][: len(prompt)]
+            for prompt in prompts
+        ]
+    counts = [24] * 6 + [20]
+    expected = [tuple(theirs(both, prompt, count)) for prompt, count in zip(prompts, counts, strict=True)]
+    made = runner(both[1], budget=budget, draft=both[1] if "draft" in options else None)
+    requests = [text_request(prompt, count, GREEDY, **options) for prompt, count in zip(prompts, counts, strict=True)]
+    assert [tokens(one)[0] for one in run(made, *requests)] == expected
+    if options:
+        assert sum(one.guessed for one in run(made, *requests)) > 0
+
+
+def test_texts_of_other_factors_share_no_keys(tmp_path: Path) -> None:
+    both = long_texts(tmp_path, "longrope")
+    start, made = ids(33, 5), runner(both[1])
+    short, long = start[:20], start
+    with Engine({"text": made}) as engine:
+        found = [submit(engine, text_request(prompt, 8, GREEDY))[0].result(WAIT) for prompt in (short, long, long, short)]
+    assert [tokens(one)[0] for one in found] == [tuple(theirs(both, prompt, 8)) for prompt in (short, long, long, short)]
+    assert [one.cached_tokens for one in found] == [0, 0, 2 * SIZE, SIZE]
+
+
+def test_dynamic_ntk_turns_a_prompt_by_its_length(tmp_path: Path) -> None:
+    both = long_texts(tmp_path, "dynamic")
+    prompts = [ids(length, seed) for seed, length in enumerate((25, 32, 50, 70))]
+    prompts.append(prompts[3][:60])
+    expected = []
+    for prompt in prompts:  # theirs remembers the longest text it had
+        both[0].model.rotary_emb.max_seq_len_cached = 32
+        both[0].model.rotary_emb.inv_freq = both[0].model.rotary_emb.original_inv_freq
+        expected.append(tuple(theirs(both, prompt, 24)))
+    requests = [text_request(prompt, 24, GREEDY) for prompt in prompts]
+    for budget in (9, 1000):
+        assert [tokens(one)[0] for one in run(runner(both[1], budget=budget), *requests)] == expected

@@ -37,8 +37,13 @@ class Rotary:
         self.frequencies, self.gain = _scaled(plain, self, most)
         self.beyond = _beyond(plain, scaling)
 
+    @property
+    def by_length(self) -> bool:
+        """Whether frequencies depend on how long the text is."""
+        return self.scaling is not None and self.scaling.kind in ("dynamic", "longrope")
+
     def __call__(self, positions: Tensor, lengths: Tensor) -> Rotation:
-        """`positions`: (N,) or (B, N); `lengths`: of the text so far, broadcast to it, which dynamic kinds look at."""
+        """`positions`: (N,) or (B, N); `lengths`: of the text so far, broadcast to it, which counts where `by_length`."""
         if self.frequencies.device != positions.device:
             self.frequencies, self.beyond = self.frequencies.to(positions.device), self.beyond.to(positions.device)
         angles = positions[..., None] * self._frequencies_at(lengths)  # (..., N, R / 2)
@@ -47,7 +52,7 @@ class Rotary:
 
     def _frequencies_at(self, lengths: Tensor) -> Tensor:
         """(R / 2,), or (..., R / 2) where they depend on the length."""
-        if self.scaling is None or self.scaling.kind not in ("dynamic", "longrope"):
+        if self.scaling is None or not self.by_length:
             return self.frequencies
         lengths = lengths[..., None]
         if self.scaling.kind == "longrope":

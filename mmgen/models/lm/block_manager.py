@@ -27,6 +27,7 @@ class BlockTable:
 
     want: int = 0  # tokens that it will hold as far as one can tell
     salt: bytes = b""  # whose keys and values they are: tables with another share nothing with it
+    rope_length: int = 0  # its keys are turned as those of a text of at least so many tokens
     blocks: list[int] = field(default_factory=list)
     length: int = 0  # tokens whose keys and values stand there
     hashes: list[bytes] = field(default_factory=list)  # of its first full blocks
@@ -69,9 +70,9 @@ class BlockManager:
             table.runs = _runs(table.blocks)
         return copies
 
-    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"") -> BlockTable:
+    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"", rope_length: int = 0) -> BlockTable:
         """A table that begins with all known blocks of these tokens, but for the last token, which is to be read."""
-        table = BlockTable(want, salt)
+        table = BlockTable(want, salt, rope_length)
         for digest in digests(ids[:-1], salt=salt):
             block = self._known.get(digest)
             if block is None:
@@ -107,7 +108,7 @@ class BlockManager:
         """A second table over the blocks that are in use; whoever writes first into the last one copies it."""
         shared = table.blocks[: -(-table.length // SIZE)]
         self.references[shared] += 1
-        return BlockTable(want, table.salt, list(shared), table.length, list(table.hashes), _runs(shared))
+        return BlockTable(want, table.salt, table.rope_length, list(shared), table.length, list(table.hashes), _runs(shared))
 
     def release(self, table: BlockTable) -> None:
         """The table ends. Its last blocks count as unused for the longest, so that beginnings stay."""

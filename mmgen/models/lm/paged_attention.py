@@ -71,6 +71,17 @@ class PagedAttention:
         """For our kernel, if every text reads one token."""
         return self._texts if len(self._single) == len(self.readings) else None
 
+    @property
+    def lengths(self) -> Tensor:
+        """(N,) how long the text is by whose rotary frequencies each place is turned."""
+        return torch.tensor(
+            [
+                max(one.table.rope_length, place + 1)
+                for one in self.readings
+                for place in range(one.table.length, one.table.length + one.count)
+            ]
+        )
+
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """q (1, heads, N, d), new k and v (1, kv_heads, N, d) -> (1, heads, N, d)"""
         keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]

@@ -188,7 +188,7 @@ class Transformer(nn.Module):
             memory = EncoderMemory(memory, memory_mask)
         if self.rotary is None or self.windowed is None:
             return ForwardPass(attending, None, None, memory, routing)
-        lengths = _lengths(attending, positions)
+        lengths = _lengths(attending, positions) if self.rotary.by_length else positions
         rotation = self.rotary(positions, lengths)
         windowed = rotation if self.windowed is self.rotary else self.windowed(positions, lengths)
         return ForwardPass(attending, rotation, windowed, memory, routing)
