@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from mmgen import weight_sets
 from mmgen.errors import BadWeights, NotFound
+from mmgen.weight_sets import WeightSet
 
+UNREAD = ("safety_checker",)
+"""Parts of a pipeline that may be left out, and are not loaded where a model is batched step by step."""
 PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
 CONVERT = (
     "python -c \"import torch; from safetensors.torch import save_file; tensors = torch.load('{old}', weights_only=True, "
@@ -32,8 +36,45 @@ def check(folder: Path) -> None:
             command = CONVERT.format(old=pickles[0], new=pickles[0].with_name(f"{stem}.safetensors"))
             raise BadWeights(f"{folder} holds only pickled weights, which can run code when read; convert them: {command}")
         raise BadWeights(f"{folder} holds no *.safetensors; give a model's folder")
-    if missing := next(_missing_shards(folder), None):
-        raise BadWeights(f"{folder} lacks {missing}, which its index names; copy or download it again")
+    for part, one in _parts(folder):
+        if one is not None and one.missing:
+            raise BadWeights(f"{part} lacks {one.missing[0]}, {_told(one)}; copy or download it again")
+    for part in _unfilled(folder):
+        raise BadWeights(
+            f"{part} holds no *.safetensors, which its config.json and model_index.json ask for; download it again"
+        )
+
+
+def used(folder: Path) -> list[Path]:
+    """The files that are read, of all the variants and spellings that a folder and its subfolders may hold."""
+    parts = [(part, one.files if one else ()) for part, one in _parts(folder)]
+    return sorted(part / name for part, names in parts for name in names) or weights(folder)
+
+
+def _parts(folder: Path) -> Iterator[tuple[Path, WeightSet | None]]:
+    """The folder, or each part of a diffusers pipeline, with the weights to read."""
+    whole = None if (folder / "model_index.json").is_file() else weight_sets.in_folder(folder)
+    if whole is not None:
+        yield folder, whole
+    else:
+        yield from ((path, weight_sets.in_folder(path)) for path in sorted(folder.iterdir()) if path.is_dir())
+
+
+def _told(one: WeightSet) -> str:
+    return "which its index names" if one.index else "one of its shards"
+
+
+def _unfilled(folder: Path) -> Iterator[Path]:
+    """Parts of a diffusers pipeline without weights, as an interrupted download leaves them."""
+    index = folder / "model_index.json"
+    try:
+        named = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    except ValueError:
+        raise BadWeights(f"{index} is damaged; copy or download it again") from None
+    for part, told in named.items():
+        place = folder / part
+        if isinstance(told, list) and part not in UNREAD and (place / "config.json").is_file() and not weights(place):
+            yield place
 
 
 def digest(folder: Path) -> str:
@@ -48,16 +89,6 @@ def file_digest(path: Path) -> str:
         return sha256(path)
     except OSError as why:
         raise NotFound(f"{path} cannot be read ({why.strerror}); check the path") from None
-
-
-def _missing_shards(folder: Path) -> Iterator[str]:
-    for pattern in ("*.safetensors.index.json", "*/*.safetensors.index.json"):
-        for index in folder.glob(pattern):
-            try:
-                shards = set(json.loads(index.read_text())["weight_map"].values())
-            except (ValueError, KeyError, AttributeError):
-                raise BadWeights(f"{index} is damaged; copy or download it again") from None
-            yield from sorted(shard for shard in shards if not (index.parent / shard).is_file())
 
 
 def sha256(path: Path) -> str:

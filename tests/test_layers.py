@@ -42,8 +42,6 @@ COVERED_ELSEWHERE = {
     "mmgen.embedded": "test_hub.py",
     "mmgen.library.document_indexing": "library/test_document_library.py",
     "mmgen.library.image_indexing": "library/test_image_library.py",
-    "mmgen.models.checkpoints.convert": "models/lm/test_families.py",
-    "mmgen.models.checkpoints.pretrained": "models/diffusion/test_denoiser.py",
     "mmgen.models.checkpoints.tensor_names": "models/lm/test_families.py",
     "mmgen.models.diffusion.conditioning": "models/diffusion/test_denoiser.py",
     "mmgen.models.diffusion.multistep_solvers": "models/diffusion/test_solvers.py",

@@ -109,7 +109,7 @@ class ModelHost:
             return [load() if prepare is None else prepare(load()) for load in loads]
 
         name, pool = f"{kind} {key or references[0]}", self.engine.models
-        nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.weights(folder))
+        nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.used(folder))
         loaded = self.engine.call(pool.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
         pool.serve(name, runners)
         if pinned:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmgen import weight_sets
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints.safetensors_io import read_json, some
+from mmgen.models.checkpoints.safetensors_io import some
 
 
 @dataclass(frozen=True)
@@ -82,24 +83,21 @@ Names = Mapping[str, TensorName]
 
 
 class Checkpoint:
-    """The safetensors of a folder: STEM.safetensors, or the shards that its index names. Tensors are read when asked for."""
+    """The safetensors of a folder, whole or in shards, or of a variant where that is all there is. Read when asked for."""
 
-    def __init__(self, folder: Path, stem: str = "model") -> None:
-        """Raises BadWeights where a file is missing or damaged."""
-        self.folder, self.stem = folder, stem
+    def __init__(self, folder: Path, stem: str = "") -> None:
+        """`stem`: of the files' names, as in STEM.safetensors; "": what transformers, diffusers or Mistral call them.
+
+        Raises BadWeights where a file is missing or damaged.
+        """
+        chosen = weight_sets.in_folder(folder, stem)
+        if chosen is None:
+            raise BadWeights(f"{folder} has no {stem or 'model'}.safetensors; only safetensors are read")
+        self.folder, self.stem = folder, chosen.stem
         self.files: dict[str, Path] = {}  # tensor -> its file
-        self._opened = {path: _open(path) for path in sorted(set(self._shards()))}
+        self._opened = {folder / name: _open(folder / name) for name in sorted((*chosen.files, *chosen.missing))}
         for path, file in self._opened.items():
             self.files.update(dict.fromkeys(file.keys(), path))
-
-    def _shards(self) -> list[Path]:
-        whole, index = (self.folder / f"{self.stem}.safetensors{end}" for end in ("", ".index.json"))
-        if whole.is_file() or not index.is_file():
-            return [whole]
-        try:
-            return [self.folder / name for name in read_json(index)["weight_map"].values()]
-        except (KeyError, AttributeError, TypeError):
-            raise BadWeights(f"{index} is damaged; copy or download it again") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.files)

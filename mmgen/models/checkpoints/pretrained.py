@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 
+from mmgen import weight_sets
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.weight_files import CONVERT, PICKLES
 
@@ -32,19 +36,14 @@ def class_name(folder: Path) -> str:
 
 def load(cls: Any, folder: Path, device: str, dtype: torch.dtype) -> Any:
     """A diffusers or transformers module with all of its tensors, in evaluation mode; BadWeights says what is missing."""
-    variant = _variant(folder)
-    try:
-        with quiet():
-            module, info = cls.from_pretrained(
-                folder,
-                use_safetensors=True,
-                local_files_only=True,
-                variant=variant,
-                output_loading_info=True,
-                dtype=dtype,
-            )
-    except Exception as why:  # the libraries raise OSError, ValueError, RuntimeError, SafetensorError, AttributeError ...
-        raise BadWeights(f"{folder} cannot be read as {cls.__name__} ({brief(why)}); fetch the model again") from why
+    with plainly_named(folder) as place:
+        try:
+            with quiet():
+                module, info = cls.from_pretrained(
+                    place, use_safetensors=True, local_files_only=True, output_loading_info=True, dtype=dtype
+                )
+        except Exception as why:  # the libraries raise OSError, ValueError, RuntimeError, SafetensorError, AttributeError ...
+            raise BadWeights(f"{folder} cannot be read as {cls.__name__} ({brief(why)}); fetch the model again") from why
     missing = sorted(name for name in info["missing_keys"] if not name.endswith(ACCEPTED_GAPS))
     if missing:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
@@ -55,19 +54,49 @@ def load(cls: Any, folder: Path, device: str, dtype: torch.dtype) -> Any:
     return module.requires_grad_(False).eval().to(device)
 
 
-def _variant(folder: Path) -> str | None:
-    """None, or the variant ("fp16") that is all there is. Raises BadWeights where there are no safetensors."""
-    files = list(folder.glob("*.safetensors"))
-    if any(path.name.startswith(f"{name}{mark}") for path in files for name in NAMES for mark in (".safetensors", "-0")):
-        return None
-    named = sorted({path.name.split(".")[1] for path in files if path.name.split(".")[0] in NAMES})
-    if named:
-        return named[0]
+@contextmanager
+def plainly_named(folder: Path) -> Iterator[Path]:
+    """A folder whose weights are called as transformers and diffusers expect them: the folder itself, or links to its files.
+
+    Files of a variant (fp16), whole or in shards, with an index or without: all get the names of the plain ones. Raises
+    BadWeights where there are no safetensors.
+    """
+    chosen = weight_sets.in_folder(folder)
+    if chosen is None or not chosen.files:
+        raise BadWeights(_lacking(folder))
+    if chosen.plain:
+        yield folder
+        return
+    stem = chosen.stem if chosen.stem in NAMES else "model"
+    with TemporaryDirectory(prefix="mmgen-") as made:
+        place = Path(made) / folder.name
+        place.mkdir()
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in chosen.files and not weight_sets.is_weights(path.name):
+                (place / path.name).symlink_to(path.resolve())
+        _link(folder, place, stem, chosen.files)
+        yield place
+
+
+def _link(folder: Path, place: Path, stem: str, files: Sequence[str]) -> None:
+    """Links to weights under plain names, and an index of the shards."""
+    if len(files) == 1:
+        (place / f"{stem}.safetensors").symlink_to((folder / files[0]).resolve())
+        return
+    checkpoint = Checkpoint(folder)
+    named = {folder / name: f"{stem}-{n:05}-of-{len(files):05}.safetensors" for n, name in enumerate(files, 1)}
+    for path, name in named.items():
+        (place / name).symlink_to(path.resolve())
+    index = {"metadata": {}, "weight_map": {tensor: named[path] for tensor, path in checkpoint.files.items()}}
+    (place / f"{stem}.safetensors.index.json").write_text(json.dumps(index))
+
+
+def _lacking(folder: Path) -> str:
     pickles = sorted(path for path in folder.glob("*") if path.suffix in PICKLES)
     if pickles:
         command = CONVERT.format(old=pickles[0], new=pickles[0].with_suffix(".safetensors"))
-        raise BadWeights(f"{folder} holds only pickled weights, which can run code when read; convert them: {command}")
-    raise BadWeights(f"{folder} holds no *.safetensors; copy or download the model again")
+        return f"{folder} holds only pickled weights, which can run code when read; convert them: {command}"
+    return f"{folder} holds no *.safetensors; copy or download the model again"
 
 
 @contextmanager
