@@ -4,15 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_call import Call
 
 from mmgen import plugins
+from mmgen.engine.job import Job
+from mmgen.interfaces import Hit
 from mmgen.registry import PluginInfo, Registry
+from mmgen.runtime import Runtime
+from mmgen.stores.documents import DocumentStore
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plugins" / "mmgen_pixel"
 Plug = Callable[..., None]
@@ -103,6 +108,77 @@ def test_the_allow_list_names_what_is_not_installed(plug: Plug, monkeypatch: pyt
     monkeypatch.setenv("MMGEN_PLUGINS", "pixle")
     plug(pixel=good)
     assert info("pixle").status == "failed" and info("pixle").error.endswith('(did you mean "pixel"?)')
+
+
+class Journal(DocumentStore):
+    """A store with a log of its searches."""
+
+    def search(self, query: str | None = None, *rest: Any, **options: Any) -> list[Hit]:
+        with (self.path / "searches.log").open("a") as log:
+            print(query, options["k"], file=log)
+        return super().search(query, *rest, **options)
+
+
+class Shortest:
+    """A reranker: short passages first."""
+
+    def __init__(self, store: Journal) -> None:
+        assert isinstance(store, Journal)
+
+    def rerank(self, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:
+        return sorted(hits, key=lambda hit: len(hit.passage.text))[:k]
+
+
+class WordCounter:
+    """A runner: a word of each job a step."""
+
+    def key(self, job: Job) -> str:
+        return "words"
+
+    def reserve(self, job: Job) -> int:
+        return 0
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.state = (job.state or 0) + 1
+            if job.state == len(job.payload.split()):
+                job.finish(job.state)
+
+    def release(self, job: Job) -> None:
+        job.state = None
+
+
+def count_words(rt: Runtime, text: str) -> int:
+    """Count a text's words on the device.
+
+    text: at least one word.
+    """
+    rt.host.runner("word-counter", "count")
+    counted: int = rt.submit("count", text)
+    return counted
+
+
+def whole(mm: Registry) -> None:
+    mm.stores.add("journal", f"{__name__}:Journal")
+    mm.rerankers.add("shortest", f"{__name__}:Shortest")
+    mm.runners.add("word-counter", f"{__name__}:WordCounter")
+    mm.pipelines.add("count-words", f"{__name__}:count_words")
+
+
+def test_one_plugin_brings_a_store_a_reranker_and_a_runner(plug: Plug, call: Call, tiny_home: Path, tmp_path: Path) -> None:
+    """Each is used by a command, as a user would type it."""
+    plug(whole=whole)
+    assert set(info("whole").registered) == {
+        "stores/journal", "rerankers/shortest", "runners/word-counter", "pipelines/count-words",
+    }  # fmt: skip
+    texts = {"lamp": "The lamp was lit in 1823.", "lamps": "The lamp was lit, and then another lamp.", "sea": "A lamp."}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+    assert call("rag", "add", tmp_path, "--store", "journal://notes").code == 0
+    found = call("rag", "search", "lamp", "--store", "journal://notes", "-k", "2", "--rerank", "shortest", "--json")
+    assert [hit["passage"]["text"] for hit in json.loads(found.out)] == [texts["sea"], texts["lamp"]]
+    assert (tiny_home / "stores" / "notes" / "searches.log").read_text() == "lamp 8\n", "four times as many are ranked anew"
+    assert call("count-words", "a runner of its own").out == "5\n"
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
+from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
     from mmgen.models.reader.calibration import SpanAnswer
@@ -28,7 +29,12 @@ class ReaderClient:
         return found
 
     def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
-        """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far."""
+        """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far.
+
+        Raises BadRequest for a plugin's reader that only finds spans.
+        """
+        if not hasattr(self.model, "begin"):
+            raise BadRequest(f"{self.reference} only finds spans of passages; ask it with grounding strict or cite, not off")
         pair = self.model.pairs(question, [passage])[0]
         handle = self.host.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
         try:
@@ -47,5 +53,6 @@ def load(host: ModelHost, reference: str) -> ReaderClient:
     runners, loader = (f"read:{reference}", f"write:{reference}"), registered(host.registry.readers, "reader")
     model: Any = host.open("reader", reference, runners=runners, loader=loader, precisions=False).model
     host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256, work="reading"))
-    host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
+    if hasattr(model, "begin"):
+        host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
     return ReaderClient(host, reference, model)
