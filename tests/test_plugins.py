@@ -113,10 +113,10 @@ def test_the_allow_list_names_what_is_not_installed(plug: Plug, monkeypatch: pyt
 class Journal(DocumentStore):
     """A store with a log of its searches."""
 
-    def search(self, query: str | None = None, *rest: Any, **options: Any) -> list[Hit]:
+    def search(self, query: str | None = None, vector: Any = None, k: int = 5, *rest: Any, **options: Any) -> list[Hit]:
         with (self.path / "searches.log").open("a") as log:
-            print(query, options["k"], file=log)
-        return super().search(query, *rest, **options)
+            print(query, k, file=log)
+        return super().search(query, vector, k, *rest, **options)
 
 
 class Shortest:
