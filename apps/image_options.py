@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import Field
 from typing import Any
 
 import gradio as gr
 
 from mmgen import image_params
 from mmgen.clients.denoiser import GUIDANCE, STEPS
-from mmgen.pipelines.signature import alternatives
+from mmgen.pipelines.signature import Parameter, alternatives, declared
 
 ELSEWHERE = frozenset(
     {
@@ -29,17 +28,17 @@ ELSEWHERE = frozenset(
     }
 )
 """Options that stand elsewhere on the page, or that it leaves at their defaults."""
-OPTIONS = tuple(one for one in image_params.options() if one.name not in ELSEWHERE)
+OPTIONS = tuple(one for one in declared(image_params.ImageParams) if one.name not in ELSEWHERE)
 INITIAL = {"steps": STEPS, "guidance": GUIDANCE}
 """Where the field's own default is the model's choice, and a slider needs a value to stand at."""
 
 
-def component(one: Field[Any]) -> Any:
+def component(one: Parameter) -> Any:
     """What asks for it, with its default in place."""
-    info = image_params.info(one)
+    info = one.info
     value: Any = INITIAL.get(one.name, one.default)
     told: dict[str, Any] = {"label": label(one), "elem_id": f"draw-{one.name}"}
-    kinds = alternatives(one.type)
+    kinds = alternatives(one.annotation)
     if info.slider is not None:
         low, high, step = info.slider
         return gr.Slider(low, high, value, step=step, **told)
@@ -52,8 +51,8 @@ def component(one: Field[Any]) -> Any:
     return gr.Textbox(value or "", **told)
 
 
-def label(one: Field[Any]) -> str:
-    return image_params.info(one).label or one.name.replace("_", " ").capitalize()
+def label(one: Parameter) -> str:
+    return one.info.label or one.name.replace("_", " ").capitalize()
 
 
 def values(given: Sequence[Any]) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def values(given: Sequence[Any]) -> dict[str, Any]:
     return {one.name: _value(one, answer) for one, answer in zip(OPTIONS, given, strict=True)}
 
 
-def _value(one: Field[Any], answer: Any) -> Any:
+def _value(one: Parameter, answer: Any) -> Any:
     if answer in ("", None):
         return one.default
-    return int(answer) if alternatives(one.type) == [int] else answer
+    return int(answer) if alternatives(one.annotation) == [int] else answer

@@ -5,15 +5,13 @@ and the same object travels from the caller to the denoiser's row. Annotations a
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
-from mmgen import value_checks
-from mmgen.errors import BadRequest, nearest
+from mmgen.params import check, param
 from mmgen.value_checks import MAX_SEED, MAX_TEXT_CHARS
 
 if TYPE_CHECKING:
@@ -28,41 +26,6 @@ ImageSource = str | Path | Image
 """An image as a caller has it: a file, or opened."""
 
 
-@dataclass(frozen=True)
-class OptionInfo:
-    """What is known of a field besides its type and default; in its metadata under `option`."""
-
-    help: str
-    label: str = ""  # on a form; "": its name
-    least: float | None = None  # of a number
-    most: float | None = None
-    above: bool = False  # `least` itself is too little
-    limits: str = ""  # how an error tells them; "": LEAST to MOST
-    longest: int | None = None  # characters of a text
-    text: str = ""  # how an error calls the text; "": by its name
-    choices: tuple[str, ...] = ()
-    slider: tuple[float, float, float] | None = None  # on a form: from, to, step
-    many: bool = False  # several may be given: each is a call of its own
-    recorded: bool = True  # it decides the pixels, so it stands in the recipe
-
-    def check(self, name: str, value: Any) -> None:
-        """Raises BadRequest or TooLong for a value out of its limits; None is the model's choice."""
-        if value is None:
-            return
-        if self.longest is not None:
-            value_checks.length(value, self.text or name, self.longest)
-        if self.choices and value not in self.choices:
-            hint = nearest(str(value), list(self.choices))
-            raise BadRequest(f"unknown {name} {value!r}{hint}; one of {', '.join(self.choices)}")
-        if self.most is not None:
-            value_checks.number(name, value, self.least or 0, self.most, self.limits, self.above)
-
-
-def option(default: Any, help: str, **more: Any) -> Any:
-    """A field of ImageParams; `more` as OptionInfo has it."""
-    return field(default=default, metadata={"option": OptionInfo(help, **more)})
-
-
 @dataclass(frozen=True, eq=False)
 class ImageParams:
     """One image, or `n` of them under successive seeds. What is None is the model's choice, until a client has resolved it.
@@ -70,12 +33,12 @@ class ImageParams:
     Raises BadRequest or TooLong for a value out of its limits, whoever makes it.
     """
 
-    image: ImageSource | None = option(None, "the image to begin with.", recorded=False)  # noqa: RUF009  a field
-    mask: ImageSource | None = option(  # noqa: RUF009  a field
+    image: ImageSource | None = param(None, "the image to begin with.", recorded=False)  # noqa: RUF009  a field
+    mask: ImageSource | None = param(  # noqa: RUF009  a field
         None, "an image of the same size: white is drawn anew, black stays.", recorded=False
     )
-    prompt: str = option("", "what to draw.", longest=MAX_TEXT_CHARS, many=True)
-    strength: float = option(
+    prompt: str = param("", "what to draw.", longest=MAX_TEXT_CHARS, many=True)
+    strength: float = param(
         1.0,
         "how far from the image: above 0 (hardly) to 1 (nothing of it is left). Of the steps so many are done.",
         least=0,
@@ -85,8 +48,8 @@ class ImageParams:
         label="Denoising strength",
         slider=(0.05, 1, 0.05),
     )
-    negative: str = option("", "what not to draw.", longest=MAX_TEXT_CHARS, text="negative prompt", label="Negative prompt")
-    n: int = option(
+    negative: str = param("", "what not to draw.", longest=MAX_TEXT_CHARS, text="negative prompt", label="Negative prompt")
+    n: int = param(
         1,
         "images a prompt; they take the seed and its successors.",
         least=1,
@@ -95,7 +58,7 @@ class ImageParams:
         slider=(1, 8, 1),
         recorded=False,
     )
-    best_of: int = option(
+    best_of: int = param(
         1,
         "draws so many candidates for every image and keeps the one that an image encoder finds the best. They take the seed "
         "and its successors too: the first image's, then the second's; each image keeps its own.",
@@ -103,14 +66,14 @@ class ImageParams:
         most=MAX_IMAGES,
         recorded=False,
     )
-    seed: int | None = option(
+    seed: int | None = param(
         None, "the same seed draws the same image; without one it is drawn by lot and reported.", least=0, most=MAX_SEED
     )
-    steps: int | None = option(
+    steps: int | None = param(
         None, "how many steps the whole way has; the default is the model's, 20 for most.", least=1, most=MAX_STEPS,
         slider=(1, 100, 1),
     )  # fmt: skip
-    guidance: float | None = option(
+    guidance: float | None = param(
         None,
         "how closely to follow the prompt, 1 (not more than it must) to 15.",
         least=0,
@@ -119,45 +82,29 @@ class ImageParams:
         label="CFG scale (guidance)",
         slider=(1, 15, 0.5),
     )
-    guidance_rescale: float = option(
+    guidance_rescale: float = param(
         0.0, "0 to 1: takes back the contrast that a high guidance adds.", least=0, most=1, slider=(0, 1, 0.05)
     )
-    solver: str | None = option(None, f"{', '.join(SOLVERS[:-1])} or {SOLVERS[-1]}.", choices=SOLVERS, label="Sampler (solver)")
-    width: int | None = option(
+    solver: str | None = param(None, f"{', '.join(SOLVERS[:-1])} or {SOLVERS[-1]}.", choices=SOLVERS, label="Sampler (solver)")
+    width: int | None = param(
         None, "pixels; the default suits the model, and the given image's ratio.", least=1, most=MAX_SIDE,
         limits=f"1 to {MAX_SIDE} pixels",
     )  # fmt: skip
-    height: int | None = option(
+    height: int | None = param(
         None, "pixels, as width.", least=1, most=MAX_SIDE, limits=f"1 to {MAX_SIDE} pixels"
     )  # fmt: skip
-    style: str | None = option(None, "a word for the style, such as flat.", recorded=False)
-    preview_every: int = option(
+    style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
+    preview_every: int = param(
         0, "show the unfinished image after so many steps; 0: never.", least=0, most=MAX_STEPS, recorded=False
     )
     pixels: "Tensor | None" = None  # (3, height, width) in [-1, 1]: `image` in the size drawn; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:
-        for one in options(type(self)):
-            info(one).check(one.name, getattr(self, one.name))
+        check(self)
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, once resolved."""
         assert self.width is not None and self.height is not None
         return self.width, self.height
-
-
-def options(params: type[ImageParams] | None = None) -> Iterator["Field[Any]"]:
-    """The fields that a caller can give."""
-    return (one for one in fields(params or ImageParams) if "option" in one.metadata)
-
-
-def info(one: "Field[Any]") -> OptionInfo:
-    found: OptionInfo = one.metadata["option"]
-    return found
-
-
-def recorded() -> list["Field[Any]"]:
-    """The fields that decide the pixels: a recipe holds them all."""
-    return [one for one in options() if info(one).recorded]

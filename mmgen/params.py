@@ -1,19 +1,20 @@
 """What a call can say, declared once as a frozen dataclass: a field's type, default, limits and help.
 
-Signatures are derived from the fields, and from signatures the command line, the HTTP schemas and the web forms; the object
-itself travels from the caller to the runner.
+Signatures are derived from the fields, and from signatures the command line, the HTTP schemas, the web forms and the recipes;
+the object itself travels from the caller to the runner.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import wraps
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from mmgen.errors import BadRequest
+from mmgen import value_checks
+from mmgen.errors import BadRequest, nearest
 
 R = TypeVar("R")
 
@@ -22,32 +23,38 @@ R = TypeVar("R")
 class ParamInfo:
     """What is known of a field besides its type and default; in its metadata under `param`."""
 
-    help: str
+    help: str = ""
     least: float | None = None  # of a number; None: it is not checked here
     most: float = math.inf
     above: bool = False  # `least` itself is too little
     whole: bool = False  # fractions are out
     limits: str = ""  # how an error tells them; "": LEAST to MOST
+    longest: int | None = None  # characters of a text
+    text: str = ""  # how an error calls the text; "": by its name
     choices: tuple[Any, ...] = ()
+    label: str = ""  # on a form; "": its name
+    slider: tuple[float, float, float] | None = None  # on a form: from, to, step
+    many: bool = False  # several may be given: each is a call of its own
+    recorded: bool = True  # it decides the result, so it stands in its recipe
 
     def check(self, name: str, value: Any) -> None:
-        """Raises BadRequest for a value out of its limits, as nan and infinity are. None is the model's own choice."""
+        """Raises BadRequest or TooLong for a value out of its limits, as nan and infinity are. None is the model's choice."""
         if self.choices and value not in self.choices:
-            raise BadRequest(f"{name} is {value!r}; it can be {', '.join(self.choices)}")
-        if value is None or self.least is None:
+            hint = nearest(str(value), list(self.choices))
+            raise BadRequest(f"{name} is {value!r}{hint}; it can be {', '.join(self.choices)}")
+        if value is None:
             return
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and self.least <= value <= self.most
-        if not fits or value == math.inf or (self.whole and not isinstance(value, int)) or (self.above and value == self.least):
-            raise BadRequest(f"{name} is {value!r}; it can be {self.limits or self.span}")
-
-    @property
-    def span(self) -> str:
-        return "above " * self.above + f"{self.least} to {self.most}"
+        if self.longest is not None:
+            value_checks.length(value, self.text or name, self.longest)
+        if self.least is not None:
+            value_checks.number(name, value, self.least, self.most, self.limits, above=self.above, whole=self.whole)
 
 
-def param(default: Any, help: str, *, kind: Any = None, hash: bool | None = None, **limits: Any) -> Any:
-    """A field; `limits` as ParamInfo has them, or `kind`, the Literal whose members it can be."""
-    return field(default=default, hash=hash, metadata={"param": ParamInfo(help, choices=get_args(kind), **limits)})
+def param(default: Any, help: str, *, kind: Any = None, hash: bool | None = None, **more: Any) -> Any:
+    """A field; `more` as ParamInfo has it, or `kind`, the Literal whose members it can be."""
+    if kind is not None:
+        more["choices"] = get_args(kind)
+    return field(default=default, hash=hash, metadata={"param": ParamInfo(help, **more)})
 
 
 def infos(params: Any) -> dict[str, ParamInfo]:
@@ -55,10 +62,38 @@ def infos(params: Any) -> dict[str, ParamInfo]:
     return {one.name: one.metadata["param"] for one in fields(params) if "param" in one.metadata}
 
 
+def types(params: type[Any]) -> dict[str, Any]:
+    """Of the same fields. Where the class's module keeps annotations as texts, all of them must name what it holds."""
+    written = {one.name: one.type for one in fields(params) if "param" in one.metadata}
+    if any(isinstance(one, str) for one in written.values()):
+        hints = get_type_hints(params)
+        return {name: hints[name] for name in written}
+    return written
+
+
 def check(params: Any) -> None:
-    """Raises BadRequest for the first field that is out of its limits."""
+    """Raises BadRequest or TooLong for the first field that is out of its limits; None fits where it is the default."""
+    defaults = {one.name: one.default for one in fields(params)}
     for name, info in infos(params).items():
-        info.check(name, getattr(params, name))
+        if (value := getattr(params, name)) is not None or defaults[name] is not None:
+            info.check(name, value)
+
+
+def keywords(
+    params: type[Any], *, leave_out: Collection[str] = (), defaults: Mapping[str, Any] | None = None
+) -> list[inspect.Parameter]:
+    """A call's keyword-only parameters, one for a field that a caller can give; `defaults` go before the fields' own."""
+    usual = {one.name: one.default for one in fields(params)} | dict(defaults or {})
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=usual[name],
+            annotation=kind if usual[name] is not None else kind | None,
+        )
+        for name, kind in types(params).items()
+        if name not in leave_out
+    ]
 
 
 def takes(
@@ -68,17 +103,7 @@ def takes(
 
     The method's signature and docstring name them all, but for those of `leave_out`; `defaults` are the method's own.
     """
-    hints, known = get_type_hints(params), infos(params)
-    given = [
-        inspect.Parameter(
-            one.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=defaults.get(one.name, one.default),
-            annotation=hints[one.name],
-        )
-        for one in fields(params)
-        if one.name in known and one.name not in leave_out
-    ]
+    given, known = keywords(params, leave_out=leave_out, defaults=defaults), infos(params)
     names = {one.name for one in given}
 
     def decorated(method: Callable[..., R]) -> Callable[..., R]:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from mmgen.errors import BadRequest
 from mmgen.params import ParamInfo, check, param
+from mmgen.value_checks import MAX_SEED
 
 Strategy = Literal["sample", "greedy", "beam", "contrastive"]
 SEARCHES = ("beam", "contrastive")
 MAX_LOGPROBS = 20
 MAX_SEQUENCES = 64
-MAX_SEED = 2**63 - 1
-BIAS = ParamInfo("", least=-100, most=100)
+BIAS = ParamInfo(least=-100, most=100)
 
 
 @dataclass(frozen=True)

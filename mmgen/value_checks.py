@@ -19,10 +19,17 @@ def length(text: Any, what: str, most: int = MAX_TEXT_CHARS) -> None:
         raise TooLong(f"the {what} is {len(text):,} characters; {most:,} are read at most, shorten it")
 
 
-def number(name: str, value: Any, least: float, most: float, said: str = "", above: bool = False) -> None:
-    """Raises BadRequest outside of `least` (with `above`: and at it) to `most`; nan and infinity are out, None is no value."""
+def number(
+    name: str, value: Any, least: float, most: float, said: str = "", *, above: bool = False, whole: bool = False
+) -> None:
+    """Raises BadRequest for what is no number from `least` to `most`, as nan and infinity are not; None is no value.
+
+    `above`: `least` itself is too little. `whole`: fractions are out. `said`: how the error tells the limits.
+    """
     if value is None:
         return
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
+    kind = int if whole else int | float
+    fits = isinstance(value, kind) and not isinstance(value, bool)
     if not (fits and (least < value if above else least <= value) and value <= most and value < math.inf):
-        raise BadRequest(f"{name} is {value}; it can be {said or f'{least} to {most}'}")
+        limits = said or f"{'above ' * above}{least}" + (" or more" if most == math.inf else f" to {most}")
+        raise BadRequest(f"{name} is {value!r}; it can be {limits}")

@@ -15,6 +15,7 @@ from mmgen import image_params
 from mmgen.errors import BadRequest, MmgenError, TooLong
 from mmgen.image_params import ImageParams
 from mmgen.models.diffusion import solvers
+from mmgen.params import infos
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from mmgen.models.diffusion import solvers
         ({"guidance_rescale": 1.5}, BadRequest, "guidance_rescale is 1.5; it can be 0 to 1"),
         ({"strength": 0}, BadRequest, r"strength is 0; it can be above 0 \(close to the image\) to 1 \(far from it\)"),
         ({"strength": 1.1}, BadRequest, "strength is 1.1"),
-        ({"solver": "eular"}, BadRequest, "unknown solver 'eular' .did you mean \"euler\"?"),
+        ({"solver": "eular"}, BadRequest, "solver is 'eular' .did you mean \"euler\"?"),
         ({"width": 0}, BadRequest, "width is 0; it can be 1 to 8192 pixels"),
         ({"seed": -1}, BadRequest, "seed is -1; it can be 0 to 9223372036854775807"),
         ({"prompt": 7}, BadRequest, "the prompt is 7; it should be a text"),
@@ -54,17 +55,18 @@ def test_solvers_are_those_that_there_are() -> None:
 
 
 def test_every_option_says_what_it_does() -> None:
-    assert all(image_params.info(one).help.endswith(".") for one in image_params.options())
+    assert all(info.help.endswith(".") for info in infos(ImageParams).values())
 
 
 ADDED = """
 import json, sys
 from dataclasses import dataclass
 from mmgen import image_params
+from mmgen.params import param
 
 @dataclass(frozen=True, eq=False)
 class ImageParams(image_params.ImageParams):
-    sharpness: float = image_params.option(0.25, "how sharp.", least=0, most=2)
+    sharpness: float = param(0.25, "how sharp.", least=0, most=2)
 
 image_params.ImageParams = ImageParams  # before anything derives from it
 
@@ -119,6 +121,7 @@ def test_an_option_added_here_is_found_wherever_options_are_taken(tmp_path: Path
     number = next(one for one in found["http"]["anyOf"] if one["type"] == "number")
     assert (number["minimum"], number["maximum"], found["http"]["description"]) == (0, 2, "How sharp.")
     assert found["given"] == 0.5 and found["pipeline"]["default"] == 0.25
+    assert (found["pipeline"]["minimum"], found["pipeline"]["maximum"]) == (0, 2)
     assert found["form"] == ["Number", "Sharpness", 0.25]
     assert found["recipe"] == found["again"] == 0.75 and found["row"] == [0.75]
     assert found["refused"] == "sharpness is 3; it can be 0 to 2"

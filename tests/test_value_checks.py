@@ -16,7 +16,7 @@ def test_within(value: float | None) -> None:
 
 @pytest.mark.parametrize("value", [0, 3.1, math.nan, math.inf, True, "2"])
 def test_out_of_range(value: Any) -> None:
-    with pytest.raises(BadRequest, match=f"k is {value}; it can be 1 to 3"):
+    with pytest.raises(BadRequest, match=f"k is {value!r}; it can be 1 to 3"):
         value_checks.number("k", value, 1, 3)
 
 

@@ -6,7 +6,6 @@ the request are ours to give; everything else is the caller's.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 import types
@@ -16,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmgen.errors import PluginError
-from mmgen.params import ParamInfo, infos
+from mmgen.params import ParamInfo, infos, keywords
 from mmgen.registry import one_line
 
 OURS = frozenset({"self", "rt", "request"})
 Stage = Literal["make", "call"]
 """Whether the constructor or the call takes it."""
+UNDECLARED = ParamInfo()
 HELP_LINE = re.compile(r"(\w+(?:, \w+)*): (.+)")
 
 
@@ -35,7 +35,7 @@ class Parameter:
     required: bool
     help: str  # from the docstring's line "name: text"; may be empty
     stage: Stage
-    info: ParamInfo | None = None  # of one that a dataclass of `mmgen.params` declares
+    info: ParamInfo = UNDECLARED  # of one that a dataclass of `mmgen.params` declares
 
     def __str__(self) -> str:
         kind = inspect.formatannotation(self.annotation).replace("collections.abc.", "")
@@ -73,11 +73,10 @@ def read(name: str, pipeline: Any) -> Signature:
 
 def declared(params: type[Any]) -> list[Parameter]:
     """A dataclass of `mmgen.params`, field by field."""
-    hints, known = typing.get_type_hints(params), infos(params)
+    known = infos(params)
     return [
-        Parameter(one.name, hints[one.name], one.default, False, known[one.name].help, "call", known[one.name])
-        for one in dataclasses.fields(params)
-        if one.name in known
+        Parameter(one.name, one.annotation, one.default, False, known[one.name].help, "call", known[one.name])
+        for one in keywords(params)
     ]
 
 
@@ -91,7 +90,13 @@ def _parameters(name: str, function: Callable[..., Any], stage: Stage, text: str
         required = given.default is inspect.Parameter.empty
         annotation = _resolved(name, function, given)
         yield Parameter(
-            key, annotation, None if required else given.default, required, helps.get(key, ""), stage, declared.get(key)
+            key,
+            annotation,
+            None if required else given.default,
+            required,
+            helps.get(key, ""),
+            stage,
+            declared.get(key, UNDECLARED),
         )
 
 

@@ -18,7 +18,7 @@ from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, create_model
 
 from mmgen.errors import BadRequest
-from mmgen.params import infos
+from mmgen.params import ParamInfo, infos
 from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
@@ -106,16 +106,21 @@ def _field(parameter: Parameter, kind: Any) -> Any:
 def declared(params: type[Any], name: str, default: Any = ..., **changed: Any) -> Any:
     """A body's field from one of a dataclass of `mmgen.params`: its default, limits and help, or what is `changed`."""
     info = infos(params)[name]
-    limits = {} if info.least is None else {"gt" if info.above else "ge": info.least}
-    limits |= {} if info.least is None or info.most == math.inf else {"le": info.most}
     usual = getattr(params, name) if default is ... else default
-    return Field(default=usual, **{"description": info.help, **limits, **changed})
+    return Field(default=usual, **{"description": info.help, **limits(info), **changed})
+
+
+def limits(info: ParamInfo) -> dict[str, Any]:
+    """As `pydantic.Field` takes them."""
+    found: dict[str, Any] = {} if info.longest is None else {"max_length": info.longest}
+    if info.least is not None:
+        found |= {"gt" if info.above else "ge": info.least} | ({} if info.most == math.inf else {"le": info.most})
+    return found
+
+
+JSON_SCHEMA = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum", "max_length": "maxLength"}
 
 
 def _limits(parameter: Parameter) -> dict[str, Any] | None:
     """For the schema alone: what is out of them the pipeline itself tells."""
-    info = parameter.info
-    if info is None or info.least is None:
-        return None
-    most = {} if info.most == math.inf else {"maximum": info.most}
-    return {"exclusiveMinimum" if info.above else "minimum": info.least, **most}
+    return {JSON_SCHEMA[name]: value for name, value in limits(parameter.info).items()} or None

@@ -136,7 +136,7 @@ def test_interrupted_between_images(call: Call, monkeypatch: pytest.MonkeyPatch)
         (["a cat", "--guidance", "nan"], ["guidance is nan"]),
         (["a cat", "--width", -64], ["width is -64"]),
         (["a cat", "--width", 10**6], ["width is 1000000"]),
-        (["a cat", "--solver", "dmp++2m"], ["unknown solver 'dmp++2m' (did you mean \"dpm++2m\"?)"]),
+        (["a cat", "--solver", "dmp++2m"], ["solver is 'dmp++2m' (did you mean \"dpm++2m\"?)"]),
         (["a cat", "--stps", 3], ["No such option: --stps"]),
         (["a cat", "-o", "cat.jpg"], ["cat.jpg is not named .png; images are written as PNG"]),
         (["a cat", "-o", "no/such/cat.png"], ["no/such is no folder; make it first"]),

@@ -157,7 +157,7 @@ def test_a_lora_is_a_model_of_its_own(studio: Runtime, tmp_path: Path) -> None:
         ({"height": 10**9}, "height is 1000000000"),
         ({"width": 4096}, "width is 4096 pixels; .* draws 4 to 128, best at 16"),
         ({"width": 17}, "needs a multiple of 2, such as 16"),
-        ({"solver": "eular"}, "unknown solver 'eular' .did you mean \"euler\""),
+        ({"solver": "eular"}, "solver is 'eular' .did you mean \"euler\""),
         ({"seed": -1}, "seed is -1; it can be 0 to"),
         ({"seed": 2**63}, "seed is 9223372036854775808"),
         ({"seed": 2**63 - 1, "n": 2}, "with 2 images it can be 0 to"),

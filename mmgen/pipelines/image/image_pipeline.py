@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from PIL.Image import Image
 
-from mmgen import weight_files
+from mmgen import image_params, weight_files
 from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
-from mmgen.image_params import ImageParams, ImageSource, recorded
+from mmgen.image_params import ImageParams, ImageSource
 from mmgen.pipelines.image import image_checks, image_io, output_paths, recipe
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
@@ -97,6 +97,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             return last.value
 
         call.__signature__ = cls.signature  # type: ignore[attr-defined]
+        call.params = image_params.ImageParams  # type: ignore[attr-defined]
         call.__doc__ = docstring(cls.signature, "Draws all of it.", cls.helps)
         if "__call__" not in vars(cls):
             cls.__call__ = call  # type: ignore[method-assign, assignment]
@@ -159,7 +160,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         yield Event("images", drawn)
 
     def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, RecipeFile | None]) -> Recipe:
-        options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recorded()}
+        options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recipe.recorded()}
         options |= {"width": drawn.width, "height": drawn.height, **files}
         loras = tuple(RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras)
         return Recipe(

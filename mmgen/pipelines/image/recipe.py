@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from mmgen import image_params
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines.image import image_io
+from mmgen.pipelines.signature import Parameter, declared
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,13 +61,18 @@ class RecipeOptions(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """As ImageParams takes them. What is None was the pipeline's own."""
-        return {one.name: getattr(self, one.name) for one in image_params.recorded()}
+        return {one.name: getattr(self, one.name) for one in recorded()}
+
+
+def recorded() -> list[Parameter]:
+    """The options of an image call that decide the pixels: a recipe holds them all."""
+    return [one for one in declared(image_params.ImageParams) if one.info.recorded]
 
 
 def _complete(made: type[BaseModel]) -> Any:
     """With the fields of ImageParams that it does not spell out itself."""
-    found = [one for one in image_params.recorded() if one.name not in made.model_fields]
-    fields: Any = {one.name: (one.type, one.default) for one in found}
+    found = [one for one in recorded() if one.name not in made.model_fields]
+    fields: Any = {one.name: (one.annotation, one.default) for one in found}
     return create_model("CompleteOptions", __base__=made, **fields)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -10,12 +9,13 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
 
 from mmgen import image_params
-from mmgen.image_params import OptionInfo
+from mmgen.params import ParamInfo, infos
 from mmgen.pipelines import signature
 from mmgen.pipelines.image.image_pipeline import ImagePipeline
 from mmgen.pipelines.img2img import Img2Img
 from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.pipelines.variations import Variations
+from mmgen.serve.pipeline_schema import limits
 
 Format = Literal["png", "jpeg", "webp"]
 MOST_IMAGES = 10
@@ -74,10 +74,10 @@ def takes(pipeline: type[ImagePipeline]) -> Callable[[type[B]], type[B]]:
 
     def complete(body: type[B]) -> type[B]:
         described = signature.read(pipeline.task, pipeline)
-        infos = {one.name: image_params.info(one) for one in image_params.options()}
-        taken = {one.name: one for one in described.parameters if one.name in infos and one.name not in OTHERWISE}
+        known = infos(image_params.ImageParams)
+        taken = {one.name: one for one in described.parameters if one.name in known and one.name not in OTHERWISE}
         fields: Any = {
-            NAMES.get(name, name): _field(name, infos[name], one.annotation, one.required, one.help)
+            NAMES.get(name, name): _field(name, known[name], one.annotation, one.required, one.help)
             for name, one in taken.items()
         }
         made = create_model(body.__name__, __base__=body, __doc__=body.__doc__, __module__=body.__module__, **fields)
@@ -87,15 +87,11 @@ def takes(pipeline: type[ImagePipeline]) -> Callable[[type[B]], type[B]]:
     return complete
 
 
-def _field(name: str, info: OptionInfo, annotation: Any, required: bool, help: str) -> Any:
+def _field(name: str, info: ParamInfo, annotation: Any, required: bool, help: str) -> Any:
     """What is left out has the pipeline's default."""
     (kind,) = {one for one in signature.alternatives(annotation) if one in (bool, int, float, str)}
-    most = MOST.get(name, info.most)
-    limits: dict[str, Any] = {"gt" if info.above else "ge": info.least} if info.least is not None else {}
-    limits |= {"le": most} if most is not None and most < math.inf else {}
-    limits |= {"max_length": info.longest} if info.longest is not None else {}
-    told = help[:1].upper() + help[1:]
-    return (kind, Field(description=told, **limits)) if required else (kind | None, Field(None, description=told, **limits))
+    said = {"description": help[:1].upper() + help[1:], **limits(info), **({"le": MOST[name]} if name in MOST else {})}
+    return (kind, Field(**said)) if required else (kind | None, Field(None, **said))
 
 
 class StreamedImageBody(ImageOptionsBody):
