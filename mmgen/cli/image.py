@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Json, Store, Where, one_of, one_value, progress_bar
+from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, end, one_of, progress_bar, values
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit
@@ -41,22 +41,21 @@ def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Images, folders, and pdf or html files that hold images.")],
     store: Store = None,
-    include: Annotated[list[str] | None, typer.Option(help="Glob of files to include from folders, e.g. '*.png'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Glob of files to exclude from folders.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove images whose files vanished.")] = False,
-    meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as album=summer.")] = None,
+    meta: Meta = None,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add duplicates.")] = False,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
     """Index images in the store; unchanged files are skipped. Exit code 1 if a file could not be read."""
-    metadata = dict(one_value(pair) for pair in meta or [])
     with opened(store, model) as search, progress_bar(as_json, "images", "images") as advance:
         report = search.add(
             paths,
             include=include or (),
             exclude=exclude or (),
-            metadata=metadata,
+            metadata=values(meta),
             sync=sync,
             keep_duplicates=keep_duplicates,
             progress=advance,
@@ -65,9 +64,8 @@ def add(
         print_json(report)
     else:
         typer.echo(str(report))
-    tell_left_out(report)
-    if report.skipped:
-        raise typer.Exit(1)
+    tell_duplicates(report)
+    end(report.skipped)
 
 
 @app.command()
@@ -187,15 +185,13 @@ def draw(images: ImageSearch, hits: Sequence[ImageHit], text: str, image: Path |
     save(sheet(tiles, " and ".join([*asked, *([image.name] if image else [])])), path)
 
 
-def tell_left_out(report: AddedImages) -> None:
-    """Prints what was skipped and why; only the first of many duplicates."""
+def tell_duplicates(report: AddedImages) -> None:
+    """Prints the first duplicates, and how many more there are."""
     pairs = [*(("is", *pair) for pair in report.duplicates), *(("looks like", *pair) for pair in report.near)]
     for how, uri, there in pairs[:MOST_TOLD]:
         typer.echo(f"left out {uri}: it {how} {there}", err=True)
     if len(pairs) > MOST_TOLD:
         typer.echo(f"left out {len(pairs) - MOST_TOLD} more; --json names them, --keep-duplicates adds them", err=True)
-    for path, reason in report.skipped:
-        typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
 
 
 def inside(hit: ImageHit) -> str:

@@ -26,6 +26,9 @@ app = typer.Typer(help="Ask your documents: add files, ask questions, see where 
 Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filter, such as lang=en or year>=2020.")]
+Include = Annotated[list[str] | None, typer.Option(help="Glob of files to read from folders, such as '*.md' or '*.png'.")]
+Exclude = Annotated[list[str] | None, typer.Option(help="Glob of files in folders to leave out.")]
+Meta = Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en or album=summer.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
 
@@ -50,10 +53,10 @@ def opened(
 def add(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads from standard input.")],
     store: Store = None,
-    include: Annotated[list[str] | None, typer.Option(help="Of folders only files like this, e.g. '*.md'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Of folders no files like this.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents whose files vanished.")] = False,
-    meta: Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en.")] = None,
+    meta: Meta = None,
     images: Annotated[
         bool | None,
         typer.Option("--images/--no-images", help="Also images, and those in pdf and html; default: if it has any."),
@@ -68,7 +71,7 @@ def add(
     """Read files into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
     from mmgen.ingest import loaders
 
-    metadata = dict(one_value(pair) for pair in meta or [])
+    metadata = values(meta)
     files = [path for path in paths if str(path) != "-"]
     piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if len(files) < len(paths) else []
     typed = [loaders.load_stdin(data, name, metadata) for data in piped]
@@ -88,10 +91,7 @@ def add(
         print_json(report)
     else:
         typer.echo(str(report))
-    for path, reason in report.skipped + (report.images.skipped if report.images else []):
-        typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
-    if report.skipped or (report.images and report.images.skipped):
-        raise typer.Exit(1)
+    end(report.skipped + (report.images.skipped if report.images else []))
 
 
 @app.command()
@@ -236,6 +236,19 @@ def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) 
     if len(found) > 1:
         raise BadRequest(f"{name!r} fits {len(found)} {noun}s, {found[0]} and {found[1]} among them; write more of the path")
     return found[0]
+
+
+def end(skipped: Sequence[tuple[str, str]]) -> None:
+    """Tells which files could not be read, and why: exit code 1 if there are any."""
+    for path, reason in skipped:
+        typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
+    if skipped:
+        raise typer.Exit(1)
+
+
+def values(pairs: Sequence[str] | None) -> dict[str, Scalar]:
+    """Metadata of several `--meta NAME=VALUE`."""
+    return dict(one_value(pair) for pair in pairs or ())
 
 
 def one_value(pair: str) -> tuple[str, Scalar]:

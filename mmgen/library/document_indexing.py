@@ -1,9 +1,10 @@
-"""One `add` under way: documents wait, are embedded together and stored. Knows a store and an encoder; not files or folders."""
+"""One `add` under way: documents wait, are embedded together and stored. Knows a store and an encoder; reads no file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmgen.deprecated import attributes
@@ -29,6 +30,12 @@ class Added:
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
+
+    def with_images(self, images: AddedImages) -> None:
+        """What became of the images besides; a damaged pdf is told once."""
+        told = dict(self.skipped)
+        images.skipped = [(path, reason) for path, reason in images.skipped if path not in told]
+        self.images = images
 
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
@@ -123,6 +130,13 @@ class DocumentIndexing:
         self.report.added += [document.uri for document, _ in self.waiting]
         self.waiting.clear()
         self._tell()
+
+    def remove_vanished(self, roots: Sequence[Path], kept: Sequence[Path]) -> None:
+        """Removes the documents of these folders whose files are not among `kept` and exist no longer."""
+        names = set(map(str, kept))
+        for uri in [uri for root in roots for uri in self.store.vanished(root.resolve(), names) if not Path(uri).exists()]:
+            self.store.remove(uri)
+            self.report.removed.append(uri)
 
     def _split(self, document: Document) -> list[Passage]:
         from mmgen.ingest import splitter

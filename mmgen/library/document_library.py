@@ -84,16 +84,12 @@ class DocumentLibrary:
             BadRequest: nothing to read in the given paths, or unusable metadata; nothing was changed.
             StoreError: the store cannot be written; what an earlier batch stored stays.
         """
-        from mmgen.ingest import file_discovery
-
         if index is not None and index not in INDEXES:
             raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata = checked(metadata or {})
-        files = [path.resolve() for path in file_discovery.files(given, include=include, exclude=exclude)]
         gallery = self._gallery(images)
-        seen = [] if gallery is None else [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
-        files = [path for path in files if gallery is None or not gallery.is_image(path)]
+        files, seen = _parted(given, include, exclude, gallery)
         extra = list(documents)
         if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
@@ -109,15 +105,9 @@ class DocumentLibrary:
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
-            kept = set(map(str, files))
-            for uri in [uri for root in given for uri in store.vanished(root.resolve(), kept) if not Path(uri).exists()]:
-                store.remove(uri)
-                adding.report.removed.append(uri)
+            adding.remove_vanished(given, files)
         if gallery is not None and (seen or sync):
-            told = dict(adding.report.skipped)  # a damaged pdf is one fault
-            found = gallery.read(seen, given if sync else (), metadata, progress=progress, request=request)
-            found.skipped = [(path, reason) for path, reason in found.skipped if path not in told]
-            adding.report.images = found
+            adding.report.with_images(gallery.read(seen, given if sync else (), metadata, progress=progress, request=request))
         if index is not None:
             store.refresh()
         adding.report.seconds = time.perf_counter() - began
@@ -189,6 +179,19 @@ class DocumentLibrary:
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
+
+
+def _parted(
+    given: Sequence[Path], include: Sequence[str], exclude: Sequence[str], gallery: ImageLibrary | None
+) -> tuple[list[Path], list[Path]]:
+    """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path."""
+    from mmgen.ingest import file_discovery
+
+    files = [path.resolve() for path in file_discovery.files(given, include=include, exclude=exclude)]
+    if gallery is None:
+        return files, []
+    seen = [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
+    return [path for path in files if not gallery.is_image(path)], seen
 
 
 def _digest(path: Path) -> str:

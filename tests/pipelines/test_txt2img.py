@@ -148,7 +148,7 @@ def test_a_lora_is_a_model_of_its_own(studio: Runtime, tmp_path: Path) -> None:
     [
         ({"steps": 0}, "steps is 0; it can be 1 to 1000"),
         ({"steps": 10**6}, "steps is 1000000; it can be 1 to 1000"),
-        ({"steps": "20"}, "steps is 20; it can be"),
+        ({"steps": "20"}, "steps is '20'; it can be"),
         ({"guidance": float("nan")}, "guidance is nan; it can be 0 or more, usually 1 to 15"),
         ({"guidance": float("inf")}, "guidance is inf"),
         ({"guidance": -1}, "guidance is -1"),
