@@ -75,5 +75,5 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
     ):
         Tokenizer.of(tmp_path)
     (tmp_path / "tokenizer.json").write_text('{"model": 3}')
-    with pytest.raises(BadWeights, match="is no tokenizer.json .*; fetch the model again"):
+    with pytest.raises(BadWeights, match=r"is no tokenizer.json .*; fetch the model again"):
         Tokenizer.of(tmp_path)
