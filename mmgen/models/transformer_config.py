@@ -39,6 +39,19 @@ class RopeScaling:
     long_factors: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class KVLayer:
+    """What one token leaves in a layer's KV cache."""
+
+    heads: int  # key-value heads
+    key: int  # numbers of a head's key
+    value: int  # and of its value
+
+    @property
+    def size(self) -> int:
+        return self.heads * (self.key + self.value)
+
+
 class OldShapeKeys:
     """A dataclass that pydantic also fills from a mapping with keys of the last release."""
 
@@ -141,6 +154,11 @@ class TransformerConfig(OldShapeKeys):
     def head_size(self) -> int:
         """Numbers of one head: `head_dim`, or `hidden_size / heads`."""
         return self.hidden_size // self.heads if self.head_dim is None else self.head_dim
+
+    @property
+    def kv_layers(self) -> tuple[KVLayer, ...]:
+        """Of every layer."""
+        return (KVLayer(self.kv_heads, self.head_size, self.head_size),) * self.layers
 
     def window_of(self, layer: int) -> int | None:
         return self.window if not self.windowed or self.windowed[layer % len(self.windowed)] else None

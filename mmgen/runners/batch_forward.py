@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.block_manager import BlockTable
-from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.paged_attention import EncoderMemories, KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged_model import PagedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +36,7 @@ class ChunkOutput:
     states: Tensor  # (tokens, D)
 
 
-def read(
-    lm: LanguageModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters: Adapters | None = None
-) -> list[ChunkOutput]:
+def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters: Adapters | None = None) -> list[ChunkOutput]:
     """All parts in one row (1, N), each through its adapter; logits are computed for those who want them alone."""
     device = pool.keys[0].device
     ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
@@ -45,13 +44,12 @@ def read(
     paged = PagedAttention(pool, [PagedSequence(part.table, len(part.ids)) for part in parts])
     memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
     more = {"memory": EncoderMemories(memories)} if memories else {}
+    ends = accumulate(len(part.ids) for part in parts)
+    last = [at for part, end in zip(parts, ends, strict=True) for at in range(end - part.wanted, end)]
     with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device)):
-        states = lm.hidden(ids, paged, positions=positions, **more)[0]  # (N, D)
-    texts = states.split([len(part.ids) for part in parts])
-    wanted = [part.wanted for part in parts]
-    last = [text[len(text) - count :] for text, count in zip(texts, wanted, strict=True)]
-    logits = lm.logits(torch.cat(last) if any(wanted) else states[:0])  # (sum of wanted, V)
-    return [ChunkOutput(row, text) for row, text in zip(logits.split(wanted), texts, strict=True)]
+        states, logits = lm.read(ids, paged, positions, torch.tensor(last, dtype=torch.long, device=device), **more)
+    texts, rows = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
+    return [ChunkOutput(row, text) for row, text in zip(rows, texts, strict=True)]
 
 
 def _rows(parts: Sequence[SequenceChunk], adapters: Adapters, device: torch.device) -> Tensor | str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.paged_model import PagedModel
 from mmgen.models.lm.sampling import candidates, pick
 from mmgen.runners.batch_forward import SequenceChunk, read
 from mmgen.runners.generation import TokenSequence
@@ -54,7 +54,7 @@ class DraftLoop:
     A branch that asks for guesses is never checked without them, so that its text does not depend on who else is there.
     """
 
-    def __init__(self, lm: LanguageModel, places: KVCacheManager, budget: int) -> None:
+    def __init__(self, lm: PagedModel, places: KVCacheManager, budget: int) -> None:
         self.lm, self.places, self.budget = lm, places, budget
 
     def guess(self, decodings: Sequence[SampledSequences]) -> set[TokenSequence]:

@@ -8,8 +8,8 @@ from itertools import takewhile
 
 from mmgen.engine.job import Job
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
-from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.paged_attention import KVPool
+from mmgen.models.lm.paged_model import PagedModel
 from mmgen.runners.generation import CacheOperations, GenerationState, TokenSequence
 
 ANSWER = 512
@@ -23,7 +23,7 @@ class KVCacheManager(CacheOperations):
     it otherwise): so the oldest goes on, and everyone becomes the oldest.
     """
 
-    def __init__(self, lm: LanguageModel, draft: LanguageModel | None, memory: int) -> None:
+    def __init__(self, lm: PagedModel, draft: PagedModel | None, memory: int) -> None:
         self.lm, self.draft = lm, draft
         self.block_bytes = sum(SIZE * model.kv_bytes_per_token for model in (lm, draft) if model is not None)
         self.count = memory // self.block_bytes
@@ -153,5 +153,5 @@ def _salt(adapter: str | None, rope_length: int) -> bytes:
     return (adapter or "").encode() + (b"\0%d" % rope_length if rope_length else b"")
 
 
-def _pool(lm: LanguageModel, count: int) -> KVPool:
-    return KVPool(lm.config, count, str(lm.device), lm.transformer.embed.words.weight.dtype)
+def _pool(lm: PagedModel, count: int) -> KVPool:
+    return KVPool(lm.config, count, str(lm.device), lm.dtype)

@@ -21,8 +21,8 @@ from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
-from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.paged_model import PagedModel
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
 from mmgen.runners.draft_model import DraftLoop
 from mmgen.runners.generation import GenerationState, TextRequest, TokenSequence, Vocabulary, check
@@ -64,12 +64,12 @@ class TextRunner:
 
     def __init__(
         self,
-        lm: LanguageModel,
+        lm: PagedModel,
         vocabulary: Vocabulary,
         *,
         memory: int,
         budget: int | None = None,
-        draft: LanguageModel | None = None,
+        draft: PagedModel | None = None,
         adapters: Adapters | None = None,
     ) -> None:
         """
@@ -255,7 +255,7 @@ class TextRunner:
                 job.fail(error)
 
 
-def usual_budget(lm: LanguageModel) -> int:
+def usual_budget(lm: PagedModel) -> int:
     """Tokens a quantum: what two cores multiply in about a tenth of a second; a GPU takes more to be busy."""
     if lm.device.type != "cpu":
         return 2048

@@ -36,6 +36,8 @@ class AttentionRules:
     softcap: float | None = None
     bias: Bias | None = None
     sparse: BlockSparseMask | None = None
+    chunk: int | None = None  # a query sees keys of its own chunk of so many places, as in Llama 4
+    sinks: Tensor | None = None  # (heads,): a score beside each query's own that takes weight and gives nothing, see sdpa.py
 
     @classmethod
     def of(cls, config: TransformerConfig, layer: int, bias: Bias | None = None) -> AttentionRules:
@@ -47,11 +49,16 @@ class AttentionRules:
     @property
     def kind(self) -> tuple[object, ...]:
         """Layers of one kind have the same mask."""
-        return self.causal, self.window, self.bias, self.sparse
+        return self.causal, self.window, self.bias, self.sparse, self.chunk
+
+    @property
+    def plain(self) -> bool:
+        """Whether a query sees all keys up to its own place, and nothing is added to their scores."""
+        return self.window is None and self.chunk is None and self.bias is None and self.sparse is None
 
     def mask(self, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
         """(N,), (M,) positions -> who may see whom: bool (N, M), or (heads, N, M) to be added; None: all see all."""
-        seen = narrowed(q_positions, k_positions, self.causal, self.window, self.sparse)
+        seen = narrowed(q_positions, k_positions, self.causal, self.window, self.sparse, self.chunk)
         if self.bias is None:
             return seen
         bias = self.bias(q_positions, k_positions)
@@ -116,7 +123,7 @@ class PaddedAttention:
             return attend_rows(rules, q, k, v, masks=self.masks)
         given = self.given
         mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
-        return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap)
+        return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
 
 
 def _once(rules: AttentionRules, masks: Masks | None, make: Callable[[], Tensor | None]) -> Tensor | None:
@@ -158,19 +165,20 @@ def attend_rows(
     length, keys = q.shape[2], k.shape[2]
     if rules.bias is None and rules.sparse is None:
         if length == 1 and rules.causal:
-            if rules.window is not None:
-                k, v = k[:, :, -rules.window :], v[:, :, -rules.window :]
-            return dot_product(q, k, v, scale=rules.scale, softcap=rules.softcap)
-        if (rules.window is None or rules.window >= keys) and (length == keys or not rules.causal):
-            return dot_product(q, k, v, causal=rules.causal, scale=rules.scale, softcap=rules.softcap)
-    if rules.sparse is not None and length == keys and flex_attention.fits(rules.bias, rules.softcap, q):
+            first = max(keys - (rules.window or keys), (keys - 1) // rules.chunk * rules.chunk if rules.chunk else 0)
+            k, v = k[:, :, first:], v[:, :, first:]
+            return dot_product(q, k, v, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
+        if min(rules.window or keys, rules.chunk or keys) >= keys and (length == keys or not rules.causal):
+            return dot_product(q, k, v, causal=rules.causal, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
+    added = (rules.bias, rules.softcap, rules.chunk, rules.sinks)
+    if rules.sparse is not None and length == keys and flex_attention.fits(added, q):
         return flex_attention.attend(rules.sparse, rules.causal, rules.window, q, k, v, rules.scale)
 
     def make() -> Tensor | None:
         ours, theirs = _places(q, k)
         return rules.mask(ours if q_positions is None else q_positions, theirs if k_positions is None else k_positions)
 
-    return dot_product(q, k, v, _once(rules, masks, make), scale=rules.scale, softcap=rules.softcap)
+    return dot_product(q, k, v, _once(rules, masks, make), scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
 
 
 def _places(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

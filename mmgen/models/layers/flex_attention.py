@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,9 +12,9 @@ from torch import Tensor
 from mmgen.models.layers.masks import BlockSparseMask
 
 
-def fits(bias: object, softcap: float | None, q: Tensor) -> bool:
-    """Whether the kernel is worth it: on a CPU a mask does as well."""
-    return q.device.type == "cuda" and bias is None and softcap is None
+def fits(added: Sequence[object], q: Tensor) -> bool:
+    """Whether the kernel is worth it: on a CPU a mask does as well. `added`: what scores have beside a mask, each None."""
+    return q.device.type == "cuda" and all(one is None for one in added)
 
 
 def attend(

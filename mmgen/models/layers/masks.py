@@ -23,13 +23,20 @@ class BlockSparseMask:
 
 
 def narrowed(
-    q: Tensor, k: Tensor, causal: bool = False, window: int | None = None, sparse: BlockSparseMask | None = None
+    q: Tensor,
+    k: Tensor,
+    causal: bool = False,
+    window: int | None = None,
+    sparse: BlockSparseMask | None = None,
+    chunk: int | None = None,
 ) -> Tensor | None:
     """What is left to see: (N,) positions of queries, (M,) of keys -> (N, M); None: everything."""
     q, k = q[:, None], k[None, :]
     parts = [k <= q] if causal else []
     if window is not None:
         parts.append(k > q - window)
+    if chunk is not None:
+        parts.append(k // chunk == q // chunk)
     if sparse is not None:
         parts.append(sparse.sees(q, k))
     mask: Tensor | None = None

@@ -18,6 +18,7 @@ def dot_product(
     *,
     scale: float,
     softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """`softmax(scale QK' + mask)V` -> (B, heads, N, d); Vaswani et al. 2017, eq. 1.
 
@@ -26,9 +27,10 @@ def dot_product(
         mask: bool, True where a query may look, or numbers to be added; broadcasts to (B, heads, N, M).
         causal: instead of a mask, where N is M.
         softcap: scores become `cap * tanh(scores / cap)` before the mask; Gemma Team 2024, 2.
+        sinks: (heads,), a score beside each query's own whose weight goes nowhere; gpt-oss (Agarwal et al. 2025), 2.
     """
-    if softcap is not None:
-        return weighted(attention_weights(q, k, mask, causal, scale=scale, softcap=softcap), v)
+    if softcap is not None or sinks is not None:
+        return weighted(attention_weights(q, k, mask, causal, scale=scale, softcap=softcap, sinks=sinks), v)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):  # torch's bfloat16 kernel is half as fast going backward
             return _sdpa(q.float(), k.float(), v.float(), mask, causal, scale)
@@ -65,6 +67,7 @@ def attention_weights(
     *,
     scale: float,
     softcap: float | None = None,
+    sinks: Tensor | None = None,
 ) -> Tensor:
     """The softmax itself, (B, heads, N, M), arguments as of `dot_product`."""
     scores = (q.unflatten(1, (k.shape[1], -1)) @ k[:, :, None].mT).flatten(1, 2) * scale
@@ -76,5 +79,12 @@ def attention_weights(
         scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     elif mask is not None:
         scores = scores + mask
-    weights: Tensor = scores.float().softmax(-1).to(q.dtype)
-    return weights
+    return softmax(scores, sinks)
+
+
+def softmax(scores: Tensor, sinks: Tensor | None = None) -> Tensor:
+    """Over the keys of (..., heads, N, M) scores, in fp32; with `sinks`, (heads,), a row's weights add up to less than 1."""
+    if sinks is None:
+        return scores.float().softmax(-1).to(scores.dtype)
+    column = sinks.view(-1, 1, 1).expand(*scores.shape[:-1], 1)
+    return torch.cat((scores, column), -1).float().softmax(-1)[..., :-1].to(scores.dtype)

@@ -19,7 +19,7 @@ from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.linear import Linear
-from mmgen.models.layers.attention import EncoderMemory
+from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
 from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
@@ -68,8 +68,12 @@ class LanguageModel(nn.Module):
     @property
     def kv_bytes_per_token(self) -> int:
         """Of keys and values in all layers."""
-        config = self.config
-        return 2 * config.layers * config.kv_heads * config.head_size * self.transformer.embed.words.weight.element_size()
+        return sum(layer.size for layer in self.config.kv_layers) * self.dtype.itemsize
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of word vectors, states, keys and values."""
+        return self.transformer.embed.words.weight.dtype
 
     def encode(self, ids: Tensor, mask: Tensor | None = None) -> EncoderMemory:
         """What the decoder reads: (B, M) ids, and bool (B, M), True where there is a token -> its memory."""
@@ -90,6 +94,13 @@ class LanguageModel(nn.Module):
         logits: Tensor = self.head(hidden)
         cap = self.config.head_softcap
         return logits if cap is None else cap * torch.tanh(logits / cap)
+
+    def read(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
+    ) -> tuple[Tensor, Tensor]:
+        """A row of many texts, see `PagedModel`: states (N, D), and logits (W, V) of the wanted places."""
+        states = self.hidden(ids, attending, positions=positions, **more)[0]
+        return states, self.logits(states[wanted])
 
     def forward(self, ids: Tensor, mask: Any = None, **more: Any) -> Tensor:
         """(B, N) ids -> (B, N, V)"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,8 +13,9 @@ from torch import Tensor
 from mmgen.models.cpu.kernels import DecodeBatch, Kernels, fitting, readable
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory, attend_rows
 from mmgen.models.layers.positions import Rotation
+from mmgen.models.layers.sdpa import softmax
 from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable
-from mmgen.models.transformer_config import TransformerConfig
+from mmgen.models.transformer_config import KVLayer
 
 FEW = 16
 """Queries of a text in a pass for which its keys are not put together."""
@@ -21,14 +23,21 @@ LONG = 4 * SIZE
 """Tokens without a gap that are worth a product of their own."""
 
 
+class CachedShape(Protocol):
+    """A model's configuration, as far as the pool needs it."""
+
+    @property
+    def kv_layers(self) -> Sequence[KVLayer]: ...  # what a token leaves in each layer
+
+
 class KVPool(BlockManager):
     """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written."""
 
-    def __init__(self, config: TransformerConfig, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, config: CachedShape, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         super().__init__(count)
-        shape = (config.kv_heads, count * SIZE, config.head_size)
-        self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
-        self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.layers)]
+        shapes = [((one.heads, count * SIZE, one.key), (one.heads, count * SIZE, one.value)) for one in config.kv_layers]
+        self.keys = [torch.empty(key, device=device, dtype=dtype) for key, _ in shapes]
+        self.values = [torch.empty(value, device=device, dtype=dtype) for _, value in shapes]
 
     def extend(self, table: BlockTable, tokens: int) -> list[tuple[int, int]] | None:
         copies = super().extend(table, tokens)
@@ -118,7 +127,8 @@ class PagedAttention:
         return made.attend(self._texts, q, keys, values, rules.scale, rules.window).transpose(0, 1)[None]
 
     def _kernels(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Kernels | None:
-        plain = rules.bias is None and rules.sparse is None and rules.softcap is None
+        known = rules.bias is None and rules.sparse is None and rules.chunk is None
+        plain = known and rules.softcap is None and rules.sinks is None
         return fitting(q) if plain and readable(q, keys, values) else None
 
     def _single_texts(self) -> DecodeBatch | None:
@@ -145,8 +155,8 @@ class PagedAttention:
         masks, reading = self._masks[number], self.readings[number]
         if rules.kind not in masks:
             places = torch.arange(reading.table.length + reading.count, device=self.pool.keys[0].device)
-            plain = reading.count == 1 and rules.window is None and rules.bias is None and rules.sparse is None
-            masks[rules.kind] = None if plain else rules.mask(places[reading.table.length :], places)
+            all_seen = reading.count == 1 and rules.plain
+            masks[rules.kind] = None if all_seen else rules.mask(places[reading.table.length :], places)
         return masks[rules.kind]
 
 
@@ -155,10 +165,10 @@ def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tenso
 
     Args:
         q: (1, heads, N, d).
-        pieces: keys and values (kv_heads, m, d), M of them in all.
+        pieces: keys (kv_heads, m, d) and values (kv_heads, m, e), M of them in all.
         mask: bool (N, M), or (heads, N, M) to be added.
 
-    Returns: (1, heads, N, d)
+    Returns: (1, heads, N, e)
     """
     groups, (_, heads, count, width) = len(pieces[0][0]), q.shape
     folded = q[0].reshape(groups, -1, width)  # heads that share keys, and their queries, as rows of one product
@@ -170,9 +180,10 @@ def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tenso
         scores = scores.masked_fill(~mask, float("-inf"))
     elif mask is not None:
         scores = scores + mask.view(groups, -1, *mask.shape[1:])
-    weights = scores.float().softmax(-1).to(q.dtype).flatten(1, 2).split([k.shape[1] for k, _ in pieces], 2)
-    y = torch.stack([weight @ v for weight, (_, v) in zip(weights, pieces, strict=True)]).sum(0)
-    return y.view(1, heads, count, width)
+    weights = softmax(scores.flatten(0, 1), rules.sinks).view_as(scores)
+    parts = weights.flatten(1, 2).split([k.shape[1] for k, _ in pieces], 2)
+    y = torch.stack([weight @ v for weight, (_, v) in zip(parts, pieces, strict=True)]).sum(0)
+    return y.view(1, heads, count, -1)
 
 
 class EncoderMemories(EncoderMemory):

@@ -16,6 +16,8 @@ RULES = {
     "plain": AttentionRules(1, causal=True, scale=0.3),
     "window": AttentionRules(1, causal=True, scale=0.3, window=21),
     "softcap": AttentionRules(1, causal=True, scale=0.3, softcap=2.0),
+    "sinks": AttentionRules(1, causal=True, scale=0.3, window=21, sinks=torch.linspace(-1, 3, HEADS)),
+    "chunk": AttentionRules(1, causal=True, scale=0.3, chunk=13),
     "bias": AttentionRules(
         1, causal=True, scale=0.3, bias=lambda q, k: (k[None] - q[:, None]).float().expand(HEADS, -1, -1) / 9
     ),

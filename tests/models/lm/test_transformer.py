@@ -111,7 +111,7 @@ def test_flex_attention_equals_the_mask() -> None:
     torch.manual_seed(0)
     q, k, v = torch.randn(1, 4, 300, 16), torch.randn(1, 2, 300, 16), torch.randn(1, 2, 300, 16)
     rules = AttentionRules.of(replace(LLAMA, sparse_block=64, window=150, scale=0.25), 0)
-    assert rules.sparse is not None and not flex_attention.fits(None, None, q)
+    assert rules.sparse is not None and not flex_attention.fits((None, None), q)
     with pytest.warns(UserWarning, match="flex_attention called without torch.compile"):
         skipping = flex_attention.attend(rules.sparse, True, 150, q, k, v, 0.25, compiled=False)
     close(skipping, attend_rows(rules, q, k, v))

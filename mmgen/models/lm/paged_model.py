@@ -1,0 +1,58 @@
+"""What the text runner asks of a model whose keys and values lie in our paged KV cache, whoever made its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
+from mmgen.models.transformer_config import KVLayer
+
+
+class PagedConfig(Protocol):
+    """The configuration's part of it."""
+
+    @property
+    def vocab_size(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...  # that a text holds
+    @property
+    def kv_layers(self) -> Sequence[KVLayer]: ...  # what a token leaves in each layer
+    def rope_length(self, prompt: int, tokens: int) -> int: ...  # see TransformerConfig.rope_length
+    def rope_room(self, tokens: int) -> int | None: ...  # and TransformerConfig.rope_room
+
+
+class PagedModel(Protocol):
+    """A causal language model, or the decoder of an encoder-decoder. Only `batch_forward.read` runs it."""
+
+    @property
+    def config(self) -> PagedConfig: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...  # of keys and values
+    @property
+    def kv_bytes_per_token(self) -> int: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def encode(self, ids: Tensor) -> EncoderMemory:
+        """(1, M) ids -> what an encoder-decoder's decoder reads of them."""
+        ...
+
+    def read(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
+    ) -> tuple[Tensor, Tensor]:
+        """One forward pass over the next tokens of many texts.
+
+        Args:
+            ids: (1, N) token ids.
+            attending: holds each text's earlier keys and values, and takes the new ones.
+            positions: (N,) of each token in its text.
+            wanted: (W,) places in the row.
+
+        Returns: hidden states (N, D), and logits (W, V) of the wanted places.
+        """
+        ...
