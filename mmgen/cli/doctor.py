@@ -101,12 +101,17 @@ def device() -> Iterator[Finding]:
 
 
 def _kernels() -> Finding:
+    import torch
+
     from mmgen.models.cpu import build
 
     if not (why := build.reason()):
-        return Finding("kernels", "ok", "compiled for this processor")
+        slower = (
+            "" if torch.cpu._is_vnni_supported() else ", which has no AVX-512 VNNI: int8, int4 and GGUF's blocks are slower"
+        )
+        return Finding("kernels", "ok", f"compiled for this processor{slower}")
     remedy = "install gcc: language models generate up to five times faster" if build.compiler() is None else ""
-    return Finding("kernels", "note", f"torch's alone ({why})", remedy)
+    return Finding("kernels", "note", f"torch's alone ({why}); GGUF's blocks are dequantized for every product", remedy)
 
 
 def memory() -> Iterator[Finding]:

@@ -64,14 +64,23 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
     from mmgen.models.cpu import build
 
     monkeypatch.setattr(build, "reason", lambda: "")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     assert look("device")["kernels"] == Finding("kernels", "ok", "compiled for this processor")
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    assert "no AVX-512 VNNI" in look("device")["kernels"].found
     monkeypatch.setattr(build, "reason", lambda: "there is no C compiler")
     monkeypatch.setattr(build, "compiler", lambda: None)
     found = look("device")["kernels"]
-    assert found.status == "note" and found.found == "torch's alone (there is no C compiler)" and "install gcc" in found.remedy
+    assert (
+        found.status == "note"
+        and found.found.startswith("torch's alone (there is no C compiler); GGUF's blocks")
+        and "install gcc" in found.remedy
+    )
 
 
 def test_a_torch_that_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:

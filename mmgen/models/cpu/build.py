@@ -1,4 +1,4 @@
-"""Compiles kernels.c on the machine that runs it, into the user's cache. Knows no tensors."""
+"""Compiles kernels.c and blocks.c on the machine that runs them, into the user's cache. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from functools import lru_cache
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 
 log = logging.getLogger(__name__)
-SOURCE = Path(__file__).with_name("kernels.c")
+FOLDER = Path(__file__).parent
+SOURCES = (FOLDER / "kernels.c", FOLDER / "blocks.c")
 LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256}
 """What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a head."""
 FLAGS = (
@@ -29,12 +32,12 @@ FLAGS = (
     *(f"-D{name}={value}" for name, value in LIMITS.items()),
 )
 """To compile; linked without them and without libraries, as OpenMP is to be the one that torch brought, with its threads."""
-SECONDS = 60.0
-"""That compiling may take; it takes one."""
+SECONDS = 120.0
+"""That compiling may take; it takes three."""
 
 
 def library() -> Path | None:
-    """The library that `kernels.c` became, once a machine, in the user's cache; None: it could not, and `reason` says why."""
+    """The library that `SOURCES` became, once a machine, in the user's cache; None: it could not, and `reason` says why."""
     return None if isinstance(found := _made(), str) else found
 
 
@@ -53,7 +56,7 @@ def _made() -> Path | str:
         path = _compiled()
         ctypes.CDLL(str(path))
     except subprocess.CalledProcessError as why:
-        log.info("kernels.c does not compile, torch computes instead: %s", why.stderr.decode(errors="replace").strip())
+        log.info("the kernels do not compile, torch computes instead: %s", why.stderr.decode(errors="replace").strip())
         return f"{why.cmd[0]} ends with {why.returncode}"
     except (OSError, subprocess.SubprocessError) as why:
         return str(why)
@@ -75,14 +78,18 @@ def _compiled() -> Path:
     path = folder / f"native-{_digest(found)}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as made:  # whoever else compiles it now, one of both is kept
-            half, whole = Path(made) / "kernels.o", Path(made) / path.name
-            for command in (
-                ["-c", *FLAGS, str(SOURCE), "-o", str(half)],
-                ["-shared", "-nodefaultlibs", str(half), "-o", str(whole)],
-            ):
-                subprocess.run([found, *command], check=True, capture_output=True, timeout=SECONDS)
+            halves = [str(Path(made) / source.with_suffix(".o").name) for source in SOURCES]
+            commands = [["-c", *FLAGS, str(source), "-o", half] for source, half in zip(SOURCES, halves, strict=True)]
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(partial(_run, found), commands))
+            whole = Path(made) / path.name
+            _run(found, ["-shared", "-nodefaultlibs", *halves, "-o", str(whole)])
             whole.replace(path)
     return path
+
+
+def _run(found: str, command: Sequence[str]) -> None:
+    subprocess.run([found, *command], check=True, capture_output=True, timeout=SECONDS)
 
 
 def _cache() -> Path:
@@ -101,5 +108,6 @@ def _digest(found: str) -> str:
     """Of all that decides what is made: a home directory may be shared by several machines."""
     info = Path("/proc/cpuinfo")
     flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
-    about = (SOURCE.read_text(), " ".join(FLAGS), found, platform.machine(), flags)
+    sources = (path.read_text() for path in (*SOURCES, FOLDER / "blocks.h"))
+    about = (*sources, " ".join(FLAGS), found, platform.machine(), flags)
     return hashlib.sha256("\0".join(about).encode()).hexdigest()[:16]

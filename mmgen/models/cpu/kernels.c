@@ -6,6 +6,7 @@
    TILE_N output columns: that is how oneDNN lays out what it multiplies often on AVX-512, and so large batches can go on
    through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
+#include "blocks.h"
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
@@ -438,7 +439,8 @@ typedef struct {
 /* Structs that cpu/structs.py mirrors, in its order. */
 long struct_size(long which)
 {
-    const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape)};
+    const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
+                          sizeof(Fixed)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

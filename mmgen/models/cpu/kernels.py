@@ -30,6 +30,8 @@ MAX_GEMV_ROWS = 32
 """Rows up to which they are faster than oneDNN."""
 SHORT = build.LIMITS["TILE_M"]
 """Rows for which a call takes microseconds: they are multiplied at once."""
+FIXED_GROUP, FIXED_BYTES = 32, ctypes.sizeof(structs.FixedGroup)
+"""Inputs that become integers together where weights are GGUF's blocks, and bytes of them."""
 
 
 class DecodeBatch:
@@ -48,7 +50,7 @@ class DecodeBatch:
 
 
 class Kernels:
-    """The functions of kernels.c. Numbers are addresses and counts; where rows are counted, they also come first."""
+    """The functions of kernels.c and blocks.c. Numbers are addresses and counts; a count of rows also comes first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,6 +60,11 @@ class Kernels:
         self._gated_silu = self._function("gated_silu", 4)
         self._attend = self._function("attend", 23, ctypes.c_double)
         self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
+        self.blocks = self._function("multiply_blocks", 9)
+        self.pack_blocks = self._bound(ctypes.CDLL, "pack_blocks", 6)
+        self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)
+        self.blocks_bytes = self._bound(ctypes.PyDLL, "blocks_bytes", 3)
+        self.blocks_bytes.restype = ctypes.c_ssize_t
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
@@ -129,10 +136,10 @@ class Kernels:
 
         return call
 
-    def _bound(self, made: type[ctypes.CDLL], name: str, arguments: int, *more: Any) -> Callable[..., None]:
+    def _bound(self, made: type[ctypes.CDLL], name: str, arguments: int, *more: Any) -> Any:
         function: Any = getattr(made(str(self._path)), name)
         function.argtypes, function.restype = [*[ctypes.c_ssize_t] * arguments, *more], None
-        return function  # type: ignore[no-any-return]
+        return function
 
 
 @lru_cache(maxsize=1)

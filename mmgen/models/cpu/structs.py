@@ -28,6 +28,22 @@ class Product(ctypes.Structure):
     _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk")
 
 
+class BlockPart(ctypes.Structure):
+    """Some outputs of a matrix in GGUF's blocks, all of one type."""
+
+    _fields_ = _fields("type outputs panels")
+
+
+class FixedGroup(ctypes.Structure):
+    """32 inputs as integers, in planes of bytes."""
+
+    _fields_ = [
+        ("planes", ctypes.c_int8 * 32 * 3),
+        *_fields("step total", ctypes.c_float),
+        *_fields("upper lower", ctypes.c_int32 * 2),
+    ]
+
+
 class Layer(ctypes.Structure):
     """A decoder block: addresses of its weights, of its KV cache and of the rotary tables."""
 
@@ -48,7 +64,7 @@ class FusedShape(ctypes.Structure):
     ]
 
 
-MIRRORED: tuple[type[ctypes.Structure], ...] = (DecodeQuery, KeySpan, Product, Layer, FusedShape)
+MIRRORED: tuple[type[ctypes.Structure], ...] = (DecodeQuery, KeySpan, Product, Layer, FusedShape, BlockPart, FixedGroup)
 """In the order of `struct_size` in kernels.c."""
 
 

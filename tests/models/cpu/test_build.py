@@ -46,7 +46,7 @@ def incomplete(folder: Path) -> Path:
         (lambda patch, folder: patch.setattr(build, "FLAGS", ()), "ends with 1"),
         (lambda patch, folder: patch.setenv("MMGEN_NATIVE", "0"), "MMGEN_NATIVE is 0"),
         (lambda patch, folder: patch.setattr(torch.cpu, "_is_avx512_supported", lambda: False), "AVX-512"),
-        (lambda patch, folder: patch.setattr(build, "SOURCE", incomplete(folder)), "undefined symbol: elsewhere"),
+        (lambda patch, folder: patch.setattr(build, "SOURCES", (incomplete(folder),)), "undefined symbol: elsewhere"),
         (lambda patch, folder: (folder / "mmgen").write_text("in the way"), "exists|Not a directory"),
     ],
 )
@@ -64,7 +64,7 @@ def test_the_compilers_words_are_in_the_log(
     monkeypatch.setattr(build, "FLAGS", ("-march=native",))  # without the limits
     with caplog.at_level("INFO"):
         assert build.library() is None
-    assert "kernels.c does not compile" in caplog.text and "limits are given by build.py" in caplog.text
+    assert "the kernels do not compile" in caplog.text and "limits are given by build.py" in caplog.text
 
 
 @needed

@@ -1,0 +1,599 @@
+/* Matrices that stay in GGUF's blocks, as few bytes as their files have, and products with them.
+
+   A matrix lies in panels of 16 outputs. A panel has first the numbers of all inputs, group by group of 32, then the scales,
+   block by block. Numbers are unsigned; what a type subtracts from them (8 in Q4_0) is subtracted from the sum of products,
+   as integers. A group of 32 inputs is 8 steps of 4: a vector of a step has, for each of 16 outputs, its 4 inputs' bytes, and
+
+     4 bits: [4][64] bytes; the lower halves of the first are step 0, the upper ones step 1, and so on
+     a fifth bit: [64] bytes more; bit s of each belongs to step s
+     two more bits: [2][64] bytes; of the first, bits 0 and 1 belong to step 0, bits 2 and 3 to step 1
+     8 bits: [8][64] bytes
+
+   Inputs become integers, 32 by 32 (Fixed). So products are of bytes, four at once where the processor has AVX-512 VNNI,
+   with the same sums where it has not. Three planes of bytes are as exact as fp32, 2^-24 of the largest of 32 inputs; one
+   plane is what llama.cpp does. fp16 and bf16 are multiplied in floating point, input after input. */
+
+#include "blocks.h"
+#include <immintrin.h>
+#include <omp.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define LANES 16  /* outputs of a panel */
+#define ROWS 4    /* that are multiplied at once; up to as many, numbers are taken from the panels as they are multiplied */
+#define TILE_GROUPS 48 /* that are unpacked at once for many rows */
+
+enum { F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30, MXFP4 = 39 };
+
+INLINE long least(long one, long other) { return one < other ? one : other; }
+INLINE int is_plain(int type) { return type == F16 || type == BF16; }
+INLINE int is_super(int type) { return type == Q4_K || type == Q5_K || type == Q6_K; }
+INLINE int has_mins(int type) { return type == Q4_1 || type == Q5_1 || type == Q4_K || type == Q5_K; }
+INLINE int halves(int type) { return type == Q6_K ? 2 : 1; } /* of a group, with a scale each */
+
+/* What is subtracted from every number. */
+INLINE int zero(int type)
+{
+    return type == Q4_0 ? 8 : type == Q5_0 ? 16 : type == Q8_0 ? 128 : type == Q6_K ? 32 : type == MXFP4 ? 12 : 0;
+}
+
+/* Bytes of a group's numbers in a panel. */
+INLINE long group_bytes(int type)
+{
+    if (type == Q8_0)
+        return 512;
+    return type == Q5_0 || type == Q5_1 || type == Q5_K ? 320 : type == Q6_K ? 384 : 256;
+}
+
+/* Bytes of a block's scales in a panel. Of Q4_K and Q5_K those of 6 bits become bytes. */
+INLINE long head_bytes(int type)
+{
+    if (is_super(type))
+        return type == Q6_K ? 288 : 320;
+    return type == MXFP4 ? 16 : has_mins(type) ? 64 : 32;
+}
+
+static long panel_bytes(int type, long in)
+{
+    if (is_plain(type))
+        return in * LANES * 2;
+    return in / 32 * group_bytes(type) + in / (is_super(type) ? 256 : 32) * head_bytes(type);
+}
+
+/* 1. From a file's rows to panels, and back to numbers. */
+
+INLINE float half_float(const uint8_t *from)
+{
+    uint16_t bits;
+    memcpy(&bits, from, 2);
+    return _cvtsh_ss(bits);
+}
+
+/* A block's numbers, 32 or 256. */
+static void unpack(int type, const uint8_t *block, uint8_t *codes)
+{
+    if (type == Q8_0) {
+        for (int at = 0; at < 32; at++)
+            codes[at] = block[2 + at] ^ 128;
+    } else if (type == Q6_K) {
+        for (int at = 0; at < 256; at++) {
+            int part = at / 128, left = at % 128;
+            int low = block[part * 64 + left % 64] >> (left / 64 * 4) & 15;
+            codes[at] = low | (block[128 + part * 32 + left % 32] >> (left / 32 * 2) & 3) << 4;
+        }
+    } else if (is_super(type)) {
+        const uint8_t *numbers = block + (type == Q5_K ? 48 : 16);
+        for (int at = 0; at < 256; at++) {
+            codes[at] = numbers[at / 64 * 32 + at % 32] >> (at / 32 % 2 * 4) & 15;
+            if (type == Q5_K)
+                codes[at] |= (block[16 + at % 32] >> at / 32 & 1) << 4;
+        }
+    } else {
+        const uint8_t *numbers = block + (type == Q4_0 ? 2 : type == Q4_1 ? 4 : type == Q5_0 ? 6 : type == Q5_1 ? 8 : 1);
+        for (int at = 0; at < 32; at++) {
+            codes[at] = numbers[at % 16] >> (at / 16 * 4) & 15;
+            if (type == Q5_0 || type == Q5_1)
+                codes[at] |= (numbers[-4 + at / 8] >> at % 8 & 1) << 4;
+        }
+    }
+}
+
+/* A block's scales, as output `lane` of a panel has them. */
+static void pack_head(int type, const uint8_t *block, uint8_t *head, int lane)
+{
+    if (type == MXFP4) {
+        head[lane] = block[0];
+    } else if (type == Q6_K) {
+        memcpy(head + lane * 2, block + 208, 2);
+        for (int at = 0; at < 16; at++)
+            head[32 + at * LANES + lane] = block[192 + at];
+    } else {
+        memcpy(head + lane * 2, block, 2);
+        if (has_mins(type))
+            memcpy(head + 32 + lane * 2, block + 2, 2);
+        for (int at = 0; is_super(type) && at < 8; at++) {
+            const uint8_t *scales = block + 4;
+            int scale = at < 4 ? scales[at] & 63 : (scales[4 + at] & 15) | (scales[at - 4] >> 6) << 4;
+            int offset = at < 4 ? scales[4 + at] & 63 : scales[4 + at] >> 4 | (scales[at] >> 6) << 4;
+            head[64 + at * LANES + lane] = scale;
+            head[192 + at * LANES + lane] = offset;
+        }
+    }
+}
+
+/* A group's numbers of one output; `to` was zero before. */
+static void pack_group(int type, const uint8_t *codes, uint8_t *to, int lane)
+{
+    for (int at = 0; at < 32; at++) {
+        int step = at / 4, place = lane * 4 + at % 4;
+        if (type == Q8_0) {
+            to[step * 64 + place] = codes[at];
+            continue;
+        }
+        to[step / 2 * 64 + place] |= (codes[at] & 15) << step % 2 * 4;
+        if (type == Q6_K)
+            to[256 + step / 4 * 64 + place] |= codes[at] >> 4 << step % 4 * 2;
+        else if (group_bytes(type) == 320)
+            to[256 + place] |= codes[at] >> 4 << step;
+    }
+}
+
+/* Bytes of all panels; 0: a type that is not known here, or inputs that its blocks do not fill. */
+long blocks_bytes(long type, long out, long in)
+{
+    const int known[] = {F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, BF16, MXFP4};
+    for (unsigned one = 0; one < sizeof(known) / sizeof(int); one++)
+        if (type == known[one] && in % (is_super(type) ? 256 : 32) == 0)
+            return (out + LANES - 1) / LANES * panel_bytes(type, in);
+    return 0;
+}
+
+/* From rows of `step` bytes; `panels` is zero before. */
+void pack_blocks(const uint8_t *rows, uint8_t *panels, long type, long out, long in, long step)
+{
+    long values = is_super(type) ? 256 : 32, size = step / (in / values), each = panel_bytes(type, in);
+#pragma omp parallel for schedule(static)
+    for (long first = 0; first < out; first += LANES)
+        for (long lane = 0; lane < least(LANES, out - first); lane++) {
+            const uint8_t *row = rows + (first + lane) * step;
+            uint8_t *panel = panels + first / LANES * each, *heads = panel + in / 32 * group_bytes(type);
+            for (long at = 0; is_plain(type) && at < in; at++)
+                memcpy(panel + (at * LANES + lane) * 2, row + at * 2, 2);
+            for (long block = 0; !is_plain(type) && block < in / values; block++) {
+                uint8_t codes[256];
+                unpack(type, row + block * size, codes);
+                pack_head(type, row + block * size, heads + block * head_bytes(type), lane);
+                for (long group = 0; group < values / 32; group++)
+                    pack_group(type, codes + group * 32, panel + (block * values / 32 + group) * group_bytes(type), lane);
+            }
+        }
+}
+
+/* 2. What the products read. */
+
+INLINE __m512 halves_of(const uint8_t *from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }
+
+INLINE __m512 wide(const uint8_t *from, int type) /* 16 numbers of 16 bits */
+{
+    __m256i bits = _mm256_loadu_si256((const __m256i *)from);
+    return type == F16 ? _mm512_cvtph_ps(bits) : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+INLINE __m512 bytes(const uint8_t *from, int is_signed)
+{
+    __m128i some = _mm_loadu_si128((const __m128i *)from);
+    return _mm512_cvtepi32_ps(is_signed ? _mm512_cvtepi8_epi32(some) : _mm512_cvtepu8_epi32(some));
+}
+
+/* 2^(e - 128), as ggml has it: also where that is no normal number. */
+INLINE __m512 powers(const uint8_t *from)
+{
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)from));
+    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __m512i small = _mm512_sllv_epi32(_mm512_set1_epi32(0x200000), e);
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), small));
+}
+
+/* The scale of a group, or of its `half`; `heads`: of the panel. */
+INLINE __m512 scale_of(int type, const uint8_t *heads, long group, int half)
+{
+    const uint8_t *head = heads + group / (is_super(type) ? 8 : 1) * head_bytes(type);
+    if (type == MXFP4)
+        return powers(head);
+    if (type == Q6_K)
+        return _mm512_mul_ps(halves_of(head), bytes(head + 32 + (group % 8 * 2 + half) * LANES, 1));
+    return is_super(type) ? _mm512_mul_ps(halves_of(head), bytes(head + 64 + group % 8 * LANES, 0)) : halves_of(head);
+}
+
+INLINE __m512 min_of(int type, const uint8_t *heads, long group)
+{
+    const uint8_t *head = heads + group / (is_super(type) ? 8 : 1) * head_bytes(type);
+    if (!is_super(type))
+        return halves_of(head + 32);
+    __m512 product = _mm512_mul_ps(halves_of(head + 32), bytes(head + 192 + group % 8 * LANES, 0));
+    return _mm512_sub_ps(_mm512_setzero_ps(), product);
+}
+
+/* The bytes of a step. */
+INLINE __m512i codes_of(int type, const uint8_t *group, int step)
+{
+    if (type == Q8_0)
+        return _mm512_loadu_si512(group + step * 64);
+    __m512i both = _mm512_loadu_si512(group + step / 2 * 64), four = _mm512_set1_epi8(15);
+    __m512i low = _mm512_and_si512(step % 2 ? _mm512_srli_epi16(both, 4) : both, four);
+    if (type == MXFP4) {
+        const __m128i values = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), low);
+    }
+    if (group_bytes(type) == 256)
+        return low;
+    __m512i more = _mm512_loadu_si512(group + 256 + (type == Q6_K ? step / 4 * 64 : 0));
+    int right = type == Q6_K ? step % 4 * 2 - 4 : step - 4; /* to bit 4 */
+    more = right < 0 ? _mm512_slli_epi16(more, -right) : right ? _mm512_srli_epi16(more, right) : more;
+    return _mm512_or_si512(low, _mm512_and_si512(more, _mm512_set1_epi8(type == Q6_K ? 0x30 : 0x10)));
+}
+
+/* y (count, in): the matrix's rows of these outputs, the values that gguf-py gives. */
+void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long count, long in)
+{
+    int type = part->type;
+    for (long one = 0; one < count; one++) {
+        const uint8_t *panel = part->panels + outputs[one] / LANES * panel_bytes(type, in);
+        int lane = outputs[one] % LANES;
+        float *to = y + one * in, some[LANES], less[LANES] = {0};
+        if (is_plain(type)) {
+            for (long at = 0; at < in; at++) {
+                const uint8_t *from = panel + (at * LANES + lane) * 2;
+                uint32_t bits = (uint32_t)(from[0] | from[1] << 8) << 16;
+                to[at] = half_float(from);
+                if (type == BF16)
+                    memcpy(to + at, &bits, 4);
+            }
+            continue;
+        }
+        for (long at = 0; at < in; at += 4) {
+            const uint8_t *heads = panel + in / 32 * group_bytes(type), *group = panel + at / 32 * group_bytes(type);
+            uint8_t codes[64];
+            if (at % 16 == 0) {
+                _mm512_storeu_ps(some, scale_of(type, heads, at / 32, at / 16 % 2));
+                if (has_mins(type))
+                    _mm512_storeu_ps(less, min_of(type, heads, at / 32));
+            }
+            _mm512_storeu_si512(codes, codes_of(type, group, at / 4 % 8));
+            for (int place = 0; place < 4; place++)
+                to[at + place] = some[lane] * (float)(codes[lane * 4 + place] - zero(type)) + less[lane];
+        }
+    }
+}
+
+/* 3. Products. */
+
+static void fix(const float *x, Fixed *to, int planes)
+{
+    const int most = planes == 3 ? 127 << 16 : 127;
+    __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+    __m512i sizes[2], all = _mm512_set1_epi32(0x7fffffff);
+    for (int half = 0; half < 2; half++)
+        sizes[half] = _mm512_and_si512(_mm512_castps_si512(parts[half]), all);
+    int32_t size = _mm512_reduce_max_epi32(_mm512_max_epi32(sizes[0], sizes[1])); /* as integers: NaN is larger than all */
+    float largest, step;
+    memcpy(&largest, &size, 4);
+    step = largest < 1e-30f ? 0 : largest / (float)most; /* false for NaN */
+    __m512 by = _mm512_set1_ps(step == 0 ? 1 : step);
+    for (int half = 0; half < 2; half++) {
+        __m512i number = _mm512_cvtps_epi32(_mm512_div_ps(parts[half], by)), last = number, upper = number;
+        if (planes == 3) {
+            __m512i high = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(32896)), 16);
+            upper = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(128)), 8);
+            last = _mm512_sub_epi32(number, _mm512_slli_epi32(upper, 8));
+            _mm_storeu_si128((__m128i *)(to->planes[0] + half * 16), _mm512_cvtepi32_epi8(high));
+            _mm_storeu_si128((__m128i *)(to->planes[1] + half * 16), _mm512_cvtepi32_epi8(upper)); /* modulo 256 */
+        }
+        _mm_storeu_si128((__m128i *)(to->planes[planes - 1] + half * 16), _mm512_cvtepi32_epi8(last));
+        to->upper[half] = planes == 3 ? _mm512_reduce_add_epi32(upper) : 0;
+        to->lower[half] = _mm512_reduce_add_epi32(last);
+    }
+    to->step = step;
+    to->total = step * (256 * (float)(to->upper[0] + to->upper[1]) + (float)(to->lower[0] + to->lower[1]));
+}
+
+INLINE __m512i four(const int8_t *from)
+{
+    int32_t same;
+    memcpy(&same, from, 4);
+    return _mm512_set1_epi32(same);
+}
+
+/* sum + the products of four unsigned with four signed bytes. */
+INLINE __m512i add_products(__m512i sum, __m512i codes, __m512i x)
+{
+#ifdef __AVX512VNNI__
+    return _mm512_dpbusd_epi32(sum, codes, x);
+#else
+    __m512i even = _mm512_and_si512(codes, _mm512_set1_epi16(255)), odd = _mm512_srli_epi16(codes, 8);
+    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(even, _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8)));
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(odd, _mm512_srai_epi16(x, 8)));
+#endif
+}
+
+/* y + what a group, or half of one, gives. `sums`: of the products with each plane. */
+INLINE __m512 scaled(const __m512i *sums, const Fixed *x, int type_zero, int halves, int half, __m512 scale, __m512 y, int planes)
+{
+    int32_t lower = halves == 2 ? x->lower[half] : x->lower[0] + x->lower[1];
+    __m512 exact = _mm512_cvtepi32_ps(_mm512_sub_epi32(sums[planes - 1], _mm512_set1_epi32(type_zero * lower)));
+    if (planes == 3) {
+        int32_t upper = halves == 2 ? x->upper[half] : x->upper[0] + x->upper[1];
+        __m512i high = _mm512_add_epi32(_mm512_slli_epi32(sums[0], 8), sums[1]);
+        high = _mm512_sub_epi32(high, _mm512_set1_epi32(type_zero * upper));
+        exact = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high), _mm512_set1_ps(256), exact);
+    }
+    return _mm512_fmadd_ps(_mm512_mul_ps(exact, _mm512_set1_ps(x->step)), scale, y);
+}
+
+/* A panel times a few rows, as it lies. x: (rows, in / 32). */
+INLINE void panel_direct(int type, const uint8_t *panel, const Fixed *x, __m512 *y, long in, int rows, int planes)
+{
+    long groups = in / 32;
+    const uint8_t *heads = panel + groups * group_bytes(type);
+    for (long group = 0; group < groups; group++, panel += group_bytes(type))
+        for (int half = 0; half < halves(type); half++) {
+            __m512i sums[ROWS][3];
+            for (int row = 0; row < rows; row++)
+                for (int plane = 0; plane < planes; plane++)
+                    sums[row][plane] = _mm512_setzero_si512();
+            for (int step = half * 4; step < (half + 1) * 8 / halves(type); step++) {
+                __m512i codes = codes_of(type, panel, step);
+                for (int row = 0; row < rows; row++)
+                    for (int plane = 0; plane < planes; plane++) {
+                        const int8_t *own = x[row * groups + group].planes[plane] + step * 4;
+                        sums[row][plane] = add_products(sums[row][plane], codes, four(own));
+                    }
+            }
+            __m512 scale = scale_of(type, heads, group, half);
+            for (int row = 0; row < rows; row++) {
+                const Fixed *own = x + row * groups + group;
+                y[row] = scaled(sums[row], own, zero(type), halves(type), half, scale, y[row], planes);
+                if (has_mins(type))
+                    y[row] = _mm512_fmadd_ps(_mm512_set1_ps(own->total), min_of(type, heads, group), y[row]);
+            }
+        }
+}
+
+INLINE void plain_direct(int type, const uint8_t *panel, const float *x, __m512 *y, long in, long rows)
+{
+    for (long at = 0; at < in; at++) {
+        __m512 weights = wide(panel + at * LANES * 2, type);
+        for (int row = 0; row < rows; row++)
+            y[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[row * in + at]), y[row]);
+    }
+}
+
+static void direct(int type, const uint8_t *panel, const float *plain, const Fixed *x, __m512 *y, long in, long rows, int planes)
+{
+#define COUNT(count, function, ...)                                                                                           \
+    case count:                                                                                                               \
+        if (planes == 3)                                                                                                      \
+            function(__VA_ARGS__, count, 3);                                                                                  \
+        else                                                                                                                  \
+            function(__VA_ARGS__, count, 1);                                                                                  \
+        return;
+#define TYPE(type)                                                                                                            \
+    case type:                                                                                                                \
+        switch (rows) {                                                                                                       \
+            COUNT(1, panel_direct, type, panel, x, y, in)                                                                     \
+            COUNT(2, panel_direct, type, panel, x, y, in)                                                                     \
+            COUNT(3, panel_direct, type, panel, x, y, in)                                                                     \
+            COUNT(4, panel_direct, type, panel, x, y, in)                                                                     \
+        }                                                                                                                     \
+        return;
+    switch (type) {
+        TYPE(Q4_0)
+        TYPE(Q4_1)
+        TYPE(Q5_0)
+        TYPE(Q5_1)
+        TYPE(Q8_0)
+        TYPE(Q4_K)
+        TYPE(Q5_K)
+        TYPE(Q6_K)
+        TYPE(MXFP4)
+    case F16: plain_direct(F16, panel, plain, y, in, rows); return;
+    case BF16: plain_direct(BF16, panel, plain, y, in, rows); return;
+    }
+#undef TYPE
+#undef COUNT
+}
+
+/* Two panels' group, unpacked: many rows are multiplied with it. */
+typedef struct {
+    union {
+        uint8_t codes[8][2][64];
+        float plain[32][2][LANES];
+    };
+    float scales[2][2][LANES], mins[2][LANES]; /* scales: of each half, then of each panel */
+} Tile;
+
+INLINE void unpack_group(int type, const uint8_t *panel, long group, long in, Tile *to, int way)
+{
+    const uint8_t *heads = panel + in / 32 * group_bytes(type), *own = panel + group * group_bytes(type);
+    for (int at = 0; is_plain(type) && at < 32; at++)
+        _mm512_storeu_ps(to->plain[at][way], wide(panel + (group * 32 + at) * LANES * 2, type));
+    if (is_plain(type))
+        return;
+    for (int step = 0; step < 8; step++)
+        _mm512_storeu_si512(to->codes[step][way], codes_of(type, own, step));
+    for (int half = 0; half < halves(type); half++)
+        _mm512_storeu_ps(to->scales[half][way], scale_of(type, heads, group, half));
+    if (has_mins(type))
+        _mm512_storeu_ps(to->mins[way], min_of(type, heads, group));
+}
+
+static void unpack_tile(int type, const uint8_t *panel, long first, long count, long in, Tile *to, int way)
+{
+#define TYPE(type)                                                                                                            \
+    case type:                                                                                                                \
+        for (long group = 0; group < count; group++)                                                                          \
+            unpack_group(type, panel, first + group, in, to + group, way);                                                    \
+        return;
+    switch (type) {
+        TYPE(F16)
+        TYPE(BF16)
+        TYPE(Q4_0)
+        TYPE(Q4_1)
+        TYPE(Q5_0)
+        TYPE(Q5_1)
+        TYPE(Q8_0)
+        TYPE(Q4_K)
+        TYPE(Q5_K)
+        TYPE(Q6_K)
+        TYPE(MXFP4)
+    }
+#undef TYPE
+}
+
+/* x: (rows, `step`), from the tiles' first group on. */
+INLINE void tile_rows(const Tile *tiles, const Fixed *x, __m512 *y, long groups, long step, int type_zero, int halves, int mins,
+                      int rows, int planes)
+{
+    for (long group = 0; group < groups; group++, tiles++, x++)
+        for (int half = 0; half < halves; half++) {
+            __m512i sums[ROWS * 2][3];
+            for (int one = 0; one < rows * 2; one++)
+                for (int plane = 0; plane < planes; plane++)
+                    sums[one][plane] = _mm512_setzero_si512();
+            for (int at = half * 4; at < (half + 1) * 8 / halves; at++) {
+                __m512i codes[2] = {_mm512_loadu_si512(tiles->codes[at][0]), _mm512_loadu_si512(tiles->codes[at][1])};
+                for (int row = 0; row < rows; row++)
+                    for (int plane = 0; plane < planes; plane++) {
+                        __m512i own = four(x[row * step].planes[plane] + at * 4);
+                        for (int way = 0; way < 2; way++)
+                            sums[row * 2 + way][plane] = add_products(sums[row * 2 + way][plane], codes[way], own);
+                    }
+            }
+            for (int one = 0; one < rows * 2; one++) {
+                const Fixed *own = x + one / 2 * step;
+                y[one] = scaled(sums[one], own, type_zero, halves, half, _mm512_loadu_ps(tiles->scales[half][one % 2]), y[one], planes);
+                if (mins)
+                    y[one] = _mm512_fmadd_ps(_mm512_set1_ps(own->total), _mm512_loadu_ps(tiles->mins[one % 2]), y[one]);
+            }
+        }
+}
+
+INLINE void plain_tile_rows(const Tile *tiles, const float *x, __m512 *y, long groups, long step, int rows)
+{
+    __m512 sums[ROWS * 2];
+    for (int one = 0; one < rows * 2; one++)
+        sums[one] = y[one];
+    for (long group = 0; group < groups; group++)
+        for (int at = 0; at < 32; at++)
+            for (int one = 0; one < rows * 2; one++) {
+                __m512 weights = _mm512_loadu_ps(tiles[group].plain[at][one % 2]);
+                sums[one] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[one / 2 * step + group * 32 + at]), sums[one]);
+            }
+    for (int one = 0; one < rows * 2; one++)
+        y[one] = sums[one];
+}
+
+/* x: plain or fixed, from the tiles' first group on; `step`: groups of a row. Returns how many rows it did. */
+static long tile(int type, const Tile *tiles, const float *plain, const Fixed *x, __m512 *y, long groups, long step, long rows,
+                 int planes)
+{
+#define KIND(condition, halves, mins, count)                                                                                  \
+    if (condition) {                                                                                                          \
+        if (planes == 3)                                                                                                      \
+            tile_rows(tiles, x, y, groups, step, zero(type), halves, mins, count, 3);                                         \
+        else                                                                                                                  \
+            tile_rows(tiles, x, y, groups, step, zero(type), halves, mins, count, 1);                                         \
+        return count;                                                                                                         \
+    }
+#define COUNT(count)                                                                                                          \
+    if (rows >= count) {                                                                                                      \
+        if (is_plain(type)) {                                                                                                 \
+            plain_tile_rows(tiles, plain, y, groups, step * 32, count);                                                       \
+            return count;                                                                                                     \
+        }                                                                                                                     \
+        KIND(halves(type) == 2, 2, 0, count)                                                                                  \
+        KIND(has_mins(type), 1, 1, count)                                                                                     \
+        KIND(1, 1, 0, count)                                                                                                  \
+    }
+    COUNT(4)
+    COUNT(2)
+    COUNT(1)
+#undef COUNT
+#undef KIND
+    return 0;
+}
+
+INLINE __mmask16 lanes(long count) { return count >= LANES ? 0xffff : count <= 0 ? 0 : (__mmask16)((1 << count) - 1); }
+
+/* Two panels of a part, from output `first` of it on. `y` and `bias` begin with that output; `step`: outputs of a row of y. */
+static void multiply_many(const Part *part, long first, const float *plain, const Fixed *x, const float *bias, float *y, long step,
+                          long rows, long in, int planes)
+{
+    Tile tiles[TILE_GROUPS];
+    long groups = in / 32, each = panel_bytes(part->type, in), left = part->out - first;
+    for (long begin = 0; begin < groups; begin += TILE_GROUPS) {
+        long count = least(TILE_GROUPS, groups - begin);
+        for (int way = 0; way < 2; way++) {
+            const uint8_t *panel = part->panels + (first / LANES + (way * LANES < left ? way : 0)) * each;
+            unpack_tile(part->type, panel, begin, count, in, tiles, way);
+        }
+        for (long row = 0, done; row < rows; row += done) {
+            __m512 sums[ROWS * 2];
+            for (int one = 0; one < ROWS * 2; one++) {
+                __mmask16 there = begin && row + one / 2 < rows ? lanes(left - one % 2 * LANES) : 0;
+                sums[one] = _mm512_maskz_loadu_ps(there, y + (row + one / 2) * step + one % 2 * LANES);
+            }
+            done = tile(part->type, tiles, plain + row * in + begin * 32, x + row * groups + begin, sums, count, groups, rows - row, planes);
+            for (int one = 0; one < done * 2; one++) {
+                __mmask16 there = lanes(left - one % 2 * LANES);
+                if (bias && begin + count == groups)
+                    sums[one] = _mm512_add_ps(sums[one], _mm512_maskz_loadu_ps(there, bias + one % 2 * LANES));
+                _mm512_mask_storeu_ps(y + (row + one / 2) * step + one % 2 * LANES, there, sums[one]);
+            }
+        }
+    }
+}
+
+static void multiply_few(const Part *part, long first, const float *plain, const Fixed *x, const float *bias, float *y, long step,
+                         long rows, long in, int planes)
+{
+    const uint8_t *panel = part->panels + first / LANES * panel_bytes(part->type, in);
+    __m512 sums[ROWS];
+    __mmask16 there = lanes(part->out - first);
+    for (int row = 0; row < ROWS; row++)
+        sums[row] = _mm512_setzero_ps();
+    direct(part->type, panel, plain, x, sums, in, rows, planes);
+    for (long row = 0; row < rows; row++) {
+        if (bias)
+            sums[row] = _mm512_add_ps(sums[row], _mm512_maskz_loadu_ps(there, bias));
+        _mm512_mask_storeu_ps(y + row * step, there, sums[row]);
+    }
+}
+
+void multiply_blocks(const float *x, const Part *parts, const float *bias, float *y, Fixed *room, long count, long rows, long in,
+                     long planes)
+{
+    long groups = in / 32, whole = 0, units = 0;
+    for (long one = 0; one < count; one++) {
+        whole += parts[one].out;
+        units += (parts[one].out + 2 * LANES - 1) / (2 * LANES);
+    }
+#pragma omp parallel for schedule(static) if (rows > 4)
+    for (long group = 0; group < rows * groups; group++)
+        fix(x + group * 32, room + group, planes);
+#pragma omp parallel for schedule(static)
+    for (long unit = 0; unit < units; unit++) {
+        const Part *part = parts;
+        long place = unit, before = 0;
+        for (; place >= (part->out + 2 * LANES - 1) / (2 * LANES); part++) {
+            place -= (part->out + 2 * LANES - 1) / (2 * LANES);
+            before += part->out;
+        }
+        long first = place * 2 * LANES, column = before + first;
+        const float *added = bias ? bias + column : 0;
+        if (rows > ROWS)
+            multiply_many(part, first, x, room, added, y + column, whole, rows, in, planes);
+        for (long at = 0; rows <= ROWS && at < least(2 * LANES, part->out - first); at += LANES)
+            multiply_few(part, first + at, x, room, added ? added + at : 0, y + column + at, whole, rows, in, planes);
+    }
+}

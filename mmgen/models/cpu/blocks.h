@@ -1,0 +1,21 @@
+/* Matrices that stay in GGUF's blocks: see blocks.c. */
+
+#include <stdint.h>
+
+/* Some outputs of a matrix, all of one type: GGUF's number of it. A matrix has one part or several, one below the other. */
+typedef struct {
+    long type, out;
+    const uint8_t *panels;
+} Part;
+
+/* 32 inputs as integers of 24 bits, or of 8 where `planes` is 1: x is step times (65536 * first + 256 * second + third). */
+typedef struct {
+    int8_t planes[3][32];
+    float step, total;          /* total: step times the sum of all 32 */
+    int32_t upper[2], lower[2]; /* sums of 16 each: of the numbers without their last plane, and of that plane alone */
+} Fixed;
+
+/* y (rows, outputs of all parts) = x (rows, in) times the parts + bias; `room`: for rows * in / 32; `planes`: 3 or 1.
+   A row's result is the same, to the bit, whatever other rows there are. */
+void multiply_blocks(const float *x, const Part *parts, const float *bias, float *y, Fixed *room, long count, long rows, long in,
+                     long planes);
