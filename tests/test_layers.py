@@ -37,7 +37,6 @@ FILES = sorted({*ROOT.glob("mmgen/**/*.py"), *ROOT.glob("apps/**/*.py")} - {DOOR
 COVERED_ELSEWHERE = {
     "mmgen.builtin": "test_plugins.py",
     "mmgen.cli.recipe_commands": "cli/test_image_commands.py",
-    "mmgen.cli.scaling_law": "training/recipes/test_scaling_law.py",
     "mmgen.clients.diffusers_pipeline": "runners/test_diffusers_pipeline.py",
     "mmgen.embedded": "test_hub.py",
     "mmgen.library.document_indexing": "library/test_document_library.py",
@@ -56,7 +55,6 @@ COVERED_ELSEWHERE = {
     "mmgen.runners.batch_forward": "runners/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
-    "mmgen.serve.document_uploads": "serve/test_uploads.py",
     "mmgen.serve.image_calls": "serve/routes/test_images.py",
 }
 """Modules that are parts of another, with the test of the whole."""
