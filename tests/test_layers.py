@@ -47,6 +47,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.noise_levels": "models/diffusion/test_solvers.py",
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
     "mmgen.models.lm.rope_config": "models/lm/test_families.py",
+    "mmgen.models.quantization.formats.fp8": "models/checkpoints/test_dequantized.py",
     "mmgen.models.vision.vision_tensor_names": "models/vision/test_vision_families.py",
     "mmgen.pipelines.image.image_pipeline": "pipelines/test_txt2img.py",
     "mmgen.pipelines.image.label_scores": "pipelines/test_zero_shot.py",

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints import quantization_config, safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, drawn
+from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.quantization import int4
 
 Precision = Literal["int8", "int4"]
@@ -78,8 +79,18 @@ def precision_of(folder: Path) -> str:
 
 
 def checkpoint(folder: Path, values: Mapping[str, Any]) -> Checkpoint:
-    """A folder's tensors, rounded or not; `values`: its config.json."""
-    return QuantizedTensors(folder) if KEY in values else Checkpoint(folder)
+    """A folder's tensors, rounded or not; `values`: its config.json.
+
+    Raises BadWeights for weights that are rounded in a way that is not read, or that nothing tells of.
+    """
+    if KEY in values:
+        return QuantizedTensors(folder)
+    kind = quantization_config.find(folder, values)
+    if kind is not None:
+        return DequantizedTensors(folder, kind, values)
+    whole = Checkpoint(folder)
+    quantization_config.check_told(folder, whole)
+    return whole
 
 
 def save(lm: Any, source: Path, folder: Path, precision: Precision) -> None:
