@@ -1,6 +1,6 @@
-"""Resolves a model reference to a local folder: embedded, a path, or a Hugging Face repo id. Opens no weights.
+"""Resolves a model reference to a local folder or GGUF file: embedded, a path, or a Hugging Face repo id. Opens no weights.
 
-Offline first: cached files are used without network access. Only safetensors are loaded, never pickles.
+Offline first: cached files are used without network access. Only safetensors and GGUF are loaded, never pickles.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmgen import embedded, weight_files
-from mmgen.errors import BadRequest, BadWeights, NotFound
+from mmgen import embedded, gguf_files, weight_files
+from mmgen.errors import BadRequest, BadWeights, MmgenError, NotFound
 from mmgen.registry import one_line
 
 WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
 """File patterns to download: weights, configuration, tokenizers (`*.model`: sentencepiece)."""
-REPOSITORY = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([\w./-]+))?")
+REPOSITORY = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([\w./-]+))?(?::([\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,23 @@ class ModelEntry:
 
 
 def resolve(reference: str, *, kind: str | None = None) -> Path:
-    """The folder of a model. `kind` ("encoder", "reader") refuses an embedded model of another kind.
+    """The folder of a model, or its GGUF file. `kind` ("encoder", "reader") refuses an embedded model of another kind.
+
+    A GGUF file is its path, the folder of one, `repo-id:NAME.gguf` or `repo-id:Q4_K_M`.
 
     Raises NotFound if there is no such model or the hub is out of reach, BadWeights if its files cannot be used.
     """
     if reference.startswith("embedded:"):
         return embedded.folder_of(reference, kind)
-    local = Path(reference).expanduser()
-    if local.is_dir():
-        weight_files.check(local)
+    local = _local(reference)
+    if local is not None:
         return local
-    if local.is_file():
-        raise BadRequest(f"model {reference} is a file; give the folder that holds it and its config.json")
     match = REPOSITORY.fullmatch(reference)
     if match is None or reference.startswith("~"):
         raise NotFound(
             f'model "{reference}" is no folder here and no repo id of the form org/name[@revision]{embedded.meant(reference)}'
         )
-    return _from_hub(match[1], match[2])
+    return _from_hub(match[1], match[2]) if match[3] is None else _gguf_from_hub(match[1], match[2], match[3])
 
 
 def models() -> list[ModelEntry]:
@@ -82,6 +81,56 @@ def reachable(timeout: float = 2) -> bool:
     return bool(answered)
 
 
+def _local(reference: str) -> Path | None:
+    """A folder or GGUF file on this machine; None: there is none of that name."""
+    local, wanted = Path(reference).expanduser(), ""
+    if not local.exists() and ":" in reference:
+        before, _, wanted = reference.rpartition(":")
+        local = Path(before).expanduser()
+        wanted = wanted if local.is_dir() else ""
+    if local.is_dir():
+        if (wanted or not weight_files.weights(local)) and (found := gguf_files.in_folder(local, wanted)) is not None:
+            gguf_files.parts(found)
+            return found
+        if wanted:
+            raise NotFound(f"{local} holds no *.gguf; give a GGUF model's folder")
+        weight_files.check(local)
+        return local
+    if local.is_file():
+        if local.suffix != gguf_files.SUFFIX:
+            raise BadRequest(f"model {reference} is a file; give the folder that holds it and its config.json, or a .gguf file")
+        gguf_files.parts(local)
+        return local
+    return None
+
+
+def _gguf_from_hub(repository: str, revision: str | None, wanted: str) -> Path:
+    """A GGUF file of a repository, from the cache where it is there. `wanted`: see `gguf_files.pick`."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    name = f"{repository}@{revision}" if revision else repository
+    try:
+        cached = Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        if (found := gguf_files.in_folder(cached, wanted)) is not None and gguf_files.parts(found):
+            return found
+    except (LocalEntryNotFoundError, NotFound, BadRequest, BadWeights):
+        pass  # not in the cache, or not all of it
+    if not reachable():
+        raise _refusal(f"{name}:{wanted}", LocalEntryNotFoundError("offline"))
+    try:
+        names = [path for path in HfApi().list_repo_files(repository, revision=revision) if path.endswith(gguf_files.SUFFIX)]
+        if not names:
+            raise NotFound(f"model {name} has no *.gguf; leave out :{wanted}")
+        chosen = gguf_files.pick(names, wanted, name, gguf_files.PREFERRED)
+        parts = gguf_files.part_names(chosen)
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=parts)) / chosen
+    except MmgenError:
+        raise
+    except Exception as why:  # the hub's own errors, and those of the HTTP library it happens to use
+        raise _refusal(f"{name}:{wanted}", why) from why
+
+
 def _from_hub(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -91,9 +140,11 @@ def _from_hub(repository: str, revision: str | None) -> Path:
 
     try:
         folder = fetch(offline=True)
+        if not weight_files.weights(folder) and (file := gguf_files.in_folder(folder)) is not None:
+            return gguf_files.parts(file)[0]
         weight_files.check(folder)
         return folder
-    except (LocalEntryNotFoundError, BadWeights):
+    except (LocalEntryNotFoundError, BadWeights, BadRequest):
         pass  # not in the cache, or not all of it
     except HFValidationError as why:
         raise NotFound(f'model "{repository}" is no repo id ({one_line(why)}); the form is org/name') from None
@@ -101,8 +152,19 @@ def _from_hub(repository: str, revision: str | None) -> Path:
         folder = fetch(offline=False)
     except Exception as why:  # the hub's own errors, and those of the HTTP library it happens to use
         raise _refusal(f"{repository}@{revision}" if revision else repository, why) from why
+    if not weight_files.weights(folder) and _has_gguf(repository, revision):
+        return _gguf_from_hub(repository, revision, "")
     weight_files.check(folder)
     return folder
+
+
+def _has_gguf(repository: str, revision: str | None) -> bool:
+    from huggingface_hub import HfApi
+
+    try:
+        return any(path.endswith(gguf_files.SUFFIX) for path in HfApi().list_repo_files(repository, revision=revision))
+    except Exception as why:
+        raise _refusal(f"{repository}@{revision}" if revision else repository, why) from why
 
 
 def _refusal(name: str, why: Exception) -> NotFound:
@@ -140,13 +202,22 @@ def _cached_entries() -> Iterator[ModelEntry]:
     for repository in sorted(Path(constants.HF_HUB_CACHE).glob("models--*")):
         main = repository / "refs" / "main"
         folder = repository / "snapshots" / (main.read_text().strip() if main.is_file() else "")
+        reference = repository.name.removeprefix("models--").replace("--", "/", 1)
+        for file in _gguf_models(folder) if main.is_file() else ():
+            where = f"{reference}:{file.relative_to(folder).as_posix()}"
+            yield ModelEntry(where, "text", _size(file), "see its card", file, "in the Hugging Face cache")
         if main.is_file() and weight_files.weights(folder):
-            reference = repository.name.removeprefix("models--").replace("--", "/", 1)
             yield ModelEntry(reference, kind_of(folder), _size(folder), "see its card", folder, "in the Hugging Face cache")
 
 
+def _gguf_models(folder: Path) -> list[Path]:
+    """First parts of all GGUF files that are there whole."""
+    firsts = {path.with_name(gguf_files.part_names(path.name)[0]) for path in gguf_files.everywhere(folder)}
+    return [path for path in sorted(firsts) if all(path.with_name(one).is_file() for one in gguf_files.part_names(path.name))]
+
+
 def kind_of(folder: Path) -> str:
-    """The kind of a model folder, by its configuration files."""
+    """The kind of a model's folder or file, by its configuration files."""
     if (folder / "model_index.json").is_file():
         return "denoiser"
     return "encoder" if (folder / "modules.json").is_file() else "text"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from mmgen import weight_sets
+from mmgen import gguf_files, weight_sets
 from mmgen.errors import BadWeights, NotFound
 from mmgen.weight_sets import WeightSet
 
@@ -23,7 +23,9 @@ CONVERT = (
 
 
 def weights(folder: Path) -> list[Path]:
-    """The safetensors of a folder and, as diffusers keeps them, of its subfolders."""
+    """The safetensors of a folder and, as diffusers keeps them, of its subfolders; the parts of a GGUF file."""
+    if folder.suffix == gguf_files.SUFFIX and not folder.is_dir():
+        return gguf_files.parts(folder)
     return sorted(path for pattern in ("*.safetensors", "*/*.safetensors") for path in folder.glob(pattern))
 
 
@@ -47,6 +49,8 @@ def check(folder: Path) -> None:
 
 def used(folder: Path) -> list[Path]:
     """The files that are read, of all the variants and spellings that a folder and its subfolders may hold."""
+    if not folder.is_dir():
+        return weights(folder)
     parts = [(part, one.files if one else ()) for part, one in _parts(folder)]
     return sorted(part / name for part, names in parts for name in names) or weights(folder)
 
@@ -79,7 +83,8 @@ def _unfilled(folder: Path) -> Iterator[Path]:
 
 def digest(folder: Path) -> str:
     """One sha256 over all weights of a folder: of the lines `sha256  name` of its safetensors, as `sha256sum` writes them."""
-    lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in weights(folder)]
+    inside = folder if folder.is_dir() else folder.parent
+    lines = [f"{sha256(path)}  {path.relative_to(inside).as_posix()}\n" for path in weights(folder)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

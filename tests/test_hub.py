@@ -218,3 +218,78 @@ def test_a_digest_over_all_weights(manifold: Path) -> None:
     weights = manifold / "upscaler" / "model.safetensors"
     weights.rename(weights.with_name("renamed.safetensors"))
     assert weight_files.digest(manifold) != before
+
+
+def gguf(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"GGUF")
+    return folder
+
+
+def test_a_gguf_file_and_its_folder(tmp_path: Path) -> None:
+    folder = gguf(tmp_path / "models", "a-Q8_0.gguf")
+    file = folder / "a-Q8_0.gguf"
+    assert [hub.resolve(str(place)) for place in (file, folder)] == [file, file]
+    assert hub.kind_of(file) == "text" and weight_files.weights(file) == [file]
+    assert weight_files.digest(file) == weight_files.digest(file)
+    gguf(folder, "a-Q4_0.gguf")
+    assert hub.resolve(f"{folder}:q8_0") == file and hub.resolve(f"{folder}:a-Q4_0") == folder / "a-Q4_0.gguf"
+    with pytest.raises(BadRequest, match=r"holds 2 GGUF models; say which, as in .*models:a-Q4_0\.gguf"):
+        hub.resolve(str(folder))
+    with pytest.raises(NotFound, match=r"has no GGUF file Q2_K; there are a-Q4_0\.gguf, a-Q8_0\.gguf"):
+        hub.resolve(f"{folder}:Q2_K")
+    whole = model(tmp_path / "whole", "model.safetensors")
+    with pytest.raises(NotFound, match=r"holds no \*\.gguf"):
+        hub.resolve(f"{whole}:Q8_0")
+    gguf(whole, "a.gguf")
+    assert hub.resolve(str(whole)) == whole and hub.resolve(f"{whole}:a") == whole / "a.gguf"
+
+
+def test_a_gguf_file_that_lacks_a_part(tmp_path: Path) -> None:
+    folder = gguf(tmp_path / "models", "a-00001-of-00002.gguf")
+    for place in (folder, folder / "a-00001-of-00002.gguf"):
+        with pytest.raises(BadWeights, match=r"lacks a-00002-of-00002\.gguf, of 2 parts"):
+            hub.resolve(str(place))
+    gguf(folder, "a-00002-of-00002.gguf")
+    assert len(weight_files.weights(hub.resolve(str(folder)))) == 2
+
+
+@pytest.fixture
+def repository(offline: Path) -> Path:
+    """A repository of GGUF files in the cache."""
+    place = offline / "models--org--tiny-gguf"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("abc")
+    return gguf(place / "snapshots" / "abc", "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf")
+
+
+def test_gguf_files_of_a_repository_in_the_cache(repository: Path) -> None:
+    assert hub.resolve("org/tiny-gguf:Q8_0") == hub.resolve("org/tiny-gguf:tiny-Q8_0.gguf") == repository / "tiny-Q8_0.gguf"
+    assert hub.resolve("org/tiny-gguf@main:Q4_K_M") == repository / "tiny-Q4_K_M.gguf"
+    listed = [one.reference for one in hub.models() if one.reference.startswith("org/")]
+    assert listed == ["org/tiny-gguf:tiny-Q4_K_M.gguf", "org/tiny-gguf:tiny-Q8_0.gguf"]
+    with pytest.raises(NotFound, match=r"model org/tiny-gguf:Q2_K is not in the cache and the hub cannot be reached"):
+        hub.resolve("org/tiny-gguf:Q2_K")
+
+
+def test_gguf_files_of_a_repository_are_fetched_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    fetched: list[object] = []
+    names = ["README.md", "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", "big-F32-00001-of-00002.gguf", "big-F32-00002-of-00002.gguf"]
+
+    def fetch(*_: object, allow_patterns: object = None, local_files_only: bool = False, **__: object) -> str:
+        if not local_files_only:
+            fetched.append(allow_patterns)
+        return str(repository)
+
+    monkeypatch.setattr(hub, "reachable", lambda: True)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: names)
+    assert hub.resolve("org/tiny-gguf:F32") == repository / "big-F32-00001-of-00002.gguf"
+    assert fetched == [["big-F32-00001-of-00002.gguf", "big-F32-00002-of-00002.gguf"]]
+    assert hub.resolve("org/tiny-gguf") == repository / "tiny-Q4_K_M.gguf"  # where nobody says which
+    assert fetched[-1] == ["tiny-Q4_K_M.gguf"]
+    with pytest.raises(NotFound, match=r"org/tiny-gguf has no GGUF file Q2_K; there are big-F32"):
+        hub.resolve("org/tiny-gguf:Q2_K")

@@ -85,9 +85,9 @@ def _given(text: str) -> ServedModel:
 
 
 def name_of(reference: str) -> str:
-    """The public name of a reference: a folder's base name, without its path."""
+    """The public name of a reference: a folder's or GGUF file's base name, without its path."""
     place, hash_, precision = reference.partition("#")
-    folder = Path(place).expanduser()
-    if place.startswith("embedded:") or not folder.is_dir():
+    local = Path(place).expanduser()
+    if place.startswith("embedded:") or not local.exists():
         return reference
-    return f"{folder.resolve().name}{hash_}{precision}"
+    return f"{local.resolve().name if local.is_dir() else local.stem}{hash_}{precision}"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints import quantization_config, safetensors_io
+from mmgen.models.checkpoints import gguf_checkpoint, quantization_config, safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, drawn
 from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.quantization import int4
@@ -75,7 +75,7 @@ class QuantizedTensors(Checkpoint):
 
 def precision_of(folder: Path) -> str:
     """How a folder's weights are rounded; "": they are not."""
-    return str(safetensors_io.read_json(folder / "config.json").get(KEY, ""))
+    return str(gguf_checkpoint.config_values(folder).get(KEY, ""))
 
 
 def checkpoint(folder: Path, values: Mapping[str, Any]) -> Checkpoint:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import BadRequest
+from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer
 from mmgen.models.checkpoints.safetensors_io import read_json
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -24,7 +25,9 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, folder: Path) -> ChatTemplate:
-        """From chat_template.jinja or tokenizer_config.json; empty where neither has one."""
+        """From chat_template.jinja, tokenizer_config.json or a GGUF file; empty where none has one."""
+        if (file := gguf_checkpoint.find(folder)) is not None:
+            return cls(gguf_tokenizer.chat_template(file), gguf_tokenizer.special_tokens(file))
         path = folder / "tokenizer_config.json"
         values = read_json(path) if path.is_file() else {}
         alone = folder / "chat_template.jinja"

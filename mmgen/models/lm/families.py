@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import BadWeights, nearest
+from mmgen.models.checkpoints import gguf_checkpoint
 from mmgen.models.checkpoints.family import Family
-from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm import family_encoders, family_gpt, family_llama
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -26,10 +26,9 @@ def find(values: Mapping[str, Any], where: Path) -> Family:
 
 def shape(folder: Path) -> TransformerConfig:
     """The shape of a checkpoint. Raises BadWeights where config.json is missing, damaged or of no known family."""
-    path = folder / "config.json"
-    values = read_json(path)
-    family = find(values, path)
+    values = gguf_checkpoint.config_values(folder)
+    family = find(values, folder)
     try:
         return family.shape(values)
     except KeyError as missing:
-        raise BadWeights(f"{path} lacks {missing}; copy or download it again") from None
+        raise BadWeights(f"{folder / 'config.json'} lacks {missing}; copy or download it again") from None

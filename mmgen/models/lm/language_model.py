@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.checkpoints import quantized
+from mmgen.models.checkpoints import gguf_checkpoint, quantized
 from mmgen.models.checkpoints.convert import Checkpoint, Names, TensorName, drawn, pour
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
@@ -120,17 +120,19 @@ class LanguageModel(nn.Module):
 
 
 def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> LanguageModel:
-    """From config.json and safetensors of a known family, or of one trained here. `dtype`: None as they are saved.
+    """From config.json and safetensors of a known family, or of one trained here, or from a GGUF file.
+
+    `dtype`: None as they are saved.
 
     Raises BadWeights where a file is missing, damaged, or does not fit the other.
     """
-    values = read_json(folder / "config.json")
-    checkpoint = quantized.checkpoint(folder, values)
+    values = gguf_checkpoint.config_values(folder)
+    checkpoint = gguf_checkpoint.checkpoint(folder) or quantized.checkpoint(folder, values)
     if values.get("model_type") == OWN:
         model = _empty(_own_shape(values, folder), device, dtype or checkpoint.dtype)
         pour(checkpoint, model, model.names(), r"^$")
         return model
-    config, family = families.shape(folder), families.find(values, folder / "config.json")
+    config, family = families.shape(folder), families.find(values, checkpoint.folder)
     head = family.table(replace(config, tied=False))["head.weight"].names[0]
     if config.tied and _apart(checkpoint, head, family.table(config)["transformer.embed.words.weight"].names[0]):
         config = replace(config, tied=False)
@@ -242,7 +244,7 @@ class TextModel:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """config.json with generation_config.json laid over it; ends of text of both."""
-    base = read_json(folder / "config.json")
+    base = gguf_checkpoint.config_values(folder)
     path = folder / "generation_config.json"
     over = {key: value for key, value in (read_json(path) if path.is_file() else {}).items() if value is not None}
     ends = _ids(base.get("eos_token_id")) | _ids(over.get("eos_token_id"))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints import gguf_checkpoint, safetensors_io
 from mmgen.models.checkpoints.convert import Names
 from mmgen.models.lm import families
 from mmgen.models.lm.language_model import OWN, LanguageModel
@@ -25,8 +25,8 @@ FIXED = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "lora_dr
 
 def names_of(folder: Path, lm: LanguageModel) -> Names:
     """How a folder's family calls the tensors of its model."""
-    values = safetensors_io.read_json(folder / "config.json")
-    return lm.names() if values.get("model_type") == OWN else families.find(values, folder / "config.json").table(lm.config)
+    values = gguf_checkpoint.config_values(folder)
+    return lm.names() if values.get("model_type") == OWN else families.find(values, folder).table(lm.config)
 
 
 def save(adapters: Adapters, name: str, folder: Path, base: str = "") -> None:
@@ -94,5 +94,5 @@ def _check(values: Mapping[str, Any], folder: Path) -> None:
 
 def family_of(folder: Path) -> str:
     """The name of a folder's family, as `language_model.save` takes it; "": mmgen's own."""
-    name = str(safetensors_io.read_json(folder / "config.json").get("model_type"))
+    name = str(gguf_checkpoint.config_values(folder).get("model_type"))
     return "" if name == OWN else name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer
 from mmgen.registry import one_line
 
 
@@ -32,11 +33,16 @@ class Tokenizer:
 
     @classmethod
     def of(cls, folder: Path) -> Tokenizer:
-        """A checkpoint's: its tokenizer.json, or what transformers makes of older files such as vocab.json and merges.txt."""
+        """A checkpoint's: its tokenizer.json, what transformers makes of older files such as vocab.json and merges.txt, or
+        what a GGUF file describes."""
         path = folder / "tokenizer.json"
         if path.is_file():
             return cls(path)
         made = cls.__new__(cls)
+        if (file := gguf_checkpoint.find(folder)) is not None:
+            made.fast = gguf_tokenizer.fast(file)
+            made._whole()
+            return made
         try:
             from transformers import AutoTokenizer
 

@@ -1,0 +1,201 @@
+"""GGUF files: metadata, and tensors in GGML's blocks, memory-mapped. The format's version 2 and 3, in one file or in parts.
+
+Read here and not by gguf-py's reader, which makes an array of every token: seconds for a large vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmgen import gguf_files
+from mmgen.errors import BadWeights
+from mmgen.models.quantization.packed_tensor import TYPES, BlockType, PackedTensor
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+ALIGNMENT = 32  # of tensors, where the metadata does not say otherwise
+STRING, ARRAY = 8, 9
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+
+class Cut(Exception):
+    """The file ends before what it announces."""
+
+
+@dataclass(frozen=True)
+class GGUFTensor:
+    """Where one tensor lies."""
+
+    name: str
+    type: BlockType
+    shape: tuple[int, ...]  # as torch has it: rows before columns
+    data: np.ndarray  # uint8, all of the file it lies in
+    start: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.type.row_bytes(math.prod(self.shape))
+
+    def blocks(self) -> Tensor:
+        """uint8 (..., rows, bytes of a row): a view of the file."""
+        columns = self.shape[-1]
+        flat = torch.from_numpy(self.data[self.start : self.start + self.nbytes])
+        return flat.view(*self.shape[:-1], self.type.row_bytes(columns))
+
+    def packed(self, expert: int | None = None) -> PackedTensor:
+        """A matrix in its blocks; `expert`: which of several that lie in one tensor (experts, rows, columns)."""
+        blocks = self.blocks() if expert is None else self.blocks()[expert]
+        rows, columns = self.shape[-2:]
+        return PackedTensor(self.type.name, (rows, columns), blocks)
+
+    def values(self) -> Tensor:
+        """float32 of the tensor's shape."""
+        blocks = self.blocks()
+        flat = PackedTensor(self.type.name, (blocks[..., 0].numel(), self.shape[-1]), blocks.reshape(-1, blocks.shape[-1]))
+        return flat.dequantize().view(self.shape)
+
+
+class Cursor:
+    """Reads one value after another. Raises Cut at the end of the file."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.view, self.at = data.data, 0
+
+    def take(self, count: int) -> memoryview:
+        if count > len(self.view) - self.at:
+            raise Cut
+        self.at += count
+        return self.view[self.at - count : self.at]
+
+    def number(self, form: str) -> Any:
+        return struct.unpack("<" + form, self.take(struct.calcsize(form)))[0]
+
+    def text(self) -> str:
+        return bytes(self.take(self.number("Q"))).decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        """Raises ValueError for a kind of value that the format has not."""
+        if kind in SCALARS:
+            return self.number(SCALARS[kind])
+        if kind == STRING:
+            return self.text()
+        if kind != ARRAY:
+            raise ValueError(f"a value of kind {kind}")
+        kind, count = self.number("I"), self.number("Q")
+        if kind in SCALARS:
+            form = np.dtype("<" + SCALARS[kind])
+            return np.frombuffer(self.take(count * form.itemsize), form).tolist()
+        return [self.value(kind) for _ in range(count)]
+
+
+class GGUFFile:
+    """A GGUF file, or all parts of one."""
+
+    def __init__(self, path: Path) -> None:
+        """`path`: the file, or any of its parts. Raises BadWeights where it is damaged or a part is missing."""
+        self.path = path
+        self.metadata: dict[str, Any] = {}
+        self.tensors: dict[str, GGUFTensor] = {}
+        for part in gguf_files.parts(path):
+            metadata, tensors = _read(part)
+            self.metadata = self.metadata or metadata
+            for tensor in tensors:
+                if tensor.name in self.tensors:
+                    raise BadWeights(f"{part} holds {tensor.name} twice; copy or download it again")
+                self.tensors[tensor.name] = tensor
+        announced = self.metadata.get("split.tensors.count", len(self.tensors))
+        if announced != len(self.tensors):
+            raise BadWeights(f"{path} and its parts hold {len(self.tensors)} tensors of {announced}; download all parts again")
+
+    @property
+    def architecture(self) -> str:
+        return str(self.metadata.get("general.architecture", ""))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A value of the architecture's own, such as `block_count`."""
+        return self.metadata.get(f"{self.architecture}.{key}", default)
+
+    def need(self, key: str) -> Any:
+        """Raises BadWeights where it is missing."""
+        name = f"{self.architecture}.{key}"
+        if name not in self.metadata:
+            raise BadWeights(f"{self.path} lacks {name} in its metadata; it is not whole or no language model")
+        return self.metadata[name]
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, size: int, modified: int) -> GGUFFile:
+    return GGUFFile(path)
+
+
+def opened(path: Path) -> GGUFFile:
+    """The file, read once a process and again when it changes."""
+    try:
+        status = path.stat()
+    except OSError as why:
+        raise BadWeights(f"{path} cannot be read ({why.strerror}); check the path") from None
+    return _opened(path, status.st_size, status.st_mtime_ns)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[GGUFTensor]]:
+    try:
+        data = np.memmap(path, np.uint8, "c")  # nothing is written: torch wants memory that could be
+    except (OSError, ValueError) as why:
+        raise BadWeights(f"{path} cannot be read ({why}); copy or download it again") from None
+    cursor = Cursor(data)
+    try:
+        count, entries = _header(path, cursor)
+        metadata = {}
+        for _ in range(entries):
+            key = cursor.text()
+            metadata[key] = cursor.value(cursor.number("I"))
+        told = [_tensor(path, cursor) for _ in range(count)]
+    except Cut:
+        raise BadWeights(f"{path} is cut short at {len(data)} bytes; copy or download it again") from None
+    except ValueError as why:
+        raise BadWeights(f"{path} is damaged: its metadata hold {why}; copy or download it again") from None
+    alignment = metadata.get("general.alignment", ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 8 or alignment % 8:
+        raise BadWeights(f"{path} is damaged: its alignment is {alignment}, no multiple of 8; copy or download it again")
+    base = -(-cursor.at // alignment) * alignment
+    tensors = [GGUFTensor(name, kind, shape, data, base + offset) for name, kind, shape, offset in told]
+    end = max((tensor.start + tensor.nbytes for tensor in tensors), default=0)
+    if end > len(data):
+        raise BadWeights(f"{path} is cut short: it has {len(data)} bytes of {end}; copy or download it again")
+    return metadata, tensors
+
+
+def _header(path: Path, cursor: Cursor) -> tuple[int, int]:
+    """How many tensors and entries of metadata follow."""
+    if (magic := bytes(cursor.take(4))) != MAGIC:
+        raise BadWeights(f"{path} is no GGUF file: it begins with {magic!r}")
+    version = cursor.number("I")
+    if version not in VERSIONS:
+        swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+        told = "is written for big-endian machines" if swapped in VERSIONS else f"is GGUF of version {version}"
+        raise BadWeights(f"{path} {told}; version {' and '.join(map(str, VERSIONS))} are read, little-endian")
+    return cursor.number("Q"), cursor.number("Q")
+
+
+def _tensor(path: Path, cursor: Cursor) -> tuple[str, BlockType, tuple[int, ...], int]:
+    name, dimensions = cursor.text(), cursor.number("I")
+    if not 1 <= dimensions <= 4:
+        raise BadWeights(f"{path} is damaged: {name} has {dimensions} dimensions; copy or download it again")
+    shape = tuple(cursor.number("Q") for _ in range(dimensions))[::-1]
+    number, offset = cursor.number("I"), cursor.number("Q")
+    if number not in TYPES:
+        known = ", ".join(one.name for one in TYPES.values())
+        raise BadWeights(f"{path}: {name} is of GGML's type number {number}, which is not known here ({known})")
+    kind = TYPES[number]
+    if shape[-1] % kind.values or offset % 8:
+        raise BadWeights(f"{path} is damaged: {name} of {shape} does not fit blocks of {kind.name}; copy or download it again")
+    return name, kind, shape, offset
