@@ -17,8 +17,9 @@ OLD_KEYS = {
 """Keys of the last release. Shape files, recipes and checkpoints with them are read for one more."""
 Positions = Literal["learned", "sinusoidal", "rotary", "relative", "alibi", "none"]
 Norm = Literal["layer", "rms"]
-NormAt = Literal["post", "pre", "both"]
-Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
+NormAt = Literal["post", "pre", "both", "after"]
+NormOver = Literal["head", "heads", "all"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "relu2", "silu"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class RopeScaling:
     attention: float | None = None  # yarn, longrope: what cosines and sines are multiplied with; None: by their formula
     short_factors: tuple[float, ...] = ()  # longrope, one a frequency
     long_factors: tuple[float, ...] = ()
+    truncate: bool = True  # yarn: the ramp begins and ends at whole frequencies
+    attention_beta: float = 0.0  # queries are multiplied by 1 + beta * log(1 + position // original); Llama 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class TransformerConfig(OldShapeKeys):
     token_types: int = 0  # BERT's segments; 0: none
     positions: Positions = "learned"
     norm: Norm = "layer"
-    norm_at: NormAt = "post"  # the residual sum (Vaswani et al. 2017), what a sublayer reads, or what it reads and gives
+    norm_at: NormAt = "post"  # the residual sum (Vaswani et al. 2017), what a sublayer reads ("pre"), gives ("after"), or both
     norm_eps: float = 1e-12
     activation: Activation = "gelu"
 
@@ -100,11 +103,15 @@ class TransformerConfig(OldShapeKeys):
     head_dim: int | None = None  # None: hidden_size / heads
     qkv_bias: bool = True
     out_bias: bool = True
-    qk_norm: bool = False  # RMSNorm over every head's queries and keys
+    qk_norm: bool = False  # queries and keys are normalised,
+    qk_norm_over: NormOver = "head"  # each head by itself, by one weight or by weights of its own ("heads"), or all together
+    qk_norm_late: bool = False  # behind the rotation instead of before it
     scale: float | None = None  # of attention scores; None: 1 / sqrt(head_dim)
     softcap: float | None = None  # scores become cap * tanh(scores / cap)
     window: int | None = None  # how many last keys a query sees, itself included
     windowed: tuple[bool, ...] = ()  # which layers have the window, repeated over all; empty: every one
+    nope_layers: tuple[bool, ...] = ()  # which layers rotate nothing (NoPE, Kazemnejad et al. 2023), repeated; empty: none
+    sinks: bool = False  # a learned score for each head that takes its share of the softmax; Xiao et al. 2023
     sparse_block: int = 0  # block-sparse: a place sees blocks of so many places, see masks.py; 0: all
     sparse_local: int = 1  # the last so many blocks, its own included
     sparse_global: int = 1  # and the first so many
@@ -113,16 +120,27 @@ class TransformerConfig(OldShapeKeys):
     gated: bool = False  # act(gate) * up: SwiGLU with silu, GeGLU with gelu
     experts: int = 0  # mixture of experts instead of one feed-forward; 0: none
     experts_per_token: int = 2
+    moe_intermediate_size: int | None = None  # of each expert; None: intermediate_size
+    norm_topk_prob: bool = True  # the shares of the chosen experts sum up to 1
+    router_bias: bool = False
+    dense_layers: tuple[bool, ...] = ()  # which layers have one feed-forward in spite of `experts`, repeated; empty: none
+    shared_intermediate_size: int = 0  # of an expert that every place goes to; 0: none
+    swiglu_limit: float | None = None  # gate and up are clamped to it, as gpt-oss has it: see feed_forward.ClampedGate
+    swiglu_alpha: float = 1.702
     parallel: bool = False  # attention and feed-forward read the same place and are added together
+    shared_norm: bool = False  # and through the same norm
+    residual_multiplier: float = 1.0  # of what a sublayer adds
 
     embedding_norm: bool = True
     embedding_scaled: bool = False  # by sqrt(hidden_size); Vaswani et al. 2017, 3.4
+    embedding_multiplier: float | None = None  # by this instead
     norm_bias: bool = True
     norm_plus_one: bool = False  # RMSNorm multiplies by 1 + weight
     rope_theta: float = 10_000.0
     rope_theta_windowed: float | None = None  # of layers with a window; None: the same
     rope_scaling: RopeScaling | None = None  # of layers without one
     rotary_dim: int | None = None  # how much of a head turns; None: all
+    rope_interleaved: bool = False  # neighbours are a pair instead of places half a head apart
     relative_buckets: int = 32  # of T5's bias
     relative_distance: int = 128
     dropout: float = 0.0  # of embeddings and of what a sublayer adds, in training
@@ -132,6 +150,7 @@ class TransformerConfig(OldShapeKeys):
     head_transform: bool = False  # BERT's masked language model: linear, activation, norm before the head
     head_scaled: bool = False  # states by 1 / sqrt(hidden_size) before the head, as T5 does
     head_softcap: float | None = None  # of logits
+    logits_scaling: float = 1.0  # they are divided by it
     encoder: TransformerConfig | None = None  # of an encoder-decoder: the half that reads
 
     def __post_init__(self) -> None:
@@ -163,13 +182,28 @@ class TransformerConfig(OldShapeKeys):
     def window_of(self, layer: int) -> int | None:
         return self.window if not self.windowed or self.windowed[layer % len(self.windowed)] else None
 
+    def rotates(self, layer: int) -> bool:
+        """Whether a layer has rotary positions."""
+        return not (self.nope_layers and self.nope_layers[layer % len(self.nope_layers)])
+
+    def mixes(self, layer: int) -> bool:
+        """Whether a layer's feed-forward is a mixture of experts."""
+        return bool(self.experts) and not (self.dense_layers and self.dense_layers[layer % len(self.dense_layers)])
+
+    @property
+    def expert_size(self) -> int:
+        """Of an expert's hidden layer."""
+        return self.moe_intermediate_size or self.intermediate_size
+
     @property
     def embedding_scale(self) -> float:
+        if self.embedding_multiplier is not None:
+            return self.embedding_multiplier
         return self.hidden_size**0.5 if self.embedding_scaled else 1.0
 
     @property
     def head_scale(self) -> float:
-        return self.hidden_size**-0.5 if self.head_scaled else 1.0
+        return (self.hidden_size**-0.5 if self.head_scaled else 1.0) / self.logits_scaling
 
     @property
     def score_scale(self) -> float:
@@ -213,6 +247,9 @@ class TransformerConfig(OldShapeKeys):
             head_dim=self.head_size,
             scale=round(self.score_scale, 9),
             windowed=tuple(self.window_of(layer) is not None for layer in range(self.layers)),
+            nope_layers=tuple(not self.rotates(layer) for layer in range(self.layers)),
+            dense_layers=tuple(not self.mixes(layer) for layer in range(self.layers)),
+            moe_intermediate_size=self.expert_size,
             rope_scaling=scaling,
             dropout=0.0,
             encoder=self.encoder and self.encoder._written_out(),

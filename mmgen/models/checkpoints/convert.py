@@ -30,16 +30,30 @@ class TensorName:
     ones: int = 0  # leading dimensions of size 1 that ours lacks
     rows: tuple[int, int, int] | None = None  # ours is theirs from such a row to such a one of so many; read only
     scale: str = ""  # a vector of theirs that ours has multiplied into its rows; read only
+    index: tuple[int, int] | None = None  # ours is such a row of theirs, of so many; read only
+    alternate: bool = False  # rows of two halves alternate in theirs, the first of the first half first; read only
+    folded: int = 0  # theirs is (folded, ...) where ours is flat
+    groups: int = 0  # > 0: rows are a group's queries, its key and its value, then the next group's; read only
+    group_rows: tuple[int, int, int] = (0, 0, 0)  # rows of a group's queries, key and value
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Names of all that are read."""
         return (*self.names, self.scale) if self.scale else self.names
 
+    @property
+    def read_only(self) -> bool:
+        """Whether ours cannot be written as theirs."""
+        return bool(self.rows or self.scale or self.index or self.groups)
+
     def shapes(self, ours: torch.Size) -> list[tuple[int, ...]]:
         """Of each tensor that is read."""
+        if self.index:
+            return [(self.index[1], *(tuple(ours)[::-1] if self.transposed else ours))]
         if self.ones:
             return [(*(1,) * self.ones, *ours)]
+        if self.folded:
+            return [(self.folded, ours[0] // self.folded, *ours[1:])]
         if self.transposed:
             return [tuple(ours)[::-1]]
         if self.rows:
@@ -54,6 +68,14 @@ class TensorName:
     def joined(self, parts: list[Tensor]) -> Tensor:
         """Their tensors -> ours."""
         (whole, *rest) = parts
+        if self.index:
+            whole = whole[self.index[0]]
+            whole = whole.t() if self.transposed else whole
+            return torch.cat((whole[0::2], whole[1::2])) if self.alternate else whole
+        if self.folded:
+            return whole.flatten(0, 1)
+        if self.groups:
+            return torch.cat([part.flatten(0, 1) for part in whole.unflatten(0, (self.groups, -1)).split(self.group_rows, 1)])
         if self.scale:
             return torch.einsum("i...,i->i...", whole, rest[0])
         if rest:
@@ -68,7 +90,9 @@ class TensorName:
 
     def parted(self, ours: Tensor) -> list[Tensor]:
         """Ours -> their tensors."""
-        assert not self.rows and not self.scale, "there is no way back"
+        assert not self.read_only, "there is no way back"
+        if self.folded:
+            return [ours.unflatten(0, (self.folded, -1))]
         if self.ones:
             return [ours[(None,) * self.ones]]
         if self.transposed:
@@ -151,9 +175,12 @@ def pour(checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, 
     ]
     if wrong:
         raise BadWeights(f"weights of another shape than config.json says: {some(wrong)}")
+    read: dict[str, Tensor] = {}
     with torch.no_grad():
         for ours, theirs in names.items():
-            state[ours].copy_(theirs.joined([checkpoint[there[name]] for name in theirs.needed]))
+            if not theirs.index or any(there[name] not in read for name in theirs.needed):  # experts lie in one tensor
+                read = {there[name]: checkpoint[there[name]] for name in theirs.needed}
+            state[ours].copy_(theirs.joined([read[there[name]] for name in theirs.needed]))
 
 
 def drawn(module: nn.Module, names: Names) -> dict[str, Tensor]:

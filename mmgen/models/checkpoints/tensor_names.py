@@ -23,19 +23,29 @@ def spread(config: TransformerConfig, table: Entries, ours: str = "transformer."
         theirs = value if isinstance(value, TensorName) else TensorName((value,) if isinstance(value, str) else value)
         ranges = (range(config.layers), range(config.experts))[: name.count("{}")]
         for numbers in product(*ranges):
+            if numbers and not _stands(config, name, numbers[0]):
+                continue
             names = tuple(one.format(*numbers) for one in theirs.names)
             for kind in _kinds(config, name):
                 key = f"{ours}{name.format(*numbers)}{kind and '.'}{kind}"
                 transposed = theirs.transposed and kind == "weight"
                 full = tuple(f"{one}{kind and '.'}{kind}" for one in names)
-                out[key] = replace(theirs, names=full, transposed=transposed, scale=theirs.scale.format(*numbers))
+                index = None if theirs.index is None else (numbers[1], config.experts)
+                out[key] = replace(theirs, names=full, transposed=transposed, scale=theirs.scale.format(*numbers), index=index)
     return out
+
+
+def _stands(config: TransformerConfig, name: str, layer: int) -> bool:
+    """Whether a layer has it: one feed-forward, or a mixture of them."""
+    if ".experts" in name:
+        return config.mixes(layer)
+    return not (config.mixes(layer) and name in ("blocks.{}.up", "blocks.{}.down"))
 
 
 def _kinds(config: TransformerConfig, name: str) -> tuple[str, ...]:
     """Which tensors stand under our name."""
     last = name.rpartition(".")[2]
-    if name == "bias":
+    if name == "bias" or last in ("query_norm", "key_norm"):
         return ("weight",)
     if "norm" in last or last.endswith("after"):
         biased = config.norm == "layer" and config.norm_bias
@@ -43,23 +53,29 @@ def _kinds(config: TransformerConfig, name: str) -> tuple[str, ...]:
         biased = config.qkv_bias
     elif last == "out":
         biased = config.out_bias
+    elif last == "router":
+        biased = config.router_bias
     else:
         biased = last in ("up", "down") and config.feed_forward_bias
     return ("weight", "bias") if biased else ("weight",)
 
 
-def _sizes(config: TransformerConfig) -> tuple[int, int, int]:
+def qkv_sizes(config: TransformerConfig) -> tuple[int, int, int]:
     """Rows of queries, keys and values."""
     return config.heads * config.head_size, config.kv_heads * config.head_size, config.kv_heads * config.head_size
 
 
-def _attention(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, TensorName]:
+def attention_names(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, TensorName]:
     """Self-attention of queries, keys, values and output that stand apart."""
     *apart, out = (start + name for name in names)
-    return {"blocks.{}.attention.qkv": TensorName(tuple(apart), _sizes(config)), "blocks.{}.attention.out": TensorName((out,))}
+    return {
+        "blocks.{}.attention.qkv": TensorName(tuple(apart), qkv_sizes(config)),
+        "blocks.{}.attention.out": TensorName((out,)),
+    }
 
 
-def _head(config: TransformerConfig, name: str = "lm_head.weight") -> dict[str, TensorName]:
+def head_names(config: TransformerConfig, name: str = "lm_head.weight") -> dict[str, TensorName]:
+    """The language model's head, where it is not the words."""
     return {} if config.tied else {"head.weight": TensorName((name,))}
 
 
@@ -71,7 +87,7 @@ def llama(config: TransformerConfig) -> Names:
         "norm": "model.norm",
         "blocks.{}.attention_norm": f"{layer}input_layernorm",
         "blocks.{}.norm": f"{layer}post_attention_layernorm",
-        **_attention(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "o_proj")),
+        **attention_names(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "o_proj")),
     }
     if config.norm_at == "both":
         table |= {
@@ -90,7 +106,7 @@ def llama(config: TransformerConfig) -> Names:
     else:
         table["blocks.{}.up"] = (f"{layer}mlp.gate_proj", f"{layer}mlp.up_proj")
         table["blocks.{}.down"] = f"{layer}mlp.down_proj"
-    return spread(config, table) | _head(config)
+    return spread(config, table) | head_names(config)
 
 
 def phi3(config: TransformerConfig) -> Names:
@@ -104,7 +120,7 @@ def phi3(config: TransformerConfig) -> Names:
         "blocks.{}.up": "model.layers.{}.mlp.gate_up_proj",
         "blocks.{}.down": "model.layers.{}.mlp.down_proj",
     }
-    return spread(config, table) | _head(config)
+    return spread(config, table) | head_names(config)
 
 
 def gpt2(config: TransformerConfig) -> Names:
@@ -120,7 +136,7 @@ def gpt2(config: TransformerConfig) -> Names:
         "blocks.{}.up": TensorName((f"{layer}mlp.c_fc",), transposed=True),
         "blocks.{}.down": TensorName((f"{layer}mlp.c_proj",), transposed=True),
     }
-    return spread(config, table) | _head(config)
+    return spread(config, table) | head_names(config)
 
 
 def neox(config: TransformerConfig) -> Names:
@@ -135,7 +151,7 @@ def neox(config: TransformerConfig) -> Names:
         "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
         "blocks.{}.down": f"{layer}mlp.dense_4h_to_h",
     }
-    return spread(config, table) | _head(config, "embed_out.weight")
+    return spread(config, table) | head_names(config, "embed_out.weight")
 
 
 def bloom(config: TransformerConfig) -> Names:
@@ -151,7 +167,7 @@ def bloom(config: TransformerConfig) -> Names:
         "blocks.{}.up": f"{layer}mlp.dense_h_to_4h",
         "blocks.{}.down": f"{layer}mlp.dense_4h_to_h",
     }
-    return spread(config, table) | _head(config)
+    return spread(config, table) | head_names(config)
 
 
 def bert_encoder(config: TransformerConfig, ours: str = "", theirs: str = "bert.") -> dict[str, TensorName]:
@@ -162,7 +178,7 @@ def bert_encoder(config: TransformerConfig, ours: str = "", theirs: str = "bert.
         "embed.positions": f"{theirs}embeddings.position_embeddings",
         "embed.types": f"{theirs}embeddings.token_type_embeddings",
         "embed.norm": f"{theirs}embeddings.LayerNorm",
-        **_attention(config, f"{layer}attention.", ("self.query", "self.key", "self.value", "output.dense")),
+        **attention_names(config, f"{layer}attention.", ("self.query", "self.key", "self.value", "output.dense")),
         "blocks.{}.attention_norm": f"{layer}attention.output.LayerNorm",
         "blocks.{}.up": f"{layer}intermediate.dense",
         "blocks.{}.down": f"{layer}output.dense",
@@ -181,7 +197,7 @@ def bert(config: TransformerConfig) -> Names:
         "head.bias": "bias",
     }
     predictions = {ours: TensorName((f"cls.predictions.{theirs}",)) for ours, theirs in head.items()}
-    return bert_encoder(config, "transformer.") | predictions | _head(config, "cls.predictions.decoder.weight")
+    return bert_encoder(config, "transformer.") | predictions | head_names(config, "cls.predictions.decoder.weight")
 
 
 def t5(config: TransformerConfig) -> Names:
@@ -196,7 +212,7 @@ def t5(config: TransformerConfig) -> Names:
         f"{cross}.kv": (f"{layer}EncDecAttention.k", f"{layer}EncDecAttention.v"),
         f"{cross}.out": f"{layer}EncDecAttention.o",
     }
-    return encoder | decoder | spread(config, table) | _head(config)
+    return encoder | decoder | spread(config, table) | head_names(config)
 
 
 def _t5(config: TransformerConfig, half: str, last: int) -> Entries:
@@ -208,7 +224,7 @@ def _t5(config: TransformerConfig, half: str, last: int) -> Entries:
         "norm": f"{half}final_layer_norm",
         "bias": f"{half}block.0.layer.0.SelfAttention.relative_attention_bias",
         "blocks.{}.attention_norm": f"{layer}0.layer_norm",
-        **_attention(config, f"{layer}0.SelfAttention.", ("q", "k", "v", "o")),
+        **attention_names(config, f"{layer}0.SelfAttention.", ("q", "k", "v", "o")),
         "blocks.{}.norm": f"{layer}{last}.layer_norm",
         "blocks.{}.up": tuple(f"{layer}{last}.DenseReluDense.{one}" for one in wide),
         "blocks.{}.down": f"{layer}{last}.DenseReluDense.wo",
@@ -228,14 +244,14 @@ def marian(config: TransformerConfig) -> Names:
         f"{cross}.out": f"{layer}.out_proj",
     }
     head = {"head.bias": TensorName(("final_logits_bias",), ones=1)}
-    return encoder | decoder | spread(config, table) | head | _head(config)
+    return encoder | decoder | spread(config, table) | head | head_names(config)
 
 
 def _marian(config: TransformerConfig, half: str) -> Entries:
     layer = f"{half}layers.{{}}."
     return {
         "embed.words": "model.shared",
-        **_attention(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "out_proj")),
+        **attention_names(config, f"{layer}self_attn.", ("q_proj", "k_proj", "v_proj", "out_proj")),
         "blocks.{}.attention_norm": f"{layer}self_attn_layer_norm",
         "blocks.{}.up": f"{layer}fc1",
         "blocks.{}.down": f"{layer}fc2",

@@ -481,7 +481,7 @@ void decode(const Layer *layers, const Shape *shape, float *x, float *room, cons
             rms_norm(own + queries, layer->key_norm, own + queries, shape->groups, size, shape->eps);
         }
         attend(qkv, qkv + queries, qkv + queries + keys, layer->cos, layer->sin, layer->keys, layer->values, seen, scores, texts,
-               spans, rows, shape->heads, shape->groups, size, shape->places, shape->turned, each, each, each, shape->each,
+               spans, rows, shape->heads, shape->groups, size, shape->places, layer->cos ? shape->turned : 0, each, each, each, shape->each,
                shape->threads, layer->window, layer->scale);
         multiply(&layer->out, seen, some, rows, bytes, about);
         add(x, some, rows * width);

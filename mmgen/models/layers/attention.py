@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import flex_attention
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.masks import BlockSparseMask, narrowed
-from mmgen.models.layers.norms import RMSNorm
+from mmgen.models.layers.norms import qk_norm
 from mmgen.models.layers.positions import Rotation
 from mmgen.models.layers.sdpa import dot_product
 from mmgen.models.transformer_config import TransformerConfig
@@ -193,28 +193,44 @@ class Attention(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
         super().__init__()
         self.rules = AttentionRules.of(config, layer, bias)
+        self.sinks = nn.Parameter(torch.zeros(config.heads)) if config.sinks else None
+        self.rotates, self.late = config.rotates(layer), config.qk_norm_late
         self.sizes, self.head = (config.heads, config.kv_heads), config.head_size
         self.qkv = Linear(config.hidden_size, (config.heads + 2 * config.kv_heads) * config.head_size, bias=config.qkv_bias)
         self.out = Linear(config.heads * config.head_size, config.hidden_size, bias=config.out_bias)
-        self.query_norm = RMSNorm(config.head_size, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
-        self.key_norm = RMSNorm(config.head_size, config.norm_eps, config.norm_plus_one) if config.qk_norm else None
+        self.query_norm, self.key_norm = qk_norm(config, config.heads), qk_norm(config, config.kv_heads)
 
     def forward(self, x: Tensor, attending: AttentionBackend, rotation: Rotation | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
         heads, groups = self.sizes
         qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
         q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
-        if self.query_norm is not None and self.key_norm is not None:
+        rotation = rotation if self.rotates else None
+        if rotation is not None and (self.late or rotation.interleaved or rotation.query_scale is not None):
+            q, k = self._turned(q, k, rotation)
+            rotation = None
+        elif self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)
+        rules = self.rules if self.sinks is None else replace(self.rules, sinks=self.sinks)
         in_one_go = getattr(attending, "in_one_go", None)
-        if in_one_go is not None and (y := in_one_go(self.rules, q, k, v, rotation)) is not None:
+        if in_one_go is not None and (y := in_one_go(rules, q, k, v, rotation)) is not None:
             return self.out(y.flatten(2))  # type: ignore[no-any-return]
         if rotation is not None and self.query_norm is None:
             q, k = rotation.turn(qkv[:, :, : heads + groups]).split((heads, groups), 2)
         elif rotation is not None:
             q, k = rotation.turn(q), rotation.turn(k)
-        y = attending.attend(self.rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        y = attending.attend(rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _turned(self, q: Tensor, k: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
+        """Queries and keys normalised and rotated, where the kernels do not know the order or the kind of it."""
+        norms = (self.query_norm, self.key_norm)
+        if norms[0] is not None and norms[1] is not None and not self.late:
+            q, k = norms[0](q), norms[1](k)
+        q, k = rotation.turn(q), rotation.turn(k)
+        if norms[0] is not None and norms[1] is not None and self.late:
+            q, k = norms[0](q), norms[1](k)
+        return q if rotation.query_scale is None else q * rotation.query_scale.to(q.dtype), k
 
 
 class EncoderMemory:

@@ -20,11 +20,19 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
+class SquaredReLU(nn.Module):
+    """`max(x, 0)^2`; So et al. 2021."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x).square()
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "gelu_tanh": lambda: nn.GELU("tanh"),
     "quick_gelu": QuickGELU,
     "relu": nn.ReLU,
+    "relu2": SquaredReLU,
     "silu": nn.SiLU,
 }
 
@@ -43,26 +51,43 @@ class Gated(nn.Module):
         return self.activation(gate) * up  # type: ignore[no-any-return]
 
 
+class ClampedGate(nn.Module):
+    """`gate sigmoid(alpha gate) (up + 1)` with both clamped; gpt-oss (OpenAI 2025)."""
+
+    def __init__(self, alpha: float, limit: float) -> None:
+        super().__init__()
+        self.alpha, self.limit = alpha, limit
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = x.chunk(2, -1)  # (..., 2 H) -> (..., H)
+        gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
+        return gate * torch.sigmoid(self.alpha * gate) * (up + 1)
+
+
 def activation(config: TransformerConfig) -> nn.Module:
+    if config.swiglu_limit is not None:
+        return ClampedGate(config.swiglu_alpha, config.swiglu_limit)
     plain = ACTIVATIONS[config.activation]()
     return Gated(plain) if config.gated else plain
 
 
-def up(config: TransformerConfig) -> Linear:
-    """Into the hidden layer; gate and up are one product."""
-    return Linear(config.hidden_size, config.intermediate_size * (2 if config.gated else 1), bias=config.feed_forward_bias)
+def up(config: TransformerConfig, size: int | None = None) -> Linear:
+    """Into the hidden layer, of `size` or of the shape's own; gate and up are one product."""
+    size = config.intermediate_size if size is None else size
+    return Linear(config.hidden_size, size * (2 if config.gated else 1), bias=config.feed_forward_bias)
 
 
-def down(config: TransformerConfig) -> Linear:
-    return Linear(config.intermediate_size, config.hidden_size, bias=config.feed_forward_bias)
+def down(config: TransformerConfig, size: int | None = None) -> Linear:
+    size = config.intermediate_size if size is None else size
+    return Linear(size, config.hidden_size, bias=config.feed_forward_bias)
 
 
 class Expert(nn.Module):
-    """One feed-forward of a mixture."""
+    """One feed-forward of a mixture, with a hidden layer of `size`."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, size: int) -> None:
         super().__init__()
-        self.up, self.activation, self.down = up(config), activation(config), down(config)
+        self.up, self.activation, self.down = up(config, size), activation(config), down(config, size)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.activation(self.up(x)))  # type: ignore[no-any-return]
@@ -73,9 +98,10 @@ class Experts(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.chosen = config.experts_per_token
-        self.router = nn.Linear(config.hidden_size, config.experts, bias=False)
-        self.each = nn.ModuleList(Expert(config) for _ in range(config.experts))
+        self.chosen, self.normalised = config.experts_per_token, config.norm_topk_prob
+        self.router = nn.Linear(config.hidden_size, config.experts, bias=config.router_bias)
+        self.each = nn.ModuleList(Expert(config, config.expert_size) for _ in range(config.experts))
+        self.shared = Expert(config, config.shared_intermediate_size) if config.shared_intermediate_size else None
 
     def forward(self, x: Tensor, routing: list[Tensor] | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D); the router's logits (B N, experts) are appended to `routing`."""
@@ -84,8 +110,8 @@ class Experts(nn.Module):
         if routing is not None:
             routing.append(logits)
         shares, chosen = logits.float().softmax(-1).topk(self.chosen, -1)  # (B N, K)
-        shares = (shares / shares.sum(-1, keepdim=True)).to(x.dtype)
-        out = torch.zeros_like(places)
+        shares = (shares / shares.sum(-1, keepdim=True) if self.normalised else shares).to(x.dtype)
+        out = torch.zeros_like(places) if self.shared is None else self.shared(places)
         for expert in chosen.unique().tolist():
             place, rank = torch.where(chosen == expert)
             out.index_add_(0, place, self.each[expert](places[place]) * shares[place, rank, None])

@@ -17,10 +17,23 @@ class Rotation:
 
     cos: Tensor  # (..., N, 1, R), both halves alike
     sin: Tensor  # the same, its first half negated
+    query_scale: Tensor | None = None  # (..., N, 1, 1), what queries are multiplied with besides
+    interleaved: bool = False  # neighbours are a pair
 
     def turn(self, x: Tensor) -> Tensor:
-        """(B, N, heads, d) -> the same, its first R numbers turned in pairs (i, i + R / 2); Su et al. 2021, eq. 34."""
+        """(B, N, heads, d) -> the same, its first R numbers turned in pairs; Su et al. 2021, eq. 34.
+
+        Pairs are (i, i + R / 2) or, `interleaved`, (2 i, 2 i + 1).
+        """
         size, cos, sin = self.cos.shape[-1], self.cos.to(x.dtype), self.sin.to(x.dtype)
+        if self.interleaved:
+            (even, odd), cos, sin = (
+                x[..., :size].unflatten(-1, (-1, 2)).unbind(-1),
+                cos[..., : size // 2],
+                sin[..., size // 2 :],
+            )
+            turned = torch.stack((even * cos - odd * sin, odd * cos + even * sin), -1).flatten(-2)
+            return torch.cat((turned, x[..., size:]), -1)
         if size == x.shape[-1]:
             return torch.addcmul(x * cos, x.roll(size // 2, -1), sin)
         turned, still = x[..., :size], x[..., size:]
@@ -30,8 +43,10 @@ class Rotation:
 class Rotary:
     """Rotary frequencies of a shape, in fp32 whatever its weights are."""
 
-    def __init__(self, size: int, theta: float, most: int, scaling: RopeScaling | None = None) -> None:
-        self.size, self.theta, self.scaling = size, theta, scaling
+    def __init__(
+        self, size: int, theta: float, most: int, scaling: RopeScaling | None = None, interleaved: bool = False
+    ) -> None:
+        self.size, self.theta, self.scaling, self.interleaved = size, theta, scaling, interleaved
         self.original = (scaling.original if scaling else 0) or most
         plain = theta ** (-torch.arange(0, size, 2).float() / size)  # (R / 2,)
         self.frequencies, self.gain = _scaled(plain, self, most)
@@ -48,7 +63,15 @@ class Rotary:
             self.frequencies, self.beyond = self.frequencies.to(positions.device), self.beyond.to(positions.device)
         angles = positions[..., None] * self._frequencies_at(lengths)  # (..., N, R / 2)
         cos, sin = angles.cos() * self.gain, angles.sin() * self.gain
-        return Rotation(torch.cat((cos, cos), -1)[..., None, :], torch.cat((-sin, sin), -1)[..., None, :])
+        cos, sin = torch.cat((cos, cos), -1)[..., None, :], torch.cat((-sin, sin), -1)[..., None, :]
+        return Rotation(cos, sin, self._query_scale(positions), self.interleaved)
+
+    def _query_scale(self, positions: Tensor) -> Tensor | None:
+        """None where all are 1: within the original length."""
+        beta = self.scaling.attention_beta if self.scaling else 0.0
+        if not beta or int(positions.max()) < self.original:
+            return None
+        return (1 + beta * torch.log1p(positions // self.original))[..., None, None]
 
     def _frequencies_at(self, lengths: Tensor) -> Tensor:
         """(R / 2,), or (..., R / 2) where they depend on the length."""
@@ -95,7 +118,10 @@ def _ramp(rotary: Rotary, scaling: RopeScaling) -> Tensor:
     def place(turns: float) -> float:
         return rotary.size * math.log(rotary.original / (turns * 2 * math.pi)) / (2 * math.log(rotary.theta))
 
-    low, high = max(math.floor(place(scaling.fast)), 0), min(math.ceil(place(scaling.slow)), rotary.size - 1)
+    low, high = place(scaling.fast), place(scaling.slow)
+    if scaling.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, rotary.size - 1)
     return ((torch.arange(rotary.size // 2) - low) / max(high - low, 0.001)).clamp(0, 1)
 
 

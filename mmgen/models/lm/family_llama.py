@@ -21,7 +21,7 @@ FIXED: dict[str, Any] = {
 GEMMA = {**FIXED, "norm_plus_one": True, "embedding_scaled": True}
 
 
-def _llama(values: Values) -> dict[str, Any]:
+def llama(values: Values) -> dict[str, Any]:
     biased = bool(values.get("attention_bias"))
     return {
         **rope(values),
@@ -33,7 +33,7 @@ def _llama(values: Values) -> dict[str, Any]:
     }
 
 
-def _llama_back(shape: TransformerConfig) -> dict[str, Any]:
+def llama_back(shape: TransformerConfig) -> dict[str, Any]:
     return {
         "hidden_act": BACK[shape.activation],
         "head_dim": shape.head_size,
@@ -44,15 +44,15 @@ def _llama_back(shape: TransformerConfig) -> dict[str, Any]:
     }
 
 
-def _windowed(values: Values) -> dict[str, Any]:
-    return {**_llama(values), "window": values.get("sliding_window")}
+def windowed(values: Values) -> dict[str, Any]:
+    return {**llama(values), "window": values.get("sliding_window")}
 
 
-def _windowed_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {**_llama_back(shape), "sliding_window": shape.window}
+def windowed_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**llama_back(shape), "sliding_window": shape.window}
 
 
-def _layer_types(values: Values) -> dict[str, Any]:
+def layer_types(values: Values) -> dict[str, Any]:
     """Which layers have the window, as newer files write it down for each."""
     window = values.get("sliding_window")
     types = [kind == "sliding_attention" for kind in values.get("layer_types", ())]
@@ -61,38 +61,38 @@ def _layer_types(values: Values) -> dict[str, Any]:
     return {"window": window, "windowed": tuple(types)}
 
 
-def _layer_types_back(shape: TransformerConfig) -> dict[str, Any]:
+def layer_types_back(shape: TransformerConfig) -> dict[str, Any]:
     kinds = ["full_attention" if shape.window_of(layer) is None else "sliding_attention" for layer in range(shape.layers)]
     return {"sliding_window": shape.window, "layer_types": kinds}
 
 
-def _qwen(values: Values) -> dict[str, Any]:
+def qwen(values: Values) -> dict[str, Any]:
     if values.get("use_sliding_window") and "layer_types" not in values:
         first = values.get("max_window_layers", 28)
         kinds = ["sliding_attention" if n >= first else "full_attention" for n in range(values["num_hidden_layers"])]
         values = {**values, "layer_types": kinds}
-    windows = _layer_types(values) if values.get("use_sliding_window") else {}
-    return {**_llama(values), **windows}
+    windows = layer_types(values) if values.get("use_sliding_window") else {}
+    return {**llama(values), **windows}
 
 
-def _qwen2(values: Values) -> dict[str, Any]:
-    return {**_qwen(values), "qkv_bias": True, "out_bias": False}
+def qwen2(values: Values) -> dict[str, Any]:
+    return {**qwen(values), "qkv_bias": True, "out_bias": False}
 
 
-def _qwen3(values: Values) -> dict[str, Any]:
-    return {**_qwen(values), "qk_norm": True}
+def qwen3(values: Values) -> dict[str, Any]:
+    return {**qwen(values), "qk_norm": True}
 
 
-def _qwen_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {**_llama_back(shape), **_layer_types_back(shape), "use_sliding_window": shape.window is not None}
+def qwen_back(shape: TransformerConfig) -> dict[str, Any]:
+    return {**llama_back(shape), **layer_types_back(shape), "use_sliding_window": shape.window is not None}
 
 
 def _gemma(values: Values) -> dict[str, Any]:
-    return {**_llama(values), **activation(values, "hidden_activation", "hidden_act")}
+    return {**llama(values), **activation(values, "hidden_activation", "hidden_act")}
 
 
 def _gemma_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {**_llama_back(shape), "hidden_activation": BACK[shape.activation]}
+    return {**llama_back(shape), "hidden_activation": BACK[shape.activation]}
 
 
 def _gemma2(values: Values) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _gemma2(values: Values) -> dict[str, Any]:
     kinds = ["full_attention" if (n + 1) % every == 0 else "sliding_attention" for n in range(values["num_hidden_layers"])]
     return {
         **_gemma(values),
-        **_layer_types({"layer_types": kinds, **values}),
+        **layer_types({"layer_types": kinds, **values}),
         "norm_at": "both",
         "scale": values["query_pre_attn_scalar"] ** -0.5,
         "softcap": values.get("attn_logit_softcapping"),
@@ -108,35 +108,35 @@ def _gemma2(values: Values) -> dict[str, Any]:
     }
 
 
-def _gemma2_back(shape: TransformerConfig) -> dict[str, Any]:
+def gemma2_back(shape: TransformerConfig) -> dict[str, Any]:
     return {
         **_gemma_back(shape),
-        **_layer_types_back(shape),
+        **layer_types_back(shape),
         "query_pre_attn_scalar": round((shape.scale or shape.head_size**-0.5) ** -2),
         "attn_logit_softcapping": shape.softcap,
         "final_logit_softcapping": shape.head_softcap,
     }
 
 
-def _gemma3(values: Values) -> dict[str, Any]:
+def gemma3(values: Values) -> dict[str, Any]:
     values = {"sliding_window_pattern": values.get("_sliding_window_pattern", 6), **values}
     return {**_gemma2(values), "qk_norm": True}
 
 
 def _mixtral(values: Values) -> dict[str, Any]:
-    return {**_windowed(values), "experts": values["num_local_experts"], "experts_per_token": values["num_experts_per_tok"]}
+    return {**windowed(values), "experts": values["num_local_experts"], "experts_per_token": values["num_experts_per_tok"]}
 
 
 def _mixtral_back(shape: TransformerConfig) -> dict[str, Any]:
-    return {**_windowed_back(shape), "num_local_experts": shape.experts, "num_experts_per_tok": shape.experts_per_token}
+    return {**windowed_back(shape), "num_local_experts": shape.experts, "num_experts_per_tok": shape.experts_per_token}
 
 
 def _phi3_back(shape: TransformerConfig) -> dict[str, Any]:
     original = shape.rope_scaling.original if shape.rope_scaling else shape.max_tokens
-    return {**_windowed_back(shape), "original_max_position_embeddings": original, "pad_token_id": None}
+    return {**windowed_back(shape), "original_max_position_embeddings": original, "pad_token_id": None}
 
 
-def _family(name: str, more: Any = _llama, back: Any = _llama_back, **other: Any) -> Family:
+def _family(name: str, more: Any = llama, back: Any = llama_back, **other: Any) -> Family:
     settings = {"fixed": FIXED, "table": tensor_names.llama, "defaults": UNTIED, **other}
     ignored = r"rotary_emb\.inv_freq$"
     return Family(f"{name}ForCausalLM", KEYS, more=more, back=back, prefix="model.", ignored=ignored, **settings)
@@ -144,12 +144,12 @@ def _family(name: str, more: Any = _llama, back: Any = _llama_back, **other: Any
 
 FAMILIES = {
     "llama": _family("Llama"),
-    "mistral": _family("Mistral", _windowed, _windowed_back),
-    "qwen2": _family("Qwen2", _qwen2, _qwen_back),
-    "qwen3": _family("Qwen3", _qwen3, _qwen_back),
+    "mistral": _family("Mistral", windowed, windowed_back),
+    "qwen2": _family("Qwen2", qwen2, qwen_back),
+    "qwen3": _family("Qwen3", qwen3, qwen_back),
     "gemma": _family("Gemma", _gemma, _gemma_back, fixed=GEMMA, defaults=TIED),
-    "gemma2": _family("Gemma2", _gemma2, _gemma2_back, fixed=GEMMA, defaults=TIED),
-    "gemma3_text": _family("Gemma3", _gemma3, _gemma2_back, fixed=GEMMA, defaults=TIED),
+    "gemma2": _family("Gemma2", _gemma2, gemma2_back, fixed=GEMMA, defaults=TIED),
+    "gemma3_text": _family("Gemma3", gemma3, gemma2_back, fixed=GEMMA, defaults=TIED),
     "mixtral": _family("Mixtral", _mixtral, _mixtral_back),
-    "phi3": _family("Phi3", _windowed, _phi3_back, table=tensor_names.phi3),
+    "phi3": _family("Phi3", windowed, _phi3_back, table=tensor_names.phi3),
 }

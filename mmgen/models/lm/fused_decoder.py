@@ -48,6 +48,7 @@ class FusedDecoder:
             or texts is None
             or texts.count > MAX_GEMV_ROWS
             or run.attending.pool.keys[0].dtype is not torch.float32
+            or (run.rotation is not None and run.rotation.query_scale is not None)
         ):
             return None
         if not self._looked(transformer.blocks):
@@ -61,7 +62,7 @@ class FusedDecoder:
         layers = type(self._layers).from_buffer_copy(self._layers)
         for number, layer in enumerate(layers):
             rotation = run.rotation if not layer.window else run.windowed
-            if rotation is not None:
+            if rotation is not None and config.rotates(number):
                 layer.cos, layer.sin = rotation.cos.data_ptr(), rotation.sin.data_ptr()
             layer.keys, layer.values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
         more, padded = self._numbers
@@ -125,10 +126,12 @@ PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4L
 def _fits(config: TransformerConfig) -> bool:
     """Whether blocks of that shape are Llama's, or Qwen's, or Mistral's."""
     plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
-    fed = config.gated and config.activation == "silu" and not config.experts
+    plain = plain and config.residual_multiplier == 1
+    fed = config.gated and config.activation == "silu" and not config.experts and config.swiglu_limit is None
     seen = config.causal and config.softcap is None and not config.sparse_block and config.encoder is None
+    seen = seen and not config.sinks and not config.qk_norm_late and config.qk_norm_over == "head"
     sizes = (config.head_size, config.hidden_size, config.intermediate_size)
-    turned = config.positions not in ("relative", "alibi")
+    turned = config.positions not in ("relative", "alibi") and not config.rope_interleaved
     return plain and fed and seen and turned and config.head_size <= MAX_HEAD_DIM and not any(size % LANES for size in sizes)
 
 

@@ -23,6 +23,7 @@ from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
 from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
+from mmgen.models.lm.architectures.text_parts import TextTensors
 from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
@@ -133,7 +134,11 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
         pour(checkpoint, model, model.names(), r"^$")
         return model
     config, family = families.shape(folder), families.find(values, checkpoint.folder)
+    if family.part:
+        checkpoint = TextTensors(checkpoint)
     head = family.table(replace(config, tied=False))["head.weight"].names[0]
+    if family.part and head not in checkpoint:  # whose configuration says it of the text, of the whole, or of neither
+        config = replace(config, tied=True)
     if config.tied and _apart(checkpoint, head, family.table(config)["transformer.embed.words.weight"].names[0]):
         config = replace(config, tied=False)
     model = _empty(config, device, dtype or checkpoint.dtype)
@@ -245,6 +250,7 @@ class TextModel:
 def _settings(folder: Path) -> dict[str, Any]:
     """config.json with generation_config.json laid over it; ends of text of both."""
     base = gguf_checkpoint.config_values(folder)
+    base = {**(base.get("text_config") or {}), **base}
     path = folder / "generation_config.json"
     over = {key: value for key, value in (read_json(path) if path.is_file() else {}).items() if value is not None}
     ends = _ids(base.get("eos_token_id")) | _ids(over.get("eos_token_id"))

@@ -93,6 +93,6 @@ def _check(values: Mapping[str, Any], folder: Path) -> None:
 
 
 def family_of(folder: Path) -> str:
-    """The name of a folder's family, as `language_model.save` takes it; "": mmgen's own."""
+    """The name of a folder's family, as `language_model.save` takes it; "": mmgen's own, or one that is not written."""
     name = str(gguf_checkpoint.config_values(folder).get("model_type"))
-    return "" if name == OWN else name
+    return "" if name == OWN or families.FAMILIES[name].back is None else name

@@ -33,8 +33,8 @@ def rope(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scaling(kind: str, told: Mapping[str, Any], values: Mapping[str, Any]) -> RopeScaling:
-    if kind not in KINDS or told.get("truncate") is False:
-        raise BadWeights(f"config.json asks for rope scaling {kind!r}; there are {', '.join(KINDS)}, truncated")
+    if kind not in KINDS:
+        raise BadWeights(f"config.json asks for rope scaling {kind!r}; there are {', '.join(KINDS)}")
     most = values["max_position_embeddings"]
     original = values.get("original_max_position_embeddings") or told.get("original_max_position_embeddings") or most
     return RopeScaling(
@@ -48,6 +48,8 @@ def _scaling(kind: str, told: Mapping[str, Any], values: Mapping[str, Any]) -> R
         attention=_attention(told),
         short_factors=tuple(told.get("short_factor", ())),
         long_factors=tuple(told.get("long_factor", ())),
+        truncate=told.get("truncate", True),
+        attention_beta=told.get("llama_4_scaling_beta") or 0.0,
     )
 
 
@@ -71,9 +73,11 @@ def rope_values(shape: TransformerConfig) -> dict[str, Any]:
         if scaling.kind == "llama3":
             out |= {"low_freq_factor": scaling.low, "high_freq_factor": scaling.high}
         if scaling.kind == "yarn":
-            out |= {"beta_fast": scaling.fast, "beta_slow": scaling.slow}
+            out |= {"beta_fast": scaling.fast, "beta_slow": scaling.slow, "truncate": scaling.truncate}
         if scaling.kind == "longrope":
             out |= {"short_factor": list(scaling.short_factors), "long_factor": list(scaling.long_factors)}
+        if scaling.attention_beta:
+            out["llama_4_scaling_beta"] = scaling.attention_beta
         if scaling.attention is not None:
             out["attention_factor"] = scaling.attention
     if shape.rope_theta_windowed is None:

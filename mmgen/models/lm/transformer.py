@@ -63,29 +63,34 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig, layer: int, bias: Bias | None = None) -> None:
         super().__init__()
         self.norm_at, self.parallel, self.dropout = config.norm_at, config.parallel, config.dropout
+        self.multiplier, self.mixed, self.crossed = config.residual_multiplier, config.mixes(layer), config.encoder is not None
         self.attention = Attention(config, layer, bias)
         self.attention_norm = norm(config)
         if config.encoder is not None:
             self.cross, self.cross_norm = CrossAttention(config, layer), norm(config)
-        if config.experts:
+        if self.mixed:
             self.experts = feed_forward.Experts(config)
         else:
             self.up, self.activation = feed_forward.up(config), feed_forward.activation(config)
             self.down = feed_forward.down(config)
-        self.norm = norm(config)
+        self.norm = None if config.shared_norm else norm(config)
         if config.norm_at == "both":
             self.attention_after, self.after = norm(config), norm(config)
-        self.mixed, self.crossed = bool(config.experts), config.encoder is not None
 
     def forward(self, x: Tensor, run: ForwardPass) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
+        if self.parallel:
+            seen = self.attention_norm(x)
+            return x + self._attended(seen, run) + self._fed(seen if self.norm is None else self.norm(x), run)
+        assert self.norm is not None, "only what is parallel shares a norm"
         if self.norm_at == "post":
             x = self.attention_norm(x + self._attended(x, run))
             if self.crossed:
                 x = self.cross_norm(x + self._drop(self.cross(x, run.memory)))
             return self.norm(x + self._fed(x, run))  # type: ignore[no-any-return]
-        if self.parallel:
-            return x + self._attended(self.attention_norm(x), run) + self._fed(self.norm(x), run)
+        if self.norm_at == "after":
+            x = x + self.attention_norm(self._attended(x, run))
+            return x + self.norm(self._fed(x, run))  # type: ignore[no-any-return]
         if self.norm_at == "both":
             x = x + self.attention_after(self._attended(self.attention_norm(x), run))
             return x + self.after(self._fed(self.norm(x), run))  # type: ignore[no-any-return]
@@ -102,6 +107,8 @@ class Block(nn.Module):
         return self._drop(self.experts(x, run.routing) if self.mixed else self.down(self.activation(self.up(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
+        """What a sublayer adds, as it is added."""
+        x = x if self.multiplier == 1 else x * self.multiplier
         return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
 
@@ -207,7 +214,7 @@ def _rotaries(config: TransformerConfig) -> tuple[Rotary | None, Rotary | None]:
     if config.positions != "rotary":
         return None, None
     size = config.rotary_dim or config.head_size
-    whole = Rotary(size, config.rope_theta, config.max_tokens, config.rope_scaling)
+    whole = Rotary(size, config.rope_theta, config.max_tokens, config.rope_scaling, config.rope_interleaved)
     if config.rope_theta_windowed is None:
         return whole, whole
-    return whole, Rotary(size, config.rope_theta_windowed, config.max_tokens)
+    return whole, Rotary(size, config.rope_theta_windowed, config.max_tokens, interleaved=config.rope_interleaved)
