@@ -25,13 +25,15 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, folder: Path) -> ChatTemplate:
-        """From chat_template.jinja, tokenizer_config.json or a GGUF file; empty where none has one."""
+        """From chat_template.jinja, tokenizer_config.json, chat_template.json or a GGUF file; empty where none has one.
+
+        Of several named ones `tool_use` is for conversations with tools, `default` for all others.
+        """
         if (file := gguf_checkpoint.find(folder)) is not None:
             return cls(gguf_tokenizer.chat_template(file), gguf_tokenizer.special_tokens(file))
         path = folder / "tokenizer_config.json"
         values = read_json(path) if path.is_file() else {}
-        alone = folder / "chat_template.jinja"
-        text = alone.read_text(encoding="utf-8") if alone.is_file() else _chosen(values.get("chat_template"))
+        text = _chosen(_templates(folder, values))
         told = {key: values[key] for key in SPECIAL if values.get(key) is not None}
         return cls(text, {key: one if isinstance(one, str) else one["content"] for key, one in told.items()})
 
@@ -68,11 +70,27 @@ class ChatTemplate:
             raise BadRequest(f"the model's chat template refuses this conversation ({why})") from None
 
 
-def _chosen(told: Any) -> str:
-    """One template, or the one called default of several."""
+def _templates(folder: Path, values: Mapping[str, Any]) -> Mapping[str, str]:
+    """Name -> template. `values`: tokenizer_config.json."""
+    alone, processor = folder / "chat_template.jinja", folder / "chat_template.json"
+    if alone.is_file():
+        more = {path.stem: path for path in (folder / "additional_chat_templates").glob("*.jinja")}
+        return {name: path.read_text(encoding="utf-8") for name, path in {**more, "default": alone}.items()}
+    told = values.get("chat_template")
+    if not told and processor.is_file():
+        told = read_json(processor).get("chat_template")
     if isinstance(told, list):
-        told = {one["name"]: one["template"] for one in told}.get("default", "")
-    return told or ""
+        return {one["name"]: one["template"] for one in told}
+    return told if isinstance(told, dict) else {"default": told or ""}
+
+
+def _chosen(named: Mapping[str, str]) -> str:
+    """One template of all that are named, which chooses as transformers does."""
+    default, tools = (named.get(name, "").removesuffix("\n") for name in ("default", "tool_use"))
+    if not (default and tools):
+        return default
+    nothing = "{{ '' }}"  # keeps spaces and line breaks at the borders, which a tag beside them would take away
+    return f"{{% if tools is not none %}}{nothing}{tools}{nothing}{{% else %}}{nothing}{default}{nothing}{{% endif %}}"
 
 
 def _compiled(text: str) -> Any:

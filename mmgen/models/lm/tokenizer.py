@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer
+from mmgen.models.lm import tokenizer_files
 from mmgen.registry import one_line
 
 
@@ -33,7 +34,7 @@ class Tokenizer:
 
     @classmethod
     def of(cls, folder: Path) -> Tokenizer:
-        """A checkpoint's: its tokenizer.json, what transformers makes of older files such as vocab.json and merges.txt, or
+        """A checkpoint's: its tokenizer.json, what transformers makes of others, such as tokenizer.model or vocab.json, or
         what a GGUF file describes."""
         path = folder / "tokenizer.json"
         if path.is_file():
@@ -44,9 +45,7 @@ class Tokenizer:
             made._whole()
             return made
         try:
-            from transformers import AutoTokenizer
-
-            made.fast = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+            made.fast = tokenizer_files.converted(folder)
         except Exception as why:  # whatever a tokenizer of somebody's own raises
             raise BadWeights(
                 f"{folder} has no tokenizer.json, and transformers makes none of its files ({one_line(why)[:200]}); "

@@ -39,7 +39,7 @@ def test_as_transformers_renders_it(name: str, prompted: bool) -> None:
     "values",
     [
         {"chat_template": PLAIN},
-        {"chat_template": [{"name": "tool_use", "template": "x"}, {"name": "default", "template": PLAIN}]},
+        {"chat_template": [{"name": "rag", "template": "x"}, {"name": "default", "template": PLAIN}]},
     ],
 )
 def test_from_a_tokenizers_configuration(values: dict[str, Any], tmp_path: Path) -> None:
@@ -49,6 +49,38 @@ def test_from_a_tokenizers_configuration(values: dict[str, Any], tmp_path: Path)
     assert template.text == PLAIN and template.tokens == TOKENS and template
     (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}only this")
     assert ChatTemplate.of(tmp_path).render(MESSAGES) == "<s>only this", "a file of its own goes before"
+
+
+NAMED = {
+    "default": "  \n{{ messages[0].content }}\n ",
+    "tool_use": "\n\n{{ tools[0].function.name }} of {{ messages | length }}\n\n",
+}
+
+
+@pytest.mark.parametrize("place", ["list", "object", "files", "processor"])
+@pytest.mark.parametrize("tools", [[TOOL], None])
+def test_named_templates(place: str, tools: Any, tmp_path: Path) -> None:
+    """As transformers chooses, byte by byte."""
+    if place == "files":
+        (tmp_path / "chat_template.jinja").write_text(NAMED["default"])
+        (tmp_path / "additional_chat_templates").mkdir()
+        (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text(NAMED["tool_use"])
+    else:
+        told = [{"name": name, "template": text} for name, text in NAMED.items()] if place == "list" else NAMED
+        file = "chat_template.json" if place == "processor" else "tokenizer_config.json"
+        (tmp_path / file).write_text(json.dumps({"chat_template": told}))
+    chosen = NAMED["tool_use" if tools else "default"]
+    (expected,), _ = render_jinja_template([MESSAGES], tools=tools, chat_template=chosen, add_generation_prompt=True)
+    template = ChatTemplate.of(tmp_path)
+    assert template.render(MESSAGES, tools=tools) == expected and template.takes_tools
+
+
+def test_the_processors_file(tmp_path: Path) -> None:
+    """Behind what the tokenizer's configuration says."""
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": PLAIN}))
+    assert ChatTemplate.of(tmp_path).text == PLAIN
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ 1 }}"}))
+    assert ChatTemplate.of(tmp_path).render(MESSAGES) == "1"
 
 
 def test_none(tmp_path: Path) -> None:
