@@ -32,7 +32,7 @@ class LoopRecipe(Config):
     schedule: LearningRateSchedule = LearningRateSchedule()
     weight_decay: float = Field(0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
-    gradient_clip: float = Field(1.0, gt=0)
+    gradient_clip: float | None = Field(1.0, gt=0)  # norm of the gradients; None: as they are
     mixed_precision: str = "no"
     activation_checkpointing: bool = False
     compile: bool = False
@@ -50,24 +50,47 @@ class LoopRecipe(Config):
         return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
+class TaskHooks:
+    """What most tasks leave as it is."""
+
+    minimised = "loss"  # of the losses
+    plotted: tuple[str, ...] = ("loss", "validation")  # in loss.png
+
+    def step_rows(self, step: int) -> int | None:
+        """Rows of a step, over all devices; None: the recipe's batch."""
+        return None
+
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
+        """Logs validation metrics after `step` steps, and exports the model if it is the best so far."""
+
+    def updated(self, step: int) -> None:
+        """Every device, after the optimizer's step."""
+
+    def reported(self, step: int, paused: bool) -> None:
+        """The main process, at a step's end; `paused`: the run stops here, for good or for now."""
+
+
 class Task(Protocol):
-    """A model with its data and loss, as the loop needs them."""
+    """A model with its data and loss, as the loop needs them; `TaskHooks` has what a task can leave out."""
 
     ylabel: str  # of loss.png
+    minimised: str
+    plotted: tuple[str, ...]
     optimizer: torch.optim.Optimizer
 
     @property
     def model(self) -> nn.Module: ...  # what a checkpoint holds
     @property
-    def loss(self) -> nn.Module: ...  # a batch -> losses by name; "loss" is minimised
+    def loss(self) -> nn.Module: ...  # a batch -> losses by name; `minimised` is one of them
 
     def parts(self, step: int, process: int, processes: int) -> Sequence[tuple[Any, float]]:
-        """Micro-batches of a process in a step, on the CPU, with their loss weights. Deterministic in seed and step."""
+        """Micro-batches of a process in a step, each with a `to` and its loss weight. Deterministic in seed and step."""
         ...
 
-    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
-        """Logs validation metrics after `step` steps, and exports the model if it is the best so far."""
-        ...
+    def step_rows(self, step: int) -> int | None: ...
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None: ...
+    def updated(self, step: int) -> None: ...
+    def reported(self, step: int, paused: bool) -> None: ...
 
 
 def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_after_minutes: float | None = None) -> bool:
@@ -83,7 +106,8 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
     for step in range(progress["step"], recipe.steps):
         rate = recipe.schedule.rate(step, recipe.steps)
         losses = _step(recipe, task, accelerator, module, optimizer, step, rate)
-        record.add(step, losses, recipe.batch, rate)
+        task.updated(step)
+        record.add(step, losses, task.step_rows(step) or recipe.batch, rate)
         enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
         last = step + 1 == recipe.steps
         if ((step + 1) % recipe.validate_every == 0 or last) and accelerator.is_main_process:
@@ -94,8 +118,10 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
         if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
             progress |= {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
             checkpoint.save(recipe.out / "checkpoint", task.model, optimizer.optimizer, progress)
-            record.plot(("loss", "validation"), task.ylabel)
+            record.plot(task.plotted, task.ylabel)
             saved = time.monotonic()
+        if accelerator.is_main_process:
+            task.reported(step, enough or last)
         if enough and not last:
             return False
     return True
@@ -113,10 +139,11 @@ def _step(
     for number, (batch, weight) in enumerate(parts):
         with accelerator.no_sync(module) if number + 1 < len(parts) else nullcontext():
             losses = module(batch.to(accelerator.device))
-            accelerator.backward(losses["loss"] * weight)
+            accelerator.backward(losses[task.minimised] * weight)
         for name, value in losses.items():
             total[name] = total.get(name, 0.0) + value.detach() * weight
-    accelerator.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
+    if recipe.gradient_clip is not None:
+        accelerator.clip_grad_norm_(module.parameters(), recipe.gradient_clip)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.training import loop, optimizers
-from mmgen.training.loop import LoopRecipe
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
 
 
@@ -26,7 +26,7 @@ class Squares(nn.Module):
         return {"loss": self.model(x).pow(2).mean()}
 
 
-class Shrink:
+class Shrink(TaskHooks):
     """A linear layer that learns to give 0."""
 
     ylabel = "loss"

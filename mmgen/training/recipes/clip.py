@@ -32,7 +32,7 @@ from mmgen.training.data.image_caption_data import ImageCaptionPairs, ImagesReci
 from mmgen.training.data.pair_protocol import ImageTextPairs
 from mmgen.training.data.synthetic_pairs import SyntheticPairs, SyntheticPairsRecipe
 from mmgen.training.eval.retrieval_metrics import both_ways
-from mmgen.training.loop import LoopRecipe
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.recipes import tokenizer as tokenizers
 from mmgen.training.recipes.tokenizer import TokenizerRecipe
 from mmgen.training.run_log import RunLog
@@ -151,7 +151,7 @@ class TokenFeatures:
         tokenizers.save(self.tokenizer.fast, folder, self.config.max_tokens)
 
 
-class ClipRun:
+class ClipRun(TaskHooks):
     """The `Task` of the loop: model, data and loss."""
 
     ylabel = "nats"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
-from mmgen.training import checkpoint, schedules
+from mmgen.training import loop, schedules
 from mmgen.training.data import synthetic_captions, text_state_cache
 from mmgen.training.data.emoji_images import SIDE, EmojiImages
 from mmgen.training.data.scene_renderer import Augment, SceneRenderer
@@ -29,6 +30,7 @@ from mmgen.training.data.synthetic_batches import SceneBatch, SyntheticBatches
 from mmgen.training.data.synthetic_captions import Mix
 from mmgen.training.data.text_state_cache import TokenStates
 from mmgen.training.eval import image_samples
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
 
 
@@ -65,6 +67,21 @@ class DenoiserRecipe(Config):
     samples_minutes: float = 10.0
 
 
+@dataclass(frozen=True)
+class DenoiserBatch:
+    """Images and their captions, ready for a step."""
+
+    clean: Tensor  # (B, C, H, W) latents
+    noise: Tensor  # (B, C, H, W)
+    timesteps: Tensor  # (B,)
+    tokens: Tensor  # (B, N, D) token states
+    mask: Tensor  # (B, N)
+    pooled: Tensor  # (B, D)
+
+    def to(self, device: torch.device) -> DenoiserBatch:
+        return DenoiserBatch(*(getattr(self, one.name).to(device) for one in fields(self)))
+
+
 class DenoiserLoss(nn.Module):
     """Weighted squared error of the model's prediction; Hang et al. 2023, eq. 5 to 7, the mean over pixels."""
 
@@ -72,13 +89,14 @@ class DenoiserLoss(nn.Module):
         super().__init__()
         self.unet, self.schedule, self.gamma = unet, schedule, gamma
 
-    def forward(self, clean: Tensor, noise: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
+    def forward(self, batch: DenoiserBatch) -> dict[str, Tensor]:
+        clean, noise, timesteps = batch.clean, batch.noise, batch.timesteps
         noisy = self.schedule.add_noise(clean, noise, timesteps)
-        output = self.unet(noisy, timesteps, tokens, class_labels=pooled, encoder_attention_mask=mask).sample
+        output = self.unet(noisy, timesteps, batch.tokens, class_labels=batch.pooled, encoder_attention_mask=batch.mask).sample
         error: Tensor = (output.float() - self.schedule.target(clean, noise, timesteps)).pow(2).mean((1, 2, 3))
         if self.gamma is not None:
             error = self.schedule.loss_weight(timesteps, self.gamma) * error
-        return error.mean()
+        return {"loss": error.mean()}
 
 
 class CaptionConditions:
@@ -125,8 +143,12 @@ def autoencoder_of(recipe: DenoiserRecipe) -> Autoencoder:
     return HalfSizeAutoencoder(Upscaler.load(recipe.upscaler)) if recipe.upscaler else PixelAutoencoder(3 * recipe.fold**2)
 
 
-class DenoiserRun:
-    """Model, data and optimizer of a run. Images and captions are on `device`, where batches are rendered."""
+class DenoiserRun(TaskHooks):
+    """The `Task` of the loop. Images and captions are on `device`, where batches are rendered."""
+
+    ylabel = "weighted squared error"
+    plotted = ("loss",)
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:
         if recipe.data is None:
@@ -146,29 +168,42 @@ class DenoiserRun:
         self.schedule = NoiseSchedule.from_config(recipe.schedule)
         self.unet = make_unet(recipe, self.autoencoder, encoder.dimension, SIDE)
         self.average = copy.deepcopy(self.unet).requires_grad_(False).eval()
+        for module in (self.unet, self.average):
+            module.to(self.device, memory_format=torch.channels_last)
+        self.model = nn.ModuleDict({"unet": self.unet, "average": self.average})
+        self.loss = DenoiserLoss(self.unet, self.schedule.to(self.device), recipe.min_snr_gamma)
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
         )
+        self.sampled = time.monotonic()
 
-    @property
-    def modules(self) -> nn.Module:
-        """What a checkpoint holds."""
-        return nn.ModuleDict({"unet": self.unet, "average": self.average})
-
-    def inputs(self, step: int) -> tuple[Tensor, ...]:
-        """DenoiserLoss's arguments; they depend on the seed and the step alone."""
+    def inputs(self, step: int) -> DenoiserBatch:
+        """Depends on the seed and the step alone."""
         rng = torch.Generator(self.device).manual_seed(self.recipe.seed * 1_000_003 + step)
         batch = self.scenes.batch(step)
         clean = self.autoencoder.encode(batch.images)
         noise = torch.randn(clean.shape, generator=rng, device=self.device)
         timesteps = torch.randint(self.schedule.train_steps, (len(clean),), generator=rng, device=self.device)
-        return clean, noise, timesteps, *self.captions.conditions(batch, rng)
+        return DenoiserBatch(clean, noise, timesteps, *self.captions.conditions(batch, rng))
+
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[DenoiserBatch, float]]:
+        whole = self.inputs(step)
+        return [(DenoiserBatch(*(getattr(whole, one.name)[process::processes] for one in fields(whole))), 1.0)]
 
     @torch.no_grad()
-    def update_average(self, step: int) -> None:
+    def updated(self, step: int) -> None:
         """Updates the exponential moving average of the weights; with a smaller decay in the first steps."""
         decay = min(self.recipe.average, (1 + step) / (10 + step))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.unet.parameters()), 1 - decay)
+
+    def reported(self, step: int, paused: bool) -> None:
+        """Every few minutes and at the end, `out/model` and images of it."""
+        if not paused and time.monotonic() - self.sampled <= 60 * self.recipe.samples_minutes:
+            return
+        export(self)
+        model = DenoiserModel(self.average, self.text, self.autoencoder, self.recipe.schedule)
+        image_samples.write(model, image_samples.prompts(self.images), self.recipe.out / "samples.png")
+        self.sampled = time.monotonic()
 
 
 def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) -> bool:
@@ -177,42 +212,19 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
     from diffusers.models.attention_processor import AttnProcessor
 
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    run = DenoiserRun(recipe, accelerator.device)
-    for module in (run.unet, run.average):
-        module.to(accelerator.device, memory_format=torch.channels_last)
+    task = DenoiserRun(recipe, accelerator.device)
     if accelerator.device.type == "cpu":
-        run.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 images/s
-    progress = checkpoint.load(recipe.out / "checkpoint", run.modules, run.optimizer) or {"step": 0, "seconds": 0.0}
-    schedule = run.schedule.to(accelerator.device)
-    loss_of, optimizer = accelerator.prepare(DenoiserLoss(run.unet, schedule, recipe.min_snr_gamma), run.optimizer)
-    record = RunLog(recipe.out, recipe.steps, seconds=progress["seconds"])
-    saved = sampled = time.monotonic()
-    for step in range(progress["step"], recipe.steps):
-        rate = rates(recipe).rate(step, recipe.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = loss_of(*run.inputs(step))
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(run.unet.parameters(), recipe.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        run.update_average(step)
-        record.add(step, {"loss": loss}, recipe.batch, rate)
-        enough = stop_after_minutes is not None and record.seconds - progress["seconds"] > 60 * stop_after_minutes
-        last = step + 1 == recipe.steps
-        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
-            state = {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
-            checkpoint.save(recipe.out / "checkpoint", run.modules, optimizer.optimizer, state)
-            record.plot(["loss"], "weighted squared error")
-            saved = time.monotonic()
-        if (time.monotonic() - sampled > 60 * recipe.samples_minutes or enough or last) and accelerator.is_main_process:
-            export(run)
-            model = DenoiserModel(run.average, run.text, run.autoencoder, recipe.schedule)
-            image_samples.write(model, image_samples.prompts(run.images), recipe.out / "samples.png")
-            sampled = time.monotonic()
-        if enough and not last:
-            return False
-    return True
+        task.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 images/s
+    settings = LoopRecipe(
+        out=recipe.out,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        schedule=rates(recipe),
+        gradient_clip=recipe.gradient_clip,
+        seed=recipe.seed,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+    return loop.run(settings, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
 
 
 def rates(recipe: DenoiserRecipe) -> schedules.LearningRateSchedule:

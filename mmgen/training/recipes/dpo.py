@@ -17,6 +17,7 @@ from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data, text_files
 from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
+from mmgen.training.loop import TaskHooks
 from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
 from mmgen.training.recipes.sft import split
 from mmgen.training.run_log import RunLog
@@ -64,7 +65,7 @@ def log_likelihood(lm: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor
     return torch.zeros(len(targets), device=log_probs.device).index_add(0, row, log_probs)
 
 
-class DPORun:
+class DPORun(TaskHooks):
     """The `Task` of the loop."""
 
     ylabel = "preference loss"

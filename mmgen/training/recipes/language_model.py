@@ -22,7 +22,7 @@ from mmgen.training.chunked_cross_entropy import loss_of
 from mmgen.training.data import packing, text_files
 from mmgen.training.data.packing import PackedBatch, PackedRows, TokenStream
 from mmgen.training.eval.text_samples import write
-from mmgen.training.loop import LoopRecipe
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.packed_attention import PackedAttention
 from mmgen.training.recipes import tokenizer as tokenizers
 from mmgen.training.recipes.tokenizer import END, TokenizerRecipe
@@ -64,7 +64,7 @@ class NextTokenLoss(nn.Module):
         return {"loss": nats + self.balance * uneven, "balance": uneven}
 
 
-class LanguageModelRun:
+class LanguageModelRun(TaskHooks):
     """The `Task` of the loop: model, data and loss."""
 
     ylabel = "nats a token"

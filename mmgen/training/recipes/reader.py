@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.reader.network import PASSAGE, PrefixBatch, ReaderNetwork
-from mmgen.training import checkpoint
+from mmgen.training import loop
 from mmgen.training.data.qa_data import (
     Corpus,
     Question,
@@ -31,6 +30,7 @@ from mmgen.training.data.qa_data import (
     titles_of,
     without_overlap,
 )
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
 from mmgen.training.schedules import LearningRateSchedule
 
@@ -161,48 +161,52 @@ def start_from(encoder: SentenceEncoder) -> ReaderNetwork:
     return reader
 
 
+class ReaderRun(TaskHooks):
+    """The `Task` of the loop. All batches are planned beforehand; each has as many rows as its tokens allow."""
+
+    ylabel = "nats an example"
+    plotted = ("loss", "start", "stop")
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, recipe: ReaderRecipe, device: torch.device | str = "cpu") -> None:
+        if recipe.data is None:
+            raise BadRequest("no data; give --data the folder that holds squadshifts/, qamr/ and the others")
+        torch.manual_seed(recipe.seed)
+        encoder = SentenceEncoder.load(hub.resolve(recipe.base), device=str(device))
+        self.corpus = Corpus.build(training_questions(recipe, recipe.data), encoder.tokenizer)
+        recipe.out.mkdir(parents=True, exist_ok=True)
+        _negatives(self.corpus, encoder, recipe.out / "negatives.json")
+        self.batches = plan(recipe, self.corpus)
+        self.specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
+        self.model = start_from(encoder)
+        self.loss = ReaderLoss(self.model, recipe.language_model_weight)
+        groups = _groups(self.model, recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98))
+
+    def step_rows(self, step: int) -> int:
+        return len(self.batches[step])
+
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[ReaderBatch, float]]:
+        return [(collate(self.batches[step][process::processes], self.corpus, *self.specials), 1.0)]
+
+
 def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png and checkpoints."""
     from accelerate import Accelerator
 
-    if recipe.data is None:
-        raise BadRequest("no data; give --data the folder that holds squadshifts/, qamr/ and the others")
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    torch.manual_seed(recipe.seed)
-    encoder = SentenceEncoder.load(hub.resolve(recipe.base), device=str(accelerator.device))
-    corpus = Corpus.build(training_questions(recipe, recipe.data), encoder.tokenizer)
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    _negatives(corpus, encoder, recipe.out / "negatives.json")
-    batches = plan(recipe, corpus)
-    reader = start_from(encoder)
-    optimizer = torch.optim.AdamW(_groups(reader, recipe.weight_decay), lr=recipe.learning_rate, betas=(0.9, 0.98))
-    progress = checkpoint.load(recipe.out / "checkpoint", reader, optimizer) or {"step": 0, "seconds": 0.0}
-    loss, optimizer = accelerator.prepare(ReaderLoss(reader, recipe.language_model_weight), optimizer)
-    specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
-    record = RunLog(recipe.out, len(batches), seconds=progress["seconds"])
-    before, saved = progress["seconds"], time.monotonic()
-    rates = LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
-    for step in range(progress["step"], len(batches)):
-        rate = rates.rate(step, len(batches))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        mine = batches[step][accelerator.process_index :: accelerator.num_processes]
-        losses = loss(collate(mine, corpus, *specials).to(accelerator.device))
-        accelerator.backward(losses["loss"])
-        accelerator.clip_grad_norm_(loss.parameters(), recipe.gradient_clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        record.add(step, losses, len(batches[step]), rate)
-        enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
-        last = step + 1 == len(batches)
-        if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
-            progress = {"step": step + 1, "of": len(batches), "seconds": record.seconds}
-            checkpoint.save(recipe.out / "checkpoint", reader, optimizer.optimizer, progress)
-            record.plot(("loss", "start", "stop"), "nats an example")
-            saved = time.monotonic()
-        if enough:
-            break
-    return bool(progress["step"] == len(batches))
+    task = ReaderRun(recipe, accelerator.device)
+    steps = len(task.batches)
+    settings = LoopRecipe(
+        out=recipe.out,
+        steps=steps,
+        batch=accelerator.num_processes,  # at least; `ReaderRun.step_rows` tells how many there are
+        schedule=LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup),
+        gradient_clip=recipe.gradient_clip,
+        seed=recipe.seed,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+    return loop.run(settings, task, RunLog(recipe.out, steps), accelerator, stop_after_minutes)
 
 
 def export(recipe: ReaderRecipe) -> Path:

@@ -14,6 +14,7 @@ from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED, loss_of
 from mmgen.training.data import chat_data, text_files
 from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
+from mmgen.training.loop import TaskHooks
 from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
 from mmgen.training.run_log import RunLog
 
@@ -35,7 +36,7 @@ class AnswerLoss(nn.Module):
         return {"loss": loss_of(self.lm, self.tuned.hidden(batch.ids), batch.targets)}
 
 
-class SFTRun:
+class SFTRun(TaskHooks):
     """The `Task` of the loop."""
 
     ylabel = "nats a token of answers"

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.models.diffusion.upscaler import Upscaler, UpscalerConfig, half
-from mmgen.training import checkpoint
+from mmgen.training import loop
 from mmgen.training.data import synthetic_captions
 from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.data.scene_renderer import SceneRenderer
 from mmgen.training.data.synthetic_batches import SyntheticBatches
 from mmgen.training.data.synthetic_captions import Mix
+from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
 from mmgen.training.schedules import LearningRateSchedule
 
@@ -40,45 +41,74 @@ class UpscalerRecipe(Config):
     checkpoint_minutes: float = 3.0
 
 
+@dataclass(frozen=True)
+class UpscalerBatch:
+    """Images in [-1, 1], and what is shown of them."""
+
+    small: Tensor  # (B, 3, S / 2, S / 2), with noise
+    images: Tensor  # (B, 3, S, S)
+
+    def to(self, device: torch.device) -> UpscalerBatch:
+        return UpscalerBatch(self.small.to(device), self.images.to(device))
+
+
+class UpscalerLoss(nn.Module):
+    """L1 between the upscaled images and the images."""
+
+    def __init__(self, upscaler: Upscaler) -> None:
+        super().__init__()
+        self.upscaler = upscaler
+
+    def forward(self, batch: UpscalerBatch) -> dict[str, Tensor]:
+        return {"l1": F.l1_loss(self.upscaler(batch.small).float(), batch.images)}
+
+
+class UpscalerRun(TaskHooks):
+    """The `Task` of the loop."""
+
+    ylabel = "L1, images in [-1, 1]"
+    minimised = "l1"
+    plotted = ("l1",)
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, recipe: UpscalerRecipe, device: torch.device | str = "cpu") -> None:
+        if recipe.data is None:
+            raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
+        self.recipe = recipe
+        torch.manual_seed(recipe.seed)
+        dataset = EmojiImages.load(recipe.data)
+        pool = synthetic_captions.draw(dataset, 20_000, Mix(), recipe.seed)
+        self.scenes = SyntheticBatches(SceneRenderer(dataset), pool, batch=recipe.batch, seed=recipe.seed)
+        self.model = Upscaler(UpscalerConfig(recipe.channels, recipe.layers)).to(device)
+        self.loss = UpscalerLoss(self.model)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
+        recipe.out.mkdir(parents=True, exist_ok=True)
+
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[UpscalerBatch, float]]:
+        images = self.scenes.batch(step).images
+        batch = UpscalerBatch(add_noise(half(images), self.recipe.roughness, step), images)
+        return [(UpscalerBatch(batch.small[process::processes], batch.images[process::processes]), 1.0)]
+
+
 def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done and `out/model` is written."""
     from accelerate import Accelerator
 
-    if recipe.data is None:
-        raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
     accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
-    torch.manual_seed(recipe.seed)
-    dataset = EmojiImages.load(recipe.data)
-    pool = synthetic_captions.draw(dataset, 20_000, Mix(), recipe.seed)
-    scenes = SyntheticBatches(SceneRenderer(dataset), pool, batch=recipe.batch, seed=recipe.seed)
-    upscaler = Upscaler(UpscalerConfig(recipe.channels, recipe.layers)).to(accelerator.device)
-    optimizer = torch.optim.AdamW(upscaler.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
-    recipe.out.mkdir(parents=True, exist_ok=True)
-    progress = checkpoint.load(recipe.out / "checkpoint", upscaler, optimizer) or {"step": 0, "seconds": 0.0}
-    model, optimizer = accelerator.prepare(upscaler, optimizer)
-    record = RunLog(recipe.out, recipe.steps, seconds=progress["seconds"])
-    saved = time.monotonic()
-    rates = LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup)
-    for step in range(progress["step"], recipe.steps):
-        rate = rates.rate(step, recipe.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        images = scenes.batch(step).images.to(accelerator.device)
-        loss = F.l1_loss(model(add_noise(half(images), recipe.roughness, step)).float(), images)
-        accelerator.backward(loss)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        record.add(step, {"l1": loss}, len(images), rate)
-        enough = stop_after_minutes is not None and record.seconds - progress["seconds"] > 60 * stop_after_minutes
-        if time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or step + 1 == recipe.steps:
-            state = {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
-            checkpoint.save(recipe.out / "checkpoint", upscaler, optimizer.optimizer, state)
-            record.plot(["l1"], "L1, images in [-1, 1]")
-            saved = time.monotonic()
-        if enough and step + 1 < recipe.steps:
-            return False
-    upscaler.save(recipe.out / "model")
-    return True
+    task = UpscalerRun(recipe, accelerator.device)
+    settings = LoopRecipe(
+        out=recipe.out,
+        steps=recipe.steps,
+        batch=recipe.batch,
+        schedule=LearningRateSchedule(peak=recipe.learning_rate, floor=0.02, warmup=recipe.warmup),
+        gradient_clip=None,
+        seed=recipe.seed,
+        checkpoint_minutes=recipe.checkpoint_minutes,
+    )
+    done = loop.run(settings, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+    if done:
+        task.model.save(recipe.out / "model")
+    return done
 
 
 def add_noise(small: Tensor, most: float, step: int) -> Tensor:

@@ -67,37 +67,36 @@ def test_exported_model_is_read_by_diffusers_and_by_ourselves(recipe: DenoiserRe
 
 def test_loss_of_a_perfect_model_is_zero_and_of_silence_is_not(recipe: DenoiserRecipe) -> None:
     run = DenoiserRun(recipe)
-    clean, noise, timesteps, *heard = run.inputs(0)
+    batch = run.inputs(0)
 
     class Oracle(torch.nn.Module):
         def forward(self, noisy: torch.Tensor, t: torch.Tensor, *_: object, **__: object) -> object:
-            return type("Output", (), {"sample": run.schedule.velocity(clean, noise, t) * self.share})
+            return type("Output", (), {"sample": run.schedule.velocity(batch.clean, batch.noise, t) * self.share})
 
     for share, low, high in ((1.0, 0.0, 1e-6), (0.0, 1e-3, 100.0)):
         oracle = Oracle()
         oracle.share = share  # type: ignore[assignment]
         for gamma in (5.0, None):
-            assert low <= float(DenoiserLoss(oracle, run.schedule, gamma)(clean, noise, timesteps, *heard)) <= high
+            assert low <= float(DenoiserLoss(oracle, run.schedule, gamma)(batch)["loss"]) <= high
 
 
 def test_without_min_snr_every_timestep_weighs_the_same(recipe: DenoiserRecipe) -> None:
     """Silence's loss is the mean square of the target."""
     run = DenoiserRun(recipe)
-    clean, noise, timesteps, *heard = run.inputs(0)
+    batch = run.inputs(0)
     silence = lambda noisy, *_, **__: type("Output", (), {"sample": torch.zeros_like(noisy)})  # noqa: E731
-    plain, weighted = (
-        float(DenoiserLoss(silence, run.schedule, gamma)(clean, noise, timesteps, *heard)) for gamma in (None, 5.0)
-    )
-    assert plain == pytest.approx(float(run.schedule.velocity(clean, noise, timesteps).pow(2).mean()), rel=1e-5)
+    plain, weighted = (float(DenoiserLoss(silence, run.schedule, gamma)(batch)["loss"]) for gamma in (None, 5.0))
+    target = run.schedule.velocity(batch.clean, batch.noise, batch.timesteps)
+    assert plain == pytest.approx(float(target.pow(2).mean()), rel=1e-5)
     assert weighted < plain
 
 
 def test_dropped_captions_are_the_null_condition(recipe: DenoiserRecipe) -> None:
     run = DenoiserRun(recipe.model_copy(update={"drop_caption": 1.0}))
-    tokens, mask, pooled = run.inputs(0)[3:]
-    assert not tokens.any() and not pooled.any()
-    assert mask[:, 0].all() and not mask[:, 1:].any()
-    assert DenoiserRun(recipe.model_copy(update={"drop_caption": 0.0})).inputs(0)[3].any()
+    batch = run.inputs(0)
+    assert not batch.tokens.any() and not batch.pooled.any()
+    assert batch.mask[:, 0].all() and not batch.mask[:, 1:].any()
+    assert DenoiserRun(recipe.model_copy(update={"drop_caption": 0.0})).inputs(0).tokens.any()
 
 
 def test_rate_warms_up_stays_and_decays() -> None:
