@@ -21,7 +21,7 @@ from mmgen.stores.history import HistoryEntry
 
 from . import answer_html
 from .history_panel import HistoryPanel
-from .sessions import Sessions, told
+from .sessions import Sessions, error_toasts
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
@@ -96,7 +96,7 @@ class AskHandlers:
 
         done = Added()
         if paths or more["documents"]:
-            with self.sessions.request(http, "batch") as request, told():
+            with self.sessions.request(http, "batch") as request, error_toasts():
                 done = self.rag.add(paths, progress=tell, request=request, **more)
         for name, reason in [*skipped, *done.skipped]:
             gr.Warning(reason if name in reason else f"{name}: {reason}")
@@ -106,7 +106,7 @@ class AskHandlers:
         self, question: str, grounding: Grounding, k: float, history: list[str], http: gr.Request
     ) -> Iterator[tuple[str, list[str], str]]:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
-        with told():
+        with error_toasts():
             checked(question)
             params = RagParams(k=int(k), grounding=grounding)
         yield answer_html.transcript([*history, answer_html.pending(question, "Retrieving passages")]), history, ""

@@ -28,7 +28,7 @@ from mmgen.stores.history import HistoryEntry
 from . import image_options, mask_editor
 from .generation_state import ImageGenerationState, recipe_text
 from .history_panel import HistoryPanel, since
-from .sessions import Sessions, told
+from .sessions import Sessions, error_toasts
 
 PREVIEW_EVERY = 2
 
@@ -164,5 +164,5 @@ def ended(board: ImageGenerationState, steps: Iterator[tuple[Any, ...]]) -> Iter
         yield board.shown("Stopped.", busy=False)
     except MmgenError:
         yield board.shown("", busy=False)
-        with told():
+        with error_toasts():
             raise

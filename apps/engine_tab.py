@@ -11,7 +11,7 @@ from mmgen.runtime import Runtime
 
 from . import engine_html
 from .activity import ActivityMonitor
-from .sessions import told
+from .sessions import error_toasts
 
 EVERY = 1.0  # seconds
 NO_MODELS = "<p class='empty'>No model is loaded. Each model loads on first use.</p>"
@@ -69,7 +69,7 @@ class EngineHandlers:
         """To bed or out of it."""
 
         def run() -> list[Row]:
-            with told():
+            with error_toasts():
                 self.rt.sleep(name) if state == "awake" else self.rt.wake(name)
             return self.models()
 
@@ -77,7 +77,7 @@ class EngineHandlers:
 
     def pin(self, name: str, pinned: bool) -> Any:
         def run() -> list[Row]:
-            with told():
+            with error_toasts():
                 self.rt.pin(name, not pinned)
             return self.models()
 

@@ -13,7 +13,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import MmgenError
 from mmgen.stores.history import History, HistoryEntry
 
-from .sessions import LOCAL, key_of, told
+from .sessions import LOCAL, error_toasts, key_of
 
 MOST = 12  # entries of a panel
 LONGEST = 70  # characters of an entry's name
@@ -80,7 +80,7 @@ class HistoryPanel:
     def _opened(self, id: str, reopen: Any) -> Any:
         def run(*inputs: Any) -> Any:
             assert self.history is not None
-            with told():
+            with error_toasts():
                 yield from reopen(self.history.get(user(), id), *inputs)
 
         return run
@@ -88,7 +88,7 @@ class HistoryPanel:
     def _deleted(self, id: str) -> Any:
         def run(fresh: int) -> int:
             assert self.history is not None
-            with told():
+            with error_toasts():
                 self.history.delete(user(), id)
             return fresh + 1
 

@@ -17,7 +17,7 @@ from mmgen.registry import RegistryEntry, one_line
 from mmgen.runtime import Runtime
 
 from . import answer_html, forms
-from .sessions import Sessions, told
+from .sessions import Sessions, error_toasts
 
 EMPTY = """<div class='empty'><p>Plugin pipelines appear here automatically, each with a form generated from its signature.</p>
 <p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a complete example.</p></div>"""
@@ -83,7 +83,7 @@ class FormHandlers:
                 raise PluginError(f'pipeline "{self.described.name}" has no form: no field can be a {one}; use it from Python')
 
     def run(self, http: gr.Request, *given: Any) -> tuple[Any, ...]:
-        with told():
+        with error_toasts():
             result = self._called(forms.values(self.asked, given), http)
         images, data = forms.images(result), forms.data(result)
         return (

@@ -24,7 +24,7 @@ from mmgen.pipelines.tags import tags
 from mmgen.pipelines.zero_shot import ZeroShotImage
 
 from . import answer_html
-from .sessions import Sessions, told
+from .sessions import Sessions, error_toasts
 
 EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
 LABELS = "cat, dog, apple, rocket, smiling face"
@@ -109,12 +109,12 @@ class SeeHandlers:
 
     def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         """Uploads are kept in the home directory: Gradio's own copies go after a day."""
-        with told():
+        with error_toasts():
             kept = [keep(Path(path), self.rt.home / "pictures") for path in paths or ()]
             return self._added(kept, http, progress)
 
     def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        with told():
+        with error_toasts():
             return self._added([assets_dir() / "images"], http, progress)
 
     def _added(self, paths: Sequence[Path], http: gr.Request, progress: gr.Progress) -> tuple[Any, ...]:
@@ -131,7 +131,7 @@ class SeeHandlers:
 
     def find(self, text: str, like: str | None, http: gr.Request) -> tuple[Any, str]:
         """The most similar images, best first, with name and score."""
-        with told(), self.sessions.request(http, "normal") as request:
+        with error_toasts(), self.sessions.request(http, "normal") as request:
             seen = None if like is None else image_io.read(like)
             hits = self.gallery.search(text, seen, k=12, request=request)
             return self._thumbnails(hits, scores=True), f"<p class='status'>{len(hits)} images, most similar first</p>"
@@ -140,7 +140,7 @@ class SeeHandlers:
         """A bar per label, or, without labels, for the nearest words of the model's vocabulary."""
         if given is None:
             return NOTHING_NAMED
-        with told(), self.sessions.request(http, "interactive") as request:
+        with error_toasts(), self.sessions.request(http, "interactive") as request:
             if not labels.strip():
                 near = tags(self.rt, given, k=8, request=request)
                 return answer_html.bars(

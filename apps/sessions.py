@@ -55,7 +55,7 @@ def key_of(http: gr.Request | None) -> str | None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def error_toasts() -> Iterator[None]:
     """Shows an MmgenError as a toast message on the page."""
     try:
         yield

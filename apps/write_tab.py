@@ -16,7 +16,7 @@ from mmgen.runtime import Runtime
 from mmgen.text_params import Strategy
 
 from . import answer_html
-from .sessions import Sessions, told
+from .sessions import Sessions, error_toasts
 from .token_html import TokenSheet
 
 EXAMPLES = ["It was a dark and stormy night;", "The old sailor looked at the sea and", "Whales are the largest"]
@@ -121,7 +121,7 @@ class WriteHandlers:
         except MmgenError as why:
             yield answer_html.notice(str(why)), "", gr.skip()
             if options["strategy"] == "greedy":  # all three fail alike, and one message in the corner is enough
-                with told():
+                with error_toasts():
                     raise
             return
         yield sheet.html(note, False), sheet.text, seed
@@ -129,6 +129,6 @@ class WriteHandlers:
     def attention(self, which: Strategy, prompt: str, *texts: str) -> Image:
         """The image for one of the three texts with its beginning."""
         text = dict(zip(STRATEGIES, texts, strict=True))[which]
-        with told():
+        with error_toasts():
             client = self.text.rt.text(self.text.model)
             return read_again(client, prompt + text)

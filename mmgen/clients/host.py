@@ -110,7 +110,7 @@ class ModelHost:
 
         name, pool = f"{kind} {key or references[0]}", self.engine.models
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.used(folder))
-        loaded = self.engine.call(pool.introduce, name, nbytes, lambda: LoadedModel(load, self.device))
+        loaded = self.engine.call(pool.register, name, nbytes, lambda: LoadedModel(load, self.device))
         pool.serve(name, runners)
         if pinned:
             self.engine.call(pool.pin, name, True)

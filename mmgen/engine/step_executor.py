@@ -43,7 +43,7 @@ class StepExecutor:
     def run(self, batch: list[Job], room_ms: float | None) -> StepResult | None:
         """None if the model could not be loaded: the jobs have failed. `room_ms`: milliseconds that the step may take."""
         name = batch[0].runner
-        if not self._arrive(name, batch):
+        if not self._load_model(name, batch):
             return None
         runner, batch = self.runners[name], self._limits.cut(batch)
         moment, began = time.monotonic(), time.perf_counter()
@@ -61,9 +61,9 @@ class StepExecutor:
         away = 0.0 if preemption is None else preemption.end()
         return StepResult(batch, moment, 1000 * (time.perf_counter() - began) - away, away)
 
-    def _arrive(self, runner: str, batch: Sequence[Job]) -> bool:
+    def _load_model(self, runner: str, batch: Sequence[Job]) -> bool:
         try:
-            self.models.arrive(runner)
+            self.models.load(runner)
         except BaseException as error:
             for job in batch:
                 job.fail(error)

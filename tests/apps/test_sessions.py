@@ -36,5 +36,5 @@ def test_the_user_of_a_key() -> None:
 
 
 def test_errors_become_messages_of_the_page() -> None:
-    with pytest.raises(gr.Error, match="the prompt is empty"), sessions.told():
+    with pytest.raises(gr.Error, match="the prompt is empty"), sessions.error_toasts():
         raise BadRequest("the prompt is empty")

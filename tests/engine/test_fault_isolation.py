@@ -120,4 +120,4 @@ def test_ten_thousand_jobs_in_a_storm() -> None:
     assert min(statuses.values()) > 100
     assert runner.ends == 10_000 and not runner.held, "each gave back what it held, once"
     assert engine.ledger.held == 0 and not len(engine.scheduler)
-    assert not engine._loop.active and not engine._loop.forecast._lines
+    assert not engine._loop.active and not engine._loop.forecast._queues

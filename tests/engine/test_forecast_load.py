@@ -172,7 +172,7 @@ def test_a_load_that_is_over_is_forgotten() -> None:
 
     device.now = ended + 90
     assert excess() < 0.01
-    assert not forecast._left and not forecast._said and not forecast._lines
+    assert not forecast._left and not forecast._said and not forecast._queues
     for _ in range(200):  # busy as before, but with one job at a time
         one.status, ahead = "queued", forecast.ahead(one)
         forecast.add(one, ahead)

@@ -47,9 +47,9 @@ def test_what_did_not_fit_is_not_tried_again() -> None:
 def test_a_model_that_does_not_come_fails_its_jobs() -> None:
     made, job = quanta(Sleeper(), []), Job("r", None)
 
-    def arrive(runner: str) -> None:
+    def load(runner: str) -> None:
         raise TooLarge("it is larger than the device")
 
-    made.models.arrive = arrive  # type: ignore[method-assign]
+    made.models.load = load  # type: ignore[method-assign]
     assert made.run([job], None) is None
     assert job.status == "failed" and isinstance(job.future.exception(), TooLarge)

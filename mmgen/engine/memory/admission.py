@@ -50,7 +50,7 @@ class Admission:
         self._shares.remove(job)
         if job in self.ledger:
             self.ledger.release(job)
-            self.models.let_go(job.runner)
+            self.models.release(job.runner)
         self._bytes.pop(job, None)
         self._kinds.pop(job, None)
         if self.first is job:
@@ -68,7 +68,7 @@ class Admission:
         self.models.make_room(self.needed(job), but=job.runner)
         if not self.ledger.reserve(job, self._bytes[job], self._kinds[job]):
             return False
-        if not self.models.hold(job.runner):
+        if not self.models.acquire(job.runner):
             self.ledger.release(job)
             return False
         return True

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
+from mmgen.deprecated import attributes
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.errors import Busy, NotFound, nearest
 
@@ -53,6 +54,7 @@ class PooledModel:
         return (now - self.used) / max(1.0, self.reload_ms)
 
 
+@attributes(introduce="register", hold="acquire", let_go="release", arrive="load")
 class ModelPool:
     """All loaded models. `host_limit`: bytes of models in host memory; None: no limit."""
 
@@ -65,7 +67,7 @@ class ModelPool:
     def __iter__(self) -> Iterator[PooledModel]:
         return iter(list(self._models.values()))
 
-    def introduce(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
+    def register(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
         """Loads a new model. `nbytes`: its approximate size. Raises Busy or TooLarge if it does not fit."""
         if (old := self._models.pop(name, None)) is not None:  # whoever loaded it failed to use it
             self.ledger.release(old)
@@ -89,7 +91,7 @@ class ModelPool:
     def knows(self, runner: str) -> bool:
         return runner in self._by_runner
 
-    def hold(self, runner: str) -> bool:
+    def acquire(self, runner: str) -> bool:
         """A job is admitted: reserves the model's bytes if they are not yet; False if they do not fit."""
         model = self._by_runner.get(runner)
         if model is None:
@@ -99,7 +101,7 @@ class ModelPool:
         model.jobs += 1
         return True
 
-    def let_go(self, runner: str) -> None:
+    def release(self, runner: str) -> None:
         """A job of that runner ended."""
         if (model := self._by_runner.get(runner)) is not None:
             model.jobs -= 1
@@ -112,13 +114,13 @@ class ModelPool:
         model = self._by_runner.get(runner)
         return 0 if model is None or model in self.ledger else model.nbytes
 
-    def arrive(self, runner: str) -> None:
+    def load(self, runner: str) -> None:
         """Before a step: brings the model to the device if it is not there. Raises what loading raises."""
         if (model := self._by_runner.get(runner)) is not None:
             self._bring(model)
 
     def visit(self, runner: str) -> None:
-        """Like `arrive`, for work outside of an admitted job. Raises Busy if the model does not fit."""
+        """Like `load`, for work outside of an admitted job. Raises Busy if the model does not fit."""
         if (model := self._by_runner.get(runner)) is not None:
             self.make_room(self.lacking(runner))
             self._bring(model)

@@ -39,7 +39,7 @@ class FairScheduler:
         self._costs: dict[str, float] = {}  # runner -> its last quantum's
         self._numbers = count()
         self._chosen: list[Job] = []  # the last batch, while all of it is held
-        self._lines: list[JobQueue] = []  # of the first of them; then lines that it had no room for
+        self._queues: list[JobQueue] = []  # of the first of them; then queues that it had no room for
 
     def __len__(self) -> int:
         return len(self._held)
@@ -57,28 +57,28 @@ class FairScheduler:
         user = self.users.join(request.user)
         priority = user.classes.join(request.priority)
         entry = (now + PATIENCE if request.deadline is None else request.deadline, next(self._numbers), job)
-        line = priority.lines.get(group)
-        if line is not None:
-            line.add(entry)
+        queue = priority.queues.get(group)
+        if queue is not None:
+            queue.add(entry)
         else:
             others = self._rounds.get(group) or self._rounds.setdefault(group, KeyQueues())
             others.size += 1
-            line = priority.lines[group] = JobQueue(priority, others.rows[request.priority], now, entry)
-        self._held[job] = line, entry
+            queue = priority.queues[group] = JobQueue(priority, others.rows[request.priority], now, entry)
+        self._held[job] = queue, entry
 
     def remove(self, job: Job) -> None:
         if job not in self._held:
             return
-        line, entry = self._held.pop(job)
-        line.priority.user.jobs -= 1
-        line.priority.jobs -= 1
-        if not line.remove(entry):
+        queue, entry = self._held.pop(job)
+        queue.priority.user.jobs -= 1
+        queue.priority.jobs -= 1
+        if not queue.remove(entry):
             group = (job.runner, job.key)
-            del line.priority.lines[group]
+            del queue.priority.queues[group]
             self._rounds[group].size -= 1
             if not self._rounds[group].size:
                 del self._rounds[group]
-        self._chosen, self._lines = [], []
+        self._chosen, self._queues = [], []
 
     def next(self) -> list[Job]:
         """The queue with the least virtual time, batched with others of its runner and key, one job from each in rotation."""
@@ -88,72 +88,72 @@ class FairScheduler:
 
     def beside(self, job: Job) -> list[Job]:
         """That job first, and others of its runner and key."""
-        line, _ = self._held[job]
-        batch = self._batch(line)
+        queue, _ = self._held[job]
+        batch = self._batch(queue)
         if batch[0] is not job:
             batch = [job, *(other for other in batch if other is not job)][: self.max_batch]
-            self._chosen, self._lines = batch[:], [line, *self._lines][: self.max_batch]
+            self._chosen, self._queues = batch[:], [queue, *self._queues][: self.max_batch]
         return batch
 
     def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
         """Splits what a quantum cost among its jobs by their units."""
-        parts, now, lines = split(cost, [job.units for job in jobs]), self.clock(), self._lines_of(jobs)
-        for line, part in zip(lines, parts, strict=True):
-            priority = line.priority
+        parts, now, queues = split(cost, [job.units for job in jobs]), self.clock(), self._queues_of(jobs)
+        for queue, part in zip(queues, parts, strict=True):
+            priority = queue.priority
             user = priority.user
             user.virtual += part / user.weight
             priority.virtual += part / priority.weight
-            line.turn = now
-        self._rounds[jobs[0].runner, jobs[0].key].end(self._lines[len(jobs) :])
+            queue.turn = now
+        self._rounds[jobs[0].runner, jobs[0].key].end(self._queues[len(jobs) :])
         self._costs[jobs[0].runner] = cost
         return parts
 
-    def _lines_of(self, jobs: Sequence[Job]) -> list[JobQueue]:
+    def _queues_of(self, jobs: Sequence[Job]) -> list[JobQueue]:
         """Of each job. Nearly always they are the last batch, or the first of it."""
         if jobs != self._chosen[: len(jobs)]:
-            self._chosen, self._lines = [], []
-        lines = self._lines[: len(jobs)]
-        return lines + [self._held[job][0] for job in jobs[len(lines) :]]
+            self._chosen, self._queues = [], []
+        queues = self._queues[: len(jobs)]
+        return queues + [self._held[job][0] for job in jobs[len(queues) :]]
 
     def _batch(self, first: JobQueue) -> list[Job]:
-        self._lines = self._together(first)
-        lines = self._lines[: self.max_batch]
-        batch = [line.job for line in lines]
-        if len(batch) < self.max_batch and (rest := [line.rest for line in lines if line.rest is not None]):
+        self._queues = self._together(first)
+        queues = self._queues[: self.max_batch]
+        batch = [queue.job for queue in queues]
+        if len(batch) < self.max_batch and (rest := [queue.rest for queue in queues if queue.rest is not None]):
             turns = filter(None, chain.from_iterable(zip_longest(*rest)))
             batch += [entry[2] for entry in islice(turns, self.max_batch - len(batch))]
         self._chosen = batch[:]
         return batch
 
     def _together(self, first: JobQueue) -> list[JobQueue]:
-        """That line, and others of its runner and key that may share a quantum; a few more, perhaps, than it has room for."""
-        lines, job = [first], first.job
+        """That queue, and others of its runner and key that may share a quantum; a few more, perhaps, than it has room for."""
+        queues, job = [first], first.job
         others, left = self._rounds[job.runner, job.key], LOOKED_AT * self.max_batch
         if others.size == 1:
-            return lines
+            return queues
         others.begin()
         lead = self._costs.get(job.runner, 0.0)
-        while left > 0 and (missing := self.max_batch - len(lines)) > 0:
+        while left > 0 and (missing := self.max_batch - len(queues)) > 0:
             most = min(left, missing + self.max_batch // SPARE)
             asked = others.ask(most)
-            lines += self._close(asked, lead, first)
+            queues += self._close(asked, lead, first)
             if len(asked) < most:
                 break
             left -= most
-        return lines
+        return queues
 
-    def _close(self, lines: list[JobQueue], lead: float, first: JobQueue) -> list[JobQueue]:
+    def _close(self, queues: list[JobQueue], lead: float, first: JobQueue) -> list[JobQueue]:
         """Those, but for the first, whose user and priority have had at most `lead` more than their share."""
         least = self.users.least()
         assert least is not None
         served, close = least.virtual, []
-        for line in lines:
-            priority = line.priority
+        for queue in queues:
+            priority = queue.priority
             user = priority.user
             if user.virtual - served > lead / user.weight:
                 continue
             if priority.virtual - priority.seen > lead / priority.weight and not user.classes.close_to_least(priority, lead):
                 continue
-            if line is not first:
-                close.append(line)
+            if queue is not first:
+                close.append(queue)
         return close

@@ -24,28 +24,28 @@ class PriorityQueues(Flow):
     """A priority class of a user: its queues, ordered by nearest deadline or longest time unserved."""
 
     user: UserQueues = field(kw_only=True)
-    lines: dict[Group, JobQueue] = field(default_factory=dict)
-    _heap: list[Rank] = field(default_factory=list)  # ranks mostly grow: an entry may be behind its line, never ahead
+    queues: dict[Group, JobQueue] = field(default_factory=dict)
+    _heap: list[Rank] = field(default_factory=list)  # ranks mostly grow: an entry may be behind its queue, never ahead
 
-    def put(self, line: JobQueue) -> None:
+    def put(self, queue: JobQueue) -> None:
         """It is new, or its first job is another."""
-        rank = line.due()
-        if line.rank is None or rank < line.rank:
-            line.rank = rank
+        rank = queue.due()
+        if queue.rank is None or rank < queue.rank:
+            queue.rank = rank
             heapq.heappush(self._heap, rank)
 
     def first(self) -> JobQueue:
         """The queue that is next. Ranks of served queues are updated lazily, here."""
         while True:
             rank = self._heap[0]
-            line = rank[2]
-            if line.rank is not rank:
+            queue = rank[2]
+            if queue.rank is not rank:
                 heapq.heappop(self._heap)
-            elif (due := line.due()) > rank:
-                line.rank = due
+            elif (due := queue.due()) > rank:
+                queue.rank = due
                 heapq.heapreplace(self._heap, due)
             else:
-                return line
+                return queue
 
 
 @dataclass(eq=False, slots=True)
@@ -76,7 +76,7 @@ class JobQueue:
         self.priority.put(self)
 
     def due(self) -> Rank:
-        """Sorts the lines of a priority."""
+        """Sorts the queues of a priority."""
         patient = self.turn + PATIENCE
         return patient if patient < self.deadline else self.deadline, self.entry[1], self
 
@@ -108,45 +108,45 @@ class JobQueue:
 class QueueRotation:
     """Queues of one runner, key and priority, in rotation: one that was asked goes to the end."""
 
-    __slots__ = ("_asked", "_lines", "_next")
+    __slots__ = ("_asked", "_next", "_queues")
 
     def __init__(self) -> None:
-        self._lines: list[JobQueue] = []
-        self._next = 0  # the place of the line that is asked first
+        self._queues: list[JobQueue] = []
+        self._next = 0  # the place of the queue that is asked first
         self._asked = 0  # how many were, since `begin`
 
-    def add(self, line: JobQueue) -> int:
+    def add(self, queue: JobQueue) -> int:
         """Its place."""
-        self._lines.append(line)
-        return len(self._lines) - 1
+        self._queues.append(queue)
+        return len(self._queues) - 1
 
-    def remove(self, line: JobQueue) -> None:
+    def remove(self, queue: JobQueue) -> None:
         """The last takes its place."""
-        last = self._lines.pop()
-        if last is not line:
-            self._lines[line.place], last.place = last, line.place
+        last = self._queues.pop()
+        if last is not queue:
+            self._queues[queue.place], last.place = last, queue.place
 
     def begin(self) -> None:
         self._asked = 0
 
     def ask(self, most: int) -> list[JobQueue]:
         """The next ones, each once."""
-        lines, asked = self._lines, self._asked
-        most = min(most, len(lines) - asked)
+        queues, asked = self._queues, self._asked
+        most = min(most, len(queues) - asked)
         if most <= 0:
             return []
-        begin = (self._next + asked) % len(lines)
+        begin = (self._next + asked) % len(queues)
         self._asked = asked + most
-        found = lines[begin : begin + most]
-        return found if len(found) == most else found + lines[: most - len(found)]
+        found = queues[begin : begin + most]
+        return found if len(found) == most else found + queues[: most - len(found)]
 
     def end(self) -> None:
         """Those that were asked go to the end."""
-        self._next, self._asked = (self._next + self._asked) % max(1, len(self._lines)), 0
+        self._next, self._asked = (self._next + self._asked) % max(1, len(self._queues)), 0
 
-    def end_before(self, line: JobQueue) -> None:
+    def end_before(self, queue: JobQueue) -> None:
         """That queue was asked but not served: it is the next to be asked."""
-        self._next = line.place
+        self._next = queue.place
 
 
 class KeyQueues:
@@ -156,7 +156,7 @@ class KeyQueues:
 
     def __init__(self) -> None:
         self.rows = {name: QueueRotation() for name in WEIGHTS}
-        self.size = 0  # lines
+        self.size = 0  # queues
 
     def begin(self) -> None:
         """Starts a round: none was asked yet."""
@@ -177,5 +177,5 @@ class KeyQueues:
         """Ends the round: those asked go to the end, except `unserved`, which keep their order."""
         for row in self.rows.values():
             row.end()
-        for line in reversed(unserved):
-            line.row.end_before(line)
+        for queue in reversed(unserved):
+            queue.row.end_before(queue)

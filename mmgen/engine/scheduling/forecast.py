@@ -42,7 +42,7 @@ class RemainingWork:
     """Quanta that a job still needs."""
 
     quanta: float
-    line: WaitingWork  # it is counted in both
+    queue: WaitingWork  # it is counted in both
     group: WaitingWork
 
 
@@ -52,7 +52,7 @@ class Forecast:
     def __init__(self, costs: CostModel, clock: Callable[[], float] = time.monotonic) -> None:
         self.costs, self.weights, self.clock = costs, dict[str, float](), clock
         self.correction = ForecastCorrection(clock)
-        self._lines: dict[tuple[str, str], dict[Group, WaitingWork]] = {}  # by user and priority
+        self._queues: dict[tuple[str, str], dict[Group, WaitingWork]] = {}  # by user and priority
         self._groups: dict[Group, WaitingWork] = {}  # of all together
         self._left: dict[Job, RemainingWork] = {}
         self._said: dict[Job, tuple[float, FluidEstimate, float]] = {}  # when, what, and the jobs that there were lately
@@ -64,9 +64,9 @@ class Forecast:
         if ahead is not None:
             self._said[job] = self.clock(), ahead, self.correction.lately()
         group, quanta = (job.runner, job.key), self.expected(job)
-        line = self._lines.setdefault(_whose(job), {}).setdefault(group, WaitingWork())
-        self._left[job] = left = RemainingWork(quanta, line, self._groups.setdefault(group, WaitingWork()))
-        for one in (left.line, left.group):
+        queue = self._queues.setdefault(_whose(job), {}).setdefault(group, WaitingWork())
+        self._left[job] = left = RemainingWork(quanta, queue, self._groups.setdefault(group, WaitingWork()))
+        for one in (left.queue, left.group):
             one.jobs, one.quanta = one.jobs + 1, one.quanta + quanta
         self.correction.count(len(self._left))
 
@@ -94,7 +94,7 @@ class Forecast:
         if left := self._left.get(job):
             part = min(1.0, left.quanta)
             left.quanta -= part
-            left.line.quanta -= part
+            left.queue.quanta -= part
             left.group.quanta -= part
 
     def remove(self, job: Job) -> None:
@@ -102,12 +102,12 @@ class Forecast:
         if left is None:
             return
         group = job.runner, job.key
-        for one, where in ((left.line, self._lines[_whose(job)]), (left.group, self._groups)):
+        for one, where in ((left.queue, self._queues[_whose(job)]), (left.group, self._groups)):
             one.jobs, one.quanta = one.jobs - 1, one.quanta - left.quanta
             if not one.jobs:
                 del where[group]
-        if not self._lines[_whose(job)]:
-            del self._lines[_whose(job)]
+        if not self._queues[_whose(job)]:
+            del self._queues[_whose(job)]
         self.correction.count(len(self._left))
         if said is not None and job.status == "done":
             when, ahead, lately = said
@@ -132,17 +132,17 @@ class Forecast:
             return None
         alone, company = quanta * cost, 1 + self._company(group)
         mine = quanta * self._each(group, company)
-        own, turns, lines = 0.0, mine, self._lines.get(_whose(job), {})
-        for other, line in lines.items():
-            each = self._each(other, line.jobs + int(other == group))
-            own += line.quanta * each
+        own, turns, queues = 0.0, mine, self._queues.get(_whose(job), {})
+        for other, queue in queues.items():
+            each = self._each(other, queue.jobs + int(other == group))
+            own += queue.quanta * each
             if other == group:  # they share its passes
-                turns += line.jobs * mine
+                turns += queue.jobs * mine
             else:  # a pass of theirs after each of its own
-                turns += quanta * max(1.0, company / TOGETHER) * min(line.jobs, TOGETHER) * each
+                turns += quanta * max(1.0, company / TOGETHER) * min(queue.jobs, TOGETHER) * each
         rest = 0.0
         for other, all_ in self._groups.items():
-            theirs = all_.quanta - (lines[other].quanta if other in lines else 0.0)
+            theirs = all_.quanta - (queues[other].quanta if other in queues else 0.0)
             rest += max(0.0, theirs) * self._each(other, all_.jobs + int(other == group))
         share = self._share(job.request.user, job.request.priority)
         emptying = max(alone, min(own + rest + mine, (own + mine) / share))
@@ -167,8 +167,8 @@ class Forecast:
 
     def _share(self, user: str, priority: str) -> float:
         """Of the device, while everybody who has work now goes on having it."""
-        users = {user} | {name for name, _ in self._lines}
-        priorities = {priority} | {other for name, other in self._lines if name == user}
+        users = {user} | {name for name, _ in self._queues}
+        priorities = {priority} | {other for name, other in self._queues if name == user}
         of_users = self.weights.get(user, 1.0) / sum(self.weights.get(name, 1.0) for name in users)
         return of_users * WEIGHTS[priority] / sum(WEIGHTS[other] for other in priorities)
 

@@ -67,7 +67,7 @@ class Using:
 def engine_of(limit: int | None, host: bool = False, **sizes: int) -> tuple[Engine, dict[str, Counted]]:
     engine, models = Engine({}, ledger=Ledger(limit)), {name: Counted(nbytes, host) for name, nbytes in sizes.items()}
     for name, weights in models.items():
-        engine.call(engine.models.introduce, f"model {name}", weights.nbytes, lambda weights=weights: weights)
+        engine.call(engine.models.register, f"model {name}", weights.nbytes, lambda weights=weights: weights)
         engine.models.serve(f"model {name}", [name])
         engine.add_runner(name, Using(weights))
     return engine, models
@@ -116,7 +116,7 @@ def test_the_longest_idle_for_its_price_leaves_first() -> None:
     pool, found = ModelPool(ledger), {}
     for name, used, reload_ms in (("old", 10.0, 1000.0), ("cheap", 50.0, 10.0), ("new", 99.0, 10.0)):
         found[name] = Counted(30)
-        pool.introduce(name, 30, lambda name=name: found[name])
+        pool.register(name, 30, lambda name=name: found[name])
         one = pool._models[name]
         one.used, one.reload_ms = time.monotonic() - 100 + used, reload_ms
     assert pool.make_room(40)
@@ -132,13 +132,13 @@ def test_pinned_models_stay() -> None:
     with engine:
         engine.models.pin("model a")
         with pytest.raises(Busy, match="model b needs 60 bytes, 40 are free; try again later"):
-            engine.call(engine.models.introduce, "b", 60, lambda: Counted(60))
+            engine.call(engine.models.register, "b", 60, lambda: Counted(60))
         with pytest.raises(Busy, match="model a is pinned; unpin it first"):
             engine.call(engine.models.sleep, "model a")
         engine.models.pin("model a", False)
-        engine.call(engine.models.introduce, "b", 60, lambda: Counted(60))
+        engine.call(engine.models.register, "b", 60, lambda: Counted(60))
         with pytest.raises(TooLarge, match="model c needs 101 bytes, the device's limit is 100"):
-            engine.call(engine.models.introduce, "c", 60, lambda: Counted(101))
+            engine.call(engine.models.register, "c", 60, lambda: Counted(101))
 
 
 def test_sleep_and_wake() -> None:
@@ -175,7 +175,7 @@ def test_the_hosts_memory_has_a_limit_too() -> None:
     pool = ModelPool(Ledger(), host_limit=100)
     models = [Counted(60, host=True) for _ in range(2)]
     for number, weights in enumerate(models):
-        pool.introduce(f"m{number}", 60, lambda weights=weights: weights)
+        pool.register(f"m{number}", 60, lambda weights=weights: weights)
         pool.sleep(f"m{number}")
     assert [one.at for one in models] == ["nowhere", "host"]
 
@@ -233,5 +233,5 @@ def test_a_job_larger_than_what_idle_models_leave_is_refused_with_the_numbers() 
 def test_a_model_that_is_loaded_again_is_booked_once() -> None:
     pool = ModelPool(Ledger(100))
     for _ in range(3):
-        pool.introduce("a", 60, lambda: Counted(60))
+        pool.register("a", 60, lambda: Counted(60))
     assert pool.ledger.held == 60 and len(list(pool)) == 1

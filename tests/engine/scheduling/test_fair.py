@@ -242,8 +242,8 @@ def test_a_choice_is_what_a_look_at_everybody_allows(seed: int, max_batch: int) 
         if asked is None:
             assert owner.virtual == least
             assert own[batch[0].request.priority].virtual == min(one.virtual for one in own.values())
-            line = own[batch[0].request.priority].first()
-            assert line.job is batch[0] and line.due() == min(one.due() for one in line.priority.lines.values())
+            queue = own[batch[0].request.priority].first()
+            assert queue.job is batch[0] and queue.due() == min(one.due() for one in queue.priority.queues.values())
         else:
             assert batch[0] is asked
         lead = last.get("count", 0.0)

@@ -63,7 +63,7 @@ def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
     assert estimate is not None and estimate.expected == pytest.approx(1.0)
     forecast.remove(bobs)
     forecast.remove(bobs)
-    assert not forecast._lines and not forecast._left and not forecast._groups
+    assert not forecast._queues and not forecast._left and not forecast._groups
 
 
 def test_jobs_end_earlier_than_they_could(forecast: Forecast) -> None:
@@ -78,7 +78,7 @@ def test_nothing_is_said_of_what_nobody_knows(forecast: Forecast) -> None:
     forecast.add(job(quanta=None))
     unknown = job()
     unknown.runner = "text"
-    assert forecast.of(unknown) is None and not forecast._lines
+    assert forecast.of(unknown) is None and not forecast._queues
 
 
 def test_who_ends_first(forecast: Forecast) -> None:

@@ -15,7 +15,7 @@ def test_every_part_is_read() -> None:
     ledger.reserve("a", 30, "kv")
     weights: Any = SimpleNamespace(nbytes=20)
     pool = ModelPool(ledger)
-    pool.introduce("text books", 20, lambda: weights)
+    pool.register("text books", 20, lambda: weights)
     limiter = GapLimiter(FairScheduler())
     limiter.broken, limiter.longest_gap = {"draw": 2}, 41.0
     waiting, running = Job("text", None), Job("text", None, Request(priority="batch"))
