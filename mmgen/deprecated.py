@@ -1,7 +1,8 @@
 """Names of the last release: for one more release they go on working, and say once what they are called now.
 
 The tables are in old_names.py; a row there is all that a renamed module, class, command or option needs. What has no global
-name is marked where it is: parameters by `keywords`, attributes by `attributes`, keys of models by `old_keys` in config.py.
+name is marked where it is: parameters by `keywords` and `constructor`, attributes by `attributes`, keys of models by `old_keys`
+in config.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any, TypeVar
 
-from mmgen.old_names import COMMANDS, MOVED, OPTIONS, RENAMED
+from mmgen.old_names import COMMANDS, MOVED, OPTIONS, REMOVED, RENAMED
 
 log = logging.getLogger(__name__)
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,9 +58,11 @@ class _OldNames(MetaPathFinder):
     """Finds modules under their old names, and gives modules a `__getattr__` whose attributes have old names."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name not in MOVED and name not in RENAMED:
+        if name not in MOVED and name not in RENAMED and name not in REMOVED:
             return None
         found = PathFinder.find_spec(name, path)
+        if found is None and "" in REMOVED.get(name, {}):
+            raise ModuleNotFoundError(gone(name, REMOVED[name][""]), name=name)
         if found is not None and isinstance(found.loader, SourceFileLoader):  # a module of today's
             found.loader = _Renamed(name, found.loader.path)
             return found
@@ -82,6 +85,10 @@ class _Renamed(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
         module.__dict__.setdefault("__getattr__", _attribute_of(module.__name__))
+        for name, instead in REMOVED.get(module.__name__, {}).items():
+            kind, dot, attribute = name.partition(".")
+            if dot:
+                setattr(getattr(module, kind), attribute, _gone(name, instead))
 
 
 def _attribute_of(module: str) -> Callable[[str], Any]:
@@ -89,6 +96,8 @@ def _attribute_of(module: str) -> Callable[[str], Any]:
 
     def old_attribute(name: str) -> Any:
         target = _where(module, name)
+        if target is None and (instead := REMOVED.get(MOVED.get(module, module), {}).get(name)) is not None:
+            raise AttributeError(gone(f"{module}.{name}", instead))
         if target is None:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         home, _, attribute = target.partition(":")
@@ -97,6 +106,19 @@ def _attribute_of(module: str) -> Callable[[str], Any]:
         return found
 
     return old_attribute
+
+
+def gone(old: str, instead: str) -> str:
+    return f"{old} was removed; {instead}"
+
+
+def _gone(name: str, instead: str) -> property:
+    """In the place of a class's attribute that nothing replaces under another name."""
+
+    def get(self: Any) -> Any:
+        raise AttributeError(gone(name, instead), name=name.rpartition(".")[2], obj=self)
+
+    return property(get)
 
 
 def _where(module: str, name: str) -> str | None:
@@ -144,6 +166,22 @@ def attributes(**names: str) -> Callable[[type[T]], type[T]]:
     def decorate(kind: type[T]) -> type[T]:
         for old, new in names.items():
             setattr(kind, old, _alias(kind.__name__, old, new))
+        return kind
+
+    return decorate
+
+
+def constructor(**names: str) -> Callable[[type[T]], type[T]]:
+    """A class whose constructor takes keyword arguments by old names, too: `@constructor(width="hidden_size")`."""
+
+    def decorate(kind: type[T]) -> type[T]:
+        made: Callable[..., None] = kind.__init__
+
+        @wraps(made)
+        def init(self: T, *args: Any, **given: Any) -> None:
+            made(self, *args, **renamed(given, names, f"{kind.__name__}: "))
+
+        setattr(kind, "__init__", init)  # noqa: B010  which mypy would not let be assigned
         return kind
 
     return decorate

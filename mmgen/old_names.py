@@ -254,7 +254,13 @@ MOVED: Mapping[str, str] = {
 """Module -> where it is now. A name that belongs to a package or another module by now gives its old attributes on demand."""
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
-    "mmgen.serve.pipeline_schema": {"Picture": "EncodedImage"},
+    "apps.sessions": {"told": "error_toasts"},
+    "mmgen.ingest.image_files": {"told": "describe"},
+    "mmgen.stores.sqlite": {"explained": "translated_errors"},
+    "mmgen.serve.serialization": {"told": "to_json"},
+    "mmgen.training.recipes.upscaler": {"roughen": "add_noise"},
+    "mmgen.training.recipes.tokenizer": {"ended": "append_end"},
+    "mmgen.serve.pipeline_schema": {"given": "arguments", "Picture": "EncodedImage"},
     "mmgen.models.vision.preprocess": {"pictures": "to_images"},
     "apps.activity": {"Look": "CounterSample", "Pulse": "ActivityMonitor", "Rate": "ActivityRate"},
     "apps.answer_html": {"picture": "image"},
@@ -464,8 +470,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.runners.token_batch": {"Progress": "RowState", "RowRunner": "TokenBatchRunner"},
     "mmgen.runners.vae_decode": {"DecodeRunner": "VAEDecodeRunner"},
     "mmgen.serve.app": {"Identified": "RequestIdHeader"},
-    "mmgen.serve.document_uploads": {"Given": "Upload"},
-    "mmgen.serve.errors": {"Later": "RetryLater"},
+    "mmgen.serve.document_uploads": {"fill": "add_uploads", "Given": "Upload"},
+    "mmgen.serve.errors": {"told": "error_body", "Later": "RetryLater"},
     "mmgen.serve.image_calls": {"Drawing": "ImageCall"},
     "mmgen.serve.model_catalog": {"Catalog": "ModelCatalog", "Served": "ServedModel"},
     "mmgen.serve.openai_fields": {"Body": "OpenAIBody", "Writing": "TextBody"},
@@ -518,8 +524,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.stores.metadata_filter": {"Condition": "MetadataCondition"},
     "mmgen.stores.private_database": {"Tables": "PrivateDatabase"},
     "mmgen.stores.rw_lock": {"SharedLock": "ReadWriteLock"},
-    "mmgen.stores.schema": {"PICTURES": "IMAGES"},
-    "mmgen.training.data.chat_data": {"Batch": "ChatBatch", "Example": "ChatExample"},
+    "mmgen.stores.schema": {"explained": "translated_errors", "PICTURES": "IMAGES"},
+    "mmgen.training.data.chat_data": {"drawn": "sample_examples", "Batch": "ChatBatch", "Example": "ChatExample"},
     "mmgen.training.data.emoji_dataset": {"Report": "DatasetReport", "Source": "EmojiVendor", "read_pictures": "read_images"},
     "mmgen.training.data.emoji_images": {"Pictures": "EmojiImages"},
     "mmgen.training.data.holdout": {"Keys": "HoldoutKeys"},
@@ -541,6 +547,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.training.eval.reference_images": {"Gallery": "ReferenceImages"},
     "mmgen.training.packed_attention": {"RowAttention": "PackedAttention"},
     "mmgen.training.recipes.clip": {
+        "begin": "init_weights",
         "Batch": "ClipBatch",
         "Contrast": "ContrastiveLoss",
         "Run": "ClipRun",
@@ -550,28 +557,75 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     },
     "mmgen.training.recipes.denoiser": {"Captions": "CaptionConditions", "Run": "DenoiserRun"},
     "mmgen.training.recipes.dpo": {
+        "side_by_side": "collate_pairs",
         "Pairs": "PreferencePairs",
         "PreferenceLoss": "DPOLoss",
         "PreferenceRecipe": "DPORecipe",
         "Run": "DPORun",
     },
     "mmgen.training.recipes.finetuning": {
+        "begun": "load_base",
+        "room": "max_conversation_tokens",
         "LoraTuned": "LoraFinetuning",
         "PrefixTuned": "PrefixFinetuning",
         "Tuned": "TunedModel",
         "Tuning": "TuningConfig",
         "Whole": "FullFinetuning",
     },
-    "mmgen.training.recipes.language_model": {"NextToken": "NextTokenLoss", "Run": "LanguageModelRun"},
+    "mmgen.training.recipes.language_model": {
+        "begin": "init_weights",
+        "the_tokenizer": "load_tokenizer",
+        "shape_of": "config_of",
+        "NextToken": "NextTokenLoss",
+        "Run": "LanguageModelRun",
+    },
     "mmgen.training.recipes.power_laws": {"Fit": "PowerLawFit", "Law": "PowerLaw"},
     "mmgen.training.recipes.reader": {"Batch": "ReaderBatch"},
     "mmgen.training.recipes.reader_calibration": {"Asked": "CalibrationQuestion"},
-    "mmgen.training.recipes.scaling_law": {"Best": "OptimalSize", "Result": "RungResult"},
+    "mmgen.training.recipes.scaling_law": {
+        "climb": "run_ladder",
+        "laws": "fit_laws",
+        "growth": "optimal_size_exponent",
+        "Best": "OptimalSize",
+        "Result": "RungResult",
+    },
     "mmgen.training.recipes.sft": {"Answers": "AnswerLoss", "InstructionsRecipe": "SFTRecipe", "Run": "SFTRun"},
     "mmgen.training.run_log": {"Record": "RunLog"},
     "mmgen.training.schedules": {"Schedule": "LearningRateSchedule"},
 }
 """Module, as it is called now -> attribute -> its name now, or "module:attribute" where it lives elsewhere now."""
+
+REMOVED: Mapping[str, Mapping[str, str]] = {
+    "mmgen.engine.parking": {"": "keep the handle that Engine.submit gives; its result() stays as long as the handle"},
+    "mmgen.engine.engine": {"Engine.collect": "keep the handle that Engine.submit gives; its result() stays as long as it"},
+    "mmgen.engine.telemetry.metrics": {
+        "Metrics.prometheus": "call mmgen.engine.telemetry.prometheus.exposition(metrics)",
+        "Metrics.registry": "call mmgen.engine.telemetry.prometheus.registry(metrics)",
+    },
+    "mmgen.interfaces": {
+        "Denoiser": "nothing read it; a loader of denoisers gives a mmgen.models.diffusion.denoiser.DenoiserModel",
+        "TextModel": "nothing read it; a loader of language models gives a mmgen.models.lm.language_model.TextModel",
+    },
+    "mmgen.models.checkpoints.safetensors_io": {
+        "BERT": "its names are mmgen.models.checkpoints.tensor_names.bert_encoder(config)",
+        "Table": "tables are mmgen.models.checkpoints.convert.Names",
+        "exported": "call mmgen.models.checkpoints.convert.drawn",
+        "imported": "call mmgen.models.checkpoints.convert.pour",
+        "spread": "call mmgen.models.checkpoints.tensor_names.spread",
+    },
+    "mmgen.models.reader.span_search": {
+        "CopyConstraint": "strict answers are spans that mmgen.models.reader.span_search finds; for samplers there is "
+        "mmgen.models.lm.guided_decoding",
+    },
+    "mmgen.runtime": {
+        "Runtime.architecture": "give mmgen.clients.host.registered(table, otherwise) to ModelHost.open",
+        "Runtime.resident": "call Runtime.host.open",
+        "Runtime.set_threads": "Runtime.host.open does it before it loads a model",
+        "Runtime.store_path": "call Runtime.library(where).path",
+    },
+}
+"""Module, as it is called now -> attribute, or Class.attribute, that has no other name now -> what to do instead. "" is the
+module itself."""
 
 COMMANDS: Mapping[str, str] = {}
 """Command, such as "rag pictures" -> its name now."""

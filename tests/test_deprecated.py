@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from cli_call import Call
 
 from mmgen import config, deprecated
 from mmgen.errors import ConfigError
-from mmgen.old_names import COMMANDS, MOVED, OPTIONS, RENAMED
+from mmgen.old_names import COMMANDS, MOVED, OPTIONS, REMOVED, RENAMED
 from mmgen.pipelines import signature
 
 
@@ -94,6 +95,30 @@ def test_a_plugins_target() -> None:
     with pytest.warns(DeprecationWarning, match=r"mmgen\.models\.encoder is mmgen\.models\.encoders\.sentence_encoder now"):
         found = import_target("mmgen.models.encoder:load", "an encoder")
     assert found is importlib.import_module("mmgen.models.encoders.sentence_encoder").load
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "instead"), [(module, name, text) for module, names in REMOVED.items() for name, text in names.items()]
+)
+def test_what_was_removed_says_what_to_do_instead(module: str, name: str, instead: str) -> None:
+    told = f"was removed; {re.escape(instead)}$"
+    if not name:
+        with pytest.raises(ModuleNotFoundError, match=f"^{module} {told}"):
+            importlib.import_module(module)
+        return
+    *kind, attribute = name.split(".")
+    home = importlib.import_module(module)
+    owner = object.__new__(getattr(home, kind[0])) if kind else home
+    with pytest.raises(AttributeError, match=f"^{name if kind else f'{module}.{name}'} {told}"):
+        getattr(owner, attribute)
+    for target in re.findall(r"\bmmgen(?:\.\w+)+", instead):  # and names what there is
+        place, _, last = target.rpartition(".")
+        assert importlib.import_module(place) and hasattr(importlib.import_module(place), last), target
+
+
+def test_what_was_removed_from_a_module_that_moved() -> None:
+    with pytest.warns(DeprecationWarning), pytest.raises(ImportError, match="CopyConstraint"):
+        from mmgen.models.grounding import CopyConstraint  # noqa: F401
 
 
 def test_what_never_was_is_an_error() -> None:
@@ -285,5 +310,15 @@ def test_attributes_of_shapes_and_engines() -> None:
         old = shape.width, shape.hidden, shape.vocabulary, shape.groups, shape.head  # type: ignore[attr-defined]
     assert old == (shape.hidden_size, shape.intermediate_size, shape.vocab_size, shape.kv_heads, shape.head_size)
     assert len(given) == 5
+    with pytest.warns(DeprecationWarning) as given:
+        made = transformer_config.TransformerConfig(
+            vocabulary=9, width=8, layers=1, heads=2, hidden=16, max_tokens=4, kv_heads=1
+        )  # type: ignore[call-arg]
+    assert (made.vocab_size, made.hidden_size, made.intermediate_size, made.num_kv_heads) == (9, 8, 16, 1)
+    assert str(given[0].message).startswith("TransformerConfig: hidden is intermediate_size now") and len(given) == 4
+    with pytest.raises(TypeError, match="hidden_size"):
+        transformer_config.TransformerConfig(9, 8, 1, 2, 16, 4, width=8)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="wide"):
+        transformer_config.TransformerConfig(9, 8, 1, 2, 16, 4, wide=8)  # type: ignore[call-arg]
     with Engine({}) as engine, pytest.warns(DeprecationWarning, match="^Engine.residents is Engine.models now"):
         assert engine.residents is engine.models  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mmgen.deprecated import attributes, tell
+from mmgen.deprecated import attributes, constructor, tell
 from mmgen.errors import ConfigError
 
 OLD_KEYS = {
@@ -78,6 +78,7 @@ def _current_keys(values: Any) -> Any:
     return {**kept, **{OLD_KEYS[key]: values[key] for key in old}}
 
 
+@constructor(**OLD_KEYS)
 @attributes(width="hidden_size", hidden="intermediate_size", vocabulary="vocab_size", groups="kv_heads", head="head_size")
 @dataclass(frozen=True)
 class TransformerConfig(OldShapeKeys):

@@ -27,17 +27,17 @@ class LoopRecipe(Config):
 
     out: Path = Path("runs/lm")
     steps: int = Field(..., ge=1)
-    batch: int = Field(32, ge=1)  # rows a step, over all devices
-    together: int = Field(0, ge=0)  # micro-batch per device, with gradient accumulation; 0: the device's whole share
+    batch: int = Field(default=32, ge=1)  # rows a step, over all devices
+    together: int = Field(default=0, ge=0)  # micro-batch per device, with gradient accumulation; 0: the device's whole share
     schedule: LearningRateSchedule = LearningRateSchedule()
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
     gradient_clip: float | None = Field(1.0, gt=0)  # norm of the gradients; None: as they are
     mixed_precision: str = "no"
     activation_checkpointing: bool = False
     compile: bool = False
     seed: int = 0
-    validate_every: int = Field(250, ge=1)  # steps
+    validate_every: int = Field(default=250, ge=1)  # steps
     checkpoint_minutes: float = Field(5.0, ge=0)
 
     def numbers(self, step: int, process: int, processes: int) -> range:

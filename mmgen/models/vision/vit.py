@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmgen.deprecated import attributes, constructor
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import feed_forward
@@ -27,6 +28,8 @@ from mmgen.models.transformer_config import Activation, OldShapeKeys, Transforme
 Pooling = Literal["class", "mean", "attention", "places"]
 
 
+@constructor(width="hidden_size", hidden="intermediate_size")
+@attributes(width="hidden_size", hidden="intermediate_size")
 @dataclass(frozen=True)
 class VisionConfig(OldShapeKeys):
     """A shape. The defaults are ViT's."""

@@ -147,7 +147,7 @@ class DenoiserRun(TaskHooks):
     """The `Task` of the loop. Images and captions are on `device`, where batches are rendered."""
 
     ylabel = "weighted squared error"
-    plotted = ("loss",)
+    plotted: tuple[str, ...] = ("loss",)
     optimizer: torch.optim.Optimizer
 
     def __init__(self, recipe: DenoiserRecipe, device: str | torch.device = "cpu") -> None:

@@ -165,7 +165,7 @@ class ReaderRun(TaskHooks):
     """The `Task` of the loop. All batches are planned beforehand; each has as many rows as its tokens allow."""
 
     ylabel = "nats an example"
-    plotted = ("loss", "start", "stop")
+    plotted: tuple[str, ...] = ("loss", "start", "stop")
     optimizer: torch.optim.Optimizer
 
     def __init__(self, recipe: ReaderRecipe, device: torch.device | str = "cpu") -> None:

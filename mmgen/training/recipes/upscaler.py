@@ -68,7 +68,7 @@ class UpscalerRun(TaskHooks):
 
     ylabel = "L1, images in [-1, 1]"
     minimised = "l1"
-    plotted = ("l1",)
+    plotted: tuple[str, ...] = ("l1",)
     optimizer: torch.optim.Optimizer
 
     def __init__(self, recipe: UpscalerRecipe, device: torch.device | str = "cpu") -> None:

@@ -8,7 +8,7 @@ def entry(number: int, deadline: float | None = None) -> Entry:
     return rank, number, Job("count", None, Request(deadline=deadline), seed=0)
 
 
-def lines(among: KeyQueues, priority: str, number: int) -> list[JobQueue]:
+def queues(among: KeyQueues, priority: str, number: int) -> list[JobQueue]:
     among.size += number
     owner = PriorityQueues(1.0, user=UserQueues(1.0))
     return [JobQueue(owner, among.rows[priority], 1000.0, entry(place)) for place in range(number)]
@@ -21,19 +21,19 @@ def quantum(among: KeyQueues, most: int, unserved: int = 0) -> list[JobQueue]:
     return asked
 
 
-def test_a_line_serves_deadlines_first_and_then_in_order() -> None:
+def test_a_queue_serves_deadlines_first_and_then_in_order() -> None:
     given = [entry(0), entry(1, 1020.0), entry(2), entry(3, 1010.0)]
-    line = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, given[0])
+    queue = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, given[0])
     for one in given[1:]:
-        line.add(one)
+        queue.add(one)
     order = []
     for left in (True, True, True, False):
-        order.append(line.entry[1])
-        assert line.remove(line.entry) is left
+        order.append(queue.entry[1])
+        assert queue.remove(queue.entry) is left
     assert order == [3, 1, 0, 2]
 
 
-def test_the_first_line_of_a_class_is_the_longest_unserved_or_one_with_a_near_deadline() -> None:
+def test_the_first_queue_of_a_class_is_the_longest_unserved_or_one_with_a_near_deadline() -> None:
     owner, among = PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues()
     first, second, urgent = (
         JobQueue(owner, among.rows["normal"], 1000.0 + number, entry(number, deadline))
@@ -48,32 +48,32 @@ def test_the_first_line_of_a_class_is_the_longest_unserved_or_one_with_a_near_de
     assert owner.first() is first
 
 
-def test_a_line_that_is_gone_keeps_no_job_alive() -> None:
-    line = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, entry(0))
-    line.remove(line.entry)
-    assert not hasattr(line, "job") and not hasattr(line, "entry")
+def test_a_queue_that_is_gone_keeps_no_job_alive() -> None:
+    queue = JobQueue(PriorityQueues(1.0, user=UserQueues(1.0)), KeyQueues().rows["normal"], 1000.0, entry(0))
+    queue.remove(queue.entry)
+    assert not hasattr(queue, "job") and not hasattr(queue, "entry")
 
 
 def test_everybody_is_asked_in_turn() -> None:
     among = KeyQueues()
-    present = lines(among, "normal", 10)
+    present = queues(among, "normal", 10)
     assert quantum(among, 4) + quantum(among, 4) + quantum(among, 4) == (2 * present)[:12]
 
 
 def test_who_was_asked_and_found_no_room_is_asked_first_again() -> None:
     among = KeyQueues()
-    present = lines(among, "normal", 10)
+    present = queues(among, "normal", 10)
     assert quantum(among, 4, unserved=2) == present[:4]
     assert quantum(among, 4) == present[2:6]
 
 
 def test_nobody_is_asked_twice_for_a_quantum_though_many_left() -> None:
     among = KeyQueues()
-    present = lines(among, "normal", 30)
+    present = queues(among, "normal", 30)
     for _ in range(3):
         quantum(among, 9)
-    for line in present[3:]:
-        line.remove(line.entry)
+    for queue in present[3:]:
+        queue.remove(queue.entry)
     among.begin()
     assert sorted(map(id, among.ask(2) + among.ask(2) + among.ask(2))) == sorted(map(id, present[:3]))
 
@@ -81,11 +81,11 @@ def test_nobody_is_asked_twice_for_a_quantum_though_many_left() -> None:
 def test_each_priority_is_asked_by_its_weight_and_leaves_no_room_empty() -> None:
     among = KeyQueues()
     for name in WEIGHTS:
-        lines(among, name, 100)
+        queues(among, name, 100)
     owners = {name: set(map(id, row.ask(100))) for name, row in among.rows.items()}
     assert [len(owners[name] & set(map(id, quantum(among, 65)))) for name in WEIGHTS] == [40, 20, 5]
     assert len(quantum(among, 260)) == 260
     uneven = KeyQueues()
-    lines(uneven, "interactive", 100)
-    lines(uneven, "batch", 1)
+    queues(uneven, "interactive", 100)
+    queues(uneven, "batch", 1)
     assert len(quantum(uneven, 65)) == 65
