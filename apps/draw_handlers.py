@@ -25,7 +25,7 @@ from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.stores.history import HistoryEntry
 
-from . import image_options, mask_editor
+from . import image_options, kept_images, mask_editor
 from .generation_state import ImageGenerationState, recipe_text
 from .history_panel import HistoryPanel, since
 from .sessions import Sessions, error_toasts
@@ -39,7 +39,7 @@ class DrawHandlers:
     def __init__(self, rt: Runtime, model: str | None, past: HistoryPanel) -> None:
         self.rt, self.model, self.past, self.sessions = rt, model, past, Sessions()
         self.txt2img, self.img2img, self.inpaint = Txt2Img(rt, model=model), Img2Img(rt, model=model), Inpaint(rt, model=model)
-        self.begun = rt.home / "pictures" / "begun"  # images and masks that recipes name
+        self.begun = kept_images.folder(rt.home) / "begun"  # images and masks that recipes name
 
     def draw(
         self,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from mmgen.pipelines.image.label_scores import checked
 from mmgen.pipelines.tags import tags
 from mmgen.pipelines.zero_shot import ZeroShotImage
 
-from . import answer_html
+from . import answer_html, kept_images
 from .sessions import Sessions, error_toasts
 
 EXAMPLES = ["a red fruit", "a smiling face", "something that flies"]
@@ -110,7 +107,7 @@ class SeeHandlers:
     def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         """Uploads are kept in the home directory: Gradio's own copies go after a day."""
         with error_toasts():
-            kept = [keep(Path(path), self.rt.home / "pictures") for path in paths or ()]
+            kept = [kept_images.keep(Path(path), kept_images.folder(self.rt.home)) for path in paths or ()]
             return self._added(kept, http, progress)
 
     def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
@@ -160,13 +157,3 @@ class SeeHandlers:
                 continue
             shown.append((near_duplicates.opened(thumbnail), f"{hit.score:.2f} · {hit}" if scores else str(hit)))
         return shown
-
-
-def keep(path: Path, folder: Path) -> Path:
-    """Copies the file into a folder named by its digest, under a safe file name."""
-    plain = re.sub(r"[^\w.-]+", "_", path.name)[-80:].lstrip(".") or "image"
-    place = folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16] / plain
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, place)
-    return place

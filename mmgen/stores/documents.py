@@ -19,7 +19,6 @@ from mmgen.interfaces import Document, Hit, Passage, Scalar
 from mmgen.stores import bm25, fusion, schema
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
-from mmgen.stores.image_store import KIND as IMAGE
 from mmgen.stores.image_store import ImageStore
 from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.vector_cache import VectorCache
@@ -168,7 +167,7 @@ class DocumentStore:
     def vanished(self, root: Path, seen: set[str]) -> list[str]:
         """Documents, but for images, that came from `root` or below it and are not in `seen`."""
         below = str(root).rstrip("/") + "/"
-        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (IMAGE,))
+        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (schema.IMAGE_KIND,))
         return [uri for (uri,) in rows if (uri == str(root) or uri.startswith(below)) and uri not in seen]
 
     def id_of(self, uri: str) -> int | None:
@@ -181,8 +180,8 @@ class DocumentStore:
 
     def documents(self) -> list[DocumentSummary]:
         rows = self._database.all(
-            "SELECT id, uri, kind, (SELECT count(*) FROM passages WHERE document_id = documents.id), length(text), metadata, "
-            "added_at FROM documents ORDER BY uri"
+            f"SELECT id, uri, {schema.SHOWN_KIND}, (SELECT count(*) FROM passages WHERE document_id = documents.id), "
+            "length(text), metadata, added_at FROM documents ORDER BY uri"
         )
         return [
             DocumentSummary(number, uri, kind, passages, characters, json.loads(metadata), added_at)
@@ -193,7 +192,7 @@ class DocumentStore:
         """By id or uri; NotFound if there is none."""
         column = "id" if isinstance(key, int) else "uri"
         row = self._database.one(
-            f"SELECT uri, text, kind, content_hash, pages, metadata FROM documents WHERE {column} = ?", (key,)
+            f"SELECT uri, text, {schema.SHOWN_KIND}, content_hash, pages, metadata FROM documents WHERE {column} = ?", (key,)
         )
         if row is None:
             raise NotFound(f"store {self.path} has no document {key!r}; `mmgen rag list` names them")

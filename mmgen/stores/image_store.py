@@ -14,9 +14,9 @@ from mmgen.interfaces import ImageHit, Scalar
 from mmgen.stores import bm25, fusion
 from mmgen.stores.database import Database
 from mmgen.stores.metadata_filter import MetadataCondition, parse, within
+from mmgen.stores.schema import IMAGE_KIND
 from mmgen.stores.vector_cache import VectorCache
 
-KIND = "picture"
 DEPTH = 100  # candidates that each query brings
 
 
@@ -24,7 +24,7 @@ DEPTH = 100  # candidates that each query brings
 class StoredImage:
     """An image as it is stored."""
 
-    uri: str  # of the file, or within it: report.pdf#image-2
+    uri: str  # of the file, or within it: report.pdf#picture-2
     source: str  # the file
     source_hash: str  # sha256 of the file's bytes
     content_hash: str  # sha256 of the image's bytes
@@ -90,7 +90,7 @@ class ImageStore:
                     connection.execute("DELETE FROM documents WHERE uri = ?", (image.uri,))
                     number = connection.execute(
                         "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata) VALUES (?, ?, ?, ?, '[]', ?)",
-                        (image.uri, KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata))),
+                        (image.uri, IMAGE_KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata))),
                     ).lastrowid
                     connection.execute(
                         "INSERT INTO pictures(document_id, source, source_hash, dhash, width, height, page, caption, "

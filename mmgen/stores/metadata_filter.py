@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mmgen.deprecated import tell
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Scalar
+from mmgen.stores.schema import IMAGE_KIND, SHOWN_KIND
 
 CONDITION = re.compile(r"\s*([\w.-]+)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s*", re.DOTALL)
 NUMBER = re.compile(r"[+-]?(\d{1,18}|\d+\.\d*|\.\d+)([eE][+-]?\d{1,2})?", re.ASCII)
-COLUMNS = {"uri": "documents.uri", "kind": "documents.kind"}  # filters work on these too
+COLUMNS = {"uri": "documents.uri", "kind": SHOWN_KIND}  # filters work on these too
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,10 @@ class MetadataCondition:
         """An expression over `documents` and its parameters."""
         path = f'$."{self.key}"'
         column, parameters = "json_extract(documents.metadata, ?)", (path,)
-        if self.key in COLUMNS:
+        if self.key == "kind" and self.value == IMAGE_KIND:
+            tell(f"the filter kind{self.operator}{IMAGE_KIND}", f"kind{self.operator}image")
+            column = f"coalesce({column}, documents.kind)"
+        elif self.key in COLUMNS:
             column = f"coalesce({column}, {COLUMNS[self.key]})"
         if self.operator in ("=", "!="):
             return f"{column} {'IS' if self.operator == '=' else 'IS NOT'} ?", (*parameters, self.value)

@@ -15,6 +15,9 @@ from mmgen.stores import sqlite
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
 VERSION = 2
+IMAGE_KIND = "picture"
+SHOWN_KIND = f"CASE documents.kind WHEN '{IMAGE_KIND}' THEN 'image' ELSE documents.kind END"
+"""SQL."""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -61,7 +64,8 @@ END;
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
 # `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.
 # `removed` tells a cached index, by generation, what to mask.
-# An image is a document of kind "image" with a row in `images`, in a space of its own that `meta` names once there is one.
+# An image is a document of kind IMAGE_KIND with a row in `pictures`, in a space of its own that `meta` names once there is one.
+# The words of a format stay in its SQL, so that the release before reads the stores of this one; callers see SHOWN_KIND.
 # Format 1 had no images.
 
 

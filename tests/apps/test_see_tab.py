@@ -9,7 +9,8 @@ import pytest
 from color_encoder import drawn
 from PIL import Image
 
-from apps.see_tab import NOTHING_NAMED, SeeHandlers, keep
+from apps import kept_images
+from apps.see_tab import NOTHING_NAMED, SeeHandlers
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.runtime import Runtime
 
@@ -39,7 +40,7 @@ def test_dropped_images_are_kept_and_shown(seeing: SeeHandlers, tmp_path: Path) 
     assert sorted(name for _, name in seeing.all()) == ["blue.png", "red-yellow.png", "red.png"]
     assert "3 images" in seeing.count()
     for source in seeing.gallery.filled().sources():
-        assert Path(source).is_relative_to(seeing.rt.home / "pictures")
+        assert Path(source).is_relative_to(seeing.rt.home / "images")
 
 
 def test_found_by_words_or_a_image_with_names_and_scores(seeing: SeeHandlers, tmp_path: Path) -> None:
@@ -75,7 +76,13 @@ def test_what_is_no_image_is_told(seeing: SeeHandlers, tmp_path: Path, monkeypat
     assert len(said) == 1 and "fake.png" in said[0]
 
 
+def test_a_home_of_the_release_before_keeps_its_folder(tmp_path: Path) -> None:
+    assert kept_images.folder(tmp_path) == tmp_path / "images"
+    (tmp_path / "pictures").mkdir()
+    assert kept_images.folder(tmp_path) == tmp_path / "pictures"
+
+
 def test_a_name_is_never_a_path(tmp_path: Path) -> None:
     (tmp_path / "..hidden <x>.png").write_bytes(b"1")
-    kept = keep(tmp_path / "..hidden <x>.png", tmp_path / "pictures")
-    assert kept.parent.parent == tmp_path / "pictures" and kept.name == "hidden_x_.png"
+    kept = kept_images.keep(tmp_path / "..hidden <x>.png", tmp_path / "images")
+    assert kept.parent.parent == tmp_path / "images" and kept.name == "hidden_x_.png"
