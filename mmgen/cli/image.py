@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,12 +29,8 @@ def opened(store: str | None, model: str | None = None) -> Iterator[ImageSearch]
     from mmgen.pipelines.image_search import ImageSearch
     from mmgen.runtime import Runtime
 
-    with Runtime() as rt:
-        search = ImageSearch(rt, store=store, model=model)
-        try:
-            yield search
-        finally:
-            search.close()
+    with Runtime() as rt, closing(ImageSearch(rt, store=store, model=model)) as search:
+        yield search
 
 
 @app.command()

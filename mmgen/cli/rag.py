@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,12 +41,8 @@ def opened(
     from mmgen.pipelines.rag_text import RagText
     from mmgen.runtime import Runtime
 
-    with Runtime() as rt:
-        rag = RagText(rt, store=store, reader=reader, encoder=encoder, model=model)
-        try:
-            yield rag
-        finally:
-            rag.close()
+    with Runtime() as rt, closing(RagText(rt, store=store, reader=reader, encoder=encoder, model=model)) as rag:
+        yield rag
 
 
 @app.command()
