@@ -19,9 +19,12 @@ from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.detokenizer import Detokenizer, Stops
 from mmgen.models.lm.guided_decoding import Constraint
 from mmgen.models.lm.sampling import SampledToken, choice
+from mmgen.models.transformers_backend.own_cache import SequenceCache
 from mmgen.text_params import TextParams
 
 Reason = Literal["stop", "length"]
+ScoreRules = Callable[[Sequence[int], Tensor], Tensor]
+"""(ids of the text so far, (V,) scores of the next token) -> (V,) scores, with -inf for what may not follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,7 @@ class TextRequest:
     draft: int = 0  # tokens that the runner's draft model guesses at once; 0: none
     source: Sequence[int] | None = None  # what the encoder of an encoder-decoder reads
     adapter: str | None = None  # one of the runner's adapters, by name
+    rules: ScoreRules | None = None  # what the checkpoint demands of a text, whatever the caller wants
 
     @property
     def max_tokens(self) -> int:
@@ -89,6 +93,7 @@ class TokenSequence:
     constraint: Constraint | None = None
     memory: EncoderMemory | None = None  # of what the encoder read
     table: BlockTable | None = None  # of its keys and values; None: nothing is kept, all is to be read
+    cache: SequenceCache | None = None  # instead of a table: that of transformers
     draft_table: BlockTable | None = None  # of the draft model's
     drafts: list[int] = field(default_factory=list)  # guesses, read behind `ids`
     drawn_from: list[Tensor] = field(default_factory=list)  # what the draft model drew each from; empty: copied, or greedy
@@ -101,7 +106,8 @@ class TokenSequence:
 
     @property
     def unread(self) -> int:
-        return len(self.ids) - (0 if self.table is None else self.table.length)
+        kept = self.cache if self.table is None else self.table
+        return len(self.ids) - (0 if kept is None else kept.length)
 
 
 class CacheOperations(ABC):
@@ -188,9 +194,12 @@ class GenerationState(ABC):
         self.job.finish(GenerationResult(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted))
 
 
-def masked(logits: Tensor, constraint: Constraint | None) -> Tensor:
-    """(V,) with -inf for what the constraint forbids."""
-    return logits if constraint is None else logits.masked_fill(~constraint.mask().to(logits.device), float("-inf"))
+def ruled(scores: Tensor, request: TextRequest, branch: TokenSequence) -> Tensor:
+    """(V,) with -inf for what the checkpoint's rules and the branch's constraint forbid."""
+    if request.rules is not None:
+        scores = request.rules(branch.ids, scores)
+    constraint = branch.constraint
+    return scores if constraint is None else scores.masked_fill(~constraint.mask().to(scores.device), float("-inf"))
 
 
 def check(request: TextRequest, limit: int) -> None:

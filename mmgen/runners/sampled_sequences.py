@@ -26,7 +26,7 @@ from mmgen.runners.generation import (
     TextWriter,
     TokenSequence,
     Vocabulary,
-    masked,
+    ruled,
 )
 from mmgen.text_params import Sampling
 
@@ -124,10 +124,10 @@ class TokenTurn:
 
     def bent(self) -> Tensor:
         """(V,) as the request has them."""
-        logits, constraint = self.logits, self.branch.constraint
+        logits, request = self.logits, self.decoding.request
         if self.sampling.adjusts:
-            logits = adjusted(logits, self.sampling, self.decoding.request.prompt, self.voice.writer.ids)
-        return masked(logits, constraint)
+            logits = adjusted(logits, self.sampling, request.prompt, self.voice.writer.ids)
+        return ruled(logits, request, self.branch)
 
     def take(self, token: int) -> bool:
         """Whether there is another to choose: the token is the one that was guessed."""

@@ -19,7 +19,7 @@ from mmgen.runners.generation import (
     TextWriter,
     TokenSequence,
     Vocabulary,
-    masked,
+    ruled,
 )
 
 
@@ -47,7 +47,7 @@ class SequenceSearch(GenerationState):
         prompt = self.request.prompt
         if self.request.params.sampling.adjusts:
             scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[len(prompt) :])
-        return masked(scores, branch.constraint)
+        return ruled(scores, self.request, branch)
 
 
 class BeamSequences(SequenceSearch):

@@ -23,20 +23,15 @@ from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.paged_model import PagedModel
+from mmgen.runners import progress
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
 from mmgen.runners.draft_model import DraftLoop
 from mmgen.runners.generation import GenerationState, TextRequest, TokenSequence, Vocabulary, check
 from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.roofline import milliseconds
-from mmgen.runners.sampled_sequences import SampledSequences, settle
-from mmgen.runners.search_sequences import BeamSequences, ContrastiveSequences, SequenceSearch
+from mmgen.runners.sampled_sequences import SampledSequences
+from mmgen.runners.search_sequences import ContrastiveSequences
 
-DECODINGS: dict[str, type[GenerationState]] = {
-    "sample": SampledSequences,
-    "greedy": SampledSequences,
-    "beam": BeamSequences,
-    "contrastive": ContrastiveSequences,
-}
 GUESSES = 32
 """Tokens of a pass, over all texts, that may be guesses from what repeats."""
 
@@ -146,7 +141,7 @@ class TextRunner:
     def _begin(self, job: Job) -> bool:
         if job not in self.places.active:
             try:
-                decoding = DECODINGS[job.payload.params.strategy](job, self.vocabulary, self.places)
+                decoding = progress.DECODINGS[job.payload.params.strategy](job, self.vocabulary, self.places)
                 decoding.branches[0].memory = self._encoded(job.payload)
                 job.state = self.places.active[job] = decoding
             except Exception as error:
@@ -241,18 +236,9 @@ class TextRunner:
             branch.logits = one.logits
 
     def _go_on(self, jobs: Sequence[Job]) -> None:
-        turns = [turn for job in jobs if isinstance(job.state, SampledSequences) for turn in job.state.turns()]
-        settle(turns)
-        for turn in turns:
+        for turn in progress.choose(jobs):
             self.places.cut(turn.branch)
-        for job in jobs:
-            try:
-                if isinstance(job.state, SequenceSearch) and all(branch.logits is not None for branch in job.state.branches):
-                    job.state.advance()
-                if job.ended is None and not job.state.branches:
-                    job.state.finish()
-            except Exception as error:
-                job.fail(error)
+        progress.finish(jobs)
 
 
 def usual_budget(lm: PagedModel) -> int:

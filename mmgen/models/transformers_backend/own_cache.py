@@ -1,0 +1,347 @@
+"""A language model of transformers read a few tokens at a time, with the cache that the library makes for each text.
+
+For all that cannot run on our paged KV cache: recurrent and hybrid models, caches of a kind of their own, encoder-decoders.
+Ids in, logits out; knows no decoding loop and no jobs. What is fed to a forward pass is what the library's own `generate`
+would feed it, so that its results are the library's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmgen.models.transformers_backend import cache_state
+from mmgen.models.transformers_backend.cache_state import Unstackable
+
+Text = tuple["SequenceCache", Sequence[int]]
+"""What is known of a text, and all of its ids."""
+NO_LIMIT = 1 << 20
+"""Tokens of a model that says no limit: a recurrent state holds any number."""
+LIMITS = ("max_decoder_position_embeddings", "max_position_embeddings", "n_positions", "max_seq_len")
+ENCODER_LIMITS = ("max_encoder_position_embeddings", *LIMITS[1:])
+"""What configurations call the number of their positions."""
+PROBE = (7, 11)
+"""Tokens of the two texts on which it is tried what a model allows."""
+HELD = "modules"
+"""Where states that modules keep by themselves stand among the library's caches."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSource:
+    """What a decoder reads of its source."""
+
+    out: Any  # of the encoder, a batch of one
+
+    @property
+    def states(self) -> Tensor:
+        """(1, M, D)"""
+        return self.out[0]  # type: ignore[no-any-return]
+
+    @property
+    def length(self) -> int:
+        return self.states.shape[1]
+
+
+@dataclass(eq=False)
+class Stack:
+    """Texts that were read in one batch, and their common cache: it is parted only when they go separate ways."""
+
+    sequences: tuple[SequenceCache, ...]
+    state: dict[str, Any]
+
+
+@dataclass(eq=False)
+class SequenceCache:
+    """One text's cache. Written by `OwnCacheLM` alone."""
+
+    source: EncodedSource | None = None
+    length: int = 0  # tokens that it knows
+    own: dict[str, Any] = field(default_factory=dict)  # by the name under which forward takes it; empty while in a stack
+    stack: Stack | None = None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Its own, taken out of its stack."""
+        if self.stack is not None:
+            at, source = self.stack.sequences.index(self), 0 if self.source is None else self.source.length
+            self.own = cache_state.row(self.stack.state, at, self.length, source)
+            self.stack = None
+        return self.own
+
+    def fork(self) -> SequenceCache:
+        return SequenceCache(self.source, self.length, cache_state.clone(self.state))
+
+    def forget(self) -> None:
+        """All is to be read again: a forward pass failed, which may have changed a part of it."""
+        self.length, self.own, self.stack = 0, {}, None
+
+
+@dataclass(frozen=True)
+class CacheSize:
+    """Bytes of a text's cache: `fixed + token * length + source * length of the source`."""
+
+    fixed: int
+    token: int
+    source: int
+
+    def of(self, tokens: int, source: int) -> int:
+        return self.fixed + self.token * tokens + self.source * source
+
+
+@dataclass(frozen=True)
+class OwnCacheConfig:
+    """What callers ask of a model's shape."""
+
+    vocab_size: int
+    max_tokens: int
+    max_source: int = 0  # tokens that its encoder reads; 0: it has none
+    causal: bool = True
+
+
+class OwnCacheLM:
+    """A causal or sequence-to-sequence model as transformers made it."""
+
+    def __init__(self, model: Any) -> None:
+        """`model`: with weights, in evaluation mode. Two short texts are read to measure its cache."""
+        self.model = model
+        text = model.config.get_text_config(decoder=True)
+        self.encoder = model.get_encoder() if model.config.is_encoder_decoder else None
+        source = 0 if self.encoder is None else _limit(getattr(self.encoder, "config", model.config), ENCODER_LIMITS)
+        self.config = OwnCacheConfig(_vocabulary(model, text), _limit(text), source)
+        takes = set(inspect.signature(model.forward).parameters)
+        self._position_ids, self._mask = "position_ids" in takes, "attention_mask" in takes
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self.held: Sequence[tuple[nn.Module, str]] = ()  # states that modules keep as attributes, and their names
+        before = _attributes(model)
+        with torch.inference_mode():
+            self._bytes(2, 4)
+        self.held = [
+            key for key, value in _attributes(model).items() if isinstance(value, Tensor) and before.get(key, key) is None
+        ]
+        self._hold(None)
+        self.size = self._measured()
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device  # type: ignore[no-any-return]
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        return self.size.token + self.size.source
+
+    @cached_property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @cached_property
+    def chunks(self) -> bool:
+        """Whether a text may be read in parts: tried once, on a short one."""
+        return self._tried(self._in_parts)
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Whether texts of one length may be read in a batch, with results equal to alone."""
+        return self._tried(lambda: self._together(PROBE[0], PROBE[0]))
+
+    @cached_property
+    def pads(self) -> bool:
+        """The same of texts of different lengths, the shorter ones with masked zeros in front of them."""
+        return self.stacks and self._tried(lambda: self._together(*PROBE))
+
+    def encode(self, ids: Sequence[int]) -> EncodedSource:
+        """What the encoder makes of a source."""
+        assert self.encoder is not None, "only an encoder-decoder encodes"
+        return EncodedSource(self.encoder(input_ids=torch.tensor([list(ids)], device=self.device), return_dict=True))
+
+    def read(self, texts: Sequence[Text], states: bool = False) -> tuple[Tensor, Tensor | None]:
+        """Reads what each text has beyond its cache: any number of tokens of one text, or one token of each of several.
+
+        Args:
+            texts: caches, and all ids of their texts so far.
+            states: whether hidden states are wanted.
+
+        Returns: logits (B, V) behind the last tokens, fp32; hidden states (B, N, D) of what was read, or None.
+        Raises Unstackable, and then nothing was read. After any other error the caches are to be forgotten.
+        """
+        caches = [cache for cache, _ in texts]
+        counts = {len(ids) - cache.length for cache, ids in texts}
+        assert len(texts) == 1 or counts == {1}, "a batch reads one token of each text"
+        state = dict(self._stacked(caches))
+        self._hold(state.pop(HELD, None))
+        inputs = self._inputs(texts, state, counts.pop())
+        out = self.model(**inputs, return_dict=True, **({"output_hidden_states": True} if states else {}))
+        kept = _kept(self.model, out) or state
+        if self.held:
+            kept[HELD] = [getattr(module, name) for module, name in self.held]
+            self._hold(None)
+        for cache, ids in texts:
+            cache.length = len(ids) if kept else 0  # what keeps nothing reads all at every token
+        if len(texts) == 1:
+            caches[0].own = kept
+        else:
+            together = Stack(tuple(caches), kept)
+            for cache in caches:
+                cache.own, cache.stack = {}, together
+        return out.logits[:, -1].float(), _hidden(out) if states else None
+
+    def _hold(self, states: Sequence[Tensor] | None) -> None:
+        """Gives the modules their states; None: those of a new text."""
+        for number, (module, name) in enumerate(self.held):
+            setattr(module, name, None if states is None else states[number])
+
+    def _stacked(self, caches: Sequence[SequenceCache]) -> dict[str, Any]:
+        if len(caches) == 1:
+            return caches[0].state or self._fresh()
+        first = caches[0].stack
+        if first is not None and first.sequences == tuple(caches):
+            return first.state
+        stacked: dict[str, Any] = cache_state.stack(*(cache.state for cache in caches))
+        return stacked
+
+    def _fresh(self) -> dict[str, Any]:
+        """An empty cache as `generate` makes it; none for models that make their own."""
+        from transformers import GenerationConfig
+        from transformers.generation import GenerationMode
+
+        kwargs: dict[str, Any] = {}
+        self.model._prepare_cache_for_generation(GenerationConfig(use_cache=True), kwargs, GenerationMode.GREEDY_SEARCH, 1, 0)
+        return kwargs
+
+    def _inputs(self, texts: Sequence[Text], state: dict[str, Any], count: int) -> dict[str, Any]:
+        """A forward pass's arguments."""
+        longest = max(len(ids) for _, ids in texts)
+        before = [longest - len(ids) for _, ids in texts]
+        ids = torch.tensor([[0] * pad + list(one) for pad, (_, one) in zip(before, texts, strict=True)], device=self.device)
+        places = torch.arange(longest, device=self.device) - torch.tensor(before, device=self.device)[:, None]
+        more: dict[str, Any] = {"use_cache": True, **self._last_only, **state}
+        seen = (places >= 0).long() if any(before) else None
+        if self.encoder is None:
+            more.update({"position_ids": places.clamp(min=0)} if self._position_ids else {})
+            more.update({"attention_mask": seen} if self._mask else {})
+        else:
+            more.update(_sources([cache.source for cache, _ in texts]))
+            more.update({} if seen is None else {"decoder_attention_mask": seen})
+        first, again = texts[0][0].length == 0, texts[0][0].length > 0
+        inputs: dict[str, Any] = self.model.prepare_inputs_for_generation(
+            ids, next_sequence_length=count if again else None, is_first_iteration=first, **more
+        )
+        return inputs
+
+    def _measured(self) -> CacheSize:
+        """Bytes, from what is kept of short texts."""
+        with torch.inference_mode():
+            sizes = [self._bytes(*lengths) for lengths in ((2, 4), (3, 4), (2, 5))]
+        token = max(0, sizes[1] - sizes[0])
+        source = max(0, sizes[2] - sizes[0])
+        return CacheSize(max(0, sizes[0] - 2 * token - 4 * source), token, source)
+
+    def _bytes(self, length: int, source: int) -> int:
+        cache = self._prepared(length, source)
+        self.read([(cache, _text(self.config.vocab_size, length))])
+        own = 0 if cache.source is None else cache.source.states.nbytes
+        return cache_state.nbytes(cache.state) + own
+
+    def _prepared(self, seed: int, source: int = 5) -> SequenceCache:
+        return SequenceCache(None if self.encoder is None else self.encode(_text(self.config.vocab_size, source, seed)))
+
+    def _tried(self, what: Any) -> bool:
+        """False too where the library raises: it does not foresee such a pass."""
+        try:
+            with torch.inference_mode():
+                return bool(what())
+        except Exception:
+            return False
+
+    def _in_parts(self) -> bool:
+        ids, whole, parts = _text(self.config.vocab_size, PROBE[1]), self._prepared(1), self._prepared(1)
+        expected, _ = self.read([(whole, ids)])
+        for end in (PROBE[1] // 2, PROBE[1] - 3, PROBE[1]):
+            got, _ = self.read([(parts, ids[:end])])
+        return whole.length > 0 and self._alike(expected, got)
+
+    def _together(self, *lengths: int) -> bool:
+        """Two texts of these lengths, two tokens after the other, alone and in a batch."""
+        texts = [_text(self.config.vocab_size, length + 2, seed) for seed, length in enumerate(lengths)]
+        alone = [self._prepared(seed, 4 + 2 * seed) for seed in range(len(texts))]
+        for cache, ids in zip(alone, texts, strict=True):
+            self.read([(cache, ids[:-2])])
+        if len({*lengths}) > 1 and not all(cache_state.pads(part) for part in alone[0].state.values()):
+            return False
+        company = [cache.fork() for cache in alone]
+        for end in (-1, None):
+            expected = torch.cat([self.read([(cache, ids[:end])])[0] for cache, ids in zip(alone, texts, strict=True)])
+            got, _ = self.read([(cache, ids[:end]) for cache, ids in zip(company, texts, strict=True)])
+            if not self._alike(expected, got):
+                return False
+        return True
+
+    def _alike(self, expected: Tensor, got: Tensor) -> bool:
+        """Equal but for rounding."""
+        rounding = 64 * torch.finfo(self.model.dtype).eps if self.model.dtype == torch.float32 else 0.05
+        return bool((expected - got).abs().max() <= rounding * expected.abs().max())
+
+
+def _attributes(model: nn.Module) -> dict[tuple[nn.Module, str], Any]:
+    """Tensors that are neither parameters nor buffers, and attributes that may become such."""
+    return {
+        (module, name): value
+        for module in model.modules()
+        for name, value in vars(module).items()
+        if value is None or isinstance(value, Tensor)
+    }
+
+
+def _kept(model: Any, out: Any) -> dict[str, Any]:
+    """The cache among a forward pass's outputs, by the name under which the next one takes it."""
+    from transformers.generation.utils import ALL_CACHE_NAMES
+
+    kwargs = model._update_model_kwargs_for_generation(out, {}, is_encoder_decoder=model.config.is_encoder_decoder)
+    return {name: kwargs[name] for name in ALL_CACHE_NAMES if kwargs.get(name) is not None}
+
+
+def _hidden(out: Any) -> Tensor:
+    states = out.get("decoder_hidden_states") or out["hidden_states"]
+    return states[-1]  # type: ignore[no-any-return]
+
+
+def _sources(sources: Sequence[EncodedSource | None]) -> dict[str, Any]:
+    """What encoders read, one source a row, the shorter ones behind masked zeros."""
+    read = [one for one in sources if one is not None]
+    if len(read) == 1:
+        return {"encoder_outputs": read[0].out}
+    longest = max(one.length for one in read)
+    padded = torch.cat([F.pad(one.states, (0, 0, longest - one.length, 0)) for one in read])
+    told = {"encoder_outputs": type(read[0].out)(last_hidden_state=padded)}
+    if all(one.length == longest for one in read):
+        return told
+    places = torch.arange(longest, device=padded.device)
+    return {**told, "attention_mask": torch.stack([places >= longest - one.length for one in read]).long()}
+
+
+def _text(vocabulary: int, length: int, seed: int = 0) -> list[int]:
+    """Ids of a text that says nothing."""
+    return [(17 + 31 * (at + 1) * (seed + 1)) % max(1, vocabulary - 10) + min(9, vocabulary - 1) for at in range(length)]
+
+
+def _vocabulary(model: Any, text: Any) -> int:
+    head = model.get_output_embeddings()
+    weight = getattr(head, "weight", None)
+    return int(text.vocab_size if weight is None else weight.shape[0])
+
+
+def _limit(text: Any, names: Sequence[str] = LIMITS) -> int:
+    """Tokens that positions are made for."""
+    for name in names:
+        if isinstance(value := getattr(text, name, None), int) and value > 0:
+            return value
+    return NO_LIMIT
+
+
+__all__ = ["CacheSize", "EncodedSource", "OwnCacheLM", "SequenceCache", "Unstackable"]
