@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from mmgen.deprecated import attributes
+from mmgen.deprecated import attributes, constructor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +55,7 @@ class Hit:
     scores: Mapping[str, float] = field(default_factory=dict)  # every method's own score, by name
 
 
+@constructor(picture_id="image_id")
 @attributes(picture_id="image_id")
 @dataclass(frozen=True)
 class ImageHit:

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import pkgutil
 import re
 import subprocess
 import sys
@@ -112,8 +113,7 @@ def test_what_was_removed_says_what_to_do_instead(module: str, name: str, instea
     with pytest.raises(AttributeError, match=f"^{name if kind else f'{module}.{name}'} {told}"):
         getattr(owner, attribute)
     for target in re.findall(r"\bmmgen(?:\.\w+)+", instead):  # and names what there is
-        place, _, last = target.rpartition(".")
-        assert importlib.import_module(place) and hasattr(importlib.import_module(place), last), target
+        assert pkgutil.resolve_name(target)
 
 
 def test_what_was_removed_from_a_module_that_moved() -> None:
@@ -299,6 +299,21 @@ def test_keys_of_config_yaml(home: Path) -> None:
     (home / "config.yaml").write_text("picture_encoder: some/folder\n")
     assert config.load_runtime().image_encoder == "some/folder"
     assert config.load_runtime(overrides=["picture_encoder=other"]).image_encoder == "other"
+
+
+def test_libraries_made_of_what_they_were_made_of(home: Path, tmp_path: Path) -> None:
+    from mmgen.library.document_library import DocumentLibrary
+    from mmgen.library.image_library import ImageLibrary
+    from mmgen.runtime import Runtime
+
+    with Runtime() as rt:
+        with pytest.warns(
+            DeprecationWarning, match=r"^DocumentLibrary\(runtime, path\) is DocumentLibrary\.open\(runtime, path\) now"
+        ):
+            library = DocumentLibrary(rt, tmp_path / "store", encoder="embedded:minilm")
+        with pytest.warns(DeprecationWarning, match=r"^ImageLibrary\(library\) is library\.gallery\(\) now"):
+            gallery = ImageLibrary(library)  # type: ignore[arg-type]
+        assert gallery.path == library.path == tmp_path / "store" and gallery.handle is library.handle
 
 
 def test_attributes_of_shapes_and_engines() -> None:

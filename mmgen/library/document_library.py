@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen.deprecated import keywords
+from mmgen.deprecated import keywords, warn
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
@@ -26,7 +26,11 @@ INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  #
 class DocumentLibrary:
     """Opens its store on first use: reading an absent store is an error, adding to it makes it."""
 
-    def __init__(self, handle: StoreHandle) -> None:
+    def __init__(self, handle: StoreHandle | Runtime, where: Path | None = None, *, encoder: str | None = None) -> None:
+        """Of a handle. A runtime with the other arguments, as the release before had them, is for `open`."""
+        if not isinstance(handle, StoreHandle):
+            warn("DocumentLibrary(runtime, path)", "DocumentLibrary.open(runtime, path)")
+            handle = StoreHandle(handle, where, encoder=encoder)
         self.handle, self.rt = handle, handle.rt
 
     @classmethod

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen.deprecated import attributes
+from mmgen.deprecated import attributes, warn
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import ImageHit, Scalar
@@ -29,6 +29,9 @@ class ImageLibrary:
 
     def __init__(self, handle: StoreHandle, encoder: str | None = None) -> None:
         """`encoder`: reference for a store without images; one that has some keeps to its own, and refuses another."""
+        if (of_library := getattr(handle, "handle", None)) is not None:  # the release before gave it a library
+            warn("ImageLibrary(library)", "library.gallery()")
+            handle = of_library
         self.handle, self.rt, self.encoder_reference = handle, handle.rt, encoder
 
     @property
