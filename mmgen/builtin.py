@@ -28,7 +28,7 @@ def register(mm: Registry) -> None:
         "mmgen.models.encoders.sentence_transformers:load",
         "Any model of the sentence-transformers package",
     )
-    mm.text_models.add("causal", "mmgen.models.lm.language_model:TextModel.load", "Causal and encoder-decoder language models")
+    mm.text_models.add("causal", "mmgen.models.transformers_backend.loading:load", "Causal and encoder-decoder language models")
     mm.readers.add(
         "reader", "mmgen.models.reader.model:ReaderModel.load", "Extractive reader: answers are spans of the passages"
     )

@@ -53,7 +53,8 @@ class TextClient:
     def adapt(self, adapter: str) -> str:
         """Loads a LoRA adapter, a folder as PEFT writes it, unless it is loaded; its name in requests. Many are served at once.
 
-        Raises NotFound where there is none, BadWeights for one of another model or kind.
+        Raises NotFound where there is none, BadWeights for one of another model or kind, BadRequest where the model's layers
+        are not ours.
         """
         folder = Path(adapter).expanduser().resolve()
         if not (folder / "adapter_config.json").is_file():
@@ -63,8 +64,11 @@ class TextClient:
 
     def _adapt(self, name: str, folder: Path) -> None:
         from mmgen.models.lm import lora_files
+        from mmgen.models.lm.language_model import LanguageModel
         from mmgen.models.lm.lora import Adapters
 
+        if not isinstance(self.model.lm, LanguageModel):
+            raise BadRequest(f"{self.name} runs by the layers of transformers and takes no adapters; merge it into the weights")
         if self.text_runner.adapters is None:
             names = lora_files.names_of(self.folder, self.model.lm)
             self.text_runner.adapters = Adapters(self.model.lm, names)

@@ -34,8 +34,11 @@ def class_name(folder: Path) -> str:
     return str(named)
 
 
-def load(cls: Any, folder: Path, device: str, dtype: torch.dtype) -> Any:
-    """A diffusers or transformers module with all of its tensors, in evaluation mode; BadWeights says what is missing."""
+def load(cls: Any, folder: Path, device: str, dtype: torch.dtype | str) -> Any:
+    """A diffusers or transformers module with all of its tensors, in evaluation mode; BadWeights says what is missing.
+
+    `dtype`: "auto", in transformers, as they are saved.
+    """
     with plainly_named(folder) as place:
         try:
             with quiet():

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory
 from mmgen.models.layers.sdpa import attention_weights, dot_product
-from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.paged_model import PagedModel
 
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Weights of one text; rows of each head sum to one."""
+    """Weights of one text; rows of each head sum to one, or to less where the layer has sinks."""
 
     own: Tensor  # (layers, heads, N, N): the text's places over the text
     memory: Tensor | None = None  # (layers, heads, N, M): over what an encoder read
@@ -30,8 +31,9 @@ class AttentionRecorder:
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         places = torch.arange(q.shape[2], device=q.device)
         mask = rules.mask(places, places)
-        self.weights[rules.layer] = attention_weights(q, k, mask, scale=rules.scale, softcap=rules.softcap)[0].float().cpu()
-        return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap)
+        how: dict[str, Any] = {"scale": rules.scale, "softcap": rules.softcap, "sinks": rules.sinks}
+        self.weights[rules.layer] = attention_weights(q, k, mask, **how)[0].float().cpu()
+        return dot_product(q, k, v, mask, **how)
 
 
 class RecordedMemory(EncoderMemory):
@@ -50,7 +52,7 @@ class RecordedMemory(EncoderMemory):
 
 
 @torch.inference_mode()
-def attention_maps(model: LanguageModel, ids: Tensor, read: Tensor | None = None) -> AttentionMaps:
+def attention_maps(model: PagedModel, ids: Tensor, read: Tensor | None = None) -> AttentionMaps:
     """The maps of one text, prompt and answer, in one more pass: decoding itself pays nothing.
 
     Args:
@@ -58,7 +60,8 @@ def attention_maps(model: LanguageModel, ids: Tensor, read: Tensor | None = None
         read: (M,), of an encoder-decoder what the encoder read.
     """
     watching, memory = AttentionRecorder(), None if read is None else RecordedMemory(model.encode(read[None]))
-    model.hidden(ids[None], watching, positions=torch.arange(len(ids), device=ids.device), memory=memory)
+    places = torch.arange(len(ids), device=ids.device)
+    model.read(ids[None], watching, places, places[-1:], **({} if memory is None else {"memory": memory}))
     return AttentionMaps(_stacked(watching.weights), None if memory is None else _stacked(memory.weights))
 
 

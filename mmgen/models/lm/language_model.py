@@ -34,6 +34,15 @@ ROUNDED = ("int8", "int4")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, **dict.fromkeys(ROUNDED, torch.float32)}
 
 
+def dtype_of(precision: str, device: str) -> torch.dtype | None:
+    """Of a model's numbers; None: as they are saved. Raises BadRequest for a precision that there is not."""
+    if precision not in ("", *PRECISIONS):
+        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} after the #")
+    if precision:
+        return PRECISIONS[precision]
+    return torch.float32 if device == "cpu" else None
+
+
 class Transform(nn.Module):
     """What BERT's masked language model has between its states and its head."""
 
@@ -212,16 +221,17 @@ class TextModel:
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
         """The registry's loader. `precision`: fp32, bf16, fp16, int8 or int4; "": on a CPU fp32 or as it was rounded,
         elsewhere as it is saved."""
-        if precision not in ("", *PRECISIONS):
-            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} after the #")
-        default = torch.float32 if device == "cpu" else None
         if device == "cpu":
             precision = precision or quantized.precision_of(folder)
-        lm = load(folder, device, PRECISIONS[precision] if precision else default)
+        lm = load(folder, device, dtype_of(precision, device))
         if precision in ROUNDED:
             quantize(lm, precision)
-        tokenizer, template = Tokenizer.of(folder), ChatTemplate.of(folder)
-        return cls(lm, tokenizer, _settings(folder), name or folder.name, template)
+        return cls.around(lm, folder, name)
+
+    @classmethod
+    def around(cls, lm: LanguageModel, folder: Path, name: str = "") -> TextModel:
+        """A network with all else that its folder holds."""
+        return cls(lm, Tokenizer.of(folder), _settings(folder), name or folder.name, ChatTemplate.of(folder))
 
     def pack(self) -> None:
         """Weights as the processor's kernels read them; the model runs and does nothing else from then on."""

@@ -1,0 +1,59 @@
+"""Any language model's folder to a `TextModel`, by whichever road runs it: the registry's loader of text models."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import pretrained
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
+from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_config
+from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
+from mmgen.models.transformers_backend.self_check import checked
+
+log = logging.getLogger(__name__)
+LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
+"""What configurations call the number of their positions."""
+UNLIMITED = 32_768
+"""Tokens of a text for a model that names no number of positions."""
+
+
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
+    """`precision` as of `TextModel.load`. A model whose results on our KV cache are not the library's is told about.
+
+    Raises BadWeights for an architecture that neither we nor transformers have, and for files that are missing or damaged.
+    """
+    if not (folder / "config.json").is_file() or backend_of(folder) == "native":
+        return TextModel.load(folder, device, name, precision)
+    dtype = dtype_of(precision, device)
+    config = upstream_config(read_json(folder / "config.json"), str(folder / "config.json"))
+    why = unpaged(config)
+    if not why:
+        try:
+            return TextModel.around(cast(LanguageModel, paged(folder, config, device, dtype, precision)), folder, name)
+        except UnpagedError as reason:
+            why = str(reason)
+            log.warning("%s does not run on the shared KV cache, but with a cache of its own: %s", name or folder.name, why)
+    raise BadWeights(f"{folder} is of the architecture {config.model_type}, which is not run yet: {why}")
+
+
+def paged(folder: Path, config: Any, device: str, dtype: torch.dtype | None, precision: str = "") -> PagedUpstream:
+    """Raises UnpagedError where the model's own cache is needed, BadWeights where files are missing or damaged."""
+    from transformers import AutoModelForCausalLM
+
+    model = pretrained.load(AutoModelForCausalLM, folder, device, dtype or "auto")
+    text = config.get_text_config(decoder=True)
+    made = checked(model, int(text.vocab_size), max_tokens(text))
+    if precision in ROUNDED:
+        made.quantize(precision)
+    return made
+
+
+def max_tokens(text: Any) -> int:
+    """Of a text, from its model's config."""
+    return next((int(limit) for key in LIMITS if (limit := getattr(text, key, None))), UNLIMITED)
