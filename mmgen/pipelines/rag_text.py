@@ -118,7 +118,7 @@ class RagText(StreamingPipeline[Answer]):
             yield Event("answer", replace(answer, text=citations[0].quote, citations=citations, abstained=False))
             return
         text = ""
-        for text in reader.write(answer.question, answer.passages[best.places[0][0]].passage.text, request):
+        for text in reader.write(answer.question, answer.passages[best.occurrences[0][0]].passage.text, request):
             yield Event("text", text)
         if text:  # otherwise the reader closed its answer before the first word
             yield Event("answer", replace(answer, text=text, abstained=False))

@@ -57,7 +57,7 @@ def test_empty_question(call: Call, question: str) -> None:
 
 
 def test_question_longer_than_the_reader_reads(call: Call) -> None:
-    told(call("rag", "ask", "why " * 100), "question is 100 tokens", "reads 64", "ask it more shortly")
+    told(call("rag", "ask", "why " * 100), "question is 100 tokens", "reads 64", "shorten it")
 
 
 @pytest.mark.parametrize(

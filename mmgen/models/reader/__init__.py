@@ -1,1 +1,1 @@
-"""The grounded reader: answers are spans of the passages."""
+"""The grounded reader: extractive question answering, answers are spans of the passages."""

@@ -1,4 +1,4 @@
-"""From what the reader found in several passages to one answer and an honest probability that it is right."""
+"""Merges the reader's spans of several passages into one answer, with a calibrated probability that it is right."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mmgen.deprecated import attributes
 from mmgen.function_words import ARTICLES
 
 
+@attributes(nowhere="no_answer")
 @dataclass(frozen=True)
 class SpanAnswer:
-    """An answer in one passage: `text[start:end]`, and how sure the reader is of it there."""
+    """A span of one passage, `text[start:end]`, with its probability under the reader."""
 
     start: int
     end: int
-    log_probability: float  # of this span in this passage, against its other spans and "not here"
-    nowhere: float  # log-probability that the passage does not answer
+    log_probability: float  # of this span, among all spans of the passage and "no answer"
+    no_answer: float  # log-probability that the passage has no answer
 
 
 def same_text(text: str) -> str:
-    """What two answers share if they say the same: lower case, no punctuation, no articles (SQuAD's normalisation)."""
+    """An answer as SQuAD's evaluation normalises it: lower case, no punctuation, no articles."""
     bare = "".join(" " if c in string.punctuation else c for c in text.lower())
     return " ".join(word for word in bare.split() if word not in ARTICLES)
 
 
+@attributes(places="occurrences")
 @dataclass(frozen=True)
 class Candidate:
-    """An answer text with all places that give it, best first. `places`: (passage number, what was found there)."""
+    """An answer text and all spans that have it, in any passage."""
 
     text: str
-    score: float  # log of the summed weight of its places
-    places: tuple[tuple[int, SpanAnswer], ...]
+    score: float  # log-sum-exp of its spans' log-probabilities
+    occurrences: tuple[tuple[int, SpanAnswer], ...]  # (index of the passage, span), the likeliest first
 
 
 @dataclass(frozen=True)
 class Calibration:
     """A logistic regression from `features` to the probability that the answer is right, fitted on held-out questions.
 
-    Platt scaling (Platt 1999) over several features; the recipe `reader_calibration` fits it and draws the reliability plot.
+    Platt scaling (Platt 1999) over several features; fitted by mmgen/training/recipes/reader_calibration.py.
     """
 
     weights: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0)
     bias: float = 0.0
-    similarity: float = 0.0  # what cosine similarity adds to a place's log-probability when answers are ranked
-    threshold: float = 0.5  # below it the answer is "not in the documents"
+    similarity: float = 0.0  # weight of the passage's cosine similarity, which is added to a span's log-probability in ranking
+    threshold: float = 0.5  # below this confidence the pipeline abstains
 
     @classmethod
     def of(cls, settings: dict[str, Any] | None) -> Calibration:
@@ -60,12 +63,12 @@ class Calibration:
     def candidates(
         self, found: Sequence[Sequence[SpanAnswer]], texts: Sequence[str], similarities: Sequence[float]
     ) -> list[Candidate]:
-        """All answers, the likeliest first; places that say the same are counted together.
+        """All answers, the likeliest first; spans with the same normalised text are one answer.
 
         Args:
-            found: what the reader found in each passage.
+            found: the reader's spans of each passage.
             texts: the passages.
-            similarities: cosine similarity of question and passage.
+            similarities: cosine similarity of the question and each passage.
         """
         groups: dict[str, list[tuple[float, int, SpanAnswer]]] = {}
         for number, (answers, text) in enumerate(zip(found, texts, strict=True)):
@@ -74,24 +77,24 @@ class Calibration:
                 quote = text[one.start : one.end]
                 groups.setdefault(same_text(quote) or quote, []).append((weight, number, one))
         out = []
-        for places in groups.values():
-            places.sort(key=lambda place: -place[0])
-            _, number, best = places[0]
-            top = places[0][0]
-            score = top + math.log(sum(math.exp(weight - top) for weight, _, _ in places))
-            out.append(Candidate(texts[number][best.start : best.end], score, tuple((n, f) for _, n, f in places)))
+        for spans in groups.values():
+            spans.sort(key=lambda span: -span[0])
+            top, number, best = spans[0]
+            score = top + math.log(sum(math.exp(weight - top) for weight, _, _ in spans))
+            out.append(Candidate(texts[number][best.start : best.end], score, tuple((n, span) for _, n, span in spans)))
         return sorted(out, key=lambda candidate: -candidate.score)
 
     def features(self, candidates: Sequence[Candidate], similarities: Sequence[float]) -> tuple[float, ...]:
-        """Of the best candidate: log-odds against "not here", similarity, lead over the second, and places that agree."""
+        """Inputs of the regression, of the best candidate: its log-odds against "no answer", its passage's similarity, its
+        lead over the second candidate, and the logarithm of how often it occurs."""
         best = candidates[0]
-        number, found = best.places[0]
+        number, span = best.occurrences[0]
         second = candidates[1].score if len(candidates) > 1 else best.score - 10.0
         return (
-            max(-15.0, found.log_probability) - max(-15.0, found.nowhere),
+            max(-15.0, span.log_probability) - max(-15.0, span.no_answer),
             similarities[number],
             min(10.0, best.score - second),
-            math.log(len(best.places)),
+            math.log(len(best.occurrences)),
         )
 
     def confidence(self, features: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""The reader as it is used: question and passages in text, answers as character spans. Knows no store and no queue."""
+"""The grounded reader: a question and passages as text in, answers as character spans out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetw
 from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
-SHARED = "transformer.embed.words.weight"  # word embeddings stand in the base model's file, not in the reader's
+SHARED = "transformer.embed.words.weight"  # read from the base model's file; not saved with the reader
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,22 @@ class QuestionPassage:
     passage: TokenizedText
 
     def __len__(self) -> int:
-        """Tokens of the row it becomes."""
+        """Tokens of its row, special tokens included."""
         return len(self.question.ids) + len(self.passage.ids) + 3
 
 
 @dataclass
 class FreeText:
-    """Free text under way: the kept prefix, and what was written behind it."""
+    """State of greedy decoding with the language-model head."""
 
-    cache: GrowingCache
-    place: int  # position of the next token
-    last: int  # the token that is read next
-    ids: list[int] = field(default_factory=list)
+    cache: GrowingCache  # keys and values of the prefix and of the tokens before `last`
+    position: int  # of `last`
+    last: int  # the model's next input token
+    ids: list[int] = field(default_factory=list)  # generated so far
 
 
 class ReaderModel:
-    """A loaded reader: `read` is one forward pass over pairs, with its exact search."""
+    """The network with its tokenizer and calibration: `read` extracts spans, `begin` and `write` generate free text."""
 
     def __init__(self, reader: ReaderNetwork, tokenizer: Tokenizer, settings: dict[str, Any], name: str = "") -> None:
         self.reader, self.tokenizer, self.settings, self.name = reader.eval(), tokenizer, settings, name
@@ -63,7 +63,10 @@ class ReaderModel:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "") -> ReaderModel:
-        """From a folder written by `save`; its word embeddings and tokenizer come from its base model."""
+        """From a folder written by `save`. Word embeddings and tokenizer are those of the base model that its config names.
+
+        Raises BadWeights for a file that is missing or damaged.
+        """
         settings = safetensors_io.read_json(folder / "config.json")
         try:
             base, shape = hub.resolve(settings["base"]), transformer_config.load(settings["transformer"])
@@ -76,7 +79,7 @@ class ReaderModel:
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 
     def save(self, folder: Path) -> None:
-        """int8 matrices, without the word embeddings."""
+        """Writes config.json and model.safetensors: matrices as int8, word embeddings left out."""
         import json
 
         from safetensors.torch import save_file
@@ -87,17 +90,18 @@ class ReaderModel:
         (folder / "config.json").write_text(json.dumps(self.settings, indent=2) + "\n")
 
     def pairs(self, question: str, passages: Sequence[str]) -> list[QuestionPassage]:
-        """Tokenises; BadRequest for a question longer than the reader reads. A passage beyond the window is cut at its end."""
+        """Tokenises. A passage that does not fit into the context is truncated at its end.
+
+        Raises BadRequest for a question of more than LONGEST_QUESTION tokens.
+        """
         first, *rest = self.tokenizer.encode_many([question, *passages])
         if len(first.ids) > LONGEST_QUESTION:
-            raise BadRequest(
-                f"the question is {len(first.ids)} tokens, {self.name} reads {LONGEST_QUESTION}; ask it more shortly"
-            )
+            raise BadRequest(f"the question is {len(first.ids)} tokens, {self.name} reads {LONGEST_QUESTION}; shorten it")
         most = self.max_tokens - len(first.ids) - 4 - self.longest_answer
         return [QuestionPassage(first, TokenizedText(p.ids[:most], p.spans[:most])) for p in rest]
 
     def pack(self, pairs: Sequence[QuestionPassage]) -> tuple[PrefixBatch, list[int]]:
-        """Pairs -> padded rows, and where each passage begins in its row."""
+        """Pairs -> padded rows, and the position of each passage's first token."""
         lines = [([self.cls, *p.question.ids, self.sep], [*p.passage.ids, self.sep]) for p in pairs]
         size = max(len(q) + len(p) for q, p in lines)
         ids, types = torch.zeros(len(lines), size, dtype=torch.long), torch.zeros(len(lines), size, dtype=torch.long)
@@ -114,102 +118,105 @@ class ReaderModel:
 
     @torch.inference_mode()
     def read(self, pairs: Sequence[QuestionPassage], most: int = 1) -> list[list[SpanAnswer]]:
-        """The `most` best answers in each pair's passage, best first; a passage without tokens has none."""
+        """The `most` most probable spans of each pair's passage, best first; a passage without tokens has none."""
         rows, offsets = self.pack(pairs)
         cache, prefix = self.reader.prefill(rows)
         opening = torch.full((len(pairs), 1, 1), self.cls, device=rows.ids.device)
-        first = self.reader.branch(rows, cache, opening)[:, 0, 0]
+        first = self.reader.continuations(rows, cache, opening)[:, 0, 0]
         starts = self.reader.start(rows, prefix, first).cpu()
-        nowhere = starts[:, 0].tolist()
+        no_answer = starts[:, 0].tolist()
         starts[:, 0] = float("-inf")
-        opened: dict[tuple[int, int], Tensor] = {}
-        self._open(rows, cache, prefix, starts, opened)
+        expanded: dict[tuple[int, int], Tensor] = {}
+        self._expand_best(rows, cache, prefix, starts, expanded)
         found: list[list[SpanAnswer]] = []
         for row, pair in enumerate(pairs):
 
-            def extend(wanted: list[tuple[int, int]], row: int = row) -> Tensor:
-                missing = [(row, place) for _, place in wanted if (row, place) not in opened]
+            def expand(pairs: list[tuple[int, int]], row: int = row) -> Tensor:
+                missing = [(row, start) for _, start in pairs if (row, start) not in expanded]
                 if missing:
-                    self._open_pairs(rows, cache, prefix, missing, opened)
-                return torch.stack([opened[row, place] for _, place in wanted])
+                    self._expand(rows, cache, prefix, missing, expanded)
+                return torch.stack([expanded[row, start] for _, start in pairs])
 
-            spans = best_spans(starts[row : row + 1], extend, most, at_once=2)
+            spans = best_spans(starts[row : row + 1], expand, most, at_once=2)
             chars = pair.passage.spans
             found.append([
-                SpanAnswer(chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, nowhere[row])
+                SpanAnswer(chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, no_answer[row])
                 for s in spans
             ])  # fmt: skip
         return found
 
     @torch.inference_mode()
     def begin(self, pair: QuestionPassage) -> FreeText:
-        """Free writing over one pair: its prefix read and kept."""
+        """Prefills one pair, for `write`."""
         rows, _ = self.pack([pair])
         cache, _ = self.reader.prefill(rows)
         return FreeText(cache, int(rows.lengths[0]), self.cls)
 
     @torch.inference_mode()
     def write(self, writing: FreeText) -> bool:
-        """The likeliest next word piece by the language-model head; False at the end of the answer."""
+        """Greedy decoding, one token of the language-model head; False at the end of the answer."""
         ids = torch.tensor([[writing.last]], device=self.reader.word_bias.device)
         states = self.reader.transformer(
-            ids, positions=torch.full_like(ids, writing.place), types=torch.full_like(ids, ANSWER), cache=writing.cache
+            ids, positions=torch.full_like(ids, writing.position), types=torch.full_like(ids, ANSWER), cache=writing.cache
         )
         writing.last = int(self.reader.words(states[0, 0]).argmax())
-        writing.place += 1
+        writing.position += 1
         if writing.last == self.sep or len(writing.ids) == self.longest_answer:
             return False
         writing.ids.append(writing.last)
         return True
 
-    def _open(self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, opened: dict[Any, Tensor]) -> None:
-        """The most promising starts of all rows in one pass: mostly the search then needs no other."""
+    def _expand_best(
+        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, expanded: dict[Any, Tensor]
+    ) -> None:
+        """Expands the two most probable starts of every row in one forward pass; the search seldom needs another."""
         top = starts.topk(min(2, starts.shape[1]), dim=1)
         pairs = [
-            (row, place)
-            for row, (places, bounds) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-            for place, bound in zip(places, bounds, strict=True)
+            (row, start)
+            for row, (positions, bounds) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+            for start, bound in zip(positions, bounds, strict=True)
             if bound > float("-inf")
         ]
         if pairs:
-            self._open_pairs(rows, cache, prefix, pairs, opened)
+            self._expand(rows, cache, prefix, pairs, expanded)
 
-    def _open_pairs(
-        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], opened: dict[Any, Tensor]
+    def _expand(
+        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], expanded: dict[Any, Tensor]
     ) -> None:
-        """Prices all spans that begin at (row, place): log P(length | start), for 1..longest tokens."""
+        """Sets `expanded[row, start]` for all pairs: (L,) log P(length | start) of lengths 1 to L, the longest answer's."""
         length, size = self.longest_answer, rows.ids.shape[1]
-        wanted: dict[int, list[int]] = {}
-        for row, place in pairs:
-            wanted.setdefault(row, []).append(place)
-        some = torch.tensor(sorted(wanted), device=rows.ids.device)
-        branches = max(map(len, wanted.values()))
-        places = torch.zeros(len(some), branches, dtype=torch.long)
-        for line, row in enumerate(sorted(wanted)):
-            places[line, : len(wanted[row])] = torch.tensor(wanted[row])
-        spans = places[..., None].to(some.device) + torch.arange(length, device=some.device)  # (R, K, L)
-        inside = spans < (rows.lengths[some] - 1)[:, None, None]  # the last place of a row is its [SEP]
+        by_row: dict[int, list[int]] = {}
+        for row, start in pairs:
+            by_row.setdefault(row, []).append(start)
+        some = torch.tensor(sorted(by_row), device=rows.ids.device)
+        starts = torch.zeros(len(some), max(map(len, by_row.values())), dtype=torch.long)
+        for line, row in enumerate(sorted(by_row)):
+            starts[line, : len(by_row[row])] = torch.tensor(by_row[row])
+        spans = starts[..., None].to(some.device) + torch.arange(length, device=some.device)  # (R, K, L) positions
+        inside = spans < (rows.lengths[some] - 1)[:, None, None]  # a row's last token is its [SEP]
         spans = spans.clamp(max=size - 1)
         part = PrefixBatch(rows.ids[some], rows.types[some], rows.lengths[some], rows.starts[some])
         tokens = part.ids.gather(1, spans.flatten(1)).view_as(spans)
         opening = torch.full_like(tokens[..., :1], self.cls)
-        states = self.reader.branch(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))[:, :, 1:]
+        states = self.reader.continuations(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))[
+            :, :, 1:
+        ]
         copied = prefix[some].gather(1, spans.flatten(1)[..., None].expand(-1, -1, prefix.shape[-1]))
         logits = self.reader.stops(copied.view_as(states), states)
-        ahead = part.ids.gather(1, (spans + 1).clamp(max=size - 1).flatten(1)).view_as(spans)
-        within = self.continues.to(ahead.device)[ahead]  # never end within a word
-        closing = spans == (part.lengths - 2)[:, None, None]  # always end where the passage does
+        following = part.ids.gather(1, (spans + 1).clamp(max=size - 1).flatten(1)).view_as(spans)
+        within = self.continues.to(following.device)[following]  # no span ends within a word
+        closing = spans == (part.lengths - 2)[:, None, None]  # every span ends at the passage's last token
         stop = F.logsigmoid(logits).masked_fill(within, float("-inf")).masked_fill(closing, 0.0)
         passed = F.logsigmoid(-logits).masked_fill(within, 0.0)
-        go_on = passed.cumsum(-1) - passed  # log P(did not end before)
-        prices = (stop + go_on).masked_fill(~inside, float("-inf")).cpu()
-        for line, row in enumerate(sorted(wanted)):
-            for branch, place in enumerate(wanted[row]):
-                opened[row, place] = prices[line, branch]
+        survival = passed.cumsum(-1) - passed  # log P(no earlier end)
+        lengths = (stop + survival).masked_fill(~inside, float("-inf")).cpu()
+        for line, row in enumerate(sorted(by_row)):
+            for column, start in enumerate(by_row[row]):
+                expanded[row, start] = lengths[line, column]
 
 
 def _rows_of(cache: GrowingCache, some: Tensor, total: int) -> GrowingCache:
-    """The cache of some rows; itself where that is all of them."""
+    """The cache of these rows of `total`; itself where they are all."""
     if len(some) == total:
         return cache
     part = GrowingCache()

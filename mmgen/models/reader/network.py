@@ -1,13 +1,15 @@
-"""The grounded reader: a prefix language model that answers by copying. Knows tokens; not documents or retrieval.
+"""The grounded reader's network: a prefix language model whose answers are copied from the passage.
 
-A row is `[CLS] question [SEP] passage [SEP]`, seen both ways, and then `[CLS] answer`, written causally with the answer's own
-segment. Over the prefix a pointer gives the place where the answer starts, with `[CLS]` for "not in this passage"; after every
-answer token a stop probability says whether the span ends there. So a span i..j has the normalised probability
+A row is the prefix `[CLS] question [SEP] passage [SEP]` with bidirectional attention, followed by `[CLS] answer` with causal
+attention and a segment id of its own. A pointer over the prefix gives the distribution of the answer's first token, where
+`[CLS]` means "no answer in this passage"; at every answer token a stop probability s says whether the span ends there. So a
+span i..j has the normalised probability
 
     P(i..j) = P(start = i) * (1 - s[i]) ... (1 - s[j-1]) * s[j]
 
-a pointer network (Vinyals et al. 2015) with a hazard in place of an end pointer, which an exact search can bound. A language
-model head, tied to the word embeddings, writes free text from the same states.
+This is a pointer network (Vinyals et al. 2015) with a discrete hazard instead of a second pointer to the end, so that
+P(start = i) is an upper bound for every span from i; span_search.py relies on it. A language-model head, tied to the word
+embeddings, generates free text from the same hidden states.
 """
 
 from __future__ import annotations
@@ -22,52 +24,55 @@ from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.masks import branches_mask, padding_mask, prefix_mask
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
 
-QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segments
+QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segment ids (token types)
 
 
 @dataclass
 class PrefixBatch:
-    """A batch of prefixes, padded to one size S. Written by `pack`, or by training's collator."""
+    """A batch of prefixes, right-padded to S tokens. Made by `ReaderModel.pack`, or by training's collator."""
 
     ids: Tensor  # (B, S)
-    types: Tensor  # (B, S) segment: QUESTION or PASSAGE
-    lengths: Tensor  # (B,)
-    starts: Tensor  # (B, S) bool: places where an answer may start; place 0 means "not here"
+    types: Tensor  # (B, S) segment ids: QUESTION or PASSAGE
+    lengths: Tensor  # (B,) tokens without padding
+    starts: Tensor  # (B, S) bool: positions where an answer may start; position 0, the [CLS], means "no answer"
 
 
 class ReaderNetwork(nn.Module):
-    """See the module's docstring."""
+    """A transformer encoder with a start pointer, a stop head and a language-model head; see the module's docstring."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width = config.hidden_size
         self.transformer = Transformer(config)
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
-        self.place = nn.Linear(width, 1)
+        self.place = nn.Linear(width, 1)  # bias of the start pointer by the position's state alone
         self.stop = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
 
     def joint(self, rows: PrefixBatch, answers: Tensor) -> tuple[Tensor, Tensor]:
-        """One pass over prefixes and answers, for training. `answers`: (B, M) ids -> states (B, S, D), (B, M, D)."""
+        """One forward pass over prefixes and answers, for training: (B, M) answer ids -> states (B, S, D) and (B, M, D)."""
         size, steps = rows.ids.shape[1], answers.shape[1]
         ids = torch.cat((rows.ids, answers), 1)
         types = torch.cat((rows.types, torch.full_like(answers, ANSWER)), 1)
-        ahead = torch.arange(steps, device=ids.device)
-        before = torch.arange(size, device=ids.device).expand(len(ids), size)
-        positions = torch.cat((before, rows.lengths[:, None] + ahead), 1)
+        within = torch.arange(size, device=ids.device).expand(len(ids), size)
+        behind = rows.lengths[:, None] + torch.arange(steps, device=ids.device)  # answers follow the prefix, not its padding
+        positions = torch.cat((within, behind), 1)
         mask = prefix_mask(rows.lengths, size, steps)
         states = self.transformer(ids, mask, positions=positions, types=types)
         return states[:, :size], states[:, size:]
 
     def start(self, rows: PrefixBatch, prefix: Tensor, first: Tensor) -> Tensor:
-        """log P(start) over the prefix's places: (B, S, D), (B, D) -> (B, S); -inf where none may start."""
+        """log P(start) over the prefix: states (B, S, D), state of the answer's [CLS] (B, D) -> (B, S).
+
+        -inf where no answer may start.
+        """
         scores = torch.einsum("bd,bsd->bs", self.query(first), self.key(prefix)) / prefix.shape[-1] ** 0.5
         scores = scores + self.place(prefix).squeeze(-1)
         return F.log_softmax(scores.masked_fill(~rows.starts, float("-inf")), dim=-1)
 
     def stops(self, prefix: Tensor, states: Tensor) -> Tensor:
-        """Logit that the span ends here, from the copied place's state and the answer's: (..., D), (..., D) -> (...)."""
+        """Logits that the span ends at a token, from its state in the prefix and in the answer: (..., D), (..., D) -> (...)."""
         return self.stop(torch.cat((prefix, states), -1)).squeeze(-1)  # type: ignore[no-any-return]
 
     def words(self, states: Tensor) -> Tensor:
@@ -75,18 +80,21 @@ class ReaderNetwork(nn.Module):
         return F.linear(self.transform(states), self.transformer.embed.words.weight, self.word_bias)
 
     def prefill(self, rows: PrefixBatch) -> tuple[GrowingCache, Tensor]:
-        """The prefix, kept: its cache and its states (B, S, D)."""
+        """Runs the prefixes: their KV cache, and their hidden states (B, S, D)."""
         cache = GrowingCache()
         mask = padding_mask(rows.lengths, rows.ids.shape[1])
         prefix = self.transformer(rows.ids, mask, types=rows.types, cache=cache)
         return cache, prefix
 
-    def branch(self, rows: PrefixBatch, cache: GrowingCache, answers: Tensor) -> Tensor:
-        """States of K continuations a row, side by side behind its kept prefix: (B, K, L) ids -> (B, K, L, D)."""
-        batch, branches, length = answers.shape
-        positions = (rows.lengths[:, None] + torch.arange(length, device=answers.device)).repeat(1, branches)
-        mask = branches_mask(rows.lengths, rows.ids.shape[1], branches, length)
-        flat = answers.reshape(batch, branches * length)
+    def continuations(self, rows: PrefixBatch, cache: GrowingCache, answers: Tensor) -> Tensor:
+        """Hidden states of K answers a row in one pass over its cached prefix: (B, K, L) ids -> (B, K, L, D).
+
+        The answers of a row do not attend to each other. The cache is left as it was.
+        """
+        batch, count, length = answers.shape
+        positions = (rows.lengths[:, None] + torch.arange(length, device=answers.device)).repeat(1, count)
+        mask = branches_mask(rows.lengths, rows.ids.shape[1], count, length)
+        flat = answers.reshape(batch, count * length)
         cache.frozen = True
         states = self.transformer(flat, mask, positions=positions, types=torch.full_like(flat, ANSWER), cache=cache)
-        return states.view(batch, branches, length, -1)  # type: ignore[no-any-return]
+        return states.view(batch, count, length, -1)  # type: ignore[no-any-return]

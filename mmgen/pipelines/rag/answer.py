@@ -77,7 +77,7 @@ class Answer:
 def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> list[Citation]:
     """Every place where the answer stands, once each: overlapping passages hold the same place twice."""
     citations: dict[tuple[int, int, int], Citation] = {}
-    for number, found in candidate.places:
+    for number, found in candidate.occurrences:
         hit = hits[number]
         start, end = found.start, found.end
         if whole_sentences:

@@ -14,7 +14,7 @@ FOUND = [
 
 def test_places_that_say_the_same_count_together() -> None:
     best, other = Calibration().candidates(FOUND, TEXTS, [0.5, 0.5, 0.5])
-    assert (best.text, [number for number, _ in best.places]) == ("July 1823", [0, 1])
+    assert (best.text, [number for number, _ in best.occurrences]) == ("July 1823", [0, 1])
     assert math.exp(best.score) == pytest.approx(0.8)
     assert (other.text, math.exp(other.score)) == ("Tea", pytest.approx(0.1))
 

@@ -78,15 +78,15 @@ def test_batch_equals_alone(model: ReaderModel) -> None:
         assert [f.log_probability for f in many] == pytest.approx([f.log_probability for f in single], abs=1e-4)
 
 
-def test_spans_and_nowhere_are_one_distribution(model: ReaderModel) -> None:
-    """With spans of any length, all spans and "not here" share a probability of one, but for what is cut by the limit."""
+def test_spans_and_no_answer_are_one_distribution(model: ReaderModel) -> None:
+    """With spans of any length, all spans and "no answer" share a probability of one, but for what is cut by the limit."""
     model.longest_answer, kept = 40, model.longest_answer
     try:
         spans = by_hand(model, "when?", PASSAGES[1])
-        nowhere = model.read(model.pairs("when?", [PASSAGES[1]]))[0][0].nowhere
+        no_answer = model.read(model.pairs("when?", [PASSAGES[1]]))[0][0].no_answer
     finally:
         model.longest_answer = kept
-    assert sum(torch.tensor(list(spans.values())).exp()) + torch.tensor(nowhere).exp() == pytest.approx(1, abs=1e-3)
+    assert sum(torch.tensor(list(spans.values())).exp()) + torch.tensor(no_answer).exp() == pytest.approx(1, abs=1e-3)
 
 
 def test_answers_are_whole_words(model: ReaderModel) -> None:
