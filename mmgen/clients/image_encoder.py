@@ -75,7 +75,7 @@ class ImageEncoderClient:
         import numpy as np
 
         if not self.reads_texts:
-            raise BadRequest(f"{self.name} reads no texts; take a model with two towers such as CLIP or SigLIP")
+            raise BadRequest(f"{self.name} has no text encoder; take a dual encoder such as CLIP or SigLIP")
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         return np.stack(self.host.submit(self.read, self.model.tokenize(texts), request))

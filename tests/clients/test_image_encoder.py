@@ -137,7 +137,7 @@ def test_a_classifier(seer: Runtime, tiny_vit: Path) -> None:
     assert client.labels == ("cat", "dog", "car") and not client.reads_texts
     np.testing.assert_allclose(client.classify(some(5)), client.model.classify(some(5)), atol=1e-5)
     assert client.classify([]).shape == (0, 3) and client.embed_images(some(1)).shape == (1, 32)
-    with pytest.raises(BadRequest, match="reads no texts; take a model with two towers"):
+    with pytest.raises(BadRequest, match="has no text encoder; take a dual encoder"):
         client.embed_texts(["a"])
 
 

@@ -55,7 +55,7 @@ def test_a_classifiers_own_labels(seer: Runtime, tiny_vit: Path) -> None:
     found = ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.image(40, 30))
     assert sorted(one.label for one in found.labels) == ["car", "cat", "dog"]
     assert sum(one.probability for one in found.labels) == pytest.approx(1)
-    with pytest.raises(BadRequest, match="reads no texts"):
+    with pytest.raises(BadRequest, match="has no text encoder"):
         ZeroShotImage(seer, model=str(tiny_vit))(tiny_vision.image(40, 30), labels=["a", "b"])
 
 

@@ -1,4 +1,4 @@
-"""Vision towers by themselves: ViT and DINOv2, with a classifier on them or as an encoder of images alone."""
+"""Vision-only models, ViT and DINOv2: image embeddings, and class logits where the checkpoint has a classification head."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from mmgen.models.vision.vit import VisionConfig, VisionTransformer
 
 
 class Classifier(nn.Module):
-    """A tower, and a linear head on its class token or on that and the mean of its patches."""
+    """A vision transformer with a linear head on its class token, or on that and the mean of the patch tokens."""
 
     def __init__(self, config: VisionConfig, labels: int = 0, reads: int = 1) -> None:
-        """`labels`: 0 for no head. `reads`: 1 for the class token, 2 for both; Oquab et al. 2023, B.3."""
+        """`labels`: number of classes, 0 for no head. `reads`: the head's inputs, 1: the class token, 2: also the patches' mean
+        (DINOv2; Oquab et al. 2023, B.3)."""
         super().__init__()
         self.vision = VisionTransformer(config)
         self.reads = reads
@@ -43,7 +44,7 @@ class Classifier(nn.Module):
 
 
 class TowerModel(ImageModel):
-    """Images to the class token's state; and to labels, where the checkpoint has them. It reads no texts."""
+    """mmgen.interfaces.ImageEncoder without texts: an image's embedding is its pooled state; `classify` gives logits."""
 
     def __init__(self, model: Classifier, preprocess: ImagePreprocess, labels: Sequence[str] = (), name: str = "") -> None:
         super().__init__(model.vision, model.vision.config.hidden_size, preprocess, name)
@@ -53,7 +54,7 @@ class TowerModel(ImageModel):
         return F.normalize(self.model.vision.pooled(pixels), dim=-1)
 
     def classify_image_rows(self, rows: Sequence[ImageRow]) -> np.ndarray:
-        """(B, labels) logits: a row runner's pass."""
+        """One forward pass -> (B, labels) logits."""
         return self.passed(rows, self.model)
 
     def classify(self, images: Sequence[Image] | Tensor) -> np.ndarray:
@@ -63,7 +64,7 @@ class TowerModel(ImageModel):
         return self.classify_image_rows(self.rows(images))
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        raise BadRequest(f"{self.name} reads no texts; take a model with two towers such as CLIP or SigLIP")
+        raise BadRequest(f"{self.name} has no text encoder; take a dual encoder such as CLIP or SigLIP")
 
     def score(self, images: Any, texts: Sequence[str]) -> Tensor:
         return torch.from_numpy(self.embed_texts(texts))
@@ -85,9 +86,11 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
 
 
 def _labels(values: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
-    """In the head's order; transformers calls two nameless ones LABEL_0 and LABEL_1 where config.json names none."""
+    """In the order of the head's outputs. Without id2label: LABEL_0, LABEL_1, ..., two by default, as in transformers."""
     named = values.get("id2label") or {n: f"LABEL_{n}" for n in range(values.get("num_labels", 2))}
     try:
         return tuple(str(label) for _, label in sorted((int(number), label) for number, label in named.items()))
     except (ValueError, AttributeError):
-        raise BadWeights(f"{folder / 'config.json'} numbers its labels as {list(named)[:4]}; they go from 0 on") from None
+        raise BadWeights(
+            f"{folder / 'config.json'} numbers its labels {list(named)[:4]}; they have to be integers from 0"
+        ) from None

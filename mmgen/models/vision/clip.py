@@ -1,6 +1,6 @@
-"""Two towers and one space: images and texts to unit vectors, and the losses that bring them together.
+"""Contrastive dual encoders: CLIP (Radford et al. 2021) and SigLIP (Zhai et al. 2023), with their losses.
 
-Radford et al. 2021 (CLIP), Zhai et al. 2023 (SigLIP). Knows pixels and token ids; not files, tokenizers or recipes.
+Images and texts become unit vectors of one embedding space.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ Rows = TypeVar("Rows", Tensor, Sequence[Sequence[int]])
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """A shape. Without `text`, texts come as vectors of a frozen sentence encoder; Zhai et al. 2022 (LiT)."""
+    """Hyperparameters of a dual encoder. Without `text`, texts come as vectors of a frozen sentence encoder (LiT)."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a YAML file is loaded
 
     vision: VisionConfig
-    dimension: int  # of the space
+    dimension: int  # of the embedding space
     text: TransformerConfig | None = None
-    text_width: int = 0  # of the sentence vectors, where `text` is None
-    loss: Literal["softmax", "sigmoid"] = "softmax"
-    image_projection: bool = True  # False: the tower's own vector
+    text_width: int = 0  # dimension of the sentence vectors, where `text` is None
+    loss: Literal["softmax", "sigmoid"] = "softmax"  # CLIP's, SigLIP's
+    image_projection: bool = True  # False: the tower's pooled state is the embedding
     text_projection: bool = True
     projection_bias: bool = False
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.text_width == 0):
-            raise ConfigError("give either text, the shape of a tower, or text_width, the size of sentence vectors")
+            raise ConfigError("give either text, the text tower's configuration, or text_width, the size of sentence vectors")
         sides = {
             "image": (self.image_projection, self.vision.hidden_size),
             "text": (self.text_projection, self.text_width if self.text is None else self.text.hidden_size),
@@ -53,7 +53,7 @@ class ClipConfig:
 
 
 class Clip(nn.Module):
-    """Both towers, their projections, and how sharply similarity is read."""
+    """Both towers, their projections to the embedding space, and the logit scale (and bias) of the similarities."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
@@ -80,9 +80,9 @@ class Clip(nn.Module):
         return F.normalize(x if self.image_projection is None else self.image_projection(x), dim=-1)
 
     def embed_texts(self, texts: Sequence[Sequence[int]] | Tensor) -> Tensor:
-        """Rows of token ids of any lengths, each with its end token last, or sentence vectors (B, d) -> (B, E), unit length.
+        """B rows of token ids of any lengths, or sentence vectors (B, d) -> (B, E), unit length.
 
-        A row's last place is its vector. Raises TooLong for a row that is longer than the tower reads.
+        A row's embedding is the state of its last token, the end token. Raises TooLong for a row beyond the tower's context.
         """
         if self.text is None:
             assert isinstance(texts, Tensor), "without a text tower, texts are sentence vectors"
@@ -97,13 +97,13 @@ class Clip(nn.Module):
         return similarities(images, texts, self.logit_scale, self.logit_bias)
 
     def loss(self, images: Tensor, texts: Tensor, same: Tensor | None = None) -> Tensor:
-        """Of unit vectors (B, E) and (C, E), by the shape's own loss -> scalar; `same` as of `softmax_loss`."""
+        """The configuration's loss of unit vectors (B, E) and (C, E) -> scalar; `same` as in `softmax_loss`."""
         compute = softmax_loss if self.logit_bias is None else sigmoid_loss
         return compute(images, texts, self.logit_scale, self.logit_bias, same)
 
 
 def last_states(tower: Transformer, rows: Sequence[Sequence[int]]) -> Tensor:
-    """The state at every row's last place, (B, D); rows go side by side, like lengths together, and nothing is padded."""
+    """The hidden state of each row's last token, (B, D). One pass over all rows, sorted by length and without padding."""
     order = sorted(range(len(rows)), key=lambda n: len(rows[n]))
     sizes = [len(rows[n]) for n in order]
     if sizes and sizes[-1] > tower.config.max_tokens:
@@ -117,7 +117,7 @@ def last_states(tower: Transformer, rows: Sequence[Sequence[int]]) -> Tensor:
 
 
 def similarities(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`exp(scale) cosine + bias` of unit vectors (B, E), (C, E) -> (B, C); `scale` is a logarithm."""
+    """`exp(scale) * cosine + bias` of unit vectors (B, E), (C, E) -> (B, C)."""
     logits = scale.exp() * images @ texts.T
     return logits if bias is None else logits + bias
 
@@ -125,14 +125,14 @@ def similarities(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | No
 def softmax_loss(
     images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None = None, same: Tensor | None = None
 ) -> Tensor:
-    """Every image chooses its text among all, and every text its image; Radford et al. 2021, figure 3.
+    """InfoNCE in both directions, image to text and text to image, averaged; Radford et al. 2021, figure 3.
 
     Args:
         images, texts: (B, E) and (C, E), unit length.
-        scale: the logarithm of 1 / temperature.
-        bias: changes nothing here.
-        same: bool (B, C), which belong together; None: row n of the one and row n of the other. Of several right ones each
-            has its share (Khosla et al. 2020, eq. 2); a text without any image is there to be told from others.
+        scale: log of 1 / temperature.
+        bias: ignored, since a softmax is invariant to it.
+        same: bool (B, C), the positive pairs; None: row n of both. Several positives share the target equally (Khosla et al.
+            2020, eq. 2); a text without a positive is a negative for all images.
     """
     logits = similarities(images, texts, scale)
     same = torch.eye(len(logits), dtype=torch.bool, device=logits.device) if same is None else same
@@ -140,27 +140,27 @@ def softmax_loss(
 
 
 def _chosen(logits: Tensor, same: Tensor) -> Tensor:
-    """Mean nats of the rows that have something right to choose."""
+    """Mean cross-entropy, in nats, of the rows that have a positive."""
     count = same.sum(1, keepdim=True)
     right = same / count.clamp(min=1)
-    nats = -(right * logits.log_softmax(1)).sum(1)  # (B,), 0 where nothing is right
+    nats = -(right * logits.log_softmax(1)).sum(1)  # (B,), 0 without a positive
     return nats.sum() / (count > 0).sum()
 
 
 def sigmoid_loss(
     images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None = None, same: Tensor | None = None
 ) -> Tensor:
-    """Every pair is judged by itself: do they belong together? Zhai et al. 2023, eq. 1. Arguments as of `softmax_loss`."""
+    """Binary cross-entropy of every pair; Zhai et al. 2023, eq. 1. Arguments as in `softmax_loss`."""
     logits = similarities(images, texts, scale, bias)
     same = torch.eye(len(logits), device=logits.device) if same is None else same
     return -F.logsigmoid((2.0 * same - 1) * logits).sum() / len(logits)
 
 
 def in_parts(embed: Callable[[Rows], Tensor], rows: Rows, size: int = 0) -> Tensor:
-    """`embed` over a batch, so many rows at a time (0: all), in the memory of one part: what a part computes on the way is
-    computed anew going backward, with the same dropout, from the gradient of a loss that saw all vectors.
+    """`embed` over a batch in chunks of `size` rows (0: one chunk), with the activation memory of one chunk.
 
-    Gao et al. 2021 (GradCache), 3.2, by activation checkpointing (Chen et al. 2016).
+    The backward pass recomputes each chunk, with the same dropout, so that a contrastive loss over the whole batch gets exact
+    gradients: GradCache (Gao et al. 2021), 3.2, by activation checkpointing (Chen et al. 2016).
     """
     if not size or size >= len(rows):
         return embed(rows)

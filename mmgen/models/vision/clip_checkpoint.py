@@ -1,4 +1,4 @@
-"""Folders of our own CLIP models: shape, preprocessing and weights, and the sentence encoder that they are trained on."""
+"""Checkpoints of mmgen's own CLIP models: configuration, preprocessing, weights and the sentence encoder's reference."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OWN = "mmgen-clip"
 
 
 def save(clip: Clip, folder: Path, preprocess: ImagePreprocess, texts: str = "", compact: bool = False) -> None:
-    """Writes config.json and model.safetensors; a text tower's tokenizer.json is the caller's to put beside them.
+    """Writes config.json and model.safetensors. The caller adds the tokenizer.json of a model with a text tower.
 
-    `texts`: reference of the frozen sentence encoder, of a model without a text tower. `compact`: matrices as int8, see
-    `weights.packed`.
+    `texts`: reference of the frozen sentence encoder of a model without a text tower. `compact`: matrices as int8, see
+    `safetensors_io.packed`.
     """
     from safetensors.torch import save_file
 
@@ -32,9 +32,9 @@ def save(clip: Clip, folder: Path, preprocess: ImagePreprocess, texts: str = "",
 
 
 def load(folder: Path) -> tuple[Clip, ImagePreprocess, str]:
-    """The model on the CPU in fp32, how its images are prepared, and the reference of its sentence encoder or "".
+    """The model on the CPU in fp32, its preprocessing, and the reference of its sentence encoder or "".
 
-    Raises BadWeights where a file is missing or damaged, or the two do not fit each other.
+    Raises BadWeights where a file is missing or damaged, or where weights and configuration do not match.
     """
     path = folder / "config.json"
     values = safetensors_io.read_json(path)

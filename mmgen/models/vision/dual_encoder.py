@@ -1,4 +1,4 @@
-"""CLIP and SigLIP as they are used: images and texts in, vectors of one space out. Knows no store and no queue."""
+"""CLIP and SigLIP with their preprocessing and tokenizers: images and texts in, unit vectors of one embedding space out."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mmgen.models.vision.image_model import ImageModel, block_weights, dtype_of,
 from mmgen.models.vision.preprocess import ImagePreprocess
 
 TEXTS = 64
-"""Texts a pass, where they do not come through a runner."""
+"""Texts per forward pass where no runner batches them."""
 
 
 class TextTower(Protocol):
-    """Texts to what `Clip.embed_texts` reads."""
+    """Texts to the inputs of `Clip.embed_texts`."""
 
     tower: Transformer
 
@@ -38,20 +38,25 @@ class TextTower(Protocol):
 
 
 class TokenizedTextTower:
-    """A text tower's own tokenizer, used as the checkpoint made it."""
+    """A text transformer with its checkpoint's tokenizer."""
 
     def __init__(self, tower: Transformer, tokenizer: Tokenizer, pad: int | None = None) -> None:
-        """`pad`: SigLIP reads every text filled up to the longest with this token, and takes the last place's state."""
+        """`pad`: SigLIP pads every text to the full context with this token, and takes the last token's state.
+
+        Raises BadWeights for a tokenizer that is not this model's.
+        """
         has, reads = tokenizer.fast.get_vocab_size(), tower.config.vocab_size
         if not reads / 2 <= has <= reads:  # what transformers makes of no files at all has two
-            raise BadWeights(f"the tokenizer has {has} tokens, the model reads {reads}; put its own tokenizer.json beside it")
+            raise BadWeights(
+                f"the tokenizer has {has} tokens, the model has embeddings for {reads}; add the model's own tokenizer.json"
+            )
         if pad is None and not tokenizer.prompt(""):
-            raise BadWeights("the tokenizer puts no end token behind a text, whose state would be the text's; it is no CLIP's")
+            raise BadWeights("the tokenizer adds no end token, whose state is the text's embedding; it is not CLIP's")
         self.tower, self.tokenizer, self.pad = tower, tokenizer, pad
         self.most = tower.config.max_tokens
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids with the special tokens around a text; of one that is too long, its beginning and its end token."""
+        """Ids with special tokens. A text beyond the context is truncated before its end token."""
         rows = [self.tokenizer.prompt(text) for text in texts]
         rows = [row if len(row) <= self.most else [*row[: self.most - 1], row[-1]] for row in rows]
         return rows if self.pad is None else [row + [self.pad] * (self.most - len(row)) for row in rows]
@@ -61,7 +66,7 @@ class TokenizedTextTower:
 
 
 class SentenceTextTower:
-    """A frozen sentence encoder in place of a text tower; Zhai et al. 2022 (LiT)."""
+    """A frozen sentence encoder as text tower; Zhai et al. 2022 (LiT)."""
 
     def __init__(self, encoder: SentenceEncoder, dtype: torch.dtype) -> None:
         self.encoder, self.tower, self.dtype = encoder, encoder.transformer, dtype
@@ -92,7 +97,7 @@ class DualEncoder(ImageModel):
 
     @torch.inference_mode()
     def embed_rows(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
-        """One pass over rows of token ids -> (B, E) float32, unit length: a row runner's pass."""
+        """One forward pass over rows of token ids -> (B, E) float32, unit length."""
         vectors: np.ndarray = self.clip.embed_texts(self.texts.read(rows)).float().cpu().numpy()
         return vectors
 
@@ -103,13 +108,12 @@ class DualEncoder(ImageModel):
         return np.concatenate([np.empty((0, self.dimension), dtype=np.float32), *parts])
 
     def logits(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        """Unit vectors (B, E), (C, E) -> (B, C): their cosine as the model weighs it, for a softmax over texts (CLIP) or a
-        sigmoid (SigLIP)."""
+        """Unit vectors (B, E), (C, E) -> (B, C): scaled cosines, for a softmax over texts (CLIP) or a sigmoid (SigLIP)."""
         return similarities(torch.from_numpy(images), torch.from_numpy(texts), self.scale, self.bias).numpy()
 
     @property
     def independent(self) -> bool:
-        """Whether logits are judged one by one, by a sigmoid."""
+        """Whether the logits are for a sigmoid, each label independent of the others."""
         return self.bias is not None
 
     def score(self, images: Sequence[Image] | Tensor, texts: Sequence[str]) -> Tensor:
@@ -118,7 +122,7 @@ class DualEncoder(ImageModel):
 
 
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DualEncoder:
-    """The registry's loader: CLIP and SigLIP of transformers, CLIP of open_clip, and our own.
+    """The registry's loader: CLIP and SigLIP in the format of transformers, CLIP in open_clip's, and mmgen's own.
 
     Raises BadWeights where a file is missing, damaged or of another architecture.
     """
@@ -145,12 +149,14 @@ def _own_texts(folder: Path, clip: Clip, reference: str) -> TextTower:
     encoder = SentenceEncoder.load(hub.resolve(reference, kind="encoder"), str(clip.device), reference)
     if encoder.dimension != clip.config.text_width:
         wanted = clip.config.text_width
-        raise BadWeights(f"{reference} gives vectors of {encoder.dimension}, {folder} was trained on {wanted}; name another")
+        raise BadWeights(
+            f"{reference} has {encoder.dimension}-dimensional vectors, {folder} was trained on {wanted}; name its own encoder"
+        )
     return SentenceTextTower(encoder, clip.logit_scale.dtype)
 
 
 def _pad(folder: Path) -> int:
-    """The id of the token that texts are filled up with; by the tokenizer's files, or else by config.json."""
+    """The id of the padding token, from tokenizer_config.json or else config.json."""
     path = folder / "tokenizer_config.json"
     token = read_json(path).get("pad_token") if path.is_file() else None
     token = token["content"] if isinstance(token, dict) else token

@@ -1,4 +1,4 @@
-"""What models that see have in common: images in, rows of pixels between, vectors out. Knows no text and no queue."""
+"""Base class of image encoders: preprocessing per image, forward passes over batches, embeddings out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mmgen.models.vision.vit import VisionTransformer
 
 PRECISIONS = {"": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}
 BATCH = 16
-"""Images a pass, where they do not come through a runner."""
+"""Images per forward pass where no runner batches them."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRow:
-    """An image as a row, as long as what it costs."""
+    """A preprocessed image. Its length, by which runners measure a batch, is its number of patches."""
 
-    pixels: Tensor  # (3, H, W), normalised
+    pixels: Tensor  # (3, H, W), preprocessed
     tokens: int
 
     def __len__(self) -> int:
@@ -35,30 +35,30 @@ class ImageRow:
 
 
 class ImageModel(ABC):
-    """A vision tower with the preprocessing of its checkpoint."""
+    """A vision transformer with the preprocessing of its checkpoint."""
 
-    labels: tuple[str, ...] = ()  # of a classifier
+    labels: tuple[str, ...] = ()  # classes, where there is a classification head
 
     def __init__(self, tower: VisionTransformer, dimension: int, preprocess: ImagePreprocess, name: str) -> None:
         self.config, self.dimension, self.preprocess, self.name = tower.config, dimension, preprocess, name
         self.device, self.dtype = tower.device, tower.patches.weight.dtype
-        self.weights = block_weights(tower.blocks)  # that every patch goes through
+        self.weights = block_weights(tower.blocks)  # parameters used per token
 
     @abstractmethod
     def vectors(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised -> (B, E), unit length"""
+        """(B, 3, H, W) preprocessed -> (B, E), unit length"""
 
     def row(self, image: Image) -> ImageRow:
-        """One image, decoded and prepared; may run in any thread."""
+        """Decodes and preprocesses one image; thread-safe."""
         pixels, side = self.preprocess(image), self.config.patch
         return ImageRow(pixels, max(1, (pixels.shape[1] // side) * (pixels.shape[2] // side)))
 
     def rows(self, images: Sequence[Image] | Tensor) -> list[ImageRow]:
-        """Images, or (B, 3, H, W) in [-1, 1]."""
+        """`row` of each image, or of each of (B, 3, H, W) in [-1, 1]."""
         return [self.row(image) for image in (to_images(images) if isinstance(images, Tensor) else images)]
 
     def embed_image_rows(self, rows: Sequence[ImageRow]) -> np.ndarray:
-        """(B, E) float32, unit length: a row runner's pass."""
+        """One forward pass -> (B, E) float32, unit length."""
         return self.passed(rows, self.vectors)
 
     def embed_images(self, images: Sequence[Image] | Tensor) -> np.ndarray:
@@ -68,31 +68,31 @@ class ImageModel(ABC):
 
     @torch.inference_mode()
     def passed(self, rows: Sequence[ImageRow], run: Callable[[Tensor], Tensor]) -> np.ndarray:
-        """Rows through a forward pass for each size of theirs, (B, 3, H, W) -> (B, ...), as float32 on the CPU."""
+        """`run` once for each image size among the rows, (B, 3, H, W) -> (B, ...); results in the rows' order, float32."""
         sizes: dict[torch.Size, list[int]] = defaultdict(list)
-        for place, row in enumerate(rows):
-            sizes[row.pixels.shape].append(place)
+        for number, row in enumerate(rows):
+            sizes[row.pixels.shape].append(number)
         out: dict[int, np.ndarray] = {}
-        for places in sizes.values():
-            batch = torch.stack([rows[place].pixels for place in places]).to(self.device, self.dtype)
-            out.update(zip(places, run(batch).float().cpu().numpy(), strict=True))
-        return np.stack([out[place] for place in range(len(rows))])
+        for numbers in sizes.values():
+            batch = torch.stack([rows[number].pixels for number in numbers]).to(self.device, self.dtype)
+            out.update(zip(numbers, run(batch).float().cpu().numpy(), strict=True))
+        return np.stack([out[number] for number in range(len(rows))])
 
 
 def block_weights(blocks: nn.Module) -> int:
-    """How many weights a place goes through; of blocks that are not packed yet."""
+    """Parameters of the blocks: multiplications per token. Call it before they are packed."""
     return sum(parameter.numel() for parameter in blocks.parameters())
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """Raises BadRequest for a precision that there is not."""
+    """The dtype of a precision's name. Raises BadRequest for an unknown one."""
     if precision not in PRECISIONS:
         raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
     return PRECISIONS[precision]
 
 
 def prepare(module: nn.Module, precision: str) -> None:
-    """Rounds weights to int8 where that was asked for, and lays them out as the processor's kernels read them; no training."""
+    """Makes a model ready for inference: no gradients, int8 weights if asked for, and weights packed for the CPU's kernels."""
     module.requires_grad_(False)
     if precision == "int8":
         quantize(module)

@@ -1,6 +1,6 @@
-"""Images to what a vision tower reads: resized, cropped and normalised as the processor of its checkpoint does.
+"""Image preprocessing: resized, cropped and normalised as the checkpoint's own processor does, with equal values.
 
-Knows images and processors' files; no model. Needs one thread and no torch kernel, so that many images are made at once.
+Pillow and numpy only, on one thread, so that several images can be prepared in parallel threads.
 """
 
 from __future__ import annotations
@@ -38,32 +38,33 @@ PROCESSORS: dict[str, Mapping[str, Any]] = {
     "Siglip": SQUASHED,
     "ViT": {**SQUASHED, "resample": 2},
 }
-"""What transformers' processors do where their file leaves a key out."""
+"""Defaults of transformers' image processors, for keys that their file leaves out."""
 OF_MODELS = {"clip": "CLIP", "siglip": "Siglip", "vit": "ViT", "dinov2": "Bit"}
 FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 STRIP = 8
-"""An image that would be so many times its crop is computed where it is cropped, with other roundings: long strips are."""
+"""Where the resized image would have more than so many times the crop's area (long strips), only the crop is resampled. The
+result can differ by one level of 255."""
 
 
 @dataclass(frozen=True)
 class ImagePreprocess:
-    """A recipe. The defaults are those of our own models."""
+    """Parameters of the preprocessing. The defaults are those of mmgen's own models."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a file is loaded
 
-    size: int | tuple[int, int] | None  # pixels of the shorter side, or (height, width); None: as it is
-    crop: tuple[int, int] | None = None  # (height, width) out of the middle; black where there is no image
+    size: int | tuple[int, int] | None  # pixels of the shorter side, or (height, width); None: no resizing
+    crop: tuple[int, int] | None = None  # (height, width) of a center crop, zero-padded
     resample: int = 3  # PIL.Image.Resampling
-    factor: float = 1 / 255  # of values from 0 to 255
+    factor: float = 1 / 255  # that 8-bit values are multiplied with
     mean: tuple[float, float, float] = HALF
     std: tuple[float, float, float] = HALF
-    round_crop: bool = False  # the crop's corner as torchvision rounds it, not down
+    round_crop: bool = False  # True: the crop's corner is rounded as in torchvision; False: down
 
     @classmethod
     def from_folder(cls, folder: Path) -> ImagePreprocess:
-        """Of a checkpoint: preprocessor_config.json, processor_config.json or, of open_clip, open_clip_config.json.
+        """From a checkpoint's preprocessor_config.json, processor_config.json or, of open_clip, open_clip_config.json.
 
-        Raises BadWeights where none is there, or asks for what ours does not do.
+        Raises BadWeights where there is none, or where it asks for something that is not implemented.
         """
         path, nested = folder / "preprocessor_config.json", folder / "processor_config.json"
         own = folder / "open_clip_config.json"
@@ -74,10 +75,10 @@ class ImagePreprocess:
         if own.is_file():
             values = read_json(own)
             return _open_clip(values.get("preprocess_cfg", {}), values.get("model_cfg", {}).get("vision_cfg", {}), own)
-        raise BadWeights(f"{folder} has no {path.name}, which says how images are prepared; copy or download it again")
+        raise BadWeights(f"{folder} has no {path.name}, which says how images are preprocessed; copy or download it again")
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """-> (3, H, W) float32; of one size for all images, unless neither `crop` nor both sides are given."""
+        """-> (3, H, W) float32. All images get one size if `crop` or both sides of `size` are given."""
         pixels = self._cropped(rgb(image))  # (H, W, 3)
         scale = np.float32(self.factor) / np.asarray(self.std, dtype=np.float32)
         shift = np.asarray(self.mean, dtype=np.float32) / np.asarray(self.std, dtype=np.float32)
@@ -91,14 +92,14 @@ class ImagePreprocess:
         left, top = (self._corner(have, want) for have, want in ((width, self.crop[1]), (height, self.crop[0])))
         right, bottom = left + self.crop[1], top + self.crop[0]
         if self.size is not None and width * height > STRIP * self.crop[0] * self.crop[1] and left >= 0 and top >= 0:
-            x, y = image.width / width, image.height / height  # only what is kept is computed
+            x, y = image.width / width, image.height / height  # source pixels per target pixel
             box = (left * x, top * y, min(right * x, image.width), min(bottom * y, image.height))
             return np.asarray(image.resize(self.crop[::-1], how, box))
         whole = np.asarray(image if self.size is None else image.resize((width, height), how))
         return whole[top:bottom, left:right] if left >= 0 and top >= 0 else _padded(whole, self.crop)
 
     def _resized(self, image: Image.Image) -> tuple[int, int]:
-        """Width and height before the crop."""
+        """Width and height of the resized image, before the crop."""
         if self.size is None:
             return image.size
         if isinstance(self.size, tuple):
@@ -112,7 +113,7 @@ class ImagePreprocess:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """In RGB; what is transparent shows white, as transformers has it."""
+    """In RGB; transparent images are composited onto white, as in transformers."""
     if "A" in image.getbands() or image.info.get("transparency") is not None:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
@@ -120,13 +121,13 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
-    """(B, 3, H, W) in [-1, 1] -> images of 8 bits."""
+    """(B, 3, H, W) in [-1, 1] -> 8-bit RGB images."""
     values = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(one) for one in values]
 
 
 def _padded(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) with a side that is less than the crop's -> the crop, black around the image."""
+    """Center crop of (H, W, 3), zero-padded where a side is shorter than the crop's."""
     for axis, want in enumerate(crop):
         have = pixels.shape[axis]
         first = max(0, (have - want) // 2)
@@ -142,7 +143,7 @@ def _transformers(values: Mapping[str, Any], path: Path) -> ImagePreprocess:
     named = str(values.get("image_processor_type") or values.get("feature_extractor_type") or _by_model(path.parent))
     name = re.sub(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", named)
     if name not in PROCESSORS:
-        raise BadWeights(f"{path} is of a {named}; there are processors of {', '.join(PROCESSORS)}")
+        raise BadWeights(f"{path} names the image processor {named}; supported are {', '.join(PROCESSORS)}")
     values = {**PROCESSORS[name], **{key: value for key, value in values.items() if value is not None}}
     size = values["size"]
     if isinstance(size, int):
@@ -159,7 +160,7 @@ def _transformers(values: Mapping[str, Any], path: Path) -> ImagePreprocess:
             std=tuple(values["image_std"]) if normal else (1.0, 1.0, 1.0),
         )
     except (KeyError, TypeError) as why:
-        raise BadWeights(f"{path} asks for a size that ours has not ({why}); give shortest_edge, or height and width") from None
+        raise BadWeights(f"{path} has an unsupported size ({why}); give shortest_edge, or height and width") from None
 
 
 def _by_model(folder: Path) -> str:
@@ -168,11 +169,11 @@ def _by_model(folder: Path) -> str:
 
 
 def _open_clip(values: Mapping[str, Any], vision: Mapping[str, Any], path: Path) -> ImagePreprocess:
-    """open_clip's image_transform without augmentation; torchvision crops."""
+    """open_clip's image_transform for inference; the crop is torchvision's."""
     side = values.get("size") or vision.get("image_size", 224)
     sides, mode = _sides(side), values.get("resize_mode", "shortest")
     if mode not in ("shortest", "squash") or (mode == "shortest" and sides[0] != sides[1]):
-        raise BadWeights(f"{path} asks for resize_mode {mode} to {side}; ours has shortest to a square, and squash")
+        raise BadWeights(f"{path} asks for resize_mode {mode} to {side}; supported are shortest, to a square, and squash")
     return ImagePreprocess(
         size=sides[0] if mode == "shortest" else sides,
         crop=sides if mode == "shortest" else None,

@@ -1,4 +1,4 @@
-"""Checkpoints of models that see, by the `model_type` of their config.json: their words as shapes of ours. Knows no tensors."""
+"""Image encoders' checkpoints by the `model_type` of their config.json: their configurations as mmgen's."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Shape = TypeVar("Shape")
 
 @dataclass(frozen=True)
 class DualEncoderFamily:
-    """A kind of checkpoint with two towers."""
+    """A checkpoint format with an image and a text tower."""
 
     shape: Callable[[Values], ClipConfig]
     names: Callable[[ClipConfig], Names]
     ignored: str = r"position_ids$"
-    padded: bool = False  # texts are read filled up to the longest
+    padded: bool = False  # texts are padded to the full context
 
 
 @dataclass(frozen=True)
 class TowerFamily:
-    """A kind of checkpoint with a vision tower alone, or with a classifier on it."""
+    """A checkpoint format with an image tower alone, perhaps with a classification head."""
 
     shape: Callable[[Values], VisionConfig]
     names: Callable[[VisionConfig], Names]
     ignored: str
     prefix: str
-    head_reads: int  # the class token's state, or that and the mean of the patches'
+    head_reads: int  # the head's inputs, 1: the class token, 2: also the patches' mean
 
 
 COMMON = {
@@ -59,7 +59,7 @@ SIGLIP_TEXT = {
 }  # fmt: skip
 VIT = {**COMMON, "patch_size": 16, "layer_norm_eps": 1e-12, "hidden_act": "gelu", "qkv_bias": True}
 DINOV2 = {**COMMON, "patch_size": 14, "layer_norm_eps": 1e-6, "hidden_act": "gelu", "qkv_bias": True, "mlp_ratio": 4}
-"""What transformers takes where a config.json leaves a key out, as those of OpenAI and Google do."""
+"""Defaults of transformers for keys that a config.json leaves out, as OpenAI's and Google's do."""
 
 
 def _known(defaults: Values, values: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def _known(defaults: Values, values: Any) -> dict[str, Any]:
 
 def _vision(values: Values, **more: Any) -> VisionConfig:
     if values.get("num_channels", 3) != 3:
-        raise BadWeights(f"config.json asks for images of {values['num_channels']} channels; ours have 3")
+        raise BadWeights(f"config.json asks for images of {values['num_channels']} channels; supported are 3")
     return VisionConfig(
         **{
             "image_size": _side(values["image_size"]),
@@ -85,10 +85,10 @@ def _vision(values: Values, **more: Any) -> VisionConfig:
 
 
 def _side(value: Any) -> int:
-    """Of a square, given as a number or as two."""
+    """The side of a square, from a number or a pair."""
     sides = {value} if isinstance(value, int) else set(value)
     if len(sides) != 1:
-        raise BadWeights(f"config.json asks for {value} pixels, which is no square; ours are")
+        raise BadWeights(f"config.json asks for {value} pixels; only squares are supported")
     return int(sides.pop())
 
 
@@ -106,7 +106,7 @@ def _clip(values: Values) -> ClipConfig:
 def _siglip(values: Values) -> ClipConfig:
     seen, read = _known(SIGLIP_VISION, values.get("vision_config")), _known(SIGLIP_TEXT, values.get("text_config"))
     if not seen.get("vision_use_head", True):
-        raise BadWeights("config.json asks for a SigLIP without its pooling head, which ours has")
+        raise BadWeights("config.json asks for a SigLIP without pooling head (vision_use_head), which is not supported")
     return ClipConfig(
         _vision(seen, pooling="attention", class_token=False),
         read.get("projection_size", read["hidden_size"]),
@@ -143,7 +143,7 @@ def _open_clip(values: Values) -> ClipConfig:
     unknown = {*(set(seen) - OPEN_VISION), *(set(read) - OPEN_TEXT), *(set(values) - OPEN_MODEL)}
     if unknown or not isinstance(seen["layers"], int):
         what = ", ".join(sorted(unknown)) or "a residual network"
-        raise BadWeights(f"open_clip_config.json asks for {what}, which ours has not; take a plain ViT of open_clip")
+        raise BadWeights(f"open_clip_config.json asks for {what}, which is not supported; take a plain ViT of open_clip")
     both: dict[str, Any] = {"norm_eps": 1e-5, "activation": "quick_gelu" if values.get("quick_gelu") else "gelu"}
     heads, hidden = seen["width"] // seen["head_width"], int(seen["width"] * seen["mlp_ratio"])
     vision = VisionConfig(
@@ -169,9 +169,9 @@ TOWERS = {
 
 
 def two_towers(folder: Path) -> tuple[DualEncoderFamily, ClipConfig, str]:
-    """Of a folder: its family, its shape, and the stem of its file of weights.
+    """A folder's format, its configuration, and the stem of its weights' file name.
 
-    transformers' files are taken before those of open_clip. Raises BadWeights for what is missing, damaged or unknown.
+    transformers' files take precedence over open_clip's. Raises BadWeights for a file that is missing, damaged or unknown.
     """
     own = folder / "open_clip_config.json"
     if own.is_file() and not (folder / "config.json").is_file():
@@ -184,7 +184,7 @@ def two_towers(folder: Path) -> tuple[DualEncoderFamily, ClipConfig, str]:
 
 
 def tower(folder: Path) -> tuple[TowerFamily, VisionConfig]:
-    """Of a folder with a vision tower alone. Raises BadWeights as above."""
+    """Format and configuration of a folder with an image tower alone. Raises BadWeights as `two_towers` does."""
     path = folder / "config.json"
     values = read_json(path)
     family = TOWERS[_named(values, path, TOWERS)]
@@ -194,7 +194,7 @@ def tower(folder: Path) -> tuple[TowerFamily, VisionConfig]:
 def _named(values: Values, path: Path, known: Mapping[str, Any]) -> str:
     name = str(values.get("model_type"))
     if name not in known:
-        raise BadWeights(f"{path} is of the architecture {name}; there are {', '.join(known)}{nearest(name, list(known))}")
+        raise BadWeights(f"{path} has model_type {name}; supported are {', '.join(known)}{nearest(name, list(known))}")
     return name
 
 

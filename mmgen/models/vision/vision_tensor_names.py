@@ -1,4 +1,4 @@
-"""Names of weights of models that see: ours, and those of each kind of checkpoint. Knows names and sizes; reads nothing."""
+"""Tensor names of image encoders: mmgen's, and those of each checkpoint format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmgen.models.vision.clip import ClipConfig
 from mmgen.models.vision.vit import VisionConfig
 
 Single = dict[str, str | TensorName]
-"""Our whole name -> theirs."""
+"""mmgen's name -> the checkpoint's."""
 
 
 def single(entries: Single, ours: str = "") -> dict[str, TensorName]:
@@ -92,7 +92,7 @@ def open_clip(config: ClipConfig) -> Names:
 
 
 def vit(config: VisionConfig) -> Names:
-    """transformers' ViTForImageClassification without its head; ours stand below `vision.`."""
+    """transformers' ViTForImageClassification without its head."""
     layer = "vit.encoder.layer.{}."
     table: Entries = {
         "norm": "vit.layernorm",
@@ -107,7 +107,7 @@ def vit(config: VisionConfig) -> Names:
 
 
 def dinov2(config: VisionConfig) -> Names:
-    """transformers' Dinov2 without a head. Its layer scales go into the layers before them; Oquab et al. 2023."""
+    """transformers' Dinov2 without a head. Its LayerScale factors are multiplied into the layers before them."""
     layer = "dinov2.encoder.layer.{}."
     wide, back = ("mlp.weights_in", "mlp.weights_out") if config.gated else ("mlp.fc1", "mlp.fc2")
     table: Entries = {

@@ -1,7 +1,4 @@
-"""Vision Transformer: images to patches, patches through the text transformer's blocks, and one vector of an image.
-
-Dosovitskiy et al. 2021. Knows normalised pixels; not files, labels or texts.
-"""
+"""Vision transformer (ViT, Dosovitskiy et al. 2021): patch embedding, the same blocks as text transformers, and pooling."""
 
 from __future__ import annotations
 
@@ -32,12 +29,12 @@ Pooling = Literal["class", "mean", "attention", "places"]
 @attributes(width="hidden_size", hidden="intermediate_size")
 @dataclass(frozen=True)
 class VisionConfig(OldShapeKeys):
-    """A shape. The defaults are ViT's."""
+    """Hyperparameters of a vision transformer. The defaults are ViT's."""
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  read by pydantic where a YAML file is loaded
 
-    image_size: int  # pixels a side that positions are learned for
-    patch: int  # pixels a side
+    image_size: int  # pixels per side that the position embeddings are for
+    patch: int  # pixels per side of a patch
     hidden_size: int
     layers: int
     heads: int
@@ -46,14 +43,14 @@ class VisionConfig(OldShapeKeys):
     positions: Literal["learned", "rotary2d"] = "learned"
     class_token: bool = True
     patch_bias: bool = True
-    stem: tuple[int, ...] = ()  # channels of convolutions before the patches, each halving the image; Xiao et al. 2021
-    embedding_norm: bool = False  # a norm before the blocks, as CLIP has it
+    stem: tuple[int, ...] = ()  # output channels of stride-2 convolutions before the patch embedding; Xiao et al. 2021
+    embedding_norm: bool = False  # CLIP's norm before the blocks
     norm_eps: float = 1e-6
     activation: Activation = "gelu"
     gated: bool = False
     qkv_bias: bool = True
-    rope_theta: float = 100.0  # of rotary2d; places are few, so that frequencies are far higher than those of texts
-    dropout: float = 0.0  # of what a sublayer adds, in training
+    rope_theta: float = 100.0  # base of rotary2d's frequencies; a grid has few positions, so it is smaller than for text
+    dropout: float = 0.0  # of each sublayer's output, in training
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch"):
@@ -66,21 +63,21 @@ class VisionConfig(OldShapeKeys):
         if self.pooling == "class" and not self.class_token:
             raise ConfigError('pooling is "class" without a class_token; take "mean" or "attention"')
         if self.positions == "rotary2d" and self.blocks.head_size % 4:
-            raise ConfigError(f"heads of width {self.blocks.head_size} cannot turn in two directions; take a multiple of 4")
+            raise ConfigError(f"heads of width {self.blocks.head_size} are too narrow for rotary2d; take a multiple of 4")
 
     @property
     def grid(self) -> int:
-        """Patches a side; what is left over at the right and below is not looked at."""
+        """Patches per side. Pixels beyond the last whole patch, at the right and bottom, are ignored."""
         return self.image_size // self.patch
 
     @property
     def tokens(self) -> int:
-        """Places of an image of `image_size`."""
+        """Tokens of an image of `image_size`: patches, and the class token if there is one."""
         return self.grid**2 + self.class_token
 
     @cached_property
     def blocks(self) -> TransformerConfig:
-        """Of the blocks; its vocabulary is no one's."""
+        """Configuration of the transformer blocks; its vocab_size is not used."""
         return TransformerConfig(
             vocab_size=1,
             hidden_size=self.hidden_size,
@@ -99,9 +96,9 @@ class VisionConfig(OldShapeKeys):
 
 
 class VisionTransformer(nn.Module):
-    """Images of any size; positions are stretched from the grid that they were learned on."""
+    """Takes images of any size: position embeddings are interpolated from the grid of `image_size`."""
 
-    checkpointing = False  # True: activations are computed anew going backward instead of kept; Chen et al. 2016
+    checkpointing = False  # True: activation checkpointing (Chen et al. 2016) of every block in training
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
@@ -117,6 +114,7 @@ class VisionTransformer(nn.Module):
         self.norm = norm(shape)
         self.pool = AttentionPooling(shape) if config.pooling == "attention" else None
         flat = config.pooling == "places"
+        # pooling "places": a projection of all tokens, flattened
         self.places = Linear(config.tokens * config.hidden_size, config.hidden_size, bias=False) if flat else None
 
     @property
@@ -124,15 +122,15 @@ class VisionTransformer(nn.Module):
         return self.patches.weight.device
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W), normalised as the weights expect -> hidden states (B, N, D), normalised, the class token first.
+        """(B, 3, H, W) preprocessed pixels -> hidden states after the last norm (B, N, D), the class token first.
 
         Raises BadRequest for an image that is smaller than a patch.
         """
         return self.norm(self._states(images))  # type: ignore[no-any-return]
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, D): the class token's state, the mean of the patches', what attention gathers of all, or the sum
-        of all places, each through a projection of its own; that one is for images of `image_size` alone.
+        """(B, 3, H, W) -> (B, D), by the configuration's pooling: the class token's state, the mean over patches, attention
+        pooling, or a projection of all tokens, flattened; the last takes images of `image_size` only, otherwise BadRequest.
         """
         x: Tensor = self._states(images)
         if self.config.pooling == "class":
@@ -144,13 +142,13 @@ class VisionTransformer(nn.Module):
             if x.shape[1] != self.config.tokens:
                 side = self.config.image_size
                 raise BadRequest(
-                    f"an image of {images.shape[-1]} x {images.shape[-2]}; this model sees {side} x {side}: resize it"
+                    f"the image is {images.shape[-1]} x {images.shape[-2]} pixels, this model takes {side} x {side}; resize it"
                 )
             return self.places(x.flatten(1))  # type: ignore[no-any-return]
         return x[:, int(self.config.class_token) :].mean(1)
 
     def _states(self, images: Tensor) -> Tensor:
-        """Before the last norm."""
+        """Hidden states before the last norm, (B, N, D)."""
         height, width = self._grid(images)
         if self.stem is not None:
             images = self.stem(images[..., : height * self.config.patch, : width * self.config.patch])
@@ -158,7 +156,7 @@ class VisionTransformer(nn.Module):
         if self.class_token is not None:
             x = torch.cat((self.class_token.expand(len(x), 1, -1), x), 1)
         if self.positions is not None:
-            x = x + stretched(self.positions, self.config, height, width)
+            x = x + interpolated(self.positions, self.config, height, width)
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         rotation = None if self.rotary is None else self.rotary(height, width, images.device)
@@ -168,15 +166,16 @@ class VisionTransformer(nn.Module):
         return x
 
     def _grid(self, images: Tensor) -> tuple[int, int]:
+        """Patches per column and per row."""
         height, width = (side // self.config.patch for side in images.shape[-2:])
         if not height or not width:
             size = f"{images.shape[-1]} x {images.shape[-2]}"
-            raise BadRequest(f"an image of {size} is less than a patch of {self.config.patch}; enlarge it")
+            raise BadRequest(f"the image is {size} pixels, smaller than a patch of {self.config.patch}; enlarge it")
         return height, width
 
 
 class AttentionPooling(nn.Module):
-    """A learned query looks at all places, and a feed-forward refines what it saw; Zhai et al. 2022, 3.3 ("MAP head")."""
+    """Multihead attention pooling: a learned query attends to all tokens, then a residual MLP; Zhai et al. 2022, 3.3."""
 
     def __init__(self, shape: TransformerConfig) -> None:
         super().__init__()
@@ -193,11 +192,12 @@ class AttentionPooling(nn.Module):
 
 
 class Rotary2d:
-    """Half of a head's pairs turn with the row and half with the column; the class token stands still. Su et al. 2021, in
-    two dimensions as in Fang et al. 2023 (EVA-02), 2.1: on another grid, places keep their share of the image."""
+    """Rotary position embeddings (Su et al. 2021) in two dimensions: half of a head's pairs rotate with the row, half with the
+    column; the class token is not rotated. Other grids are scaled to the configuration's, as in Fang et al. 2023 (EVA-02), 2.1.
+    """
 
     def __init__(self, config: VisionConfig) -> None:
-        self.grid, self.still = config.grid, int(config.class_token)
+        self.grid, self.unrotated = config.grid, int(config.class_token)
         size = config.blocks.head_size // 2
         self.frequencies = config.rope_theta ** (-torch.arange(0, size, 2).float() / size)  # (d / 4,)
 
@@ -205,20 +205,21 @@ class Rotary2d:
         rows, columns = torch.meshgrid(
             *(torch.arange(side).float() * (self.grid / side) for side in (height, width)), indexing="ij"
         )
-        angles = torch.cat([places.flatten()[:, None] * self.frequencies for places in (rows, columns)], -1)  # (N, d / 2)
-        angles = F.pad(angles, (0, 0, self.still, 0)).to(device)
+        angles = torch.cat([axis.flatten()[:, None] * self.frequencies for axis in (rows, columns)], -1)  # (N, d / 2)
+        angles = F.pad(angles, (0, 0, self.unrotated, 0)).to(device)
         cos, sin = angles.cos(), angles.sin()
         return Rotation(torch.cat((cos, cos), -1)[:, None], torch.cat((-sin, sin), -1)[:, None])
 
 
-def stretched(positions: Tensor, config: VisionConfig, height: int, width: int) -> Tensor:
-    """Learned positions (tokens, D) on a grid of height x width patches -> (N, D), bicubic; Dosovitskiy et al. 2021, 3.2."""
+def interpolated(positions: Tensor, config: VisionConfig, height: int, width: int) -> Tensor:
+    """Position embeddings (tokens, D), bicubically interpolated to height x width patches -> (N, D); Dosovitskiy et al. 2021,
+    3.2. The class token's stays."""
     if height == width == config.grid:
         return positions
-    still, moved = positions.split((int(config.class_token), config.grid**2))
-    plane = moved.float().T.unflatten(1, (config.grid, config.grid))[None]  # (1, D, grid, grid)
+    class_token, patches = positions.split((int(config.class_token), config.grid**2))
+    plane = patches.float().T.unflatten(1, (config.grid, config.grid))[None]  # (1, D, grid, grid)
     plane = F.interpolate(plane, (height, width), mode="bicubic", align_corners=False)
-    return torch.cat((still, plane[0].flatten(1).T.to(positions.dtype)))
+    return torch.cat((class_token, plane[0].flatten(1).T.to(positions.dtype)))
 
 
 def _stem(config: VisionConfig) -> nn.Sequential:

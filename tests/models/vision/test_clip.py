@@ -112,7 +112,7 @@ def test_several_belong_together() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"text": None}, "give either text, the shape of a tower, or text_width"),
+        ({"text": None}, "give either text, the text tower's configuration, or text_width"),
         ({"text_width": 5}, "give either text"),
         ({"image_projection": False}, "dimension is 8, image vectors have 16; set image_projection"),
         ({"text_projection": False}, "dimension is 8, text vectors have 16; set text_projection"),

@@ -78,7 +78,7 @@ def test_a_file_that_names_no_processor_goes_by_the_model(tmp_path: Path) -> Non
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     assert written(tmp_path, size=64).size == (64, 64)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(BadWeights, match="is of a unknown; there are processors of CLIP"):
+    with pytest.raises(BadWeights, match="names the image processor unknown; supported are CLIP"):
         written(tmp_path, size=64)
 
 
@@ -109,7 +109,7 @@ def test_an_open_clip_that_pads(tmp_path: Path) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(BadWeights, match=r"has no preprocessor_config\.json, which says how images are prepared"):
+    with pytest.raises(BadWeights, match=r"has no preprocessor_config\.json, which says how images are preprocessed"):
         ImagePreprocess.from_folder(tmp_path)
 
 

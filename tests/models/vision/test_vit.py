@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmgen.errors import BadRequest, ConfigError
-from mmgen.models.vision.vit import Rotary2d, VisionConfig, VisionTransformer, stretched
+from mmgen.models.vision.vit import Rotary2d, VisionConfig, VisionTransformer, interpolated
 
 PLAIN = VisionConfig(image_size=32, patch=8, hidden_size=32, layers=2, heads=4, intermediate_size=64)
 SHAPES = {
@@ -54,7 +54,7 @@ def test_every_place_through_its_own_projection() -> None:
     assert made.places is not None
     own = made.places.weight.unflatten(1, (17, 32))  # (D, N, D)
     torch.testing.assert_close(made.pooled(images()), torch.einsum("bnd,end->be", made(images()), own))
-    with pytest.raises(BadRequest, match="an image of 24 x 32; this model sees 32 x 32"):
+    with pytest.raises(BadRequest, match="the image is 24 x 32 pixels, this model takes 32 x 32"):
         made.pooled(images(1, 32, 24))
 
 
@@ -76,11 +76,11 @@ def test_learned_positions_keep_their_places_when_stretched() -> None:
     """A ramp over the rows stays one."""
     rows = torch.arange(4.0).repeat_interleave(4)[:, None].expand(16, 32)
     positions = torch.cat((torch.full((1, 32), 9.0), rows))
-    out = stretched(positions, PLAIN, 8, 4)
+    out = interpolated(positions, PLAIN, 8, 4)
     assert out.shape == (33, 32) and (out[0] == 9).all()
     ramp = out[1:].unflatten(0, (8, 4))[:, 0, 0]
     torch.testing.assert_close(ramp[2:6], torch.tensor([0.75, 1.25, 1.75, 2.25]), atol=0.09, rtol=0)
-    assert stretched(positions, PLAIN, 4, 4) is positions
+    assert interpolated(positions, PLAIN, 4, 4) is positions
 
 
 def test_rotary_scores_depend_on_the_distance_alone() -> None:
@@ -116,7 +116,7 @@ def test_checkpointing_changes_no_gradient() -> None:
 
 
 def test_a_image_smaller_than_a_patch() -> None:
-    with pytest.raises(BadRequest, match="an image of 32 x 7 is less than a patch of 8; enlarge it"):
+    with pytest.raises(BadRequest, match="the image is 32 x 7 pixels, smaller than a patch of 8; enlarge it"):
         tower(PLAIN)(images(1, 7, 32))
 
 
@@ -126,7 +126,7 @@ def test_a_image_smaller_than_a_patch() -> None:
         ({"image_size": 4}, "image_size is 4, less than a patch of 8"),
         ({"patch": 0}, "patch is 0; it is a number of pixels"),
         ({"class_token": False}, 'pooling is "class" without a class_token'),
-        ({"positions": "rotary2d", "heads": 16}, "heads of width 2 cannot turn in two directions"),
+        ({"positions": "rotary2d", "heads": 16}, "heads of width 2 are too narrow for rotary2d"),
         ({"stem": (8, 8, 8, 8)}, "a patch of 8 cannot be halved 4 times by the stem"),
         ({"heads": 5}, "5 heads do not divide hidden_size 32"),
     ],
