@@ -1,4 +1,4 @@
-"""`mmgen top`: jobs, runners and memory of a running mmgen, as its metrics tell them. Changes nothing there."""
+"""`mmgen top`: a live view of jobs, runners and memory of a running mmgen, from its Prometheus metrics. Read-only."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-LARGEST = 16_000_000  # bytes of an answer that is taken for metrics
+LARGEST = 16_000_000  # bytes of a response that are read
 
 
 def top(
-    url: Annotated[str, typer.Argument(help="Where it tells its metrics: see `metrics_port` in config.yaml.")],
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Look once and stop.")] = False,
+    url: Annotated[str, typer.Argument(help="Address of its metrics; see `metrics_port` in config.yaml.")],
+    every: Annotated[float, typer.Option(help="Seconds between two updates.", min=0.1)] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one snapshot and stop.")] = False,
 ) -> None:
     """Watch jobs, runners and memory live. Ctrl-C ends it."""
     from rich.console import Console
@@ -41,7 +41,7 @@ def top(
 
 
 def fetch(url: str) -> str:
-    """The text behind URL/metrics. Raises NotFound where nobody answers, BadRequest for what is no address."""
+    """The body of GET URL/metrics. Raises NotFound where the connection fails, BadRequest for a malformed address."""
     from urllib.error import URLError
     from urllib.request import urlopen
 
@@ -53,14 +53,14 @@ def fetch(url: str) -> str:
             return str(answer.read(LARGEST).decode())
     except (URLError, OSError, ValueError) as why:
         reason = getattr(why, "reason", why)
-        raise NotFound(f"nobody tells metrics at {url} ({reason}); set metrics_port in config.yaml and start it") from None
+        raise NotFound(f"there are no metrics at {url} ({reason}); set metrics_port in config.yaml and start mmgen") from None
 
 
 @dataclass(frozen=True)
 class MetricsView:
-    """Metrics at a moment: name -> labels' values, the labels by the alphabet -> number."""
+    """A snapshot: metric's name -> values of its labels, sorted by the labels' names -> number."""
 
-    at: float
+    at: float  # time.monotonic()
     samples: Mapping[str, Mapping[tuple[str, ...], float]] = field(default_factory=dict)
 
     @classmethod
@@ -73,7 +73,7 @@ class MetricsView:
                 for one in family.samples:
                     samples[one.name][tuple(value for _, value in sorted(one.labels.items()))] = one.value
         except ValueError as why:
-            raise BadRequest(f"what answers there tells no metrics ({why}); give mmgen's own address") from None
+            raise BadRequest(f"the response is not in Prometheus' text format ({why}); give mmgen's own address") from None
         return cls(time.monotonic(), dict(samples))
 
     def get(self, name: str) -> Mapping[tuple[str, ...], float]:
@@ -100,7 +100,7 @@ def _line(now: MetricsView) -> str:
 def _runners(now: MetricsView, last: MetricsView | None) -> Table:
     from rich.markup import escape
 
-    table = _table("runner", "busy", "quanta/s", "ms a quantum", "jobs a quantum", "wait ms", "first ms", "between ms")
+    table = _table("runner", "busy", "quanta/s", "ms/quantum", "jobs/quantum", "wait ms", "first ms", "between ms")
     name = "mmgen_quantum_milliseconds"
     for key in sorted(now.get(f"{name}_count")):
         spent, quanta = _rate(now, last, f"{name}_sum", key), _rate(now, last, f"{name}_count", key)
@@ -165,7 +165,7 @@ def _table(*columns: str) -> Table:
 
 
 def _rate(now: MetricsView, last: MetricsView | None, name: str, key: tuple[str, ...]) -> float:
-    """Of a counter, a second."""
+    """A counter's increase per second between two snapshots."""
     if last is None or now.at <= last.at:
         return 0.0
     return (now.get(name)[key] - last.get(name).get(key, 0.0)) / (now.at - last.at)

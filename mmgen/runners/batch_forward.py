@@ -1,4 +1,4 @@
-"""One forward pass over the next tokens of many texts. Knows a model and its pool; not jobs or what becomes of the logits."""
+"""One forward pass over the next tokens of many sequences: prefill chunks and decode tokens packed into one row."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ from mmgen.models.lm.paged_model import PagedModel
 
 @dataclass(frozen=True, eq=False)
 class SequenceChunk:
-    """A text in a pass. Its table has place for the tokens; its length is that without them, and stays so."""
+    """A sequence's part of a forward pass."""
 
-    table: BlockTable
-    ids: Sequence[int]  # the tokens to read
-    wanted: int  # logits of the last so many
-    memory: EncoderMemory | None = None
-    adapter: str | None = None
+    table: BlockTable  # has free slots for the new tokens; the caller adds them to its length after the pass
+    ids: Sequence[int]  # the new tokens
+    wanted: int  # how many of them, counted from the last, get logits
+    memory: EncoderMemory | None = None  # an encoder-decoder's encoder states
+    adapter: str | None = None  # name of the LoRA adapter
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkOutput:
-    """What came of a part."""
+    """A chunk's part of the outputs."""
 
     logits: Tensor  # (wanted, V)
-    states: Tensor  # (tokens, D)
+    states: Tensor  # (N, D) hidden states of its N tokens
 
 
 def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters: Adapters | None = None) -> list[ChunkOutput]:
-    """All parts in one row (1, N), each through its adapter; logits are computed for those who want them alone."""
+    """All chunks as one row without padding, each through its adapter. The head runs on the wanted tokens only."""
     device = pool.keys[0].device
     ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
-    positions = torch.tensor([at for part in parts for at in _places(part)], device=device)
+    positions = torch.tensor([position for part in parts for position in _positions(part)], device=device)
     paged = PagedAttention(pool, [PagedSequence(part.table, len(part.ids)) for part in parts])
     memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
     more = {"memory": EncoderMemories(memories)} if memories else {}
     ends = accumulate(len(part.ids) for part in parts)
-    last = [at for part, end in zip(parts, ends, strict=True) for at in range(end - part.wanted, end)]
+    last = [index for part, end in zip(parts, ends, strict=True) for index in range(end - part.wanted, end)]
     with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device)):
         states, logits = lm.read(ids, paged, positions, torch.tensor(last, dtype=torch.long, device=device), **more)
-    texts, rows = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
-    return [ChunkOutput(row, text) for row, text in zip(rows, texts, strict=True)]
+    own_states, own_logits = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
+    return [ChunkOutput(*own) for own in zip(own_logits, own_states, strict=True)]
 
 
 def _rows(parts: Sequence[SequenceChunk], adapters: Adapters, device: torch.device) -> Tensor | str | None:
-    """Whose place is whose adapter's, as `Adapters.use` takes it."""
+    """Each token's adapter, in the form of `Adapters.use`: one name for all, or (1, N) numbers, -1 for none."""
     names = {part.adapter for part in parts}
     if len(names) == 1:
         return names.pop()
@@ -61,5 +61,5 @@ def _rows(parts: Sequence[SequenceChunk], adapters: Adapters, device: torch.devi
     return torch.tensor([numbers], device=device)
 
 
-def _places(part: SequenceChunk) -> range:
+def _positions(part: SequenceChunk) -> range:
     return range(part.table.length, part.table.length + len(part.ids))

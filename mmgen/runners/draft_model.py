@@ -63,7 +63,7 @@ class DraftLoop:
         Returns those that are to wait: the draft model is behind in their text, or has no place for it.
         """
         wishing = [
-            DraftedSequence(decoding, branch, decoding.voices[branch])
+            DraftedSequence(decoding, branch, decoding.samplers[branch])
             for decoding in decodings
             for branch in decoding.branches
             if branch.table is not None and branch.unread == 1 and not branch.drafts and decoding.drafts_due(branch)

@@ -1,7 +1,7 @@
-"""Texts that go on by one drawn token at a time, or several where guesses were right. Knows logits; not passes or memory.
+"""Sampling and greedy decoding: a token for each sequence after a forward pass, several where drafts are accepted.
 
-A token is chosen from its text's logits alone, by its text's own constraint, penalties and stream of uniform numbers (text i of
-a job has that of the job's seed + i), so that a seed gives the same text alone, in any company and after any interruption.
+A token depends on its own sequence's logits, constraint, penalties and random stream only (text i of a job: seed + i), so that
+a seed gives the same text in any batch and after any preemption.
 """
 
 from __future__ import annotations
@@ -35,67 +35,67 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class SamplerState:
-    """What belongs to one drawn text."""
+    """Sampling state of one text."""
 
     writer: TextWriter
-    uniforms: random.Random  # one number a token
-    guesses: random.Random  # the draft model's
-    lookup: PromptLookup | None
+    uniforms: random.Random  # one number per token
+    guesses: random.Random  # for tokens that the draft model samples
+    lookup: PromptLookup | None  # where the request asks for drafts by prompt lookup
 
     @property
     def left(self) -> int:
-        """Tokens that may still be written."""
+        """Tokens until max_tokens."""
         return self.writer.request.max_tokens - len(self.writer.ids)
 
 
 class SampledSequences(GenerationState):
-    """A job of one or more texts, each going on alone."""
+    """A job of `n` texts that are sampled independently."""
 
     def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
         self.writers: list[TextWriter] = []
-        self.voices: dict[TokenSequence, SamplerState] = {}
-        self._gives_voice(self.branches[0])
+        self.samplers: dict[TokenSequence, SamplerState] = {}
+        self._add_sampler(self.branches[0])
 
-    def _gives_voice(self, branch: TokenSequence) -> None:
+    def _add_sampler(self, branch: TokenSequence) -> None:
         assert self.job.seed is not None
         seed = self.job.seed + len(self.writers)
         self.writers.append(TextWriter(self.job, len(self.writers), self.vocabulary))
         lookup = PromptLookup(self.request.lookup) if self.request.lookup else None
-        self.voices[branch] = SamplerState(self.writers[-1], random.Random(seed), random.Random(f"draft {seed}"), lookup)
+        self.samplers[branch] = SamplerState(self.writers[-1], random.Random(seed), random.Random(f"draft {seed}"), lookup)
 
     def look_up(self, most: int) -> None:
-        """Guesses of at most `most` tokens, from what repeats, for branches that have but their last token to read."""
+        """Drafts by prompt lookup, at most `most` tokens each, for sequences in decode (only their last token is unread)."""
         for branch in self.branches:
-            voice = self.voices[branch]
-            if voice.lookup is not None and branch.unread == 1 and not branch.drafts:
-                branch.drafts = voice.lookup.propose(branch.ids)[: max(0, min(most, voice.left - 1))]
+            sampler = self.samplers[branch]
+            if sampler.lookup is not None and branch.unread == 1 and not branch.drafts:
+                branch.drafts = sampler.lookup.propose(branch.ids)[: max(0, min(most, sampler.left - 1))]
 
     def drafts_due(self, branch: TokenSequence) -> bool:
-        """Whether the draft model guesses before the branch's next token: before all but the first and the last."""
-        voice = self.voices[branch]
-        return bool(self.request.draft and voice.writer.ids) and voice.left > 1
+        """Whether the draft model runs before the sequence's next token: before every token but the first and the last."""
+        sampler = self.samplers[branch]
+        return bool(self.request.draft and sampler.writer.ids) and sampler.left > 1
 
     def turns(self) -> list[TokenTurn]:
-        """Of all branches that were read. Behind the prompt there are as many branches as texts were asked for."""
-        read = [branch for branch in self.branches if branch.logits is not None]
-        while read and len(self.writers) < self.request.params.n:
-            twin = self.caches.fork(read[0])
-            twin.logits = read[0].logits
-            self.branches.append(twin)
-            read.append(twin)
-            self._gives_voice(twin)
-        return [TokenTurn(self, branch, self.voices[branch]) for branch in read]
+        """One for each sequence with logits. After the prefill the sequence is forked into the request's `n`."""
+        ready = [branch for branch in self.branches if branch.logits is not None]
+        while ready and len(self.writers) < self.request.params.n:
+            fork = self.caches.fork(ready[0])
+            fork.logits = ready[0].logits
+            self.branches.append(fork)
+            ready.append(fork)
+            self._add_sampler(fork)
+        return [TokenTurn(self, branch, self.samplers[branch]) for branch in ready]
 
     def settled(self, turn: TokenTurn) -> None:
-        """The branch's tokens of this pass are chosen."""
+        """Called when all tokens of this forward pass are chosen: counts drafts, and ends the sequence at its last token."""
         branch, guessed = turn.branch, len(turn.branch.drafts)
         self.guessed += guessed
-        self.accepted += turn.right
-        if guessed and turn.voice.lookup is not None:
-            turn.voice.lookup.learn(guessed, turn.right)
+        self.accepted += turn.accepted
+        if guessed and turn.sampler.lookup is not None:
+            turn.sampler.lookup.learn(guessed, turn.accepted)
         branch.drafts, branch.drawn_from, branch.logits = [], [], None
-        if turn.voice.writer.reason is not None:
+        if turn.sampler.writer.reason is not None:
             self.branches.remove(branch)
             self.caches.drop(branch)
 
@@ -105,12 +105,12 @@ class SampledSequences(GenerationState):
 
 @dataclass(eq=False)
 class TokenTurn:
-    """A branch choosing its tokens after a pass: one, and one more for every guess that was right."""
+    """A sequence that chooses its tokens after a forward pass: one, and another for each accepted draft."""
 
     decoding: SampledSequences
     branch: TokenSequence
-    voice: SamplerState
-    right: int = 0  # guesses so far
+    sampler: SamplerState
+    accepted: int = 0  # drafts so far
 
     @property
     def sampling(self) -> Sampling:
@@ -118,31 +118,31 @@ class TokenTurn:
 
     @property
     def logits(self) -> Tensor:
-        """(V,) of the next token: the model's own."""
+        """(V,) the model's, of the next token."""
         assert self.branch.logits is not None
-        return self.branch.logits[self.right]
+        return self.branch.logits[self.accepted]
 
-    def bent(self) -> Tensor:
-        """(V,) as the request has them."""
+    def processed(self) -> Tensor:
+        """(V,) after the request's logit bias, penalties and rules, see `generation.ruled`."""
         logits, request = self.logits, self.decoding.request
         if self.sampling.adjusts:
-            logits = adjusted(logits, self.sampling, request.prompt, self.voice.writer.ids)
+            logits = adjusted(logits, self.sampling, request.prompt, self.sampler.writer.ids)
         return ruled(logits, request, self.branch)
 
     def take(self, token: int) -> bool:
-        """Whether there is another to choose: the token is the one that was guessed."""
+        """Appends a token. True if it equals its draft: the logits after it are there, and another token can be chosen."""
         logits, constraint, drafts = self.logits, self.branch.constraint, self.branch.drafts
         if constraint is not None:
             constraint.accept(token)
-        self.voice.writer.take(token, logits, constraint is not None and constraint.complete)
+        self.sampler.writer.take(token, logits, constraint is not None and constraint.complete)
         self.branch.ids.append(token)
-        guessed = self.right < len(drafts) and drafts[self.right] == token
-        self.right += guessed
-        return guessed and self.voice.writer.reason is None
+        right = self.accepted < len(drafts) and drafts[self.accepted] == token
+        self.accepted += right
+        return right and self.sampler.writer.reason is None
 
 
 def settle(turns: Sequence[TokenTurn]) -> None:
-    """All of them choose, those with equal settings at once; a bad job fails alone."""
+    """Chooses all tokens of this forward pass, batched over sequences with equal sampling settings. A bad job fails alone."""
     active = list(turns)
     while active:
         active = [turn for turn, token in list(_choose(active)) if _attempt(turn, partial(turn.take, token))]
@@ -152,13 +152,14 @@ def settle(turns: Sequence[TokenTurn]) -> None:
 
 
 def _choose(turns: Sequence[TokenTurn]) -> Iterator[tuple[TokenTurn, int]]:
+    """One token for each turn whose logits are sound."""
     groups: dict[Sampling, list[tuple[TokenTurn, Tensor]]] = {}
     for turn in turns:
-        bent = _attempt(turn, turn.bent)
-        if bent is not None:
-            groups.setdefault(turn.sampling, []).append((turn, bent))
+        row = _attempt(turn, turn.processed)
+        if row is not None:
+            groups.setdefault(turn.sampling, []).append((turn, row))
     for sampling, group in groups.items():
-        logits = torch.stack([bent for _, bent in group])
+        logits = torch.stack([row for _, row in group])
         best, likeliest = (column.tolist() for column in logits.max(-1))
         sound = [row for row, (turn, _) in enumerate(group) if _attempt(turn, partial(_check, best[row]))]
         if sampling.greedy:
@@ -168,27 +169,28 @@ def _choose(turns: Sequence[TokenTurn]) -> Iterator[tuple[TokenTurn, int]]:
 
 
 def _draw(turns: list[TokenTurn], logits: Tensor) -> Iterator[tuple[TokenTurn, int]]:
-    drawn = candidates(logits, turns[0].sampling)
-    uniforms = [turn.voice.uniforms.random() for turn in turns]
-    for row, (turn, token) in enumerate(zip(turns, pick(drawn, uniforms), strict=True)):
-        if turn.right < len(turn.branch.drawn_from):
-            p = _row(drawn, row).over(logits.shape[-1])[0]
-            token = accept(turn.branch.drafts[turn.right], p, turn.branch.drawn_from[turn.right], uniforms[row])
+    """Samples from (B, V); where a draft model sampled the next token, by speculative sampling (Leviathan et al. 2023)."""
+    found = candidates(logits, turns[0].sampling)
+    uniforms = [turn.sampler.uniforms.random() for turn in turns]
+    for row, (turn, token) in enumerate(zip(turns, pick(found, uniforms), strict=True)):
+        if turn.accepted < len(turn.branch.drawn_from):
+            p = _row(found, row).over(logits.shape[-1])[0]
+            token = accept(turn.branch.drafts[turn.accepted], p, turn.branch.drawn_from[turn.accepted], uniforms[row])
         yield turn, token
 
 
-def _row(drawn: Candidates, row: int) -> Candidates:
-    return Candidates(drawn.probabilities[row : row + 1], None if drawn.ids is None else drawn.ids[row : row + 1])
+def _row(found: Candidates, row: int) -> Candidates:
+    return Candidates(found.probabilities[row : row + 1], None if found.ids is None else found.ids[row : row + 1])
 
 
 def _check(best: float) -> bool:
     if not float("-inf") < best < float("inf"):
-        raise BadWeights("the model's output is no number; its weights are damaged, or its precision is too low")
+        raise BadWeights("the model's logits are NaN or infinite; its weights are damaged, or its precision is too low")
     return True
 
 
 def _attempt(turn: TokenTurn, what: Callable[[], T]) -> T | None:
-    """None where it failed, which is the job's end; nor is anything tried for a job that ended."""
+    """`what()`, or None if it raised, which fails the job, or if the job has ended."""
     if turn.decoding.job.ended is not None:
         return None
     try:

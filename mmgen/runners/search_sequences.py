@@ -1,4 +1,4 @@
-"""Beam search and contrastive search as jobs. Knows logits and hidden states; not forward passes or KV blocks."""
+"""Beam search and contrastive search: how a job's sequences continue after each forward pass."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mmgen.runners.generation import (
 
 
 class SequenceSearch(GenerationState):
-    """A step is taken once all branches were read."""
+    """A decoding strategy that compares a job's sequences: it advances once all of them have logits."""
 
     @abstractmethod
     def advance(self) -> None:
-        """All branches have their logits."""
+        """One step of the search. Called when every sequence has the logits of its next token."""
 
-    def _went_on(self, children: Sequence[tuple[int, int]]) -> None:
-        """The branches are now these: (parent, token)."""
+    def _replace(self, children: Sequence[tuple[int, int]]) -> None:
+        """Replaces the sequences by (index of a parent, its next token); the parents' KV blocks are shared, copy on write."""
         before, self.branches = self.branches, []
         for parent, token in children:
             child = self.caches.fork(before[parent])
@@ -42,8 +42,8 @@ class SequenceSearch(GenerationState):
         for branch in before:
             self.caches.drop(branch)
 
-    def _bent(self, branch: TokenSequence, scores: Tensor) -> Tensor:
-        """(V,) with the request's bias, penalties and constraint."""
+    def _processed(self, branch: TokenSequence, scores: Tensor) -> Tensor:
+        """(V,) after the request's logit bias, penalties and constraint."""
         prompt = self.request.prompt
         if self.request.params.sampling.adjusts:
             scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[len(prompt) :])
@@ -51,7 +51,7 @@ class SequenceSearch(GenerationState):
 
 
 class BeamSequences(SequenceSearch):
-    """Beam search. As in transformers, bias and penalties change log-probabilities, not logits."""
+    """Beam search. Bias and penalties are applied to log-probabilities, as in transformers, not to logits."""
 
     def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
@@ -64,36 +64,36 @@ class BeamSequences(SequenceSearch):
         rows = []
         for branch in self.branches:
             assert branch.logits is not None
-            rows.append(self._bent(branch, branch.logits[0].float().log_softmax(-1)))
-        self._went_on(self.search.step(torch.stack(rows)))
+            rows.append(self._processed(branch, branch.logits[0].float().log_softmax(-1)))
+        self._replace(self.search.step(torch.stack(rows)))
 
     def texts(self) -> tuple[FinishedText, ...]:
-        """The best ones; they are told here, all at once."""
-        found = []
+        """The `n` best hypotheses. Their text is emitted here: until now any of them could be dropped."""
+        best = []
         for index, one in enumerate(self.search.finished[: self.request.params.n]):
             ended = one.ids[-1] in self.ends
             text = self.vocabulary.decode(one.ids[:-1] if ended else one.ids)
             self.job.emit(TextPiece(index, text))
-            found.append(FinishedText(text, one.ids, "stop" if ended else "length", score=one.score))
-        return tuple(found)
+            best.append(FinishedText(text, one.ids, "stop" if ended else "length", score=one.score))
+        return tuple(best)
 
 
 class ContrastiveSequences(SequenceSearch):
-    """Contrastive search: the branches are the candidates for the next token."""
+    """Contrastive search (Su et al. 2022). The sequences are one text, each with another candidate for its last token."""
 
     def __init__(self, job: Job, vocabulary: Vocabulary, caches: CacheOperations) -> None:
         super().__init__(job, vocabulary, caches)
         self.search = Contrastive(self.request.alpha, self.request.candidates)
         self.writer = TextWriter(job, 0, vocabulary)
-        self.states: Tensor | None = None  # (prompt + max_tokens, D): of what is certain
-        self.logits: Tensor | None = None  # (V,) that the candidates come from
+        self.states: Tensor | None = None  # (prompt + max_tokens, D) hidden states of the text without candidates
+        self.logits: Tensor | None = None  # (V,) that the candidates were taken from
 
     @property
     def wants_states(self) -> bool:
         return self.logits is None
 
     def collect(self, start: int, states: Tensor) -> None:
-        """(N, D) hidden states of the prompt from `start` on."""
+        """Stores the prompt's hidden states (N, D) from position `start`."""
         if self.states is None:
             self.states = states.new_empty(len(self.request.prompt) + self.request.max_tokens, states.shape[-1])
         self.states[start : start + len(states)] = states
@@ -104,11 +104,12 @@ class ContrastiveSequences(SequenceSearch):
         assert branch.logits is not None
         self.logits = branch.logits[0]
         if self.writer.reason is None:
-            self._went_on([(chosen, token) for token in self.search.propose(self._bent(branch, self.logits))])
+            self._replace([(chosen, token) for token in self.search.propose(self._processed(branch, self.logits))])
         else:
-            self._went_on([])
+            self._replace([])
 
     def _choose(self, logits: Tensor) -> int:
+        """The index of the candidate that the text continues with."""
         assert self.states is not None
         known = len(self.branches[0].ids) - 1
         states = torch.stack([branch.state for branch in self.branches if branch.state is not None])  # (k, D)

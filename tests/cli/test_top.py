@@ -57,9 +57,9 @@ def test_it_reads_an_engine_at_work(call: Call) -> None:
 
 
 def test_where_nobody_answers(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"nobody tells metrics at 127.0.0.1:1 .*set metrics_port in config.yaml"):
+    with pytest.raises(NotFound, match=r"there are no metrics at 127.0.0.1:1 .*set metrics_port in config.yaml"):
         top.fetch("127.0.0.1:1")
     with pytest.raises(BadRequest, match="is no http address"):
         top.fetch("file:///etc/passwd")
-    with pytest.raises(BadRequest, match="tells no metrics"):
+    with pytest.raises(BadRequest, match="not in Prometheus' text format"):
         top.MetricsView.of("<html>{ hello }</html>")

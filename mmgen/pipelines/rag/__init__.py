@@ -1,1 +1,1 @@
-"""What the retrieval-augmented pipelines share."""
+"""Retrieval-augmented generation: prompts, answers and citations."""

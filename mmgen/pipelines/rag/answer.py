@@ -1,4 +1,4 @@
-"""What rag-text answers: a text, its citations, and what was read for it."""
+"""The result of rag-text: an answer's text, its citations, and the passages that the model read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_THERE = "Not in the documents."
 
 @dataclass(frozen=True)
 class Citation:
-    """Where an answer stands: `document.text[start:end] == quote`, always."""
+    """A quote with its place in a document: `document.text[start:end] == quote`, always."""
 
     document: str  # its uri
     document_id: int
@@ -46,18 +46,18 @@ class Answer:
     text: str
     citations: list[Citation]
     confidence: float  # calibrated probability that the reader's answer from these passages is right, 0 to 1
-    abstained: bool  # True: the documents do not answer, as far as the model can tell
+    abstained: bool  # True: the confidence is below the threshold, or no sentence is supported by a passage
     grounding: str
     passages: list[Hit] = field(repr=False)  # that the model read
-    timings: dict[str, float] = field(repr=False)  # milliseconds a stage
+    timings: dict[str, float] = field(repr=False)  # milliseconds per stage
     request_id: str = ""
-    model: str = ""  # the language model that wrote it; empty: the reader answered
-    sentences: list[AnswerSentence] = field(default_factory=list)  # of a checked text by a language model, with their citations
-    images: list[IllustratingImage] = field(default_factory=list)  # found next to the passages; no part of the answer
+    model: str = ""  # the language model that generated it; empty: the reader's span
+    sentences: list[AnswerSentence] = field(default_factory=list)  # of a language model's checked text, with their citations
+    images: list[IllustratingImage] = field(default_factory=list)  # retrieved along with the passages; not read for the answer
 
     @property
     def marked(self) -> str:
-        """The text, with a mark behind each sentence that no passage supports."""
+        """The text with "(no source)" after each sentence that no passage supports."""
         return joined(self.sentences, NO_SOURCE) if self.sentences else self.text
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,11 +75,11 @@ class Answer:
 
 
 def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> list[Citation]:
-    """Every place where the answer stands, once each: overlapping passages hold the same place twice."""
+    """A citation for every occurrence of the answer. Overlapping passages can contain the same one; it is cited once."""
     citations: dict[tuple[int, int, int], Citation] = {}
-    for number, found in candidate.occurrences:
+    for number, span in candidate.occurrences:
         hit = hits[number]
-        start, end = found.start, found.end
+        start, end = span.start, span.end
         if whole_sentences:
             start, end = sentence_around(hit.passage.text, start, end)
         citation = cited(hit, start, end)
@@ -88,7 +88,7 @@ def cite(candidate: Candidate, hits: Sequence[Hit], whole_sentences: bool) -> li
 
 
 def cited(hit: Hit, start: int, end: int) -> Citation:
-    """Of `[start, end)` of the hit's passage."""
+    """The citation of `[start, end)` in the hit's passage."""
     passage, quote = hit.passage, hit.passage.text[start:end]
-    place = passage.start + start, passage.start + end
-    return Citation(hit.uri, hit.document_id, hit.passage_id, *place, quote, passage.page, passage.heading)
+    start, end = passage.start + start, passage.start + end
+    return Citation(hit.uri, hit.document_id, hit.passage_id, start, end, quote, passage.page, passage.heading)

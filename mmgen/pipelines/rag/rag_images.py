@@ -1,4 +1,4 @@
-"""Images of a store next to the passages that answer a question. They illustrate an answer; no answer is read from them."""
+"""Images of a store that illustrate an answer. They are retrieved by the question; no model reads them for the answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class IllustratingImage:
-    """An image that was found for a question, and by what."""
+    """An image retrieved for a question, with the reason."""
 
     uri: str
-    source: str  # the file that it is, or stands in
+    source: str  # the image file, or the document that contains it
     page: int | None  # from 1; pdf only
     caption: str
     score: float
-    why: str
+    why: str  # in words, see `why`
 
     def __str__(self) -> str:
         page = f", page {self.page}" if self.page else ""
@@ -39,6 +39,6 @@ def illustrations(
 
 
 def why(hit: ImageHit) -> str:
-    """By what it was found: words of its caption, or what it shows."""
+    """The reason for a hit in words: what the image shows, and its caption where that matched."""
     shows = f"what it shows (cosine {hit.scores['text']:.2f})"
     return f'words of its caption "{hit.caption[:80]}", and {shows}' if hit.scores.get("caption") else shows

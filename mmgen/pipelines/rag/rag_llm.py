@@ -1,7 +1,4 @@
-"""rag-text by any causal language model: numbered passages in the prompt, and every sentence checked against them afterwards.
-
-Knows what a prompt says and what an answer may keep; not how passages are found or tokens are chosen.
-"""
+"""Answers of rag-text by a language model: numbered passages in the prompt, then a check of every sentence against them."""
 
 from __future__ import annotations
 
@@ -30,15 +27,21 @@ TASK = (
     f"If they do not answer it, say: {NOT_THERE}"
 )
 NO_THOUGHTS = "<think>\n\n</think>\n\n"
-"""What templates of thinking models, Qwen3's among them, begin an answer with that is to come at once."""
+"""The empty reasoning block that turns thinking off in Qwen3's chat template and others."""
 THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Event]:
-    """`answer`: an abstention with its question, grounding and passages. Events: "text", all of the draft so far, unchecked;
-    and at last the "answer". Greedy: the same question and passages give the same answer.
+    """Generates an answer greedily, so that equal questions and passages give equal answers, and checks it.
 
-    Raises TooLong if the question and a sentence of the first passage do not fit into the model's context.
+    Args:
+        answer: an abstention with the question, its grounding and its passages.
+
+    Yields:
+        "text" events with the whole unchecked draft so far, then one "answer" event.
+
+    Raises:
+        TooLong: the question and one sentence of the first passage exceed the model's context.
     """
     from mmgen.runners.generation import TextPiece
 
@@ -53,23 +56,23 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
 
 
 def fitted(client: TextClient, question: str, hits: Sequence[Hit]) -> tuple[Prompt, list[Hit]]:
-    """The prompt and the passages in it: as many of the first ones as leave room for the answer, or of a single one the
-    sentences that do."""
+    """The prompt and its passages: the first ones that fit into the context along with an answer; if not even one fits, as
+    many of its first sentences as do."""
     most = client.max_tokens - min(USUAL, client.max_tokens // 4)
     texts = [hit.passage.text for hit in hits]
-    first = [[texts[0][:end]] for _, end in parts(texts[0])][:-1]
-    longer = [*first, *(texts[:count] for count in range(1, len(texts) + 1))]  # the shortest first
-    fits = bisect_right(longer, most, key=lambda some: len(prompted(client, question, some).ids))
+    beginnings = [[texts[0][:end]] for _, end in parts(texts[0])][:-1]
+    options = [*beginnings, *(texts[:count] for count in range(1, len(texts) + 1))]  # the shortest first
+    fits = bisect_right(options, most, key=lambda option: len(prompted(client, question, option).ids))
     if not fits:
         raise TooLong(
-            f"the question and one passage are {len(prompted(client, question, longer[0]).ids)} tokens, {client.name} reads "
-            f"{most} beside its answer; ask it more shortly, or take a model with a longer context"
+            f"the question and one passage are {len(prompted(client, question, options[0]).ids)} tokens, {client.name} takes "
+            f"{most} and an answer; shorten the question, or take a model with a longer context"
         )
-    return prompted(client, question, longer[fits - 1]), list(hits[: len(longer[fits - 1])])
+    return prompted(client, question, options[fits - 1]), list(hits[: len(options[fits - 1])])
 
 
 def prompted(client: TextClient, question: str, texts: Sequence[str]) -> Prompt:
-    """The passages come before the question, so that the next question to them finds their keys and values."""
+    """The passages come before the question, so that prefix caching serves the next question about them."""
     numbered = [f"[{number}] {' '.join(plain(client, text).split())}" for number, text in enumerate(texts, 1)]
     asked = "\n\n".join([TASK, *numbered, f"Question: {plain(client, question)}"])
     prompt = written(client, [{"role": "user", "content": asked}])
@@ -81,31 +84,31 @@ def prompted(client: TextClient, question: str, texts: Sequence[str]) -> Prompt:
 
 
 def plain(client: TextClient, text: str) -> str:
-    """The text without the model's special tokens: a document cannot end its turn and speak as somebody else."""
+    """The text without the model's special tokens: a document cannot end the user's turn and begin another (injection)."""
     for token in client.model.tokenizer.fast.get_added_tokens_decoder().values():
         text = text.replace(token.content, " ") if token.special else text
     return text
 
 
 def grounded(answer: Answer, draft: str) -> Answer:
-    """The answer with what its grounding keeps of the draft, or as it is, an abstention, where that is nothing."""
+    """The answer with the sentences of the draft that its grounding keeps; unchanged, an abstention, if it keeps none."""
     if not draft or absent(draft):
         return answer
     if answer.grounding == "off":
         return replace(answer, text=draft, abstained=False)
     numbers: dict[Citation, int] = {}
-    said = []
+    kept = []
     for one in checked(draft, answer.passages, ENOUGH[answer.grounding]):
         if absent(one.text) or (answer.grounding == "strict" and not one.by):
             continue
-        citations = [cited(answer.passages[n], found.start, found.end) for n, found in one.by.items()]
+        citations = [cited(answer.passages[n], quote.start, quote.end) for n, quote in one.by.items()]
         sources = [numbers.setdefault(citation, len(numbers) + 1) for citation in citations]
-        said.append(AnswerSentence(one.text, tuple(dict.fromkeys(sources))))
-    if not said:
+        kept.append(AnswerSentence(one.text, tuple(dict.fromkeys(sources))))
+    if not kept:
         return answer
-    return replace(answer, text=joined(said), citations=list(numbers), sentences=said, abstained=False)
+    return replace(answer, text=joined(kept), citations=list(numbers), sentences=kept, abstained=False)
 
 
 def absent(text: str) -> bool:
-    """Whether this is how the model was told to say that the passages do not answer."""
+    """Whether a text is the abstention that the prompt asks for."""
     return text.strip(" \"'*[]0123456789.\n").casefold() == NOT_THERE.rstrip(".").casefold()

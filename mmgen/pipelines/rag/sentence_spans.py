@@ -1,4 +1,4 @@
-"""Sentences of a passage, as answers quote them. Knows character ranges; not questions or models."""
+"""Character ranges of a passage's sentences, the units in which answers quote."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mmgen.ingest.text_blocks import blocks, lines, trimmed
 
 
 def parts(text: str) -> list[tuple[int, int]]:
-    """Ranges of the sentences of `text`, and of its lines of code, in order; white space may belong to them."""
+    """Ranges of the sentences of `text`, or lines within code blocks, in order; they may include white space around them."""
     found: list[tuple[int, int]] = []
     for block in blocks(text, "markdown"):
         if block.form == "code":
@@ -18,6 +18,6 @@ def parts(text: str) -> list[tuple[int, int]]:
 
 
 def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The sentence or sentences of `text` that hold `[start, end)`, or its lines of code, without surrounding white space."""
-    touched = [(a, b) for a, b in parts(text) if a < end and b > start]
-    return trimmed(text, touched[0][0], touched[-1][1])
+    """The range of the sentences (or lines of code) of `text` that overlap `[start, end)`, without surrounding white space."""
+    overlapping = [(a, b) for a, b in parts(text) if a < end and b > start]
+    return trimmed(text, overlapping[0][0], overlapping[-1][1])

@@ -184,10 +184,18 @@ def test_an_unknown_tensor_is_named(broken: Path) -> None:
     ("file", "change", "message"),
     [
         ("config.json", {"model_type": "clipp"}, 'has model_type clipp; supported are clip, siglip \\(did you mean "clip"'),
-        ("config.json", {"vision_config": {**tiny_vision.VISION, "patch_size": [8, 4]}}, "asks for .* only squares are supported"),
+        (
+            "config.json",
+            {"vision_config": {**tiny_vision.VISION, "patch_size": [8, 4]}},
+            "asks for .* only squares are supported",
+        ),
         ("config.json", {"vision_config": {**tiny_vision.VISION, "num_channels": 4}}, "images of 4 channels; supported are 3"),
         ("config.json", {"projection_dim": 8}, r"another shape than config.json says: visual_projection.weight \(24, 32\)"),
-        ("preprocessor_config.json", {"image_processor_type": "PoodleImageProcessor"}, "names the image processor PoodleImageProcessor; supported"),
+        (
+            "preprocessor_config.json",
+            {"image_processor_type": "PoodleImageProcessor"},
+            "processor PoodleImageProcessor; supported",
+        ),
         ("preprocessor_config.json", {"size": {"longest_edge": 3}}, "has an unsupported size"),
     ],
 )
@@ -202,7 +210,9 @@ def test_what_ours_has_not(broken: Path, file: str, change: dict[str, Any], mess
 
 def test_files_that_are_not_there(broken: Path) -> None:
     (broken / "tokenizer.json").unlink()
-    with pytest.raises(BadWeights, match=r"the tokenizer has \d tokens, the model has embeddings for 50; add the model's own tokenizer\.json"):
+    with pytest.raises(
+        BadWeights, match=r"the tokenizer has \d tokens, the model has embeddings for 50; add the model's own tokenizer\.json"
+    ):
         dual_encoder.load(broken)
     shutil.copy(broken / "config.json", broken / "tokenizer.json")
     with pytest.raises(BadWeights, match=r"is no tokenizer\.json"):

@@ -166,7 +166,7 @@ def test_a_single_passage_loses_its_last_sentences(tiny_runtime: Runtime, tiny_l
 
 def test_a_question_that_cannot_fit(rag: RagText, say: Say) -> None:
     asked = say("")
-    with pytest.raises(TooLong, match=r"^the question and one passage are \d+ tokens, .* reads 384 beside its answer; ask it "):
+    with pytest.raises(TooLong, match=r"^the question and one passage are \d+ tokens, .* takes 384 and an answer; shorten "):
         rag("lighthouse " * 40)
     assert asked == []
 
