@@ -24,7 +24,7 @@ class TokenSheet:
     def take(self, delta: Delta) -> None:
         self.text += delta.text
         self.spans.append(spans(delta.text, delta.tokens))
-        self.likelihoods += [token.logprob for token in delta.tokens]
+        self.likelihoods += [token.logprob or 0.0 for token in delta.tokens]
 
     def html(self, note: str, busy: bool) -> str:
         """`note`: a line below, plain text."""
@@ -45,8 +45,8 @@ def spans(text: str, tokens: Sequence[Token]) -> str:
     if not tokens:
         return escape(text)
     if "".join(token.text for token in tokens) == text:
-        return "".join(_span(token.text, token.logprob, _others(token)) for token in tokens)
-    return _span(text, sum(token.logprob for token in tokens), "") if text else ""
+        return "".join(_span(token.text, token.logprob or 0.0, _others(token)) for token in tokens)
+    return _span(text, sum(token.logprob or 0.0 for token in tokens), "") if text else ""
 
 
 def _span(text: str, logprob: float, others: str) -> str:
@@ -56,7 +56,7 @@ def _span(text: str, logprob: float, others: str) -> str:
 
 def _others(token: Token) -> str:
     """The alternatives to a token."""
-    others = [f"{_shown(text)} {exp(logprob):.1%}" for text, logprob in token.top if text != token.text]
+    others = [f"{_shown(one.text)} {exp(one.logprob or 0.0):.1%}" for one in token.top if one.text != token.text]
     return f" · instead of {', '.join(others)}" if others else ""
 
 

@@ -67,7 +67,11 @@ class ImageParams:
         recorded=False,
     )
     seed: int | None = param(
-        None, "the same seed draws the same image; without one it is drawn by lot and reported.", least=0, most=MAX_SEED
+        None,
+        "the same seed draws the same image; without one, or with -1, it is drawn at random and reported.",
+        least=-1,
+        most=MAX_SEED,
+        limits=f"0 to {MAX_SEED}, or -1 for a random one",
     )
     steps: int | None = param(
         None, "how many steps the whole way has; the default is the model's, 20 for most.", least=1, most=MAX_STEPS,

@@ -105,7 +105,11 @@ class TextParams(Sampling):
     )
     stop: str | Sequence[str] = param((), "end before this text; can be given several times.")
     seed: int | None = param(
-        None, "the same seed writes the same text; without one it is drawn by lot and reported.", least=0, most=MAX_SEED
+        None,
+        "the same seed writes the same text; without one, or with -1, it is drawn at random and reported.",
+        least=-1,
+        most=MAX_SEED,
+        limits=f"0 to {MAX_SEED}, or -1 for a random one",
     )
     n: int = param(1, "texts to write.", least=1, most=MAX_SEQUENCES)
     beams: int = param(4, "texts that beam search keeps.", least=1, most=MAX_SEQUENCES)
@@ -114,6 +118,12 @@ class TextParams(Sampling):
     regex: str | None = param(None, "a regular expression that the whole text matches.")
     json_schema: str | Mapping[str, Any] | None = param(
         None, "a JSON schema that the text follows, or the name of a .json file that holds it.", hash=False
+    )
+    prompt_logprobs: int | None = param(
+        None,
+        "tell the log-probabilities of the prompt's tokens too, from the second on, and of so many of the likeliest ones.",
+        least=0,
+        most=MAX_LOGPROBS,
     )
     lookup: bool = param(
         False, "guess ahead from what repeats; faster where a text copies from its prompt, and never different."

@@ -30,7 +30,7 @@ from mmgen.params import infos
         ({"strength": 1.1}, BadRequest, "strength is 1.1"),
         ({"solver": "eular"}, BadRequest, "solver is 'eular' .did you mean \"euler\"?"),
         ({"width": 0}, BadRequest, "width is 0; it can be 1 to 8192 pixels"),
-        ({"seed": -1}, BadRequest, "seed is -1; it can be 0 to 9223372036854775807"),
+        ({"seed": -2}, BadRequest, "seed is -2; it can be 0 to 9223372036854775807"),
         ({"prompt": 7}, BadRequest, "the prompt is 7; it should be a text"),
         ({"negative": "x" * 5001}, TooLong, "the negative prompt is 5,001 characters; 5,000 are read at most, shorten it"),
     ],

@@ -30,7 +30,7 @@ from mmgen.text_params import Sampling, TextParams
         ({"n": 0}, "n is 0; it can be 1 to 64"),
         ({"n": 65}, "n is 65; it can be 1 to 64"),
         ({"beams": 65}, "beams is 65; it can be 1 to 64"),
-        ({"seed": -1}, "seed is -1; it can be 0 to 9223372036854775807"),
+        ({"seed": -2}, "seed is -2; it can be 0 to 9223372036854775807, or -1 for a random one"),
         ({"length_penalty": 11}, "length_penalty is 11; it can be -10 to 10"),
         ({"strategy": "guess"}, "strategy is 'guess'; it can be sample, greedy, beam, contrastive"),
         ({"top_p": 0.0}, "top_p is 0.0; it can be above 0 to 1"),

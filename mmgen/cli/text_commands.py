@@ -18,7 +18,7 @@ from mmgen.errors import MmgenError
 from mmgen.pipelines import signature
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.language.text_pipeline import Completion, TextPipeline
+    from mmgen.pipelines.language.text_pipeline import Completion, Delta, TextPipeline
 
 SAID = {"prompt": "How the text begins; - reads it from standard input.",
         "message": "What to say; - reads it from standard input, and without one the conversation goes on."}  # fmt: skip
@@ -67,15 +67,22 @@ def say(made: TextPipeline[Any], begun: Any, options: Mapping[str, Any], as_json
     for event in made.stream(begun, **options):
         if event.kind == "text":
             if alone:
-                typer.echo(event.value.text, nl=False)
-                sys.stdout.flush()
-        else:
+                show(event.value)
+        elif event.kind == made.last:
             result: Completion = event.value
     if as_json:
         print_json(result)
     else:
         typer.echo("" if alone else str(result))
     return result
+
+
+def show(delta: Delta) -> None:
+    """More of the answer; what the model thinks before it goes to where errors go, and paler."""
+    if delta.reasoning:
+        typer.secho(delta.reasoning, dim=True, err=True, nl=False)
+    typer.echo(delta.text, nl=False)
+    sys.stdout.flush()
 
 
 def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool) -> None:

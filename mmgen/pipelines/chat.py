@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.params import takes
+from mmgen.pipelines.language import reasoning
 from mmgen.pipelines.language import tool_calls as functions
-from mmgen.pipelines.language.text_pipeline import Completion, Prompt, TextPipeline
+from mmgen.pipelines.language.text_pipeline import Completion, Delta, Prompt, TextPipeline
 from mmgen.pipelines.streaming import Event
+from mmgen.registry import one_line
 from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 ROLES = {"system": "", "user": "User: ", "assistant": "Assistant: ", "tool": "Tool: "}
-KEPT = ("role", "content", "tool_calls", "tool_call_id", "name")
+KEPT = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name")
+EXAMPLE = '{"enable_thinking": false}'
 NEXT = "\nUser:"
 """What a model without a chat template would go on with, in the user's stead."""
 
@@ -29,6 +33,7 @@ class Reply(Completion):
     """What `chat` returns."""
 
     messages: tuple[Mapping[str, Any], ...] = ()  # the conversation with this reply: the next call can begin with it
+    reasoning: list[str] | None = None  # of a model that thinks before it answers, for each of its texts
 
 
 class Chat(TextPipeline[Reply]):
@@ -62,33 +67,85 @@ class Chat(TextPipeline[Reply]):
         params: TextParams,
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        think: bool | None = None,
+        chat_template_kwargs: str | Mapping[str, Any] | None = None,
+        continue_final_message: bool = False,
+        parse_special: bool = False,
         request: Request | None = None,
     ) -> Iterator[Event]:
         """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
 
         message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}.
         tools: functions that the model is told of, as OpenAI's API describes them; how it calls them stands in the answer.
+        think: whether a model that can think before it answers does so; the default is the model's own.
+        chat_template_kwargs: variables of the model's chat template as a JSON object, such as {"reasoning_effort": "low"}.
+        continue_final_message: the last message is the assistant's, and goes on where it ends.
+        parse_special: control tokens that are written in a message, such as <|im_end|>, count as such; otherwise they are text.
 
         Raises BadRequest for a value out of its range or a conversation that is none, TooLong for more tokens than the model
         holds, NotFound for a model that is not here, BadWeights for a damaged one.
         """
-        messages = conversation(message, self.system)
+        messages = conversation(message, self.system, continue_final_message)
+        variables = template_variables(chat_template_kwargs)
+        prompts = list[Prompt]()
+
+        def prompt(client: TextClient) -> Prompt:
+            own = variables | thinking(client, think)
+            prompts.append(written(client, messages, tools, own, continue_final_message, parse_special))
+            return prompts[0]
 
         def answer(completion: Completion) -> Reply:
-            said = {"role": "assistant", "content": completion.text.strip()}
-            return Reply(**vars(completion), messages=(*messages, said))
+            both = [reasoning.split(text, prompts[0].reasoning, prompts[0].text) for text in completion.texts]
+            texts = [text for _, text in both]
+            thoughts = [thought for thought, _ in both] if prompts[0].reasoning else None
+            said = {"role": "assistant", "content": texts[0].strip()}
+            before = messages
+            if continue_final_message:
+                said, before = {**messages[-1], "content": messages[-1]["content"] + texts[0]}, messages[:-1]
+            if thoughts and thoughts[0]:
+                said["reasoning_content"] = thoughts[0]
+            return Reply(**{**vars(completion), "texts": texts}, messages=(*before, said), reasoning=thoughts)
 
-        return self.write(lambda client: written(client, messages, tools), params, request, answer)
+        heard = dict[int, reasoning.ReasoningParser]()
+        for event in self.write(prompt, params, request, answer):
+            if event.kind == "text" and prompts[0].reasoning:
+                event = _told_apart(event.value, heard, prompts[0])
+            elif event.kind == self.last:
+                yield from _rests(heard)
+            yield event
 
 
-def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> list[dict[str, Any]]:
-    """Messages that end with the user's or a tool's, behind the system's. Raises BadRequest for what is no conversation."""
+def _told_apart(delta: Delta, heard: dict[int, reasoning.ReasoningParser], prompt: Prompt) -> Event:
+    """A "text" event whose reasoning and answer are apart."""
+    parser = heard.setdefault(delta.index, reasoning.ReasoningParser(prompt.reasoning, prompt.text))
+    thought, text = parser.push(delta.text)
+    return Event("text", replace(delta, text=text, reasoning=thought))
+
+
+def _rests(heard: Mapping[int, reasoning.ReasoningParser]) -> Iterator[Event]:
+    for index, parser in heard.items():
+        thought, text = parser.flush()
+        if thought or text:
+            yield Event("text", Delta(index, text, thought))
+
+
+def conversation(
+    given: str | Sequence[Mapping[str, Any]], system: str = "", continue_final_message: bool = False
+) -> list[dict[str, Any]]:
+    """Messages that end with the user's or a tool's, behind the system's. Raises BadRequest for what is no conversation.
+
+    `continue_final_message`: they end with the assistant's.
+    """
     said = [{"role": "user", "content": given}] if isinstance(given, str) else given
     for one in said if isinstance(said, Sequence) else [said]:
         if not isinstance(one, Mapping) or one.get("role") not in ROLES or not _says(one):
             raise BadRequest(f"message {one!r} is none; give a role ({', '.join(ROLES)}) and a content")
-    messages = [{key: one[key] for key in KEPT if key in one} for one in said]
-    if (
+    messages = [_plain(one) for one in said]
+    if continue_final_message and messages and messages[-1]["role"] == "assistant" and messages[-1]["content"]:
+        pass
+    elif continue_final_message:
+        raise BadRequest("continue_final_message is set, and the last message is not the assistant's; give what it begins with")
+    elif (
         not messages
         or messages[-1]["role"] == "assistant"
         or not (messages[-1]["content"].strip() or messages[-1]["role"] == "tool")
@@ -100,18 +157,67 @@ def conversation(given: str | Sequence[Mapping[str, Any]], system: str = "") -> 
 
 
 def _says(message: Mapping[str, Any]) -> bool:
-    """A content, or calls of tools."""
-    return isinstance(message.get("content"), str) or (message["role"] == "assistant" and bool(message.get("tool_calls")))
+    """A content; an assistant's may be empty."""
+    return isinstance(message.get("content"), str) or (message["role"] == "assistant" and message.get("content", "") is None)
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What models and templates read of a message: a content, and arguments of calls as objects."""
+    out = {key: message[key] for key in KEPT if key in message} | {"content": message.get("content") or ""}
+    if out.get("tool_calls"):
+        out["tool_calls"] = [{**call, "function": _function(call["function"])} for call in out["tool_calls"]]
+    return out
+
+
+def _function(called: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments are JSON text in OpenAI's API; what is no JSON stays as it is."""
+    try:
+        arguments = json.loads(called["arguments"]) if isinstance(called["arguments"], str) else called["arguments"]
+    except (ValueError, RecursionError):
+        arguments = called["arguments"]
+    return {**called, "arguments": arguments}
+
+
+def template_variables(given: str | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Of a chat template, as an object or as JSON."""
+    try:
+        values = json.loads(given) if isinstance(given, str) else given or {}
+    except (ValueError, RecursionError) as why:
+        raise BadRequest(f"chat_template_kwargs is no JSON ({one_line(why)}); write an object such as {EXAMPLE}") from None
+    if not isinstance(values, Mapping):
+        raise BadRequest(f"chat_template_kwargs is {given!r}; write an object such as {EXAMPLE}")
+    return dict(values)
+
+
+def thinking(client: TextClient, think: bool | None) -> dict[str, Any]:
+    """The template's variable that switches thinking on or off. Raises BadRequest where it has none."""
+    if think is None:
+        return {}
+    if not (switch := reasoning.switch(client.model.template, think)):
+        raise BadRequest(f"think is {think}, and the chat template of {client.name} has no switch for it; leave it out")
+    return switch
 
 
 def written(
-    client: TextClient, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None
+    client: TextClient,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    variables: Mapping[str, Any] = {},
+    continue_final_message: bool = False,
+    parse_special: bool = False,
 ) -> Prompt:
-    """The conversation as the model reads it, up to where it answers."""
-    if not client.model.template.takes_tools:
+    """The conversation as the model reads it, up to where it answers. Arguments as of `TextModel.chat_prompt`."""
+    template = client.model.template
+    marks, calls = reasoning.markers(template.text), functions.CONTROL if tools else ()
+    if not template.takes_tools:
         messages, tools = functions.in_words(messages, tools or ()), None
-    if client.model.template:
-        return Prompt(client.model.render_chat(messages, tools=tools), client.model.encode_chat(messages, tools))
+    if template:
+        text, ids = client.model.chat_prompt(messages, tools, variables, continue_final_message, parse_special)
+        control = client.model.tokenizer.control
+        shown = frozenset(control[mark] for mark in (*marks, *calls) if mark in control)
+        return Prompt(text, ids, shown=shown, reasoning=marks)
+    if variables:
+        raise BadRequest(f"{client.name} has no chat template, so that {next(iter(variables))} has no effect; leave it out")
     lines = [ROLES[one["role"]] + one["content"].strip() for one in messages]
-    text = "\n".join([*lines, "Assistant:"])
+    text = "\n".join([*lines, *([] if continue_final_message else ["Assistant:"])])
     return Prompt(text, client.model.encode(text), (NEXT,))

@@ -21,7 +21,7 @@ class Variations(ImagePipeline):
         "prompt": "what it shows; an image of mmgen's own tells it by its recipe.",
         "strength": "how unlike: above 0 (hardly) to 1 (nothing of it is left).",
         "n": "how many.",
-        "seed": "the same seed draws the same images; without one it is drawn by lot and reported.",
+        "seed": "the same seed draws the same images; without one or with -1, it is drawn at random and reported.",
     }
 
     def completed(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -42,6 +43,7 @@ class TextRequest:
     source: Sequence[int] | None = None  # what the encoder of an encoder-decoder reads
     adapter: str | None = None  # one of the runner's adapters, by name
     rules: ScoreRules | None = None  # what the checkpoint demands of a text, whatever the caller wants
+    shown: frozenset[int] = frozenset()  # control tokens that are part of the text, such as those around a call of a tool
 
     @property
     def max_tokens(self) -> int:
@@ -64,6 +66,13 @@ class TextPiece:
 
 
 @dataclass(frozen=True)
+class PromptRead:
+    """Event: the log-probabilities of the prompt's tokens from the second on, where they are asked for."""
+
+    choices: tuple[SampledToken, ...]
+
+
+@dataclass(frozen=True)
 class FinishedText:
     """A text at its end."""
 
@@ -83,6 +92,7 @@ class GenerationResult:
     cached_tokens: int = 0  # of the prompt: known from earlier requests
     guessed: int = 0  # tokens that were guessed, and how many of them were right
     accepted: int = 0
+    prompt_choices: tuple[SampledToken, ...] | None = None  # as of `PromptRead`
 
 
 @dataclass(eq=False)
@@ -123,8 +133,12 @@ class CacheOperations(ABC):
 class Vocabulary:
     """What a decoding needs to know of its model."""
 
-    decode: Callable[[Sequence[int]], str]
+    decode: Callable[..., str]  # ids, and control tokens that are to be shown, to text
     ends: frozenset[int]
+
+
+CONTEXT = 4
+"""Tokens of a prompt that the text behind it is decoded with."""
 
 
 class TextWriter:
@@ -134,7 +148,9 @@ class TextWriter:
         request: TextRequest = job.payload
         self.job, self.index, self.request = job, index, request
         self.ends = vocabulary.ends if request.ends is None else request.ends
-        self.detokenizer, self.stops = Detokenizer(vocabulary.decode), Stops(request.params.stops)
+        decode = partial(vocabulary.decode, shown=request.shown) if request.shown else vocabulary.decode
+        context = request.prompt[-CONTEXT:] if request.source is None else ()
+        self.detokenizer, self.stops = Detokenizer(decode, context), Stops(request.params.stops)
         self.ids: list[int] = []
         self.choices: list[SampledToken] = []
         self.told = 0  # choices that are told
@@ -180,18 +196,34 @@ class GenerationState(ABC):
         self.branches = [TokenSequence(list(request.prompt), constraint)]  # that still go on
         self.cached: int | None = None  # tokens of the prompt that were known; the runner's
         self.guessed = self.accepted = 0
+        self.prompt_choices: list[SampledToken] = []  # of its tokens from the second on, as they are read
 
     @property
     def wants_states(self) -> bool:
-        """Whether it is still to be told the hidden states of its whole prompt, which has to be read for that."""
-        return False
+        """Whether it still needs the hidden states of its whole prompt, which has to be read for that."""
+        return self.wants_prompt_logits
+
+    @property
+    def wants_prompt_logits(self) -> bool:
+        """Whether log-probabilities of the prompt are asked for and not yet all there."""
+        params, prompt = self.request.params, self.request.prompt
+        return params.prompt_logprobs is not None and len(self.prompt_choices) < len(prompt) - 1
+
+    def read_prompt(self, start: int, logits: Tensor) -> None:
+        """The prompt is read from its token `start` on: logits (N, V) behind each of the next tokens."""
+        del self.prompt_choices[start:]  # it is read once more after a preemption
+        following, most = self.request.prompt[start + 1 : start + 1 + len(logits)], self.request.params.prompt_logprobs or 0
+        self.prompt_choices += [choice(row, token, most) for row, token in zip(logits, following, strict=False)]
+        if not self.wants_prompt_logits:
+            self.job.emit(PromptRead(tuple(self.prompt_choices)))
 
     @abstractmethod
     def texts(self) -> tuple[FinishedText, ...]: ...  # once no branch is left
 
     def finish(self) -> None:
         prompt = len(self.request.prompt if self.request.source is None else self.request.source)
-        self.job.finish(GenerationResult(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted))
+        choices = None if self.request.params.prompt_logprobs is None else tuple(self.prompt_choices)
+        self.job.finish(GenerationResult(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted, choices))
 
 
 def ruled(scores: Tensor, request: TextRequest, branch: TokenSequence) -> Tensor:
@@ -214,6 +246,8 @@ def check(request: TextRequest, limit: int) -> None:
             f"{prompt} tokens of prompt and max_tokens {answer} are {prompt + answer}, the model holds {limit}; "
             f"ask for {limit - prompt} at most"
         )
+    if request.params.prompt_logprobs is not None and request.source is not None:
+        raise BadRequest("prompt_logprobs are asked of an encoder, which predicts nothing; leave them out")
     if request.params.searches:
         _check_search(request)
 

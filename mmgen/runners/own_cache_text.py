@@ -70,6 +70,8 @@ class OwnCacheRunner(CacheOperations):
         """Bytes of its caches at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
         request: TextRequest = job.payload
         _check_options(request)
+        if request.params.prompt_logprobs is not None:
+            raise BadRequest("prompt_logprobs are not given by a model with its own cache; leave them out")
         check(replace(request, source=None), self.lm.config.max_tokens)
         if len(request.source or ()) > self.lm.config.max_source:
             raise TooLong(

@@ -32,6 +32,8 @@ from mmgen.runners.roofline import milliseconds
 from mmgen.runners.sampled_sequences import SampledSequences
 from mmgen.runners.search_sequences import ContrastiveSequences
 
+SCORED = 64
+"""Tokens of a prompt that are read at once where their log-probabilities are asked for: logits over 150,000 words are 38 MB."""
 GUESSES = 32
 """Tokens of a pass, over all texts, that may be guesses from what repeats."""
 
@@ -45,6 +47,7 @@ class SequenceRow:
     table: BlockTable  # the branch's when this was planned
     count: int  # tokens that are read, guesses included
     wanted: int  # logits of the last so many: none while tokens stay unread
+    scored: bool = False  # part of a prompt whose log-probabilities are asked for: all logits are wanted
 
     def part(self) -> SequenceChunk:
         start, branch = self.table.length, self.branch
@@ -200,11 +203,14 @@ class TextRunner:
                 continue
             assert branch.table is not None
             guessed = bool(branch.drafts) or (isinstance(job.state, SampledSequences) and job.state.drafts_due(branch))
-            count = min(branch.unread - guessed, left)  # guesses are checked along with the last token
+            scored = job.state.wants_prompt_logits
+            most = min(left, SCORED) if scored else left
+            count = min(branch.unread - guessed, most)  # guesses are checked along with the last token
             if count and self.places.extend(job, self.places.pool, branch.table, count):
                 coming.update(digests(branch.ids[: branch.table.length + count], branch.table.hashes, branch.table.salt))
                 left -= count
-                yield SequenceRow(job, branch, branch.table, count, int(count == branch.unread))
+                wanted = count if scored else int(count == branch.unread)
+                yield SequenceRow(job, branch, branch.table, count, wanted, scored)
 
     def _pass(self, rows: Sequence[SequenceRow]) -> None:
         """Reads, and lets every job go on; if the pass fails, each job's part alone, so that the bad job fails alone."""
@@ -229,11 +235,13 @@ class TextRunner:
             if decoding.wants_states:
                 decoding.collect(table.length, one.states)
             branch.state = one.states[-1]
+        if row.scored:
+            decoding.read_prompt(table.length, one.logits)
         table.length += row.count
         if branch.memory is None:  # otherwise the same tokens have other keys and values in every job
             self.places.pool.keep(table, branch.ids)
-        if row.wanted:
-            branch.logits = one.logits
+        if row.wanted and branch.unread <= 0:  # guesses are read beyond its tokens
+            branch.logits = one.logits[-1:] if row.scored else one.logits
 
     def _go_on(self, jobs: Sequence[Job]) -> None:
         for turn in progress.choose(jobs):

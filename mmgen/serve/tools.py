@@ -61,7 +61,8 @@ class Tools:
         if self.named:
             return None, [_call(self.names_offered[0], text)]
         content, calls = written.found(text, self.names_offered)
-        return content if content or not calls else None, [_call(name, json.dumps(given)) for name, given in calls]
+        called = [_call(name, json.dumps(given, ensure_ascii=False)) for name, given in calls]
+        return content if content or not calls else None, called
 
     def reason(self, reason: str, called: Sequence[Any]) -> str:
         """Why it ended; a call that had to be is no reason, as OpenAI has it."""
@@ -82,7 +83,7 @@ class ToolCallParser:
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
         self.text = self.content = ""
-        self._stops = Stops((written.OPEN,))
+        self._stops = Stops(written.OPENINGS)
 
     def push(self, piece: str) -> str:
         self.text += piece

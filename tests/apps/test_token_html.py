@@ -5,7 +5,7 @@ from math import log
 from apps.token_html import TokenSheet, spans
 from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token, TokenUsage
 
-LIKELY = Token(" the", log(0.5), [(" the", log(0.5)), (" a", log(0.25))])
+LIKELY = Token(" the", log(0.5), [Token(" the", log(0.5)), Token(" a", log(0.25))])
 
 
 def test_a_token_tells_how_likely_it_was_and_what_else_there_was() -> None:
@@ -14,7 +14,7 @@ def test_a_token_tells_how_likely_it_was_and_what_else_there_was() -> None:
 
 
 def test_nothing_is_rendered() -> None:
-    hostile = Token("<b>'\"", log(0.1), [("<i>'", log(0.2))])
+    hostile = Token("<b>'\"", log(0.1), [Token("<i>'", log(0.2))])
     sheet = TokenSheet("<u>")
     sheet.take(Delta(0, hostile.text, [hostile]))
     shown = sheet.html("<s>", busy=True)

@@ -79,7 +79,7 @@ def test_events_are_the_text_as_it_comes(text: TextGeneration) -> None:
         assert "".join(delta.text for delta in deltas if delta.index == index) == whole
         tokens = [token for delta in deltas if delta.index == index for token in delta.tokens]
         assert completion.logprobs is not None and tokens == completion.logprobs[index]
-        assert all(token.logprob <= token.top[0][1] <= 0 for token in tokens)
+        assert all(token.logprob <= token.top[0].logprob <= 0 for token in tokens)
     assert {"load", "first", "write", "total"} <= set(completion.timings)
     json.dumps(completion.to_dict())
 
@@ -167,7 +167,7 @@ def test_it_is_described_for_every_door(writer: Runtime) -> None:
         ({"stop": 7}, BadRequest, "stop is 7; it can be a text that is not empty, or several"),
         ({"stop": ["a", None]}, BadRequest, "stop is ['a', None]; it can be"),
         ({"stop": ""}, BadRequest, "stop is ''; it can be"),
-        ({"seed": -1}, BadRequest, "seed is -1"),
+        ({"seed": -2}, BadRequest, "seed is -2; it can be 0 to 9223372036854775807, or -1 for a random one"),
         ({"n": 65}, BadRequest, "n is 65; it can be 1 to 64"),
         ({"n": 5, "strategy": "beam"}, BadRequest, "n is 5; beam search over 4 texts gives 4 at most"),
         ({"strategy": "wild"}, BadRequest, "strategy is 'wild'; it can be sample, greedy, beam, contrastive"),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer
 from mmgen.models.checkpoints.safetensors_io import read_json
 
+TAKEN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
+"""Variables of a template that are no caller's to set by name."""
+END = "\ue000end of the message\ue000 "
+"""Stands behind the last message while a template renders it, to find that place again; a template may trim the space."""
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -21,7 +26,6 @@ class ChatTemplate:
 
     def __init__(self, text: str, tokens: Mapping[str, str]) -> None:
         self.text, self.tokens = text, dict(tokens)
-        self._compiled: Any = None
 
     @classmethod
     def of(cls, folder: Path) -> ChatTemplate:
@@ -43,31 +47,82 @@ class ChatTemplate:
     @property
     def takes_tools(self) -> bool:
         """Whether it says which functions there are, and knows messages that call them or bring their results."""
-        return re.search(r"\btools\b", self.text) is not None
+        return self.reads("tools")
+
+    def reads(self, variable: str) -> bool:
+        """Whether it makes use of a variable, such as enable_thinking."""
+        return re.search(rf"\b{re.escape(variable)}\b", self.text) is not None
 
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, Any] = {},
+        continue_final_message: bool = False,
     ) -> str:
-        """`messages`: role and content each. Raises BadRequest where the template refuses them."""
+        """The conversation as one text.
+
+        Args:
+            messages: role and content each; arguments of calls are objects.
+            variables: what the template is given beside the messages, such as enable_thinking.
+            continue_final_message: the text ends within the last message, which is to go on; as in transformers.
+
+        Raises BadRequest where the template refuses the messages, or knows no such variable.
+        """
+        if unknown := [name for name in variables if not self.reads(name) or name in TAKEN]:
+            known = ", ".join(sorted(self.variables)) or "none"
+            raise BadRequest(f"the model's chat template has no variable {unknown[0]!r} to set; it has {known}")
+        if continue_final_message:
+            *before, last = messages
+            messages = [*before, {**last, "content": f"{last['content']}{END}"}]
+            add_generation_prompt = False
+        more = {"tools": tools, "documents": None, "add_generation_prompt": add_generation_prompt, **self.tokens, **variables}
+        text = self._rendered([dict(message) for message in messages], more)
+        return _until(text) if continue_final_message else text
+
+    def _rendered(self, messages: list[dict[str, Any]], more: Mapping[str, Any]) -> str:
         from jinja2 import TemplateError
 
-        if self._compiled is None:
-            self._compiled = _compiled(self.text)
         try:
-            return str(
-                self._compiled.render(
-                    messages=[dict(message) for message in messages],
-                    tools=tools,
-                    documents=None,
-                    add_generation_prompt=add_generation_prompt,
-                    **self.tokens,
-                )
-            )
+            try:
+                return str(self._compiled.render(messages=messages, **more))
+            except TypeError:  # DeepSeek's template puts arguments together with other text
+                return str(self._compiled.render(messages=[_with_text(message) for message in messages], **more))
         except (TemplateError, TypeError) as why:
             raise BadRequest(f"the model's chat template refuses this conversation ({why})") from None
+
+    @cached_property
+    def _compiled(self) -> Any:
+        return _compiled(self.text)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """What a caller can set beside messages and tools."""
+        from jinja2 import meta
+
+        environment = self._compiled.environment
+        found = frozenset(meta.find_undeclared_variables(environment.parse(self.text)))
+        return found - TAKEN - frozenset(environment.globals) - frozenset(SPECIAL)
+
+
+def _with_text(message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose calls have their arguments as JSON text."""
+    if not message.get("tool_calls"):
+        return message
+    calls = [
+        {**call, "function": {**call["function"], "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False)}}
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _until(text: str) -> str:
+    """What stands before the end of the last message; without its last spaces where the template takes them away."""
+    at = text.rfind(END.strip())
+    if at < 0:
+        raise BadRequest("the model's chat template leaves the last message out, so that it cannot go on; leave it open")
+    return text[:at] if text.startswith(END, at) else text[:at].rstrip()
 
 
 def _templates(folder: Path, values: Mapping[str, Any]) -> Mapping[str, str]:

@@ -12,17 +12,20 @@ HALF = "\ufffd"
 
 
 class Detokenizer:
-    """`push` every id, then `flush`: the pieces together are `decode(ids)`.
+    """`push` every id, then `flush`: the pieces together are what the ids add to the text before them.
 
     A token's text can depend on the one before it (a sentencepiece word has its space only behind another word), so a few ids
-    that were told already are decoded with the new ones, and what they add is the piece.
+    whose text is known already are decoded with the new ones, and what they add is the piece.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], context: Sequence[int] = ()) -> None:
+        """`context`: the tokens before the first one, such as the end of a prompt; a few are enough."""
         self.decode = decode
-        self._ids: list[int] = []  # from the last piece but one on
-        self._told = 0  # of these: ids whose text was told
-        self._before = ""  # their text
+        self._ids = list(context)  # from the last piece but one on
+        self._told = len(self._ids)  # of these: ids whose text was told
+        self._before = decode(self._ids) if self._ids else ""  # their text
+        if self._before.endswith(HALF):  # a prompt that ends within a character is no context
+            self._ids, self._told, self._before = [], 0, ""
 
     def push(self, token: int) -> str:
         """The text that is certain by now; empty while a character is not complete."""

@@ -243,18 +243,63 @@ class TextModel:
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Ids of a conversation up to where the model answers."""
-        return self.tokenizer.encode(self.render_chat(messages, tools=tools)).ids
+        return self.chat_prompt(messages, tools)[1]
+
+    def chat_prompt(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, Any] = {},
+        continue_final_message: bool = False,
+        parse_special: bool = False,
+    ) -> tuple[str, list[int]]:
+        """A conversation up to where the model answers, and its ids.
+
+        Control tokens are the template's alone: letters in a message that look like one are encoded as letters, unless
+        `parse_special`. Other arguments as of `ChatTemplate.render`.
+        """
+        quotes: dict[str, str] = {} if parse_special else self._quotes([*messages, *(tools or ())])
+        if quotes:
+            messages, tools = _replaced(messages, quotes), _replaced(tools, quotes)
+        text = self.render_chat(messages, tools=tools, variables=variables, continue_final_message=continue_final_message)
+        if not quotes:
+            return text, self.tokenizer.encode(text).ids
+        marks = {mark: letters for letters, mark in quotes.items()}
+        return _replaced(text, marks), self.tokenizer.encode_quoting(text, marks)
+
+    def _quotes(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Control tokens whose letters occur in messages, and a mark that stands for each while a template renders them."""
+        said = json.dumps(messages, ensure_ascii=False, default=str)
+        letters = sorted((token for token in self.tokenizer.control if token in said), key=len, reverse=True)
+        return {token: f"{MARK}{number}{MARK}" for number, token in enumerate(letters)}
 
     def render_chat(
         self,
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = True,
         tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, Any] = {},
+        continue_final_message: bool = False,
     ) -> str:
         """The conversation in the words of the checkpoint's own template. Raises BadRequest where it has none or refuses."""
         if not self.template:
             raise BadRequest(f"{self.name} has no chat template; use it for completion, or give a model made for chats")
-        return self.template.render(messages, add_generation_prompt, tools)
+        return self.template.render(messages, add_generation_prompt, tools, variables, continue_final_message)
+
+
+MARK = "\ue001"
+"""A character without a meaning, for marks."""
+
+
+def _replaced(value: Any, words: Mapping[str, str]) -> Any:
+    """Messages, or whatever of JSON, with words replaced in all texts."""
+    if isinstance(value, str):
+        for old, new in words.items():
+            value = value.replace(old, new)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _replaced(one, words) for key, one in value.items()}
+    return [_replaced(one, words) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _settings(folder: Path) -> dict[str, Any]:

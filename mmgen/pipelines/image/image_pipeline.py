@@ -191,7 +191,7 @@ def started(params: ImageParams, client: ImageClient, source: Image | None, mask
 
 def seeds_from(seed: int | None, count: int) -> list[int]:
     """`seed` and its successors; without one a short one is drawn."""
-    first = secrets.randbelow(2**32) if seed is None else seed
+    first = secrets.randbelow(2**32) if seed is None or seed == -1 else seed
     if first + count > 2**63:
         raise BadRequest(f"seed is {first}; with {count} images it can be 0 to {2**63 - count}")
     return list(range(first, first + count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,11 +30,16 @@ LOOKUP, DRAFT = 10, 4
 
 @dataclass(frozen=True)
 class Token:
-    """A token and its log-probability under the model itself."""
+    """A token as it stands in the text, and its log-probability under the model itself.
+
+    A part of a character is written as its bytes, such as \\xe4\\xb8.
+    """
 
     text: str
-    logprob: float
-    top: list[tuple[str, float]] = field(default_factory=list)  # the likeliest tokens with theirs, best first
+    logprob: float | None  # None: of the first token of a text, which nothing predicts
+    top: list[Token] = field(default_factory=list)  # the likeliest tokens, best first
+    bytes: list[int] = field(default_factory=list)  # UTF-8
+    hidden: bool = False  # a control token, which the text leaves out
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Delta:
 
     index: int  # which of the texts
     text: str
+    reasoning: str = ""  # of a chat with a model that thinks before it answers: more of that
     tokens: list[Token] = field(default_factory=list)  # with log-probabilities, where they are asked for
 
 
@@ -71,6 +77,7 @@ class Completion:
     logprobs: list[list[Token]] | None = None
     scores: list[float] | None = None  # of beam search
     request_id: str = ""
+    prompt_logprobs: list[Token] | None = None
 
     @property
     def text(self) -> str:
@@ -89,13 +96,16 @@ class Prompt:
 
     text: str
     ids: list[int]
-    stops: tuple[str, ...] = ()  # beside the caller's
+    stops: tuple[str, ...] = ()  # in addition to the caller's
+    shown: frozenset[int] = frozenset()  # control tokens that are part of the text
+    reasoning: tuple[str, ...] = ()  # markers of what the model thinks before it answers
 
 
 class TextPipeline(StreamingPipeline[R]):
     """One task: its `stream` makes a prompt of what the caller gives, and has it written.
 
-    Events: "text" with a `Delta`: whole characters, never part of a stop string; and at last what the call returns.
+    Events: "prompt" with its tokens, where their log-probabilities are asked for; "text" with a `Delta`: whole characters,
+    never part of a stop string; and at last what the call returns.
     """
 
     command_line = "mmgen.cli.text_commands:command"  # what makes its command, see mmgen.cli.commands
@@ -122,21 +132,24 @@ class TextPipeline(StreamingPipeline[R]):
         """Loads, writes, and says what it took. `answer`: what the call returns. Leaving it early cancels the request."""
         request, clock = request or Request.new(priority=self.priority), Clock()
         client = self.rt.text(self.model, self.draft)
-        from mmgen.runners.generation import TextPiece  # torch is imported by now
+        from mmgen.runners.generation import PromptRead, TextPiece  # torch is imported by now
 
         given = prompt(client)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
         wanted = replace(requested(client, given, params), adapter=adapter)
-        seed = secrets.randbelow(2**32) if params.seed is None else params.seed
+        seed = secrets.randbelow(2**32) if params.seed is None or params.seed == -1 else params.seed
         clock.lap("load")
         for event in client.write(wanted, request, seed):
+            if isinstance(event, PromptRead):
+                yield Event("prompt", _prompt_tokens(client, wanted, event.choices))
+                continue
             if "first" not in clock.stages:
                 clock.lap("first")
             if isinstance(event, TextPiece):
                 yield Event("text", _delta(client, event))
             else:
                 clock.lap("write")
-                completion = _completion(client, given.text, event, seed, clock, params, request)
+                completion = _completion(client, given.text, wanted, event, seed, clock, request)
                 yield Event(self.last, answer(completion))
 
 
@@ -161,6 +174,7 @@ def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextReq
         lookup=LOOKUP if params.lookup else 0,
         draft=DRAFT if client.drafts and not params.searches else 0,
         source=source,
+        shown=prompt.shown,
     )
 
 
@@ -183,19 +197,44 @@ def _schema(given: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
 
 
 def _delta(client: TextClient, piece: TextPiece) -> Delta:
-    return Delta(piece.index, piece.text, [_token(client, one) for one in piece.choices])
+    return Delta(piece.index, piece.text, tokens=_tokens(client, piece.choices))
 
 
-def _token(client: TextClient, one: SampledToken) -> Token:
-    decode = client.model.tokenizer.decode
-    return Token(decode([one.token]), one.logprob, [(decode([token]), logprob) for token, logprob in one.top])
+def _tokens(client: TextClient, choices: Sequence[SampledToken]) -> list[Token]:
+    return [
+        _token(client, one.token, one.logprob, [_token(client, token, logprob) for token, logprob in one.top])
+        for one in choices
+    ]
+
+
+def _prompt_tokens(client: TextClient, wanted: TextRequest, choices: Sequence[SampledToken]) -> list[Token]:
+    """The prompt's first token, which has no log-probability, and the others; a prompt hides no tokens."""
+    tokens = [_token(client, wanted.prompt[0], None), *_tokens(client, choices)]
+    return [replace(one, hidden=False) for one in tokens]
+
+
+def _token(client: TextClient, token: int, logprob: float | None, top: Sequence[Token] = ()) -> Token:
+    tokenizer = client.model.tokenizer
+    raw = tokenizer.token_bytes(token)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = "".join(f"\\x{byte:02x}" for byte in raw)
+    return Token(text, logprob, list(top), list(raw), hidden=text in tokenizer.control)
 
 
 def _completion(
-    client: TextClient, prompt: str, finished: GenerationResult, seed: int, clock: Clock, params: TextParams, request: Request
+    client: TextClient,
+    prompt: str,
+    wanted: TextRequest,
+    finished: GenerationResult,
+    seed: int,
+    clock: Clock,
+    request: Request,
 ) -> Completion:
-    texts = finished.texts
+    texts, params = finished.texts, wanted.params
     written = sum(len(one.ids) for one in texts)
+    choices = finished.prompt_choices
     return Completion(
         prompt=prompt,
         texts=[one.text for one in texts],
@@ -204,7 +243,8 @@ def _completion(
         seed=seed,
         model=client.reference,
         timings=clock.laps(),
-        logprobs=None if params.logprobs is None else [[_token(client, c) for c in one.choices] for one in texts],
+        logprobs=None if params.logprobs is None else [_tokens(client, one.choices) for one in texts],
         scores=[one.score for one in texts if one.score is not None] if params.strategy == "beam" else None,
         request_id=request.id,
+        prompt_logprobs=None if choices is None else _prompt_tokens(client, wanted, choices),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import TooLong
 from mmgen.interfaces import Hit
 from mmgen.pipelines.chat import written
+from mmgen.pipelines.language import reasoning
 from mmgen.pipelines.language.text_pipeline import USUAL, Prompt, requested
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer, Citation, cited
 from mmgen.pipelines.rag.sentence_citations import ENOUGH, AnswerSentence, checked, joined
@@ -26,9 +26,6 @@ TASK = (
     "Answer the question from the passages only, in short sentences. End each with the number of its passage, such as [1]. "
     f"If they do not answer it, say: {NOT_THERE}"
 )
-NO_THOUGHTS = "<think>\n\n</think>\n\n"
-"""The empty reasoning block that turns thinking off in Qwen3's chat template and others."""
-THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Event]:
@@ -51,8 +48,13 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
     for event in client.write(wanted, request, seed=0):
         if isinstance(event, TextPiece):
             draft += event.text
-            yield Event("text", THOUGHTS.sub("", draft).strip())
-    yield Event("answer", grounded(replace(answer, passages=hits, model=client.reference), THOUGHTS.sub("", draft).strip()))
+            yield Event("text", _answer(draft, prompt))
+    yield Event("answer", grounded(replace(answer, passages=hits, model=client.reference), _answer(draft, prompt)))
+
+
+def _answer(draft: str, prompt: Prompt) -> str:
+    """Without what the model thought before it; one whose template says nothing of that may think nevertheless."""
+    return reasoning.split(draft, prompt.reasoning or reasoning.MARKERS[0], prompt.text)[1].strip()
 
 
 def fitted(client: TextClient, question: str, hits: Sequence[Hit]) -> tuple[Prompt, list[Hit]]:
@@ -73,21 +75,9 @@ def fitted(client: TextClient, question: str, hits: Sequence[Hit]) -> tuple[Prom
 
 def prompted(client: TextClient, question: str, texts: Sequence[str]) -> Prompt:
     """The passages come before the question, so that prefix caching serves the next question about them."""
-    numbered = [f"[{number}] {' '.join(plain(client, text).split())}" for number, text in enumerate(texts, 1)]
-    asked = "\n\n".join([TASK, *numbered, f"Question: {plain(client, question)}"])
-    prompt = written(client, [{"role": "user", "content": asked}])
-    template = client.model.template
-    if template and NO_THOUGHTS in template.text.replace("\\n", "\n"):
-        text = prompt.text + NO_THOUGHTS
-        return Prompt(text, client.model.tokenizer.encode(text).ids)
-    return prompt
-
-
-def plain(client: TextClient, text: str) -> str:
-    """The text without the model's special tokens: a document cannot end the user's turn and begin another (injection)."""
-    for token in client.model.tokenizer.fast.get_added_tokens_decoder().values():
-        text = text.replace(token.content, " ") if token.special else text
-    return text
+    numbered = [f"[{number}] {' '.join(text.split())}" for number, text in enumerate(texts, 1)]
+    asked = "\n\n".join([TASK, *numbered, f"Question: {question}"])
+    return written(client, [{"role": "user", "content": asked}], variables=reasoning.switch(client.model.template, False))
 
 
 def grounded(answer: Answer, draft: str) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from mmgen.engine.job import Request
-from mmgen.models.lm.detokenizer import HALF
+from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
@@ -42,25 +41,19 @@ class ToolCall(OpenAIBody):
 class ChatMessage(OpenAIBody):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[ContentPart] | None = None
+    reasoning_content: str | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As pipelines and templates have it: one text, and arguments that are objects."""
+        """As pipelines have it: one text."""
         text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
         out: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
         if self.tool_calls:
-            out["tool_calls"] = [{**call.model_dump(), "function": _function(call.function)} for call in self.tool_calls]
-        named = {"name": self.name, "tool_call_id": self.tool_call_id}
+            out["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        named = {"name": self.name, "tool_call_id": self.tool_call_id, "reasoning_content": self.reasoning_content}
         return out | {key: value for key, value in named.items() if value is not None}
-
-
-def _function(called: CalledFunction) -> dict[str, Any]:
-    try:
-        return {"name": called.name, "arguments": json.loads(called.arguments)}
-    except (ValueError, RecursionError):
-        return {"name": called.name, "arguments": called.arguments}
 
 
 class JsonSchemaFormat(OpenAIBody):
@@ -89,6 +82,21 @@ class ChatRequest(TextBody):
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    continue_final_message: bool | None = False
+    add_generation_prompt: bool | None = None
+
+    def chat_options(self) -> dict[str, Any]:
+        """What the chat pipeline takes beside its params. Raises BadRequest for a contradiction."""
+        goes_on = bool(self.continue_final_message)
+        if self.add_generation_prompt is not None and self.add_generation_prompt is goes_on:
+            raise BadRequest(
+                f"add_generation_prompt is {str(goes_on).lower()}, and so is continue_final_message; a reply either begins or "
+                "goes on, set one of them"
+            )
+        variables = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
+        return {"chat_template_kwargs": variables | (self.chat_template_kwargs or {}), "continue_final_message": goes_on}
 
     def chat_params(self) -> TextParams:
         schema = None
@@ -135,12 +143,19 @@ class ChatStream:
     def pipeline(self) -> Any:
         return pipeline("chat", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
 
+    def options(self, params: TextParams) -> dict[str, Any]:
+        return {
+            "params": params, "tools": self.tools.told() or None, "request": self.request, **self.body.chat_options()
+        }  # fmt: skip
+
     def whole(self, said: Sequence[Any], params: TextParams) -> dict[str, Any]:
-        reply = self.pipeline()(said, params=params, tools=self.tools.told() or None, request=self.request)
+        reply = self.pipeline()(said, **self.options(params))
         choices = []
         for index, (text, reason) in enumerate(zip(reply.texts, reply.finish_reasons, strict=True)):
             content, called = self.tools.read(text)
             message = {"role": "assistant", "content": content, "refusal": None} | ({"tool_calls": called} if called else {})
+            if reply.reasoning is not None:
+                message["reasoning_content"] = reply.reasoning[index]
             logprobs = None if reply.logprobs is None else _logprobs(reply.logprobs[index])
             reason = self.tools.reason(reason, called)
             choices.append({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason})
@@ -150,7 +165,7 @@ class ChatStream:
     def stream(self, said: Sequence[Any], params: TextParams) -> Iterator[dict[str, Any]]:
         heard = [ToolCallParser(self.tools) for _ in range(params.n)]
         begun = False
-        for event in self.pipeline().stream(said, params=params, tools=self.tools.told() or None, request=self.request):
+        for event in self.pipeline().stream(said, **self.options(params)):
             if not begun:
                 begun = True
                 for index in range(params.n):
@@ -158,19 +173,22 @@ class ChatStream:
             if event.kind == "text":
                 delta = event.value
                 text = heard[delta.index].push(delta.text)
-                if text or delta.tokens:
+                if text or delta.tokens or delta.reasoning:
                     logprobs = _logprobs(delta.tokens) if delta.tokens else None
-                    yield self.chunk(delta.index, {"content": text}, logprobs=logprobs)
-            else:
+                    more = {"reasoning_content": delta.reasoning} if delta.reasoning else {}
+                    yield self.chunk(delta.index, more | ({"content": text} if text or not more else {}), logprobs=logprobs)
+            elif event.kind == "reply":
                 reply = event.value
         messages = []
         for index, reason in enumerate(reply.finish_reasons):
             rest, called = heard[index].end()
+            thought = {} if reply.reasoning is None else {"reasoning_content": reply.reasoning[index]}
             if rest or called:
                 calls_ = [{"index": place, **call} for place, call in enumerate(called)]
                 yield self.chunk(index, ({"content": rest} if rest else {}) | ({"tool_calls": calls_} if called else {}))
             yield self.chunk(index, {}, self.tools.reason(reason, called))
-            messages.append({"role": "assistant", "content": heard[index].content} | ({"tool_calls": called} if called else {}))
+            calls = {"tool_calls": called} if called else {}
+            messages.append({"role": "assistant", "content": heard[index].content} | calls | thought)
         self.keep(reply, messages)
         if self.body.tells_usage:
             yield {**self.head, "object": "chat.completion.chunk", "choices": [], "usage": usage(reply.usage)}
@@ -189,12 +207,14 @@ class ChatStream:
 
 def _logprobs(tokens: Sequence[Any]) -> dict[str, Any]:
     content = [
-        {**_token(one.text, one.logprob), "top_logprobs": [_token(text, logprob) for text, logprob in one.top]}
+        {
+            "token": one.text,
+            "logprob": max(one.logprob, LEAST_LOGPROB),
+            "bytes": one.bytes,
+            "top_logprobs": [
+                {"token": top.text, "logprob": max(top.logprob, LEAST_LOGPROB), "bytes": top.bytes} for top in one.top
+            ],
+        }
         for one in tokens
     ]
     return {"content": content, "refusal": None}
-
-
-def _token(text: str, logprob: float) -> dict[str, Any]:
-    whole = HALF not in text  # otherwise it is a part of a character, whose bytes are not known any more
-    return {"token": text, "logprob": max(logprob, LEAST_LOGPROB), "bytes": list(text.encode()) if whole else None}

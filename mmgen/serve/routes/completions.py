@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,6 +42,7 @@ class CompletionRequest(TextBody):
         | Ids
         | Annotated[list[Ids], Field(min_length=1, max_length=64)]
     )
+    max_tokens: int | None = Field(None, ge=0)
     echo: bool | None = False
     logprobs: int | None = Field(None, ge=0, le=5)
     suffix: str | None = None
@@ -47,9 +50,12 @@ class CompletionRequest(TextBody):
     def completion_params(self) -> TextParams:
         if self.suffix:
             raise BadRequest("suffix is given; these models write onwards and fill no gap, leave it out")
-        if self.echo and self.logprobs is not None:
-            raise BadRequest("echo and logprobs are both given; a prompt's own log-probabilities are not told, leave one out")
-        return self.params(max_tokens=self.max_tokens or USUAL)
+        if self.max_tokens == 0 and not self.echo:
+            raise BadRequest("max_tokens is 0 and echo is not set, so that there is nothing to answer; ask for 1 or more")
+        return self.params(
+            max_tokens=USUAL if self.max_tokens is None else max(1, self.max_tokens),
+            prompt_logprobs=self.logprobs if self.echo else None,
+        )
 
     def prompts(self) -> list[str | list[int]]:
         """One or several. Raises BadRequest for an empty one."""
@@ -101,21 +107,36 @@ class CompletionStream:
         for index in range(len(self.prompts)):
             result = done[index]
             for place, (text, reason) in enumerate(zip(result.texts, result.finish_reasons, strict=True)):
-                logprobs = None if result.logprobs is None else Logprobs().told(result.logprobs[place])
+                written = result.logprobs and result.logprobs[place]
+                if self.scores_alone:
+                    text, reason, written = "", "length", []
+                logprobs = None if result.logprobs is None else Logprobs().told([*(result.prompt_logprobs or ()), *written])
                 whole = result.prompt + text if self.body.echo else text
                 choices.append({"index": self.n * index + place, "text": whole, "logprobs": logprobs, "finish_reason": reason})
         self.keep([done[index] for index in range(len(self.prompts))])
-        return {**self.head, "choices": choices, "usage": _total(done.values())}
+        return {**self.head, "choices": choices, "usage": _total(done.values(), not self.scores_alone)}
+
+    @property
+    def scores_alone(self) -> bool:
+        """Whether nothing is to be written: evaluation harnesses ask so for a prompt's log-probabilities. A token is written
+        nevertheless, and left out."""
+        return self.body.max_tokens == 0
 
     def stream(self) -> Iterator[dict[str, Any]]:
         done: dict[int, Any] = {}
         logprobs = [Logprobs() for _ in range(self.n * len(self.prompts))]
         begun: set[int] = set()
+        read: dict[int, list[Any]] = {}  # tokens of prompts that are echoed
         for prompt, event in self.events():
-            if event.kind == "text":
+            if event.kind == "prompt":
+                read[prompt] = event.value
+            elif event.kind == "text":
                 delta, index = event.value, self.n * prompt + event.value.index
-                told = logprobs[index].told(delta.tokens) if delta.tokens else None
-                yield self.chunk(index, self._before(prompt, index, begun) + delta.text, told)
+                tokens = [] if self.scores_alone else delta.tokens
+                if index not in begun:
+                    tokens = [*read.get(prompt, ()), *tokens]
+                told = logprobs[index].told(tokens) if tokens else None
+                yield self.chunk(index, self._before(prompt, index, begun) + delta.text * (not self.scores_alone), told)
             else:
                 done[prompt] = event.value
                 for place, reason in enumerate(event.value.finish_reasons):
@@ -123,7 +144,7 @@ class CompletionStream:
                     yield self.chunk(index, self._before(prompt, index, begun), None, reason)
         self.keep([done[index] for index in range(len(self.prompts))])
         if self.body.tells_usage:
-            yield {**self.head, "choices": [], "usage": _total(done.values())}
+            yield {**self.head, "choices": [], "usage": _total(done.values(), not self.scores_alone)}
 
     def _before(self, prompt: int, index: int, begun: set[int]) -> str:
         """The prompt, once, where it is to be told."""
@@ -160,28 +181,40 @@ class Logprobs:
     """A text's log-probabilities as /v1/completions tells them, with the place of every token in the text so far."""
 
     def __init__(self) -> None:
-        self._offset = 0
+        self._offset, self._decoder = 0, codecs.getincrementaldecoder("utf-8")("replace")
 
     def told(self, tokens: Sequence[Any]) -> dict[str, Any]:
         offsets = []
-        for one in tokens:
+        for one in tokens:  # where the character begins that the token is of, or begins with
+            if one.bytes and one.bytes[0] & 0xC0 != 0x80:  # what came before was no character
+                self._offset += len(self._decoder.decode(b"", True))
             offsets.append(self._offset)
-            self._offset += len(one.text)
+            self._offset += 0 if one.hidden else len(self._decoder.decode(bytes(one.bytes)))
         return {
-            "tokens": [one.text for one in tokens],
-            "token_logprobs": [max(one.logprob, LEAST_LOGPROB) for one in tokens],
-            "top_logprobs": [_top(one.top) for one in tokens],
+            "tokens": [_name(one) for one in tokens],
+            "token_logprobs": [_finite(one.logprob) for one in tokens],
+            "top_logprobs": [None if one.logprob is None else _top(one.top) for one in tokens],
             "text_offset": offsets,
         }
 
 
-def _top(best_first: Sequence[tuple[str, float]]) -> dict[str, float]:
+def _name(token: Any) -> str:
+    """A part of a character is told as OpenAI does."""
+    return f"bytes:{token.text}" if token.text.encode() != bytes(token.bytes) else str(token.text)
+
+
+def _finite(logprob: float | None) -> float | None:
+    """JSON knows no infinity."""
+    return None if logprob is None else max(logprob, LEAST_LOGPROB)
+
+
+def _top(best_first: Sequence[Any]) -> dict[str, float | None]:
     """Of tokens that look the same the likeliest counts."""
-    return {text: max(logprob, LEAST_LOGPROB) for text, logprob in reversed(best_first)}
+    return {_name(one): _finite(one.logprob) for one in reversed(best_first)}
 
 
-def _total(results: Any) -> dict[str, Any]:
-    parts = [usage(one.usage) for one in results]
+def _total(results: Any, written: bool = True) -> dict[str, Any]:
+    parts = [usage(one.usage if written else replace(one.usage, written=0)) for one in results]
     total = {key: sum(part[key] for part in parts) for key in ("prompt_tokens", "completion_tokens", "total_tokens")}
     cached = sum(part["prompt_tokens_details"]["cached_tokens"] for part in parts)
     return {**total, "prompt_tokens_details": {"cached_tokens": cached}}

@@ -51,3 +51,46 @@ def test_what_was_called() -> None:
 def test_a_bias_and_tools_in_chat(writer: Runtime) -> None:
     reply = Chat(writer)("hi", max_tokens=6, temperature=0, logit_bias={70: 100}, tools=[TOOL])
     assert len(set(reply.text)) == 1 and "You can call functions." in reply.prompt
+
+
+ARGUMENTS = '{"city": "上海", "days": 2}'
+DEEPSEEK = "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'<tool_call>\n{{"name": "weather", "arguments": {ARGUMENTS}}}\n</tool_call>',
+        "<tool_call>\n<function=weather>\n<parameter=city>\n上海\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function></tool_call>",
+        f"<function=weather>{ARGUMENTS}</function>",
+        f'<|python_tag|>{{"name": "weather", "parameters": {ARGUMENTS}}}',
+        f'{{"name": "weather", "parameters": {ARGUMENTS}}}',
+        f'[TOOL_CALLS] [{{"name": "weather", "arguments": {ARGUMENTS}, "id": "VvvODy9mT"}}]',
+        f"[TOOL_CALLS]weather[ARGS]{ARGUMENTS}",
+        f"[TOOL_CALLS]weather[CALL_ID]VvvODy9mT[ARGS]{ARGUMENTS}",
+        DEEPSEEK.format(f"function<｜tool▁sep｜>weather\n```json\n{ARGUMENTS}\n```"),
+        DEEPSEEK.format(f"weather<｜tool▁sep｜>{ARGUMENTS}"),
+        f"<|channel|>commentary to=functions.weather<|message|>{ARGUMENTS}",
+    ],
+)
+def test_calls_as_the_families_write_them(text: str) -> None:
+    said = {"city": "上海", "days": 2}
+    assert tool_calls.found(text, ["weather"]) == ("", [("weather", said)])
+    assert tool_calls.found(text, ["climate"]) == (text, [])
+    if not text.startswith("{"):
+        assert tool_calls.found("Let me look.\n" + text, ["weather"]) == ("Let me look.\n", [("weather", said)])
+
+
+def test_several_calls_keep_their_order() -> None:
+    text = '[TOOL_CALLS]a[ARGS]{"x": 1}[TOOL_CALLS]b[ARGS]{}'
+    assert tool_calls.found(text, ["a", "b"]) == ("", [("a", {"x": 1}), ("b", {})])
+    text = '[TOOL_CALLS][{"name": "a", "arguments": {}}, {"name": "c", "arguments": {}}, 7, {"name": "b", "arguments": {}}]'
+    assert tool_calls.found(text, ["a", "b"]) == ("", [("a", {}), ("b", {})])
+    half = '<tool_call>{"name": "a", "arguments": {"x": '
+    assert tool_calls.found(half, ["a"]) == (half, [])
+
+
+def test_what_was_called_stays_as_it_is() -> None:
+    call = {"function": {"name": "weather", "arguments": {"city": "上海"}}}
+    told = tool_calls.in_words([{"role": "assistant", "content": "", "tool_calls": [call]}], [])
+    assert "上海" in told[0]["content"]

@@ -7,6 +7,7 @@ import openai as sdk
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.pipelines.chat import Chat
 from mmgen.runtime import Runtime
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
@@ -72,7 +73,8 @@ def test_logprobs(openai: OpenAI) -> None:
     reply = ask(openai, logprobs=True, top_logprobs=2, temperature=0)
     tokens = reply.choices[0].logprobs.content
     assert len(tokens) == reply.usage.completion_tokens
-    assert all(one.bytes is None if "\ufffd" in one.token else bytes(one.bytes).decode() == one.token for one in tokens)
+    for one in tokens:  # a part of a character is shown as its bytes
+        assert one.token in (bytes(one.bytes).decode(errors="replace"), "".join(f"\\x{byte:02x}" for byte in one.bytes))
     assert all(one.top_logprobs[0].logprob == one.logprob and len(one.top_logprobs) == 2 for one in tokens)
     streamed = [
         one
@@ -188,3 +190,52 @@ def test_a_conversation_that_is_too_long(openai: OpenAI) -> None:
         with pytest.raises(sdk.BadRequestError) as caught:
             ask(openai, [{"role": "user", "content": "x" * 600}], stream=stream)
         assert caught.value.code == "context_length_exceeded" and "the model reads 512" in caught.value.message
+
+
+def test_messages_that_peers_take(openai: OpenAI, served: Runtime) -> None:
+    for content in ("", None):
+        between = [*HI, {"role": "assistant", "content": content}, {"role": "user", "content": "more"}]
+        assert ask(openai, between).choices[0].message.content is not None
+    going_on = [*HI, {"role": "assistant", "content": "1. "}]
+    more = {"continue_final_message": True, "add_generation_prompt": False}
+    reply = ask(openai, going_on, extra_body=more)
+    alone = Chat(served)(going_on, continue_final_message=True, max_tokens=12, seed=3, temperature=1.0, top_p=1.0)
+    assert reply.choices[0].message.content == alone.text and alone.prompt == "<|user|>hi<|assistant|>1. "
+    assert alone.messages[-1] == {"role": "assistant", "content": "1. " + alone.text}
+
+
+def test_variables_of_the_template(openai: OpenAI, served: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = served.text().model
+    switch = "{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{{ effort }}"
+    monkeypatch.setattr(model, "template", ChatTemplate(model.template.text + switch, model.template.tokens))
+    plain = ask(openai).usage.prompt_tokens
+    off = ask(openai, extra_body={"chat_template_kwargs": {"enable_thinking": False, "effort": "x"}})
+    assert off.usage.prompt_tokens == plain + len("<think>\n\n</think>\n\nx")
+    assert Chat(served)("hi", think=False, max_tokens=1).prompt.endswith("</think>\n\n")
+
+
+def test_reasoning_is_apart(openai: OpenAI, served: Runtime, say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = served.text().model
+    monkeypatch.setattr(model, "template", ChatTemplate(model.template.text + "{# <think> #}", model.template.tokens))
+    say("<think>\nHm.\n</think>\n\nYes.")
+    message = ask(openai, max_tokens=64).choices[0].message
+    assert (message.content, message.reasoning_content) == ("Yes.", "Hm.")
+    deltas = [chunk.choices[0].delta for chunk in ask(openai, max_tokens=64, stream=True)]
+    assert "".join(delta.content or "" for delta in deltas).strip() == "Yes."
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas) == "Hm."
+    reply = Chat(served)("hi", max_tokens=64)
+    assert reply.messages[-1] == {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"chat_template_kwargs": {"enable_thinking": False}}, "no variable 'enable_thinking' to set; it has none"),
+        ({"reasoning_effort": "low"}, "no variable 'reasoning_effort'"),
+        ({"continue_final_message": True}, "the last message is not the assistant's"),
+        ({"continue_final_message": True, "add_generation_prompt": True}, "a reply either begins or goes on"),
+    ],
+)
+def test_what_a_template_cannot_do(openai: OpenAI, more: dict[str, Any], told: str) -> None:
+    with pytest.raises(sdk.BadRequestError, match=told):
+        ask(openai, extra_body=more)

@@ -58,11 +58,43 @@ async def test_async(server: str) -> None:
 
 
 def test_logprobs(openai: OpenAI) -> None:
-    told = go_on(openai, logprobs=2, temperature=0).choices[0].logprobs
+    choice = go_on(openai, logprobs=2, temperature=0).choices[0]
+    told = choice.logprobs
     assert len(told.tokens) == len(told.token_logprobs) == len(told.text_offset) == 10
     likeliest = [max(top.values()) for top in told.top_logprobs]
     assert told.token_logprobs == pytest.approx(likeliest)
-    assert told.text_offset == [sum(map(len, told.tokens[:n])) for n in range(10)]
+    assert any(token.startswith("bytes:\\x") for token in told.tokens), "the tiny model writes parts of characters"
+    for token, at in zip(told.tokens, told.text_offset, strict=True):
+        assert token.startswith(("bytes:", "<|")) or choice.text[at:].startswith(token)
+
+
+def test_a_prompt_is_scored(openai: OpenAI, served: Runtime) -> None:
+    """As evaluation harnesses ask: echo and logprobs, and nothing written."""
+    import torch
+
+    reply = go_on(openai, "the sea", echo=True, logprobs=1, max_tokens=0)
+    told, model = reply.choices[0].logprobs, served.text().model
+    ids = model.encode("the sea")
+    with torch.inference_mode():
+        expected = model.lm(torch.tensor([ids])).log_softmax(-1)[0, :-1].gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
+    assert reply.choices[0].text == "the sea" and reply.usage.completion_tokens == 0
+    assert told.token_logprobs[0] is None and told.top_logprobs[0] is None
+    assert told.token_logprobs[1:] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert all(max(top.values()) >= one for top, one in zip(told.top_logprobs[1:], told.token_logprobs[1:], strict=True))
+    longer = go_on(openai, "the sea", echo=True, logprobs=1, max_tokens=3).choices[0].logprobs
+    assert longer.token_logprobs[: len(ids)] == told.token_logprobs and len(longer.tokens) == len(ids) + 3
+    assert longer.text_offset[: len(ids)] == told.text_offset
+    chunks = list(go_on(openai, "the sea", echo=True, logprobs=1, max_tokens=3, stream=True))
+    streamed = [one for chunk in chunks if chunk.choices and (part := chunk.choices[0].logprobs) for one in part.token_logprobs]
+    assert streamed == longer.token_logprobs
+    assert (
+        "".join(chunk.choices[0].text for chunk in chunks if chunk.choices)
+        == go_on(openai, "the sea", echo=True, max_tokens=3).choices[0].text
+    )
+
+
+def test_a_random_seed(openai: OpenAI) -> None:
+    assert len({go_on(openai, seed=-1, temperature=2.0).choices[0].text for _ in range(4)}) > 1
 
 
 @pytest.mark.parametrize(
@@ -71,9 +103,9 @@ def test_logprobs(openai: OpenAI) -> None:
         ({"prompt": ""}, "a prompt is empty"),
         ({"prompt": [[999]]}, "names token 999"),
         ({"suffix": "end"}, "suffix is given"),
-        ({"echo": True, "logprobs": 1}, "leave one out"),
         ({"prompt": ["the", "x" * 600]}, "the model reads 512"),
-        ({"max_tokens": 0}, "greater than or equal to 1"),
+        ({"max_tokens": 0}, "max_tokens is 0 and echo is not set"),
+        ({"seed": -2}, "seed: Input should be greater than or equal to -1"),
     ],
 )
 def test_what_is_refused(openai: OpenAI, more: dict[str, Any], told: str) -> None:
