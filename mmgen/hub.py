@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from mmgen import embedded, gguf_files, weight_files
-from mmgen.errors import BadRequest, BadWeights, MmgenError, NotFound
-from mmgen.registry import one_line
+from mmgen import embedded, gguf_files, hub_download, weight_files
+from mmgen.errors import BadRequest, BadWeights, NotFound
+from mmgen.hub_download import Repository
 
-WANTED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-"""File patterns to download: weights, configuration, tokenizers (`*.model`: sentencepiece)."""
 REPOSITORY = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([\w./-]+))?(?::([\w./-]+))?")
 
 
@@ -31,10 +29,11 @@ class ModelEntry:
     summary: str
 
 
-def resolve(reference: str, *, kind: str | None = None) -> Path:
+def resolve(reference: str, *, kind: str | None = None, variant: str = "") -> Path:
     """The folder of a model, or its GGUF file. `kind` ("encoder", "reader") refuses an embedded model of another kind.
 
-    A GGUF file is its path, the folder of one, `repo-id:NAME.gguf` or `repo-id:Q4_K_M`.
+    A GGUF file is its path, the folder of one, `repo-id:NAME.gguf` or `repo-id:Q4_K_M`. `variant`: such as fp16, of the
+    repository's files those to have where there are some.
 
     Raises NotFound if there is no such model or the hub is out of reach, BadWeights if its files cannot be used.
     """
@@ -48,7 +47,8 @@ def resolve(reference: str, *, kind: str | None = None) -> Path:
         raise NotFound(
             f'model "{reference}" is no folder here and no repo id of the form org/name[@revision]{embedded.meant(reference)}'
         )
-    return _from_hub(match[1], match[2]) if match[3] is None else _gguf_from_hub(match[1], match[2], match[3])
+    where = Repository(match[1], match[2], match[3] or "")
+    return _gguf_from_hub(where) if where.wanted else _from_hub(where, variant)
 
 
 def models() -> list[ModelEntry]:
@@ -104,82 +104,47 @@ def _local(reference: str) -> Path | None:
     return None
 
 
-def _gguf_from_hub(repository: str, revision: str | None, wanted: str) -> Path:
-    """A GGUF file of a repository, from the cache where it is there. `wanted`: see `gguf_files.pick`."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    name = f"{repository}@{revision}" if revision else repository
-    try:
-        cached = Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        if (found := gguf_files.in_folder(cached, wanted)) is not None and gguf_files.parts(found):
-            return found
-    except (LocalEntryNotFoundError, NotFound, BadRequest, BadWeights):
-        pass  # not in the cache, or not all of it
-    if not reachable():
-        raise _refusal(f"{name}:{wanted}", LocalEntryNotFoundError("offline"))
-    try:
-        names = [path for path in HfApi().list_repo_files(repository, revision=revision) if path.endswith(gguf_files.SUFFIX)]
-        if not names:
-            raise NotFound(f"model {name} has no *.gguf; leave out :{wanted}")
-        chosen = gguf_files.pick(names, wanted, name, gguf_files.PREFERRED)
-        parts = gguf_files.part_names(chosen)
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=parts)) / chosen
-    except MmgenError:
-        raise
-    except Exception as why:  # the hub's own errors, and those of the HTTP library it happens to use
-        raise _refusal(f"{name}:{wanted}", why) from why
+def _gguf_from_hub(where: Repository) -> Path:
+    """A GGUF file of a repository, from the cache where it is there."""
+    if (cached := where.snapshot) is not None:
+        try:
+            if (found := gguf_files.in_folder(cached, where.wanted)) is not None and gguf_files.parts(found):
+                return found
+        except (NotFound, BadRequest, BadWeights):
+            pass  # not in the cache, or not all of it
+    files = hub_download.listed(where)
+    names = [name for name in files.sizes if name.endswith(gguf_files.SUFFIX)]
+    if not names:
+        raise NotFound(f"model {where} has no *.gguf; leave out what stands behind the colon")
+    chosen = gguf_files.pick(names, where.wanted, where.name, gguf_files.PREFERRED)
+    return hub_download.fetch(where, gguf_files.part_names(chosen), files) / chosen
 
 
-def _from_hub(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    def fetch(offline: bool) -> Path:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=WANTED, local_files_only=offline))
-
-    try:
-        folder = fetch(offline=True)
-        if not weight_files.weights(folder) and (file := gguf_files.in_folder(folder)) is not None:
-            return gguf_files.parts(file)[0]
-        weight_files.check(folder)
-        return folder
-    except (LocalEntryNotFoundError, BadWeights, BadRequest):
-        pass  # not in the cache, or not all of it
-    except HFValidationError as why:
-        raise NotFound(f'model "{repository}" is no repo id ({one_line(why)}); the form is org/name') from None
-    try:
-        folder = fetch(offline=False)
-    except Exception as why:  # the hub's own errors, and those of the HTTP library it happens to use
-        raise _refusal(f"{repository}@{revision}" if revision else repository, why) from why
-    if not weight_files.weights(folder) and _has_gguf(repository, revision):
-        return _gguf_from_hub(repository, revision, "")
+def _from_hub(where: Repository, variant: str = "") -> Path:
+    """A model of a repository, from the cache where it is there; `variant`: of its files, where the hub is asked."""
+    if (cached := _cached(where, variant)) is not None:
+        return cached
+    files = hub_download.listed(where)
+    ends = {PurePosixPath(name).suffix for name in files.sizes}
+    if ".safetensors" not in ends and gguf_files.SUFFIX in ends:
+        return _gguf_from_hub(where)
+    folder = hub_download.fetch_model(where, files, variant)
     weight_files.check(folder)
     return folder
 
 
-def _has_gguf(repository: str, revision: str | None) -> bool:
-    from huggingface_hub import HfApi
-
+def _cached(where: Repository, variant: str = "") -> Path | None:
+    """A whole model in the cache."""
+    folder = where.snapshot
     try:
-        return any(path.endswith(gguf_files.SUFFIX) for path in HfApi().list_repo_files(repository, revision=revision))
-    except Exception as why:
-        raise _refusal(f"{repository}@{revision}" if revision else repository, why) from why
-
-
-def _refusal(name: str, why: Exception) -> NotFound:
-    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
-    if isinstance(why, RevisionNotFoundError):
-        return NotFound(f"model {name} exists, but not in this revision; look at its branches and tags")
-    if isinstance(why, RepositoryNotFoundError):  # a GatedRepoError is one too
-        return NotFound(f"model {name} does not exist, is private, or asks you to accept terms; try `hf auth login`")
-    if isinstance(why, LocalEntryNotFoundError):
-        return NotFound(
-            f"model {name} is not in the cache and the hub cannot be reached; connect once, give a local folder, "
-            f"or take an embedded model ({', '.join(embedded.EMBEDDED)})"
-        )
-    return NotFound(f"model {name} could not be downloaded ({one_line(why)[:200]}); try again later")
+        if folder is None or (variant and not any(f".{variant}" in path.name for path in weight_files.weights(folder))):
+            return None
+        if not weight_files.weights(folder) and (file := gguf_files.in_folder(folder)) is not None:
+            return gguf_files.parts(file)[0]
+        weight_files.check(folder)
+    except (BadWeights, BadRequest):
+        return None
+    return folder
 
 
 def _size(folder: Path) -> int:

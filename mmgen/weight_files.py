@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from mmgen import gguf_files, weight_sets
 from mmgen.errors import BadWeights, NotFound
@@ -68,14 +69,20 @@ def _told(one: WeightSet) -> str:
     return "which its index names" if one.index else "one of its shards"
 
 
+def model_index(folder: Path) -> dict[str, Any] | None:
+    """The parts of a diffusers pipeline, from its model_index.json; None without one. Raises BadWeights where it is damaged."""
+    path = folder / "model_index.json"
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise BadWeights(f"{path} is damaged; copy or download it again") from None
+
+
 def _unfilled(folder: Path) -> Iterator[Path]:
     """Parts of a diffusers pipeline without weights, as an interrupted download leaves them."""
-    index = folder / "model_index.json"
-    try:
-        named = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
-    except ValueError:
-        raise BadWeights(f"{index} is damaged; copy or download it again") from None
-    for part, told in named.items():
+    for part, told in (model_index(folder) or {}).items():
         place = folder / part
         if isinstance(told, list) and part not in UNREAD and (place / "config.json").is_file() and not weights(place):
             yield place

@@ -271,25 +271,3 @@ def test_gguf_files_of_a_repository_in_the_cache(repository: Path) -> None:
     assert listed == ["org/tiny-gguf:tiny-Q4_K_M.gguf", "org/tiny-gguf:tiny-Q8_0.gguf"]
     with pytest.raises(NotFound, match=r"model org/tiny-gguf:Q2_K is not in the cache and the hub cannot be reached"):
         hub.resolve("org/tiny-gguf:Q2_K")
-
-
-def test_gguf_files_of_a_repository_are_fetched_alone(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
-
-    fetched: list[object] = []
-    names = ["README.md", "tiny-Q4_K_M.gguf", "tiny-Q8_0.gguf", "big-F32-00001-of-00002.gguf", "big-F32-00002-of-00002.gguf"]
-
-    def fetch(*_: object, allow_patterns: object = None, local_files_only: bool = False, **__: object) -> str:
-        if not local_files_only:
-            fetched.append(allow_patterns)
-        return str(repository)
-
-    monkeypatch.setattr(hub, "reachable", lambda: True)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *_, **__: names)
-    assert hub.resolve("org/tiny-gguf:F32") == repository / "big-F32-00001-of-00002.gguf"
-    assert fetched == [["big-F32-00001-of-00002.gguf", "big-F32-00002-of-00002.gguf"]]
-    assert hub.resolve("org/tiny-gguf") == repository / "tiny-Q4_K_M.gguf"  # where nobody says which
-    assert fetched[-1] == ["tiny-Q4_K_M.gguf"]
-    with pytest.raises(NotFound, match=r"org/tiny-gguf has no GGUF file Q2_K; there are big-F32"):
-        hub.resolve("org/tiny-gguf:Q2_K")
