@@ -372,7 +372,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.models.lm.fused_decoder": {"Fused": "FusedDecoder", "Known": "PackedLayer", "Shape": "FusedShape"},
     "mmgen.models.lm.guided_decoding": {"Grammars": "GrammarCompiler"},
     "mmgen.models.lm.lora": {
-        "Adapted": "AdaptedLinear",
+        "Adapted": "AdaptedLayer",
         "Choice": "AdapterSelection",
         "Lora": "LoraLayer",
         "Place": "AdapterSite",

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen import hub
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
@@ -51,19 +52,22 @@ class TextClient:
         return GrammarCompiler(self.model.tokenizer.fast.to_str(), self.model.lm.config.vocab_size, self.model.eos_ids)
 
     def adapt(self, adapter: str) -> str:
-        """Loads a LoRA adapter, a folder as PEFT writes it, unless it is loaded; its name in requests. Many are served at once.
+        """Loads an adapter, a folder as PEFT writes it or a repo id, unless it is loaded; its name in requests. Many are
+        served at once.
 
         Raises NotFound where there is none, BadWeights for one of another model or kind, BadRequest where the model's layers
         are not ours.
         """
-        folder = Path(adapter).expanduser().resolve()
+        local = Path(adapter).expanduser()
+        folder = (local if local.exists() or not hub.REPOSITORY.fullmatch(adapter) else hub.resolve(adapter)).resolve()
         if not (folder / "adapter_config.json").is_file():
-            raise NotFound(f"{adapter} is no folder of a LoRA adapter; give one that holds adapter_config.json")
+            raise NotFound(f"{adapter} is no adapter; give a folder that holds adapter_config.json, or a repo id")
         self.host.engine.call_with(self.runner, self._adapt, str(folder), folder)
         return str(folder)
 
     def _adapt(self, name: str, folder: Path) -> None:
         from mmgen.models.lm import lora_files
+        from mmgen.models.lm.adapters import peft_files
         from mmgen.models.lm.language_model import LanguageModel
         from mmgen.models.lm.lora import Adapters
 
@@ -73,7 +77,7 @@ class TextClient:
             names = lora_files.names_of(self.folder, self.model.lm)
             self.text_runner.adapters = Adapters(self.model.lm, names)
         if name not in self.text_runner.adapters.numbers:
-            lora_files.load(self.text_runner.adapters, name, folder)
+            peft_files.load(self.text_runner.adapters, name, folder)
 
     def attention(self, ids: list[int], adapter: str | None = None) -> Tensor:
         """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""
@@ -83,6 +87,9 @@ class TextClient:
 
         if self.model.lm.encoder is not None:
             raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")
+
+        if self.text_runner.prefix_of(adapter) is not None:
+            raise BadRequest(f"the attention of texts behind {adapter} is not drawn; leave the adapter out, or take a LoRA")
 
         def maps() -> Tensor:
             adapters = self.text_runner.adapters

@@ -46,8 +46,9 @@ def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters:
     more = {"memory": EncoderMemories(memories)} if memories else {}
     ends = accumulate(len(part.ids) for part in parts)
     last = [index for part, end in zip(parts, ends, strict=True) for index in range(end - part.wanted, end)]
-    with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device)):
-        states, logits = lm.read(ids, paged, positions, torch.tensor(last, dtype=torch.long, device=device), **more)
+    wanted = torch.tensor(last, dtype=torch.long, device=device)
+    with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device), wanted):
+        states, logits = lm.read(ids, paged, positions, wanted, **more)
     own_states, own_logits = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
     return [ChunkOutput(*own) for own in zip(own_logits, own_states, strict=True)]
 

@@ -197,6 +197,18 @@ class GenerationState(ABC):
         self.cached: int | None = None  # tokens of the prompt that were known; the runner's
         self.guessed = self.accepted = 0
         self.prompt_choices: list[SampledToken] = []  # of its tokens from the second on, as they are read
+        self.virtual = 0  # places before the prompt whose keys and values are an adapter's
+
+    def begin_behind(self, tokens: int) -> None:
+        """Puts so many places without words before the prompt."""
+        self.virtual = tokens
+        for branch in self.branches:
+            branch.ids[:0] = [0] * tokens
+
+    @property
+    def start(self) -> int:
+        """Where the answer begins."""
+        return self.virtual + len(self.request.prompt)
 
     @property
     def wants_states(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
@@ -10,6 +10,7 @@ from mmgen.engine.job import Job
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.paged_attention import KVPool
 from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.runners.generation import CacheOperations, GenerationState, TokenSequence
 
 ANSWER = 512
@@ -23,7 +24,15 @@ class KVCacheManager(CacheOperations):
     it otherwise): so the oldest goes on, and everyone becomes the oldest.
     """
 
-    def __init__(self, lm: PagedModel, draft: PagedModel | None, memory: int) -> None:
+    def __init__(
+        self,
+        lm: PagedModel,
+        draft: PagedModel | None,
+        memory: int,
+        prefix_of: Callable[[str | None], Prefix | None] = lambda adapter: None,
+    ) -> None:
+        """`prefix_of`: an adapter's keys and values that stand before its texts; None: it has none."""
+        self.prefix_of = prefix_of
         self.lm, self.draft = lm, draft
         self.block_bytes = sum(SIZE * model.kv_bytes_per_token for model in (lm, draft) if model is not None)
         self.count = memory // self.block_bytes
@@ -67,7 +76,7 @@ class KVCacheManager(CacheOperations):
 
     def renew(self, job: Job) -> None:
         """Lets go of keys and values of texts that have become so long that their rotary frequencies are others."""
-        prompt = len(self.active[job].request.prompt)
+        prompt = self.active[job].start
         for branch in self.active[job].branches:
             for model, table in ((self.lm, branch.table), (self.draft, branch.draft_table)):
                 if model is None or table is None:
@@ -96,19 +105,25 @@ class KVCacheManager(CacheOperations):
         decoding = self.active[job]
         want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
         known = not decoding.wants_states and decoding.request.source is None
-        length = self.lm.config.rope_length(len(decoding.request.prompt), len(branch.ids))
+        length = self.lm.config.rope_length(decoding.start, len(branch.ids))
         salt = _salt(decoding.request.adapter, length)
         table = self.pool.match(branch.ids, want, salt, length) if known else BlockTable(want, salt, length)
         fresh = digests(branch.ids[: table.length + SIZE], table.hashes, salt) if known else []
         if (fresh and fresh[0] in coming) or not self._comfortable(job, table, len(branch.ids)):
             self.pool.release(table)
             return False
+        cached, prefix = max(0, table.length - decoding.virtual), self.prefix_of(decoding.request.adapter)
+        if prefix is not None and table.length < prefix.tokens:
+            if not self.extend(job, self.pool, table, prefix.tokens - table.length):
+                self.pool.release(table)
+                return False
+            self.pool.write(table, prefix.layers())
         branch.table = table
         if self.draft_pool is not None and self.draft is not None:
-            length = self.draft.config.rope_length(len(decoding.request.prompt), len(branch.ids))
+            length = self.draft.config.rope_length(decoding.start, len(branch.ids))
             branch.draft_table = self.draft_pool.match(branch.ids, want, _salt(None, length), length)
         if decoding.cached is None:
-            decoding.cached = table.length
+            decoding.cached = cached
         return True
 
     def extend(self, job: Job, pool: KVPool, table: BlockTable, tokens: int) -> bool:

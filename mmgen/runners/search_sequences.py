@@ -46,7 +46,7 @@ class SequenceSearch(GenerationState):
         """(V,) after the request's logit bias, penalties and constraint."""
         prompt = self.request.prompt
         if self.request.params.sampling.adjusts:
-            scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[len(prompt) :])
+            scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[self.start :])
         return ruled(scores, self.request, branch)
 
 
@@ -111,7 +111,7 @@ class ContrastiveSequences(SequenceSearch):
     def _choose(self, logits: Tensor) -> int:
         """The index of the candidate that the text continues with."""
         assert self.states is not None
-        known = len(self.branches[0].ids) - 1
+        known = len(self.branches[0].ids) - 1 - self.virtual
         states = torch.stack([branch.state for branch in self.branches if branch.state is not None])  # (k, D)
         chosen = self.search.choose(states, self.states[:known])
         self.states[known] = states[chosen]

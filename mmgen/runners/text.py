@@ -23,6 +23,7 @@ from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.runners import progress
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
 from mmgen.runners.draft_model import DraftLoop
@@ -87,8 +88,17 @@ class TextRunner:
         self.parameters = sum(parameter.numel() for parameter in lm.parameters())
         self.prompt_tokens = self.cached_tokens = 0  # of jobs that ended
         self.budget = usual_budget(lm) if budget is None else budget
-        self.places = KVCacheManager(lm, draft, memory)
+        self.places = KVCacheManager(lm, draft, memory, self.prefix_of)
         self.drafting = None if draft is None else DraftLoop(draft, self.places, self.budget)
+
+    def prefix_of(self, adapter: str | None) -> Prefix | None:
+        """The keys and values that stand before an adapter's texts."""
+        return None if self.adapters is None or adapter is None else self.adapters.prefixes.get(adapter)
+
+    def _virtual(self, request: TextRequest) -> int:
+        """Places that an adapter takes before the prompt."""
+        prefix = self.prefix_of(request.adapter)
+        return 0 if prefix is None else prefix.tokens
 
     def key(self, job: Job) -> Hashable:
         return "text"
@@ -107,12 +117,13 @@ class TextRunner:
     def reserve(self, job: Job) -> int:
         """Bytes of its keys and values at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
         request: TextRequest = job.payload
-        check(request, self.lm.config.max_tokens)
+        virtual = self._virtual(request)
+        check(request, self.lm.config.max_tokens - virtual)
         if request.adapter is not None and (self.adapters is None or request.adapter not in self.adapters.numbers):
             raise BadRequest(f"there is no adapter {request.adapter!r}; load it first")
         if request.draft and self.drafting is None:
             raise BadRequest("there is no draft model to guess with; name one, or guess from what repeats")
-        prompt, answer = (-(-tokens // SIZE) for tokens in (len(request.prompt), request.max_tokens))
+        prompt, answer = (-(-tokens // SIZE) for tokens in (virtual + len(request.prompt), request.max_tokens))
         blocks, block_bytes = prompt + request.branches * (answer + 2), self.places.block_bytes
         if blocks > self.places.count:
             raise TooLarge(
@@ -146,6 +157,7 @@ class TextRunner:
             try:
                 decoding = progress.DECODINGS[job.payload.params.strategy](job, self.vocabulary, self.places)
                 decoding.branches[0].memory = self._encoded(job.payload)
+                decoding.begin_behind(self._virtual(job.payload))
                 job.state = self.places.active[job] = decoding
             except Exception as error:
                 job.fail(error)
@@ -233,10 +245,10 @@ class TextRunner:
         branch, decoding, table = row.branch, row.job.state, row.table
         if isinstance(decoding, ContrastiveSequences):
             if decoding.wants_states:
-                decoding.collect(table.length, one.states)
+                decoding.collect(table.length - decoding.virtual, one.states)
             branch.state = one.states[-1]
         if row.scored:
-            decoding.read_prompt(table.length, one.logits)
+            decoding.read_prompt(table.length - decoding.virtual, one.logits)
         table.length += row.count
         if branch.memory is None:  # otherwise the same tokens have other keys and values in every job
             self.places.pool.keep(table, branch.ids)

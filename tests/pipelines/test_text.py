@@ -247,8 +247,27 @@ def test_an_adapter_outlives_its_model_leaving_memory(tiny_llama: Path, lora: Pa
 
 
 def test_an_adapter_that_is_not_there(text: TextGeneration, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"is no folder of a LoRA adapter; give one that holds adapter_config.json$"):
+    with pytest.raises(NotFound, match=r"is no adapter; give a folder that holds adapter_config\.json, or a repo id$"):
         TextGeneration(text.rt, adapter=str(tmp_path))(PROMPT)
+
+
+def test_an_adapter_by_its_repository(text: TextGeneration, lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmgen import hub
+
+    options: dict[str, Any] = {"strategy": "greedy", "max_tokens": 12}
+    expected = TextGeneration(text.rt, adapter=str(lora))(PROMPT, **options).text
+    monkeypatch.setattr(hub, "resolve", {"someone/an-adapter": lora}.__getitem__)
+    assert TextGeneration(text.rt, adapter="someone/an-adapter")(PROMPT, **options).text == expected
+
+
+def test_the_attention_behind_a_prefix_is_not_drawn(text: TextGeneration, tmp_path: Path) -> None:
+    from mmgen.models.lm import prefix_tuning
+
+    client = text.rt.text()
+    prefix_tuning.save(prefix_tuning.Prefix(client.model.lm.config, 3), tmp_path)
+    name = client.adapt(str(tmp_path))
+    with pytest.raises(BadRequest, match=r"attention of texts behind .* is not drawn; leave the adapter out"):
+        client.attention([1, 2, 3], name)
 
 
 def test_the_embedded_model_writes() -> None:

@@ -33,7 +33,7 @@ class TensorName:
     index: tuple[int, int] | None = None  # ours is such a row of theirs, of so many; read only
     alternate: bool = False  # rows of two halves alternate in theirs, the first of the first half first; read only
     folded: int = 0  # theirs is (folded, ...) where ours is flat
-    groups: int = 0  # > 0: rows are a group's queries, its key and its value, then the next group's; read only
+    groups: int = 0  # > 0: rows are a group's queries, its key and its value, then the next group's
     group_rows: tuple[int, int, int] = (0, 0, 0)  # rows of a group's queries, key and value
 
     @property
@@ -44,7 +44,7 @@ class TensorName:
     @property
     def read_only(self) -> bool:
         """Whether ours cannot be written as theirs."""
-        return bool(self.rows or self.scale or self.index or self.groups)
+        return bool(self.rows or self.scale or self.index)
 
     def shapes(self, ours: torch.Size) -> list[tuple[int, ...]]:
         """Of each tensor that is read."""
@@ -93,6 +93,9 @@ class TensorName:
         assert not self.read_only, "there is no way back"
         if self.folded:
             return [ours.unflatten(0, (self.folded, -1))]
+        if self.groups:
+            parts = ours.split([self.groups * rows for rows in self.group_rows])
+            return [torch.cat([part.unflatten(0, (self.groups, -1)) for part in parts], 1).flatten(0, 1)]
         if self.ones:
             return [ours[(None,) * self.ones]]
         if self.transposed:

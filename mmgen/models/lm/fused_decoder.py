@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import FusedShape, Layer, Product
+from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import PagedAttention
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.int4 import Int4Linear
@@ -145,6 +146,8 @@ def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:
         ("key_norm", attention, "key_norm"),
     ):
         if (norm := getattr(holder, own)) is not None:
+            if type(norm) is not RMSNorm:
+                return None
             if norm.weight.dtype is not torch.float32:
                 return None
             setattr(layer, name, norm.weight.data_ptr())

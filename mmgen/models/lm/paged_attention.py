@@ -46,6 +46,17 @@ class KVPool(BlockManager):
                 layer[:, new * SIZE : (new + 1) * SIZE] = layer[:, old * SIZE : (old + 1) * SIZE]
         return copies
 
+    def write(self, table: BlockTable, layers: Tensor) -> None:
+        """Puts keys and values, (layers, 2, kv_heads, P, d), into the table's first places; of those it has not already."""
+        first, count = table.length, layers.shape[3]
+        at = first
+        for start, stop in _spans(table, first, count):
+            part = slice(at, at + stop - start)
+            for number, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
+                keys[:, start:stop], values[:, start:stop] = layers[number, 0, :, part], layers[number, 1, :, part]
+            at += stop - start
+        table.length = count
+
 
 @dataclass(frozen=True, eq=False)
 class PagedSequence:

@@ -15,6 +15,8 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.transformer_config import TransformerConfig
 
 KEY = "prompt_embeddings"
+KINDS = ("PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING")
+"""Of PEFT's adapters: keys and values; vectors; vectors that a network gave, saved as what it gave."""
 
 
 class Prefix(nn.Module):
@@ -34,15 +36,21 @@ class Prefix(nn.Module):
         rng, cache = torch.Generator().manual_seed(seed), GrowingCache()
         ids = torch.randint(lm.config.vocab_size, (1, self.shape[0]), generator=rng)
         lm.hidden(ids.to(self.values.device), cache=cache)
-        layers = [torch.stack((k[0], v[0])) for _, (k, v) in sorted(cache.layers.items())]  # (2, kv_heads, P, d) each
-        self.values.copy_(torch.stack(layers).permute(3, 0, 1, 2, 4).flatten(1))
+        self.values.copy_(_as_values(cache))
+
+    @property
+    def tokens(self) -> int:
+        return self.shape[0]
+
+    def layers(self) -> Tensor:
+        """(layers, 2, kv_heads, P, d) keys and values."""
+        return self.values.view(self.shape).permute(1, 2, 3, 0, 4)
 
     def cache(self, rows: int) -> GrowingCache:
         """What `rows` texts see before themselves; a pass reads and extends it."""
         cache, device = GrowingCache(), self.values.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else self.values.dtype
-        layers = self.values.view(self.shape).to(dtype).permute(1, 2, 3, 0, 4)  # (L, 2, kv_heads, P, d)
-        for layer, (k, v) in enumerate(layers):
+        for layer, (k, v) in enumerate(self.layers().to(dtype)):
             cache.layers[layer] = (_rows(k, rows), _rows(v, rows))
         return cache
 
@@ -62,21 +70,38 @@ def save(prefix: Prefix, folder: Path, base: str = "") -> None:
     (folder / "adapter_config.json").write_text(json.dumps(values, indent=2) + "\n")
 
 
-def load(config: TransformerConfig, folder: Path) -> Prefix:
-    """A prefix that PEFT or `save` wrote. Raises BadWeights for another kind, or one of another model."""
+@torch.inference_mode()
+def load(lm: LanguageModel, folder: Path) -> Prefix:
+    """A prefix that PEFT or `save` wrote: keys and values themselves, or vectors that are read instead of words.
+
+    Raises BadWeights for another kind, or one of another model.
+    """
     values = safetensors_io.read_json(folder / "adapter_config.json")
-    if values.get("peft_type") != "PREFIX_TUNING":
-        raise BadWeights(f"{folder} is an adapter of the kind {values.get('peft_type')}; PREFIX_TUNING is read here")
-    tensors = safetensors_io.read(folder / "adapter_model.safetensors")
-    prefix = Prefix(config, int(values.get("num_virtual_tokens", 0)))
+    kind, tokens = values.get("peft_type"), int(values.get("num_virtual_tokens", 0))
+    if kind not in KINDS:
+        raise BadWeights(f"{folder} is an adapter of the kind {kind}; {', '.join(KINDS)} are read here")
+    if tokens < 1 or tokens >= lm.config.max_tokens or lm.encoder is not None:
+        raise BadWeights(f"{folder} puts {tokens} tokens before a text; a decoder of {lm.config.max_tokens} tokens takes fewer")
+    tensors, prefix = safetensors_io.read(folder / "adapter_model.safetensors"), Prefix(lm.config, tokens)
+    wanted = tuple(prefix.values.shape) if kind == KINDS[0] else (tokens, lm.config.hidden_size)
     found = tuple(tensors[KEY].shape) if KEY in tensors else "missing"
-    if found != tuple(prefix.values.shape):
-        raise BadWeights(
-            f"{folder}: {KEY} is {found} instead of {tuple(prefix.values.shape)}; take a prefix made for this model"
-        )
-    with torch.no_grad():
-        prefix.values.copy_(tensors[KEY])
+    if found != wanted:
+        raise BadWeights(f"{folder}: {KEY} is {found} instead of {wanted}; take a prefix made for this model")
+    prefix.values.copy_(tensors[KEY].float() if kind == KINDS[0] else _read(lm, tensors[KEY]))
     return prefix
+
+
+def _read(lm: LanguageModel, vectors: Tensor) -> Tensor:
+    """Keys and values of (P, D) vectors that stand in the place of words; Lester et al. 2021, 2. As `Prefix.values`."""
+    cache = GrowingCache()
+    lm.transformer.read_vectors(vectors.to(lm.device, lm.dtype)[None], cache)
+    return _as_values(cache)
+
+
+def _as_values(cache: GrowingCache) -> Tensor:
+    """One text's keys and values of all layers as PEFT has them, (P, layers * 2 * kv_heads * d)."""
+    layers = [torch.stack((k[0], v[0])) for _, (k, v) in sorted(cache.layers.items())]  # (2, kv_heads, P, d) each
+    return torch.stack(layers).permute(3, 0, 1, 2, 4).flatten(1)
 
 
 def _rows(x: Tensor, rows: int) -> Tensor:

@@ -46,15 +46,17 @@ class Embeddings(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
         x = self.words(ids)  # (B, N) -> (B, N, D)
-        if self.scale != 1:
-            x = x * self.scale
+        return self.placed(x if self.scale == 1 else x * self.scale, positions, types)
+
+    def placed(self, x: Tensor, positions: Tensor, types: Tensor | None = None) -> Tensor:
+        """(B, N, D) vectors of words, scaled already, with their positions and segments."""
         if self.positions is not None:
             x = x + self.positions(positions)
         elif self.table is not None:
             x = x + self.table[positions]
         if self.types is not None:
             x = x + (self.types.weight[0] if types is None else self.types(types))
-        return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
+        return x if self.norm is None else self.norm(x)
 
 
 class Block(nn.Module):
@@ -180,6 +182,17 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
+
+    def read_vectors(self, x: Tensor, cache: GrowingCache) -> None:
+        """Reads (B, N, D) vectors that stand at the beginning of a text instead of words; their keys and values are cached.
+
+        As transformers takes them: a multiplier of the model counts for them too, one of its word vectors does not.
+        """
+        positions = torch.arange(x.shape[1], device=x.device)
+        x = self.embed.placed(x * (self.config.embedding_multiplier or 1.0), positions)
+        run = self._pass(positions, None, cache, None, None, None)
+        for block in self.blocks:
+            x = block(x, run)
 
     def _pass(
         self,

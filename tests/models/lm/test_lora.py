@@ -10,6 +10,7 @@ from torch import Tensor
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models import transformer_config
 from mmgen.models.lm import language_model, lora_files
+from mmgen.models.lm.adapters import peft_files
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.quantization.int8 import quantize
@@ -71,7 +72,7 @@ def test_round_trip_with_peft(folder: Path, tmp_path: Path) -> None:
 
     theirs.save_pretrained(str(tmp_path / "theirs"))
     again, others = fresh(folder)
-    lora_files.load(others, "b", tmp_path / "theirs")
+    peft_files.load(others, "b", tmp_path / "theirs")
     torch.testing.assert_close(logits(again, others, "b"), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -119,9 +120,9 @@ def test_what_does_not_fit(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     wide = LanguageModel(transformer_config.load({**tiny_corpus.MODEL, "vocab_size": 50, "hidden_size": 64}))
     with pytest.raises(BadWeights, match=r"lora_A is \(8, 32\) instead of \(8, 64\)"):
-        lora_files.load(Adapters(wide, lora_files.names_of(folder, wide)), "a", tmp_path)
+        peft_files.load(Adapters(wide, lora_files.names_of(folder, wide)), "a", tmp_path)
     with pytest.raises(BadWeights, match="which this model has not"):
-        lora_files.load(Adapters(wide, wide.names()), "a", tmp_path)
-    (tmp_path / "adapter_config.json").write_text('{"peft_type": "IA3"}')
-    with pytest.raises(BadWeights, match="of the kind IA3; LORA is read"):
-        lora_files.load(adapters, "b", tmp_path)
+        peft_files.load(Adapters(wide, wide.names()), "a", tmp_path)
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "VERA"}')
+    with pytest.raises(BadWeights, match="of the kind VERA; LORA, IA3, PREFIX_TUNING, PROMPT_TUNING, P_TUNING are read"):
+        peft_files.load(adapters, "b", tmp_path)

@@ -34,7 +34,7 @@ def test_round_trip_with_peft(folder: Path, tmp_path: Path) -> None:
         assert (lm(IDS) - found).abs().max() > 1e-3
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     theirs.save_pretrained(str(tmp_path / "theirs"))
-    assert torch.equal(prefix_tuning.load(lm.config, tmp_path / "theirs").values, prefix.values)
+    assert torch.equal(prefix_tuning.load(lm, tmp_path / "theirs").values, prefix.values)
 
 
 def test_begins_as_words(folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_of_another_model(folder: Path, tmp_path: Path) -> None:
     settings = (tmp_path / "adapter_config.json").read_text()
     (tmp_path / "adapter_config.json").write_text(settings.replace('"num_virtual_tokens": 5', '"num_virtual_tokens": 6'))
     with pytest.raises(BadWeights, match=r"is \(5, 64\) instead of \(6, 64\)"):
-        prefix_tuning.load(lm.config, tmp_path)
+        prefix_tuning.load(lm, tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     with pytest.raises(BadWeights, match="of the kind LORA"):
-        prefix_tuning.load(lm.config, tmp_path)
+        prefix_tuning.load(lm, tmp_path)

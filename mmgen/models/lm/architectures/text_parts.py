@@ -34,7 +34,7 @@ class TextTensors(Checkpoint):
 
     def __init__(self, whole: Checkpoint) -> None:
         self.whole, self.folder = whole, whole.folder
-        self.names = {_plain(name): name for name in whole if _plain(name)}
+        self.names = {plain(name): name for name in whole if plain(name)}
         if left := len(list(whole)) - len(self.names):
             log.warning("%s: %d tensors that read images are left out; this model writes text alone", whole.folder, left)
 
@@ -55,7 +55,7 @@ class TextTensors(Checkpoint):
         return self.whole.dtype
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A tensor's name in a text model; "": it is none of the language model's."""
     for begins, ours in SPELLINGS:
         if begins.match(name):
