@@ -368,24 +368,23 @@ INLINE void plain_direct(int type, const uint8_t *panel, const float *x, __m512 
     }
 }
 
-static void direct(int type, const uint8_t *panel, const float *plain, const Fixed *x, __m512 *y, long in, long rows, int planes)
+/* Returns how many rows it did. */
+static long direct(int type, const uint8_t *panel, const float *plain, const Fixed *x, __m512 *y, long in, long rows, int planes)
 {
-#define COUNT(count, function, ...)                                                                                           \
-    case count:                                                                                                               \
+#define COUNT(type, count)                                                                                                    \
+    if (rows >= count) {                                                                                                      \
         if (planes == 3)                                                                                                      \
-            function(__VA_ARGS__, count, 3);                                                                                  \
+            panel_direct(type, panel, x, y, in, count, 3);                                                                    \
         else                                                                                                                  \
-            function(__VA_ARGS__, count, 1);                                                                                  \
-        return;
+            panel_direct(type, panel, x, y, in, count, 1);                                                                    \
+        return count;                                                                                                         \
+    }
 #define TYPE(type)                                                                                                            \
     case type:                                                                                                                \
-        switch (rows) {                                                                                                       \
-            COUNT(1, panel_direct, type, panel, x, y, in)                                                                     \
-            COUNT(2, panel_direct, type, panel, x, y, in)                                                                     \
-            COUNT(3, panel_direct, type, panel, x, y, in)                                                                     \
-            COUNT(4, panel_direct, type, panel, x, y, in)                                                                     \
-        }                                                                                                                     \
-        return;
+        COUNT(type, 4)                                                                                                        \
+        COUNT(type, 2)                                                                                                        \
+        COUNT(type, 1)                                                                                                        \
+        break;
     switch (type) {
         TYPE(Q4_0)
         TYPE(Q4_1)
@@ -396,11 +395,12 @@ static void direct(int type, const uint8_t *panel, const float *plain, const Fix
         TYPE(Q5_K)
         TYPE(Q6_K)
         TYPE(MXFP4)
-    case F16: plain_direct(F16, panel, plain, y, in, rows); return;
-    case BF16: plain_direct(BF16, panel, plain, y, in, rows); return;
+    case F16: plain_direct(F16, panel, plain, y, in, rows); break;
+    case BF16: plain_direct(BF16, panel, plain, y, in, rows); break;
     }
 #undef TYPE
 #undef COUNT
+    return rows;
 }
 
 /* Two panels' group, unpacked: many rows are multiplied with it. */
@@ -562,7 +562,8 @@ static void multiply_few(const Part *part, long first, const float *plain, const
     __mmask16 there = lanes(part->out - first);
     for (int row = 0; row < ROWS; row++)
         sums[row] = _mm512_setzero_ps();
-    direct(part->type, panel, plain, x, sums, in, rows, planes);
+    for (long row = 0; row < rows;)
+        row += direct(part->type, panel, plain + row * in, x + row * (in / 32), sums + row, in, rows - row, planes);
     for (long row = 0; row < rows; row++) {
         if (bias)
             sums[row] = _mm512_add_ps(sums[row], _mm512_maskz_loadu_ps(there, bias));

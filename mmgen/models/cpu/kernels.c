@@ -415,11 +415,11 @@ int has_integers(void) { return 0; }
 /* 4. All of it: the blocks of a decoder over the next token of each of some texts, in place. */
 
 typedef struct {
-    long kind; /* bits of a weight: 32, 8 or 4 */
+    long kind; /* bits of a weight: 32, 8 or 4; 0: GGUF's blocks, of which `weights` are `chunk` parts */
     const void *weights;
     const float *bias, *scales;
     const int32_t *sums;
-    long in, out, padded, chunk;
+    long in, out, padded, chunk, planes;
 } Product;
 
 typedef struct {
@@ -446,7 +446,9 @@ long struct_size(long which)
 
 INLINE void multiply(const Product *by, const float *x, float *y, long rows, uint8_t *bytes, float *about)
 {
-    if (by->kind == 32)
+    if (by->kind == 0)
+        multiply_blocks(x, by->weights, by->bias, y, (Fixed *)about, by->chunk, rows, by->in, by->planes);
+    else if (by->kind == 32)
         multiply_fp32(x, by->weights, by->bias, y, rows, by->in, by->out, by->padded, by->chunk);
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
     else if (by->kind == 8)
@@ -462,8 +464,9 @@ INLINE void add(float *x, const float *y, long count)
         x[at] += y[at];
 }
 
-/* `room`: for texts * (width + qkv + heads * size + 3 * hidden + padded) + threads * each numbers, where qkv is how many the
-   first product gives, and `padded` the most inputs of a product as they lie. */
+/* `room`: for texts * (width + qkv + heads * size + 3 * hidden + 2 * padded) + threads * each numbers, where qkv is how many
+   the first product gives, and `padded` the most inputs of a product as they lie. */
+_Static_assert(sizeof(Fixed) <= 32 * sizeof(float), "a group of inputs takes no more room than they do");
 void decode(const Layer *layers, const Shape *shape, float *x, float *room, const Text *texts, const Span *spans)
 {
     long rows = shape->texts, width = shape->width, size = shape->size;
@@ -471,7 +474,7 @@ void decode(const Layer *layers, const Shape *shape, float *x, float *room, cons
         long each = layer->qkv.out, queries = shape->heads * size, keys = shape->groups * size;
         float *some = room, *qkv = some + rows * width, *seen = qkv + rows * each, *hidden = seen + rows * queries;
         float *gated = hidden + rows * 2 * shape->hidden, *about = gated + rows * shape->hidden;
-        float *scores = about + rows * shape->padded / 2;
+        float *scores = about + rows * shape->padded;
         uint8_t *bytes = (uint8_t *)(scores + shape->threads * shape->each);
         rms_norm(x, layer->norm, some, rows, width, shape->eps);
         multiply(&layer->qkv, some, qkv, rows, bytes, about);

@@ -25,7 +25,7 @@ class KeySpan(ctypes.Structure):
 class Product(ctypes.Structure):
     """A linear layer: where its weights lie, and how."""
 
-    _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk")
+    _fields_ = _fields("kind weights bias scales sums inputs outputs padded chunk planes")
 
 
 class BlockPart(ctypes.Structure):

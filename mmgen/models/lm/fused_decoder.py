@@ -19,6 +19,7 @@ from mmgen.models.cpu.structs import FusedShape, Layer, Product
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import PagedAttention
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
+from mmgen.models.quantization.block_layers import BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
@@ -93,7 +94,7 @@ class FusedDecoder:
         padded = max(max(product.padded, product.inputs) for product in products)
         config = self.config
         self._numbers = (
-            layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + padded,
+            layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + 2 * padded,
             padded,
         )
         return all(known.holds() for known in self._known)  # not where somebody listens
@@ -106,18 +107,24 @@ class PackedLayer:
         self.layers, self.name = holder._modules, name
         self.layer = holder._modules[name]
         self.weight = weakref.ref(self._weight())
-        self.address = 0 if type(self.layer) in PRODUCTS else self._weight().data_ptr()
+        self.address = self._address()
 
     def _weight(self) -> Tensor:
+        if isinstance(self.layer, BlockLinear):
+            return self.layer.matrix.blocks[0]
         return getattr(self.layer, PRODUCTS.get(type(self.layer), "weight"))  # type: ignore[no-any-return]
+
+    def _address(self) -> int:
+        if isinstance(self.layer, BlockLinear):
+            return ctypes.addressof(self.layer.matrix.parts())
+        return 0 if type(self.layer) in PRODUCTS else self._weight().data_ptr()
 
     def holds(self) -> bool:
         """Whether it is the same layer with the same weights, and nobody listens."""
         layer = self.layer
         if self.layers[self.name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:  # type: ignore[union-attr]
             return False
-        weight = self._weight()
-        return self.weight() is weight and (not self.address or weight.data_ptr() == self.address)
+        return self.weight() is self._weight() and self.address == self._address()
 
 
 PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4Linear: "packed"}
@@ -164,6 +171,10 @@ def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:
 
 def _product(layer: nn.Module) -> Product | None:
     """None: the kernels do not compute such a layer."""
+    if type(layer) is BlockLinear and layer.matrix.kernels is not None:
+        matrix = layer.matrix
+        at, parts = ctypes.addressof(matrix.parts()), len(matrix.sizes)
+        return Product(0, at, _address(layer.bias), 0, 0, matrix.inputs, matrix.outputs, matrix.inputs, parts, matrix.planes)
     if type(layer) is PackedLinear and layer.few is not None:
         at = torch.ops.mkldnn.data_ptr(layer.weight)
         numbers = (32, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.few.padded, layer.few.chunk)

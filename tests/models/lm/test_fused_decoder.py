@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from packed_tensors import packed
 from torch import Tensor
 
 from mmgen.models.cpu import build
@@ -15,6 +16,7 @@ from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.lm.transformer import Transformer
+from mmgen.models.quantization import block_layers
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -45,11 +47,27 @@ def without_gradients() -> Iterator[None]:
 
 def made(config: TransformerConfig, precision: str = "fp32") -> Transformer:
     model = Transformer(config).eval()
-    if precision != "fp32":
+    if precision == "blocks":
+        in_blocks(model)
+    elif precision != "fp32":
         quantize(model, precision)
     pack(model)
     install(model)
     return model
+
+
+def in_blocks(model: Transformer) -> None:
+    """Linear layers as a GGUF file has them: q, k and v of several types."""
+    config = model.config
+    sizes = (config.heads, config.kv_heads, config.kv_heads)
+    for block in model.blocks:
+        attention: Any = block.attention
+        kinds = zip(("Q4_1", "Q5_0", "F16"), sizes, strict=True)
+        qkv = [packed(kind, size * config.head_size, config.hidden_size) for kind, size in kinds]
+        block_layers.replace(attention, "qkv", qkv, attention.qkv.bias)
+        for holder, name, kind in ((attention, "out", "Q8_0"), (block, "up", "Q4_0"), (block, "down", "MXFP4")):
+            layer = getattr(holder, name)
+            block_layers.replace(holder, name, [packed(kind, layer.out_features, layer.in_features)])
 
 
 class Calls:
@@ -91,7 +109,7 @@ def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Te
     return states, torch.stack([*pool.keys, *pool.values])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Calls) -> None:
     model = made(SHAPES[shape], precision)
@@ -148,7 +166,7 @@ def test_layers_that_are_replaced_and_heard_are_noticed(calls: Calls) -> None:
     assert calls.count == 2
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks"])
 def test_weights_that_went_and_came_back(precision: str, calls: Calls) -> None:
     from mmgen.models.checkpoints.offload import LoadedModel
 
