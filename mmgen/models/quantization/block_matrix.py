@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.cpu import huge_pages
 from mmgen.models.cpu.kernels import FIXED_BYTES, FIXED_GROUP, Kernels, kernels
 from mmgen.models.cpu.structs import BlockPart
 from mmgen.models.quantization.packed_tensor import TYPES, PackedTensor
@@ -114,6 +115,6 @@ def _bytes(made: Kernels, tensor: PackedTensor) -> int:
 
 
 def _panels(made: Kernels, tensor: PackedTensor) -> Tensor:
-    panels, blocks = torch.zeros(_bytes(made, tensor), dtype=torch.uint8), tensor.blocks.contiguous()
+    panels, blocks = huge_pages.zeros(_bytes(made, tensor)), tensor.blocks.contiguous()
     made.pack_blocks(blocks.data_ptr(), panels.data_ptr(), NUMBERS[tensor.type], *tensor.shape, blocks.shape[1])
     return panels
