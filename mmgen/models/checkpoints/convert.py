@@ -6,7 +6,7 @@ Nothing is ever unpickled. A model is never in memory twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,12 @@ class TensorName:
     def read_only(self) -> bool:
         """Whether ours cannot be written as theirs."""
         return bool(self.rows or self.scale or self.index)
+
+    @property
+    def as_it_lies(self) -> bool:
+        """Whether ours is theirs, rows of theirs, or some of theirs one below the other."""
+        moved = self.transposed or self.heads or self.ones or self.alternate or self.folded or self.groups
+        return not (moved or self.scale or self.index)
 
     def shapes(self, ours: torch.Size) -> list[tuple[int, ...]]:
         """Of each tensor that is read."""
@@ -107,6 +113,8 @@ class TensorName:
 
 Names = Mapping[str, TensorName]
 """Our name -> theirs, every layer's number written out."""
+Taken = Callable[[str, TensorName, Sequence[str]], bool]
+"""Ours, how it stands in the checkpoint and the names of what it is made of -> whether it needs no pouring any more."""
 
 
 class Checkpoint:
@@ -156,11 +164,14 @@ def _open(path: Path) -> Any:
         raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
 
 
-def pour(checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, prefix: str = "") -> None:
+def pour(
+    checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, prefix: str = "", taken: Taken | None = None
+) -> None:
     """Copies a checkpoint into a module, in the module's own dtype and on its device.
 
     `ignored`: a pattern of their tensors that are no weights or that we do not use. `prefix`: may be missing from all their
-    names. Raises BadWeights that names tensors which are missing, unknown or of another shape.
+    names. `taken`: is asked first, with ours, how it stands in the checkpoint and the names there, and may put it into the
+    module in its own way. Raises BadWeights that names tensors which are missing, unknown or of another shape.
     """
     state = module.state_dict()
     strip = bool(prefix) and not any(name.startswith(prefix) for name in checkpoint)
@@ -181,6 +192,8 @@ def pour(checkpoint: Checkpoint, module: nn.Module, names: Names, ignored: str, 
     read: dict[str, Tensor] = {}
     with torch.no_grad():
         for ours, theirs in names.items():
+            if taken is not None and taken(ours, theirs, [there[name] for name in theirs.needed]):
+                continue
             if not theirs.index or any(there[name] not in read for name in theirs.needed):  # experts lie in one tensor
                 read = {there[name]: checkpoint[there[name]] for name in theirs.needed}
             state[ours].copy_(theirs.joined([read[there[name]] for name in theirs.needed]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -24,9 +25,7 @@ def zeros(size: int) -> Tensor:
     if slab is None or start + size > len(slab):
         slab, start = mmap.mmap(-1, max(SLAB, size)), 0
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            try:
+            with suppress(OSError):  # a kernel without them: small pages do as well
                 slab.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:
-                pass  # a kernel without them: small pages do as well
     _open[:] = [(weakref.ref(slab), start + -(-size // LINE) * LINE)]
     return torch.frombuffer(slab, dtype=torch.uint8, count=size, offset=start) if size else torch.zeros(0, dtype=torch.uint8)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.checkpoints import gguf_checkpoint, quantized
+from mmgen.models.checkpoints import block_weights, gguf_checkpoint, quantized
 from mmgen.models.checkpoints.convert import Checkpoint, Names, TensorName, drawn, pour
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
@@ -129,10 +129,10 @@ class LanguageModel(nn.Module):
         return {name: TensorName((name,)) for name in self.state_dict() if name not in tied}
 
 
-def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) -> LanguageModel:
+def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, packed: bool = False) -> LanguageModel:
     """From config.json and safetensors of a known family, or of one trained here, or from a GGUF file.
 
-    `dtype`: None as they are saved.
+    `dtype`: None as they are saved. `packed`: a GGUF file's matrices stay in their blocks, on a CPU and for inference only.
 
     Raises BadWeights where a file is missing, damaged, or does not fit the other.
     """
@@ -151,7 +151,11 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None) ->
     if config.tied and _apart(checkpoint, head, family.table(config)["transformer.embed.words.weight"].names[0]):
         config = replace(config, tied=False)
     model = _empty(config, device, dtype or checkpoint.dtype)
-    pour(checkpoint, model, family.table(config), f"{family.ignored}|^{re.escape(head)}$", family.prefix)
+    blocks = packed and isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint) and model.encoder is None
+    taken = block_weights.taker(checkpoint, model) if blocks else None
+    pour(checkpoint, model, family.table(config), f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
+    if config.tied:
+        block_weights.tie(model, model.transformer.embed.words, "head")
     return model
 
 
@@ -223,7 +227,7 @@ class TextModel:
         elsewhere as it is saved."""
         if device == "cpu":
             precision = precision or quantized.precision_of(folder)
-        lm = load(folder, device, dtype_of(precision, device))
+        lm = load(folder, device, dtype_of(precision, device), packed=device == "cpu" and not precision)
         if precision in ROUNDED:
             quantize(lm, precision)
         return cls.around(lm, folder, name)

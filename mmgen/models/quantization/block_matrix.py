@@ -109,6 +109,12 @@ class BlockMatrix(nn.Module):
         return f"{self.inputs} -> {self.outputs}, {', '.join(self.types)}"
 
 
+def reads(tensor: PackedTensor) -> bool:
+    """Whether such blocks are multiplied as they are: by a kernel, or where there is none a piece at a time."""
+    made = kernels()
+    return tensor.type != "F32" and (made is None or bool(_bytes(made, tensor)))
+
+
 def _bytes(made: Kernels, tensor: PackedTensor) -> int:
     """Of the panels; 0: the kernels do not read such blocks."""
     return int(made.blocks_bytes(NUMBERS[tensor.type], *tensor.shape))

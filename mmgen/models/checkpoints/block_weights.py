@@ -1,0 +1,68 @@
+"""A GGUF file's matrices as they are: layers that multiply from blocks take the place of a module's plain ones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import psutil
+from torch import nn
+
+from mmgen.models.checkpoints.convert import Taken, TensorName
+from mmgen.models.checkpoints.gguf_checkpoint import GGUFCheckpoint
+from mmgen.models.cpu.kernels import kernels
+from mmgen.models.quantization import block_layers, block_matrix
+
+log = logging.getLogger(__name__)
+PLAIN = "F32"
+
+
+def taker(checkpoint: GGUFCheckpoint, module: nn.Module) -> Taken:
+    """For `convert.pour`: puts packed layers into `module`, a model on a CPU, and leaves to it what cannot be packed."""
+    if kernels() is None and _fits(checkpoint):
+        log.info("%s is dequantized: without compiled kernels its blocks would be slow", checkpoint.folder)
+        return lambda ours, theirs, names: False
+    told = set[str]()
+
+    def take(ours: str, theirs: TensorName, names: Sequence[str]) -> bool:
+        holder, name = _place(module, ours)
+        if holder is None or not theirs.as_it_lies:
+            return False
+        tensors = [checkpoint.packed(one) for one in names]
+        if theirs.rows:
+            tensors = [tensors[0].rows(slice(*theirs.rows[:2]))]
+        if kinds := {tensor.type for tensor in tensors if not block_matrix.reads(tensor)}:
+            _tell(checkpoint, kinds - told - {PLAIN})
+            told.update(kinds)
+            return False
+        layer = getattr(holder, name)
+        block_layers.replace(holder, name, tensors, getattr(layer, "bias", None))
+        return True
+
+    return take
+
+
+def tie(module: nn.Module, embedding: nn.Module, name: str) -> None:
+    """Lets `module`'s linear layer of that name multiply with the embedding's matrix, where that is packed."""
+    if isinstance(embedding, block_layers.BlockEmbedding):
+        block_layers.replace(module, name, embedding.matrix, getattr(module, name).bias)
+
+
+def _place(module: nn.Module, ours: str) -> tuple[nn.Module | None, str]:
+    """The module that holds the linear layer or embedding of which `ours` is the weight; None: it is of no such layer."""
+    path, _, kind = ours.rpartition(".")
+    parent, _, name = path.rpartition(".")
+    holder = module.get_submodule(parent)
+    plain = kind == "weight" and isinstance(getattr(holder, name), nn.Linear | nn.Embedding)
+    return (holder if plain else None), name
+
+
+def _tell(checkpoint: GGUFCheckpoint, kinds: set[str]) -> None:
+    for kind in sorted(kinds):
+        log.warning("%s: tensors of %s are dequantized to float32, as there is no kernel for them", checkpoint.folder, kind)
+
+
+def _fits(checkpoint: GGUFCheckpoint) -> bool:
+    """Whether all of it in float32 takes less than half of the memory that is free."""
+    numbers = sum(tensor.nbytes // tensor.type.nbytes * tensor.type.values for tensor in checkpoint.file.tensors.values())
+    return 4 * numbers < psutil.virtual_memory().available // 2
