@@ -151,8 +151,8 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, pa
     if config.tied and _apart(checkpoint, head, family.table(config)["transformer.embed.words.weight"].names[0]):
         config = replace(config, tied=False)
     model = _empty(config, device, dtype or checkpoint.dtype)
-    blocks = packed and isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint) and model.encoder is None
-    taken = block_weights.taker(checkpoint, model) if blocks else None
+    blocks = checkpoint if packed and isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint) and not model.encoder else None
+    taken = None if blocks is None else block_weights.taker(blocks, model)
     pour(checkpoint, model, family.table(config), f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
     if config.tied:
         block_weights.tie(model, model.transformer.embed.words, "head")
