@@ -29,6 +29,7 @@ FLAGS = (
     "-fno-math-errno",
     "-fopenmp",
     "-fPIC",
+    *("--param", "max-completely-peeled-insns=3000", "--param", "max-completely-peel-times=64"),  # sums stay in registers
     *(f"-D{name}={value}" for name, value in LIMITS.items()),
 )
 """To compile; linked without them and without libraries, as OpenMP is to be the one that torch brought, with its threads."""

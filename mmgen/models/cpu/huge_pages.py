@@ -1,4 +1,4 @@
-"""Memory for weights in pages of 2 MB where Linux has them. Knows bytes; not what they hold."""
+"""Memory for weights in pages of 2 MB, where Linux has them; for Linux alone. Knows bytes; not what they hold."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def zeros(size: int) -> Tensor:
     """
     slab, start = (_open[0][0](), _open[0][1]) if _open else (None, 0)
     if slab is None or start + size > len(slab):
-        slab, start = mmap.mmap(-1, max(SLAB, size)), 0
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            with suppress(OSError):  # a kernel without them: small pages do as well
-                slab.madvise(mmap.MADV_HUGEPAGE)
+        slab, start = mmap.mmap(-1, max(SLAB, size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), 0
+        with suppress(OSError):  # a kernel without them: small pages do as well
+            slab.madvise(mmap.MADV_HUGEPAGE)
     _open[:] = [(weakref.ref(slab), start + -(-size // LINE) * LINE)]
     return torch.frombuffer(slab, dtype=torch.uint8, count=size, offset=start) if size else torch.zeros(0, dtype=torch.uint8)
