@@ -1,6 +1,7 @@
 """Tiny checkpoints with weights rounded as other programs round and store them: naive twins, from their documentation."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,25 +234,25 @@ FORMATS: dict[str, Any] = {
 }
 
 
-def write(folder: Path, kind: str, family: str = "llama") -> Any:
-    """A folder whose linear layers are rounded so, all but the head; transformers' model with what its weights stand for."""
+def write(folder: Path, kind: str, family: str = "llama", pattern: str = r"proj\.weight$") -> Any:
+    """A folder whose linear layers of that pattern are rounded so; transformers' model with what its weights stand for."""
     store, told = FORMATS[kind]
     theirs = checkpoints.saved(checkpoints.FAMILIES[family], folder)
-    tensors = load_file(folder / "model.safetensors")
-    out: Tensors = {}
-    for name, tensor in tensors.items():
-        if not name.endswith("proj.weight"):
-            out[name] = tensor
+    meant, out = {}, {}
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        if not re.search(pattern, name):
+            out[name] = meant[name] = tensor
             continue
-        full, stored = store(tensor)
-        assert (full - tensor).norm() / tensor.norm() < 0.3
-        theirs.get_parameter(name).data.copy_(full)
+        meant[name], stored = store(tensor)
+        assert (meant[name] - tensor).norm() / tensor.norm() < 0.3
         out |= {name.removesuffix(".weight") + end: one.contiguous() for end, one in stored.items()}
+    rewrite(folder, meant, {})
+    theirs = type(theirs).from_pretrained(folder).eval()
     rewrite(folder, out, {"quantization" if kind.startswith("mlx") else "quantization_config": told})
     return theirs
 
 
-def rewrite(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    save_file({name: one.clone() for name, one in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+def rewrite(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any], stem: str = "model") -> None:
+    save_file({name: one.clone() for name, one in tensors.items()}, folder / f"{stem}.safetensors", {"format": "pt"})
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))

@@ -15,6 +15,7 @@ from torch import nn
 
 from mmgen import weight_sets
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import restored
 from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.weight_files import CONVERT, PICKLES
@@ -37,14 +38,20 @@ def class_name(folder: Path) -> str:
 def load(cls: Any, folder: Path, device: str, dtype: torch.dtype | str) -> Any:
     """A diffusers or transformers module with all of its tensors, in evaluation mode; BadWeights says what is missing.
 
-    `dtype`: "auto", in transformers, as they are saved.
+    `dtype`: "auto", in transformers, as they are saved. Weights that another program rounded are restored.
     """
+    rounded = restored.find(folder)
     with plainly_named(folder) as place:
         try:
             with quiet():
-                module, info = cls.from_pretrained(
-                    place, use_safetensors=True, local_files_only=True, output_loading_info=True, dtype=dtype
-                )
+                if rounded is not None:
+                    module, info = restored.load(cls, folder, rounded, dtype)
+                else:
+                    module, info = cls.from_pretrained(
+                        place, use_safetensors=True, local_files_only=True, output_loading_info=True, dtype=dtype
+                    )
+        except BadWeights:
+            raise
         except Exception as why:  # the libraries raise OSError, ValueError, RuntimeError, SafetensorError, AttributeError ...
             raise BadWeights(f"{folder} cannot be read as {cls.__name__} ({brief(why)}); fetch the model again") from why
     missing = sorted(name for name in info["missing_keys"] if not name.endswith(ACCEPTED_GAPS))
