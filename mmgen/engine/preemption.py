@@ -35,6 +35,11 @@ class PreemptionPoints:
         self._serving = False
         self._thread = 0
 
+    @property
+    def serving(self) -> bool:
+        """Whether a step runs inside another one, at one of its points."""
+        return self._serving
+
     def begin(self, jobs: Sequence[Job]) -> None:
         self._thread = threading.get_ident()  # hooks of a shared network also fire on other threads
         self.jobs, self._began, self._away, self._since = jobs, time.perf_counter(), 0.0, None

@@ -54,6 +54,8 @@ class StepExecutor:
         if hasattr(runner, "room_ms"):
             runner.room_ms = room_ms
         preemption = self.preemption if batch[0].pauses else None
+        if preemption is not None and preemption.serving:  # the points are the outer step's
+            preemption = None
         if preemption is not None:
             preemption.begin(batch)
         fitted = fault_isolation.step(runner.step, batch, lambda: self._make_room(name))

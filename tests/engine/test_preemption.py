@@ -230,3 +230,51 @@ def test_storms_within_storms() -> None:
     assert sum(ends.values()) == 1200 and set(ends) <= {"done", "failed", "cancelled"}
     assert engine.metrics.quanta["text"].count > 100 and len(ended) > 20
     assert all(not runner.held for runner in runners.values()) and engine.ledger.held == 0
+
+
+class Layered:
+    """A text runner whose steps have points too. Notes which steps ran inside another one."""
+
+    streams = True
+
+    def __init__(self) -> None:
+        self.under_way: list[Job] = []
+        self.inside: list[Job] = []
+        self.begun = threading.Event()
+
+    def pause_with(self, pause: Callable[[], None]) -> None:
+        self.pause = pause
+
+    def key(self, job: Job) -> Any:
+        return "k"
+
+    def reserve(self, job: Job) -> int:
+        return 0
+
+    def release(self, job: Job) -> None:
+        pass
+
+    def step(self, jobs: Sequence[Job]) -> None:
+        assert not set(self.under_way) & set(jobs), "a job inside its own step"
+        self.inside += jobs if self.under_way else []
+        self.under_way += jobs
+        self.begun.set()
+        for _ in range(20):
+            time.sleep(0.002)
+            self.pause()
+        self.under_way = self.under_way[: -len(jobs)]
+        for job in jobs:
+            job.state = (job.state or 0) + 1
+            if job.state == 3:
+                job.finish(job.state)
+
+
+def test_a_runner_that_streams_pauses_for_its_other_jobs() -> None:
+    runner = Layered()
+    with Engine({"text": runner}, max_gap_ms=0.01) as engine:
+        slow = engine.submit(Job("text", None, Request.new(priority="batch")))
+        runner.begun.wait(WAIT)
+        quick = [engine.submit(Job("text", None, Request.new(priority="interactive"))) for _ in range(2)]
+        assert [job.result(WAIT) for job in (*quick, slow)] == [3, 3, 3]
+    assert runner.inside and slow.job not in runner.inside
+    assert engine._loop.preemption.jobs == ()

@@ -107,6 +107,7 @@ class GapLimiter:
             batch = self.policy.beside(next(iter(self._served)))
         else:
             batch = self._answers() if came else []
+        batch = [job for job in batch if job not in jobs]  # where a runner that streams pauses too, they would share a quantum
         if batch:
             self._elapsed(jobs, spent - self._noted)
             self._noted, self.room = spent, None
