@@ -65,7 +65,7 @@ def test_an_abstention_has_them_too(rag: RagText) -> None:
 
 
 def test_filters_hold_for_images(rag: RagText) -> None:
-    assert rag("red", images=3, where=["kind=picture"]).passages == []
+    assert rag("red", images=3, where=["kind=image"]).passages == []
     assert rag("red", images=3, where=["kind=html"]).images == []
 
 

@@ -127,7 +127,7 @@ def test_passages_and_images_are_found(client: TestClient, notes: str) -> None:
     found = client.post(f"{notes}/search", json=body).json()
     assert len(found["data"]) == 1 and set(found["data"][0]["scores"]) == {"dense"}
     assert found["images"][0]["document"] in ("red.png", "blue.png")
-    image = next(one for one in client.get(f"{notes}/documents").json()["data"] if one["kind"] == "picture")
+    image = next(one for one in client.get(f"{notes}/documents").json()["data"] if one["kind"] == "image")
     assert client.delete(f"{notes}/documents/{image['id']}").json()["deleted"]
 
 
