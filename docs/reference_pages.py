@@ -90,8 +90,8 @@ def command_page() -> str:
     return "\n\n".join(
         [
             "# Commands",
-            "Every command exits with 0 when all is done, 1 when a part of it failed, 2 for what the caller can mend "
-            "(told in one line), and 130 when it was interrupted.",
+            "Exit codes: 0 when all is done, 1 when a part of it failed, 2 for an error that the caller can correct (reported "
+            "in one line), 130 when interrupted.",
             "## Commands of mmgen",
             *own,
             "## Pipelines",
@@ -109,7 +109,7 @@ def section(words: list[str], command: Any, level: int) -> str:
     if not below:
         arguments = [argument.name.upper() for argument in command.params if argument.param_type_name == "argument"]
         parts.append(f"```text\n{' '.join([name, *arguments])} [OPTIONS]\n```")
-    parts.append(table(("Option", "Default", ""), [option(one) for one in command.params if not one.hidden]))
+    parts.append(table(("Option", "Default", "Description"), [option(one) for one in command.params if not one.hidden]))
     parts += [section([*words, word], one, level + 1) for word, one in below.items() if not one.hidden]
     return "\n\n".join(filter(None, parts))
 
@@ -212,7 +212,7 @@ def is_recipe(value: object) -> bool:
 
 def fields(model: type[Config]) -> str:
     """Of a pydantic model, with the sections in it: key, type, default, and what the comment behind the field says."""
-    return table(("Key", "Type", "Default", ""), rows_of(model))
+    return table(("Key", "Type", "Default", "Description"), rows_of(model))
 
 
 def rows_of(model: type[Config], prefix: str = "") -> Iterator[Sequence[str]]:
@@ -289,7 +289,9 @@ def route(method: str, path: str, operation: dict[str, Any], api: dict[str, Any]
         ]
     rows = list(dict.fromkeys(rows))  # one body as JSON and as a form
     head = f"### {method.upper()} {path}"
-    return "\n\n".join(filter(None, [head, prose(operation.get("description", "")), table(("Name", "In", "Type", ""), rows)]))
+    return "\n\n".join(
+        filter(None, [head, prose(operation.get("description", "")), table(("Name", "In", "Type", "Description"), rows)])
+    )
 
 
 def resolve(schema: dict[str, Any], api: dict[str, Any]) -> dict[str, Any]:
@@ -313,8 +315,19 @@ def schema_type(schema: dict[str, Any], api: dict[str, Any]) -> str:
     if name == "array":
         return f"list of {schema_type(schema.get('items', {}), api)}"
     low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = f", {low:g} to {high:g}" if low is not None and high is not None else f", from {low:g}" if low is not None else ""
+    if low is not None and high is not None:
+        bounds = f", {number(low)} to {number(high)}"
+    else:
+        bounds = "" if low is None else f", from {number(low)}"
     return name + bounds
+
+
+def number(value: float) -> str:
+    """`0.5`, `1,000`, `2^63`"""
+    if value != int(value):
+        return f"{value:g}"
+    whole = int(value)
+    return f"2^{whole.bit_length() - 1}" if whole > 2**32 and whole.bit_count() == 1 else f"{whole:,}"
 
 
 # metrics
@@ -331,7 +344,7 @@ def metrics_page() -> str:
         "In Prometheus' text format: `GET /metrics` of `mmgen serve`, or a port of their own (`metrics_port`, see "
         "[Configuration](configuration.md)). With `Accept: application/openmetrics-text` the histograms bring a request "
         "id as an exemplar of each bucket. `mmgen top URL` shows them live.",
-        table(("Metric", "Kind", "Labels", ""), rows),
+        table(("Metric", "Kind", "Labels", "Description"), rows),
     ])  # fmt: skip
 
 
