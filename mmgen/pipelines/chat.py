@@ -54,7 +54,7 @@ class Chat(TextPipeline[Reply]):
 
         model: what answers: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
         draft: a smaller model of the same family that guesses ahead; what is written does not change.
-        adapter: a LoRA adapter of the model: a folder as PEFT and mmgen train sft write it.
+        adapter: of the model, as PEFT and mmgen train sft write it: a folder, or a repo id.
         system: what the model is told before the conversation.
         """
         super().__init__(rt, model=model, draft=draft, adapter=adapter)

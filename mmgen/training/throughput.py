@@ -15,9 +15,11 @@ def flops_per_token(config: TransformerConfig, length: int) -> float:
     `length`: places of a row. A mixture counts the experts that a token goes to.
     """
     attention = (config.heads * 2 + config.kv_heads * 2) * config.head_size * config.hidden_size
-    experts = config.experts_per_token if config.experts else 1
-    feed_forward = (3 if config.gated else 2) * config.hidden_size * config.intermediate_size * experts
-    weights = config.layers * (attention + feed_forward) + config.vocab_size * config.hidden_size
+    mixed = sum(config.mixes(layer) for layer in range(config.layers))
+    sizes = mixed * (config.expert_size * config.experts_per_token + config.shared_intermediate_size)
+    sizes += (config.layers - mixed) * config.intermediate_size
+    feed_forward = (3 if config.gated else 2) * config.hidden_size * sizes
+    weights = config.layers * attention + feed_forward + config.vocab_size * config.hidden_size
     return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * length
 
 

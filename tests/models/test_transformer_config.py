@@ -13,7 +13,7 @@ from mmgen.models import transformer_config
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.lm import families, language_model
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.transformer_config import TransformerConfig
+from mmgen.models.transformer_config import RopeScaling, TransformerConfig
 
 WEIGHTS = {
     "transformer-2017": 63_045_632,
@@ -130,3 +130,26 @@ def test_more_experts_a_token_than_there_are() -> None:
 def test_windows_of_layers_repeat() -> None:
     config = TransformerConfig(9, 8, 5, 2, 8, 9, window=4, windowed=(True, True, False))
     assert [config.window_of(layer) for layer in range(5)] == [4, 4, None, 4, 4]
+
+
+PLAIN = TransformerConfig(50, 32, 2, 4, 48, 128, positions="rotary", causal=True)
+
+
+def test_layers_in_turn() -> None:
+    config = replace(
+        PLAIN, layers=5, nope_layers=(False, True), experts=3, dense_layers=(True, False, False), moe_intermediate_size=9
+    )
+    assert [config.rotates(layer) for layer in range(5)] == [True, False, True, False, True]
+    assert [config.mixes(layer) for layer in range(5)] == [False, True, True, False, True]
+    assert config.expert_size == 9 and replace(config, moe_intermediate_size=None).expert_size == config.intermediate_size
+    assert not config.differs(replace(config, nope_layers=(False, True, False, True, False)))
+
+
+def test_lengths_that_rotary_positions_are_of() -> None:
+    """longrope: the text's own, in two kinds; dynamic: at least the prompt's; all others: none."""
+    longrope = replace(PLAIN, max_tokens=64, rope_scaling=RopeScaling("longrope", original=32))
+    assert [longrope.rope_length(5, tokens) for tokens in (5, 32, 33, 60)] == [0, 0, 33, 33]
+    assert [longrope.rope_room(tokens) for tokens in (5, 32, 33)] == [27, 0, None]
+    dynamic = replace(PLAIN, max_tokens=64, rope_scaling=RopeScaling("dynamic", factor=2.0, original=32))
+    assert [dynamic.rope_length(prompt, 60) for prompt in (5, 32, 40)] == [0, 0, 40] and dynamic.rope_room(5) is None
+    assert PLAIN.rope_length(5, 1000) == 0 and PLAIN.rope_room(5) is None

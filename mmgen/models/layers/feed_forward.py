@@ -112,9 +112,13 @@ class Experts(nn.Module):
         shares, chosen = logits.float().softmax(-1).topk(self.chosen, -1)  # (B N, K)
         shares = (shares / shares.sum(-1, keepdim=True) if self.normalised else shares).to(x.dtype)
         out = torch.zeros_like(places) if self.shared is None else self.shared(places)
+        if len(places) == 1:  # in the order of experts, as below
+            for expert, rank in sorted((expert, rank) for rank, expert in enumerate(chosen[0].tolist())):
+                out = out + self.each[expert](places) * shares[0, rank]
+            return out.view_as(x)
         for expert in chosen.unique().tolist():
-            place, rank = torch.where(chosen == expert)
-            out.index_add_(0, place, self.each[expert](places[place]) * shares[place, rank, None])
+            place, ranks = torch.where(chosen == expert)
+            out.index_add_(0, place, self.each[expert](places[place]) * shares[place, ranks, None])
         return out.view_as(x)
 
 

@@ -19,8 +19,9 @@ from mmgen.models.layers.norms import HeadNorm, RMSNorm
 from mmgen.models.lm.adapters.parts import Base, in_turn
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.prefix_tuning import Prefix
+from mmgen.models.quantization.block_layers import BlockEmbedding
 
-WHOLE = (nn.Embedding, nn.LayerNorm, RMSNorm, HeadNorm)
+WHOLE = (nn.Embedding, BlockEmbedding, nn.LayerNorm, RMSNorm, HeadNorm)
 """Layers that an adapter can replace, besides linear ones."""
 LINEAR = (".qkv.weight", ".out.weight", ".up.weight", ".down.weight")
 """Ends of our names of layers that adapters can sit on."""

@@ -117,7 +117,7 @@ class TextPipeline(StreamingPipeline[R]):
 
         model: what writes: embedded:NAME, a folder or a repo id, with #int8 or #bf16 behind it if need be.
         draft: a smaller model of the same family that guesses ahead; what is written does not change.
-        adapter: a LoRA adapter of the model: a folder as PEFT and mmgen train sft write it. Pipelines with other adapters of
+        adapter: of the model, as PEFT and mmgen train sft write it: a folder, or a repo id. Pipelines with other adapters of
             the model run in the same batches.
         """
         self.rt, self.model, self.draft, self.adapter = rt, model, draft, adapter

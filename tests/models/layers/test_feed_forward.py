@@ -1,13 +1,24 @@
 """Gates and mixtures of experts by their formulas, one place at a time."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.layers.feed_forward import ACTIVATIONS, Experts, Gated, QuickGELU, activation, balance_loss, down, up
+from mmgen.models.layers.feed_forward import (
+    ACTIVATIONS,
+    ClampedGate,
+    Experts,
+    Gated,
+    QuickGELU,
+    activation,
+    balance_loss,
+    down,
+    up,
+)
 from mmgen.models.transformer_config import TransformerConfig
 
 CONFIG = TransformerConfig(5, 16, 1, 2, 48, 6)
@@ -55,9 +66,30 @@ def test_each_place_goes_to_its_experts() -> None:
     with torch.no_grad():
         found = experts(x, routing)
         expected = torch.stack([torch.stack([naive(experts, place) for place in row]) for row in x])
+        torch.testing.assert_close(experts(x[:1, :1]), expected[:1, :1])
     torch.testing.assert_close(found, expected)
     (logits,) = routing
     torch.testing.assert_close(logits, experts.router(x.reshape(6, 16)))
+
+
+def test_shares_as_they_are_and_a_shared_expert() -> None:
+    torch.manual_seed(0)
+    experts = Experts(replace(MIXED, norm_topk_prob=False, shared_intermediate_size=8, moe_intermediate_size=24))
+    assert experts.each[0].up.weight.shape == (48, 16) and experts.shared is not None  # type: ignore[union-attr]
+    x = torch.randn(1, 3, 16)
+    with torch.no_grad():
+        for place, found in zip(x[0], experts(x)[0], strict=True):
+            probabilities = experts.router(place).softmax(-1)
+            best = probabilities.topk(2).indices.tolist()
+            chosen = sum(probabilities[one] * experts.each[one](place) for one in best)
+            torch.testing.assert_close(found, chosen + experts.shared(place))
+
+
+def test_a_gate_that_is_clamped() -> None:
+    gate, up = torch.linspace(-9, 9, 7), torch.linspace(9, -9, 7)
+    expected = gate.clamp(max=2) * torch.sigmoid(1.5 * gate.clamp(max=2)) * (up.clamp(-2, 2) + 1)
+    torch.testing.assert_close(ClampedGate(1.5, 2.0)(torch.cat((gate, up))), expected)
+    torch.testing.assert_close(ACTIVATIONS["relu2"]()(gate), gate.clamp(min=0) ** 2)
 
 
 def test_balance() -> None:

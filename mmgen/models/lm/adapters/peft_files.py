@@ -18,6 +18,7 @@ from mmgen.models.lm import prefix_tuning
 from mmgen.models.lm.adapters.parts import EmbeddingLora, Magnitude, OwnModule, OwnWeights, ScaledInput, ScaledOutput, row_norms
 from mmgen.models.lm.architectures.text_parts import plain
 from mmgen.models.lm.lora import AdaptedLayer, Adapters, AdapterSite
+from mmgen.models.quantization.block_layers import BlockEmbedding
 
 START = "base_model.model."
 """How PEFT begins every name."""
@@ -160,8 +161,8 @@ class PeftAdapter:
     def _whole(self, ours: str, number: int, one: str) -> None:
         kinds, layer = self.modules[one], self._layer(ours)
         weight = kinds.get("weight", kinds.get("base_layer.weight"))
-        if weight is not None and ("weight" in kinds or not torch.equal(layer.weight.float().cpu(), weight.float())):
-            if isinstance(layer, nn.Embedding):
+        if weight is not None and ("weight" in kinds or not _is(layer, weight)):
+            if isinstance(layer, nn.Embedding | BlockEmbedding):
                 own: nn.Module = nn.Embedding.from_pretrained(weight.float(), freeze=False)
             else:
                 own = copy.deepcopy(layer)
@@ -196,7 +197,9 @@ class PeftAdapter:
                 self._expect(one, kind, shape)
 
     def _fits_whole(self, one: str) -> None:
-        kinds, shape = self.modules[one], tuple(self._layer(self.adapters.whole[one]).weight.shape)
+        kinds, layer = self.modules[one], self._layer(self.adapters.whole[one])
+        embeds = isinstance(layer, nn.Embedding | BlockEmbedding)
+        shape = (layer.num_embeddings, layer.embedding_dim) if embeds else tuple(layer.weight.shape)
         if "lora_magnitude_vector" in kinds:
             raise BadWeights(f"{self.folder} uses DoRA for {one}, which ours has for linear layers alone; merge it with PEFT")
         for kind in ("weight", "base_layer.weight"):
@@ -227,6 +230,11 @@ def _modules(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Module]:
     if not found:
         raise BadWeights(f"{folder} holds no tensors of an adapter; save it again")
     return found
+
+
+def _is(layer: Any, weight: Tensor) -> bool:
+    """Whether a layer has exactly those weights; rounded ones are never the same."""
+    return isinstance(layer, nn.Embedding) and torch.equal(layer.weight.float().cpu(), weight.float())
 
 
 def _ordered(place: AdapterSite, rows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import checkpoints
 import peft
 import pytest
 import torch
+from packed_tensors import packed
 from safetensors.torch import load_file, save_file
 from text_requests import text_request
 from torch import Tensor
@@ -21,6 +22,7 @@ from mmgen.models.lm import language_model, lora_files
 from mmgen.models.lm.adapters import peft_files
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
+from mmgen.models.quantization.block_layers import replace
 from mmgen.models.quantization.int8 import quantize
 from mmgen.runners.generation import Vocabulary
 from mmgen.runners.text import TextRunner
@@ -172,6 +174,17 @@ def test_dora_over_rounded_weights(base: Path, saved: dict[str, tuple[Path, Tens
     adapters = Adapters(quantize(lm), lora_files.names_of(base, lm))
     peft_files.load(adapters, "a", saved["dora"][0])
     assert (logits(lm, adapters, "a") - saved["dora"][1]).abs().max() < 0.2 * saved["dora"][1].abs().max()
+
+
+def test_words_in_blocks(base: Path, saved: dict[str, tuple[Path, Tensor, list[int]]]) -> None:
+    """As GGUF files keep them: the adapter brings its own, or the vectors that its LoRA was trained on."""
+    for name, most in (("saved", 1e-4), ("embedding", 1e-4)):
+        lm = language_model.load(base)
+        names = lora_files.names_of(base, lm)
+        replace(lm.transformer.embed, "words", [packed("Q8_0", checkpoints.VOCABULARY, 64)])
+        adapters = Adapters(lm, names)
+        peft_files.load(adapters, "a", saved[name][0])
+        torch.testing.assert_close(logits(lm, adapters, "a"), saved[name][1], atol=most, rtol=most)
 
 
 OTHERS = {

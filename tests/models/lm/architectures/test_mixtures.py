@@ -1,11 +1,14 @@
 """Mixtures of experts: transformers' logits and tokens."""
 
+import json
 from pathlib import Path
 
 import checkpoints
 import pytest
+import torch
 from checkpoints import GROUPED, make, rope
-from decoder_checks import check
+from decoder_checks import assert_close, check
+from safetensors.torch import load_file, save_file
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.lm import families, language_model
@@ -36,6 +39,26 @@ MAKERS: dict[str, checkpoints.Maker] = {
 @pytest.mark.parametrize("name", MAKERS)
 def test_as_transformers(name: str, tmp_path: Path) -> None:
     check(MAKERS[name], tmp_path)
+
+
+def test_mxfp4(tmp_path: Path) -> None:
+    """As OpenAI's files have the experts: two numbers a byte, a scale for 32."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    theirs = checkpoints.saved(MAKERS["gpt_oss"], tmp_path)
+    tensors, generator = load_file(tmp_path / "model.safetensors"), torch.Generator().manual_seed(0)
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        count, inputs, outputs = tensors.pop(name).shape
+        blocks = torch.randint(256, (count, outputs, inputs // 32, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(122, 126, (count, outputs, inputs // 32), generator=generator, dtype=torch.uint8)
+        tensors |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        theirs.get_parameter(name).data = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32).contiguous()
+    save_file(tensors, tmp_path / "model.safetensors")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**values, "quantization_config": {"quant_method": "mxfp4"}}))
+    ids = torch.arange(3, 40)[None]
+    with torch.inference_mode():
+        assert_close(theirs(input_ids=ids).logits, language_model.load(tmp_path, dtype=torch.float32)(ids))
 
 
 def test_read_and_not_written(tmp_path: Path) -> None:
