@@ -34,9 +34,23 @@ SIZES: dict[str, int] = {
 }  # fmt: skip
 """What a configuration's fields are made where they are larger."""
 LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+SHARED = {
+    "num_hidden_layers": 4, "layer_types": ["sliding_attention", "full_attention"] * 2, "num_kv_shared_layers": 2,
+}  # fmt: skip
+ROPES = {key: {"rope_type": "default", "rope_theta": 10_000.0} for key in ("sliding_attention", "full_attention")}
+SPARSE = {**SHARED, "activation_sparsity_pattern": [0.5, 0.0] * 2}
 UNUSUAL: dict[str, dict[str, Any]] = {
+    "cohere_compass_text": {"layer_types": list(ROPES), "rope_parameters": ROPES},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10_000.0}},
     "deepseek_v2": {"num_experts_per_tok": 2},
-    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
+    "gemma3n_text": SPARSE,
+    "gemma4": {"text_config": SHARED},
+    "gemma4_text": SHARED,
+    "gemma4_unified": {"text_config": SHARED},
+    "gemma4_unified_text": SHARED,
+    "xmod": {"default_language": "en_XX"},
+    "lfm2_moe": {"layer_types": ["full_attention", "full_attention"]},
 }
 """What a type needs besides."""
 
@@ -66,7 +80,10 @@ def values(kind: Any) -> dict[str, Any]:
 def config(kind: str, **more: Any) -> Any:
     """Of a `model_type`; `more`: fields with other values."""
     made = CONFIG_MAPPING[kind]
-    return made(**{**values(made), **UNUSUAL.get(kind, {}), **more})
+    told = values(made)
+    for key, value in UNUSUAL.get(kind, {}).items():
+        told[key] = {**told.get(key, {}), **value} if isinstance(value, dict) else value
+    return made(**{**told, **more})
 
 
 def build(kind: str, **more: Any) -> Any:

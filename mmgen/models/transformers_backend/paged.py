@@ -8,8 +8,8 @@ that the mask would have followed, as the library states it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +26,9 @@ from mmgen.models.transformers_backend import linear_layers
 NAME = "mmgen_paged"
 """Of our attention among those of transformers."""
 WITHOUT_EFFECT = {
-    "cache_position", "dropout", "is_causal", "layer_idx", "output_attentions", "output_hidden_states", "output_router_logits",
-    "position_embeddings", "position_ids", "return_dict", "sliding_window", "token_type_ids", "use_cache",
+    "cache_position", "dropout", "is_causal", "layer_idx", "logits_to_keep", "output_attentions", "output_hidden_states",
+    "output_router_logits", "position_embeddings", "position_ids", "return_dict", "sliding_window", "token_type_ids",
+    "use_cache",
 }  # fmt: skip
 """What layers tell their attention that changes nothing of it, or that the mask's rule says as well."""
 
@@ -137,6 +138,7 @@ class PagedUpstream(nn.Module):
         self.model, self.config = model, config
         self.linears = frozenset[nn.Module]()  # layers that are run as such: others' weights are read in another way
         self.dtype = model.get_input_embeddings().weight.dtype
+        self.configs = list({id(one): one for one in map(_config_of, model.modules()) if one is not None}.values())
         self._states: Tensor | None = None
         self._selects = "logits_to_keep" in inspect.signature(model.forward).parameters
         _decoder(model).register_forward_hook(self._keep)
@@ -157,8 +159,8 @@ class PagedUpstream(nn.Module):
         self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
     ) -> tuple[Tensor, Tensor]:
         """A row of many texts, see `PagedModel`: states (N, D), and logits (W, V) of the wanted places."""
-        some = {"logits_to_keep": wanted} if self._selects and len(wanted) else {}
-        with _over(self.model.config, attending):
+        some = {"logits_to_keep": wanted} if self._selects else {}
+        with _over(self.configs, attending), nullcontext() if some else _head_of(self.model, wanted):
             out = self.model(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),  # as of one text: the library is not to part the row itself
@@ -169,7 +171,8 @@ class PagedUpstream(nn.Module):
             )
         states, self._states = self._states, None
         assert states is not None, "the decoder was run"
-        return states[0], out.logits[0] if some else out.logits[0, wanted]
+        logits = out.logits[0]
+        return states[0], logits if len(logits) == len(wanted) else logits[wanted]  # a head that is no module gives all
 
     def _keep(self, module: nn.Module, arguments: object, output: Any) -> None:
         self._states = output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
@@ -200,12 +203,32 @@ def _decoder(model: Any) -> nn.Module:
     return inner  # type: ignore[no-any-return]
 
 
+def _config_of(module: nn.Module) -> Any:
+    """What tells the module which attention to take: one for all, or one a part or a layer."""
+    config = getattr(module, "config", None)
+    return config if hasattr(config, "_attn_implementation_internal") else None
+
+
 @contextmanager
-def _over(config: Any, attending: AttentionBackend) -> Iterator[None]:
-    before, token = config._attn_implementation, _PASS.set(UpstreamPass(attending))
-    config._attn_implementation = NAME
+def _head_of(model: Any, wanted: Tensor) -> Iterator[None]:
+    """The head, where it is a module, reads these places of the row alone: for models that cannot be told so."""
+    head = model.get_output_embeddings()
+    hook = head and head.register_forward_pre_hook(lambda module, arguments: (arguments[0][:, wanted], *arguments[1:]))
+    try:
+        yield
+    finally:
+        if hook:
+            hook.remove()
+
+
+@contextmanager
+def _over(configs: Sequence[Any], attending: AttentionBackend) -> Iterator[None]:
+    before, token = [config._attn_implementation_internal for config in configs], _PASS.set(UpstreamPass(attending))
+    for config in configs:
+        config._attn_implementation_internal = NAME
     try:
         yield
     finally:
         _PASS.reset(token)
-        config._attn_implementation = before
+        for config, name in zip(configs, before, strict=True):
+            config._attn_implementation_internal = name

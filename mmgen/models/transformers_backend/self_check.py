@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -25,12 +26,14 @@ NEAR, NEAR_HALF = 1e-3, 5e-2
 
 
 class LayerRecorder:
-    """An attention backend for one text, without a pool: notes what a token leaves in each layer."""
+    """An attention backend for one text, without a pool: notes what a token leaves in each layer, and who sees it."""
 
     def __init__(self) -> None:
         self.layers: list[KVLayer] = []
+        self.rules: list[AttentionRules] = []
 
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.rules.append(rules)
         self.layers.append(KVLayer(k.shape[1], k.shape[3], v.shape[3]))
         return attend_rows(rules, q, k, v)
 
@@ -51,8 +54,11 @@ def checked(model: Any, vocab_size: int, max_tokens: int) -> PagedUpstream:
         paged.read(ids[:1], recorder, places, places)
         if not recorder.layers:
             raise UnpagedError("none of its layers lets its attention be chosen")
+        if _forgets(model.config, recorder.rules):
+            raise UnpagedError("the library's cache forgets tokens that its masks still show")
         paged.config = replace(paged.config, kv_layers=tuple(recorder.layers))
         found = _in_chunks(paged, ids.tolist())
+        expected = torch.stack([row[ends] for row, ends in zip(expected, _ends(), strict=True)])
     except UnpagedError:
         raise
     except Exception as why:  # whatever somebody's layers raise when they are given a rule for a mask
@@ -64,8 +70,24 @@ def checked(model: Any, vocab_size: int, max_tokens: int) -> PagedUpstream:
     return paged
 
 
+def _forgets(config: Any, rules: Sequence[AttentionRules]) -> bool:
+    """Whether the library's cache keeps fewer tokens for a layer than its rule shows: its `generate` differs from `forward`."""
+    from transformers import DynamicCache
+
+    kept = [getattr(layer, "sliding_window", None) for layer in DynamicCache(config=config).layers]
+    if len(kept) != len(rules):
+        return False  # layers that share keys and values; not one call of attention each
+    shown = [rule.window or rule.chunk for rule in rules]
+    return any(few is not None and (many is None or many > few) for few, many in zip(kept, shown, strict=True))
+
+
+def _ends() -> list[list[int]]:
+    """Where in each text the chunks end."""
+    return [[at - 1 for at in accumulate(counts)] for counts in zip(*CUTS, strict=True)]
+
+
 def _in_chunks(paged: PagedUpstream, rows: Sequence[Sequence[int]]) -> Tensor:
-    """Two texts of equal length through a pool -> (2, N, V) logits."""
+    """Two texts of equal length through a pool -> (2, passes, V) logits of each text's last token in each pass."""
     pool = KVPool(paged.config, len(rows), str(paged.device), paged.dtype)
     tables = [BlockTable(len(row)) for row in rows]
     found: list[list[Tensor]] = [[] for _ in rows]
@@ -76,9 +98,9 @@ def _in_chunks(paged: PagedUpstream, rows: Sequence[Sequence[int]]) -> Tensor:
         attending = PagedAttention(pool, [PagedSequence(table, n) for table, n in zip(tables, counts, strict=True)])
         ids = torch.tensor([token for chunk in chunks for token in chunk], device=paged.device)
         places = [at for table, n in zip(tables, counts, strict=True) for at in range(table.length, table.length + n)]
-        wanted = torch.arange(len(ids), device=paged.device)
-        _, logits = paged.read(ids[None], attending, torch.tensor(places, device=paged.device), wanted)
-        for row, table, part, count in zip(found, tables, logits.split(counts), counts, strict=True):
-            row.append(part)
+        last = torch.tensor(counts, device=paged.device).cumsum(0) - 1
+        _, logits = paged.read(ids[None], attending, torch.tensor(places, device=paged.device), last)
+        for row, table, one, count in zip(found, tables, logits, counts, strict=True):
+            row.append(one)
             table.length += count
-    return torch.stack([torch.cat(row) for row in found])
+    return torch.stack([torch.stack(row) for row in found])
