@@ -54,28 +54,27 @@ OWN: dict[str, dict[str, Any]] = {
     "zaya": {"num_experts_per_tok": 1},
     "xlstm": {"head_dim": None, "num_blocks": 2, "embedding_dim": 32, "chunk_size": 8},
 }  # fmt: skip
-NESTED: dict[str, Any] = {name: SMALL[name] for name in SMALL if name != "decoder_start_token_id"}
 
 
-def config(name: str) -> Any:
+def config(name: str, **more: Any) -> Any:
     from transformers import CONFIG_MAPPING
 
     cls = CONFIG_MAPPING[name]
     known = set(inspect.signature(cls.__init__).parameters) | set(getattr(cls, "__dataclass_fields__", {}))
-    values = {key: value for key, value in SMALL.items() if key in known} | OWN.get(name, {})
+    values = {key: value for key, value in SMALL.items() if key in known} | OWN.get(name, {}) | more
     return cls(**{key: value for key, value in values.items() if value is not None})
 
 
-def causal(name: str) -> Any:
+def causal(name: str, **more: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    return _made(AutoModelForCausalLM, config(name))
+    return _made(AutoModelForCausalLM, config(name, **more))
 
 
-def seq2seq(name: str) -> Any:
+def seq2seq(name: str, **more: Any) -> Any:
     from transformers import AutoModelForSeq2SeqLM
 
-    return _made(AutoModelForSeq2SeqLM, config(name))
+    return _made(AutoModelForSeq2SeqLM, config(name, **more))
 
 
 def _made(auto: Any, shape: Any) -> Any:

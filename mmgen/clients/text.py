@@ -5,11 +5,11 @@ Knows models, runners and jobs; not tasks or what prompts say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.clients.host import ModelHost, registered
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.models.lm.guided_decoding import GrammarCompiler
+    from mmgen.models.lm.language_codes import LanguageCodes
     from mmgen.models.lm.language_model import TextModel
-    from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest
+    from mmgen.runners.generation import GenerationResult, ScoreRules, TextPiece, TextRequest
+    from mmgen.runners.text import TextRunner
 
 CONTEXTS = 128
 """Texts of full length whose keys and values are kept at most: those under way, and what is known of earlier ones."""
@@ -33,15 +35,28 @@ class TextClient:
     def __init__(
         self, host: ModelHost, key: str, reference: str, folder: Path, model: TextModel, draft: TextModel | None = None
     ) -> None:
+        from mmgen.models.transformers_backend.own_cache import OwnCacheLM
         from mmgen.runners.generation import Vocabulary
+        from mmgen.runners.own_cache_text import OwnCacheRunner
         from mmgen.runners.text import TextRunner
 
+        lm: Any = model.lm
         self.host, self.reference, self.folder, self.model = host, reference, folder, model
         self.runner = f"text:{key}"
         self.name, self.max_tokens, self.drafts = model.name, model.max_tokens, draft is not None
         vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
         memory, drafting = memory_for(host, model), None if draft is None else draft.lm
-        self.text_runner = TextRunner(model.lm, vocabulary, memory=memory, draft=drafting)
+        self.own_cache = isinstance(lm, OwnCacheLM)  # made by transformers for each text, instead of blocks of the shared one
+        self.guesses = not self.own_cache and lm.encoder is None  # whether texts can be guessed ahead
+        self.text_runner: TextRunner | OwnCacheRunner
+        if not self.own_cache:
+            self.text_runner = TextRunner(lm, vocabulary, memory=memory, draft=drafting)
+        elif drafting is None:
+            self.text_runner = OwnCacheRunner(lm, vocabulary, memory=memory)
+        else:
+            raise BadRequest(
+                f"{self.name} keeps a cache of its own kind, which a draft model cannot guess for; leave the draft out"
+            )
         host.engine.add_runner(self.runner, self.text_runner)
 
     @cached_property
@@ -71,13 +86,49 @@ class TextClient:
         from mmgen.models.lm.language_model import LanguageModel
         from mmgen.models.lm.lora import Adapters
 
-        if not isinstance(self.model.lm, LanguageModel):
+        runner = self.block_runner
+        if runner is None or not isinstance(self.model.lm, LanguageModel):
             raise BadRequest(f"{self.name} runs by the layers of transformers and takes no adapters; merge it into the weights")
-        if self.text_runner.adapters is None:
+        if runner.adapters is None:
             names = lora_files.names_of(self.folder, self.model.lm)
-            self.text_runner.adapters = Adapters(self.model.lm, names)
-        if name not in self.text_runner.adapters.numbers:
-            peft_files.load(self.text_runner.adapters, name, folder)
+            runner.adapters = Adapters(self.model.lm, names)
+        if name not in runner.adapters.numbers:
+            peft_files.load(runner.adapters, name, folder)
+
+    @property
+    def block_runner(self) -> TextRunner | None:
+        """Its runner, where its keys and values lie in our blocks."""
+        from mmgen.runners.text import TextRunner
+
+        return self.text_runner if isinstance(self.text_runner, TextRunner) else None
+
+    @cached_property
+    def languages(self) -> LanguageCodes:
+        """Tokens for the languages between which it translates."""
+        from mmgen.models.lm.language_codes import LanguageCodes
+
+        return LanguageCodes.of(self.model.tokenizer)
+
+    def rules(self, prompt: int, max_tokens: int, source: Sequence[int] | None, first: int | None = None) -> ScoreRules | None:
+        """What generation_config.json demands of a text, where transformers runs the model with its own cache.
+
+        Args:
+            prompt: tokens before the text.
+            source: what an encoder reads.
+            first: the token that is forced to be the first.
+        """
+        from mmgen.models.transformers_backend.generation_rules import rules_of
+
+        lm: Any = self.model.lm
+        return rules_of(lm.model, prompt, max_tokens, self.model.eos_ids, source, first) if self.own_cache else None
+
+    @property
+    def forces_first(self) -> bool:
+        """Whether generation_config.json demands a first token of every text."""
+        from mmgen.models.transformers_backend.generation_rules import first_token
+
+        lm: Any = self.model.lm
+        return self.own_cache and first_token(lm.model) is not None
 
     def attention(self, ids: list[int], adapter: str | None = None) -> Tensor:
         """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""
@@ -87,12 +138,14 @@ class TextClient:
 
         if self.model.lm.encoder is not None:
             raise BadRequest(f"{self.name} reads with an encoder, whose attention is not drawn; take a decoder")
-
-        if self.text_runner.prefix_of(adapter) is not None:
+        runner = self.block_runner
+        if runner is None:
+            raise BadRequest(f"{self.name} keeps a cache of its own kind, and its attention is not drawn; take another model")
+        if runner.prefix_of(adapter) is not None:
             raise BadRequest(f"the attention of texts behind {adapter} is not drawn; leave the adapter out, or take a LoRA")
 
         def maps() -> Tensor:
-            adapters = self.text_runner.adapters
+            adapters = runner.adapters
             with nullcontext() if adapters is None else adapters.use(adapter):
                 return attention_maps(self.model.lm, torch.tensor(ids, device=self.model.device)).own
 
@@ -116,7 +169,8 @@ def load(host: ModelHost, key: str, reference: str, draft: str | None) -> TextCl
     opened = host.open("text", *references, runners=[f"text:{key}"], loader=loader, key=key, prepare=packed)
     model, *drafts = opened.models
     client = TextClient(host, key, reference, opened.folder, model, *drafts)
-    opened.keep(client.text_runner.places)
+    if client.block_runner is not None:
+        opened.keep(client.block_runner.places)
     return client
 
 
@@ -128,7 +182,8 @@ def packed(model: TextModel) -> TextModel:
 
 def memory_for(host: ModelHost, model: TextModel) -> int:
     """Bytes of keys and values: half of the configured limit, or else a quarter of the memory that is free by now."""
-    most = CONTEXTS * model.max_tokens * model.lm.kv_bytes_per_token
+    lm: Any = model.lm
+    most: int = CONTEXTS * getattr(lm, "context_bytes", model.max_tokens * lm.kv_bytes_per_token)
     if host.config.memory_limit is not None:
         return min(most, int(host.config.memory_limit) // 2)
     if host.device.startswith("cuda"):

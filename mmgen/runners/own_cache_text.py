@@ -44,7 +44,8 @@ class OwnCacheRunner(CacheOperations):
             budget: tokens a quantum; None: about a tenth of a second on two cores, 2048 elsewhere.
         """
         self.lm, self.vocabulary, self.memory = lm, vocabulary, memory
-        self.budget = usual_budget(lm.model) if budget is None else budget
+        self.parameters = sum(parameter.numel() for parameter in lm.parameters())
+        self.budget = usual_budget(lm) if budget is None else budget
         self.active: dict[Job, int] = {}  # that began, the oldest first, with the bytes that they may take
         self.prompt_tokens = self.stacked = 0
 
@@ -59,8 +60,7 @@ class OwnCacheRunner(CacheOperations):
         """Chunks of its prompt, and a quantum a token. A pass reads every weight, and uses it once for every token."""
         request: TextRequest = job.payload
         chunks = -(-len(request.prompt) // self.budget)
-        parameters = self.lm.parameters
-        return Estimate(chunks + request.max_tokens, milliseconds(parameters, parameters, self.lm.device))
+        return Estimate(chunks + request.max_tokens, milliseconds(self.parameters, self.parameters, self.lm.device))
 
     def counters(self) -> dict[str, float]:
         """What is counted over all jobs so far."""

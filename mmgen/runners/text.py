@@ -24,6 +24,7 @@ from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.paged_model import PagedModel
 from mmgen.models.lm.prefix_tuning import Prefix
+from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.runners import progress
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
 from mmgen.runners.draft_model import DraftLoop
@@ -261,7 +262,7 @@ class TextRunner:
         progress.finish(jobs)
 
 
-def usual_budget(lm: PagedModel) -> int:
+def usual_budget(lm: PagedModel | OwnCacheLM) -> int:
     """Tokens a quantum: what two cores multiply in about a tenth of a second; a GPU takes more to be busy."""
     if lm.device.type != "cpu":
         return 2048

@@ -195,3 +195,14 @@ def test_a_failing_pass_is_taken_apart_so_that_the_bad_job_fails_alone(monkeypat
         with pytest.raises(JobFailed, match="cannot read this"):
             handles.pop(2).result(WAIT)
         assert [tokens(handle.result(WAIT)) for handle in handles] == [[one] for one in expected]
+
+
+@pytest.mark.parametrize("name", ["falcon_h1", "bart", "recurrent_gemma"])
+def test_texts_that_nobody_waits_for_pause_between_layers_for_those_that_stream(name: str) -> None:
+    lm = loaded(name)
+    made = runner(lm)
+    with Engine({"text": made}, max_gap_ms=0.01) as engine:
+        batch = [engine.submit(Job("text", request(lm, one), Request.new(priority="batch"), seed=1)) for one in PROMPTS]
+        streams = [engine.submit(Job("text", request(lm, one), Request.new(priority="interactive"))) for one in PROMPTS]
+        found = [tokens(handle.result(WAIT)) for handle in (*batch, *streams)]
+    assert found == 2 * [[theirs(lm, one)] for one in PROMPTS]

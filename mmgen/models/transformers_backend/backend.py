@@ -60,7 +60,7 @@ def upstream_config(values: Mapping[str, Any], where: str) -> Any:
     Raises BadWeights where the library does not know the architecture, refuses its values, or has no text model for it.
     """
     import transformers
-    from transformers import CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING, PreTrainedConfig
 
     name = str(values.get("model_type"))
     if name not in CONFIG_MAPPING:
@@ -70,7 +70,9 @@ def upstream_config(values: Mapping[str, Any], where: str) -> Any:
             "upgrade transformers, or take the model in GGUF"
         )
     try:
-        config = CONFIG_MAPPING[name].from_dict(dict(values))
+        config = CONFIG_MAPPING[name].from_dict(
+            PreTrainedConfig._decode_special_floats(dict(values))
+        )  # an infinity, as it writes it
     except Exception as why:  # whatever a configuration class raises
         raise BadWeights(f"transformers refuses {where} ({one_line(why)[:200]}); copy or download it again") from None
     if upstream_class(config) is None and not _is_seq2seq(config):

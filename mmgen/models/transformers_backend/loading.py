@@ -12,7 +12,8 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
-from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_config
+from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_class, upstream_config
+from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
 from mmgen.models.transformers_backend.self_check import checked
 
@@ -39,7 +40,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
         except UnpagedError as reason:
             why = str(reason)
             log.warning("%s does not run on the shared KV cache, but with a cache of its own: %s", name or folder.name, why)
-    raise BadWeights(f"{folder} is of the architecture {config.model_type}, which is not run yet: {why}")
+    return TextModel.around(cast(LanguageModel, own_cache(folder, config, device, dtype, precision)), folder, name)
 
 
 def paged(folder: Path, config: Any, device: str, dtype: torch.dtype | None, precision: str = "") -> PagedUpstream:
@@ -51,6 +52,25 @@ def paged(folder: Path, config: Any, device: str, dtype: torch.dtype | None, pre
     made = checked(model, int(text.vocab_size), max_tokens(text))
     if precision in ROUNDED:
         made.quantize(precision)
+    return made
+
+
+def own_cache(folder: Path, config: Any, device: str, dtype: torch.dtype | None, precision: str = "") -> OwnCacheLM:
+    """With the cache that the library makes for each text.
+
+    Raises BadWeights for a model that reads no text, and where files are missing or damaged.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    encodes = getattr(config, "is_encoder_decoder", False)
+    if not encodes and upstream_class(config) is None:
+        raise BadWeights(f"{folder} is of the architecture {config.model_type}, which listens to sound; take a model of texts")
+    auto = AutoModelForSeq2SeqLM if encodes else AutoModelForCausalLM
+    model = pretrained.load(auto, folder, device, dtype or "auto")
+    with pretrained.quiet():  # the library tells of each kernel that it would use on a GPU
+        made = OwnCacheLM(model)
+        if precision in ROUNDED:
+            made.quantize(precision)
     return made
 
 

@@ -10,20 +10,24 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.transformers_backend import cache_state
+from mmgen.errors import BadRequest
+from mmgen.models.transformers_backend import cache_state, linear_layers
 from mmgen.models.transformers_backend.cache_state import Unstackable
+from mmgen.registry import one_line
 
 Text = tuple["SequenceCache", Sequence[int]]
 """What is known of a text, and all of its ids."""
 NO_LIMIT = 1 << 20
 """Tokens of a model that says no limit: a recurrent state holds any number."""
+LONG = 1 << 15
+"""Tokens of a long text."""
 LIMITS = ("max_decoder_position_embeddings", "max_position_embeddings", "n_positions", "max_seq_len")
 ENCODER_LIMITS = ("max_encoder_position_embeddings", *LIMITS[1:])
 """What configurations call the number of their positions."""
@@ -105,14 +109,15 @@ class OwnCacheConfig:
     causal: bool = True
 
 
-class OwnCacheLM:
+class OwnCacheLM(nn.Module):
     """A causal or sequence-to-sequence model as transformers made it."""
 
     def __init__(self, model: Any) -> None:
         """`model`: with weights, in evaluation mode. Two short texts are read to measure its cache."""
+        super().__init__()
         self.model = model
         text = model.config.get_text_config(decoder=True)
-        self.encoder = model.get_encoder() if model.config.is_encoder_decoder else None
+        self.encoder: Any = model.get_encoder() if model.config.is_encoder_decoder else None
         source = 0 if self.encoder is None else _limit(getattr(self.encoder, "config", model.config), ENCODER_LIMITS)
         self.config = OwnCacheConfig(_vocabulary(model, text), _limit(text), source)
         takes = set(inspect.signature(model.forward).parameters)
@@ -120,8 +125,9 @@ class OwnCacheLM:
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self.held: Sequence[tuple[nn.Module, str]] = ()  # states that modules keep as attributes, and their names
         before = _attributes(model)
-        with torch.inference_mode():
+        with torch.inference_mode(), linear_layers.CalledLinears(model) as called:
             self._bytes(2, 4)
+        self.linears = called.found
         self.held = [
             key for key, value in _attributes(model).items() if isinstance(value, Tensor) and before.get(key, key) is None
         ]
@@ -136,9 +142,25 @@ class OwnCacheLM:
     def kv_bytes_per_token(self) -> int:
         return self.size.token + self.size.source
 
-    @cached_property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
+    @property
+    def context_bytes(self) -> int:
+        """Of a text of full length, or of a long one where there is no limit."""
+        return self.size.of(min(self.config.max_tokens, LONG), min(self.config.max_source, LONG))
+
+    def pack(self) -> None:
+        """Lays weights out as the CPU's kernels read them, in place; from then on the model is for inference only."""
+        linear_layers.replace(self.model, self.linears, linear_layers.packed)
+
+    def quantize(self, precision: str) -> None:
+        """Rounds linear layers to int8 or int4, in place. Raises BadRequest where the device or the model does not allow it."""
+        linear_layers.replace(self.model, self.linears, partial(linear_layers.rounded, precision=precision))
+        try:
+            with torch.inference_mode():
+                self._bytes(2, 4)
+        except Exception as why:  # whatever layers raise that read weights in a way of their own
+            raise BadRequest(
+                f"{precision} is not for this model, whose layers fail on it ({one_line(why)[:120]}); take bf16"
+            ) from why
 
     @cached_property
     def chunks(self) -> bool:
@@ -244,7 +266,9 @@ class OwnCacheLM:
 
     def _bytes(self, length: int, source: int) -> int:
         cache = self._prepared(length, source)
-        self.read([(cache, _text(self.config.vocab_size, length))])
+        ids = _text(self.config.vocab_size, length)
+        self.read([(cache, ids[:-1])])
+        self.read([(cache, ids)])
         own = 0 if cache.source is None else cache.source.states.nbytes
         return cache_state.nbytes(cache.state) + own
 

@@ -99,6 +99,8 @@ class Prompt:
     stops: tuple[str, ...] = ()  # in addition to the caller's
     shown: frozenset[int] = frozenset()  # control tokens that are part of the text
     reasoning: tuple[str, ...] = ()  # markers of what the model thinks before it answers
+    start: int | None = None  # what the decoder of an encoder-decoder begins with; None: the model's own
+    first: int | None = None  # the first token of its text, whatever the scores say
 
 
 class TextPipeline(StreamingPipeline[R]):
@@ -164,17 +166,24 @@ def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextReq
         if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < lm.config.vocab_size:
             raise BadRequest(f"logit_bias names token {token!r}; {client.name} has 0 to {lm.config.vocab_size - 1}")
     source = None if lm.encoder is None else prompt.ids
-    ids = prompt.ids if source is None else [client.model.start_id or 0]
+    start = client.model.start_id or 0 if prompt.start is None else prompt.start
+    ids = prompt.ids if source is None else [start]
     usual = max(1, min(USUAL, client.max_tokens - len(ids)))
     max_tokens = usual if params.max_tokens is None else params.max_tokens
+    constraint = _constraint(client, params)
+    if constraint is not None and (prompt.first is not None or client.forces_first):
+        raise BadRequest(
+            f"{client.name}'s texts begin with a token of its own, which a constraint forbids; leave the constraint out"
+        )
     return TextRequest(
         ids,
         replace(params, max_tokens=max_tokens, stop=(*params.stops, *prompt.stops)),
-        constraint=_constraint(client, params),
+        constraint=constraint,
         lookup=LOOKUP if params.lookup else 0,
         draft=DRAFT if client.drafts and not params.searches else 0,
         source=source,
         shown=prompt.shown,
+        rules=client.rules(len(ids), max_tokens, source, prompt.first),
     )
 
 
