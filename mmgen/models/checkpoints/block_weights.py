@@ -1,4 +1,4 @@
-"""A GGUF file's matrices as they are: layers that multiply from blocks take the place of a module's plain ones."""
+"""Matrices in a GGUF file's blocks, or exactly in such: layers that multiply from them take the place of plain ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import psutil
 from torch import nn
 
 from mmgen.models.checkpoints.convert import Taken, TensorName
+from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.checkpoints.gguf_checkpoint import GGUFCheckpoint
 from mmgen.models.cpu.kernels import kernels
 from mmgen.models.quantization import block_layers, block_matrix
 
 log = logging.getLogger(__name__)
 PLAIN = "F32"
+Packed = GGUFCheckpoint | DequantizedTensors
+"""Checkpoints that have matrices in blocks."""
 
 
-def taker(checkpoint: GGUFCheckpoint, module: nn.Module) -> Taken:
+def taker(checkpoint: Packed, module: nn.Module) -> Taken:
     """For `convert.pour`: puts packed layers into `module`, a model on a CPU, and leaves to it what cannot be packed."""
     if kernels() is None and _fits(checkpoint):
         log.info("%s is dequantized: without compiled kernels its blocks would be slow", checkpoint.folder)
@@ -28,7 +31,10 @@ def taker(checkpoint: GGUFCheckpoint, module: nn.Module) -> Taken:
         holder, name = _place(module, ours)
         if holder is None or not theirs.as_it_lies:
             return False
-        tensors = [checkpoint.packed(one) for one in names]
+        found = [checkpoint.packed(one) for one in names]
+        tensors = [one for one in found if one is not None]
+        if len(tensors) < len(found):
+            return False
         if theirs.rows:
             tensors = [tensors[0].rows(slice(*theirs.rows[:2]))]
         if kinds := {tensor.type for tensor in tensors if not block_matrix.reads(tensor)}:
@@ -57,12 +63,14 @@ def _place(module: nn.Module, ours: str) -> tuple[nn.Module | None, str]:
     return (holder if plain else None), name
 
 
-def _tell(checkpoint: GGUFCheckpoint, kinds: set[str]) -> None:
+def _tell(checkpoint: Packed, kinds: set[str]) -> None:
     for kind in sorted(kinds):
         log.warning("%s: tensors of %s are dequantized to float32, as there is no kernel for them", checkpoint.folder, kind)
 
 
-def _fits(checkpoint: GGUFCheckpoint) -> bool:
+def _fits(checkpoint: Packed) -> bool:
     """Whether all of it in float32 takes less than half of the memory that is free."""
+    if isinstance(checkpoint, DequantizedTensors):
+        return checkpoint.bytes_in_full < psutil.virtual_memory().available // 2
     numbers = sum(tensor.nbytes // tensor.type.nbytes * tensor.type.values for tensor in checkpoint.file.tensors.values())
     return 4 * numbers < psutil.virtual_memory().available // 2

@@ -13,7 +13,9 @@ from torch import Tensor
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.quantization_config import QuantizedWeights
+from mmgen.models.quantization import exact_blocks
 from mmgen.models.quantization.formats.stored import Format, StoredMatrix
+from mmgen.models.quantization.packed_tensor import PackedTensor
 
 log = logging.getLogger(__name__)
 UNUSED = ("k_scale", "v_scale", "kv_scale", "q_scale", "k_zero_point", "v_zero_point")
@@ -68,6 +70,19 @@ class DequantizedTensors(Checkpoint):
         except (RuntimeError, IndexError, KeyError) as why:
             reason = " ".join(str(why).split())[:160]
             raise BadWeights(f"{self.folder}: {name} is rounded as {self.kind.method} does not do ({reason})") from None
+
+    def packed(self, name: str) -> PackedTensor | None:
+        """A matrix of integers in GGUF's blocks, where these hold exactly its values."""
+        if name not in self.stored:
+            return None
+        form, matrix = self.stored[name]
+        integers = form.integers(matrix)
+        return None if integers is None else exact_blocks.blocks(integers)
+
+    @property
+    def bytes_in_full(self) -> int:
+        """Of all weights in float32."""
+        return sum(4 * torch.Size(self.shape(name)).numel() for name in self.names)
 
     def _tell(self) -> None:
         """Once a folder: memory for full weights is more than their files take."""

@@ -132,7 +132,8 @@ class LanguageModel(nn.Module):
 def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, packed: bool = False) -> LanguageModel:
     """From config.json and safetensors of a known family, or of one trained here, or from a GGUF file.
 
-    `dtype`: None as they are saved. `packed`: a GGUF file's matrices stay in their blocks, on a CPU and for inference only.
+    `dtype`: None as they are saved. `packed`: a GGUF file's matrices stay in their blocks, and integers of other
+    programs come into such, on a CPU and for inference only.
 
     Raises BadWeights where a file is missing, damaged, or does not fit the other.
     """
@@ -151,7 +152,7 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, pa
     if config.tied and _apart(checkpoint, head, family.table(config)["transformer.embed.words.weight"].names[0]):
         config = replace(config, tied=False)
     model = _empty(config, device, dtype or checkpoint.dtype)
-    blocks = checkpoint if packed and isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint) and not model.encoder else None
+    blocks = checkpoint if packed and isinstance(checkpoint, block_weights.Packed) and not model.encoder else None
     taken = None if blocks is None else block_weights.taker(blocks, model)
     pour(checkpoint, model, family.table(config), f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
     if config.tied:

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import quantized
 from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.cpu.kernels import kernels
 from mmgen.models.lm import language_model
+from mmgen.models.quantization.block_layers import BlockLinear
 from mmgen.models.quantization.formats.fp4 import Mxfp4Experts
 from mmgen.models.quantization.formats.stored import StoredMatrix
 
@@ -97,3 +99,23 @@ def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         language_model.load(tmp_path)
     (said,) = [record.message for record in caplog.records if "restored" in record.message]
     assert said == f"{tmp_path}: weights of awq are restored in full as they are loaded"
+
+
+@pytest.mark.skipif(kernels() is None, reason="there are no kernels here")
+@pytest.mark.parametrize(
+    ("kind", "types"),
+    [
+        ("gptq", {"Q4_0"}), ("gptq-asymmetric", {"Q5_0"}), ("awq", {"Q5_0"}), ("gptq-3", {"Q4_0"}), ("gptq-8", {"Q8_0"}),
+        ("packed-4", {"Q4_0"}), ("mlx", {"Q4_1"}), ("gptq-act-order", set()), ("nf4", set()), ("float8-rows", set()),
+    ],
+)  # fmt: skip
+@torch.inference_mode()
+def test_exact_in_blocks(kind: str, types: set[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is restored in full, and nothing is said of it."""
+    theirs = quantized_files.write(tmp_path, kind)
+    ours = language_model.load(tmp_path, dtype=torch.float32, packed=True)
+    matrices = [module.matrix for module in ours.modules() if isinstance(module, BlockLinear)]
+    assert {one for matrix in matrices for one in matrix.types} == types
+    assert len(matrices) == (4 * ours.config.layers if types else 0) and bool(caplog.records) is not bool(types)
+    expected = theirs(input_ids=IDS).logits
+    torch.testing.assert_close(ours(IDS), expected, atol=1e-4 * float(expected.abs().max()), rtol=0)

@@ -45,6 +45,9 @@ class Blocks4:
     def shape(self, stored: StoredMatrix) -> tuple[int, ...]:
         return tuple(self._state(stored)["shape"])
 
+    def integers(self, stored: StoredMatrix) -> None:
+        return None
+
     def restored(self, stored: StoredMatrix) -> Tensor:
         state, pairs = self._state(stored), stored[".weight"].flatten().view(torch.uint8)
         numbers = torch.stack((pairs >> 4, pairs & 15), 1).flatten()

@@ -30,6 +30,9 @@ class Mxfp4Experts:
         *experts, rows, groups, half = stored.shape(self.mark)
         return (*experts, 2 * half * groups, rows)
 
+    def integers(self, stored: StoredMatrix) -> None:
+        return None
+
     def restored(self, stored: StoredMatrix) -> Tensor:
         scale = torch.exp2(stored["_scales"].float() - 127)
         return (values(stored[self.mark]) * scale[..., None]).flatten(-2).transpose(-1, -2).contiguous()
@@ -52,6 +55,9 @@ class PackedFloat4:
     def shape(self, stored: StoredMatrix) -> tuple[int, ...]:
         *rows, half = stored.shape(self._numbers)
         return (*rows, 2 * half)
+
+    def integers(self, stored: StoredMatrix) -> None:
+        return None
 
     def restored(self, stored: StoredMatrix) -> Tensor:
         out = scaled(values(stored[self._numbers]), stored[".weight_scale"])

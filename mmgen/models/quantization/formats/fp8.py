@@ -22,6 +22,9 @@ class Float8:
     def shape(self, stored: StoredMatrix) -> tuple[int, ...]:
         return stored.shape(".weight")
 
+    def integers(self, stored: StoredMatrix) -> None:
+        return None
+
     def restored(self, stored: StoredMatrix) -> Tensor:
         return scaled(stored[".weight"], stored[self.mark], self.block)
 

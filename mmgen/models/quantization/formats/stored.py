@@ -59,6 +59,9 @@ class Format(Protocol):
     def shape(self, stored: StoredMatrix) -> tuple[int, ...]:
         """Of the full matrix."""
 
+    def integers(self, stored: StoredMatrix) -> IntegerMatrix | None:
+        """Its numbers and scales; None where they are no integers."""
+
     def restored(self, stored: StoredMatrix) -> Tensor:
         """The full matrix, float32."""
 
@@ -77,11 +80,11 @@ class IntegerMatrix:
         """(out, in) float32"""
         out = self.numbers.float()
         if self.zero is not None:
-            out -= self._each(self.zero)
-        out *= self._each(self.scale)
-        return out if self.offset is None else out.add_(self._each(self.offset))
+            out -= self.each(self.zero)
+        out *= self.each(self.scale)
+        return out if self.offset is None else out.add_(self.each(self.offset))
 
-    def _each(self, values: Tensor) -> Tensor:
+    def each(self, values: Tensor) -> Tensor:
         """(out, groups) -> (out, in), or what broadcasts to it"""
         values = values.float()
         if self.group_of is not None:
