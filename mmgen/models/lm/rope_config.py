@@ -17,7 +17,12 @@ def rope(values: Mapping[str, Any]) -> dict[str, Any]:
     told = values.get("rope_parameters") or values.get("rope_scaling") or {}
     fields: dict[str, Any] = {}
     if "full_attention" in told:  # one for each kind of layer
-        fields["rope_theta_windowed"] = told["sliding_attention"]["rope_theta"]
+        windowed = told["sliding_attention"]
+        if windowed.get("rope_type", "default") != "default":
+            raise BadWeights(
+                f"config.json asks for rope scaling {windowed['rope_type']!r} of layers with a window; ours have none"
+            )
+        fields["rope_theta_windowed"] = windowed["rope_theta"]
         told = told["full_attention"]
     elif "rope_local_base_freq" in values:
         fields["rope_theta_windowed"] = values["rope_local_base_freq"]

@@ -195,6 +195,11 @@ def test_an_architecture_that_we_do_not_have(broken: Path) -> None:
         ("bert", {"position_embedding_type": "relative_key"}, "relative positions"),
         ("marian", {"decoder_vocab_size": 4}, "two vocabularies"),
         ("llama", {"rope_parameters": {"rope_type": "fancy"}}, "rope scaling 'fancy'; there are linear"),
+        (
+            "gemma3_text",
+            {"rope_parameters": {"full_attention": {}, "sliding_attention": {"rope_type": "linear", "factor": 2.0}}},
+            "rope scaling 'linear' of layers with a window; ours have none",
+        ),
     ],
 )
 def test_what_ours_has_not(tmp_path: Path, family: str, values: dict[str, Any], message: str) -> None:

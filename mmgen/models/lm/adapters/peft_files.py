@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -20,12 +21,15 @@ from mmgen.models.lm.architectures.text_parts import plain
 from mmgen.models.lm.lora import AdaptedLayer, Adapters, AdapterSite
 from mmgen.models.quantization.block_layers import BlockEmbedding
 
+log = logging.getLogger(__name__)
 START = "base_model.model."
 """How PEFT begins every name."""
 KINDS = re.compile(
     r"(?P<module>.+?)\.(?P<kind>lora_A\.weight|lora_B\.weight|lora_magnitude_vector|lora_embedding_A|lora_embedding_B|ia3_l"
     r"|base_layer\.weight|base_layer\.bias|weight|bias)"
 )
+SEEING = re.compile(r"(^|\.)(vision_tower|vision_model|visual|multi_modal_projector|audio_tower)\.")
+"""Layers of a model that reads images too; text goes through none of them."""
 LORA = ("lora_A.weight", "lora_B.weight")
 UNKNOWN = (
     "layer_replication", "trainable_token_indices", "target_parameters", "lora_bias", "use_qalora", "use_bdlora",
@@ -227,6 +231,9 @@ def _modules(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, Module]:
             raise BadWeights(f"{folder} holds {key}, which is of no kind of adapter that is read here; merge it with PEFT")
         module = plain(f"{match['module']}.").removesuffix(".") or match["module"]
         found.setdefault(module, {})[match["kind"]] = tensor
+    if seeing := [one for one in found if SEEING.search(one)]:
+        log.warning("%s: %s are left out, which read images", folder, safetensors_io.some(sorted(seeing)))
+        found = {one: kinds for one, kinds in found.items() if one not in seeing}
     if not found:
         raise BadWeights(f"{folder} holds no tensors of an adapter; save it again")
     return found

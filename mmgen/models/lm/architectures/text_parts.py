@@ -6,11 +6,14 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmgen.errors import BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint
+from mmgen.models.checkpoints.family import Family, Values
 from mmgen.models.lm.architectures import llama_kin
 from mmgen.models.lm.family_llama import FAMILIES as LLAMA
 
@@ -55,6 +58,18 @@ class TextTensors(Checkpoint):
         return self.whole.dtype
 
 
+def _of(kinds: tuple[str, ...], family: Family) -> Any:
+    """The family's reading of a configuration whose text is of one of its kinds."""
+
+    def more(values: Values) -> dict[str, Any]:
+        kind = (values.get("text_config") or {}).get("model_type", kinds[0])
+        if kind not in kinds:
+            raise BadWeights(f"config.json asks for a text model of the architecture {kind}; there are {', '.join(kinds)}")
+        return family.more(values)
+
+    return more
+
+
 def plain(name: str) -> str:
     """A tensor's name in a text model; "": it is none of the language model's."""
     for begins, ours in SPELLINGS:
@@ -65,9 +80,11 @@ def plain(name: str) -> str:
 
 FAMILIES = {
     "gemma3": replace(
-        LLAMA["gemma3_text"], architecture="Gemma3ForConditionalGeneration", back=None, part=True, defaults=GEMMA3
+        LLAMA["gemma3_text"], architecture="Gemma3ForConditionalGeneration", more=_of(("gemma3_text",), LLAMA["gemma3_text"]),
+        back=None, part=True, defaults=GEMMA3,
     ),
     "mistral3": replace(
-        llama_kin.FAMILIES["ministral3"], architecture="Mistral3ForConditionalGeneration", back=None, part=True
+        llama_kin.FAMILIES["ministral3"], architecture="Mistral3ForConditionalGeneration",
+        more=_of(("mistral", "ministral3"), llama_kin.FAMILIES["ministral3"]), back=None, part=True,
     ),
-}
+}  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints
+import peft
 import pytest
 import torch
 import transformers
@@ -13,7 +14,10 @@ from checkpoints import GROUPED, rope
 from decoder_checks import assert_close, check
 from safetensors.torch import load_file, save_file
 
-from mmgen.models.lm import language_model
+from mmgen.errors import BadWeights
+from mmgen.models.lm import families, language_model, lora_files
+from mmgen.models.lm.adapters import peft_files
+from mmgen.models.lm.lora import Adapters
 
 TINY = {
     "hidden_size": 32,
@@ -72,10 +76,33 @@ def test_every_spelling(begin: str, tmp_path: Path) -> None:
         assert_close(theirs(input_ids=ids).logits, language_model.load(tmp_path)(ids))
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft calls what transformers deprecates
+def test_an_adapter_of_the_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its layers that read images are left out, and named."""
+    checkpoints.saved(gemma3, tmp_path / "base")
+    whole = transformers.Gemma3ForConditionalGeneration.from_pretrained(tmp_path / "base")
+    torch.manual_seed(0)
+    theirs = peft.get_peft_model(
+        whole, peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    ).eval()
+    theirs.save_pretrained(str(tmp_path / "adapter"))
+    lm, ids = language_model.load(tmp_path / "base"), torch.arange(3, 20)[None]
+    adapters = Adapters(lm, lora_files.names_of(tmp_path / "base", lm))
+    peft_files.load(adapters, "a", tmp_path / "adapter")
+    assert "vision_tower" in caplog.text and "are left out, which read images" in caplog.text
+    with torch.inference_mode(), adapters.use("a"):
+        assert_close(theirs(input_ids=ids).logits, lm(ids))
+
+
+def test_a_text_of_another_kind() -> None:
+    values = mistral3().config.to_dict()
+    values["text_config"]["model_type"] = "qwen2"
+    with pytest.raises(BadWeights, match="a text model of the architecture qwen2; there are mistral, ministral3"):
+        families.FAMILIES["mistral3"].shape(values)
+
+
 def test_keys_that_files_leave_out(tmp_path: Path) -> None:
     """Google's text_config says a few keys alone; the rest are the library's own defaults."""
-    from mmgen.models.lm import families
-
     told = {"model_type": "gemma3_text", "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34}
     values = {**told, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "sliding_window": 1024}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gemma3", "text_config": values}))
