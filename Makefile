@@ -11,13 +11,19 @@ BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get inst
 
 .PHONY: demo test lint docs check-slow format clean
 
+# The language model is no part of the installation (98 MB). Without a network everything else works, and says so.
+PULL := MMGEN_HOME=.demo $(BIN)/mmgen pull embedded:smollm2
+
 demo: $(READY)
 	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
 	@printf '%s\n' "How far could the light at Cordouan be seen?" "Who found the Antikythera mechanism?" \
 		"Who won the football world cup in 1998?" | MMGEN_HOME=.demo $(BIN)/mmgen rag chat
+	@if $(PULL); then MMGEN_HOME=.demo $(BIN)/mmgen chat "What is the capital of France?" --temperature 0; fi
+	@MMGEN_HOME=.demo $(BIN)/mmgen txt2img "a red apple" --seed 7 -o .demo/apple.png
 
 test: $(DEV)
 	@$(BROWSER)
+	@$(PULL) || echo "the tests of embedded:smollm2 are skipped" >&2
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: $(DEV)

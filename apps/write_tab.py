@@ -130,5 +130,5 @@ class WriteHandlers:
         """The image for one of the three texts with its beginning."""
         text = dict(zip(STRATEGIES, texts, strict=True))[which]
         with error_toasts():
-            client = self.text.rt.text(self.text.model)
+            client = self.text.rt.text(self.text.reference)
             return read_again(client, prompt + text)

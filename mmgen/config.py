@@ -70,7 +70,7 @@ class RuntimeConfig(Config):
     reader: str = "embedded:reader"
     denoiser: str = "embedded:emoji"
     image_encoder: str = "embedded:emoji-clip"
-    text: str = "embedded:books"
+    text: str = "embedded:smollm2"  # embedded:books where it was not pulled, unless a conversation is asked for
     store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
     policy: str = "fair"  # scheduling policy: fair, fifo, priority, shortest, or a plugin's
     max_gap_ms: float | None = Field(default=30.0, gt=0)  # limit on the gap between tokens of a stream; None: no limit

@@ -154,11 +154,10 @@ def _size(folder: Path) -> int:
 def _embedded_entries() -> Iterator[ModelEntry]:
     for model in embedded.EMBEDDED.values():
         try:
-            folder = model.folder
+            folder = embedded.installed(model)
         except NotFound:
             continue
-        if folder.is_dir():
-            yield ModelEntry(model.reference, model.kind, _size(folder), model.licence, folder, model.summary)
+        yield ModelEntry(model.reference, model.kind, _size(folder), model.licence, folder, model.summary)
 
 
 def _cached_entries() -> Iterator[ModelEntry]:

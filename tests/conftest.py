@@ -12,6 +12,7 @@ from cli_call import call  # noqa: F401  a fixture
 from color_encoder import colour_home, colours, painter  # noqa: F401  fixtures
 from diffusion_models import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
 from fake_hub import fake_hub  # noqa: F401  a fixture
+from pulled import smollm2  # noqa: F401  a fixture
 from scripted_lm import say  # noqa: F401  a fixture
 from tiny_llama import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures
 from tiny_models import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # noqa: F401  fixtures

@@ -25,6 +25,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from pulled import KEPT
 
 from mmgen.cli import commands
 from mmgen.config import RuntimeConfig
@@ -43,7 +44,7 @@ BLOCK = re.compile(r"^(?:<!-- test: ([\w ]+) -->\n)?```(\w+)(?: title=\"(.+?)\")
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[\w-]+)?\)")
 LANGUAGES = {"shell": "shell", "sh": "shell", "bash": "shell", "python": "python", "py": "python"}
 OURS = {*commands.OWN, *registry().pipelines.names()}
-MARKS = {"network", "gpu", "slow", "server"}
+MARKS = {"network", "gpu", "slow", "server", "pulled"}  # pulled: where embedded:smollm2 is
 UNTRIED = {"network", "gpu"}
 GENERATED = re.compile(r"(?:\.\./)*(?:reference/|models/\w|contributing\.md|changelog\.md)")  # see docs/reference_pages.py
 SECONDS = 600  # for a block, on a machine that does other things too
@@ -124,12 +125,18 @@ class Reading:
     """Somebody who does what a page says, in a folder and a home of their own."""
 
     def __init__(self, folder: Path, slow: bool) -> None:
-        self.folder, self.slow = folder / "checkout", slow
+        self.folder = folder / "checkout"
         self.folder.mkdir()
         for name in ("assets", "configs", "examples", "benchmarks"):  # as in a checkout
             (self.folder / name).symlink_to(ROOT / name)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**os.environ, "PATH": path, "MMGEN_HOME": str(folder / "home")}
+        self.passed_over = UNTRIED if slow else {*UNTRIED, "slow"}
+        if not (KEPT / "models" / "smollm2").is_dir():
+            self.passed_over = {*self.passed_over, "pulled"}
+        else:
+            (folder / "home").mkdir()
+            (folder / "home" / "models").symlink_to((KEPT / "models").resolve())
         self.server: subprocess.Popen[bytes] | None = None
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -142,7 +149,7 @@ class Reading:
             path.write_text(block.code, encoding="utf-8")
         elif (plugin := installed(block)) is not None:
             self.install(self.folder / plugin)
-        elif block.marks & UNTRIED or ("slow" in block.marks and not self.slow):
+        elif block.marks & self.passed_over:
             pass
         elif "server" in block.marks:
             self.serve(block.code)

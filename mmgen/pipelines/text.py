@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class TextGeneration(TextPipeline[Completion]):
     """Go on writing from a beginning."""
 
-    last = "completion"
+    last, stand_in = "completion", "embedded:books"
 
     @takes(TextParams, temperature=0.8, top_p=0.95)
     def stream(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmgen import hub
+from mmgen import embedded, hub
 from mmgen.errors import BadRequest, nearest
 from mmgen.serve.errors import UnknownModel
 
@@ -42,7 +42,8 @@ class ModelCatalog:
             "image encoder": config.image_encoder,
         }  # fmt: skip
         self.defaults = {kind: reference for kind, reference in defaults.items() if reference is not None}
-        own = [ServedModel(name_of(reference), reference, kind) for kind, reference in self.defaults.items()]
+        there = [(kind, reference) for kind, reference in self.defaults.items() if embedded.present(reference)]
+        own = [ServedModel(name_of(reference), reference, kind) for kind, reference in there]
         self._own = {one.id: one for one in [*own, *map(_given, given)]}
 
     def served(self) -> list[ServedModel]:

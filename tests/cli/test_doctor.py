@@ -51,7 +51,9 @@ def test_a_damaged_model_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(embedded, "verify", lambda reference: f"{reference} is damaged; reinstall mmgen")
     assert run() == 1
     out = capsys.readouterr().out
-    assert "wrong" in out and "is damaged; reinstall mmgen" in out and f"{len(embedded.EMBEDDED)} wrong: " in out
+    shipped = sum(not model.pulled for model in embedded.EMBEDDED.values())
+    assert "wrong" in out and "is damaged; reinstall mmgen" in out and f"{shipped} wrong: " in out
+    assert "embedded:smollm2" in out and "`mmgen pull embedded:smollm2` gets it" in out
 
 
 def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:

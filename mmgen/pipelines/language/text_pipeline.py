@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mmgen import embedded
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.pipelines.streaming import Event, StreamingPipeline
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 R = TypeVar("R")
+log = logging.getLogger(__name__)
+_told: set[str] = set()
+"""Lines that were logged; each is logged once a process."""
 USUAL = 256
 """Tokens of an answer, unless the caller says otherwise."""
 LOOKUP, DRAFT = 10, 4
@@ -113,6 +118,7 @@ class TextPipeline(StreamingPipeline[R]):
     command_line = "mmgen.cli.text_commands:command"  # what makes its command, see mmgen.cli.commands
     priority = "interactive"
     last: str  # kind of the last event, whose value is what a call returns
+    stand_in: str | None = None  # a model in the place of the default one, where that has to be pulled first
 
     def __init__(self, rt: Runtime, *, model: str | None = None, draft: str | None = None, adapter: str | None = None) -> None:
         """Opens nothing yet.
@@ -124,6 +130,18 @@ class TextPipeline(StreamingPipeline[R]):
         """
         self.rt, self.model, self.draft, self.adapter = rt, model, draft, adapter
 
+    @property
+    def reference(self) -> str:
+        """The model that writes: the caller's, the default, or what stands in for it until it is pulled."""
+        reference = self.model or self.rt.config.text
+        if self.model is not None or self.stand_in is None or embedded.present(reference):
+            return reference
+        told = f"{reference} is not on this machine; get it with `mmgen pull {reference}`; {self.stand_in} writes instead"
+        if told not in _told:
+            _told.add(told)
+            log.warning("%s", told)
+        return self.stand_in
+
     def write(
         self,
         prompt: Callable[[TextClient], Prompt],
@@ -133,7 +151,7 @@ class TextPipeline(StreamingPipeline[R]):
     ) -> Iterator[Event]:
         """Loads, writes, and says what it took. `answer`: what the call returns. Leaving it early cancels the request."""
         request, clock = request or Request.new(priority=self.priority), Clock()
-        client = self.rt.text(self.model, self.draft)
+        client = self.rt.text(self.reference, self.draft)
         from mmgen.runners.generation import PromptRead, TextPiece  # torch is imported by now
 
         given = prompt(client)

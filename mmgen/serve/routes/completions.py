@@ -95,9 +95,14 @@ class CompletionStream:
             "system_fingerprint": FINGERPRINT,
         }
 
+    def made(self) -> Any:
+        """The pipeline that writes."""
+        model = None if self.body.model is None else self.context.model(self.body.model, "text")
+        return pipeline("text", runtime=self.context.rt, model=model)
+
     def events(self) -> Iterator[tuple[int, Any]]:
         """Of all prompts, as they come."""
-        made = pipeline("text", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
+        made = self.made()
         prompts = [partial(_prompt, given=one) for one in self.prompts]
         return merged([partial(made.write, one, self.params, self.request) for one in prompts], self.request)
 
@@ -152,7 +157,7 @@ class CompletionStream:
             return ""
         begun.add(index)
         given = self.prompts[prompt]
-        client = self.context.rt.text(self.context.model(self.body.model, "text"))
+        client = self.context.rt.text(self.made().reference)
         return given if isinstance(given, str) else client.model.tokenizer.decode(given)
 
     def chunk(self, index: int, text: str, logprobs: Any = None, reason: str | None = None) -> dict[str, Any]:
