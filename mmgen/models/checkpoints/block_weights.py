@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import psutil
 from torch import nn
 
+from mmgen.errors import BadRequest
 from mmgen.models.checkpoints.convert import Taken, TensorName
 from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.checkpoints.gguf_checkpoint import GGUFCheckpoint
@@ -52,6 +53,18 @@ def tie(module: nn.Module, embedding: nn.Module, name: str) -> None:
     """Lets `module`'s linear layer of that name multiply with the embedding's matrix, where that is packed."""
     if isinstance(embedding, block_layers.BlockEmbedding):
         block_layers.replace(module, name, embedding.matrix, getattr(module, name).bias)
+
+
+def round_inputs(module: nn.Module, name: str) -> None:
+    """Lets packed layers multiply inputs in int8: twice as fast for prompts, and as far from exact as llama.cpp is.
+
+    Raises BadRequest where there are none.
+    """
+    matrices = [one for one in module.modules() if isinstance(one, block_matrix.BlockMatrix) and one.kernels is not None]
+    if not matrices:
+        raise BadRequest(f"#a8 is for GGUF files on a CPU with our kernels, which {name} is not here; leave it out")
+    for matrix in matrices:
+        matrix.planes = block_matrix.FAST
 
 
 def _place(module: nn.Module, ours: str) -> tuple[nn.Module | None, str]:

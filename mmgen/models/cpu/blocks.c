@@ -21,7 +21,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 16  /* outputs of a panel */
 #define ROWS 4    /* that are multiplied at once; up to as many, numbers are taken from the panels as they are multiplied */
-#define AHEAD 4096 /* bytes of a panel that are asked for before they are read */
+#define AHEAD 8192     /* bytes that are asked for before they are read, of this panel and those after it */
 #define TILE_GROUPS 48 /* that are unpacked at once for many rows */
 
 enum { F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30, MXFP4 = 39 };
@@ -335,11 +335,12 @@ INLINE __m512 scaled(const __m512i *sums, const Fixed *x, int type_zero, int hal
 INLINE void panel_direct(int type, const uint8_t *panel, const Fixed *x, __m512 *y, long in, int rows, int planes)
 {
     long groups = in / 32;
-    const uint8_t *heads = panel + groups * group_bytes(type);
-    for (long group = 0; group < groups; group++, panel += group_bytes(type))
+    long each = group_bytes(type) + head_bytes(type) / (is_super(type) ? 8 : 1);
+    const uint8_t *heads = panel + groups * group_bytes(type), *ahead = panel + AHEAD;
+    for (long group = 0; group < groups; group++, panel += group_bytes(type), ahead += each)
         for (int half = 0; half < halves(type); half++) {
-            for (long at = 0; half == 0 && at < group_bytes(type); at += 64)
-                __builtin_prefetch(panel + AHEAD + at);
+            for (long at = 0; half == 0 && at < each; at += 64)
+                __builtin_prefetch(ahead + at);
             __m512i sums[ROWS][3];
             for (int row = 0; row < rows; row++)
                 for (int plane = 0; plane < planes; plane++)

@@ -101,30 +101,36 @@ class FusedDecoder:
 
 
 class PackedLayer:
-    """A layer of a block, and where its weights lay."""
+    """A layer of a block, and where its weights lay. Asked before every token: dictionaries are looked into, no properties."""
 
     def __init__(self, holder: nn.Module, name: str) -> None:
         self.layers, self.name = holder._modules, name
-        self.layer = holder._modules[name]
-        self.weight = weakref.ref(self._weight())
-        self.address = self._address()
-
-    def _weight(self) -> Tensor:
-        if isinstance(self.layer, BlockLinear):
-            return self.layer.matrix.blocks[0]
-        return getattr(self.layer, PRODUCTS.get(type(self.layer), "weight"))  # type: ignore[no-any-return]
-
-    def _address(self) -> int:
-        if isinstance(self.layer, BlockLinear):
-            return ctypes.addressof(self.layer.matrix.parts())
-        return 0 if type(self.layer) in PRODUCTS else self._weight().data_ptr()
+        self.layer: Any = holder._modules[name]
+        self.weights = [(where, own, weakref.ref(where[own]), _at(where[own])) for where, own in _weights(self.layer)]
 
     def holds(self) -> bool:
         """Whether it is the same layer with the same weights, and nobody listens."""
         layer = self.layer
-        if self.layers[self.name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:  # type: ignore[union-attr]
+        if self.layers[self.name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:
             return False
-        return self.weight() is self._weight() and self.address == self._address()
+        for where, own, weight, at in self.weights:
+            found = where[own]
+            if weight() is not found or (at and found.data_ptr() != at):
+                return False
+        return True
+
+
+def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
+    """Where a layer keeps what is replaced when weights come and go."""
+    if isinstance(layer, BlockLinear):
+        return [(layer.matrix._buffers, name) for name in layer.matrix._buffers]
+    name = PRODUCTS.get(type(layer), "weight")
+    return [(layer._parameters if name in layer._parameters else vars(layer), name)]
+
+
+def _at(weight: Tensor) -> int:
+    """An address; 0: it has none, as in oneDNN's own layout."""
+    return 0 if weight.is_mkldnn or weight.layout is not torch.strided else weight.data_ptr()
 
 
 PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4Linear: "packed"}

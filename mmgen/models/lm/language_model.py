@@ -37,7 +37,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 def dtype_of(precision: str, device: str) -> torch.dtype | None:
     """Of a model's numbers; None: as they are saved. Raises BadRequest for a precision that there is not."""
     if precision not in ("", *PRECISIONS):
-        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} after the #")
+        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} or a8 after the #")
     if precision:
         return PRECISIONS[precision]
     return torch.float32 if device == "cpu" else None
@@ -225,10 +225,14 @@ class TextModel:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
         """The registry's loader. `precision`: fp32, bf16, fp16, int8 or int4; "": on a CPU fp32 or as it was rounded,
-        elsewhere as it is saved."""
+        elsewhere as it is saved; a8: a GGUF file's blocks, and inputs rounded to int8 as llama.cpp does."""
+        rounds_inputs = precision == "a8"
+        precision = "" if rounds_inputs else precision
         if device == "cpu":
             precision = precision or quantized.precision_of(folder)
         lm = load(folder, device, dtype_of(precision, device), packed=device == "cpu" and not precision)
+        if rounds_inputs:
+            block_weights.round_inputs(lm, str(folder))
         if precision in ROUNDED:
             quantize(lm, precision)
         return cls.around(lm, folder, name)

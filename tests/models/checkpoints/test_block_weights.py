@@ -8,6 +8,7 @@ import pytest
 import torch
 from gguf import GGMLQuantizationType as Type
 
+from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import block_weights
 from mmgen.models.checkpoints.offload import LoadedModel
 from mmgen.models.cpu.kernels import kernels
@@ -71,6 +72,19 @@ def test_a_precision_that_is_asked_for_is_given(tmp_path: Path) -> None:
     gguf_models.llama_file(path, Type.Q8_0)
     lm = TextModel.load(path, precision="fp32").lm
     assert not [module for module in lm.modules() if isinstance(module, BlockLinear)]
+
+
+@needed
+def test_inputs_in_int8_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    theirs = gguf_models.llama_file(path, Type.Q8_0)
+    lm = TextModel.load(path, precision="a8").lm
+    with torch.inference_mode():
+        found, exact = lm(IDS), theirs(IDS).logits
+    assert 1e-4 < (found - exact).norm() / exact.norm() < 0.1
+    gguf_models.llama_file(path, Type.F32)
+    with pytest.raises(BadRequest, match="#a8 is for GGUF files on a CPU"):
+        TextModel.load(path, precision="a8")
 
 
 @pytest.mark.parametrize("free", [8 << 30, 1 << 10])
