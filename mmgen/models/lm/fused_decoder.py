@@ -104,9 +104,11 @@ class PackedLayer:
     """A layer of a block, and where its weights lay. Asked before every token: dictionaries are looked into, no properties."""
 
     def __init__(self, holder: nn.Module, name: str) -> None:
-        self.layers, self.name = holder._modules, name
-        self.layer: Any = holder._modules[name]
-        self.weights = [(where, own, weakref.ref(where[own]), _at(where[own])) for where, own in _weights(self.layer)]
+        self.layers: dict[str, Any] = holder._modules
+        self.name, self.layer = name, self.layers[name]
+        self.weights: list[tuple[dict[str, Any], str, Any, int]] = [
+            (where, own, weakref.ref(where[own]), _at(where[own])) for where, own in _weights(self.layer)
+        ]
 
     def holds(self) -> bool:
         """Whether it is the same layer with the same weights, and nobody listens."""
