@@ -18,6 +18,46 @@ DELTA = {
     "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2, "linear_num_value_heads": 4,
     "linear_key_head_dim": 8, "linear_value_head_dim": 8,
 }  # fmt: skip
+GEMMA = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "intermediate_size": 48,
+    "sliding_window": 8,
+    "max_position_embeddings": 128,
+    "bos_token_id": 2,
+    "pad_token_id": 0,
+}
+BERT = {
+    "model_type": "bert",
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+}
+WINDOWS = ["sliding_attention", "full_attention"]
+EYE = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 8,
+    "patch_size": 4,
+}
+MLA = {
+    "num_key_value_heads": 4,
+    "kv_lora_rank": 16,
+    "q_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "num_experts_per_tok": 2,
+}
+SPARSE = {**MLA, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "index_topk": 8, "index_head_dim": 16}
 SEAMLESS = {"t2u_encoder_layers": 1, "t2u_decoder_layers": 1, "speech_encoder_layers": 1}
 SWITCH = {"num_sparse_encoder_layers": 1, "num_sparse_decoder_layers": 1, "decoder_start_token_id": 0}
 OWN: dict[str, dict[str, Any]] = {
@@ -26,6 +66,15 @@ OWN: dict[str, dict[str, Any]] = {
     **{name: {"decoder_start_token_id": 0} for name in ("t5", "mt5", "umt5", "longt5")},
     "switch_transformers": SWITCH,
     "nllb-moe": {"encoder_sparse_step": 2, "decoder_sparse_step": 2},
+    "encoder-decoder": {
+        "encoder": BERT, "decoder": {**BERT, "is_decoder": True, "add_cross_attention": True},
+    },
+    "t5gemma": dict.fromkeys(("encoder", "decoder"), GEMMA),
+    "t5gemma2": {
+        "encoder": {"text_config": {**GEMMA, "layer_types": WINDOWS}, "vision_config": EYE},
+        "decoder": {**GEMMA, "layer_types": WINDOWS},
+        "eoi_token_index": 4, "image_token_index": 5,
+    },
     "plbart": {"decoder_start_token_id": 2},
     "prophetnet": {"num_encoder_layers": 2, "num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4},
     "seamless_m4t": SEAMLESS,
@@ -46,13 +95,20 @@ OWN: dict[str, dict[str, Any]] = {
     "olmo_hybrid": DELTA,
     "recurrent_gemma": {"block_types": ["recurrent", "attention"], "lru_width": 32, "attention_window_size": 8},
     "minimax": {"layer_types": ["linear_attention", "full_attention"], "block_size": 8},
-    "zamba": {"layer_types": ["mamba", "hybrid"], "n_mamba_heads": 2, "attention_head_dim": 16, "attention_hidden_size": 64},
-    "zamba2": {
-        "layer_types": ["linear_attention", "hybrid"], "n_mamba_heads": 8, "mamba_headdim": 8, "chunk_size": 8,
-        "num_mem_blocks": 1,
+    "zamba": {
+        "layer_types": ["mamba", "hybrid"] * 2, "num_hidden_layers": 4, "n_mamba_heads": 2, "attention_head_dim": 16,
+        "attention_hidden_size": 64,
     },
+    "codegen": {"n_head": 4, "n_embd": 64, "rotary_dim": 8},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 8},
+    "mpt": {"n_layers": 2},
+    "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 4},
+    "cpmant": {"dim_head": 8, "dim_ff": 48},
+    "kimi_linear": {**MLA, "layer_types": DELTA["layer_types"], "linear_head_dim": 8, "linear_num_heads": 4},
+    "lfm3": {"layer_types": ["conv", "full_attention"]},
+    "bailing_hybrid": {**MLA, "layer_types": DELTA["layer_types"], "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1},
+    **dict.fromkeys(("axk2", "deepseek_v32", "dots3_note_text", "glm_moe_dsa", "hy_v4"), SPARSE),
     "zaya": {"num_experts_per_tok": 1},
-    "xlstm": {"head_dim": None, "num_blocks": 2, "embedding_dim": 32, "chunk_size": 8},
 }  # fmt: skip
 
 
@@ -88,5 +144,6 @@ def _made(auto: Any, shape: Any) -> Any:
         if weight.dim() > 1 and weight.std() < 0.5:
             torch.nn.init.normal_(weight, std=0.5)
     start = getattr(shape, "decoder_start_token_id", None)
+    start = 2 if start is None and shape.is_encoder_decoder else start
     model.generation_config = GenerationConfig(pad_token_id=0, decoder_start_token_id=start)
     return model

@@ -12,6 +12,7 @@ from text_requests import text_request
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, Cancelled, DeadlineExceeded, JobFailed, TooLarge, TooLong
+from mmgen.models.transformers_backend.backend import backend_of
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest, Vocabulary
 from mmgen.runners.own_cache_text import OwnCacheRunner
@@ -22,14 +23,35 @@ GREEDY = Sampling(temperature=0)
 COUNT = 24
 SEQ2SEQ = ("bart", "blenderbot", "fsmt", "led", "m2m_100", "marian", "mbart", "mt5", "pegasus", "t5", "umt5")
 RARE_SEQ2SEQ = (
-    "bigbird_pegasus", "blenderbot-small", "longt5", "mvp", "nllb-moe", "pegasus_x", "plbart", "prophetnet", "seamless_m4t",
-    "seamless_m4t_v2", "switch_transformers",
+    "bigbird_pegasus", "blenderbot-small", "encoder-decoder", "longt5", "mvp", "nllb-moe", "pegasus_x", "plbart", "prophetnet",
+    "seamless_m4t", "seamless_m4t_v2", "switch_transformers", "t5gemma", "t5gemma2",
 )  # fmt: skip
 CAUSAL = (
     "bamba", "falcon_h1", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "nemotron_h", "qwen3_5_text", "qwen3_next",
     "recurrent_gemma", "rwkv",
 )  # fmt: skip
-RARE_CAUSAL = ("falcon_mamba", "lfm2_moe", "minimax", "olmo_hybrid", "qwen3_5_moe_text", "zaya")
+RARE_CAUSAL = (
+    "axk2", "bailing_hybrid", "big_bird", "codegen", "cpmant", "deepseek_v32", "deepseek_v4", "dots3_note_text", "falcon_mamba",
+    "glm_moe_dsa", "gpt_neo", "gpt_neox_japanese", "hy_v4", "inkling2_text", "inkling_text", "kimi_linear", "lfm2_moe", "lfm3",
+    "megatron-bert", "minimax", "mpt", "olmo_hybrid", "openai-gpt", "qwen3_5_moe_text", "rembert", "roformer", "trocr", "xglm",
+    "xlm", "xlnet", "zamba", "zaya",
+)  # fmt: skip
+SOUND = (
+    "audioflamingo3", "glmasr", "granite_speech", "granite_speech_plus", "moss_transcribe_diarize", "musicflamingo",
+    "nemo_speechlm", "qwen2_audio", "qwen3_asr", "vibevoice_asr", "voxtral", "voxtral_realtime", "musicgen", "musicgen_melody",
+    "whisper",
+)  # fmt: skip
+EXCEPTIONS = {
+    **dict.fromkeys(SOUND, "its input is sound, not text"),
+    **dict.fromkeys(
+        ("dots3_note", "qwen3_5", "qwen3_5_moe", "qwen4_exp"), "a multimodal shell around a text model that is tried"
+    ),
+    "gemma4_assistant": "a draft model that reads another one's states",
+    "qwen4_exp_text": "the library's own generate fails: its cache has no such layer",
+    "reformer": "its positions are factors of one length, for which its weights are made",
+    "xlstm": "the library's own generate fails without a package of kernels",
+    "zamba2": "the library makes no small one of the shared layers that its names tie",
+}
 
 
 def slow(*names: str) -> list[Any]:
@@ -60,6 +82,17 @@ def theirs(lm: OwnCacheLM, prompt: Sequence[int], count: int = COUNT, **options:
     """What the library's generate writes."""
     out = lm.model.generate(torch.tensor([list(prompt)]), max_new_tokens=count, do_sample=False, **options)[0].tolist()
     return tuple(out[-count:])
+
+
+def test_every_type_of_the_library_is_tried_or_excepted() -> None:
+    from transformers.models.auto import modeling_auto
+
+    known = set(modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    for name in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if name in EXCEPTIONS or backend_of({"model_type": name}) == "own-cache":
+            known.add(name)
+    tried = {*SEQ2SEQ, *RARE_SEQ2SEQ, *CAUSAL, *RARE_CAUSAL}
+    assert known - tried == set(EXCEPTIONS)
 
 
 def runner(lm: OwnCacheLM, **options: Any) -> OwnCacheRunner:
