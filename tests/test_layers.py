@@ -43,6 +43,8 @@ COVERED_ELSEWHERE = {
     "mmgen.library.document_indexing": "library/test_document_library.py",
     "mmgen.library.image_indexing": "library/test_image_library.py",
     "mmgen.models.checkpoints.gguf_config": "models/checkpoints/test_gguf_checkpoint.py",
+    "mmgen.models.checkpoints.gguf_writer": "cli/test_quantize.py",
+    "mmgen.models.lm.gguf_export": "cli/test_quantize.py",
     "mmgen.models.checkpoints.gguf_tensor_names": "models/checkpoints/test_gguf_checkpoint.py",
     "mmgen.models.checkpoints.tensor_names": "models/lm/test_families.py",
     "mmgen.models.diffusion.conditioning": "models/diffusion/test_denoiser.py",

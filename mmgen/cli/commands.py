@@ -37,7 +37,7 @@ OWN = {
     "image": BuiltinCommand("mmgen.cli.image:app", "Image search: add files, search by text or by image"),
     "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Zero-shot image classification among given labels"),
     "train": BuiltinCommand("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
-    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Quantize a language model's weights to int8 or int4"),
+    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Quantize a language model's weights to int8, int4 or GGUF"),
     "scaling-law": BuiltinCommand(
         "mmgen.cli.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
     ),

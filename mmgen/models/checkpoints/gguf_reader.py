@@ -79,6 +79,11 @@ class Cursor:
     def number(self, form: str) -> Any:
         return struct.unpack("<" + form, self.take(struct.calcsize(form)))[0]
 
+    def peek(self, form: str) -> Any:
+        at, value = self.at, self.number(form)
+        self.at = at
+        return value
+
     def text(self) -> str:
         return bytes(self.take(self.number("Q"))).decode("utf-8", "replace")
 
@@ -104,10 +109,11 @@ class GGUFFile:
         """`path`: the file, or any of its parts. Raises BadWeights where it is damaged or a part is missing."""
         self.path = path
         self.metadata: dict[str, Any] = {}
+        self.kinds: dict[str, tuple[int, int | None]] = {}  # of the metadata, and of the parts of arrays
         self.tensors: dict[str, GGUFTensor] = {}
         for part in gguf_files.parts(path):
-            metadata, tensors = _read(part)
-            self.metadata = self.metadata or metadata
+            metadata, kinds, tensors = _read(part)
+            self.metadata, self.kinds = self.metadata or metadata, self.kinds or kinds
             for tensor in tensors:
                 if tensor.name in self.tensors:
                     raise BadWeights(f"{part} holds {tensor.name} twice; copy or download it again")
@@ -146,7 +152,7 @@ def opened(path: Path) -> GGUFFile:
     return _opened(path, status.st_size, status.st_mtime_ns)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[GGUFTensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, int | None]], list[GGUFTensor]]:
     try:
         data = np.memmap(path, np.uint8, "c")  # nothing is written: torch wants memory that could be
     except (OSError, ValueError) as why:
@@ -154,10 +160,11 @@ def _read(path: Path) -> tuple[dict[str, Any], list[GGUFTensor]]:
     cursor = Cursor(data)
     try:
         count, entries = _header(path, cursor)
-        metadata = {}
+        metadata, kinds = {}, {}
         for _ in range(entries):
-            key = cursor.text()
-            metadata[key] = cursor.value(cursor.number("I"))
+            key, kind = cursor.text(), cursor.number("I")
+            kinds[key] = kind, cursor.peek("I") if kind == ARRAY else None
+            metadata[key] = cursor.value(kind)
         told = [_tensor(path, cursor) for _ in range(count)]
     except Cut:
         raise BadWeights(f"{path} is cut short at {len(data)} bytes; copy or download it again") from None
@@ -171,7 +178,7 @@ def _read(path: Path) -> tuple[dict[str, Any], list[GGUFTensor]]:
     end = max((tensor.start + tensor.nbytes for tensor in tensors), default=0)
     if end > len(data):
         raise BadWeights(f"{path} is cut short: it has {len(data)} bytes of {end}; copy or download it again")
-    return metadata, tensors
+    return metadata, kinds, tensors
 
 
 def _header(path: Path, cursor: Cursor) -> tuple[int, int]:

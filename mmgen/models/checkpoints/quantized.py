@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints import gguf_checkpoint, quantization_config, safetensors_io
+from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer, quantization_config, safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, drawn
 from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.quantization import int4
@@ -100,10 +100,14 @@ def save(lm: Any, source: Path, folder: Path, precision: Precision) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.float() for name, tensor in drawn(lm, lm.names()).items()}
     save_file(packed(lm, state, precision), folder / "model.safetensors", metadata={"format": "pt"})
-    told = safetensors_io.read_json(source / "config.json")
+    told = gguf_checkpoint.config_values(source)
     ids = {key: value for key, value in told.items() if key.endswith("_token_id")}
     values = {"model_type": "mmgen", KEY: precision, "transformer": asdict(lm.config), **ids}
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     for name in OTHERS:
         if (source / name).is_file():
             shutil.copy(source / name, folder)
+    if (file := gguf_checkpoint.find(source)) is not None:
+        gguf_tokenizer.fast(file).save(str(folder / "tokenizer.json"))
+        words = {**gguf_tokenizer.special_tokens(file), "chat_template": gguf_tokenizer.chat_template(file)}
+        (folder / "tokenizer_config.json").write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
