@@ -20,6 +20,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
+from mmgen.models.transformers_backend import processor
 from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
@@ -46,7 +47,7 @@ class CaptionModel:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> CaptionModel:
         """From a transformers folder. Raises BadWeights, in one line, for another kind of model or incomplete weights."""
-        from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoImageProcessor, AutoModelForImageTextToText
 
         if precision not in PRECISIONS:
             raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
@@ -54,15 +55,15 @@ class CaptionModel:
         if kind not in _kinds():
             raise BadWeights(f"{folder} is of type {kind}, which captions no images; take BLIP, GIT, Qwen-VL or the like")
         model = pretrained.load(AutoModelForImageTextToText, folder, device, PRECISIONS[precision])
+        read = processor.load(folder)
         try:
             with pretrained.quiet():
-                processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-                images = getattr(processor, "image_processor", None) or AutoImageProcessor.from_pretrained(
+                images = getattr(read, "image_processor", None) or AutoImageProcessor.from_pretrained(
                     folder, local_files_only=True
                 )
         except Exception as why:  # the library raises OSError, ValueError, KeyError, ImportError ...
             raise BadWeights(f"{folder} has no processor that can be read ({pretrained.brief(why)}); fetch it again") from why
-        return cls(model, processor, images, name or folder.name)
+        return cls(model, read, images, name or folder.name)
 
     @torch.inference_mode()
     def write(self, request: CaptionRequest, stop: Callable[[], None]) -> str:

@@ -1,0 +1,144 @@
+"""Tiny random vision-language models that are talked to, one of each family, with the files that their folders have."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+SIDE, PATCH = 28, 14
+CONTROL = (
+    "<pad>", "<s>", "</s>", "<image>", "<video>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>",
+    "<|vision_end|>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<img>", "</img>", "<IMG_CONTEXT>",
+    "<start_of_image>", "<end_of_image>", "<image_soft_token>", "<row_1_col_1>",
+)  # fmt: skip
+WORDS = ["<unk>", "user", "assistant", "system", ":", *(f"w{number}" for number in range(40))]
+VOCABULARY, CONTEXT = len(WORDS) + len(CONTROL), 256
+ID = {word: number for number, word in enumerate((*WORDS, *CONTROL))}
+TEMPLATE = (
+    "<s>{% for m in messages %} {{ m.role }} : {% for c in m.content %}{% if c.type == 'image' %} IMAGE {% else %}"
+    "{{ c.text }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} assistant : {% endif %}"
+)
+TEXT: dict[str, Any] = {
+    "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": CONTEXT, "bos_token_id": ID["<s>"],
+    "eos_token_id": None, "pad_token_id": ID["<pad>"],
+}  # fmt: skip
+EYES: dict[str, Any] = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": SIDE,
+    "patch_size": PATCH,
+}  # fmt: skip
+QWEN_IDS = {
+    "image_token_id": ID["<|image_pad|>"], "video_token_id": ID["<|video_pad|>"],
+    "vision_start_token_id": ID["<|vision_start|>"], "vision_end_token_id": ID["<|vision_end|>"],
+}  # fmt: skip
+ROPE = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+QWEN_PIXELS = {"min_pixels": 28 * 28, "max_pixels": 56 * 56, "size": {"shortest_edge": 28 * 28, "longest_edge": 56 * 56}}
+
+
+def _qwen2_vl() -> dict[str, Any]:
+    eyes = {"depth": 2, "embed_dim": 32, "hidden_size": 32, "num_heads": 4, "mlp_ratio": 2, "patch_size": PATCH}
+    return {"text_config": {**TEXT, "rope_parameters": ROPE}, "vision_config": eyes, **QWEN_IDS}
+
+
+def _qwen2_5_vl() -> dict[str, Any]:
+    eyes = {
+        "depth": 2, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 4, "intermediate_size": 48, "patch_size": PATCH,
+        "window_size": 56, "fullatt_block_indexes": [1],
+    }  # fmt: skip
+    return {"text_config": {**TEXT, "rope_parameters": ROPE}, "vision_config": eyes, **QWEN_IDS}
+
+
+def _qwen3_vl() -> dict[str, Any]:
+    eyes = {
+        "depth": 2, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 4, "intermediate_size": 48, "patch_size": PATCH,
+        "num_position_embeddings": 16, "deepstack_visual_indexes": [0],
+    }  # fmt: skip
+    return {"text_config": {**TEXT, "rope_parameters": ROPE}, "vision_config": eyes, **QWEN_IDS}
+
+
+def _idefics() -> dict[str, Any]:
+    return {
+        "text_config": {"model_type": "llama", **TEXT}, "vision_config": EYES, "image_token_id": ID["<image>"],
+        "scale_factor": 2, "pad_token_id": ID["<pad>"],
+    }  # fmt: skip
+
+
+def _internvl() -> dict[str, Any]:
+    eyes = {**EYES, "image_size": [SIDE, SIDE], "patch_size": [PATCH, PATCH]}
+    return {"text_config": {"model_type": "qwen2", **TEXT}, "vision_config": eyes, "image_token_id": ID["<IMG_CONTEXT>"],
+            "image_seq_length": 1, "downsample_ratio": 0.5}  # fmt: skip
+
+
+def _llava() -> dict[str, Any]:
+    eyes = {"model_type": "clip_vision_model", **EYES, "projection_dim": 32}
+    return {"text_config": {"model_type": "llama", **TEXT}, "vision_config": eyes, "image_token_index": ID["<image>"]}
+
+
+def _gemma3() -> dict[str, Any]:
+    text = {**TEXT, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"]}
+    return {"text_config": text, "vision_config": EYES, "mm_tokens_per_image": 1, "image_token_index": ID["<image_soft_token>"],
+            "boi_token_index": ID["<start_of_image>"], "eoi_token_index": ID["<end_of_image>"]}  # fmt: skip
+
+
+def _paligemma() -> dict[str, Any]:
+    return {"text_config": {"model_type": "gemma", **TEXT}, "vision_config": {**EYES, "projection_dim": 32},
+            "image_token_index": ID["<image>"], "projection_dim": 32}  # fmt: skip
+
+
+FIXED = {"size": {"height": SIDE, "width": SIDE}}
+SMALL = {"size": {"longest_edge": SIDE}, "max_image_size": {"longest_edge": SIDE}, "do_image_splitting": False}
+FAMILIES: dict[str, tuple[Any, str, str, dict[str, Any], dict[str, Any], str]] = {
+    # model type: config, processor, image processor and its settings, processor's settings, what an image is in the template
+    "qwen2_vl": (_qwen2_vl, "Qwen2VLProcessor", "Qwen2VLImageProcessor", QWEN_PIXELS, {}, QWEN_IMAGE),
+    "qwen2_5_vl": (_qwen2_5_vl, "Qwen2_5_VLProcessor", "Qwen2VLImageProcessor", QWEN_PIXELS, {}, QWEN_IMAGE),
+    "qwen3_vl": (_qwen3_vl, "Qwen3VLProcessor", "Qwen2VLImageProcessor", {**QWEN_PIXELS, "patch_size": PATCH}, {}, QWEN_IMAGE),
+    "smolvlm": (_idefics, "SmolVLMProcessor", "SmolVLMImageProcessor", SMALL, {"image_seq_len": 1}, "<image>"),
+    "idefics3": (_idefics, "Idefics3Processor", "Idefics3ImageProcessor", SMALL, {"image_seq_len": 1}, "<image>"),
+    "internvl": (_internvl, "InternVLProcessor", "GotOcr2ImageProcessor", {**FIXED, "crop_to_patches": False},
+                 {"image_seq_length": 1}, "<IMG_CONTEXT>"),
+    "llava": (_llava, "LlavaProcessor", "CLIPImageProcessor", {"size": {"shortest_edge": SIDE}, "crop_size": FIXED["size"]},
+              {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}, "<image>"),
+    "gemma3": (_gemma3, "Gemma3Processor", "Gemma3ImageProcessor", {**FIXED, "do_pan_and_scan": False},
+               {"image_seq_length": 1}, "<start_of_image>"),
+    "paligemma": (_paligemma, "PaliGemmaProcessor", "SiglipImageProcessor", {**FIXED, "image_seq_length": 4}, {}, ""),
+}  # fmt: skip
+
+
+def _tokenizer(kind: str) -> Any:
+    fast = Tokenizer(models.WordLevel({word: ID[word] for word in WORDS}, unk_token="<unk>"))
+    fast.add_special_tokens(list(CONTROL))
+    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    more = {
+        "image_token": "<image>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>",
+        "fake_image_token": "<fake_token_around_image>", "global_image_token": "<global-img>",
+        "end_of_utterance_token": "<end_of_utterance>", "start_image_token": "<img>", "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>", "video_token": "<video>",
+    }  # fmt: skip
+    if kind.startswith("qwen"):
+        more |= {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    elif kind == "gemma3":
+        more["image_token"] = "<image_soft_token>"
+    named = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>"}
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=fast, **named, extra_special_tokens=more)
+
+
+def saved(kind: str, folder: Path) -> Path:
+    """A folder as people get it: weights, tokenizer, configurations, and a template unless the family has none."""
+    values, processor, images, settings, more, image = FAMILIES[kind]
+    torch.manual_seed(0)
+    model = transformers.AutoModelForImageTextToText.from_config(transformers.CONFIG_MAPPING[kind](**values()))
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.25)
+    model.generation_config = transformers.GenerationConfig(pad_token_id=ID["<pad>"])
+    model.save_pretrained(folder)
+    _tokenizer(kind).save_pretrained(folder)
+    getattr(transformers, f"{images}Pil")(**settings).save_pretrained(folder)
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": processor, **more}))
+    if image:
+        (folder / "chat_template.jinja").write_text(TEMPLATE.replace("IMAGE", image))
+    return folder
