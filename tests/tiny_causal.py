@@ -49,8 +49,9 @@ UNUSUAL: dict[str, dict[str, Any]] = {
     "gemma4_text": SHARED,
     "gemma4_unified": {"text_config": SHARED},
     "gemma4_unified_text": SHARED,
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
     "xmod": {"default_language": "en_XX"},
-    "lfm2_moe": {"layer_types": ["full_attention", "full_attention"]},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
 }
 """What a type needs besides."""
 

@@ -44,12 +44,12 @@ class MaskRule:
     window: int | None = None  # the last so many, its own included
     chunk: int | None = None  # those of its own chunk of so many places
 
-    def states(self, sees: Callable[..., Tensor]) -> bool:
+    def states(self, sees: Callable[..., Tensor], device: torch.device | str = "cpu") -> bool:
         """Whether the library's function, (row, head, query's place, key's place) -> bool, follows this rule."""
         near = self.window or self.chunk or 4
-        q = torch.tensor([0, 1, near - 1, near, near + 1, 3 * near, 3 * near + 1])
-        k = torch.tensor([0, 1, near - 1, near, near + 1, 2 * near, 2 * near + 1, 2 * near + 2, 3 * near, 3 * near + 1])
-        ours, none = narrowed(q, k, causal=True, window=self.window, chunk=self.chunk), torch.tensor(0)
+        places = [0, 1, near - 1, near, near + 1, 2 * near, 2 * near + 1, 2 * near + 2, 3 * near, 3 * near + 1]
+        q = k = torch.tensor(places, device=device)
+        ours, none = narrowed(q, k, causal=True, window=self.window, chunk=self.chunk), torch.tensor(0, device=device)
         assert ours is not None
         return torch.equal(sees(none, none, q[:, None], k[None, :]).expand_as(ours), ours)
 
@@ -71,11 +71,16 @@ _PASS: ContextVar[UpstreamPass | None] = ContextVar("mmgen_upstream_pass", defau
 
 
 def mask_rule(
-    *, mask_function: Callable[..., Tensor], local_size: int | None = None, use_vmap: bool = False, **_: Any
+    *,
+    mask_function: Callable[..., Tensor],
+    device: torch.device | str,
+    local_size: int | None = None,
+    use_vmap: bool = False,
+    **_: Any,
 ) -> MaskRule | None:
     """transformers' mask interface: the rule that a mask would follow; None: it is none of ours, and no layer may use it."""
     rules = [MaskRule()] if local_size is None else [MaskRule(window=local_size), MaskRule(chunk=local_size)]
-    return None if use_vmap else next((rule for rule in rules if rule.states(mask_function)), None)
+    return None if use_vmap else next((rule for rule in rules if rule.states(mask_function, device)), None)
 
 
 def attention(

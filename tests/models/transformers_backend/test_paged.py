@@ -1,5 +1,6 @@
 """Every causal model of transformers that our KV cache takes: the library's greedy texts, alone, in company, from a prefix."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import CONFIG_MAPPING
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
+from mmgen.models.lm.families import FAMILIES
 from mmgen.models.transformers_backend import loading
 from mmgen.models.transformers_backend.backend import unpaged
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
@@ -21,12 +23,13 @@ from mmgen.runners.generation import GenerationResult, Vocabulary
 from mmgen.runners.text import TextRunner
 from mmgen.text_params import Sampling
 
+ROOT = Path(__file__).parents[3]
 WRITTEN = 24
 GREEDY = Sampling(temperature=0)
 OFTEN_USED = (
     "apertus", "arcee", "biogpt", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "dots1", "ernie4_5", "ernie4_5_moe",
     "exaone4", "gemma3", "gemma3n_text", "gemma4", "gemma4_text", "glm4", "glm4_moe", "gpt_bigcode", "gpt_oss", "granite",
-    "granitemoe", "hunyuan_v1_dense", "hunyuan_v1_moe", "lfm2", "lfm2_moe", "llama4_text", "minimax_m2", "ministral3",
+    "granitemoe", "hunyuan_v1_dense", "hunyuan_v1_moe", "llama4_text", "minimax_m2", "ministral3",
     "modernbert-decoder", "nemotron", "olmo2", "olmo3", "olmoe", "opt", "persimmon", "phi", "phimoe", "qwen2_moe",
     "qwen3_moe", "seed_oss", "smollm3", "stablelm", "starcoder2",
 )  # fmt: skip
@@ -124,6 +127,15 @@ def test_every_architecture_is_accounted_for() -> None:
     """All whose configurations look as if they could: a new release of transformers brings new ones."""
     could = {kind for kind in tiny_causal.TYPES if kind not in NOT_TRIED and not _unpaged(kind)}
     assert could == {*OFTEN_USED, *OTHERS, *NOT_PAGED}
+
+
+def test_the_page_of_architectures_claims_what_is_tried() -> None:
+    page = (ROOT / "docs" / "architectures.md").read_text(encoding="utf-8")
+    native, shared, own = (set(re.findall("`([^`]+)`", part)) for part in re.split("^## ", page, flags=re.M)[1:4])
+    tried = (ROOT / "tests" / "runners" / "test_own_cache_text.py").read_text(encoding="utf-8").partition("\nSOUND")[0]
+    assert native <= set(FAMILIES) <= native | shared | own, "a family of ours is native"
+    assert shared <= {*OFTEN_USED, *OTHERS} <= native | shared
+    assert {kind for kind in own if f'"{kind}"' not in tried} == set()
 
 
 def _unpaged(kind: str) -> str:
