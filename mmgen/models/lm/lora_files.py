@@ -1,4 +1,4 @@
-"""LoRA adapters of language models written as PEFT writes them; adapters/peft_files.py reads them."""
+"""LoRA adapters of language models written as PEFT writes them; adapters/peft_files.py reads those of every kind."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import Tensor
 from mmgen.models.checkpoints import gguf_checkpoint
 from mmgen.models.checkpoints.convert import Names, TensorName
 from mmgen.models.lm import families
-from mmgen.models.lm.adapters.peft_files import START
+from mmgen.models.lm.adapters.peft_files import START, load
 from mmgen.models.lm.language_model import OWN, LanguageModel
 from mmgen.models.lm.lora import Adapters
 
+__all__ = ["family_of", "load", "names_of", "save"]
 FIXED = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "bias": "none", "lora_dropout": 0.0, "inference_mode": True}
 
 
