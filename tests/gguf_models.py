@@ -57,6 +57,9 @@ def tensors(model: Any, architecture: str, permuted: bool, plus_one: bool) -> di
             weight = reordered(weight, config.num_key_value_heads)
         if plus_one and name.endswith("norm.weight"):
             weight = weight + 1
+        if config.model_type == "gpt_oss" and ".experts." in name:
+            out |= {names.get_name(one) + end: value for (one, end), value in gpt_oss_parts(name, weight).items()}
+            continue
         if name.endswith("experts.gate_up_proj"):
             stem = name.removesuffix("gate_up_proj")
             gate, up = weight.chunk(2, 1)
@@ -105,6 +108,22 @@ def sentencepiece(writer: gguf.GGUFWriter) -> None:
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
+
+
+def gpt_oss_parts(name: str, weight: Tensor) -> dict[tuple[str, str], Tensor]:
+    """A tensor of all experts (experts, in, out), gate and up in turn -> (name, end) of those of a file, (experts, out, in)."""
+    stem, end = name.removesuffix("_bias"), ".bias" if name.endswith("_bias") else ".weight"
+    weight = weight if end == ".bias" else weight.transpose(1, 2)
+    if not stem.endswith("gate_up_proj"):
+        return {(stem, end): weight}
+    start = stem.removesuffix("gate_up_proj")
+    return {(f"{start}{one}_proj", end): weight[:, number::2] for number, one in enumerate(("gate", "up"))}
+
+
+def gpt_oss_whole(name: str, parts: Sequence[Tensor]) -> Tensor:
+    """The inverse."""
+    whole = torch.stack(list(parts), 2).flatten(1, 2)
+    return whole if name.endswith("_bias") else whole.transpose(1, 2)
 
 
 Words = Callable[[gguf.GGUFWriter], None]
@@ -192,8 +211,12 @@ def restored(model: Any, architecture: str, values: Mapping[str, Tensor], permut
     config, out = model.config, {}
     number = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(number, config.num_hidden_layers)
-    for name in model.state_dict():
+    for name, before in model.state_dict().items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if config.model_type == "gpt_oss" and ".experts." in name:
+            keys = gpt_oss_parts(name, before)
+            out[name] = gpt_oss_whole(name, [values[names.get_name(one) + end] for one, end in keys])
             continue
         if name.endswith("experts.gate_up_proj"):
             stem = name.removesuffix("gate_up_proj")

@@ -45,6 +45,26 @@ def _qwen3moe(file: GGUFFile) -> Values:
     }
 
 
+def _gpt_oss(file: GGUFFile) -> Values:
+    rope = _rope(file)
+    return {
+        **_experts(file),
+        "intermediate_size": file.get("expert_feed_forward_length") or file.need("feed_forward_length"),
+        "sliding_window": file.need("attention.sliding_window"),
+        "attention_bias": True,
+        "rope_parameters": rope | {"truncate": False} if rope["rope_type"] == "yarn" else rope,
+    }
+
+
+def _granite(file: GGUFFile) -> Values:
+    return {
+        "embedding_multiplier": file.get("embedding_scale", 1.0),
+        "residual_multiplier": file.get("residual_scale", 1.0),
+        "attention_multiplier": file.get("attention.scale", _head_size(file) ** -0.5),
+        "logits_scaling": file.get("logit_scale", 1.0),
+    }
+
+
 def _gemma(file: GGUFFile) -> Values:
     return {"hidden_activation": "gelu_pytorch_tanh"}
 
@@ -99,6 +119,10 @@ ARCHITECTURES: dict[str, GGUFArchitecture] = {
     "gemma2": GGUFArchitecture("gemma2", names.NORMS_AROUND, _gemma2, plus_one=True),
     "gemma3": GGUFArchitecture("gemma3_text", names.NORMS_AROUND, _gemma3, plus_one=True),
     "phi3": GGUFArchitecture("phi3", names.FUSED, _phi3),
+    "smollm3": GGUFArchitecture("smollm3", more=lambda file: {"no_rope_layer_interval": 4}, reordered=True),
+    "gpt-oss": GGUFArchitecture("gpt_oss", names.SINKS, _gpt_oss),
+    "granite": GGUFArchitecture("granite", more=_granite, reordered=True),
+    "olmo2": GGUFArchitecture("olmo2", names.NORMS_BEHIND),
 }
 
 

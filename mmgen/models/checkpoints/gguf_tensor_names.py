@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mmgen.models.checkpoints.convert import Names, TensorName
+
 Leaves = Mapping[str, str]
 """A tensor's name within its layer without `.weight` or `.bias`, as GGUF has it -> as Hugging Face has it."""
 
@@ -50,6 +52,18 @@ NORMS_AROUND: Leaves = {
     "ffn_norm": "pre_feedforward_layernorm",
     "post_ffw_norm": "post_feedforward_layernorm",
 }
+NORMS_BEHIND: Leaves = {
+    **{leaf: theirs for leaf, theirs in NORMS_AROUND.items() if leaf not in ("attn_norm", "ffn_norm")},
+}
+SINKS: Leaves = {
+    **ATTENTION,
+    "attn_sinks": "self_attn.sinks",
+    "post_attention_norm": "post_attention_layernorm",
+    "ffn_gate_inp": "mlp.router",
+    "ffn_gate_exps": "mlp.experts.{}.gate_proj",
+    "ffn_up_exps": "mlp.experts.{}.up_proj",
+    "ffn_down_exps": "mlp.experts.{}.down_proj",
+}
 FUSED: Leaves = {
     "attn_norm": "input_layernorm",
     "attn_qkv": "self_attn.qkv_proj",
@@ -60,6 +74,8 @@ FUSED: Leaves = {
 }
 CONFIGURATION = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"}
 """Tensors that are no weights; see gguf_config.py."""
+BARE = ("self_attn.sinks",)
+"""Hugging Face's names that have no `.weight` behind them."""
 LAYER = re.compile(r"blk\.(\d+)\.(.+)\.(weight|bias)")
 NUMBERED = re.compile(r"(ffn_(?:gate|up|down))\.(\d+)")
 
@@ -95,6 +111,22 @@ def sources(
     return out
 
 
+def apart(table: Names) -> Names:
+    """A family's table with each expert's tensors under names of their own, where Hugging Face has all of them in one."""
+    return {
+        ours: _apart(theirs) if theirs.index and ".mlp.experts." in theirs.names[0] else theirs
+        for ours, theirs in table.items()
+    }
+
+
+def _apart(theirs: TensorName) -> TensorName:
+    assert theirs.index is not None
+    stem, _, leaf = theirs.names[0].rpartition(".")
+    kind = "bias" if leaf.endswith("_bias") else "weight"
+    leaves = ("gate_proj", "up_proj") if leaf.startswith("gate_up_proj") else ("down_proj",)
+    return TensorName(tuple(f"{stem}.{theirs.index[0]}.{one}.{kind}" for one in leaves))
+
+
 def _theirs(name: str, shape: tuple[int, ...], leaves: Leaves) -> Iterator[tuple[str, int | None]]:
     """Hugging Face's names of one tensor: several where the experts of a layer lie in it."""
     stem, _, kind = name.rpartition(".")
@@ -110,7 +142,7 @@ def _theirs(name: str, shape: tuple[int, ...], leaves: Leaves) -> Iterator[tuple
     if leaf in leaves and "{}" in leaves[leaf]:
         yield from ((f"{start}{leaves[leaf].format(expert)}.{kind}", expert) for expert in range(shape[0]))
     elif leaf in leaves:
-        yield f"{start}{leaves[leaf]}.{kind}", None
+        yield f"{start}{leaves[leaf]}" + ("" if leaves[leaf] in BARE else f".{kind}"), None
     elif (one := NUMBERED.fullmatch(leaf)) and f"{one[1]}.{{}}" in leaves:
         yield f"{start}{leaves[one[1] + '.{}'].format(one[2])}.{kind}", None
     else:

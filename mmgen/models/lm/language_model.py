@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.checkpoints import block_weights, gguf_checkpoint, quantized
+from mmgen.models.checkpoints import block_weights, gguf_checkpoint, gguf_tensor_names, quantized
 from mmgen.models.checkpoints.convert import Checkpoint, Names, TensorName, drawn, pour
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.safetensors_io import read_json
@@ -154,7 +154,10 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, pa
     model = _empty(config, device, dtype or checkpoint.dtype)
     blocks = checkpoint if packed and isinstance(checkpoint, block_weights.Packed) and not model.encoder else None
     taken = None if blocks is None else block_weights.taker(blocks, model)
-    pour(checkpoint, model, family.table(config), f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
+    table = family.table(config)
+    if isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint):
+        table = gguf_tensor_names.apart(table)
+    pour(checkpoint, model, table, f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
     if config.tied:
         block_weights.tie(model, model.transformer.embed.words, "head")
     return model

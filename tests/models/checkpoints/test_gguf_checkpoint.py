@@ -55,6 +55,17 @@ PHI_LONG = {
     "rope.scaling.attn_factor": math.sqrt(1 + math.log(2) / math.log(64)),
 }
 PHI_FACTORS = {f"rope_factors_{one}.weight": torch.tensor(LONG[f"{one}_factor"]) for one in ("long", "short")}
+GRANITE = {
+    "embedding_multiplier": 2.0, "residual_multiplier": 0.5, "attention_multiplier": 0.1, "logits_scaling": 3.0,
+}  # fmt: skip
+GPT_OSS = {
+    **checkpoints.rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=32, truncate=False),
+    "head_dim": 16, "num_local_experts": 5, "num_experts_per_tok": 2, "sliding_window": 8, "attn_implementation": "eager",
+}  # fmt: skip
+GPT_OSS_TOLD = {
+    "expert_count": 5, "expert_used_count": 2, "expert_feed_forward_length": 96, "attention.sliding_window": 8,
+    "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 32,
+}  # fmt: skip
 CASES = {
     "llama": llama({}),
     "llama-tied": llama({"tie_word_embeddings": True, "attention_bias": True, "mlp_bias": True}),
@@ -81,6 +92,17 @@ CASES = {
         "Gemma3ForCausalLM", "gemma3", {**WINDOWED, "num_hidden_layers": 7}, plus_one=True,
         more={"attention.sliding_window": 8},
     ),
+    "qwen3moe": other(
+        "Qwen3MoeForCausalLM", "qwen3moe",
+        {"head_dim": 16, "num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64, "norm_topk_prob": True},
+        more={"expert_count": 5, "expert_used_count": 2, "expert_feed_forward_length": 64},
+    ),
+    "smollm3": other("SmolLM3ForCausalLM", "smollm3", {"num_hidden_layers": 5}, permuted=True),
+    "gpt-oss": other("GptOssForCausalLM", "gpt-oss", GPT_OSS, more=GPT_OSS_TOLD),
+    "granite": other("GraniteForCausalLM", "granite", GRANITE, permuted=True, more={
+        "embedding_scale": 2.0, "residual_scale": 0.5, "attention.scale": 0.1, "logit_scale": 3.0,
+    }),
+    "olmo2": other("Olmo2ForCausalLM", "olmo2", {}),
     "phi3": other("Phi3ForCausalLM", "phi3", {**checkpoints.rope(partial_rotary_factor=0.75), "sliding_window": 8},
         more={"attention.sliding_window": 8}),
     "phi3-long": other(
@@ -97,6 +119,17 @@ def made(case: Case, path: Path, type: Type = Type.F32, **more: Any) -> Any:
         extra=case.extra, **more,
     )  # fmt: skip
     return model
+
+
+def test_experts_stay_in_their_blocks(tmp_path: Path) -> None:
+    """gpt-oss as it comes, in MXFP4: as it is used, and dequantized."""
+    path = tmp_path / "tiny.gguf"
+    made(CASES["gpt-oss"], path, Type.MXFP4)
+    whole, packed = language_model.load(path, dtype=torch.float32), TextModel.load(path).lm
+    ids = torch.randint(5, 260, (1, 20), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected, found = whole(ids), packed(ids)
+    assert (found - expected).abs().max() < 0.02 * expected.abs().max()
 
 
 def equal(ours: LanguageModel, theirs: Any, tokens: int = 64) -> None:
