@@ -49,14 +49,13 @@ class TextClient:
         self.own_cache = isinstance(lm, OwnCacheLM)  # made by transformers for each text, instead of blocks of the shared one
         self.guesses = not self.own_cache and lm.encoder is None  # whether texts can be guessed ahead
         self.text_runner: TextRunner | OwnCacheRunner
-        if not self.own_cache:
-            self.text_runner = TextRunner(lm, vocabulary, memory=memory, draft=drafting)
-        elif drafting is None:
+        if draft is not None and (self.own_cache or isinstance(drafting, OwnCacheLM)):
+            one = self.name if self.own_cache else draft.name
+            raise BadRequest(f"{one} keeps a cache of its own kind, which allows no guesses; leave the draft model out")
+        if self.own_cache:
             self.text_runner = OwnCacheRunner(lm, vocabulary, memory=memory)
         else:
-            raise BadRequest(
-                f"{self.name} keeps a cache of its own kind, which a draft model cannot guess for; leave the draft out"
-            )
+            self.text_runner = TextRunner(lm, vocabulary, memory=memory, draft=drafting)
         host.engine.add_runner(self.runner, self.text_runner)
 
     @cached_property

@@ -77,11 +77,24 @@ def test_a_folder_is_run_with_its_own_cache(rt: Runtime) -> None:
     assert Chat(rt)("hello", max_tokens=4, seed=1).messages[-1]["role"] == "assistant"
 
 
+def test_its_weights_leave_and_come_back(rt: Runtime, hybrid: Path) -> None:
+    text = TextGeneration(rt)
+    before = text("the way", **GREEDY).text
+    rt.engine.call(rt.engine.models.sleep, f"text {hybrid}", True)
+    assert not next(rt.text().model.lm.parameters()).numel()
+    assert text("the way", **GREEDY).text == before
+
+
+def test_it_drafts_for_nobody(rt: Runtime, hybrid: Path, tiny_llama: Path) -> None:
+    with pytest.raises(BadRequest, match="hybrid keeps a cache of its own kind, which allows no guesses"):
+        rt.text(str(tiny_llama), str(hybrid))
+
+
 @pytest.mark.parametrize(
     ("options", "more", "message"),
     [
         ({}, {"lookup": True}, "cannot step back behind a wrong guess"),
-        ({"draft": True}, {}, "keeps a cache of its own kind, which a draft model cannot guess for"),
+        ({"draft": True}, {}, "keeps a cache of its own kind, which allows no guesses; leave the draft model out"),
         ({"adapter": True}, {}, "runs by the layers of transformers and takes no adapters"),
         ({}, {"target_lang": "fr"}, "has no token for the language 'fr'"),
     ],

@@ -84,6 +84,7 @@ def theirs(lm: OwnCacheLM, prompt: Sequence[int], count: int = COUNT, **options:
     return tuple(out[-count:])
 
 
+@pytest.mark.slow  # it imports all of the library's models
 def test_every_type_of_the_library_is_tried_or_excepted() -> None:
     from transformers.models.auto import modeling_auto
 
