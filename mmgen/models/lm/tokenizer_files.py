@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mmgen.models.checkpoints import translation_tokenizer
+
 TEKKEN = "tekken.json"
 """Mistral's vocabulary of bytes; its other one is sentencepiece's tokenizer.model, of some version: tokenizer.model.v3."""
 
@@ -20,6 +22,8 @@ def converted(folder: Path) -> Any:
     with _quiet():
         if (folder / TEKKEN).is_file():
             return _beginning(_tekken(folder / TEKKEN))
+        if (file := translation_tokenizer.find(folder)) is not None:
+            return translation_tokenizer.converted(file)
         pieces = _pieces(folder)
         if pieces is not None and (pieces.name != "tokenizer.model" or not (folder / "tokenizer_config.json").is_file()):
             return _beginning(_sentencepiece(pieces))
