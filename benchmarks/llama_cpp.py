@@ -5,7 +5,7 @@ FILE: default embedded:smollm2's. llama.cpp itself rounds it to the other types.
 without it one is built in a virtual environment, which takes seven minutes or more.
 
 decode: greedy tokens after a prompt of 32. prompt: 256 tokens until the first token is known. many: 16 chats that arrive over
-two seconds, with a slot for each; llama.cpp's side is a loop over its C API, without HTTP, as ours is. memory: the highest
+two seconds, with a slot for each; llama.cpp's side is a loop over its C API, without HTTP, as ours is. memory: the
 resident size of a process that decoded. logits: the largest difference to transformers' on the dequantized weights, of both.
 a8 is mmgen with inputs in int8, as llama.cpp has them. Both processes stay; each way takes its turn, and medians are quoted.
 """
@@ -147,14 +147,20 @@ def reference(path: Path, ids: list[int]) -> torch.Tensor:
         return model(torch.tensor([ids])).logits[0, -1]  # type: ignore[no-any-return]
 
 
+def last(own: Ours, ids: list[int]) -> torch.Tensor:
+    """Logits after these."""
+    return own.lm(torch.tensor([ids]))[0, -1]  # type: ignore[no-any-return]
+
+
 def alone(path: Path) -> int:
-    """Bytes of a process that loads the file and decodes, less those of one that imports as much."""
+    """Bytes of a process that loads the file and decodes, less those that it has with all imports and the tokenizer."""
     code = (
         "import sys, resource; from pathlib import Path; import benchmarks.llama_cpp as b\n"
         "peak = lambda: next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith('VmRSS'))\n"
         "b.torch.set_num_threads(2)\n"
         "with b.Engine({}) as engine:\n"
-        "    import transformers, gguf; before = peak(); ours = b.Ours(engine, Path(sys.argv[1]), 'own')\n"
+        "    import gguf; from mmgen.models.lm.tokenizer import Tokenizer; Tokenizer.of(Path(sys.argv[1]))\n"
+        "    before = peak(); ours = b.Ours(engine, Path(sys.argv[1]), 'own')\n"
         "    ours.write(list(range(100, 132)), 32); print(peak() - before)"
     )
     root = Path(__file__).resolve().parents[1]
@@ -186,18 +192,18 @@ def measure(files: dict[str, Path], python: str, args: argparse.Namespace) -> li
             for kind, path in files.items():
                 expected = reference(path, ids)
                 with torch.inference_mode():
-                    mine = engine.call(lambda kind=kind: ours[kind].lm(torch.tensor([ids]))[0, -1])  # type: ignore[misc]
+                    mine, rounded = (engine.call(partial(last, own[kind], ids)) for own in sides.values())
                 theirs = torch.tensor(peers[kind]("logits", ids)["logits"])
-                ours_off, theirs_off = ((one - expected).abs().max().item() for one in (mine, theirs))
+                off = [f"{(one - expected).abs().max().item():.1e}" for one in (mine, rounded, theirs)]
                 lines.append(
-                    f"logits, {kind}: mmgen {ours_off:.1e}, llama.cpp {theirs_off:.1e} from transformers' (target 1e-3)"
+                    f"logits, {kind}: mmgen {off[0]}, a8 {off[1]}, llama.cpp {off[2]} from transformers' (target 1e-3)"
                 )
     if "memory" in args.parts:
         for kind, path in files.items():
             mine, theirs, size = alone(path), peers[kind]("memory")["bytes"], path.stat().st_size
             lines.append(
-                f"memory, {kind}: mmgen {mine / 1e6:.0f} MB more than its imports, llama.cpp {theirs / 1e6:.0f} MB in all, "
-                f"of a file of {size / 1e6:.0f} MB: {mine / size:.2f}x (target 1.15x and the KV cache)"
+                f"memory, {kind}: mmgen {mine / 1e6:.0f} MB beyond imports and tokenizer, llama.cpp {theirs / 1e6:.0f} MB "
+                f"in all, of a file of {size / 1e6:.0f} MB: {mine / size:.2f}x (target 1.15x and the KV cache)"
             )
     for peer in peers.values():
         peer.close()

@@ -6,6 +6,7 @@ Read here and not by gguf-py's reader, which makes an array of every token: seco
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -129,6 +130,13 @@ class GGUFFile:
     def get(self, key: str, default: Any = None) -> Any:
         """A value of the architecture's own, such as `block_count`."""
         return self.metadata.get(f"{self.architecture}.{key}", default)
+
+    def release(self) -> None:
+        """Gives the memory back that mapped parts of the file take; they are read again when asked for."""
+        for data in {id(tensor.data): tensor.data for tensor in self.tensors.values()}.values():
+            mapped = getattr(data, "_mmap", None)
+            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def need(self, key: str) -> Any:
         """Raises BadWeights where it is missing."""

@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
-DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_}
+WHOLE = (nn.init.normal_, nn.init.uniform_, nn.init.trunc_normal_, nn.init.kaiming_uniform_, nn.init.kaiming_normal_)
+DRAWS = {torch.Tensor.normal_, torch.Tensor.uniform_, *WHOLE, nn.init.xavier_uniform_, nn.init.xavier_normal_}
+"""Those of nn.init come as one call, inside of which nothing is heard of any more."""
 
 
 class without_init(TorchFunctionMode):  # noqa: N801  used like a function
@@ -27,4 +30,6 @@ class without_init(TorchFunctionMode):  # noqa: N801  used like a function
         kwargs = kwargs or {}
         if function is torch.empty or function is torch.randn:
             return torch.empty(*args, **{**kwargs, "dtype": kwargs.get("dtype") or self.dtype})
-        return args[0] if function in DRAWS else function(*args, **kwargs)
+        if function in DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)

@@ -160,6 +160,8 @@ def load(folder: Path, device: str = "cpu", dtype: torch.dtype | None = None, pa
     pour(checkpoint, model, table, f"{family.ignored}|^{re.escape(head)}$", family.prefix, taken)
     if config.tied:
         block_weights.tie(model, model.transformer.embed.words, "head")
+    if isinstance(checkpoint, gguf_checkpoint.GGUFCheckpoint):
+        checkpoint.file.release()
     return model
 
 

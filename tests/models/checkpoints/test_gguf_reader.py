@@ -143,3 +143,12 @@ def test_random_damage_is_one_line(path: Path, tmp_path: Path) -> None:
             GGUFFile(bad)
         except BadWeights as error:
             assert "\n" not in str(error)
+
+
+def test_what_was_read_is_released_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    gguf_models.llama_file(path)
+    file = gguf_reader.opened(path)
+    before = {name: tensor.values() for name, tensor in file.tensors.items()}
+    file.release()
+    assert all(torch.equal(tensor.values(), before[name]) for name, tensor in file.tensors.items())
