@@ -40,7 +40,8 @@ def mmgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_the_wheels(mmgen: Path, tmp_path: Path) -> None:
     where = run(mmgen.with_name("python"), "-c", "import mmgen; print(mmgen.__file__)", cwd=tmp_path)
     assert where.startswith(str(mmgen.parents[1]))
-    assert (Path(where).parent / "models" / "kernels.c").is_file(), "compiled where it runs"
+    for name in ("kernels.c", "blocks.c", "blocks.h"):
+        assert (Path(where).parent / "models" / "cpu" / name).is_file(), "compiled where it runs"
 
 
 def test_assets_and_configurations_travel(mmgen: Path, tmp_path: Path) -> None:

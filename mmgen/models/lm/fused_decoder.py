@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class FusedDecoder:
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
-        self._known: list[PackedLayer] = []
+        self._known: list[WatchedWeight] = []
         self._layers: Any = None
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
@@ -81,7 +82,7 @@ class FusedDecoder:
 
     def _looked(self, blocks: nn.ModuleList) -> bool:
         """Whether all blocks are of the kind that it knows."""
-        if self._layers is not None and all(known.holds() for known in self._known):
+        if self._layers is not None and _hold(self._known):
             return True
         self._layers, self._known = None, []
         layers: list[Layer] = []
@@ -97,29 +98,36 @@ class FusedDecoder:
             layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + 2 * padded,
             padded,
         )
-        return all(known.holds() for known in self._known)  # not where somebody listens
+        return _hold(self._known)  # not where somebody listens
 
 
-class PackedLayer:
-    """A layer of a block, and where its weights lay. Asked before every token: dictionaries are looked into, no properties."""
+class WatchedWeight(NamedTuple):
+    """A layer of a block, one of its weights, and where both were found."""
 
-    def __init__(self, holder: nn.Module, name: str) -> None:
-        self.layers: dict[str, Any] = holder._modules
-        self.name, self.layer = name, self.layers[name]
-        self.weights: list[tuple[dict[str, Any], str, Any, int]] = [
-            (where, own, weakref.ref(where[own]), _at(where[own])) for where, own in _weights(self.layer)
-        ]
+    layers: dict[str, Any]  # of the module that holds the layer
+    name: str
+    layer: Any
+    where: dict[str, Any]  # of the layer, or of its matrix
+    own: str
+    weight: Any  # a weak reference: weights can leave
+    at: int
 
-    def holds(self) -> bool:
-        """Whether it is the same layer with the same weights, and nobody listens."""
-        layer = self.layer
-        if self.layers[self.name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:
+
+def _watch(holder: nn.Module, name: str) -> Iterator[WatchedWeight]:
+    layers: dict[str, Any] = holder._modules
+    for where, own in _weights(layers[name]):
+        yield WatchedWeight(layers, name, layers[name], where, own, weakref.ref(where[own]), _at(where[own]))
+
+
+def _hold(watched: Sequence[WatchedWeight]) -> bool:
+    """Whether these are the same layers with the same weights, and nobody listens. Asked for each token: 0.2 ms of 180."""
+    for layers, name, layer, where, own, weight, at in watched:
+        if layers[name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:
             return False
-        for where, own, weight, at in self.weights:
-            found = where[own]
-            if weight() is not found or (at and found.data_ptr() != at):
-                return False
-        return True
+        found = where[own]
+        if weight() is not found or (at and found.data_ptr() != at):
+            return False
+    return True
 
 
 def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
@@ -151,7 +159,7 @@ def _fits(config: TransformerConfig) -> bool:
     return plain and fed and seen and turned and config.head_size <= MAX_HEAD_DIM and not any(size % LANES for size in sizes)
 
 
-def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:
+def _layer(block: Block, known: list[WatchedWeight]) -> Layer | None:
     """None: of another kind. What is known of it is added to `known`."""
     attention, layer = block.attention, Layer()
     for name, holder, own in (
@@ -166,13 +174,13 @@ def _layer(block: Block, known: list[PackedLayer]) -> Layer | None:
             if norm.weight.dtype is not torch.float32:
                 return None
             setattr(layer, name, norm.weight.data_ptr())
-            known.append(PackedLayer(holder, own))
+            known += _watch(holder, own)
     for name, holder in (("qkv", attention), ("out", attention), ("up", block), ("down", block)):
         product = _product(getattr(holder, name))
         if product is None:
             return None
         setattr(layer, name, product)
-        known.append(PackedLayer(holder, name))
+        known += _watch(holder, name)
     layer.window, layer.scale = attention.rules.window or 0, attention.rules.scale
     return layer
 
