@@ -31,7 +31,8 @@ def stated(config: Any, architecture: str) -> dict[str, Any]:
         "attention.head_count_kv": config.num_key_value_heads,
         "attention.key_length": size,
         "attention.value_length": size,
-        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "attention.layer_norm_rms_epsilon": getattr(config, "rms_norm_eps", 1e-5),
+        "attention.layer_norm_epsilon": getattr(config, "norm_epsilon", 1e-5),
         "rope.freq_base": rope["rope_theta"],
         "rope.dimension_count": int(size * rope.get("partial_rotary_factor", 1.0)),
     }

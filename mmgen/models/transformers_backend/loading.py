@@ -12,6 +12,7 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
+from mmgen.models.transformers_backend import gguf
 from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_class, upstream_config
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
@@ -29,6 +30,8 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
 
     Raises BadWeights for an architecture that neither we nor transformers have, and for files that are missing or damaged.
     """
+    if (file := gguf.foreign(folder)) is not None:
+        return gguf.load(file, device, name, precision)
     if not (folder / "config.json").is_file() or backend_of(folder) == "native":
         return TextModel.load(folder, device, name, precision)
     dtype = dtype_of(precision, device)
