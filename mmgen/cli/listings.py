@@ -14,16 +14,39 @@ from mmgen.registry import RegistryEntry
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def models(as_json: Json = False) -> None:
+def models(
+    as_json: Json = False,
+    size: Annotated[bool, typer.Option("--size", help="What was downloaded, by the space that it takes on the disk.")] = False,
+) -> None:
     """The models on this machine: those that come with mmgen, then the Hugging Face cache."""
     from mmgen import hub
 
+    if size:
+        _sizes(as_json)
+        return
     found = hub.models()
     if as_json:
         print_json(found)
         return
     rows = [(m.reference, m.kind, f"{m.bytes / 1e6:.0f} MB", m.licence, str(m.path)) for m in found]
     print_columns(("reference", "kind", "size", "licence", "where"), rows)
+
+
+def _sizes(as_json: bool) -> None:
+    from mmgen import hub_cache
+
+    found = hub_cache.usage()
+    if as_json:
+        print_json(found)
+        return
+    rows = [(m.reference, megabytes(m.bytes), megabytes(m.partial) if m.partial else "", str(m.path)) for m in found]
+    total = sum(m.bytes + m.partial for m in found)
+    rows.append(("all", megabytes(total), "", "`mmgen rm MODEL` removes one" if found else "nothing was downloaded"))
+    print_columns(("reference", "on disk", "unfinished", "where"), rows)
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
 
 
 def pipelines(as_json: Json = False) -> None:
