@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmgen.models.checkpoints import gguf_config, gguf_reader
+from mmgen.models.checkpoints import gguf_config, gguf_reader, mistral_native
 from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.gguf_reader import GGUFFile
 from mmgen.models.checkpoints.safetensors_io import read_json
@@ -83,6 +83,9 @@ def _config(file: GGUFFile) -> dict[str, Any]:
 
 
 def config_values(path: Path) -> dict[str, Any]:
-    """config.json, or what the metadata of a GGUF file say in its words. Raises BadWeights where it cannot be read."""
+    """config.json, or what a GGUF file or Mistral's params.json say in its words. Raises BadWeights where none can be read."""
     file = find(path)
-    return read_json(path / "config.json") if file is None else dict(_config(file))
+    if file is not None:
+        return dict(_config(file))
+    native = mistral_native.config(path)
+    return read_json(path / "config.json") if native is None else native

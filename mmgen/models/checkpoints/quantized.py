@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer, quantization_config, safetensors_io
+from mmgen.models.checkpoints import gguf_checkpoint, gguf_tokenizer, mistral_native, quantization_config, safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, drawn
 from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.quantization import int4
@@ -89,6 +89,8 @@ def checkpoint(folder: Path, values: Mapping[str, Any]) -> Checkpoint:
     if kind is not None:
         return DequantizedTensors(folder, kind, values)
     whole = Checkpoint(folder)
+    if mistral_native.is_native(whole):
+        return mistral_native.MistralTensors(whole, values)
     quantization_config.check_told(folder, whole)
     return whole
 
