@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cli_call import Call
 from fake_hub import COMMIT, FakeHub
 
 from mmgen import hub, hub_download
@@ -49,14 +50,16 @@ def test_what_is_read_is_fetched_once(language: FakeHub, capfd: pytest.CaptureFi
     assert entry.bytes == len(LARGE)
 
 
-def test_a_pipeline_in_one_variant(fake_hub: FakeHub) -> None:
+def test_a_pipeline_in_one_variant(fake_hub: FakeHub, call: Call) -> None:
     stem = "unet/diffusion_pytorch_model"
     fake_hub.repositories["org/draws"] = {
         "model_index.json": json_file(**PIPELINE), "unet/config.json": b"{}", f"{stem}.safetensors": b"full",
         f"{stem}.fp16.safetensors": b"half", "draws.safetensors": b"all in one", "safety_checker/config.json": b"{}",
         "safety_checker/model.safetensors": b"checker",
     }  # fmt: skip
-    folder = hub.resolve("org/draws", variant="fp16")
+    done = call("pull", "org/draws", "--variant", "fp16")
+    folder = cached("org/draws")
+    assert (done.code, done.out) == (0, f"org/draws: 0 MB in {folder}\n")
     assert [one for one in fake_hub.fetched if one.endswith(".safetensors")] == [f"{stem}.fp16.safetensors"]
     assert hub.resolve("org/draws") == folder, "what is there is used"
 

@@ -31,21 +31,24 @@ STALE = 3600
 
 def command(
     model: Annotated[str, typer.Argument(help="embedded:smollm2, or a repo id: org/name, org/name:Q4_K_M.")],
+    variant: Annotated[str, typer.Option(help="Of a repository's files those to have, such as fp16: half of the bytes.")] = "",
 ) -> None:
     """Fetch a model, unless it is on this machine; prints where it lies."""
-    path = pull(model)
-    size = sum(file.stat().st_size for file in weight_files.weights(path))
+    path = pull(model, variant)
+    size = sum(file.stat().st_size for file in weight_files.used(path))
     typer.echo(f"{model}: {size / 1e6:.0f} MB in {path}")
 
 
-def pull(reference: str) -> Path:
+def pull(reference: str, variant: str = "") -> Path:
     """Where the model lies, fetched if it is not there yet. A fetch that fails leaves nothing behind.
+
+    `variant`: of a repository's files those to have where there are some.
 
     Raises NotFound where it cannot be had, BadWeights where it is not what it should be, TooLarge where the disk is full.
     """
     model = embedded.EMBEDDED.get(reference)
     if model is None or not model.pulled:
-        return hub.resolve(reference)
+        return hub.resolve(reference, variant=variant)
     if not embedded.present(reference) or embedded.verify(reference) is not None:
         _fetch(model)
     return embedded.folder_of(reference)
