@@ -13,15 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from mmgen import embedded, hub_plan, hub_resume, weight_files
-from mmgen.errors import MmgenError, NotFound, TooLarge
+from mmgen import embedded, hub_plan, weight_files
+from mmgen.errors import BadWeights, MmgenError, NotFound, TooLarge
 from mmgen.registry import one_line
 
 ROOM = 1e8
 """Bytes that stay free on the disk."""
 LARGE = 1e6
 """Bytes from which on a file is fetched so that it can be resumed, and its digest is checked."""
+LARGEST = 50e9
+"""Bytes; the hub gives larger files to its own protocol alone."""
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,48 @@ def fetch(repository: Repository, names: Sequence[str], files: RemoteFiles) -> P
     with _told(repository), _bars():
         for name in fresh:
             if files.sizes[name] >= LARGE:
-                hub_resume.fetch(repository.name, files.commit, name, Path(constants.HF_HUB_CACHE))
+                _resume(repository.name, files.commit, name, Path(constants.HF_HUB_CACHE))
         patterns = [re.sub(r"([*?[])", r"[\1]", name) for name in names]
         return Path(snapshot_download(repository.name, revision=repository.revision, allow_patterns=patterns))
+
+
+def _resume(repository: str, commit: str, name: str, cache: Path) -> bool:
+    """A large file's content to where the cache keeps it, from where it stopped; huggingface_hub itself begins anew.
+
+    False where it is for huggingface_hub to fetch: not kept by its sha256, or too large.
+
+    Raises BadWeights where its sha256 is not the hub's (nothing of it is kept), and whatever the hub's library raises.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+
+    url, headers = hf_hub_url(repository, name, revision=commit), build_hf_headers()
+    about = get_hf_file_metadata(url, headers=headers)
+    if not about.etag or not DIGEST.fullmatch(about.etag) or not about.size or about.size > LARGEST:
+        return False
+    if urlsplit(about.location).netloc != urlsplit(url).netloc:  # a signed address of somebody else's
+        headers = {key: value for key, value in headers.items() if key.lower() != "authorization"}
+    folder = f"models--{repository.replace('/', '--')}"
+    blob, lock = cache / folder / "blobs" / about.etag, cache / ".locks" / folder / f"{about.etag}.lock"
+    for place in (blob, lock):
+        place.parent.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        if blob.exists():
+            return True
+        partial = blob.with_name(f"{about.etag}.incomplete")
+        have = partial.stat().st_size if partial.is_file() else 0
+        if have > about.size:
+            partial.unlink()
+            have = 0
+        with partial.open("ab") as file:
+            http_get(about.location, file, resume_size=have, headers=headers, expected_size=about.size, displayed_filename=name)
+        if (found := weight_files.sha256(partial)) != about.etag:
+            partial.unlink()
+            told = f"{name} arrived with sha256 {found[:12]}..., expected {about.etag[:12]}..."
+            raise BadWeights(f"model {repository}: {told}; nothing of it was kept, try again")
+        partial.replace(blob)
+    return True
 
 
 def _make_room(repository: Repository, count: int) -> None:

