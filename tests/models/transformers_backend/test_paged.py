@@ -19,7 +19,7 @@ from mmgen.models.transformers_backend import loading
 from mmgen.models.transformers_backend.backend import unpaged
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
 from mmgen.models.transformers_backend.self_check import checked
-from mmgen.runners.generation import GenerationResult, Vocabulary
+from mmgen.runners.generation import GenerationResult, TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
 from mmgen.text_params import Sampling
 
@@ -65,13 +65,13 @@ def prompt(length: int, seed: int) -> list[int]:
     return torch.randint(3, tiny_causal.VOCABULARY, (length,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
+VOCABULARY = Vocabulary(lambda ids: "x" * len(ids), frozenset())
 LONG, SHORT = prompt(37, 1), prompt(5, 2)
 
 
 def run(lm: PagedUpstream, *rounds: Sequence[list[int]]) -> list[list[GenerationResult]]:
     """The requests of each round at once, in chunks of 16 tokens, over one KV cache."""
-    vocabulary = Vocabulary(lambda ids: "x" * len(ids), frozenset())
-    runner = TextRunner(lm, vocabulary, memory=40 * 16 * lm.kv_bytes_per_token, budget=16)
+    runner = TextRunner(lm, VOCABULARY, memory=40 * 16 * lm.kv_bytes_per_token, budget=16)
     with Engine({"text": runner}) as engine:
         found = []
         for prompts in rounds:
@@ -114,6 +114,22 @@ def test_the_librarys_texts(kind: str, tmp_path: Path) -> None:
     assert long.texts[0].ids == again.texts[0].ids == greedy(theirs, LONG)
     assert is_greedy(theirs, SHORT, short.texts[0].ids)
     assert again.cached_tokens >= 32
+
+
+def test_seeds_hold_in_company_and_after_preemption(tmp_path: Path) -> None:
+    """Sinks, windows and experts: drawn texts are the same alone and where blocks run short."""
+    _, lm = loaded("gpt_oss", tmp_path)
+    requests = [text_request(prompt(5 + n, n), 60, Sampling(temperature=1.0), lookup=4) for n in range(4)]
+
+    def drawn(blocks: int, *some: TextRequest) -> tuple[list[tuple[int, ...]], int]:
+        runner = TextRunner(lm, VOCABULARY, memory=blocks * 16 * lm.kv_bytes_per_token, budget=16)
+        with Engine({"text": runner}) as engine:
+            handles = [engine.submit(Job("text", one, seed=len(one.prompt))) for one in some]
+            return [handle.result(60).texts[0].ids for handle in handles], runner.places.preempted
+
+    alone = [drawn(40, one)[0][0] for one in requests]
+    together, preempted = drawn(9, *requests)
+    assert together == alone and preempted > 0
 
 
 @pytest.mark.parametrize("kind", ["doge", "roberta", "moshi", *(pytest.param(k, marks=pytest.mark.slow) for k in NOT_PAGED)])
