@@ -481,7 +481,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.serve.routes.chat": {
         "Answer": "ChatStream",
         "Message": "ChatMessage",
-        "Part": "ContentPart",
+        "ContentPart": "TextPart",
+        "Part": "TextPart",
         "Schema": "JsonSchemaFormat",
     },
     "mmgen.serve.routes.completions": {"Texts": "CompletionStream"},

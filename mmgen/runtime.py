@@ -130,12 +130,19 @@ class Runtime:
 
         return self._once("reader", reference or self.config.reader, lambda key: reader.load(self.host, key))
 
-    def text(self, reference: str | None = None, draft: str | None = None) -> TextClient:
-        """The language model of that reference, with a draft model if one is named, through the engine."""
+    def text(self, reference: str | None = None, draft: str | None = None, *, images: bool = False) -> TextClient:
+        """The language model of that reference, with a draft model if one is named, through the engine.
+
+        images: it is to see some, if it can: a few models run faster where they read text alone, and are loaded once more.
+        """
         from mmgen.clients import text
 
         reference = reference or self.config.text
         key = reference if draft is None else f"{reference}+{draft}"
+        if images and text.sees_apart(reference):
+            return self._once(
+                "text", f"{key} with images", lambda key: text.load(self.host, key, reference, draft, images=True)
+            )
         return self._once("text", key, lambda key: text.load(self.host, key, reference, draft))
 
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:

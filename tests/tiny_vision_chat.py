@@ -18,8 +18,9 @@ WORDS = ["<unk>", "user", "assistant", "system", ":", *(f"w{number}" for number 
 VOCABULARY, CONTEXT = len(WORDS) + len(CONTROL), 256
 ID = {word: number for number, word in enumerate((*WORDS, *CONTROL))}
 TEMPLATE = (
-    "<s>{% for m in messages %} {{ m.role }} : {% for c in m.content %}{% if c.type == 'image' %} IMAGE {% else %}"
-    "{{ c.text }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %} assistant : {% endif %}"
+    "<s>{% for m in messages %} {{ m.role }} : {% if m.content is string %}{{ m.content }} {% else %}{% for c in m.content %}"
+    "{% if c.type == 'image' %} IMAGE {% else %}{{ c.text }} {% endif %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %} assistant : {% endif %}"
 )
 TEXT: dict[str, Any] = {
     "vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

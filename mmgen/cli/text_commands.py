@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,12 @@ def command(name: str, made: Any) -> Callable[..., None]:
     options = [option(parameter) for parameter in described.parameters if parameter.name != first and shown(name, parameter)]
     nothing: Any = ... if first == "prompt" else None
     options.append(_own(first, str | None, typer.Argument(nothing, help=SAID[first])))
-    image = typer.Option(None, "--attention", help="Draw what looked where, layers by heads, to this PNG.")
-    options.append(_own("attention", Path | None, image))
+    plot = typer.Option(None, "--attention", help="Draw what looked where, layers by heads, to this PNG.")
+    options.append(_own("attention", Path | None, plot))
+    chats = first == "message"
+    if chats:
+        shown_to = typer.Option([], "--image", help="An image that the message is about; may be given several times.")
+        options.append(_own("image", list[Path], shown_to))
     options.append(_own("as_json", bool, typer.Option(False, "--json", help="Print JSON.")))
     making = {p.name for p in described.parameters if p.stage == "make"}
 
@@ -42,6 +46,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
         from mmgen.runtime import Runtime
 
         begun, as_json, attention = given.pop(first), given.pop("as_json"), given.pop("attention")
+        images = given.pop("image") if chats else []
         values = {key: value for key, value in given.items() if value is not None}
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
@@ -49,9 +54,10 @@ def command(name: str, made: Any) -> Callable[..., None]:
         with Runtime() as rt:
             made = pipeline(name, runtime=rt, **{key: value for key, value in values.items() if key in making})
             if begun is None:
-                talk(made, options, as_json)
+                talk(made, options, as_json, images)
                 return
-            result = say(made, sys.stdin.read() if begun == "-" else begun, options, as_json)
+            said = sys.stdin.read() if begun == "-" else begun
+            result = say(made, [_message(said, images)] if images else said, options, as_json)
             if attention is not None:
                 draw(made, result, attention)
 
@@ -85,8 +91,11 @@ def show(delta: Delta) -> None:
     sys.stdout.flush()
 
 
-def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool) -> None:
-    """A message after another, each with all that was said before. A mistake is told and costs its own message alone."""
+def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool, images: Sequence[Path] = ()) -> None:
+    """A message after another, each with all that was said before. A mistake is told and costs its own message alone.
+
+    `images`: what the first message is about.
+    """
     messages: list[Mapping[str, Any]] = []
     if sys.stdin.isatty():
         typer.echo("Say something; an empty line ends.")
@@ -94,10 +103,16 @@ def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool) -> 
         if not sys.stdin.isatty():  # whoever reads the answers did not see the messages
             typer.echo(f"\n> {said.strip()}")
         try:
-            reply: Any = say(made, [*messages, {"role": "user", "content": said}], options, as_json)
+            reply: Any = say(made, [*messages, _message(said, () if messages else images)], options, as_json)
             messages = list(reply.messages)
         except MmgenError as error:
             typer.echo(f"error: {error}", err=True)
+
+
+def _message(said: str, images: Sequence[Path]) -> dict[str, Any]:
+    from mmgen.pipelines.language import content_parts
+
+    return {"role": "user", "content": content_parts.with_images(said, images)}
 
 
 def draw(made: TextPipeline[Any], result: Completion, path: Path) -> None:

@@ -5,14 +5,14 @@ Knows models, runners and jobs; not tasks or what prompts say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
-from mmgen.clients.host import ModelHost, registered
+from mmgen.clients.host import ModelHost, ModelLoader, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest, NotFound
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmgen.models.lm.guided_decoding import GrammarCompiler
     from mmgen.models.lm.language_codes import LanguageCodes
     from mmgen.models.lm.language_model import TextModel
+    from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
     from mmgen.runners.generation import GenerationResult, ScoreRules, TextPiece, TextRequest
     from mmgen.runners.text import TextRunner
 
@@ -101,6 +102,13 @@ class TextClient:
 
         return self.text_runner if isinstance(self.text_runner, TextRunner) else None
 
+    @property
+    def eyes(self) -> VisionLanguageModel | None:
+        """The model, where it reads images."""
+        from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
+
+        return self.model if isinstance(self.model, VisionLanguageModel) else None
+
     @cached_property
     def languages(self) -> LanguageCodes:
         """Tokens for the languages between which it translates."""
@@ -161,16 +169,37 @@ class TextClient:
                 handle.leave()
 
 
-def load(host: ModelHost, key: str, reference: str, draft: str | None) -> TextClient:
-    """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them."""
+def load(host: ModelHost, key: str, reference: str, draft: str | None, images: bool = False) -> TextClient:
+    """The client of a model. References may end with a precision, as in `FOLDER#bf16`; `key`: both of them.
+
+    `images`: of a model that sees, although it is another one's that reads text alone; see `sees_apart`.
+    """
     references = [reference] if draft is None else [reference, draft]
     loader = registered(host.registry.text_models, "causal")
+    if images:
+        from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
+
+        loader = _always(VisionLanguageModel.load)
     opened = host.open("text", *references, runners=[f"text:{key}"], loader=loader, key=key, prepare=packed)
     model, *drafts = opened.models
     client = TextClient(host, key, reference, opened.folder, model, *drafts)
     if client.block_runner is not None:
         opened.keep(client.block_runner.places)
     return client
+
+
+def sees_apart(reference: str) -> bool:
+    """Whether a model that sees is one of those that our own layers run where there are no images."""
+    from mmgen.models.checkpoints.safetensors_io import read_json
+    from mmgen.models.transformers_backend import backend, vision_language
+
+    folder = hub.resolve(reference.partition("#")[0], kind="text")
+    path = folder / "config.json"
+    return vision_language.sees(folder) and backend.is_native(read_json(path), path)
+
+
+def _always(load: ModelLoader) -> Callable[[Path], ModelLoader]:
+    return lambda folder: load
 
 
 def packed(model: TextModel) -> TextModel:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.params import takes
-from mmgen.pipelines.language import reasoning
+from mmgen.pipelines.language import content_parts, reasoning
 from mmgen.pipelines.language import tool_calls as functions
 from mmgen.pipelines.language.text_pipeline import Completion, Delta, Prompt, TextPipeline
 from mmgen.pipelines.streaming import Event
@@ -75,7 +75,8 @@ class Chat(TextPipeline[Reply]):
     ) -> Iterator[Event]:
         """Answers in the words of the model's own chat template, or as "User:" and "Assistant:" where it has none.
 
-        message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}.
+        message: what to say; from Python also a whole conversation, as a list of {"role": ..., "content": ...}. A content may
+            be a list of {"type": "text", "text": ...} and {"type": "image", "image": a file or an opened image}.
         tools: functions that the model is told of, as OpenAI's API describes them; how it calls them stands in the answer.
         think: whether a model that can think before it answers does so; the default is the model's own.
         chat_template_kwargs: variables of the model's chat template as a JSON object, such as {"reasoning_effort": "low"}.
@@ -107,7 +108,8 @@ class Chat(TextPipeline[Reply]):
             return Reply(**{**vars(completion), "texts": texts}, messages=(*before, said), reasoning=thoughts)
 
         heard = dict[int, reasoning.ReasoningParser]()
-        for event in self.write(prompt, params, request, answer):
+        images = any(content_parts.images(message["content"]) for message in messages)
+        for event in self.write(prompt, params, request, answer, images=images):
             if event.kind == "text" and prompts[0].reasoning:
                 event = _told_apart(event.value, heard, prompts[0])
             elif event.kind == self.last:
@@ -148,7 +150,7 @@ def conversation(
     elif (
         not messages
         or messages[-1]["role"] == "assistant"
-        or not (messages[-1]["content"].strip() or messages[-1]["role"] == "tool")
+        or not (content_parts.text(messages[-1]["content"]).strip() or messages[-1]["role"] == "tool")
     ):
         raise BadRequest("there is no message to answer; say something")
     if system and messages[0]["role"] != "system":
@@ -158,12 +160,14 @@ def conversation(
 
 def _says(message: Mapping[str, Any]) -> bool:
     """A content; an assistant's may be empty."""
-    return isinstance(message.get("content"), str) or (message["role"] == "assistant" and message.get("content", "") is None)
+    content = message.get("content", 0)
+    return isinstance(content, str | list | tuple) or (message["role"] == "assistant" and content is None)
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     """What models and templates read of a message: a content, and arguments of calls as objects."""
-    out = {key: message[key] for key in KEPT if key in message} | {"content": message.get("content") or ""}
+    content = content_parts.read(message.get("content") or "", message["role"])
+    out = {key: message[key] for key in KEPT if key in message} | {"content": content}
     if out.get("tool_calls"):
         out["tool_calls"] = [{**call, "function": _function(call["function"])} for call in out["tool_calls"]]
     return out
@@ -207,17 +211,29 @@ def written(
     parse_special: bool = False,
 ) -> Prompt:
     """The conversation as the model reads it, up to where it answers. Arguments as of `TextModel.chat_prompt`."""
-    template = client.model.template
+    template, eyes = client.model.template, client.eyes
+    if eyes is None and any(content_parts.images(message["content"]) for message in messages):
+        raise BadRequest(
+            f"{client.name} reads text alone and sees no images; leave them out, or take a vision-language model, such as "
+            "Qwen/Qwen2.5-VL-3B-Instruct"
+        )
     marks, calls = reasoning.markers(template.text), functions.CONTROL if tools else ()
     if not template.takes_tools:
         messages, tools = functions.in_words(messages, tools or ()), None
+    if eyes is not None:
+        told = eyes.chat_inputs(messages, tools, variables, continue_final_message, parse_special)
+        return Prompt(told.text, told.ids, shown=_shown(client, (*marks, *calls)), reasoning=marks, seen=told.seen)
     if template:
         text, ids = client.model.chat_prompt(messages, tools, variables, continue_final_message, parse_special)
-        control = client.model.tokenizer.control
-        shown = frozenset(control[mark] for mark in (*marks, *calls) if mark in control)
-        return Prompt(text, ids, shown=shown, reasoning=marks)
+        return Prompt(text, ids, shown=_shown(client, (*marks, *calls)), reasoning=marks)
     if variables:
         raise BadRequest(f"{client.name} has no chat template, so that {next(iter(variables))} has no effect; leave it out")
     lines = [ROLES[one["role"]] + one["content"].strip() for one in messages]
     text = "\n".join([*lines, *([] if continue_final_message else ["Assistant:"])])
     return Prompt(text, client.model.encode(text), (NEXT,))
+
+
+def _shown(client: TextClient, marks: Sequence[str]) -> frozenset[int]:
+    """Of these marks the control tokens, which are part of the text."""
+    control = client.model.tokenizer.control
+    return frozenset(control[mark] for mark in marks if mark in control)

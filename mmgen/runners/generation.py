@@ -6,7 +6,7 @@ How a sequence goes on is decided in sampled_sequences.py and search_sequences.p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -43,6 +43,7 @@ class TextRequest:
     source: Sequence[int] | None = None  # what the encoder of an encoder-decoder reads
     adapter: str | None = None  # one of the runner's adapters, by name
     rules: ScoreRules | None = None  # what the checkpoint demands of a text, whatever the caller wants
+    seen: Mapping[str, Tensor] = field(default_factory=dict)  # images, as a vision-language model reads them with its prompt
     shown: frozenset[int] = frozenset()  # control tokens that are part of the text, such as those around a call of a tool
 
     @property

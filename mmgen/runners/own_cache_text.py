@@ -133,7 +133,7 @@ class OwnCacheRunner(CacheOperations):
         self.active[job] = self._bytes(request)
         try:
             state: GenerationState = progress.DECODINGS[request.params.strategy](job, self.vocabulary, self)
-            state.branches[0].cache = SequenceCache(self.lm.encode(source) if source else None)
+            state.branches[0].cache = SequenceCache(self.lm.encode(source) if source else None, seen=request.seen)
             job.state = state
         except Exception as error:
             job.fail(error)
@@ -146,7 +146,8 @@ class OwnCacheRunner(CacheOperations):
         left = max(1, left - len(rows))
         for job, branch in branches:
             if branch.unread > 1 and left > 0:
-                count = branch.unread if branch.unread <= left or not self.lm.chunks else left
+                whole = not self.lm.chunks or (job.payload.seen and not branch.cache.length)  # images are read with all of it
+                count = branch.unread if branch.unread <= left or whole else left
                 rows.append((job, branch, count))
                 left -= count
         return rows

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from PIL.Image import Image
 from starlette.datastructures import UploadFile
 
 from mmgen.errors import TooLarge
 from mmgen.ingest import image_files
+from mmgen.pipelines.language import content_parts
 from mmgen.serve import url_fetch
 from mmgen.serve.settings import ServeConfig
 
@@ -37,6 +39,23 @@ def bare(name: str) -> str:
 def image(data: bytes, name: str = "the image") -> Image:
     """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.image_files."""
     return image_files.decode(data, name)
+
+
+def opened(value: Any, settings: ServeConfig) -> Any:
+    """A JSON value whose images of conversations, {"type": "image_url", "image_url": {"url": ...}} and the like, are opened.
+
+    None of them can name a file of this machine; raises as `image_at`, and blocks.
+    """
+    if isinstance(value, list):
+        return [opened(one, settings) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") in ("image", "image_url"):
+        for key in content_parts.IMAGES:
+            if (given := value.get(key)) is not None:
+                url = given.get("url") if isinstance(given, dict) else given
+                return {"type": "image", "image": image_at(str(url), settings)}
+    return {key: opened(one, settings) for key, one in value.items()}
 
 
 def image_at(url: str, settings: ServeConfig) -> Image:

@@ -4,8 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny_vision_chat
 from cli_call import Call
 from PIL import Image
+
+from mmgen.config import RuntimeConfig
+from mmgen.pipelines.chat import Chat
+from mmgen.pipelines.language import content_parts
+from mmgen.runtime import Runtime
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +45,21 @@ def test_a_conversation_goes_on(call: Call) -> None:
 def test_a_mistake_costs_its_own_message(call: Call) -> None:
     called = call("chat", "--max-tokens", 6, "--seed", 1, stdin=b"x" * 600 + b"\nhello\n")
     assert called.code == 0 and called.err.count("error: ") == 1 and called.out.count("\n> ") == 2
+
+
+def test_an_image_in_a_chat(call: Call, tmp_path: Path) -> None:
+    folder = tiny_vision_chat.saved("qwen2_vl", tmp_path / "eyes")
+    image = Image.linear_gradient("L").convert("RGB").resize((50, 40))
+    image.save("a.png")
+    wanted = ("--image", "a.png", "--image", "a.png", "--model", folder, "--max-tokens", 8, "--temperature", 0)
+    printed = call("chat", *wanted, "w3 w4")
+    message = {"role": "user", "content": content_parts.with_images("w3 w4", ["a.png", "a.png"])}
+    with Runtime(RuntimeConfig(home=tmp_path / "other", device="cpu")) as rt:
+        expected = Chat(rt, model=str(folder))([message], max_tokens=8, temperature=0).text
+    assert (printed.code, printed.out) == (0, f"{expected}\n")
+    assert call("chat", *wanted, stdin=b"w3 w4\n").out == f"\n> w3 w4\n{expected}\n"
+    refused = call("chat", "--image", "a.png", "hello")
+    assert refused.code == 2 and "reads text alone and sees no images" in refused.err
 
 
 def test_an_attention_image(call: Call) -> None:

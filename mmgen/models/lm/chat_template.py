@@ -70,9 +70,7 @@ class ChatTemplate:
 
         Raises BadRequest where the template refuses the messages, or knows no such variable.
         """
-        if unknown := [name for name in variables if not self.reads(name) or name in TAKEN]:
-            known = ", ".join(sorted(self.variables)) or "none"
-            raise BadRequest(f"the model's chat template has no variable {unknown[0]!r} to set; it has {known}")
+        self.check(variables)
         if continue_final_message:
             *before, last = messages
             messages = [*before, {**last, "content": f"{last['content']}{END}"}]
@@ -80,6 +78,12 @@ class ChatTemplate:
         more = {"tools": tools, "documents": None, "add_generation_prompt": add_generation_prompt, **self.tokens, **variables}
         text = self._rendered([dict(message) for message in messages], more)
         return _until(text) if continue_final_message else text
+
+    def check(self, variables: Mapping[str, Any]) -> None:
+        """Raises BadRequest for a variable that it does not know."""
+        if unknown := [name for name in variables if not self.reads(name) or name in TAKEN]:
+            known = ", ".join(sorted(self.variables)) or "none"
+            raise BadRequest(f"the model's chat template has no variable {unknown[0]!r} to set; it has {known}")
 
     def _rendered(self, messages: list[dict[str, Any]], more: Mapping[str, Any]) -> str:
         from jinja2 import TemplateError

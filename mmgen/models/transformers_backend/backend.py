@@ -31,7 +31,7 @@ def backend_of(source: Path | Mapping[str, Any]) -> Backend:
     """
     values = read_json(source / "config.json") if isinstance(source, Path) else source
     where = str(source / "config.json") if isinstance(source, Path) else "config.json"
-    if _is_native(values, Path(where)):
+    if is_native(values, Path(where)):
         return "native"
     config = upstream_config(values, where)
     return "own-cache" if unpaged(config) else "paged"
@@ -97,7 +97,7 @@ def _is_seq2seq(config: Any) -> bool:
     return type(config) in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
 
 
-def _is_native(values: Mapping[str, Any], where: Path) -> bool:
+def is_native(values: Mapping[str, Any], where: Path) -> bool:
     """Whether `mmgen.models.lm` has the family and all that its config asks for."""
     name = values.get("model_type")
     if name == OWN:

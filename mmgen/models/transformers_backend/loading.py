@@ -12,8 +12,8 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
-from mmgen.models.transformers_backend import gguf
-from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_class, upstream_config
+from mmgen.models.transformers_backend import gguf, vision_language
+from mmgen.models.transformers_backend.backend import is_native, unpaged, upstream_class, upstream_config
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
 from mmgen.models.transformers_backend.self_check import checked
@@ -32,10 +32,13 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
     """
     if (file := gguf.foreign(folder)) is not None:
         return gguf.load(file, device, name, precision)
-    if not (folder / "config.json").is_file() or backend_of(folder) == "native":
+    path = folder / "config.json"
+    if not path.is_file() or is_native(read_json(path), path):
         return TextModel.load(folder, device, name, precision)
+    if vision_language.sees(folder):
+        return vision_language.VisionLanguageModel.load(folder, device, name, precision)
     dtype = dtype_of(precision, device)
-    config = upstream_config(read_json(folder / "config.json"), str(folder / "config.json"))
+    config = upstream_config(read_json(path), str(path))
     why = unpaged(config)
     if not why:
         try:

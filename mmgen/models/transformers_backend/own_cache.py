@@ -8,7 +8,7 @@ would feed it, so that its results are the library's.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -69,6 +69,8 @@ class SequenceCache:
     length: int = 0  # tokens that it knows
     own: dict[str, Any] = field(default_factory=dict)  # by the name under which forward takes it; empty while in a stack
     stack: Stack | None = None
+    seen: Mapping[str, Tensor] = field(default_factory=dict)  # what is read with its first tokens, such as pixels of images
+    offset: Tensor | None = None  # (axes, 1, 1) rotary positions less the numbers of its tokens, where images take several axes
 
     @property
     def state(self) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class SequenceCache:
         return self.own
 
     def fork(self) -> SequenceCache:
-        return SequenceCache(self.source, self.length, cache_state.clone(self.state))
+        return SequenceCache(self.source, self.length, cache_state.clone(self.state), seen=self.seen, offset=self.offset)
 
     def forget(self) -> None:
         """All is to be read again: a forward pass failed, which may have changed a part of it."""

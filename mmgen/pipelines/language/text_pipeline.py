@@ -105,6 +105,7 @@ class Prompt:
     shown: frozenset[int] = frozenset()  # control tokens that are part of the text
     reasoning: tuple[str, ...] = ()  # markers of what the model thinks before it answers
     start: int | None = None  # what the decoder of an encoder-decoder begins with; None: the model's own
+    seen: Mapping[str, Any] = field(default_factory=dict)  # images, as the model reads them with the prompt
     first: int | None = None  # the first token of its text, whatever the scores say
 
 
@@ -148,10 +149,16 @@ class TextPipeline(StreamingPipeline[R]):
         params: TextParams,
         request: Request | None,
         answer: Callable[[Completion], Completion] = lambda completion: completion,
+        images: bool = False,
     ) -> Iterator[Event]:
-        """Loads, writes, and says what it took. `answer`: what the call returns. Leaving it early cancels the request."""
+        """Loads, writes, and says what it took. Leaving it early cancels the request.
+
+        Args:
+            answer: what the call returns.
+            images: whether the prompt has some.
+        """
         request, clock = request or Request.new(priority=self.priority), Clock()
-        client = self.rt.text(self.reference, self.draft)
+        client = self.rt.text(self.reference, self.draft, images=images)
         from mmgen.runners.generation import PromptRead, TextPiece  # torch is imported by now
 
         given = prompt(client)
@@ -201,6 +208,7 @@ def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextReq
         draft=DRAFT if client.drafts and not params.searches else 0,
         source=source,
         shown=prompt.shown,
+        seen=prompt.seen,
         rules=client.rules(len(ids), max_tokens, source, prompt.first),
     )
 

@@ -35,7 +35,7 @@ TOLD = (
 )
 
 
-def in_words(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def in_words(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The conversation for a model whose template knows no tools: system, user and assistant alone, each with a content."""
     said = [_plain(message) for message in messages]
     if not tools:
@@ -46,8 +46,10 @@ def in_words(messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str,
     return [{"role": "system", "content": f"{told}\n"}, *said]
 
 
-def _plain(message: Mapping[str, Any]) -> dict[str, str]:
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     content = message.get("content") or ""
+    if not isinstance(content, str):  # parts, some of them images
+        return {"role": message["role"], "content": content}
     if message["role"] == "tool":
         return {"role": "user", "content": f"<tool_response>{content}</tool_response>"}
     calls = [call["function"] for call in message.get("tool_calls") or ()]

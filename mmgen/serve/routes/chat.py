@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -13,18 +14,29 @@ from pydantic import Field
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
-from mmgen.serve import pipeline_calls
+from mmgen.serve import pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
 from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextBody, usage
+from mmgen.serve.settings import ServeConfig
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
 from mmgen.text_params import TextParams
 
 router = APIRouter(tags=["chat"])
 
 
-class ContentPart(OpenAIBody):
+class TextPart(OpenAIBody):
     type: Literal["text"]
     text: str
+
+
+class ImageURL(OpenAIBody):
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None  # has no effect: the checkpoint's processor scales
+
+
+class ImagePart(OpenAIBody):
+    type: Literal["image_url"]
+    image_url: ImageURL
 
 
 class CalledFunction(OpenAIBody):
@@ -40,16 +52,18 @@ class ToolCall(OpenAIBody):
 
 class ChatMessage(OpenAIBody):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
+    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
     reasoning_content: str | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
 
-    def plain(self) -> dict[str, Any]:
-        """As pipelines have it: one text."""
-        text = self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or ())
-        out: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+    def plain(self, settings: ServeConfig) -> dict[str, Any]:
+        """As pipelines have it: one text, or parts with opened images. Blocks where URLs are fetched."""
+        content: Any = self.content or ""
+        if not isinstance(content, str):
+            content = uploads.opened([part.model_dump() for part in content], settings)
+        out: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": content}
         if self.tool_calls:
             out["tool_calls"] = [call.model_dump() for call in self.tool_calls]
         named = {"name": self.name, "tool_call_id": self.tool_call_id, "reasoning_content": self.reasoning_content}
@@ -87,6 +101,14 @@ class ChatRequest(TextBody):
     continue_final_message: bool | None = False
     add_generation_prompt: bool | None = None
 
+    def asked(self) -> dict[str, Any]:
+        """For the history, which keeps no images."""
+        out = super().asked()
+        for part in [part for message in out["messages"] for part in message.get("content", ()) if "image_url" in part]:
+            if not isinstance(part, str):
+                part["image_url"]["url"] = re.sub(r"(?s)^(data:[^,]{0,100}),.*", r"\1,...", part["image_url"]["url"])
+        return out
+
     def chat_options(self) -> dict[str, Any]:
         """What the chat pipeline takes beside its params. Raises BadRequest for a contradiction."""
         goes_on = bool(self.continue_final_message)
@@ -119,12 +141,16 @@ class ChatRequest(TextBody):
 @router.post("/v1/chat/completions", response_model=None)
 async def chat_completions(body: ChatRequest, context: Here) -> Response:
     """The model's next message in a conversation, whole or as a stream of server-sent events."""
-    params, said = body.chat_params(), [message.plain() for message in body.messages]
+    params = body.chat_params()
     request = context.begin("chat", "chat", "interactive")
     answer = ChatStream(context, body, request)
+
+    def said() -> list[dict[str, Any]]:
+        return [message.plain(context.http.app.state.settings) for message in body.messages]
+
     if body.stream:
-        return await pipeline_calls.stream(context, request, lambda: answer.stream(said, params))
-    return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said, params)))
+        return await pipeline_calls.stream(context, request, lambda: answer.stream(said(), params))
+    return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said(), params)))
 
 
 class ChatStream:

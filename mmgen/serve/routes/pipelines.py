@@ -17,7 +17,7 @@ from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.pipelines.signature import Signature
 from mmgen.runtime import Runtime
-from mmgen.serve import pipeline_calls, pipeline_schema, serialization
+from mmgen.serve import pipeline_calls, pipeline_schema, serialization, uploads
 from mmgen.serve.context import Caller, Context, Here
 from mmgen.stores.keys import EVERYDAY
 
@@ -113,7 +113,9 @@ def called(name: str, given: dict[str, Any], context: Context, request: Request)
     except ValidationError as why:
         errors = [{**error, "loc": ("body", *error["loc"])} for error in why.errors(include_url=False, include_context=False)]
         raise RequestValidationError(errors) from None
-    values = placed(described, pipeline_schema.arguments(checked), context)
+    settings, said = context.http.app.state.settings, pipeline_schema.arguments(checked)
+    said = {key: uploads.opened(value, settings) if isinstance(value, list) else value for key, value in said.items()}
+    values = placed(described, said, context)
     making = {parameter.name for parameter in described.parameters if parameter.stage == "make"}
     made = pipeline(name, runtime=context.rt, **{key: value for key, value in values.items() if key in making})
     try:

@@ -1,15 +1,25 @@
 """/v1/chat/completions through the official client: whole, streamed and async, and what the body can ask for."""
 
+import base64
+import io
 import json
+from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import openai as sdk
 import pytest
+import tiny_vision_chat
 from openai import AsyncOpenAI, OpenAI
+from PIL import Image
+from starlette.testclient import TestClient
 
 from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.pipelines.chat import Chat
+from mmgen.pipelines.language import content_parts
 from mmgen.runtime import Runtime
+from mmgen.serve.context import Context
+from mmgen.serve.routes.chat import ChatRequest
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
@@ -44,6 +54,45 @@ def test_the_whole_answer(openai: OpenAI, served: Runtime) -> None:
     long = [{"role": "user", "content": "the same beginning, " * 8}]
     ask(openai, long)
     assert ask(openai, long).usage.prompt_tokens_details.cached_tokens > 0
+
+
+def test_images_in_a_conversation(client: TestClient, served: Runtime, tmp_path: Path) -> None:
+    folder = tiny_vision_chat.saved("qwen2_vl", tmp_path / "eyes")
+    image, out = Image.linear_gradient("L").convert("RGB").resize((50, 40)), io.BytesIO()
+    image.save(out, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+
+    def asked(model: str, url: str, **more: Any) -> Any:
+        content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "w3 w4"}]
+        body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 8, "temperature": 0, **more}
+        return client.post("/v1/chat/completions", json=body)
+
+    expected = Chat(served, model=str(folder))(
+        [{"role": "user", "content": content_parts.with_images("w3 w4", [image])}], max_tokens=8, temperature=0
+    )
+    with patch.object(Context, "model", lambda self, name, kind: str(folder) if name == "eyes" else None):
+        whole = asked("eyes", url)
+        assert whole.json()["choices"][0]["message"]["content"] == expected.text
+        assert whole.json()["usage"]["prompt_tokens"] == expected.usage.prompt > 10
+        lines = [line[6:] for line in asked("eyes", url, stream=True).text.splitlines() if line.startswith("data: {")]
+        deltas = [json.loads(line)["choices"][0]["delta"].get("content") or "" for line in lines]
+        assert "".join(deltas) == expected.text and sum(map(bool, deltas)) > 3
+        refused = asked("tiny", url)
+        assert refused.status_code == 400 and "sees no images" in refused.json()["error"]["message"]
+        fetched = asked("eyes", "http://127.0.0.1/a.png")
+        assert fetched.status_code == 403 and "fetches no URLs" in fetched.json()["error"]["message"]
+    path = tmp_path / "a.png"
+    image.save(path)
+    message = {"role": "user", "content": [{"type": "image", "image": str(path)}, {"type": "text", "text": "w3"}]}
+    other = client.post("/v1/pipelines/chat", json={"message": [message]})  # no path of the server's is opened
+    assert other.status_code == 403 and "fetches no URLs" in other.json()["error"]["message"]
+
+
+def test_the_history_keeps_no_images() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aaaa"}}
+    body = ChatRequest.model_validate({"model": "m", "messages": [{"role": "user", "content": [part]}, *HI]})
+    told = body.asked()["messages"]
+    assert told[0]["content"][0]["image_url"]["url"] == "data:image/png;base64,..." and told[1]["content"] == "hi"
 
 
 def test_the_stream_says_the_same(openai: OpenAI) -> None:
