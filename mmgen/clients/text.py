@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.clients.host import ModelHost, ModelLoader, registered
-from mmgen.engine.job import Job, Request
+from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest, NotFound
 
 if TYPE_CHECKING:
@@ -158,9 +158,13 @@ class TextClient:
 
         return self.host.engine.call_with(self.runner, maps)
 
+    def submit(self, wanted: TextRequest, request: Request, seed: int) -> Handle:
+        """The job's handle: its events are pieces, its result a `GenerationResult`."""
+        return self.host.engine.submit(Job(self.runner, wanted, request, seed=seed))
+
     def write(self, wanted: TextRequest, request: Request, seed: int) -> Iterator[TextPiece | GenerationResult]:
         """The texts piece by piece, and at last all of them. Leaving the iteration early cancels the request."""
-        handle = self.host.engine.submit(Job(self.runner, wanted, request, seed=seed))
+        handle = self.submit(wanted, request, seed)
         try:
             yield from handle.events()
             yield handle.result()

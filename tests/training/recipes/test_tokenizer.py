@@ -8,7 +8,7 @@ import pytest
 import tiny_corpus
 from typer.testing import CliRunner
 
-from mmgen.cli.train import app
+from mmgen.cli.training.train import app
 from mmgen.errors import BadRequest
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.training.recipes import tokenizer

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mmgen.cli.output import print_columns
-from mmgen.cli.train import Config, Data, Minutes, Out, Values, read, report
+from mmgen.cli.training.train import Config, Data, Minutes, Out, Values, read, report
 
 
 def scaling_law(

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from mmgen.cli import train
 from mmgen.cli.commands import load
+from mmgen.cli.training import train
 from mmgen.errors import ConfigError
 from mmgen.training.recipes.upscaler import UpscalerRecipe
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from emoji_folder import THINGS, make
 from typer.testing import CliRunner
 
-from mmgen.cli.data import app
+from mmgen.cli.training.data import app
 from mmgen.errors import NotFound
 
 
