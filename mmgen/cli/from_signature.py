@@ -16,7 +16,6 @@ from rich.markup import escape
 from mmgen.cli.output import print_json
 from mmgen.errors import PluginError
 from mmgen.pipelines import signature
-from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.signature import Parameter, Signature
 
 RESERVED = frozenset({"json", "help"})
@@ -44,6 +43,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
 
 def execute(described: Signature, given: Mapping[str, Any], as_json: bool) -> None:
     """Makes the pipeline with its share of the values, calls it with the rest, prints what it returns."""
+    from mmgen.pipelines.factory import pipeline
     from mmgen.runtime import Runtime
 
     making = {p.name for p in described.parameters if p.stage == "make"}

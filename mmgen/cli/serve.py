@@ -40,6 +40,7 @@ def serve(
 
     from mmgen.serve.app import create_app
     from mmgen.serve.http_server import listen, server
+    from mmgen.serve.port_file import advertised
 
     with Runtime() as rt:
         app = create_app(rt, settings)
@@ -50,8 +51,8 @@ def serve(
             typer.echo(f"{address}/ui")
         alone = "" if app.state.keys.any() else "for this machine alone, as there are no keys (mmgen keys add NAME); "
         typer.echo(f"{address}/v1 - {alone}Ctrl-C ends it")
-        with suppress(KeyboardInterrupt):  # how a server is meant to end; uvicorn has drained it by now
-            server(app).run(sockets=[listener])
+        with suppress(KeyboardInterrupt), advertised(settings.host, settings.port, app.state.token):
+            server(app).run(sockets=[listener])  # ends with a KeyboardInterrupt, as it is meant to; uvicorn has drained it then
         rt.close(drain=False)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +18,11 @@ from mmgen.cli.output import print_json
 from mmgen.cli.rag import questions
 from mmgen.errors import MmgenError
 from mmgen.pipelines import signature
+from mmgen.serve import command_client
 
 if TYPE_CHECKING:
     from mmgen.pipelines.language.text_pipeline import Completion, Delta, TextPipeline
+    from mmgen.serve.command_client import ServedPipeline
 
 SAID = {"prompt": "How the text begins; - reads it from standard input.",
         "message": "What to say; - reads it from standard input, and without one the conversation goes on."}  # fmt: skip
@@ -38,28 +42,30 @@ def command(name: str, made: Any) -> Callable[..., None]:
         shown_to = typer.Option([], "--image", help="An image that the message is about; may be given several times.")
         options.append(_own("image", list[Path], shown_to))
     options.append(_own("as_json", bool, typer.Option(False, "--json", help="Print JSON.")))
+    alone = typer.Option(False, "--local", help="Load the model here, even where `mmgen serve` of this home runs.")
+    options.append(_own("local", bool, alone))
     making = {p.name for p in described.parameters if p.stage == "make"}
 
     def run(**given: Any) -> None:
-        from mmgen.pipelines.factory import pipeline
-        from mmgen.pipelines.image import output_paths
-        from mmgen.runtime import Runtime
-
-        begun, as_json, attention = given.pop(first), given.pop("as_json"), given.pop("attention")
+        begun, as_json, attention, local = (given.pop(key) for key in (first, "as_json", "attention", "local"))
         images = given.pop("image") if chats else []
         values = {key: value for key, value in given.items() if value is not None}
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
+            from mmgen.pipelines.image import output_paths
+
             output_paths.check_png(attention)  # told before a model is loaded
-        with Runtime() as rt:
-            made = pipeline(name, runtime=rt, **{key: value for key, value in values.items() if key in making})
+        with ExitStack() as stack:
+            made_with = {key: value for key, value in values.items() if key in making}
+            here = partial(opened, name, made_with, stack)
+            writer = here() if local or attention is not None else command_client.opened(name, made, made_with, here)
             if begun is None:
-                talk(made, options, as_json, images)
+                talk(writer, options, as_json, images)
                 return
             said = sys.stdin.read() if begun == "-" else begun
-            result = say(made, [_message(said, images)] if images else said, options, as_json)
+            result = say(writer, [_message(said, images)] if images else said, options, as_json)
             if attention is not None:
-                draw(made, result, attention)
+                draw(writer, result, attention)
 
     run.__doc__ = escape(described.text)
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -67,7 +73,16 @@ def command(name: str, made: Any) -> Callable[..., None]:
     return run
 
 
-def say(made: TextPipeline[Any], begun: Any, options: Mapping[str, Any], as_json: bool) -> Completion:
+def opened(name: str, making: Mapping[str, Any], stack: ExitStack) -> TextPipeline[Any]:
+    """The pipeline in this process, on a runtime that `stack` closes."""
+    from mmgen.pipelines.factory import pipeline
+    from mmgen.runtime import Runtime
+
+    writer: TextPipeline[Any] = pipeline(name, runtime=stack.enter_context(Runtime()), **making)
+    return writer
+
+
+def say(made: TextPipeline[Any] | ServedPipeline, begun: Any, options: Mapping[str, Any], as_json: bool) -> Completion:
     """One text is printed as it is written, several when they are done."""
     alone = not as_json and options.get("n", 1) == 1
     for event in made.stream(begun, **options):
@@ -91,7 +106,9 @@ def show(delta: Delta) -> None:
     sys.stdout.flush()
 
 
-def talk(made: TextPipeline[Any], options: Mapping[str, Any], as_json: bool, images: Sequence[Path] = ()) -> None:
+def talk(
+    made: TextPipeline[Any] | ServedPipeline, options: Mapping[str, Any], as_json: bool, images: Sequence[Path] = ()
+) -> None:
     """A message after another, each with all that was said before. A mistake is told and costs its own message alone.
 
     `images`: what the first message is about.

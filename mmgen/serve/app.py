@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -16,7 +17,20 @@ from mmgen import __version__
 from mmgen.serve import errors
 from mmgen.serve.model_catalog import ModelCatalog
 from mmgen.serve.request_tracker import RequestTracker
-from mmgen.serve.routes import chat, completions, embeddings, history, images, mcp, models, pipelines, rerank, status, stores
+from mmgen.serve.routes import (
+    chat,
+    commands,
+    completions,
+    embeddings,
+    history,
+    images,
+    mcp,
+    models,
+    pipelines,
+    rerank,
+    status,
+    stores,
+)
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.store_pool import StorePool
@@ -38,6 +52,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     rerank.router,
     stores.router,
     pipelines.router,
+    commands.router,
     status.router,
     history.router,
 )
@@ -54,6 +69,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     # FastAPI's own docs pages load scripts from a CDN
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
     app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
+    app.state.token = secrets.token_urlsafe(32)  # of the home's owner, for the port file
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import hmac
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,10 +44,17 @@ class Auth:
     """Puts a Caller into `scope["state"]`, or refuses. Pure ASGI, so that streams and disconnects stay as they are."""
 
     def __init__(
-        self, app: ASGIApp, keys: KeyStore, set_weight: Callable[[str, float], None], origins: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        keys: KeyStore,
+        set_weight: Callable[[str, float], None],
+        origins: Sequence[str] = (),
+        token: str = "",
     ) -> None:
-        """`set_weight`: tells the engine a user's share. `origins`: of other sites whose pages may call."""
+        """`set_weight`: tells the engine a user's share. `origins`: of other sites whose pages may call. `token`: of the home's
+        owner, see serve/port_file.py; empty for none."""
         self.app, self.keys, self.set_weight, self.origins = app, keys, set_weight, frozenset(origins)
+        self._owner = f"Bearer {token}".encode() if token else None
         self._weights: dict[str, float] = {}
         self._prover = ThreadPoolExecutor(1, "mmgen-keys")
         self._waiting = 0
@@ -65,10 +73,12 @@ class Auth:
 
     async def _caller(self, path: str, headers: Headers) -> Caller:
         """Raises Unauthorized, Forbidden, or Later."""
-        if not self.keys.any():
+        said = headers.get("authorization", "").encode("utf-8", "surrogateescape")
+        owner = self._owner is not None and hmac.compare_digest(said, self._owner)
+        if owner or not self.keys.any():
             self._check_host(headers)
             self._check_origin(headers)
-            return Caller()
+            return Caller(owner=owner)
         page = not is_api(path)
         if page:  # a browser sends its password along, whoever made it send something
             self._check_origin(headers)

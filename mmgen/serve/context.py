@@ -29,6 +29,7 @@ class Caller:
     scopes: frozenset[str] = frozenset(SCOPES)
     stores: frozenset[str] | None = None  # names; None: all
     rate: RateSpec | None = None  # rate limit; None: unlimited
+    owner: bool = False  # whether it proved to be the owner of the home, see serve/port_file.py
 
     def check(self, scope: str, store: str | None = None) -> None:
         """Raises Forbidden for a missing scope or store, BadRequest for a store that is not a bare name."""

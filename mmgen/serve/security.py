@@ -49,7 +49,7 @@ def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore) -> None:
 
     app.add_middleware(BodyLimit, most=int(settings.max_body))
     app.add_middleware(RateLimit, limits=TokenBuckets())
-    app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors)
+    app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors, token=app.state.token)
     if settings.cors:
         methods, asked = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
         app.add_middleware(

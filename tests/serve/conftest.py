@@ -1,13 +1,13 @@
 """A server over tiny models and the embedded MiniLM: in this process, and behind a real port."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from local_server import listening
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -15,26 +15,6 @@ if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
     from mmgen.runtime import Runtime
-
-
-@contextmanager
-def listening(app: "FastAPI") -> Iterator[str]:
-    """The address of a real server on a free port, until the end of the block."""
-    from mmgen.serve import http_server
-
-    listener = http_server.listen("127.0.0.1", 0)
-    server = http_server.server(app)
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,191 @@
+"""Has a server of this home do a command's work, whose models are loaded. Imports no torch.
+
+Where there is no such server, where it runs under other conditions (version, configuration, environment), is full or ends, or
+where an argument would mean something else to it, the command does its work itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmgen import embedded
+from mmgen.config import load_runtime
+from mmgen.errors import Closed, MmgenError
+from mmgen.pipelines.language.text_pipeline import Delta, TextPipeline, Token
+from mmgen.pipelines.streaming import Event
+from mmgen.serve import port_file
+
+if TYPE_CHECKING:
+    from mmgen.serve.port_file import PortFile
+
+CONNECT_S = 2.0
+REFERENCES = frozenset({"model", "draft", "adapter"})
+"""Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
+UNAVAILABLE = (401, 403, 429, 503)
+"""Statuses with which the server says that it does not take the call."""
+
+
+class Unavailable(Exception):
+    """The server does not do this; nothing was printed yet."""
+
+
+def opened(name: str, made: type[TextPipeline[Any]], making: Mapping[str, Any], local: Callable[[], Any]) -> Any:
+    """The text pipeline `name` of class `made`, at the server; or what `local` returns, where there is none that could."""
+    server = port_file.running()
+    if server is None or server.conditions != port_file.conditions():
+        return local()
+    if made.stand_in is not None and making.get("model") is None and not embedded.present(load_runtime().text):
+        return local()  # which tells that another model writes
+    return ServedPipeline(server, name, made, making, local)
+
+
+class ServedPipeline:
+    """Streams as the pipeline itself does. Leaving a stream early hangs up, which cancels its work at the server."""
+
+    def __init__(
+        self,
+        server: PortFile,
+        name: str,
+        made: type[TextPipeline[Any]],
+        making: Mapping[str, Any],
+        local: Callable[[], TextPipeline[Any]],
+    ) -> None:
+        self.server, self.name, self.making = server, name, making
+        self.last = made.last
+        self._kinds = {"prompt": list[Token], "text": Delta, made.last: result_type(made)}
+        self._local = local
+        self._here: TextPipeline[Any] | None = None  # once the server was unavailable
+
+    def stream(self, first: Any, **options: Any) -> Iterator[Event]:
+        """The events of the call; from the pipeline in this process, from then on, once the server was unavailable."""
+        if self._here is None:
+            try:
+                yield from self._remote(first, options)
+                return
+            except Unavailable:
+                self._here = self._local()
+        yield from self._here.stream(first, **options)
+
+    def _remote(self, first: Any, options: Mapping[str, Any]) -> Iterator[Event]:
+        """Raises Unavailable before the first event, an MmgenError with the pipeline's words, Closed if the server ends."""
+        if not is_text(first):
+            raise Unavailable
+        names = dict[str, str]()
+        body = {"make": self._sent(self.making, names), "first": first, "call": self._sent(options, names)}
+        connection = HTTPConnection(self.server.host, self.server.port, timeout=CONNECT_S)
+        try:
+            response = self._answer(connection, json.dumps(body).encode(), names)
+            yield from self._events(response, names)
+        finally:
+            connection.close()
+
+    def _answer(self, connection: HTTPConnection, body: bytes, names: Mapping[str, str]) -> HTTPResponse:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.server.token}"}
+        try:
+            connection.connect()
+            connection.sock.settimeout(None)  # a model may take its time
+            connection.request("POST", f"/v1/commands/{self.name}", body, headers)
+            response = connection.getresponse()
+            text = b"" if response.status == 200 else response.read()
+        except (OSError, HTTPException):
+            raise Unavailable from None
+        if response.status in UNAVAILABLE:
+            raise Unavailable
+        if response.status != 200:
+            raise MmgenError(named(json.loads(text)["error"]["message"], names))
+        return response
+
+    def _events(self, response: HTTPResponse, names: Mapping[str, str]) -> Iterator[Event]:
+        """Of a stream of server-sent events that ends with [DONE]."""
+        try:
+            for line in response:
+                field, _, data = line.strip().partition(b": ")
+                if field != b"data":
+                    continue
+                if data == b"[DONE]":
+                    return
+                yield self._event(json.loads(data), names)
+        except (OSError, HTTPException):
+            pass
+        raise Closed("the server of this home ended before its answer did; ask again")
+
+    def _event(self, told: Mapping[str, Any], names: Mapping[str, str]) -> Event:
+        if "error" in told:
+            raise MmgenError(named(told["error"]["message"], names))
+        value = rebuilt(self._kinds.get(told["kind"]), json.loads(told["value"]))
+        if told["kind"] == self.last:
+            value = dataclasses.replace(value, model=names.get(value.model, value.model))
+        return Event(told["kind"], value)
+
+    def _sent(self, values: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
+        """Options that mean the same in the server's folder; what was given goes into `names`. Raises Unavailable."""
+        out = dict(values)
+        for name, value in values.items():
+            if not is_plain(value):
+                raise Unavailable
+            if name in REFERENCES:
+                out[name] = absolute(value, self.server.folder)
+            elif name == "json_schema" and value.endswith(".json"):
+                out[name] = str(Path(value).expanduser().absolute())
+            if out[name] is not value:
+                names[out[name]] = value
+        return out
+
+
+def absolute(reference: str, folder: str) -> str:
+    """A model reference with its path absolute, where it is one. Raises Unavailable for what is one in `folder` alone."""
+    before = reference.partition("#")[0]
+    heads = [head for head in (reference, before, before.rpartition(":")[0]) if head]
+    for head in heads:
+        if (path := Path(head).expanduser()).exists():
+            return f"{path.absolute()}{reference[len(head) :]}"
+    if folder != str(Path.cwd()) and any(Path(folder, head).exists() for head in heads):
+        raise Unavailable
+    return reference
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    """A message with paths as they were given."""
+    for path, given in names.items():
+        text = text.replace(path, given)
+    return text
+
+
+def is_plain(value: Any) -> bool:
+    """What JSON says as it is."""
+    return isinstance(value, str | bool | int | float) or (isinstance(value, list | tuple) and all(map(is_plain, value)))
+
+
+def is_text(first: Any) -> bool:
+    """A prompt, or messages of text alone."""
+    if isinstance(first, str):
+        return True
+    return isinstance(first, Sequence) and all(
+        isinstance(one, Mapping) and isinstance(one.get("content"), str) for one in first
+    )
+
+
+def result_type(made: type[TextPipeline[Any]]) -> Any:
+    """The R of TextPipeline[R]."""
+    bases = [base for kind in made.__mro__ for base in getattr(kind, "__orig_bases__", ())]
+    return next(one for base in bases for one in typing.get_args(base) if isinstance(one, type))
+
+
+def rebuilt(kind: Any, value: Any) -> Any:
+    """A value of type `kind`, made of dataclasses, lists, tuples and unions with None, from its JSON."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return typing.cast("Any", kind)(**{name: rebuilt(hints[name], one) for name, one in value.items()})
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else rebuilt(next(one for one in inner if one is not types.NoneType), value)
+    if origin in (list, tuple) and value is not None:
+        return origin(rebuilt(inner[0], one) for one in value)
+    return value
