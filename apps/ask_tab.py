@@ -98,6 +98,8 @@ class AskHandlers:
         if paths or more["documents"]:
             with self.sessions.request(http, "batch") as request, error_toasts():
                 done = self.rag.add(paths, progress=tell, request=request, **more)
+        for uri, missing in done.partial:
+            gr.Warning(f"{Path(uri).name} was read in part: {missing}")
         for name, reason in [*skipped, *done.skipped]:
             gr.Warning(reason if name in reason else f"{name}: {reason}")
         return f"<p class='report'>{done}</p>{self.shelf()}", None

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
 
+IN_PART = 3
+"""Exit code where every file was read, but one not wholly."""
+
 Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filter, such as lang=en or year>=2020.")]
@@ -64,7 +67,7 @@ def add(
     encoder: Annotated[str | None, typer.Option(help="Model of a new store: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Read files into the store; only what changed is touched. Exit code 1 if a file had to be skipped."""
+    """Read files into the store; only what changed is touched. Exit code 1: a file was skipped; 3: one was read in part."""
     from mmgen.ingest import loaders
 
     metadata = values(meta)
@@ -87,7 +90,11 @@ def add(
         print_json(report)
     else:
         typer.echo(str(report))
+    for uri, missing in report.partial:
+        typer.echo(f"read in part {uri}: {missing}", err=True)
     end(report.skipped + (report.images.skipped if report.images else []))
+    if report.partial:
+        raise typer.Exit(IN_PART)
 
 
 @app.command()

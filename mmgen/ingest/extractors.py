@@ -119,25 +119,12 @@ def _cell_text(cell: Any) -> str:
 
 
 def csv(path: Path, data: bytes) -> Extracted:
-    """Every row becomes lines of `column: value`, rows parted by a blank line. The first row names the columns."""
-    import csv as library
+    """Every row becomes lines of `column: value`, rows separated by a blank line; see `mmgen.ingest.tables`."""
+    from mmgen.ingest import tables
 
     text, metadata = decode(data)
-    header = re.sub(r'"[^"]*"', "", text[: text.find("\n") + 1])
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=header.count)
-    try:
-        rows = [row for row in library.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
-    except library.Error as why:
-        raise Unreadable(f"is a damaged csv ({why}); look for a quote that is not closed") from None
-    if len(rows) < 2:
-        return text, (), metadata
-    names = [" ".join(name.split()) or f"column {number}" for number, name in enumerate(rows[0], 1)]
-    names += [f"column {number}" for number in range(len(names) + 1, max(map(len, rows)) + 1)]
-    blocks = [
-        "\n".join(f"{name}: {' '.join(cell.split())}" for name, cell in zip(names, row, strict=False) if cell.strip())
-        for row in rows[1:]
-    ]
-    return "\n\n".join(blocks), (), {**metadata, "rows": len(blocks)}
+    text, found = tables.rows_text(text, tabs=path.suffix.lower() == ".tsv")
+    return text, (), {**metadata, **found}
 
 
 def jsonl(path: Path, data: bytes) -> Extracted:

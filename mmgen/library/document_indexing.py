@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound, UnreadableFile
+from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Passage, Store
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ AT_ONCE = 256  # passages embedded and committed together
 @attributes(pictures="images")
 @dataclass
 class Added:
-    """What an `add` did. `skipped`: (path, reason) of every file that could not be read."""
+    """What an `add` did. `skipped`: (path, reason) of every file that could not be read; `partial`: (uri, what is missing)."""
 
     added: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    partial: list[tuple[str, str]] = field(default_factory=list)  # among `added`
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
@@ -39,6 +41,7 @@ class Added:
 
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
+        parts += [f"{len(self.partial)} of them in part"] if self.partial else []
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
@@ -128,6 +131,9 @@ class DocumentIndexing:
         vectors = np.split(np.concatenate(parts), ends)
         self.store.add_many([(*row, v) for row, v in zip(self.waiting, vectors, strict=True)])
         self.report.added += [document.uri for document, _ in self.waiting]
+        self.report.partial += [
+            (document.uri, str(document.metadata[PARTIAL])) for document, _ in self.waiting if PARTIAL in document.metadata
+        ]
         self.waiting.clear()
         self._tell()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files, loaders
+from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Scalar
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.store_handle import checked
@@ -49,6 +50,7 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
             name=document.uri,
             status="unchanged" if unchanged else "added",
             id=library.readable().id_of(document.uri),
+            reason=f"read in part: {missing}" if (missing := document.metadata.get(PARTIAL)) else None,
         )
     return FileOutcomes(data=[outcomes[place] for place in range(len(uploads))], passages=added.passages if added else 0)
 

@@ -63,6 +63,15 @@ def test_an_abstention_looks_different(call: Call, folder: Path) -> None:
     assert "no passage fits the filter" in call("rag", "ask", "When?", "--where", "kind=papyrus").out
 
 
+def test_what_was_read_in_part_is_told(call: Call, folder: Path) -> None:
+    (folder / "a.csv").write_text('a,b\n1,"never closed\n2,x\n')
+    added = call("rag", "add", folder)
+    assert added.code == 3 and ", 1 of them in part" in added.out
+    assert f"read in part {folder / 'a.csv'}: the quote that line 2 opens is never closed" in added.err
+    again = call("rag", "add", folder)
+    assert again.code == 0 and "3 unchanged" in again.out
+
+
 def test_json_holds_everything(call: Call, folder: Path) -> None:
     added = json.loads(call("rag", "add", folder, "--json").out)
     assert [Path(uri).name for uri in added["added"]] == ["lamp.md", "tea.txt"] and added["skipped"] == []

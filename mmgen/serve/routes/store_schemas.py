@@ -67,7 +67,7 @@ class FileOutcome(BaseModel):
     name: str
     status: Literal["added", "unchanged", "failed"]
     id: int | None = Field(default=None, description="The document's.")
-    reason: str | None = Field(default=None, description="Why it failed.")
+    reason: str | None = Field(default=None, description="Why it failed, or what of it could not be read.")
 
 
 class FileOutcomes(BaseModel):
