@@ -6,13 +6,12 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from PIL.Image import Image
+from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import BadRequest
-from mmgen.ingest import image_files
-from mmgen.pipelines.image import image_io
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 IMAGES = ("image", "path", "url", "image_url")
 """Under which keys a part may hold its image."""
@@ -56,21 +55,25 @@ def _part(one: Any) -> dict[str, Any]:
     if kind in ("image", "image_url"):
         for key in IMAGES:
             if (given := one.get(key)) is not None:
-                return {
-                    "type": "image",
-                    "image": image_files.rgb(_opened(given["url"] if isinstance(given, Mapping) else given)),
-                }
+                return {"type": "image", "image": _opened(given["url"] if isinstance(given, Mapping) else given)}
     raise BadRequest(f"{str(one)[:100]!r} is no part of a message; give {HINT}")
 
 
 def _opened(given: Any) -> Image:
+    """RGB. What opens images is imported here: most messages have none."""
+    from PIL.Image import Image
+
+    from mmgen.ingest import image_files
+    from mmgen.pipelines.image import image_io
+
     if isinstance(given, str) and given[:5].lower() == "data:":
         try:
-            return image_files.decode(base64.b64decode(given.partition(",")[2], validate=True), "the image")
+            decoded = image_files.decode(base64.b64decode(given.partition(",")[2], validate=True), "the image")
+            return image_files.rgb(decoded)
         except binascii.Error:
             raise BadRequest("the image's data: URL holds no base64; encode the file's bytes anew") from None
     if isinstance(given, str) and given.lower().startswith(("http://", "https://")):
         raise BadRequest(f"{given[:100]!r} is not fetched; give the file itself, or as a data: URL")
     if not isinstance(given, str | Path | Image):
         raise BadRequest(f"an image is a {type(given).__name__}; give a file, an opened image, or a data: URL")
-    return image_io.read(given)
+    return image_files.rgb(image_io.read(given))
