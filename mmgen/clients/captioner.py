@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mmgen import hub
 from mmgen.engine.job import Request
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mmgen.clients.host import ModelHost
+
+
+def talks(reference: str) -> bool:
+    """Whether a model is one that is talked to, token by token: then it is a `TextClient`'s, and this one's is not needed."""
+    from mmgen.models.lm.chat_template import ChatTemplate
+    from mmgen.models.transformers_backend import vision_language
+
+    folder = hub.resolve(reference.partition("#")[0], kind="captioner")
+    return vision_language.sees(folder) and bool(ChatTemplate.of(folder))
 
 
 class CaptionerClient:

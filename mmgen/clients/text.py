@@ -193,13 +193,13 @@ def load(host: ModelHost, key: str, reference: str, draft: str | None, images: b
 
 
 def sees_apart(reference: str) -> bool:
-    """Whether a model that sees is one of those that our own layers run where there are no images."""
+    """Whether a model that sees is one of those that are run as language models alone where there are no images."""
     from mmgen.models.checkpoints.safetensors_io import read_json
     from mmgen.models.transformers_backend import backend, vision_language
 
     folder = hub.resolve(reference.partition("#")[0], kind="text")
     path = folder / "config.json"
-    return vision_language.sees(folder) and backend.is_native(read_json(path), path)
+    return vision_language.sees(folder) and backend.writes_text(read_json(path), path)
 
 
 def _always(load: ModelLoader) -> Callable[[Path], ModelLoader]:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from PIL.Image import Image
 
 from mmgen import value_checks
+from mmgen.clients import captioner
 from mmgen.deprecated import attributes, keywords
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.ingest import image_files
+from mmgen.pipelines.chat import Chat
 from mmgen.pipelines.image import image_io
+from mmgen.pipelines.language import content_parts
+from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -59,5 +63,18 @@ def caption(
     value_checks.length(prompt, "prompt")
     value_checks.number("max_tokens", max_tokens, 1, 4096)
     decoded = image_files.rgb(image_io.read(image))
-    text = rt.captioner(model).write(decoded, prompt.strip(), max_tokens, request)
-    return Caption(image_io.name_of(image), text, model)
+    write = _told if captioner.talks(model) else _captioned
+    return Caption(image_io.name_of(image), write(rt, decoded, model, prompt.strip(), max_tokens, request), model)
+
+
+def _captioned(rt: Runtime, image: Image, model: str, prompt: str, max_tokens: int, request: Request | None) -> str:
+    return rt.captioner(model).write(image, prompt, max_tokens, request)
+
+
+def _told(rt: Runtime, image: Image, model: str, prompt: str, max_tokens: int, request: Request | None) -> str:
+    """By a model that is talked to: the likeliest answer, written beside other texts."""
+    from mmgen.runners.caption import DESCRIBE
+
+    message = {"role": "user", "content": content_parts.with_images(prompt or DESCRIBE, [image])}
+    params = TextParams(strategy="greedy", max_tokens=max_tokens)
+    return " ".join(Chat(rt, model=model)([message], params=params, request=request).text.split())

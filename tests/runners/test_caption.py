@@ -82,6 +82,15 @@ def test_through_the_pipeline(rt: Runtime, folders: dict[str, Path], tmp_path: P
     assert made(tmp_path / "a.png", max_tokens=2).text == " ".join(found.text.split()[:2])
 
 
+def test_one_that_is_talked_to_writes_its_caption_beside_texts(rt: Runtime, folders: dict[str, Path]) -> None:
+    folder = str(folders["llava"])
+    made = pipeline("caption", runtime=rt, model=folder)
+    for prompt in ("", "w3 w4"):
+        expected = CaptionModel.load(folders["llava"]).write(CaptionRequest(IMAGE, prompt, 8), lambda: None)
+        assert made(IMAGE, prompt=prompt, max_tokens=8).text == expected
+    assert set(rt.engine.runners) == {"call", f"text:{folder}"}
+
+
 def test_cancelled_and_late(folders: dict[str, Path]) -> None:
     runner = CaptionRunner(CaptionModel.load(folders["blip"]))
     cancelled, late, good = (Job("caption", CaptionRequest(IMAGE, "", 8), request) for request in

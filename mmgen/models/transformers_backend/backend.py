@@ -113,6 +113,14 @@ def is_native(values: Mapping[str, Any], where: Path) -> bool:
     return True
 
 
+def writes_text(values: Mapping[str, Any], where: Path) -> bool:
+    """Whether a config names a model that is run as a language model alone, without what else it may read, such as images."""
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+
+    name = str(values.get("model_type"))
+    return is_native(values, where) or (name in CONFIG_MAPPING and CONFIG_MAPPING[name] in MODEL_FOR_CAUSAL_LM_MAPPING)
+
+
 def _ropes(parameters: Any) -> set[str]:
     """The `rope_type`s of a config's `rope_parameters`: one for all layers, or one a kind of layer."""
     if not isinstance(parameters, Mapping):

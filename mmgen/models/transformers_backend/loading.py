@@ -13,7 +13,7 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
 from mmgen.models.transformers_backend import gguf, vision_language
-from mmgen.models.transformers_backend.backend import is_native, unpaged, upstream_class, upstream_config
+from mmgen.models.transformers_backend.backend import is_native, unpaged, upstream_class, upstream_config, writes_text
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError
 from mmgen.models.transformers_backend.self_check import checked
@@ -35,7 +35,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
     path = folder / "config.json"
     if not path.is_file() or is_native(read_json(path), path):
         return TextModel.load(folder, device, name, precision)
-    if vision_language.sees(folder):
+    if vision_language.sees(folder) and not writes_text(read_json(path), path):
         return vision_language.VisionLanguageModel.load(folder, device, name, precision)
     dtype = dtype_of(precision, device)
     config = upstream_config(read_json(path), str(path))

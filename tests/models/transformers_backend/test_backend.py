@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmgen.errors import BadWeights
-from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_config
+from mmgen.models.transformers_backend.backend import backend_of, unpaged, upstream_config, writes_text
 
 LLAMA = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 NATIVE = {**LLAMA, "num_key_value_heads": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
@@ -68,3 +68,11 @@ def test_the_reason_is_told(values: dict[str, Any], told: str) -> None:
 def test_refused(values: dict[str, Any], told: str) -> None:
     with pytest.raises(BadWeights, match=told):
         backend_of(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "alone"),
+    [("gemma3", True), ("gemma4", True), ("qwen3_5", True), ("qwen2_vl", False), ("llava", False), ("nobody", False)],
+)
+def test_models_that_see_and_are_run_without_their_eyes(kind: str, alone: bool) -> None:
+    assert writes_text({"model_type": kind}, Path("config.json")) is alone
