@@ -25,6 +25,12 @@ class Unreadable(Exception):
     """The data is not text; the message completes a sentence that begins with the path."""
 
 
+def brief(why: BaseException) -> str:
+    """A parser's exception on one short line, with its type where the message is short."""
+    words = " ".join(str(why).split())[:120].rstrip(".")
+    return words if words and isinstance(why, ValueError) else f"{type(why).__name__} {words}".rstrip()
+
+
 def clean(text: str) -> str:
     """Newlines as \\n, no byte-order mark, no NUL, nothing that UTF-8 cannot store: the only changes made to a text."""
     text = re.sub(r"\r\n?", "\n", text.removeprefix("\ufeff")).replace("\0", " ")

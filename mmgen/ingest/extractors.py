@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.ingest.charset import Unreadable, clean, decode
+from mmgen.ingest.charset import Unreadable, brief, clean, decode
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
@@ -58,7 +57,7 @@ def pdf_reader(data: bytes) -> PdfReader:
 
 
 def damaged_pdf(why: Exception) -> Unreadable:
-    return Unreadable(f"is a damaged pdf ({_line(why)}); save it anew")
+    return Unreadable(f"is a damaged pdf ({brief(why)}); save it anew")
 
 
 def docx(path: Path, data: bytes) -> Extracted:
@@ -81,7 +80,7 @@ def docx(path: Path, data: bytes) -> Extracted:
     except Unreadable:
         raise
     except Exception as why:  # zip, XML and package errors: the library has no base class for them
-        raise Unreadable(f"is a damaged docx ({_line(why)}); save it anew") from None
+        raise Unreadable(f"is a damaged docx ({brief(why)}); save it anew") from None
     return clean(text), (), {"title": title} if title else {}
 
 
@@ -128,61 +127,18 @@ def csv(path: Path, data: bytes) -> Extracted:
 
 
 def jsonl(path: Path, data: bytes) -> Extracted:
-    """Every object becomes a block: its text field as it is, the other values as `key: value` lines before it."""
-    import json as library
+    """Every line's value becomes a record; see `mmgen.ingest.json_text`."""
+    from mmgen.ingest import json_text
 
     text, metadata = decode(data)
-    blocks = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            blocks.append(_record(library.loads(line)))
-        except (ValueError, RecursionError) as why:
-            raise Unreadable(f"is damaged at line {number} ({_line(why)}); repair that line") from None
-    return "\n\n".join(filter(None, blocks)), (), {**metadata, "rows": len(blocks)}
+    text, found = json_text.lines_text(text)
+    return text, (), {**metadata, **found}
 
 
 def json(path: Path, data: bytes) -> Extracted:
-    """A list becomes blocks as in jsonl; anything else is printed with indents."""
-    import json as library
+    """A list becomes records, a conversation its turns; anything else is printed with indents."""
+    from mmgen.ingest import json_text
 
     text, metadata = decode(data)
-    try:
-        value = library.loads(text)
-        if isinstance(value, list):
-            return "\n\n".join(filter(None, map(_record, value))), (), metadata
-        return clean(library.dumps(value, indent=2, ensure_ascii=False)), (), metadata
-    except (ValueError, RecursionError) as why:
-        raise Unreadable(f"is damaged json ({_line(why)}); repair it") from None
-
-
-def _record(value: Any) -> str:
-    if not isinstance(value, dict):
-        return clean("\n".join(_lines("", value))).strip()
-    body = next((key for key in ("text", "content", "body") if isinstance(value.get(key), str)), None)
-    rest = {key: item for key, item in value.items() if key != body}
-    return clean("\n".join([*_lines("", rest), *([value[body]] if body else [])])).strip()
-
-
-def _lines(key: str, value: Any) -> Iterator[str]:
-    """`key: value` for every scalar inside, keys of inner objects joined by dots; a list of scalars is one line."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _lines(f"{key}.{name}" if key else name, item)
-    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        for item in value:
-            yield from _lines(key, item)
-    elif value not in (None, "", []):
-        words = ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
-        yield f"{key}: {words}" if key else words
-
-
-def _scalar(value: Any) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-
-
-def _line(why: BaseException) -> str:
-    """An exception on one short line, with its type where the message is short."""
-    words = " ".join(str(why).split())[:120].rstrip(".")
-    return words if words and isinstance(why, ValueError) else f"{type(why).__name__} {words}".rstrip()
+    text, found = json_text.text_of(text)
+    return text, (), {**metadata, **found}
