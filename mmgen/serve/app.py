@@ -80,7 +80,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
         app.include_router(router)
     app.router.routes.append(Route("/mcp", mcp.Endpoint()))
     app.add_middleware(RequestIdHeader)
-    secure(app, settings, app.state.keys)
+    secure(app, settings, app.state.keys, app.state.token)
     return app
 
 

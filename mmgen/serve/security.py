@@ -37,8 +37,8 @@ PAGE = (
 EXPOSED = ("x-request-id", "retry-after", *(f"x-ratelimit-{what}-requests" for what in ("limit", "remaining", "reset")))
 
 
-def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore) -> None:
-    """Puts all this before the application; to be called when all else has been added.
+def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore, token: str = "") -> None:
+    """Puts all this before the application; to be called when all else has been added. `token`: as of `Auth`.
 
     Raises BadRequest where it would serve other machines and there are no keys.
     """
@@ -49,7 +49,7 @@ def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore) -> None:
 
     app.add_middleware(BodyLimit, most=int(settings.max_body))
     app.add_middleware(RateLimit, limits=TokenBuckets())
-    app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors, token=app.state.token)
+    app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors, token=token)
     if settings.cors:
         methods, asked = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
         app.add_middleware(
