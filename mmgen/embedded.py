@@ -24,6 +24,7 @@ class EmbeddedModel:
     sha256: str = ""  # of `file`; empty: assets/models/checksums.json has it, and that of every other file
     file: str = "model.safetensors"
     bytes: int = 0  # of what is pulled
+    sampling: tuple[tuple[str, float], ...] = ()  # of a language model, where the caller says nothing
 
     @property
     def pulled(self) -> bool:
@@ -93,6 +94,7 @@ EMBEDDED = {
             "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             "SmolLM2-135M-Instruct.Q4_1.gguf",
             98_362_432,
+            (("temperature", 0.0),),  # at the 0.2 of its makers' card it leaves the subject in some of ten answers
         ),
     )
 }

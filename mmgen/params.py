@@ -101,10 +101,12 @@ def takes(
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """A method whose `params` a caller gives as keywords, one a field, or whole, as `params=`.
 
-    The method's signature and docstring name them all, but for those of `leave_out`; `defaults` are the method's own.
+    The method's signature and docstring name them all, but for those of `leave_out`; `defaults` are the method's own. Params
+    with a field `unset` learn in it which of these the caller left to the method.
     """
     given, known = keywords(params, leave_out=leave_out, defaults=defaults), infos(params)
     names = {one.name for one in given}
+    tracks = any(one.name == "unset" for one in fields(params))
 
     def decorated(method: Callable[..., R]) -> Callable[..., R]:
         own = inspect.signature(method)
@@ -118,7 +120,8 @@ def takes(
             signature.bind(*args, **options)  # raises TypeError, as any call does
             said = {name: options.pop(name) for name in names & options.keys()}
             if whole is None:
-                return method(*args, params=params(**defaults | said), **options)
+                left = {"unset": frozenset(names) - said.keys()} if tracks else {}
+                return method(*args, params=params(**defaults | said | left), **options)
             if said:
                 raise TypeError(f"{method.__name__}() takes params or {', '.join(sorted(said))}, not both")
             return method(*args, params=whole, **options)

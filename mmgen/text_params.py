@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
 
@@ -128,6 +128,8 @@ class TextParams(Sampling):
     lookup: bool = param(
         False, "guess ahead from what repeats; faster where a text copies from its prompt, and never different."
     )
+
+    unset: frozenset[str] = field(default=frozenset(), compare=False)  # what the caller left open, for a model's recommendation
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen import hub
+from mmgen import embedded, hub
 from mmgen.clients.host import ModelHost, ModelLoader, registered
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest, NotFound
@@ -45,6 +45,8 @@ class TextClient:
         self.host, self.reference, self.folder, self.model = host, reference, folder, model
         self.runner = f"text:{key}"
         self.name, self.max_tokens, self.drafts = model.name, model.max_tokens, draft is not None
+        entry = embedded.EMBEDDED.get(reference.partition("#")[0])
+        self.sampling: dict[str, Any] = dict(entry.sampling) if entry is not None else dict(model.sampling)
         vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
         memory, drafting = memory_for(host, model), None if draft is None else draft.lm
         self.own_cache = isinstance(lm, OwnCacheLM)  # made by transformers for each text, instead of blocks of the shared one

@@ -11,7 +11,7 @@ from mmgen import __version__
 from mmgen.errors import BadRequest
 from mmgen.params import infos
 from mmgen.serve.pipeline_schema import declared
-from mmgen.text_params import TextParams
+from mmgen.text_params import Sampling, TextParams
 
 if TYPE_CHECKING:
     from mmgen.pipelines.language.text_pipeline import TokenUsage
@@ -49,11 +49,15 @@ class TextBody(OpenAIBody):
     stream_options: StreamOptions | None = None
 
     def params(self, **more: Any) -> TextParams:
-        """For a text pipeline, with `more` fields; what is not said is as OpenAI has it. Raises BadRequest."""
+        """For a text pipeline, with `more` fields. What is not said is as the model's makers recommend, else as OpenAI has it.
+
+        Raises BadRequest.
+        """
         given = {name: value for name in INFOS.keys() & type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.top_p is not None:
             given["top_p"] = max(self.top_p, LEAST_P)
-        return TextParams(**given | {"logit_bias": bias(self.logit_bias or {}), "stop": self.stop or ()} | more)
+        unset = frozenset(infos(Sampling)) - given.keys()
+        return TextParams(**given | {"logit_bias": bias(self.logit_bias or {}), "stop": self.stop or (), "unset": unset} | more)
 
     @property
     def tells_usage(self) -> bool:

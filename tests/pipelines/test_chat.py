@@ -72,3 +72,11 @@ def test_what_is_no_conversation(writer: Runtime, message: Any, told: str) -> No
 def test_the_command(call: Any, tiny_llama: Path, writer: Runtime) -> None:
     done = call("chat", "hi", "--model", tiny_llama, "--max-tokens", 12, "--seed", 3, "--system", "Be kind.")
     assert (done.code, done.out) == (0, Chat(writer, system="Be kind.")("hi", **SHORT).text + "\n")
+
+
+def test_what_is_left_open_is_as_the_models_makers_recommend(writer: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    greedy = Chat(writer)("hi", max_tokens=12, strategy="greedy").text
+    monkeypatch.setattr(writer.text(), "sampling", {"temperature": 0.0})
+    assert {Chat(writer)("hi", max_tokens=12).text for _ in range(3)} == {greedy}
+    assert TextGeneration(writer)("<|user|>hi<|assistant|>", max_tokens=12).text == greedy
+    assert len({Chat(writer)("hi", max_tokens=12, temperature=2.0, seed=seed).text for seed in range(4)}) > 1

@@ -207,6 +207,10 @@ def _empty(config: TransformerConfig, device: str, dtype: torch.dtype) -> Langua
         return LanguageModel(config).to(dtype).eval()
 
 
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
+"""What a generation_config.json may recommend, where it samples at all."""
+
+
 class TextModel:
     """A folder as it is used: weights, tokenizer, chat template and special tokens of the checkpoint."""
 
@@ -218,12 +222,14 @@ class TextModel:
         name: str = "",
         template: ChatTemplate | None = None,
     ) -> None:
-        """`settings`: bos_token_id, eos_token_id, decoder_start_token_id, as config.json has them; none is needed."""
+        """`settings`: bos_token_id, eos_token_id, decoder_start_token_id, as config.json has them, and how its makers would
+        sample, as in generation_config.json; none is needed."""
         self.lm, self.tokenizer, self.name = lm.eval(), tokenizer, name
         self.max_tokens = lm.config.max_tokens
         self.bos_id: int | None = settings.get("bos_token_id")
         self.start_id: int | None = settings.get("decoder_start_token_id", self.bos_id)  # what a decoder begins with
         self.eos_ids = _ids(settings.get("eos_token_id"))
+        self.sampling = {key: settings[key] for key in SAMPLING if settings.get("do_sample") and settings.get(key) is not None}
         self.template = template or ChatTemplate("", {})
         self.device = lm.device
 

@@ -161,6 +161,7 @@ class TextPipeline(StreamingPipeline[R]):
         client = self.rt.text(self.reference, self.draft, images=images)
         from mmgen.runners.generation import PromptRead, TextPiece  # torch is imported by now
 
+        params = replace(params, **{name: client.sampling[name] for name in params.unset & client.sampling.keys()})
         given = prompt(client)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
         wanted = replace(requested(client, given, params), adapter=adapter)
