@@ -60,6 +60,7 @@ def add(
         bool | None,
         typer.Option("--images/--no-images", help="Also images, and those in pdf and html; default: if it has any."),
     ] = None,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
     ] = None,
@@ -84,12 +85,15 @@ def add(
             index=index,
             documents=typed,
             images=images,
+            ignored=no_ignore,
             progress=advance,
         )
     if as_json:
         print_json(report)
     else:
         typer.echo(str(report))
+    for path, reason in report.ignored:
+        typer.echo(f"left out {path}: {reason}", err=True)
     for uri, missing in report.partial:
         typer.echo(f"read in part {uri}: {missing}", err=True)
     end(report.skipped + (report.images.skipped if report.images else []))

@@ -1,4 +1,4 @@
-"""Expands folders into files by include and exclude patterns. Opens no file."""
+"""Expands folders into files by include and exclude patterns, and by what is ignored there."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from functools import cache
 from pathlib import Path
 
 from mmgen.errors import BadRequest, NotFound
+from mmgen.ingest.ignore_rules import IgnoreRules
 
 NEVER = {".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 BINARY = frozenset(
     """png jpg jpeg gif webp avif heic bmp ico tif tiff psd mp3 mp4 m4a wav ogg flac mov avi mkv webm zip gz bz2 xz zst
     tar 7z rar exe dll so dylib o a class pyc pyo whl jar bin dat pt pth ckpt safetensors onnx gguf npy npz parquet
-    pkl sqlite db faiss ttf otf woff woff2 iso lock""".split()  # noqa: SIM905  a list of words
+    pkl sqlite db faiss ttf otf woff woff2 iso""".split()  # noqa: SIM905  a list of words
 )
 GLOB = re.compile(r"(\*\*/|\*\*|\*|\?|\[!?[^\]]+\])")
 
 
 def files(
-    paths: Sequence[Path], *, include: Sequence[str] = (), exclude: Sequence[str] = (), hidden: bool = False
+    paths: Sequence[Path],
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    ignored: bool = False,
+    left_out: list[tuple[str, str]] | None = None,
 ) -> Iterator[Path]:
     """Files of the paths, each once; folders recursively, in sorted order.
 
@@ -33,6 +40,8 @@ def files(
             is about a name anywhere, one with a slash about the path within the folder; a folder stands for all in it.
         exclude: patterns of what to leave out, files and folders.
         hidden: also names that begin with a dot.
+        ignored: also what `mmgen.ingest.ignore_rules` leaves out: ignored, generated, minified and lock files, secrets.
+        left_out: gets (path, reason) of each file or folder that those rules leave out.
 
     Raises:
         NotFound: a path does not exist; before any file is given.
@@ -43,7 +52,7 @@ def files(
     for path in paths:
         if not _is(Path.exists, path):
             raise NotFound(f"{path} does not exist; give a file or a folder")
-    return _each(paths, include, exclude, hidden)
+    return _each(paths, include, exclude, hidden, None if ignored else [] if left_out is None else left_out)
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -55,30 +64,52 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
         return False  # no name that a file can have
 
 
-def _each(paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], hidden: bool) -> Iterator[Path]:
+def _each(
+    paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], hidden: bool, left_out: list[tuple[str, str]] | None
+) -> Iterator[Path]:
     seen: set[Path] = set()
     for root in paths:
-        for path in _under(root, include, exclude, hidden) if _is(Path.is_dir, root) else [root]:
+        for path in _under(root, include, exclude, hidden, left_out) if _is(Path.is_dir, root) else [root]:
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
                 yield path
 
 
-def _under(root: Path, include: Sequence[str], exclude: Sequence[str], hidden: bool) -> Iterator[Path]:
+def _under(
+    root: Path, include: Sequence[str], exclude: Sequence[str], hidden: bool, left_out: list[tuple[str, str]] | None
+) -> Iterator[Path]:
+    """`left_out`: None where the folder's ignore rules do not count."""
+    rules = None if left_out is None else IgnoreRules(root)
+
+    def taken(path: Path, folder: bool = False) -> bool:
+        if rules is None or left_out is None or not (why := rules.reason(path, folder)):
+            return True
+        left_out.append((str(path), why))
+        return False
+
     closed: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if name not in NEVER and (hidden or not name.startswith(".")) and not fits((here / name).relative_to(root), exclude)
+            if name not in NEVER
+            and (hidden or not name.startswith("."))
+            and not fits((here / name).relative_to(root), exclude)
+            and taken(here / name, folder=True)
         )
         for name in sorted(names):
             path = here / name
             inside = path.relative_to(root)
             wanted = fits(inside, include) if include else path.suffix.lower().removeprefix(".") not in BINARY
-            if wanted and (hidden or not name.startswith(".")) and not fits(inside, exclude) and _is(Path.is_file, path):
+            if (
+                wanted
+                and (hidden or not name.startswith("."))
+                and not fits(inside, exclude)
+                and _is(Path.is_file, path)
+                and taken(path)
+            ):
                 yield path
     yield from (Path(why.filename) for why in closed)
 

@@ -29,6 +29,7 @@ class Added:
     removed: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     partial: list[tuple[str, str]] = field(default_factory=list)  # among `added`
+    ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out of the given folders)
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
@@ -42,6 +43,7 @@ class Added:
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
         parts += [f"{len(self.partial)} of them in part"] if self.partial else []
+        parts += [f"{len(self.ignored)} left out"] if self.ignored else []
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []

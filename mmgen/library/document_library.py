@@ -67,6 +67,7 @@ class DocumentLibrary:
         index: str | None = None,
         documents: Iterable[Document] = (),
         images: bool | None = None,
+        ignored: bool = False,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -80,6 +81,7 @@ class DocumentLibrary:
             index: flat, hnsw, ivfpq or auto, from now on; None leaves the store's choice.
             documents: more documents, already in memory.
             images: also image files, and the images in pdf and html files; None: where the store has images already.
+            ignored: also what .gitignore and .mmgenignore name in folders, generated and lock files, and secrets.
             progress: called after every file and every batch.
             request: cancels it between batches; what was stored until then stays.
 
@@ -93,10 +95,13 @@ class DocumentLibrary:
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata = checked(metadata or {})
         gallery = self._gallery(images)
-        files, seen = _parted(given, include, exclude, gallery)
+        left_out: list[tuple[str, str]] = []
+        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out)
         extra = list(documents)
         if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
+            if left_out:
+                raise BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
             raise BadRequest(
                 f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code"
             )
@@ -105,6 +110,7 @@ class DocumentLibrary:
             store.use_index(INDEXES[index])
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         adding = DocumentIndexing(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
+        adding.report.ignored = left_out
         for uri, unchanged, read in self._sources(store, files, extra, metadata):
             adding.take(uri, unchanged, read)
         adding.flush()
@@ -186,15 +192,21 @@ class DocumentLibrary:
 
 
 def _parted(
-    given: Sequence[Path], include: Sequence[str], exclude: Sequence[str], gallery: ImageLibrary | None
+    given: Sequence[Path],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    gallery: ImageLibrary | None,
+    left_out: list[tuple[str, str]] | None,
 ) -> tuple[list[Path], list[Path]]:
     """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path."""
     from mmgen.ingest import file_discovery
 
-    files = [path.resolve() for path in file_discovery.files(given, include=include, exclude=exclude)]
+    ignored = left_out is None
+    found = file_discovery.files(given, include=include, exclude=exclude, ignored=ignored, left_out=left_out)
+    files = [path.resolve() for path in found]
     if gallery is None:
         return files, []
-    seen = [path for path in gallery.files(given, include, exclude) if gallery.takes(path)]
+    seen = [path for path in gallery.files(given, include, exclude, ignored) if gallery.takes(path)]
     return [path for path in files if not gallery.is_image(path)], seen
 
 

@@ -38,13 +38,17 @@ class ImageLibrary:
     def path(self) -> Path:
         return self.handle.path
 
-    def files(self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
+    def files(
+        self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = (), ignored: bool = True
+    ) -> list[Path]:
         """Images, and documents that may hold some; of folders what `include` names, or else both kinds."""
         from mmgen.ingest import embedded_images, file_discovery, image_files
 
         suffixes = (*image_files.SUFFIXES, *embedded_images.SUFFIXES)
         patterns = include or ["*." + "".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in suffixes]
-        return [path.resolve() for path in file_discovery.files(list(paths), include=patterns, exclude=exclude)]
+        return [
+            path.resolve() for path in file_discovery.files(list(paths), include=patterns, exclude=exclude, ignored=ignored)
+        ]
 
     def is_image(self, path: Path) -> bool:
         """By its suffix."""

@@ -72,6 +72,16 @@ def test_what_was_read_in_part_is_told(call: Call, folder: Path) -> None:
     assert again.code == 0 and "3 unchanged" in again.out
 
 
+def test_what_is_left_out_of_a_folder_is_told(call: Call, folder: Path) -> None:
+    (folder / ".gitignore").write_text("tea.txt\n")
+    added = call("rag", "add", folder)
+    assert added.code == 0 and added.out.startswith("1 documents added") and ", 1 left out" in added.out
+    assert added.err == f"left out {folder / 'tea.txt'}: ignored by {folder / '.gitignore'}: tea.txt\n"
+    assert call("rag", "add", folder, "--no-ignore").out.startswith("1 documents added")
+    (folder / "lamp.md").unlink()
+    assert "no files to read; " in call("rag", "add", folder).err
+
+
 def test_json_holds_everything(call: Call, folder: Path) -> None:
     added = json.loads(call("rag", "add", folder, "--json").out)
     assert [Path(uri).name for uri in added["added"]] == ["lamp.md", "tea.txt"] and added["skipped"] == []
