@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
-from mmgen.ingest import extractors, html
+from mmgen.ingest import extractors, html, notebook
 from mmgen.ingest.charset import Unreadable
 from mmgen.interfaces import Document, Loader, Scalar
 
@@ -41,6 +41,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "jsonl": ("jsonl", extractors.jsonl),
     "ndjson": ("jsonl", extractors.jsonl),
     "json": ("json", extractors.json),
+    "ipynb": ("markdown", notebook.ipynb),
     **dict.fromkeys(CODE, ("code", extractors.plain)),
 }
 """Suffix -> the document's kind, and what reads it. With another suffix the first bytes tell."""
