@@ -128,7 +128,7 @@ def _rests(heard: Mapping[int, reasoning.ReasoningParser]) -> Iterator[Event]:
     for index, parser in heard.items():
         thought, text = parser.flush()
         if thought or text:
-            yield Event("text", Delta(index, text, thought))
+            yield Event("text", Delta(index, text, reasoning=thought))
 
 
 def conversation(

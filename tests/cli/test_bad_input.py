@@ -117,7 +117,7 @@ def test_folder_without_readable_files(call: Call, tmp_path: Path) -> None:
         ("damaged.pdf", b"%PDF-1.7\nnot really\n%%EOF", "is a damaged pdf"),
         ("nothing.pdf", b"no pdf at all", "is a damaged pdf"),
         ("damaged.docx", b"PK\x03\x04 cut short", "is a damaged docx"),
-        ("damaged.jsonl", b'{"text": "fine"}\n{"text": \n', "is damaged at line 2"),
+        ("damaged.jsonl", b'{"text": \n', "is damaged at line 1"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(40), "is no text file"),
     ],
 )

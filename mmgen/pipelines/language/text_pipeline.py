@@ -53,8 +53,8 @@ class Delta:
 
     index: int  # which of the texts
     text: str
-    reasoning: str = ""  # of a chat with a model that thinks before it answers: more of that
     tokens: list[Token] = field(default_factory=list)  # with log-probabilities, where they are asked for
+    reasoning: str = ""  # of a chat with a model that thinks before it answers: more of that
 
 
 @dataclass(frozen=True)

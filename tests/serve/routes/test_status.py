@@ -25,7 +25,7 @@ def test_others_requests_are_unknown(client: TestClient, monkeypatch: pytest.Mon
         from mmgen.serve import context
 
         monkeypatch.setattr(context.Caller, "scopes", frozenset({"chat"}), raising=False)
-        monkeypatch.setattr("mmgen.serve.auth.Caller", lambda *a: context.Caller("local", frozenset({"chat"})))
+        monkeypatch.setattr("mmgen.serve.auth.Caller", lambda *a, **k: context.Caller("local", frozenset({"chat"})))
         assert client.get(f"/v1/requests/{anns.id}").status_code == 404
         assert client.delete(f"/v1/requests/{anns.id}").status_code == 404 and not anns.cancelled
         assert anns.id not in client.get("/v1/requests").text
