@@ -21,20 +21,21 @@ from mmgen.text_params import Sampling
 WAIT = 60.0
 GREEDY = Sampling(temperature=0)
 COUNT = 24
-SEQ2SEQ = ("bart", "blenderbot", "fsmt", "led", "m2m_100", "marian", "mbart", "mt5", "pegasus", "t5", "umt5")
+SEQ2SEQ = ("bart", "m2m_100", "marian", "mbart", "mt5", "pegasus", "t5")
 RARE_SEQ2SEQ = (
-    "bigbird_pegasus", "blenderbot-small", "encoder-decoder", "longt5", "mvp", "nllb-moe", "pegasus_x", "plbart", "prophetnet",
-    "seamless_m4t", "seamless_m4t_v2", "switch_transformers", "t5gemma", "t5gemma2",
+    "bigbird_pegasus", "blenderbot", "blenderbot-small", "encoder-decoder", "fsmt", "led", "longt5", "mvp", "nllb-moe",
+    "pegasus_x", "plbart", "prophetnet", "seamless_m4t", "seamless_m4t_v2", "switch_transformers", "t5gemma",
+    "t5gemma2", "umt5",
 )  # fmt: skip
 CAUSAL = (
-    "bamba", "falcon_h1", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "nemotron_h", "qwen3_5_text", "qwen3_next",
+    "falcon_h1", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "nemotron_h", "qwen3_5_text", "qwen3_next",
     "recurrent_gemma", "rwkv",
 )  # fmt: skip
 RARE_CAUSAL = (
-    "axk2", "bailing_hybrid", "big_bird", "codegen", "cpmant", "deepseek_v32", "deepseek_v4", "dots3_note_text", "falcon_mamba",
-    "glm_moe_dsa", "gpt_neo", "gpt_neox_japanese", "hy_v4", "inkling2_text", "inkling_text", "kimi_linear", "lfm2_moe", "lfm3",
-    "megatron-bert", "minimax", "mpt", "olmo_hybrid", "openai-gpt", "qwen3_5_moe_text", "rembert", "roformer", "trocr", "xglm",
-    "xlm", "xlnet", "zamba", "zaya",
+    "axk2", "bailing_hybrid", "bamba", "big_bird", "codegen", "cpmant", "deepseek_v32", "deepseek_v4",
+    "dots3_note_text", "falcon_mamba", "glm_moe_dsa", "gpt_neo", "gpt_neox_japanese", "hy_v4", "inkling2_text",
+    "inkling_text", "kimi_linear", "lfm2_moe", "lfm3", "megatron-bert", "minimax", "mpt", "olmo_hybrid", "openai-gpt",
+    "qwen3_5_moe_text", "rembert", "roformer", "trocr", "xglm", "xlm", "xlnet", "zamba", "zaya",
 )  # fmt: skip
 SOUND = (
     "audioflamingo3", "glmasr", "granite_speech", "granite_speech_plus", "moss_transcribe_diarize", "musicflamingo",
