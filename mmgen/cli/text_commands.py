@@ -47,9 +47,10 @@ def command(name: str, made: Any) -> Callable[..., None]:
     making = {p.name for p in described.parameters if p.stage == "make"}
 
     def run(**given: Any) -> None:
+        context: typer.Context = given.pop("context")
         begun, as_json, attention, local = (given.pop(key) for key in (first, "as_json", "attention", "local"))
         images = given.pop("image") if chats else []
-        values = {key: value for key, value in given.items() if value is not None}
+        values = {key: value for key, value in given.items() if value is not None and said_by_caller(context, key)}
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
             from mmgen.pipelines.image import output_paths
@@ -68,9 +69,16 @@ def command(name: str, made: Any) -> Callable[..., None]:
                 draw(writer, result, attention)
 
     run.__doc__ = escape(described.text)
+    options.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in options}
     return run
+
+
+def said_by_caller(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line: what does not is left to the pipeline, and to the model's own settings."""
+    source = context.get_parameter_source(name)
+    return source is None or source.name != "DEFAULT"
 
 
 def opened(name: str, making: Mapping[str, Any], stack: ExitStack) -> TextPipeline[Any]:

@@ -80,3 +80,12 @@ def test_what_is_left_open_is_as_the_models_makers_recommend(writer: Runtime, mo
     assert {Chat(writer)("hi", max_tokens=12).text for _ in range(3)} == {greedy}
     assert TextGeneration(writer)("<|user|>hi<|assistant|>", max_tokens=12).text == greedy
     assert len({Chat(writer)("hi", max_tokens=12, temperature=2.0, seed=seed).text for seed in range(4)}) > 1
+
+
+def test_the_command_leaves_open_what_nobody_said(
+    call: Any, tiny_llama: Path, writer: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy = Chat(writer)("hi", max_tokens=12, strategy="greedy").text
+    monkeypatch.setattr("mmgen.models.lm.language_model._settings", lambda folder: {"do_sample": True, "temperature": 0.0})
+    done = call("chat", "hi", "--model", tiny_llama, "--max-tokens", 12)
+    assert (done.code, done.out) == (0, greedy + "\n")
