@@ -143,10 +143,11 @@ def conversation(
         if not isinstance(one, Mapping) or one.get("role") not in ROLES or not _says(one):
             raise BadRequest(f"message {one!r} is none; give a role ({', '.join(ROLES)}) and a content")
     messages = [_plain(one) for one in said]
-    if continue_final_message and messages and messages[-1]["role"] == "assistant" and messages[-1]["content"]:
-        pass
-    elif continue_final_message:
-        raise BadRequest("continue_final_message is set, and the last message is not the assistant's; give what it begins with")
+    if continue_final_message:
+        if not (messages and messages[-1]["role"] == "assistant" and messages[-1]["content"]):
+            raise BadRequest(
+                "continue_final_message is set, and the last message is not the assistant's; give what it begins with"
+            )
     elif (
         not messages
         or messages[-1]["role"] == "assistant"

@@ -153,6 +153,30 @@ class Checkpoint:
         return self[largest].dtype
 
 
+class RenamedCheckpoint(Checkpoint):
+    """A checkpoint under other names, maybe a part of it."""
+
+    def __init__(self, whole: Checkpoint, names: Mapping[str, str]) -> None:
+        """`names`: the names here, and those in the whole."""
+        self.whole, self.folder, self.names = whole, whole.folder, names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.whole.shape(self.names[name])
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.whole[self.names[name]]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.whole.dtype
+
+
 def _open(path: Path) -> Any:
     from safetensors import SafetensorError, safe_open
 

@@ -7,15 +7,14 @@ the second: the rows of these two are put in another order.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints.convert import Checkpoint
+from mmgen.models.checkpoints.convert import Checkpoint, RenamedCheckpoint
 from mmgen.models.checkpoints.safetensors_io import read_json
 
 PARAMS = "params.json"
@@ -68,35 +67,21 @@ def config(folder: Path) -> dict[str, Any] | None:
     return {"hidden_act": "silu", **{ours: told[key] for key, ours in KEYS.items() if key in told}, **more, **ends}
 
 
-class MistralTensors(Checkpoint):
+class MistralTensors(RenamedCheckpoint):
     """Names, and rows of queries and keys, as transformers has them."""
 
     def __init__(self, whole: Checkpoint, values: Mapping[str, Any]) -> None:
         """`values`: config.json, or what stands for it. Raises BadWeights for a tensor of an unknown name."""
-        self.whole, self.folder = whole, whole.folder
+        super().__init__(whole, {_renamed(name, whole.folder): name for name in whole})
         self.heads = {"q": int(values["num_attention_heads"])}
         self.heads["k"] = int(values.get("num_key_value_heads") or self.heads["q"])
-        self.names = {_renamed(name, whole.folder): name for name in whole}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.whole.shape(self.names[name])
 
     def __getitem__(self, name: str) -> Tensor:
-        tensor = self.whole[self.names[name]]
+        tensor = super().__getitem__(name)
         if turned := TURNED.search(name):
             pairs: Tensor = tensor.unflatten(0, (self.heads[turned[1]], -1, 2))
             return pairs.transpose(1, 2).flatten(0, 2)
         return tensor
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.whole.dtype
 
 
 def is_native(names: Checkpoint) -> bool:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints.convert import Checkpoint
+from mmgen.models.checkpoints.convert import Checkpoint, RenamedCheckpoint
 from mmgen.models.checkpoints.family import Family, Values
 from mmgen.models.lm.architectures import llama_kin
 from mmgen.models.lm.family_llama import FAMILIES as LLAMA
@@ -32,30 +28,13 @@ GEMMA3 = {
 """What transformers takes for keys that `text_config` leaves out, as Google's files do."""
 
 
-class TextTensors(Checkpoint):
+class TextTensors(RenamedCheckpoint):
     """The tensors of a checkpoint's language model by the names of a text model, without those of towers and projectors."""
 
     def __init__(self, whole: Checkpoint) -> None:
-        self.whole, self.folder = whole, whole.folder
-        self.names = {plain(name): name for name in whole if plain(name)}
+        super().__init__(whole, {plain(name): name for name in whole if plain(name)})
         if left := len(list(whole)) - len(self.names):
             log.warning("%s: %d tensors that read images are left out; this model writes text alone", whole.folder, left)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.names
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self.whole.shape(self.names[name])
-
-    def __getitem__(self, name: str) -> Tensor:
-        return self.whole[self.names[name]]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.whole.dtype
 
 
 def _of(kinds: tuple[str, ...], family: Family) -> Any:
