@@ -198,9 +198,14 @@ def test_what_is_covered_elsewhere_is_reached_from_there(module: str) -> None:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        names = {*imports(path, package_of(path)), *named(path)}
+        names = reached(path)
         todo += [MODULES.get(name, ROOT / "tests" / f"{name}.py") for name in names]
     assert test in seen and MODULES[module] in seen
+
+
+@cache
+def reached(path: Path) -> set[str]:
+    return {*imports(path, package_of(path)), *named(path)}
 
 
 def named(path: Path) -> Iterator[str]:
