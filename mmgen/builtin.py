@@ -28,6 +28,11 @@ def register(mm: Registry) -> None:
         "mmgen.models.encoders.sentence_transformers:load",
         "Any model of the sentence-transformers package",
     )
+    mm.cross_encoders.add(
+        "cross-encoder",
+        "mmgen.models.encoders.cross_encoder:load",
+        "BERT-family cross-encoders on our own transformer, others by the sentence-transformers package",
+    )
     mm.text_models.add("causal", "mmgen.models.transformers_backend.loading:load", "Causal and encoder-decoder language models")
     mm.readers.add(
         "reader", "mmgen.models.reader.model:ReaderModel.load", "Extractive reader: answers are spans of the passages"

@@ -5,10 +5,12 @@ Offline first: cached files are used without network access. Only safetensors an
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mmgen import embedded, gguf_files, hub_download, weight_files
 from mmgen.errors import BadRequest, BadWeights, NotFound
@@ -184,4 +186,25 @@ def kind_of(folder: Path) -> str:
     """The kind of a model's folder or file, by its configuration files."""
     if (folder / "model_index.json").is_file():
         return "denoiser"
+    if _scores_pairs(folder):
+        return "cross-encoder"
     return "encoder" if (folder / "modules.json").is_file() else "text"
+
+
+def _scores_pairs(folder: Path) -> bool:
+    """Whether its weights are a classifier of sequences, or what sentence-transformers saved as a cross-encoder."""
+    config = _values(folder / "config.json")
+    names = config.get("architectures")
+    if isinstance(names, list) and names and str(names[0]).endswith("ForSequenceClassification"):
+        return True
+    saved = _values(folder / "config_sentence_transformers.json").get("model_type")
+    return saved == "CrossEncoder" or config.get("architecture") == "mmgen-cross-encoder"
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Empty where the file is missing or no JSON object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

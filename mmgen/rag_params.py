@@ -39,7 +39,7 @@ class RagParams:
         whole=True,
         limits="0 (none) to 100",
     )
-    rerank: str | None = param(None, "a reranker that orders the passages anew, such as mmr.")
+    rerank: str | None = param(None, "what orders the passages anew: mmr, or a cross-encoder's reference.")
 
     def __post_init__(self) -> None:
         check(self)

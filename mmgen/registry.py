@@ -121,6 +121,7 @@ class Registry:
         self.pipelines = Table("pipeline", owner, reserved=COMMANDS)
         self.text_models = Table("text model", owner)
         self.encoders = Table("encoder", owner)
+        self.cross_encoders = Table("cross-encoder", owner)
         self.readers = Table("reader", owner)
         self.denoisers = Table("denoiser", owner)
         self.image_encoders = Table("image encoder", owner)

@@ -22,6 +22,7 @@ from mmgen.registry import import_target, one_line
 
 if TYPE_CHECKING:
     from mmgen.clients.captioner import CaptionerClient
+    from mmgen.clients.cross_encoder import CrossEncoderClient
     from mmgen.clients.encoder import EncoderClient
     from mmgen.clients.image_base import ImageClient
     from mmgen.clients.image_encoder import ImageEncoderClient
@@ -123,6 +124,12 @@ class Runtime:
         from mmgen.clients import encoder
 
         return self._once("encoder", reference or self.config.encoder, lambda key: encoder.load(self.host, key))
+
+    def cross_encoder(self, reference: str) -> CrossEncoderClient:
+        """The cross-encoder of that reference, through the engine."""
+        from mmgen.clients import cross_encoder
+
+        return self._once("cross-encoder", reference, lambda key: cross_encoder.load(self.host, key))
 
     def reader(self, reference: str | None = None) -> ReaderClient:
         """The reader of that reference, through the engine."""

@@ -190,7 +190,7 @@ def search(
     store: Store = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many passages to show.")] = 5,
     method: Annotated[Literal["hybrid", "bm25", "dense"], typer.Option(help="How to look.")] = "hybrid",
-    rerank: Annotated[str | None, typer.Option(help="A reranker, such as mmr.")] = None,
+    rerank: Annotated[str | None, typer.Option(help="mmr, or a cross-encoder: folder or repo id.")] = None,
     where: Where = None,
     as_json: Json = False,
 ) -> None:

@@ -15,6 +15,7 @@ from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked
+from mmgen.stores.fusion import CrossEncoderReranker
 
 if TYPE_CHECKING:
     from mmgen.library.image_library import ImageLibrary
@@ -140,7 +141,7 @@ class DocumentLibrary:
             k: 1 to 1,000.
             where: metadata filters, such as `["lang=en", "year>=2020"]` or `{"lang": "en"}`.
             method: hybrid, bm25 or dense.
-            rerank: name of a reranker in the registry, such as mmr.
+            rerank: name of a reranker in the registry, such as mmr, or reference of a cross-encoder.
             request: cancels it.
 
         Raises:
@@ -151,14 +152,22 @@ class DocumentLibrary:
             raise BadRequest("the query is empty; write what to look for")
         if not 1 <= k <= MOST_HITS:
             raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} passages")
-        make = self.rt.registry.rerankers.get(rerank) if rerank else None
+        reranker = self._reranker(rerank, request)
         store = self.filled()
         vector = None if method == "bm25" else self.rt.encoder(store.encoder).embed_text([query], request)[0]
-        hits = store.search(query, vector, min(4 * k, MOST_HITS) if make else k, where, method)
-        if make is None:
-            return hits
-        reranker: Reranker = make(store)
-        return list(reranker.rerank(query, hits, k))
+        hits = store.search(query, vector, min(4 * k, MOST_HITS) if reranker else k, where, method)
+        return hits if reranker is None else list(reranker(store).rerank(query, hits, k))
+
+    def _reranker(self, name: str | None, request: Request | None) -> Callable[[Store], Reranker] | None:
+        """What makes the reranker for a store: the registry's of that name, or the cross-encoder of that reference."""
+        if not name:
+            return None
+        table = self.rt.registry.rerankers
+        if name in table or not (":" in name or "/" in name or Path(name).is_dir()):
+            make: Callable[[Store], Reranker] = table.get(name)
+            return make
+        model = self.rt.cross_encoder(name)
+        return lambda store: CrossEncoderReranker(lambda query, texts: model.score(query, texts, request))
 
     def gallery(self, encoder: str | None = None) -> ImageLibrary:
         """The store's images. `encoder`: reference for a store that has none yet."""

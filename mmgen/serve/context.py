@@ -70,6 +70,10 @@ class Context:
         found: str = self.http.app.state.catalog.find(name, kind)
         return found
 
+    def reranker(self, name: str | None) -> str | None:
+        """What a client names to order passages: a reranker of the registry, or the reference of a served cross-encoder."""
+        return name if name is None or name in self.rt.registry.rerankers else self.model(name, "cross-encoder")
+
     def keep(
         self,
         request: Request,

@@ -1,4 +1,4 @@
-"""Combines several rankings into one: reciprocal rank fusion and MMR."""
+"""Combines several rankings into one, and orders hits anew: fusion, MMR, cross-encoders."""
 
 from __future__ import annotations
 
@@ -68,6 +68,19 @@ def mmr(relevance: Sequence[float], vectors: np.ndarray, k: int, diversity: floa
         chosen.append(best)
         likeness = np.maximum(likeness, vectors @ vectors[best])
     return chosen
+
+
+class CrossEncoderReranker:
+    """Orders hits by what a cross-encoder makes of the query and each passage, read together."""
+
+    def __init__(self, score: Callable[[str, Sequence[str]], np.ndarray]) -> None:
+        """`score`: a query and texts -> (N,), higher is more relevant."""
+        self.score = score
+
+    def rerank(self, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:
+        scores = self.score(query, [hit.passage.text for hit in hits]).tolist()
+        best = sorted(range(len(hits)), key=lambda n: -scores[n])[:k]
+        return [replace(hits[n], score=scores[n], scores={**hits[n].scores, "rerank": scores[n]}) for n in best]
 
 
 class HasVectors(Protocol):

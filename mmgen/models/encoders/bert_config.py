@@ -46,17 +46,17 @@ def settings(folder: Path) -> EncoderSettings:
         )
     except KeyError as missing:
         raise BadWeights(f"{path} lacks {missing}; it is no BERT configuration") from None
-    pooling = _pooling(_optional(folder / "1_Pooling" / "config.json"))
+    pooling = _pooling(optional(folder / "1_Pooling" / "config.json"))
     return EncoderSettings(config, _max_tokens(folder, config.max_tokens), pooling, _beyond(folder, values, pooling))
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def optional(path: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
 def _max_tokens(folder: Path, most: int) -> int:
-    told = _optional(folder / "sentence_bert_config.json").get("max_seq_length")
-    return int(min(most, told or _optional(folder / "tokenizer_config.json").get("model_max_length") or most))
+    told = optional(folder / "sentence_bert_config.json").get("max_seq_length")
+    return int(min(most, told or optional(folder / "tokenizer_config.json").get("model_max_length") or most))
 
 
 def _pooling(values: dict[str, Any]) -> str:
@@ -67,25 +67,26 @@ def _pooling(values: dict[str, Any]) -> str:
 
 
 def _beyond(folder: Path, values: dict[str, Any], pooling: str) -> str:
-    modules = _modules(folder / "modules.json")
-    own = _optional(folder / "sentence_bert_config.json")
+    steps = modules(folder)
+    own = optional(folder / "sentence_bert_config.json")
     reasons = {
         f"activation {values['hidden_act']}": values["hidden_act"] not in ACTIVATIONS,
         f"{values.get('position_embedding_type')} positions": values.get("position_embedding_type") not in (None, "absolute"),
         "a decoder": bool(values.get("is_decoder")),
         f"{pooling} pooling": pooling not in POOLINGS,
-        f"modules {', '.join(modules)}": not MODULES.issuperset(modules),
+        f"modules {', '.join(steps)}": not MODULES.issuperset(steps),
         "lower-casing before the tokenizer": bool(own.get("do_lower_case")),
-        "a prompt before every text": bool(_optional(folder / "config_sentence_transformers.json").get("default_prompt_name")),
+        "a prompt before every text": bool(optional(folder / "config_sentence_transformers.json").get("default_prompt_name")),
         "no tokenizer.json": not (folder / "tokenizer.json").is_file(),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _modules(path: Path) -> list[str]:
-    """Class names of the steps from text to vector; read_json takes objects only, and this file is a list."""
+def modules(folder: Path) -> list[str]:
+    """Class names of the steps from text to vector; read_json takes objects only, and modules.json is a list."""
     import json
 
+    path = folder / "modules.json"
     if not path.is_file():
         return []
     try:

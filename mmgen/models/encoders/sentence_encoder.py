@@ -121,6 +121,7 @@ def load(
     """
     if precision not in ("", "fp32", "int8"):
         raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    sentence_transformers.check(folder)
     if bert_config.settings(folder).beyond:
         return sentence_transformers.load(folder, device, name, precision)
     encoder = SentenceEncoder.load(folder, device, name)

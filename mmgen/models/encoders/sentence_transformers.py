@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 
 
@@ -72,8 +73,15 @@ class SentenceTransformerEncoder:
         return vectors.astype(np.float32, copy=False)  # the package keeps a checkpoint's fp16
 
 
+def check(folder: Path) -> None:
+    """Raises BadWeights for a cross-encoder: a mean of its tokens' states is no vector of a text."""
+    if hub.kind_of(folder) == "cross-encoder":
+        raise BadWeights(f"{folder} is a cross-encoder, which gives no vectors; use it to order passages, by --rerank")
+
+
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> SentenceTransformerEncoder:
     """The registry's loader for every other sentence-transformers folder."""
+    check(folder)
     if precision not in ("", "fp32"):
         raise BadRequest(f"precision {precision!r} is not available for {name}; write the reference without #{precision}")
     return SentenceTransformerEncoder(folder, device, name)

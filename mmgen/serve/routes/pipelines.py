@@ -132,6 +132,8 @@ def placed(described: Signature, values: dict[str, Any], context: Context) -> di
     out = dict(values)
     for name in pipeline_schema.MODELS & values.keys():
         out[name] = None if values[name] is None else context.http.app.state.catalog.get(values[name]).reference
+    if "rerank" in out and described.name in SCOPES:
+        out["rerank"] = context.reranker(out["rerank"])
     names = {parameter.name for parameter in described.parameters}
     if pipeline_schema.STORE in names:
         store = values.get(pipeline_schema.STORE)

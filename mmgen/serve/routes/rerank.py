@@ -1,7 +1,8 @@
-"""/v1/rerank: orders documents by relevance to a query; the request format of Jina and Cohere."""
+"""/v1/rerank: orders documents by relevance to a query, by a cross-encoder or by vectors; Jina's and Cohere's format."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -28,7 +29,9 @@ class Reranking(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    model: str | None = Field(default=None, description="An encoder, as /v1/models lists it; without it the server's own.")
+    model: str | None = Field(
+        default=None, description="A cross-encoder or encoder, as /v1/models lists it; without it the server's encoder."
+    )
     query: Text
     documents: list[Text | RerankDocument] = Field(min_length=1, max_length=MOST_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=1, description="How many to return; all without it.")
@@ -37,7 +40,7 @@ class Reranking(BaseModel):
 
 class Ranked(BaseModel):
     index: int = Field(description="The document's place in the request, from 0.")
-    relevance_score: float = Field(description="The cosine of the two vectors, -1 to 1.")
+    relevance_score: float = Field(description="The cross-encoder's score, or the cosine of the two vectors, -1 to 1.")
     document: RerankDocument | None = None
 
 
@@ -56,29 +59,35 @@ class Rerank(BaseModel):
 
 @router.post("/v1/rerank", response_model=Rerank, response_model_exclude_none=True)
 async def rerank(body: Reranking, context: Here) -> Any:
-    """Orders documents by the cosine between the sentence encoder's vectors of query and document.
-
-    No cross-encoder reads the two together: the score tells what a dense search would.
-    """
+    """Orders documents by what a cross-encoder makes of each beside the query, or by the cosine of an encoder's vectors."""
     request = context.begin("rerank", "embeddings", "interactive")
     return await pipeline_calls.run(context, request, lambda: ranked(body, context, request))
 
 
 def ranked(body: Reranking, context: Context, request: Request) -> Rerank:
     """The best first; of equal ones the earlier."""
-    client = context.rt.encoder(context.model(body.model, "encoder"))
     texts = [one if isinstance(one, str) else one.text for one in body.documents]
-    vectors = client.embed_text([body.query, *texts], request)  # (1 + N, D), unit length
-    cosines = vectors[1:] @ vectors[0]
-    best = sorted(range(len(texts)), key=lambda n: -float(cosines[n]))[: body.top_n]
+    scores, tokens, name = scored(body, texts, context, request)
+    best = sorted(range(len(texts)), key=lambda n: -scores[n])[: body.top_n]
     results = [
         Ranked(
             index=n,
-            relevance_score=float(cosines[n]),
+            relevance_score=scores[n],
             document=RerankDocument(text=texts[n]) if body.return_documents else None,
         )
         for n in best
     ]
-    tokens = sum(map(len, client.model.tokenize([body.query, *texts])))
     used = RerankUsage(prompt_tokens=tokens, total_tokens=tokens)
-    return Rerank(id=request.id, model=name_of(client.name), results=results, usage=used)
+    return Rerank(id=request.id, model=name_of(name), results=results, usage=used)
+
+
+def scored(body: Reranking, texts: Sequence[str], context: Context, request: Request) -> tuple[list[float], int, str]:
+    """The texts' scores, how many tokens were read for them, and the model's reference."""
+    if body.model is not None and context.http.app.state.catalog.get(body.model).kind == "cross-encoder":
+        model = context.rt.cross_encoder(context.model(body.model, "cross-encoder"))
+        scores, tokens = model.measured(body.query, texts, request)
+        return scores.tolist(), tokens, model.reference
+    client = context.rt.encoder(context.model(body.model, "encoder"))
+    vectors = client.embed_text([body.query, *texts], request)  # (1 + N, D), unit length
+    tokens = sum(map(len, client.model.tokenize([body.query, *texts])))
+    return (vectors[1:] @ vectors[0]).tolist(), tokens, client.name

@@ -102,7 +102,9 @@ class Search(StoreBody):
     k: int = Field(default=5, ge=1, le=1000, description="Passages.")
     filters: Filters = Field(default_factory=list)
     mode: Literal["hybrid", "dense", "bm25"] = "hybrid"
-    rerank: str | None = Field(default=None, description="A reranker of the registry, such as mmr.")
+    rerank: str | None = Field(
+        default=None, description="A reranker of the registry, such as mmr, or a cross-encoder that is served."
+    )
     images: int = Field(default=0, ge=0, le=100, description="Images to find beside the passages.")
 
 

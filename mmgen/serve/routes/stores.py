@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -154,7 +155,7 @@ async def ask(name: str, body: Ask, context: Here) -> Any:
 def searched(name: str, body: Search, context: Context, request: Request) -> SearchResults:
     with _shelf(context).opened(name) as library:
         options: dict[str, Any] = {"where": body.filters, "request": request}
-        hits = library.search(body.query, k=body.k, method=body.mode, rerank=body.rerank, **options)
+        hits = library.search(body.query, k=body.k, method=body.mode, rerank=context.reranker(body.rerank), **options)
         images = library.gallery().search(body.query, k=body.images, **options) if body.images else []
         return SearchResults.of(hits, images)
 
@@ -166,9 +167,10 @@ def answered(name: str, body: Ask, context: Context, request: Request) -> Answer
 
 def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
     model = None if body.model is None else context.model(body.model, "text")
+    params = replace(body.params(), rerank=context.reranker(body.rerank))
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:
-        for event in rag.stream(body.question, params=body.params(), request=request):
+        for event in rag.stream(body.question, params=params, request=request):
             if event.kind == "passages":
                 yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
             elif event.kind == "images":

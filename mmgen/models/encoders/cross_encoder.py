@@ -1,0 +1,175 @@
+"""Cross-encoder: reads a query and a text together and scores the text's relevance (Nogueira and Cho 2019, arXiv 1901.04085).
+
+BERT's with one label run on our own transformer, unpadded: a pair gets the same score alone and in any batch, to
+the last bits of fp32.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.errors import BadRequest, BadWeights, ConfigError
+from mmgen.models import transformer_config
+from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import Checkpoint, TensorName, pour
+from mmgen.models.checkpoints.tensor_names import BERT_WORDS, bert_encoder
+from mmgen.models.encoders import bert_config, cross_encoder_config, transformers_cross_encoder
+from mmgen.models.encoders.cross_encoder_config import ARCHITECTURE
+from mmgen.models.encoders.transformers_cross_encoder import DecoderReranker, TransformersCrossEncoder
+from mmgen.models.layers.attention import VarlenAttention
+from mmgen.models.lm.tokenizer import Tokenizer
+from mmgen.models.lm.transformer import Transformer, TransformerConfig
+from mmgen.models.quantization.int8 import quantize
+
+SHARED = "transformer.embed.words.weight"  # read from the base model's file; not saved with the cross-encoder
+HEADS = {"pooler": "bert.pooler.dense", "classifier": "classifier"}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "identity": lambda logits: logits}
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """A query and a text as one row: [CLS] query [SEP] text [SEP]."""
+
+    ids: tuple[int, ...]
+    text_at: int  # where the second segment begins
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class CrossEncoderNetwork(nn.Module):
+    """A transformer encoder, BERT's pooler over [CLS], and a linear layer to one logit."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.transformer = Transformer(config)
+        self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 1)
+
+    def forward(self, pairs: Sequence[TokenPair]) -> Tensor:
+        """Rows side by side, unpadded -> (B,) logits."""
+        device, sizes = self.transformer.device, [len(pair) for pair in pairs]
+        ids = torch.tensor([number for pair in pairs for number in pair.ids], device=device)
+        positions = torch.cat([torch.arange(size, device=device) for size in sizes])
+        types = torch.cat([(torch.arange(len(pair), device=device) >= pair.text_at).long() for pair in pairs])
+        states = self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions, types=types[None])[0]
+        ends = torch.tensor(sizes, device=device).cumsum(0)
+        first = states[torch.cat((ends.new_zeros(1), ends[:-1]))]  # (sum of sizes, D) -> (B, D), of each [CLS]
+        return self.classifier(torch.tanh(self.pooler(first)))[:, 0]  # type: ignore[no-any-return]
+
+
+class CrossEncoder:
+    """The network with its tokenizer: pairs in, relevance out."""
+
+    pads = False
+
+    def __init__(
+        self,
+        network: CrossEncoderNetwork,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        activation: str = "sigmoid",
+        name: str = "",
+        base: str = "",
+    ) -> None:
+        """`base`: reference of the encoder whose word embeddings and tokenizer it shares."""
+        self.network, self.tokenizer, self.name, self.base = network.eval(), tokenizer, name, base
+        self.max_tokens, self.activation = max_tokens, activation
+        self.cls, self.sep = tokenizer.ends()
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", name: str = "") -> CrossEncoder:
+        """From a folder that `save` wrote, or one of a transformers' BertForSequenceClassification.
+
+        Raises BadWeights for a file that is missing or damaged.
+        """
+        values = safetensors_io.read_json(folder / "config.json")
+        if values.get("architecture") == ARCHITECTURE:
+            return cls._own(folder, values, device, name)
+        settings = bert_config.settings(folder)
+        network = CrossEncoderNetwork(settings.config).to(device)
+        names = bert_encoder(settings.config, "transformer.")
+        for ours, theirs in HEADS.items():
+            names |= {f"{ours}.{kind}": TensorName((f"{theirs}.{kind}",)) for kind in ("weight", "bias")}
+        pour(Checkpoint(folder), network, names, r"\.position_ids$")
+        activation = cross_encoder_config.activation(folder, values)
+        return cls(network, Tokenizer(folder / "tokenizer.json"), settings.max_tokens, activation, name or folder.name)
+
+    @classmethod
+    def _own(cls, folder: Path, values: dict[str, Any], device: str, name: str) -> CrossEncoder:
+        try:
+            reference, shape = values["base"], transformer_config.load(values["transformer"])
+        except (KeyError, TypeError, ConfigError) as why:
+            raise BadWeights(f"{folder / 'config.json'} is no cross-encoder's configuration ({why})") from None
+        base = hub.resolve(reference)
+        network = CrossEncoderNetwork(shape).to(device)
+        tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
+        tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
+        safetensors_io.fill(network, tensors)
+        return cls(network, Tokenizer(base / "tokenizer.json"), shape.max_tokens, "sigmoid", name or folder.name, reference)
+
+    def save(self, folder: Path) -> None:
+        """Writes config.json and model.safetensors: matrices as int8, the base model's word embeddings left out."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor for name, tensor in self.network.state_dict().items() if name != SHARED}
+        save_file(safetensors_io.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
+        shape = asdict(self.network.transformer.config)
+        config = {"architecture": ARCHITECTURE, "base": self.base, "transformer": shape}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    def pairs(self, query: str, texts: Sequence[str]) -> list[TokenPair]:
+        """Tokenizes. Where a pair is too long, tokens are cut from the end of the longer of the two."""
+        first, *rest = self.tokenizer.encode_many([query, *texts])
+        room = self.max_tokens - 3
+        out = []
+        for text in rest:
+            asked, read = fitted(len(first.ids), len(text.ids), room)
+            front = (self.cls, *first.ids[:asked], self.sep)
+            out.append(TokenPair((*front, *text.ids[:read], self.sep), len(front)))
+        return out
+
+    @torch.inference_mode()
+    def score_rows(self, pairs: Sequence[TokenPair]) -> np.ndarray:
+        """(B,) float32, higher is more relevant: a row runner's pass."""
+        scores: np.ndarray = ACTIVATIONS[self.activation](self.network(pairs).float()).cpu().numpy()
+        return scores
+
+
+def fitted(query: int, text: int, room: int) -> tuple[int, int]:
+    """Lengths of both so that they fit: what is too much is taken from the longer, the text where they are as long."""
+    if query + text <= room:
+        return query, text
+    half = room // 2
+    if query <= half:
+        return query, room - query
+    return (room - text, text) if text <= half else (room - half, half)
+
+
+def load(
+    folder: Path, device: str = "cpu", name: str = "", precision: str = ""
+) -> CrossEncoder | TransformersCrossEncoder | DecoderReranker:
+    """The registry's loader; `precision` "int8" rounds the weights of the linear layers.
+
+    What our own transformer does not do is left to the sentence-transformers package.
+    """
+    if precision not in ("", "fp32", "int8"):
+        raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    if reason := cross_encoder_config.beyond(folder):
+        if precision == "int8":
+            raise BadRequest(f"{name or folder.name} has {reason}, which is not run in int8; write the reference without #int8")
+        return transformers_cross_encoder.load(folder, device, name)
+    model = CrossEncoder.load(folder, device, name)
+    if precision == "int8":
+        quantize(model.network)
+    return model
