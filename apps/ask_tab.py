@@ -11,8 +11,8 @@ import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
 from mmgen.config import assets_dir
-from mmgen.errors import MmgenError, NotFound
-from mmgen.ingest import loaders
+from mmgen.errors import MmgenError, NotFound, UnreadableFile
+from mmgen.interfaces import Document
 from mmgen.library.document_indexing import Added, IndexProgress
 from mmgen.pipelines.rag.answer import Answer
 from mmgen.pipelines.rag_text import RagText, checked
@@ -77,27 +77,25 @@ class AskHandlers:
 
     def add(self, paths: Sequence[str] | None, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
         """Uploaded files, by their own names; one of the same name is replaced."""
-        documents, skipped = [], []
-        for path in map(Path, paths or ()):
-            try:
-                documents.append(loaders.load_stdin(path.read_bytes(), path.name))
-            except MmgenError as why:
-                skipped.append((path.name, str(why)))
-        return self._stored(http, progress, skipped, documents=documents)
+        return self._stored(http, progress, uploads=list(map(Path, paths or ())))
 
     def sample(self, http: gr.Request, progress: gr.Progress = gr.Progress()) -> tuple[Any, ...]:  # noqa: B008
-        return self._stored(http, progress, [], assets_dir() / "sample")
+        return self._stored(http, progress, assets_dir() / "sample")
 
-    def _stored(
-        self, http: gr.Request, progress: gr.Progress, skipped: list[tuple[str, str]], *paths: Path, **more: Any
-    ) -> tuple[Any, ...]:
+    def _stored(self, http: gr.Request, progress: gr.Progress, *paths: Path, uploads: Sequence[Path] = ()) -> tuple[Any, ...]:
         def tell(step: IndexProgress) -> None:
             progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} documents")
 
-        done = Added()
-        if paths or more["documents"]:
-            with self.sessions.request(http, "batch") as request, error_toasts():
-                done = self.rag.add(paths, progress=tell, request=request, **more)
+        done, documents, skipped = Added(), list[Document](), list[tuple[str, str]]()
+        with self.sessions.request(http, "batch") as request, error_toasts():
+            for path in uploads:
+                try:
+                    data = path.read_bytes()
+                    documents.append(self.rag.library.load(Path(path.name), data, metadata={}, request=request))
+                except UnreadableFile as why:
+                    skipped.append((path.name, str(why)))
+            if paths or documents:
+                done = self.rag.add(paths, documents=documents, progress=tell, request=request)
         for uri, missing in done.partial:
             gr.Warning(f"{Path(uri).name} was read in part: {missing}")
         for name, reason in [*skipped, *done.skipped]:

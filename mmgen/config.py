@@ -75,6 +75,8 @@ class RuntimeConfig(Config):
     policy: str = "fair"  # scheduling policy: fair, fifo, priority, shortest, or a plugin's
     max_gap_ms: float | None = Field(default=30.0, gt=0)  # limit on the gap between tokens of a stream; None: no limit
     watchdog_s: float = Field(default=600.0, gt=0)  # a step that runs longer counts as hung
+    document_s: float = Field(default=60.0, gt=0)  # to read one document, and 2 s more for each MiB
+    document_memory: ByteSize = Field(default=ByteSize(768 * 2**20), gt=0)  # to read one, and 16 bytes more for each byte
     trace: UserPath | None = None  # Chrome trace JSON of every scheduled step
     metrics_port: int | None = Field(default=None, ge=1, le=65535)  # Prometheus endpoint on the loopback interface
     plugins: tuple[str, ...] | None = None  # allow-list; None: MMGEN_PLUGINS decides

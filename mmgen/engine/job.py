@@ -61,6 +61,13 @@ class Request:
         if tell not in self._on_cancel:
             self._on_cancel.append(tell)
 
+    def check(self, where: str = "") -> None:
+        """Raises Cancelled and DeadlineExceeded. `where` it is: "while writing"."""
+        if self.cancelled:
+            raise Cancelled(f"request {self.id} was cancelled")
+        if self.late():
+            raise DeadlineExceeded(f"request {self.id} passed its deadline {where}; allow it more time")
+
     def late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.ingest.charset import Unreadable, brief, clean, decode
+from mmgen.ingest.extraction.limits import Extracted
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
 
-Extracted = tuple[str, tuple[int, ...], dict[str, Any]]
 UNPACKED = 2**29  # bytes that a docx may unpack to
 
 

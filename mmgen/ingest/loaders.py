@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.ingest import extractors, html, notebook
 from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.extraction.limits import ExtractionLimits
+from mmgen.ingest.extraction.pool import extract
+from mmgen.ingest.extraction.progress import Progress
 from mmgen.interfaces import Document, Loader, Scalar
 
 MAX_BYTES = 64 * 2**20
@@ -54,8 +57,11 @@ def load(
     metadata: Mapping[str, Scalar] | None = None,
     loaders: Mapping[str, Loader] | None = None,
     max_bytes: int = MAX_BYTES,
+    limits: ExtractionLimits | None = None,
+    check: Callable[[], None] = lambda: None,
+    progress: Progress | None = None,
 ) -> Document:
-    """A file as a document.
+    """A file as a document. Our extractors run in a worker process; a plugin's loader runs here, without limits.
 
     Args:
         path: the file; its suffix chooses the format, its absolute form is the document's uri.
@@ -63,10 +69,13 @@ def load(
         metadata: kept beside what the format itself tells.
         loaders: more formats by suffix, a plugin's; they come before our own.
         max_bytes: a larger file is refused unread.
+        limits: of time and memory; None: the usual ones.
+        check: called every 50 ms while it is read; what it raises ends the extraction.
+        progress: gets the pages read and their number from formats that tell.
 
     Raises:
         NotFound: no such file.
-        UnreadableFile: empty, too large, damaged, encrypted, binary, or without text; one line says which.
+        UnreadableFile: empty, too large, damaged, encrypted, binary, without text, or beyond a limit; one line says which.
     """
     path = Path(path)
     shown = str(path).encode("utf-8", "backslashreplace").decode()
@@ -85,7 +94,7 @@ def load(
     else:
         kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
     try:
-        text, pages, found = loader(path, data)
+        text, pages, found = extract(loader, path, data, limits, check, progress)
     except Unreadable as why:
         raise UnreadableFile(f"{path} {why}") from None
     if not text.strip():
@@ -96,9 +105,15 @@ def load(
     return Document(str(path), text, kind, digest, pages, {**found, **(metadata or {})})
 
 
-def load_stdin(data: bytes | str, name: str = "stdin", metadata: Mapping[str, Scalar] | None = None) -> Document:
+def load_stdin(
+    data: bytes | str,
+    name: str = "stdin",
+    metadata: Mapping[str, Scalar] | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Document:
     """Text from a pipe; a suffix in `name` chooses the format. UnreadableFile where it is none."""
-    return load(Path(name), data.encode("utf-8", "replace") if isinstance(data, str) else data, metadata=metadata)
+    found = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    return load(Path(name), found, metadata=metadata, check=check)
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:

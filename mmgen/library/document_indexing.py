@@ -101,7 +101,8 @@ class DocumentIndexing:
         self.uri = ""
 
     def take(self, uri: str, unchanged: bool, read: Callable[[], Document]) -> None:
-        """One more document."""
+        """One more document. Raises Cancelled once its request was."""
+        self.request.check()
         self.uri = uri
         if unchanged:
             self.report.unchanged.append(uri)

@@ -84,7 +84,7 @@ class DocumentLibrary:
             images: also image files, and the images in pdf and html files; None: where the store has images already.
             ignored: also what .gitignore and .mmgenignore name in folders, generated and lock files, and secrets.
             progress: called after every file and every batch.
-            request: cancels it between batches; what was stored until then stays.
+            request: cancels it, a document that is being read too; what was stored until then stays.
 
         Raises:
             NotFound: a path does not exist; nothing was changed.
@@ -110,9 +110,10 @@ class DocumentLibrary:
         if index is not None:
             store.use_index(INDEXES[index])
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
-        adding = DocumentIndexing(store, encoder, request or Request.new(priority="batch"), progress, len(files) + len(extra))
+        request = request or Request.new(priority="batch")
+        adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra))
         adding.report.ignored = left_out
-        for uri, unchanged, read in self._sources(store, files, extra, metadata):
+        for uri, unchanged, read in self._sources(store, files, extra, metadata, request):
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
@@ -169,6 +170,22 @@ class DocumentLibrary:
         model = self.rt.cross_encoder(name)
         return lambda store: CrossEncoderReranker(lambda query, texts: model.score(query, texts, request))
 
+    def load(
+        self, path: Path, data: bytes | None = None, *, metadata: Mapping[str, Scalar], request: Request | None = None
+    ) -> Document:
+        """A file as a document, with the plugins' loaders and the configured limits; see `mmgen.ingest.loaders.load`."""
+        from mmgen.ingest import loaders
+        from mmgen.ingest.extraction.limits import ExtractionLimits
+
+        return loaders.load(
+            path,
+            data,
+            metadata=metadata,
+            loaders=self.rt.loaders(),
+            limits=ExtractionLimits(self.rt.config.document_s, self.rt.config.document_memory),
+            check=request.check if request else lambda: None,
+        )
+
     def gallery(self, encoder: str | None = None) -> ImageLibrary:
         """The store's images. `encoder`: reference for a store that has none yet."""
         from mmgen.library.image_library import ImageLibrary
@@ -185,16 +202,18 @@ class DocumentLibrary:
         return self.gallery() if wanted else None
 
     def _sources(
-        self, store: Store, files: Sequence[Path], documents: Sequence[Document], metadata: Mapping[str, Scalar]
+        self,
+        store: Store,
+        files: Sequence[Path],
+        documents: Sequence[Document],
+        metadata: Mapping[str, Scalar],
+        request: Request,
     ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
         """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
-        from mmgen.ingest import loaders
-
-        more = self.rt.loaders()
         for path in files:
             shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
             unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata)
-            yield shown, unchanged, lambda path=path: loaders.load(path, metadata=metadata, loaders=more)  # type: ignore[misc]
+            yield shown, unchanged, partial(self.load, path, metadata=metadata, request=request)
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]

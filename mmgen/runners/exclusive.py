@@ -8,7 +8,6 @@ from typing import Any
 
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
-from mmgen.errors import Cancelled, DeadlineExceeded
 
 
 class ExclusiveRunner(ABC):
@@ -39,7 +38,4 @@ class ExclusiveRunner(ABC):
 
 def check(job: Job, where: str) -> None:
     """Raises Cancelled and DeadlineExceeded. `where` it is: "while writing"."""
-    if job.request.cancelled:
-        raise Cancelled(f"request {job.request.id} was cancelled")
-    if job.request.late():
-        raise DeadlineExceeded(f"request {job.request.id} passed its deadline {where}; allow it more time")
+    job.request.check(where)

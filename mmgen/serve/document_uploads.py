@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
-from mmgen.ingest import image_files, loaders
+from mmgen.ingest import image_files
 from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Scalar
 from mmgen.library.document_library import DocumentLibrary
@@ -40,7 +40,7 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
             if Path(one.name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
                 outcomes[place] = _image(library, one, data, request)
             else:
-                texts[place] = loaders.load(Path(one.name), data, metadata=checked(one.metadata), loaders=library.rt.loaders())
+                texts[place] = library.load(Path(one.name), data, metadata=checked(one.metadata), request=request)
         except (UnreadableFile, TooLarge, Forbidden) as why:
             outcomes[place] = FileOutcome(name=one.name, status="failed", reason=str(why))
     added = library.add(documents=list(texts.values()), request=request) if texts else None

@@ -101,11 +101,12 @@ def test_a_docx_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch
     import docx
 
     from mmgen.ingest import extractors
+    from mmgen.ingest.charset import Unreadable
 
     monkeypatch.setattr(extractors, "UNPACKED", 1000)
     docx.Document().save(str(tmp_path / "a.docx"))
-    with pytest.raises(UnreadableFile, match=r"unpacks to .* MB, the limit is .* MB; split it"):
-        load(tmp_path / "a.docx")
+    with pytest.raises(Unreadable, match=r"unpacks to .* MB, the limit is .* MB; split it"):
+        extractors.docx(tmp_path / "a.docx", (tmp_path / "a.docx").read_bytes())
 
 
 def test_csv(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ def test_only_what_changed_is_touched(library: DocumentLibrary, folder: Path, mo
 def _recording(read: list[str]) -> Any:
     from mmgen.ingest.loaders import load
 
-    def record(path: Path, **options: Any) -> Any:
+    def record(path: Path, *given: Any, **options: Any) -> Any:
         read.append(str(path))
-        return load(path, **options)
+        return load(path, *given, **options)
 
     return record
 
@@ -323,3 +323,10 @@ def test_threads_add_and_search_at_once(library: DocumentLibrary, folder: Path) 
     assert [library.readable().document(f"t{n}").text for n in range(4)] == [
         f"The lamp of thread {n} in turn 7." for n in range(4)
     ]
+
+
+def test_a_request_that_was_left_reads_no_more(library: DocumentLibrary, folder: Path) -> None:
+    request = Request.new(priority="batch")
+    with pytest.raises(Cancelled):
+        library.add(folder, request=request, progress=lambda _: request.leave())
+    assert library.readable().empty()
