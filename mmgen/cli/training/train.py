@@ -35,6 +35,11 @@ RECIPES = {
         "A CLIP model of images and captions. DATA: the folder that `mmgen data emoji` built, or images with captions: a "
         "folder or .zip with a .txt beside each image, or a .jsonl of file and caption.",
     ),
+    "rerank": (
+        "rerank",
+        "RerankRecipe",
+        "A cross-encoder that orders passages; OUT/model is what --rerank takes. DATA: a folder with squadshifts/, qamr/ ...",
+    ),
     "lm": (
         "language_model",
         "LanguageModelRecipe",

@@ -26,6 +26,7 @@ from mmgen.models.encoders import bert_config, cross_encoder_config, transformer
 from mmgen.models.encoders.cross_encoder_config import ARCHITECTURE
 from mmgen.models.encoders.transformers_cross_encoder import DecoderReranker, TransformersCrossEncoder
 from mmgen.models.layers.attention import VarlenAttention
+from mmgen.models.layers.masks import padding_mask
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
 from mmgen.models.quantization.int8 import quantize
@@ -63,7 +64,14 @@ class CrossEncoderNetwork(nn.Module):
         types = torch.cat([(torch.arange(len(pair), device=device) >= pair.text_at).long() for pair in pairs])
         states = self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions, types=types[None])[0]
         ends = torch.tensor(sizes, device=device).cumsum(0)
-        first = states[torch.cat((ends.new_zeros(1), ends[:-1]))]  # (sum of sizes, D) -> (B, D), of each [CLS]
+        return self.head(states[torch.cat((ends.new_zeros(1), ends[:-1]))])
+
+    def padded(self, ids: Tensor, types: Tensor, lengths: Tensor) -> Tensor:
+        """Rows (B, N) of token ids and segments, padded behind their lengths (B,) -> (B,) logits: for training."""
+        return self.head(self.transformer(ids, padding_mask(lengths, ids.shape[1]), types=types)[:, 0])
+
+    def head(self, first: Tensor) -> Tensor:
+        """(B, D) states of [CLS] -> (B,)"""
         return self.classifier(torch.tanh(self.pooler(first)))[:, 0]  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,202 @@
+"""Cross-encoder recipe: learns to score the passage that answers a question above hard negatives."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from mmgen import hub
+from mmgen.errors import BadRequest
+from mmgen.models.encoders.cross_encoder import CrossEncoder, CrossEncoderNetwork
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.models.reader.model import ReaderModel
+from mmgen.training import loop
+from mmgen.training.data.qa_data import Corpus, Question
+from mmgen.training.loop import LoopRecipe, TaskHooks
+from mmgen.training.recipes import reader
+from mmgen.training.recipes.reader import ReaderRecipe
+from mmgen.training.run_log import RunLog
+
+ROUND = 16  # padded lengths are multiples of it
+
+
+class RerankRecipe(LoopRecipe):
+    """configs/train/rerank-cpu.yaml"""
+
+    out: Path = Path("runs/rerank")
+    base: str = "embedded:minilm"  # the encoder whose word embeddings and tokenizer it shares
+    start: str | None = None  # a reader of that base whose layers it starts from; None: the base's own
+    data: Path | None = None  # folder with squadshifts/, qamr/ ...
+    sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions
+    held_out: float = 0.10  # share of new_wiki's titles that are kept for the reported figures
+    development: float = 0.06  # further titles, for validation
+    negatives: int = Field(default=3, ge=1, le=8)  # passages without the answer, for each question
+    window: int = Field(default=192, ge=16)  # tokens of a passage
+    binary_weight: float = 0.3  # of the loss that makes a score a probability by itself
+    batch: int = Field(default=16, ge=1)  # questions a step
+
+    def titles(self) -> ReaderRecipe:
+        """What the reader's recipe needs to part held-out titles from the others."""
+        return ReaderRecipe(sources=self.sources, held_out=self.held_out, development=self.development)
+
+
+@dataclass
+class RankingBatch:
+    """Questions with their passages: rows of a question stand together, the one that answers it first."""
+
+    ids: Tensor  # (B * (1 + negatives), N)
+    types: Tensor  # (B * (1 + negatives), N): 0 in the question, 1 in the passage
+    lengths: Tensor  # (B * (1 + negatives),)
+
+    def to(self, device: torch.device) -> RankingBatch:
+        return RankingBatch(self.ids.to(device), self.types.to(device), self.lengths.to(device))
+
+
+class RankingLoss(nn.Module):
+    """Cross-entropy of the answering passage among a question's passages, plus a share of binary cross-entropy."""
+
+    def __init__(self, network: CrossEncoderNetwork, group: int, binary_weight: float) -> None:
+        super().__init__()
+        self.network, self.group, self.binary_weight = network, group, binary_weight
+
+    def forward(self, batch: RankingBatch) -> dict[str, Tensor]:
+        logits = self.network.padded(batch.ids, batch.types, batch.lengths).float().view(-1, self.group)
+        right = torch.zeros_like(logits)
+        right[:, 0] = 1
+        ranking = F.cross_entropy(logits, right.argmax(1))
+        binary = F.binary_cross_entropy_with_logits(logits, right)
+        first = (logits.argmax(1) == 0).float().mean()
+        return {"loss": ranking + self.binary_weight * binary, "ranking": ranking, "binary": binary, "first": first}
+
+
+def start_from(encoder: SentenceEncoder, layers: str | None = None) -> CrossEncoderNetwork:
+    """A network whose transformer is the encoder's or, with `layers`, a reader's; its word embeddings are not trained."""
+    network = CrossEncoderNetwork(replace(encoder.config, token_types=2))
+    source = encoder.transformer if layers is None else ReaderModel.load(hub.resolve(layers)).reader.transformer
+    state = {name: tensor.clone() for name, tensor in source.state_dict().items()}
+    state["embed.types.weight"] = state["embed.types.weight"][:2]
+    network.transformer.load_state_dict(state)
+    network.transformer.embed.words.weight.requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    for layer in (network.pooler, network.classifier):
+        nn.init.normal_(layer.weight, std=0.02, generator=generator)
+        nn.init.zeros_(layer.bias)
+    return network
+
+
+class RerankRun(TaskHooks):
+    """The `Task` of the loop."""
+
+    ylabel = "nats a question"
+    plotted: tuple[str, ...] = ("loss", "validation")
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, recipe: RerankRecipe, device: torch.device | str = "cpu") -> None:
+        if recipe.data is None:
+            raise BadRequest("no data; give --data the folder that holds squadshifts/, qamr/ and the others")
+        torch.manual_seed(recipe.seed)
+        self.recipe, encoder = recipe, SentenceEncoder.load(hub.resolve(recipe.base), device=str(device))
+        self.base, self.specials = encoder, (encoder.cls, encoder.sep)
+        recipe.out.mkdir(parents=True, exist_ok=True)
+        titles, rng = recipe.titles(), random.Random(recipe.seed)
+        some = [q for q in reader.training_questions(titles, recipe.data) if rng.random() < recipe.sources[q.source]]
+        self.corpus = mined(some, encoder, recipe.out / "negatives.json")
+        self.kept = mined(reader.held_out(titles, recipe.data)[0], encoder, recipe.out / "negatives-held-out.json")
+        self.rows = [n for n, found in enumerate(self.corpus.negatives) if len(found) >= recipe.negatives]
+        if not self.rows:
+            raise BadRequest(
+                f"no question has {recipe.negatives} passages that do not answer it; give more data, or fewer negatives"
+            )
+        self.model = start_from(encoder, recipe.start).to(device)
+        self.loss = RankingLoss(self.model, 1 + recipe.negatives, recipe.binary_weight)
+        learned = [p for p in self.model.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in learned if p.dim() > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in learned if p.dim() == 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.schedule.peak, betas=recipe.betas)
+
+    def parts(self, step: int, process: int, processes: int) -> list[tuple[RankingBatch, float]]:
+        chosen = [self._question(number) for number in self.recipe.numbers(step, process, processes)]
+        chunks = self.recipe.chunks(chosen)
+        rng = random.Random(f"{self.recipe.seed}/{step}/{process}")
+        return [(self._collate(chunk, self.corpus, rng), len(chunk) / len(chosen)) for chunk in chunks]
+
+    def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
+        rng, questions = random.Random(0), range(len(self.kept.questions))
+        usable = [n for n in questions if len(self.kept.negatives[n]) >= self.recipe.negatives][:256]
+        if not usable:
+            return
+        chunks = [usable[at : at + 16] for at in range(0, len(usable), 16)]
+        device = next(self.model.parameters()).device
+        losses = [self.loss(self._collate(chunk, self.kept, rng).to(device)) for chunk in chunks]
+        mean = {
+            name: sum(float(one[name]) * len(c) for one, c in zip(losses, chunks, strict=True)) / len(usable)
+            for name in losses[0]
+        }
+        record.note(step, {"validation": mean["loss"], "validation first": mean["first"]})
+
+    def export(self, folder: Path) -> None:
+        """As `mmgen --rerank FOLDER` reads it."""
+        CrossEncoder(self.model, self.base.tokenizer, self.model.transformer.config.max_tokens, base=self.recipe.base).save(
+            folder
+        )
+
+    def _question(self, number: int) -> int:
+        epoch, at = divmod(number, len(self.rows))
+        return self.rows[order(f"{self.recipe.seed}/{epoch}", len(self.rows))[at]]
+
+    def _collate(self, chosen: Sequence[int], corpus: Corpus, rng: random.Random) -> RankingBatch:
+        cls, sep = self.specials
+        rows = []
+        for question in chosen:
+            front = [cls, *corpus.question_tokens[question].ids[:64], sep]
+            passages = [corpus.context_of[question], *rng.sample(corpus.negatives[question], self.recipe.negatives)]
+            rows += [(front, [*corpus.context_tokens[n].ids[: self.recipe.window], sep]) for n in passages]
+        lengths = torch.tensor([len(front) + len(text) for front, text in rows])
+        size = -(-int(lengths.max()) // ROUND) * ROUND
+        ids, types = torch.zeros(len(rows), size, dtype=torch.long), torch.zeros(len(rows), size, dtype=torch.long)
+        for n, (front, text) in enumerate(rows):
+            ids[n, : len(front) + len(text)] = torch.tensor(front + text)
+            types[n, len(front) : len(front) + len(text)] = 1
+        return RankingBatch(ids, types, lengths)
+
+
+@lru_cache(maxsize=2)
+def order(seed: str, count: int) -> list[int]:
+    """Of an epoch's questions."""
+    return random.Random(seed).sample(range(count), count)
+
+
+def mined(questions: list[Question], encoder: SentenceEncoder, path: Path) -> Corpus:
+    """Questions with the nearest passages that hold none of their answers; those are kept in a file."""
+    corpus = Corpus.build(questions, encoder.tokenizer)
+    if path.is_file():
+        corpus.negatives = json.loads(path.read_text())
+    if len(corpus.negatives) != len(questions):
+        corpus.negatives = []
+        corpus.find_negatives(encoder.embed_text([q.text for q in questions]), encoder.embed_text(corpus.contexts))
+        path.write_text(json.dumps(corpus.negatives))
+    return corpus
+
+
+def train(recipe: RerankRecipe, *, stop_after_minutes: float | None = None) -> bool:
+    """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, checkpoints and OUT/model."""
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    task = RerankRun(recipe, accelerator.device)
+    finished = loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+    if finished and accelerator.is_main_process:
+        task.export(recipe.out / "model")
+    return finished
