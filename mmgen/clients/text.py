@@ -50,7 +50,8 @@ class TextClient:
         vocabulary = Vocabulary(model.tokenizer.decode, model.eos_ids)
         memory, drafting = memory_for(host, model), None if draft is None else draft.lm
         self.own_cache = isinstance(lm, OwnCacheLM)  # made by transformers for each text, instead of blocks of the shared one
-        self.guesses = not self.own_cache and lm.encoder is None  # whether texts can be guessed ahead
+        back = not self.own_cache and lm.encoder is None and not lm.config.state_bytes  # what was read can be taken back
+        self.guesses = back  # whether texts can be guessed ahead
         self.text_runner: TextRunner | OwnCacheRunner
         if draft is not None and (self.own_cache or isinstance(drafting, OwnCacheLM)):
             one = self.name if self.own_cache else draft.name

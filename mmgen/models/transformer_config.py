@@ -55,6 +55,30 @@ class KVLayer:
         return self.heads * (self.key + self.value)
 
 
+@dataclass(frozen=True)
+class GatedDelta:
+    """Layers that keep a matrix a head instead of every token's keys and values; see layers/gated_delta.py."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    layers: tuple[bool, ...]  # which, repeated over all
+    key_heads: int  # of queries and keys; each serves value_heads / key_heads heads
+    value_heads: int
+    key_dim: int  # numbers of a head's key
+    value_dim: int
+    kernel: int = 4  # tokens that the convolution sees
+
+    @property
+    def convolved(self) -> int:
+        """Numbers of queries, keys and values together."""
+        return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+
+    @property
+    def state_size(self) -> int:
+        """Numbers that a text leaves in a layer."""
+        return self.convolved * (self.kernel - 1) + self.value_heads * self.key_dim * self.value_dim
+
+
 class OldShapeKeys:
     """A dataclass that pydantic also fills from a mapping with keys of the last release."""
 
@@ -112,6 +136,8 @@ class TransformerConfig(OldShapeKeys):
     window: int | None = None  # how many last keys a query sees, itself included
     windowed: tuple[bool, ...] = ()  # which layers have the window, repeated over all; empty: every one
     nope_layers: tuple[bool, ...] = ()  # which layers rotate nothing (NoPE, Kazemnejad et al. 2023), repeated; empty: none
+    attention_gate: bool = False  # what heads give is multiplied by the sigmoid of a gate that lies behind each head's query
+    delta: GatedDelta | None = None  # layers without attention
     sinks: bool = False  # a learned score for each head that takes its share of the softmax; Xiao et al. 2023
     sparse_block: int = 0  # block-sparse: a place sees blocks of so many places, see masks.py; 0: all
     sparse_local: int = 1  # the last so many blocks, its own included
@@ -178,7 +204,18 @@ class TransformerConfig(OldShapeKeys):
     @property
     def kv_layers(self) -> tuple[KVLayer, ...]:
         """Of every layer."""
-        return (KVLayer(self.kv_heads, self.head_size, self.head_size),) * self.layers
+        one, none = KVLayer(self.kv_heads, self.head_size, self.head_size), KVLayer(0, 0, 0)
+        return tuple(none if self.recurs(layer) else one for layer in range(self.layers))
+
+    @property
+    def state_bytes(self) -> int:
+        """Of what a text leaves in layers that keep a state instead of its tokens, in fp32."""
+        recurrent = sum(self.recurs(layer) for layer in range(self.layers))
+        return 0 if self.delta is None else 4 * recurrent * self.delta.state_size
+
+    def recurs(self, layer: int) -> bool:
+        """Whether a layer keeps a state instead of keys and values."""
+        return self.delta is not None and self.delta.layers[layer % len(self.delta.layers)]
 
     def window_of(self, layer: int) -> int | None:
         return self.window if not self.windowed or self.windowed[layer % len(self.windowed)] else None
@@ -250,6 +287,7 @@ class TransformerConfig(OldShapeKeys):
             windowed=tuple(self.window_of(layer) is not None for layer in range(self.layers)),
             nope_layers=tuple(not self.rotates(layer) for layer in range(self.layers)),
             dense_layers=tuple(not self.mixes(layer) for layer in range(self.layers)),
+            delta=self.delta and replace(self.delta, layers=tuple(self.recurs(layer) for layer in range(self.layers))),
             moe_intermediate_size=self.expert_size,
             rope_scaling=scaling,
             dropout=0.0,

@@ -104,7 +104,7 @@ class KVCacheManager(CacheOperations):
         """
         decoding = self.active[job]
         want = len(branch.ids) + min(ANSWER, decoding.request.max_tokens)
-        known = not decoding.wants_states and decoding.request.source is None
+        known = not decoding.wants_states and decoding.request.source is None and not self.pool.recurrent
         length = self.lm.config.rope_length(decoding.start, len(branch.ids))
         salt = _salt(decoding.request.adapter, length)
         table = self.pool.match(branch.ids, want, salt, length) if known else BlockTable(want, salt, length)

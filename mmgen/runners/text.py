@@ -79,11 +79,13 @@ class TextRunner:
             draft: a smaller model with the same vocabulary.
             adapters: of the model; a request may name one of them.
 
-        Raises BadRequest for a draft model with another vocabulary.
+        Raises BadRequest for a draft model with another vocabulary, or where one of them has recurrent layers.
         """
         if draft is not None and draft.config.vocab_size != lm.config.vocab_size:
             theirs, ours = draft.config.vocab_size, lm.config.vocab_size
             raise BadRequest(f"the draft model knows {theirs} tokens, the model {ours}; take a draft of the same family")
+        if draft is not None and (lm.config.state_bytes or draft.config.state_bytes):
+            raise BadRequest("recurrent layers cannot step back behind a wrong guess; leave the draft model out")
         self.lm, self.vocabulary, self.adapters = lm, vocabulary, adapters
         self.device = lm.device
         self.parameters = sum(parameter.numel() for parameter in lm.parameters())
@@ -124,6 +126,9 @@ class TextRunner:
             raise BadRequest(f"there is no adapter {request.adapter!r}; load it first")
         if request.draft and self.drafting is None:
             raise BadRequest("there is no draft model to guess with; name one, or guess from what repeats")
+        if request.lookup and self.lm.config.state_bytes:
+            raise BadRequest("this model's recurrent layers cannot step back behind a wrong guess; leave out lookup")
+        states = request.branches * self.lm.config.state_bytes
         prompt, answer = (-(-tokens // SIZE) for tokens in (virtual + len(request.prompt), request.max_tokens))
         blocks, block_bytes = prompt + request.branches * (answer + 2), self.places.block_bytes
         if blocks > self.places.count:
@@ -132,7 +137,7 @@ class TextRunner:
                 f"{blocks * block_bytes:,} bytes of keys and values, there are {self.places.count * block_bytes:,}; "
                 "ask for fewer tokens or texts"
             )
-        return blocks * block_bytes + len(request.source or ()) * self.lm.kv_bytes_per_token
+        return blocks * block_bytes + states + len(request.source or ()) * self.lm.kv_bytes_per_token
 
     def release(self, job: Job) -> None:
         if isinstance(job.state, GenerationState):

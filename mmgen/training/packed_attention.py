@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import AttentionRules, attend_rows
+from mmgen.models.layers.gated_delta import Scan
 from mmgen.models.layers.masks import packed_mask
 from mmgen.models.layers.sdpa import attention_weights, dot_product, weighted
 
@@ -25,6 +26,16 @@ class PackedAttention:
         if self.documents is None:
             return attend_rows(rules, q, k, v)
         return dot_product(q, k, v, self._mask(rules, q), scale=rules.scale, softcap=rules.softcap)
+
+    def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
+        """See `RecurrentBackend`: documents are read one by one."""
+        if self.documents is None:
+            return scan(x, None)[0]
+        rows = []
+        for row, numbers in zip(x, self.documents, strict=True):
+            parts = row.split(numbers.unique_consecutive(return_counts=True)[1].tolist())
+            rows.append(torch.cat([scan(part[None], None)[0] for part in parts], 1))
+        return torch.cat(rows)
 
     def _mask(self, rules: AttentionRules, q: Tensor) -> Tensor:
         """What is added to the scores: (N, N), or (B, 1 or heads, N, N); layers of one kind share it."""

@@ -36,9 +36,11 @@ def spread(config: TransformerConfig, table: Entries, ours: str = "transformer."
 
 
 def _stands(config: TransformerConfig, name: str, layer: int) -> bool:
-    """Whether a layer has it: one feed-forward, or a mixture of them."""
+    """Whether a layer has it: one feed-forward or a mixture of them, attention or a state."""
     if ".experts" in name:
         return config.mixes(layer)
+    if ".attention." in name or ".delta." in name:
+        return config.recurs(layer) == (".delta." in name)
     return not (config.mixes(layer) and name in ("blocks.{}.up", "blocks.{}.down"))
 
 
@@ -61,8 +63,9 @@ def _kinds(config: TransformerConfig, name: str) -> tuple[str, ...]:
 
 
 def qkv_sizes(config: TransformerConfig) -> tuple[int, int, int]:
-    """Rows of queries, keys and values."""
-    return config.heads * config.head_size, config.kv_heads * config.head_size, config.kv_heads * config.head_size
+    """Rows of queries with their gates, keys and values."""
+    kv = config.kv_heads * config.head_size
+    return config.heads * config.head_size * (1 + config.attention_gate), kv, kv
 
 
 def attention_names(config: TransformerConfig, start: str, names: tuple[str, str, str, str]) -> dict[str, TensorName]:

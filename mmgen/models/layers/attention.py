@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import flex_attention
+from mmgen.models.layers.gated_delta import Scan
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.masks import BlockSparseMask, narrowed
 from mmgen.models.layers.norms import qk_norm
@@ -107,6 +108,12 @@ class VarlenAttention:
             at = run.stop
         return torch.cat(parts).transpose(0, 1)[None]
 
+    def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
+        """See `RecurrentBackend`."""
+        runs = x[0].split([count * length for count, length in self.runs])
+        parts = [scan(run.unflatten(0, one), None)[0].flatten(0, 1) for run, one in zip(runs, self.runs, strict=True)]
+        return torch.cat(parts)[None]
+
 
 class PaddedAttention:
     """Backend for padded rows (B, N) with one mask and a growing KV cache. Made for one forward pass."""
@@ -124,6 +131,14 @@ class PaddedAttention:
         given = self.given
         mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
         return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
+
+    def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
+        """See `RecurrentBackend`; every place is read, in order."""
+        assert self.given is None, "a recurrent layer knows no mask"
+        y, state = scan(x, None if self.cache is None else self.cache.states.get(layer))
+        if self.cache is not None and not self.cache.frozen:
+            self.cache.states[layer] = state
+        return y
 
 
 def _once(rules: AttentionRules, masks: Masks | None, make: Callable[[], Tensor | None]) -> Tensor | None:
@@ -194,16 +209,20 @@ class Attention(nn.Module):
         super().__init__()
         self.rules = AttentionRules.of(config, layer, bias)
         self.sinks = nn.Parameter(torch.zeros(config.heads)) if config.sinks else None
-        self.rotates, self.late = config.rotates(layer), config.qk_norm_late
+        self.rotates, self.late, self.gated = config.rotates(layer), config.qk_norm_late, config.attention_gate
         self.sizes, self.head = (config.heads, config.kv_heads), config.head_size
-        self.qkv = Linear(config.hidden_size, (config.heads + 2 * config.kv_heads) * config.head_size, bias=config.qkv_bias)
+        rows = (config.heads * (1 + self.gated) + 2 * config.kv_heads) * config.head_size
+        self.qkv = Linear(config.hidden_size, rows, bias=config.qkv_bias)
         self.out = Linear(config.heads * config.head_size, config.hidden_size, bias=config.out_bias)
         self.query_norm, self.key_norm = qk_norm(config, config.heads), qk_norm(config, config.kv_heads)
 
     def forward(self, x: Tensor, attending: AttentionBackend, rotation: Rotation | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D)"""
         heads, groups = self.sizes
-        qkv = self.qkv(x).unflatten(-1, (heads + 2 * groups, self.head))
+        qkv, gate = self.qkv(x), None
+        if self.gated:
+            qkv, gate = self._gate(qkv)
+        qkv = qkv.unflatten(-1, (heads + 2 * groups, self.head))
         q, k, v = qkv.split((heads, groups, groups), 2)  # each (B, N, heads, d)
         rotation = rotation if self.rotates else None
         if rotation is not None and (self.late or rotation.interleaved or rotation.query_scale is not None):
@@ -214,13 +233,22 @@ class Attention(nn.Module):
         rules = self.rules if self.sinks is None else replace(self.rules, sinks=self.sinks)
         in_one_go = getattr(attending, "in_one_go", None)
         if in_one_go is not None and (y := in_one_go(rules, q, k, v, rotation)) is not None:
-            return self.out(y.flatten(2))  # type: ignore[no-any-return]
+            return self._out(y.flatten(2), gate)
         if rotation is not None and self.query_norm is None:
             q, k = rotation.turn(qkv[:, :, : heads + groups]).split((heads, groups), 2)
         elif rotation is not None:
             q, k = rotation.turn(q), rotation.turn(k)
         y = attending.attend(rules, q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.out(y.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self._out(y.transpose(1, 2).flatten(2), gate)
+
+    def _gate(self, qkv: Tensor) -> tuple[Tensor, Tensor]:
+        """A gate lies behind each head's query -> all without gates, and gates (B, N, heads * d)."""
+        queries, rest = qkv.tensor_split((2 * self.sizes[0] * self.head,), -1)
+        q, gate = queries.unflatten(-1, (self.sizes[0], 2, self.head)).unbind(-2)
+        return torch.cat((q.flatten(-2), rest), -1), gate.flatten(-2)
+
+    def _out(self, y: Tensor, gate: Tensor | None) -> Tensor:
+        return self.out(y if gate is None else y * torch.sigmoid(gate))  # type: ignore[no-any-return]
 
     def _turned(self, q: Tensor, k: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
         """Queries and keys normalised and rotated, where the kernels do not know the order or the kind of it."""

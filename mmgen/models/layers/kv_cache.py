@@ -1,9 +1,11 @@
-"""A KV cache that grows by concatenation; the paged one is lm/paged_attention.py."""
+"""A cache of one batch: keys and values that grow by concatenation, and states; the paged one is lm/paged_attention.py."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from mmgen.models.layers.gated_delta import RecurrentState
 
 
 class GrowingCache:
@@ -11,11 +13,12 @@ class GrowingCache:
 
     def __init__(self) -> None:
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self.states: dict[int, RecurrentState] = {}  # of layers without keys and values
         self.frozen = False  # a frozen cache is read, and never grows: many continuations can share one prefix
 
     def __len__(self) -> int:
         """Tokens kept."""
-        return self.layers[0][0].shape[2] if 0 in self.layers else 0
+        return next((keys.shape[2] for keys, _ in self.layers.values()), 0)
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """All keys and values this layer's queries may see: what is kept, then the new ones."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory
+from mmgen.models.layers.gated_delta import Scan
 from mmgen.models.layers.sdpa import attention_weights, dot_product
 from mmgen.models.lm.paged_model import PagedModel
 
@@ -34,6 +35,10 @@ class AttentionRecorder:
         how: dict[str, Any] = {"scale": rules.scale, "softcap": rules.softcap, "sinks": rules.sinks}
         self.weights[rules.layer] = attention_weights(q, k, mask, **how)[0].float().cpu()
         return dot_product(q, k, v, mask, **how)
+
+    def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
+        """See `RecurrentBackend`; there is nothing to draw of it."""
+        return scan(x, None)[0]
 
 
 class RecordedMemory(EncoderMemory):

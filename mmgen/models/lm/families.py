@@ -10,13 +10,13 @@ from mmgen.errors import BadWeights, nearest
 from mmgen.models.checkpoints import gguf_checkpoint
 from mmgen.models.checkpoints.family import Family
 from mmgen.models.lm import family_encoders, family_gpt, family_llama
-from mmgen.models.lm.architectures import glm, layer_norm_kin, llama_kin, mixtures, olmo, text_parts
+from mmgen.models.lm.architectures import glm, layer_norm_kin, llama_kin, mixtures, olmo, qwen_delta, text_parts
 from mmgen.models.transformer_config import TransformerConfig
 
 FAMILIES: dict[str, Family] = {
     name: family
     for module in (
-        family_llama, family_gpt, family_encoders, llama_kin, olmo, mixtures, layer_norm_kin, glm, text_parts,
+        family_llama, family_gpt, family_encoders, llama_kin, olmo, mixtures, layer_norm_kin, glm, qwen_delta, text_parts,
     )
     for name, family in module.FAMILIES.items()
 }  # fmt: skip

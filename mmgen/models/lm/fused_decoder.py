@@ -150,7 +150,7 @@ PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4L
 def _fits(config: TransformerConfig) -> bool:
     """Whether blocks of that shape are Llama's, or Qwen's, or Mistral's."""
     plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
-    plain = plain and config.residual_multiplier == 1
+    plain = plain and config.residual_multiplier == 1 and config.delta is None and not config.attention_gate
     fed = config.gated and config.activation == "silu" and not config.experts and config.swiglu_limit is None
     seen = config.causal and config.softcap is None and not config.sparse_block and config.encoder is None
     seen = seen and not config.sinks and not config.qk_norm_late and config.qk_norm_over == "head"

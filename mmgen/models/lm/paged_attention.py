@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmgen.models.cpu.kernels import DecodeBatch, Kernels, fitting, readable
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory, attend_rows
+from mmgen.models.layers.gated_delta import RecurrentState, Scan
 from mmgen.models.layers.positions import Rotation
 from mmgen.models.layers.sdpa import softmax
 from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable
@@ -28,16 +29,23 @@ class CachedShape(Protocol):
 
     @property
     def kv_layers(self) -> Sequence[KVLayer]: ...  # what a token leaves in each layer
+    @property
+    def state_bytes(self) -> int: ...  # what a text leaves in layers that keep a state instead; 0: there are none
 
 
 class KVPool(BlockManager):
-    """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written."""
+    """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written.
+
+    Layers without keys and values keep a state of each table's text. A state is that of one length, so such texts share none.
+    """
 
     def __init__(self, config: CachedShape, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         super().__init__(count)
         shapes = [((one.heads, count * SIZE, one.key), (one.heads, count * SIZE, one.value)) for one in config.kv_layers]
         self.keys = [torch.empty(key, device=device, dtype=dtype) for key, _ in shapes]
         self.values = [torch.empty(value, device=device, dtype=dtype) for _, value in shapes]
+        self.recurrent = config.state_bytes > 0
+        self.states: dict[BlockTable, dict[int, RecurrentState]] = {}  # by layer; a state is replaced, never written to
 
     def extend(self, table: BlockTable, tokens: int) -> list[tuple[int, int]] | None:
         copies = super().extend(table, tokens)
@@ -45,6 +53,23 @@ class KVPool(BlockManager):
             for layer in (*self.keys, *self.values):
                 layer[:, new * SIZE : (new + 1) * SIZE] = layer[:, old * SIZE : (old + 1) * SIZE]
         return copies
+
+    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"", rope_length: int = 0) -> BlockTable:
+        return BlockTable(want, salt, rope_length) if self.recurrent else super().match(ids, want, salt, rope_length)
+
+    def keep(self, table: BlockTable, ids: Sequence[int]) -> None:
+        if not self.recurrent:
+            super().keep(table, ids)
+
+    def fork(self, table: BlockTable, want: int = 0) -> BlockTable:
+        twin = super().fork(table, want)
+        if table in self.states:
+            self.states[twin] = dict(self.states[table])
+        return twin
+
+    def release(self, table: BlockTable) -> None:
+        super().release(table)
+        self.states.pop(table, None)
 
     def write(self, table: BlockTable, layers: Tensor) -> None:
         """Puts keys and values, (layers, 2, kv_heads, P, d), into the table's first places; of those it has not already."""
@@ -76,6 +101,7 @@ class PagedAttention:
 
     def __init__(self, pool: KVPool, readings: Sequence[PagedSequence]) -> None:
         self.pool, self.readings = pool, readings
+        self._states: list[tuple[BlockTable, int, RecurrentState]] = []
         self._masks: list[dict[tuple[object, ...], Tensor | None]] = [{} for _ in readings]
         self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
         new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
@@ -117,6 +143,20 @@ class PagedAttention:
                 parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
             at += reading.count
         return torch.cat(parts, 2)
+
+    def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
+        """See `RecurrentBackend`: each text by itself. Its state counts once the pass is done: see `commit`."""
+        parts = []
+        for reading, part in zip(self.readings, x.split([one.count for one in self.readings], 1), strict=True):
+            y, state = scan(part, self.pool.states.get(reading.table, {}).get(layer))
+            self._states.append((reading.table, layer, state))
+            parts.append(y)
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
+    def commit(self) -> None:
+        """The pass is done: states are those behind what was read."""
+        for table, layer, state in self._states:
+            self.pool.states.setdefault(table, {})[layer] = state
 
     def in_one_go(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor, rotation: Rotation | None) -> Tensor | None:
         """`attend`, and rotation before it, where every text reads one token: (1, N, heads, d) each -> the same as q.

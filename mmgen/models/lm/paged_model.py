@@ -21,6 +21,8 @@ class PagedConfig(Protocol):
     def max_tokens(self) -> int: ...  # that a text holds
     @property
     def kv_layers(self) -> Sequence[KVLayer]: ...  # what a token leaves in each layer
+    @property
+    def state_bytes(self) -> int: ...  # of what a text leaves in layers that keep a state instead
     def rope_length(self, prompt: int, tokens: int) -> int: ...  # see TransformerConfig.rope_length
     def rope_room(self, tokens: int) -> int | None: ...  # and TransformerConfig.rope_room
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmgen.errors import BadWeights
+from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.language_model import LanguageModel
@@ -24,6 +24,8 @@ class Prefix(nn.Module):
 
     def __init__(self, config: TransformerConfig, tokens: int) -> None:
         super().__init__()
+        if config.state_bytes:
+            raise BadRequest("recurrent layers have no keys and values to put before a text; take a LoRA")
         self.shape = (tokens, config.layers, 2, config.kv_heads, config.head_size)
         self.values = nn.Parameter(
             torch.empty(tokens, config.layers * 2 * config.kv_heads * config.head_size)

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmgen.models.layers import feed_forward
 from mmgen.models.layers.attention import Attention, AttentionBackend, Bias, CrossAttention, EncoderMemory, PaddedAttention
+from mmgen.models.layers.gated_delta import GatedDeltaNet
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
@@ -66,7 +67,11 @@ class Block(nn.Module):
         super().__init__()
         self.norm_at, self.parallel, self.dropout = config.norm_at, config.parallel, config.dropout
         self.multiplier, self.mixed, self.crossed = config.residual_multiplier, config.mixes(layer), config.encoder is not None
-        self.attention = Attention(config, layer, bias)
+        self.windowed, self.recurs = config.window_of(layer) is not None, config.recurs(layer)
+        if self.recurs:
+            self.delta = GatedDeltaNet(config, layer)
+        else:
+            self.attention = Attention(config, layer, bias)
         self.attention_norm = norm(config)
         if config.encoder is not None:
             self.cross, self.cross_norm = CrossAttention(config, layer), norm(config)
@@ -102,8 +107,9 @@ class Block(nn.Module):
         return x + self._fed(self.norm(x), run)
 
     def _attended(self, x: Tensor, run: ForwardPass) -> Tensor:
-        rotation = run.rotation if self.attention.rules.window is None else run.windowed
-        return self._drop(self.attention(x, run.attending, rotation))
+        if self.recurs:
+            return self._drop(self.delta(x, run.attending))
+        return self._drop(self.attention(x, run.attending, run.windowed if self.windowed else run.rotation))
 
     def _fed(self, x: Tensor, run: ForwardPass) -> Tensor:
         return self._drop(self.experts(x, run.routing) if self.mixed else self.down(self.activation(self.up(x))))

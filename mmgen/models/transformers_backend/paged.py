@@ -123,7 +123,7 @@ class UpstreamConfig:
     vocab_size: int
     max_tokens: int
     kv_layers: tuple[KVLayer, ...] = ()
-    causal = True
+    causal, state_bytes = True, 0
 
     def rope_length(self, prompt: int, tokens: int) -> int:
         return 0  # rotary scalings by the length of the text are not paged, see backend.py

@@ -13,10 +13,10 @@ from checkpoints import FAMILIES, VARIANTS, VOCABULARY
 from mmgen.errors import BadWeights, ConfigError
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm import families, language_model
-from mmgen.models.lm.architectures import glm, layer_norm_kin, llama_kin, mixtures, olmo, text_parts
+from mmgen.models.lm.architectures import glm, layer_norm_kin, llama_kin, mixtures, olmo, qwen_delta, text_parts
 from mmgen.models.lm.language_model import LanguageModel
 
-OTHERS = (glm, layer_norm_kin, llama_kin, mixtures, olmo, text_parts)
+OTHERS = (glm, layer_norm_kin, llama_kin, mixtures, olmo, qwen_delta, text_parts)
 """Their tests are in architectures/."""
 ALL = {**FAMILIES, **VARIANTS}
 GENERATED = 64

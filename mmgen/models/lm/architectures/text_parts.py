@@ -10,7 +10,7 @@ from typing import Any
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint, RenamedCheckpoint
 from mmgen.models.checkpoints.family import Family, Values
-from mmgen.models.lm.architectures import llama_kin
+from mmgen.models.lm.architectures import llama_kin, qwen_delta
 from mmgen.models.lm.family_llama import FAMILIES as LLAMA
 
 log = logging.getLogger(__name__)
@@ -65,5 +65,9 @@ FAMILIES = {
     "mistral3": replace(
         llama_kin.FAMILIES["ministral3"], architecture="Mistral3ForConditionalGeneration",
         more=_of(("mistral", "ministral3"), llama_kin.FAMILIES["ministral3"]), back=None, part=True,
+    ),
+    "qwen3_5": replace(
+        qwen_delta.FAMILIES["qwen3_5_text"], architecture="Qwen3_5ForConditionalGeneration",
+        more=_of(("qwen3_5_text",), qwen_delta.FAMILIES["qwen3_5_text"]), part=True,
     ),
 }  # fmt: skip
