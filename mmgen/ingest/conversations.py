@@ -75,7 +75,7 @@ def _flat(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(filter(None, map(_flat, content)))
     if isinstance(content, dict):
-        text = next(filter(None, (_flat(content[key]) for key in ("text", *WHAT) if key in content)), "")
+        text = next(filter(None, (_flat(content[key]) for key in sorted(WHAT, key="text".__ne__) if key in content)), "")
         kind = content.get("type") or content.get("content_type") or ""
         return text or (f"({kind})" if kind and kind != "text" else "")
     return "" if content is None else str(content).strip()

@@ -13,6 +13,8 @@ from mmgen.ingest.records import PARTIAL, Fields, record
 
 BODY = ("text", "content", "body")
 KEYS = ("title", "name", "subject", "id", "uuid", "key")
+DEEPEST = 16  # levels of indents
+LONGEST_NAME = 120  # characters of joined keys that are repeated on each line
 NAMED = 10  # numbers of damaged lines that are told
 
 
@@ -63,7 +65,17 @@ def _value_text(value: Any) -> str:
         return "\n\n".join(filter(None, map(_record, value)))
     if isinstance(value, dict) and turns(value):
         return _record(value)
-    return clean(json.dumps(value, indent=2, ensure_ascii=False))
+    return clean(_printed(value))
+
+
+def _printed(value: Any) -> str:
+    """With indents, but of DEEPEST levels at most: those of every level would make the text grow with depth times lines."""
+    lines, level = [], 0
+    for line in json.dumps(value, indent=0, ensure_ascii=False).split("\n"):
+        level -= line[0] in "]}"
+        lines.append("  " * min(level, DEEPEST) + line)
+        level += line[-1] in "[{"
+    return "\n".join(lines)
 
 
 def _saved(text: str) -> tuple[str, dict[str, Any]] | None:
@@ -134,15 +146,22 @@ def _compact(text: str) -> str:
 
 
 def _fields(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Name and value of every scalar inside, keys of inner objects joined by dots; a list of scalars is one."""
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _fields(f"{key}.{name}" if key else name, item)
-    elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
-        for item in value:
-            yield from _fields(key, item)
-    elif value not in (None, "", []):
-        yield key, ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
+    """Name and value of every scalar inside, keys of inner objects joined by dots; a list of scalars is one.
+
+    A name over LONGEST_NAME characters is told once, on a line of its own, and "…" where it would be repeated.
+    """
+    todo = [(key, value)]
+    while todo:
+        key, value = todo.pop()
+        if len(key) > LONGEST_NAME:
+            yield "", key
+            key = "…"
+        if isinstance(value, dict):
+            todo += [(f"{key}.{name}" if key else name, item) for name, item in reversed(value.items())]
+        elif isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+            todo += [(key, item) for item in reversed(value)]
+        elif value not in (None, "", []):
+            yield key, ", ".join(map(_scalar, value)) if isinstance(value, list) else _scalar(value)
 
 
 def _scalar(value: Any) -> str:

@@ -31,9 +31,10 @@ def record(fields: Fields, key: tuple[str, str] | None = None) -> str:
     room = PIECE - tokens(mark)
     out: list[list[tuple[str, str]]] = [[]]
     used = 0
-    for name, value in fields:
-        if (name, value) == key:
-            continue
+    left = list(fields)
+    if key in left:
+        left.remove(key)  # once: another field may say the same
+    for name, value in left:
         for piece in _pieces(name, value, room):
             size = tokens(_line(name, piece))
             if used + size > room and out[-1]:

@@ -66,3 +66,32 @@ def test_lines_named_json_are_read_as_lines() -> None:
 def test_no_json(text: str) -> None:
     with pytest.raises(Unreadable, match="is damaged json"):
         text_of(text)
+
+
+def test_depth_makes_no_text_of_a_multiple_of_its_length() -> None:
+    deep = '{"key": ' * 300 + json.dumps(["x", {}, []] * 100) + "}" * 300
+    text, _ = text_of(deep)
+    assert text.count('"x"') == 100 and len(text) < 12 * len(deep)
+    assert json.loads(text) == json.loads(deep), "only white space differs"
+    names = "".join(f'{{"name {n:03}": {{"a": {n}, "b": ' for n in range(150))
+    inside = f"[{names}1{'}' * 300}]"
+    record, _ = text_of(inside)
+    assert len(record) < 8 * len(inside)
+    assert all(f"name {n:03}" in record and f".a: {n}" in record for n in range(150)), "what is shortened is told once"
+
+
+def test_a_key_of_many_letters_is_told_once_a_record() -> None:
+    text, _ = text_of(json.dumps([{"key " * 1000: {"a": [{}, *range(1000)], "b": "word " * 2000}}]))
+    assert len(text) < 40_000 and text.count("key") == 1000 and "….a: 999" in text
+
+
+def test_equal_turns_are_all_kept() -> None:
+    text, _ = text_of(json.dumps({"messages": [{"role": "user", "content": f"Go on {n % 2}."} for n in range(400)]}))
+    assert text.count("Go on 1.") == 200 and text.count("Go on 0.") >= 200
+
+
+def test_contents_in_contents_are_read_once() -> None:
+    inner: object = ""
+    for _ in range(60):
+        inner = {"text": inner}
+    assert text_of(json.dumps({"id": "a", "messages": [{"role": "user", "content": inner}]})) == ("id: a", {})

@@ -31,6 +31,7 @@ def main() -> None:
     progress.listen(lambda done, of: frames.send(output, {"done": done, "of": of}))
     while True:
         header, data = tasks.get()
+        progress.tell(0, 0)  # it begins: starting a process takes none of its time
         frames.send(output, *done(header, data))
         del data
 

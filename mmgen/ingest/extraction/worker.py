@@ -21,6 +21,7 @@ from mmgen.ingest.extraction.limits import MIB, Extracted, ExtractionLimits
 from mmgen.ingest.extraction.progress import Progress
 
 POLL_S = 0.05
+START_S = 120.0
 GROWN = 384 * MIB  # bytes: a worker that kept so much after a document is not used again
 BODY = 4  # bytes of a character in UTF-8, at most
 HEADER = 64 * MIB  # bytes of an answer beside its text
@@ -99,7 +100,7 @@ class ExtractionWorker:
     def _answer(
         self, seconds: float, memory: int, check: Callable[[], None], progress: Progress | None
     ) -> tuple[dict[str, Any], bytes]:
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + START_S
         while True:
             try:
                 answer = self.answers.get(timeout=POLL_S)
@@ -117,7 +118,7 @@ class ExtractionWorker:
             if "done" not in answer[0]:
                 return answer
             ends = time.monotonic() + seconds
-            if progress:
+            if progress and answer[0]["of"]:
                 progress(answer[0]["done"], answer[0]["of"])
 
     def _listen(self) -> None:
