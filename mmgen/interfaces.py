@@ -29,6 +29,7 @@ class Document:
     content_hash: str  # the loader: sha256 of the file's bytes
     pages: tuple[int, ...] = ()  # the loader: offset in `text` where each page begins, pdf only
     metadata: Mapping[str, Scalar] = field(default_factory=dict)  # the loader and the caller
+    language: str = ""  # the caller, ISO 639 code; empty: the store finds it out
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,14 @@
-"""BM25 search with SQLite FTS5."""
+"""BM25 search with SQLite FTS5, in the languages of the documents."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from mmgen.function_words import FUNCTION_WORDS
 from mmgen.stores.database import Database
+from mmgen.stores.lexical import query as lexical_query
+from mmgen.stores.lexical.query import MOST_TERMS, STOP_WORDS
 from mmgen.stores.metadata_filter import MetadataCondition, within
-
-STOP_WORDS = FUNCTION_WORDS | {"s", "such", "t"}  # of "what's" and "don't" the index has s and t as words
-MOST_TERMS = 256  # a pasted page is searched by its first words
-
-
-def match(query: str) -> str:
-    """An FTS5 expression that any of the query's words satisfies; its signs and operators are just words. "" for no word."""
-    terms = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
-    terms = [term for term in terms if term not in STOP_WORDS] or terms
-    return " OR ".join(f'"{term}"' for term in terms[:MOST_TERMS])
 
 
 def bm25(
@@ -32,9 +23,24 @@ def bm25(
 
     `words`: the full-text index of `table`.
     """
-    expression = match(query)
+    if database.outdated:
+        expression = old_match(query)
+    else:
+        languages = [code for (code,) in database.all("SELECT DISTINCT language FROM documents")]
+        expression = lexical_query.expression(query, languages, lambda term: _holds(database, words, term))
     if not expression:
         return {}
     clause, parameters = within(conditions, "rowid", table)
     sql = f"SELECT rowid, -rank FROM {words} WHERE {words} MATCH ? {clause} ORDER BY rank LIMIT ?"
     return dict(database.all(sql, (expression, *parameters, depth)))
+
+
+def _holds(database: Database, words: str, term: str) -> bool:
+    return database.one(f"SELECT 1 FROM {words} WHERE {words} MATCH ? LIMIT 1", (f'terms : "{term}"',)) is not None
+
+
+def old_match(query: str) -> str:
+    """The expression for a store of format 2 or 1, whose words FTS5 made itself: what cannot be converted is still read."""
+    terms = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
+    terms = [term for term in terms if term not in STOP_WORDS] or terms
+    return " OR ".join(f'"{term}"' for term in terms[:MOST_TERMS])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmgen.errors import Closed, StoreError
-from mmgen.stores import schema, sqlite
+from mmgen.errors import Busy, Closed, StoreError
+from mmgen.stores import migration, schema, sqlite
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -19,9 +22,31 @@ class Database:
     def __init__(self, path: Path, readonly: bool, timeout: float) -> None:
         """`timeout`: seconds to wait for another process that writes; then Busy."""
         self.path, self.readonly, self.timeout = path, readonly, timeout
-        self.closed = self.wrote = False
+        self.closed = self.wrote = self._outdated = False
         self._idle: list[sqlite3.Connection] = []
         self._guard, self._writing = threading.Lock(), threading.Lock()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the store is of an older format still; another process may have converted it meanwhile."""
+        if self._outdated:
+            with self._connection() as connection, schema.translated_errors(self.path):
+                self._outdated = schema.version_of(connection) < schema.VERSION
+        return self._outdated
+
+    def upgrade(self) -> None:
+        """Brings a store of an older format to today's. Where it cannot be written now, it is read as it is (`outdated`)."""
+        self._outdated = True
+        if not self.outdated:
+            return
+        try:
+            with self._writing, schema.translated_errors(self.path), closing(self._writable()) as connection:
+                migration.migrate(connection)
+        except (Busy, StoreError) as why:
+            log.warning("%s; until it can be converted, words are looked up as the release before did", why)
+
+    def _writable(self) -> sqlite3.Connection:
+        return schema.connect(self.path, readonly=False, timeout=self.timeout)
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Every row."""
@@ -39,7 +64,7 @@ class Database:
         if self.readonly:
             raise StoreError(f"store {self.path.parent} was opened for reading only; open it without readonly")
         with self._writing, self._connection() as connection, schema.translated_errors(self.path):
-            schema.migrate(connection)
+            migration.migrate(connection)
             with sqlite.transaction(connection):
                 yield connection
                 connection.execute("INSERT INTO commits(token) VALUES (random())")

@@ -20,6 +20,8 @@ from mmgen.stores import bm25, fusion, schema
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import choose
 from mmgen.stores.image_store import ImageStore
+from mmgen.stores.lexical.analyzer import columns
+from mmgen.stores.lexical.language import detected
 from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.vector_cache import VectorCache
 
@@ -39,6 +41,7 @@ class DocumentSummary:
     characters: int
     metadata: dict[str, Scalar]
     added_at: str  # UTC
+    language: str = ""  # ISO 639 code, or "und" where it could not be told
 
 
 @attributes(pictures="images", picture_space="image_space")
@@ -71,6 +74,7 @@ class DocumentStore:
         self._database = Database(self.file, readonly, timeout)
         if not readonly and encoder and dimension:
             schema.create(self.file, encoder, dimension, timeout)
+        self._database.upgrade()
         meta = dict(self._database.all("SELECT key, value FROM meta"))
         self.encoder, self.dimension = str(meta["encoder"]), int(meta["dimension"])
         asked = encoder.partition("#")[0] if encoder else None  # the same encoder at another precision shares the vector space
@@ -127,16 +131,19 @@ class DocumentStore:
             for document, passages, vectors in rows:
                 self._check(document, passages, vectors)
                 connection.execute("DELETE FROM documents WHERE uri = ?", (document.uri,))
+                language = document.language or detected(document.text)
                 cursor = connection.execute(
-                    "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata) VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata, language) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (document.uri, document.kind, document.content_hash, document.text, json.dumps(document.pages),
-                     json.dumps(dict(document.metadata))),
+                     json.dumps(dict(document.metadata)), language),
                 )  # fmt: skip
                 number = int(cursor.lastrowid or 0)
                 connection.executemany(
-                    'INSERT INTO passages(document_id, start, "end", page, heading, text, vector) VALUES (?, ?, ?, ?, ?, ?, ?)',
+                    'INSERT INTO passages(document_id, start, "end", page, heading, text, vector, terms, parts) '
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (number, p.start, p.end, p.page, p.heading, p.text, v.tobytes())
+                        (number, p.start, p.end, p.page, p.heading, p.text, v.tobytes(), *columns(p.text, language))
                         for p, v in zip(passages, np.asarray(vectors, dtype=np.float32), strict=True)
                     ],
                 )
@@ -181,23 +188,30 @@ class DocumentStore:
     def documents(self) -> list[DocumentSummary]:
         rows = self._database.all(
             f"SELECT id, uri, {schema.SHOWN_KIND}, (SELECT count(*) FROM passages WHERE document_id = documents.id), "
-            "length(text), metadata, added_at FROM documents ORDER BY uri"
+            f"length(text), metadata, added_at, {self._language} FROM documents ORDER BY uri"
         )
         return [
-            DocumentSummary(number, uri, kind, passages, characters, json.loads(metadata), added_at)
-            for number, uri, kind, passages, characters, metadata, added_at in rows
+            DocumentSummary(number, uri, kind, passages, characters, json.loads(metadata), added_at, language)
+            for number, uri, kind, passages, characters, metadata, added_at, language in rows
         ]
 
     def document(self, key: int | str) -> Document:
         """By id or uri; NotFound if there is none."""
         column = "id" if isinstance(key, int) else "uri"
         row = self._database.one(
-            f"SELECT uri, text, {schema.SHOWN_KIND}, content_hash, pages, metadata FROM documents WHERE {column} = ?", (key,)
+            f"SELECT uri, text, {schema.SHOWN_KIND}, content_hash, pages, metadata, {self._language} FROM documents "
+            f"WHERE {column} = ?",
+            (key,),
         )
         if row is None:
             raise NotFound(f"store {self.path} has no document {key!r}; `mmgen rag list` names them")
-        uri, text, kind, content_hash, pages, metadata = row
-        return Document(uri, text, kind, content_hash, tuple(json.loads(pages)), json.loads(metadata))
+        uri, text, kind, content_hash, pages, metadata, language = row
+        return Document(uri, text, kind, content_hash, tuple(json.loads(pages)), json.loads(metadata), language)
+
+    @property
+    def _language(self) -> str:
+        """SQL."""
+        return "''" if self._database.outdated else "language"
 
     def empty(self) -> bool:
         return not self._database.all("SELECT 1 FROM passages LIMIT 1")

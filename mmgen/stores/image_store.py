@@ -13,6 +13,8 @@ from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import ImageHit, Scalar
 from mmgen.stores import bm25, fusion
 from mmgen.stores.database import Database
+from mmgen.stores.lexical.analyzer import columns
+from mmgen.stores.lexical.language import detected
 from mmgen.stores.metadata_filter import MetadataCondition, parse, within
 from mmgen.stores.schema import IMAGE_KIND
 from mmgen.stores.vector_cache import VectorCache
@@ -88,15 +90,17 @@ class ImageStore:
                 )
                 for image, vector in zip(images, np.asarray(vectors, dtype=np.float32), strict=True):
                     connection.execute("DELETE FROM documents WHERE uri = ?", (image.uri,))
+                    language = detected(image.caption)
                     number = connection.execute(
-                        "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata) VALUES (?, ?, ?, ?, '[]', ?)",
-                        (image.uri, IMAGE_KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata))),
+                        "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata, language) "
+                        "VALUES (?, ?, ?, ?, '[]', ?, ?)",
+                        (image.uri, IMAGE_KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata)), language),
                     ).lastrowid
                     connection.execute(
                         "INSERT INTO pictures(document_id, source, source_hash, dhash, width, height, page, caption, "
-                        "thumbnail, vector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                        "thumbnail, vector, terms, parts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (number, source, image.source_hash, image.dhash, image.width, image.height, image.page,
-                         image.caption, image.thumbnail, vector.tobytes()),
+                         image.caption, image.thumbnail, vector.tobytes(), *columns(image.caption, language)),
                     )  # fmt: skip
 
     def remove(self, source: str) -> int:

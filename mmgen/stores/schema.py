@@ -14,7 +14,7 @@ from mmgen.errors import Busy, MmgenError, NotFound, StoreError
 from mmgen.stores import sqlite
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
-VERSION = 2
+VERSION = 3
 IMAGE_KIND = "picture"
 SHOWN_KIND = f"CASE documents.kind WHEN '{IMAGE_KIND}' THEN 'image' ELSE documents.kind END"
 """SQL."""
@@ -24,49 +24,58 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE commits (generation INTEGER PRIMARY KEY, token INTEGER NOT NULL);
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uri TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, content_hash TEXT NOT NULL,
-    text TEXT NOT NULL, pages TEXT NOT NULL, metadata TEXT NOT NULL, added_at TEXT NOT NULL DEFAULT (datetime('now')));
+    text TEXT NOT NULL, pages TEXT NOT NULL, metadata TEXT NOT NULL, added_at TEXT NOT NULL DEFAULT (datetime('now')),
+    language TEXT NOT NULL DEFAULT '');
+CREATE INDEX documents_by_language ON documents(language);
 CREATE TABLE passages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
     start INTEGER NOT NULL, "end" INTEGER NOT NULL, page INTEGER, heading TEXT NOT NULL, text TEXT NOT NULL,
-    vector BLOB NOT NULL);
+    vector BLOB NOT NULL, terms TEXT, parts TEXT);
 CREATE INDEX passages_of ON passages(document_id);
 CREATE TABLE removed (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5(
-    text, content='passages', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
-CREATE TRIGGER passage_added AFTER INSERT ON passages BEGIN
-    INSERT INTO words(rowid, text) VALUES (new.id, new.text);
-END;
-CREATE TRIGGER passage_removed AFTER DELETE ON passages BEGIN
-    INSERT INTO words(words, rowid, text) VALUES ('delete', old.id, old.text);
-    INSERT INTO removed(id, generation) VALUES (old.id, (SELECT max(generation) + 1 FROM commits));
-END;
 INSERT INTO commits VALUES (0, random());
 """
 IMAGES = """
 CREATE TABLE pictures (
     id INTEGER PRIMARY KEY AUTOINCREMENT, document_id INTEGER NOT NULL REFERENCES documents(id) ON DELETE CASCADE,
     source TEXT NOT NULL, source_hash TEXT NOT NULL, dhash INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    page INTEGER, caption TEXT NOT NULL, thumbnail BLOB NOT NULL, vector BLOB NOT NULL);
+    page INTEGER, caption TEXT NOT NULL, thumbnail BLOB NOT NULL, vector BLOB NOT NULL, terms TEXT, parts TEXT);
 CREATE INDEX pictures_of ON pictures(document_id);
 CREATE INDEX pictures_from ON pictures(source);
 CREATE INDEX documents_by_content ON documents(content_hash);
 CREATE TABLE removed_pictures (id INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
-CREATE VIRTUAL TABLE captions USING fts5(
-    caption, content='pictures', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
-CREATE TRIGGER picture_added AFTER INSERT ON pictures BEGIN
-    INSERT INTO captions(rowid, caption) VALUES (new.id, new.caption);
+"""
+WORD_INDEX = """
+CREATE VIRTUAL TABLE {index} USING fts5(terms, parts, content='{table}', content_rowid='id', tokenize='ascii');
+INSERT INTO {index}({index}, rank) VALUES ('rank', 'bm25(1.0, {weight})');
+CREATE TRIGGER {row}_without_terms BEFORE INSERT ON {table} WHEN new.terms IS NULL BEGIN
+    SELECT RAISE(ABORT, 'a newer mmgen has converted this store; restart with that one');
 END;
-CREATE TRIGGER picture_removed AFTER DELETE ON pictures BEGIN
-    INSERT INTO captions(captions, rowid, caption) VALUES ('delete', old.id, old.caption);
-    INSERT INTO removed_pictures(id, generation) VALUES (old.id, (SELECT max(generation) + 1 FROM commits));
+CREATE TRIGGER {row}_added AFTER INSERT ON {table} BEGIN
+    INSERT INTO {index}(rowid, terms, parts) VALUES (new.id, new.terms, new.parts);
+END;
+CREATE TRIGGER {row}_removed AFTER DELETE ON {table} BEGIN
+    INSERT INTO {index}({index}, rowid, terms, parts) VALUES ('delete', old.id, old.terms, old.parts);
+    INSERT INTO {removed}(id, generation) VALUES (old.id, (SELECT max(generation) + 1 FROM commits));
 END;
 """
+PART_WEIGHT = 0.4
+"""Of a word within a compound, where the word itself counts 1."""
+WORD_INDEXES = "".join(
+    WORD_INDEX.format(index=index, table=table, row=row, removed=removed, weight=PART_WEIGHT)
+    for index, table, row, removed in (
+        ("words", "passages", "passage", "removed"),
+        ("captions", "pictures", "picture", "removed_pictures"),
+    )
+)
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
 # `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.
 # `removed` tells a cached index, by generation, what to mask.
 # An image is a document of kind IMAGE_KIND with a row in `pictures`, in a space of its own that `meta` names once there is one.
 # The words of a format stay in its SQL, so that the release before reads the stores of this one; callers see SHOWN_KIND.
-# Format 1 had no images.
+# `terms` and `parts` are what mmgen.stores.lexical makes of a text: the words that its index is to find it by. SQLite's own
+# tokenizers part a letter from its marks and know no word of a script without spaces, so that FTS5 only splits at spaces here.
+# Format 1 had no images, format 2 let FTS5 make words of the texts.
 
 
 def translated_errors(path: Path) -> AbstractContextManager[None]:
@@ -103,7 +112,7 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
     with translated_errors(path):
         connection = _open(path, readonly, timeout)
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        version = _version(connection)
+        version = version_of(connection)
         empty = not application and not _tables(connection)
     if application == APPLICATION and version <= VERSION:
         return connection
@@ -132,22 +141,6 @@ def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> No
             time.sleep(0.01)
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Migrates a store of an older format atomically; its content stays."""
-    if _version(connection) == VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        if _version(connection) == 1:  # no other process did it meanwhile
-            for statement in _statements(IMAGES):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
 def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     try:
@@ -156,7 +149,7 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("BEGIN IMMEDIATE")
         if not _tables(connection):  # no other process did it meanwhile
-            for statement in _statements(TABLES + IMAGES):
+            for statement in statements(TABLES + IMAGES + WORD_INDEXES):
                 connection.execute(statement)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
             connection.execute(f"PRAGMA application_id={APPLICATION}")
@@ -181,7 +174,8 @@ def _check_exists(path: Path) -> None:
         raise StoreError(f"store {path.parent} cannot be opened ({why.strerror}); check its permissions") from None
 
 
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """The format of the file."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -215,7 +209,8 @@ def _open(path: Path, readonly: bool, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
+    """The SQL statements of a script, one by one: sqlite3's own `executescript` commits."""
     statement = ""
     for line in script.splitlines():
         statement += line + "\n"

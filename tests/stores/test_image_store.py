@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import old_stores
 import pytest
 
 from mmgen import deprecated
 from mmgen.errors import BadRequest, NotFound, StoreError
-from mmgen.interfaces import Document, Passage
 from mmgen.stores import schema
 from mmgen.stores.documents import DocumentStore
 from mmgen.stores.image_store import ImageStore, StoredImage
@@ -155,20 +155,7 @@ def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, imag
 
 
 def format_1(path: Path) -> None:
-    """A store with a document, as the version before images made it."""
-    with DocumentStore(path, encoder="tiny", dimension=16) as store:
-        text = "The lamp was lit."
-        store.add(Document("/a.txt", text, "text", "h"), [Passage(text, 0, len(text))], np.ones((1, 16), np.float32) / 4)
-    with sqlite3.connect(path / "store.sqlite") as connection:
-        for kind, name in (
-            ("TABLE", "captions"),
-            ("TABLE", "pictures"),
-            ("TABLE", "removed_pictures"),
-            ("INDEX", "documents_by_content"),
-        ):
-            connection.execute(f"DROP {kind} {name}")
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
+    old_stores.make(path, 1, {"/a.txt": "The lamp was lit."})
 
 
 def test_an_older_store_gets_images_and_loses_nothing(tmp_path: Path) -> None:

@@ -37,20 +37,3 @@ def test_what_is_no_store_is_refused(path: Path, tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(StoreError, match=f"has format {schema.VERSION + 1}, this mmgen reads up to {schema.VERSION}"):
         schema.connect(path, readonly=False)
-
-
-def test_format_1_gets_the_tables_of_images(path: Path) -> None:
-    old = sqlite3.connect(path, isolation_level=None)
-    for name, kind in old.execute(
-        "SELECT name, type FROM sqlite_master WHERE tbl_name IN ('pictures', 'removed_pictures')"
-    ).fetchall():
-        if kind == "table":
-            old.execute(f"DROP TABLE {name}")
-    old.execute("DROP TABLE captions")
-    old.execute("DROP INDEX documents_by_content")
-    old.execute("PRAGMA user_version=1")
-    schema.migrate(old)
-    assert old.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
-    assert old.execute("SELECT count(*) FROM pictures").fetchone() == (0,)
-    schema.migrate(old)  # nothing is left to do
-    old.close()

@@ -28,7 +28,8 @@ def add(database: Database, *axes: int) -> None:
         for axis in axes:
             vector = np.eye(D, dtype=np.float32)[axis].tobytes()
             connection.execute(
-                "INSERT INTO passages(document_id, start, end, heading, text, vector) VALUES (1, 0, 1, '', 'x', ?)", (vector,)
+                "INSERT INTO passages(document_id, start, end, heading, text, vector, terms) VALUES (1, 0, 1, '', 'x', ?, 'x')",
+                (vector,),
             )
 
 
