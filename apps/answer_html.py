@@ -28,8 +28,8 @@ def transcript(cards: Sequence[str]) -> str:
     return f"<div role='log' aria-live='polite'>{''.join(cards)}</div>" if cards else EMPTY
 
 
-def pending(question: str, note: str) -> str:
-    return _turn(question, f"<p class='pending'>{escape(note)}</p>", "")
+def pending(question: str, note: str, rewritten: str = "") -> str:
+    return _turn(question, f"{_searched(rewritten)}<p class='pending'>{escape(note)}</p>", "")
 
 
 def failed(question: str, message: str) -> str:
@@ -40,15 +40,16 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
     """The question, its answer, and every quote, which opens to its passage. `thumbnails`: WebP of its images, by uri."""
     took = found.timings["total"] - found.timings["load"]
     facts = f"<p class='facts'>confidence {meter(found.confidence)} {found.confidence:.0%} · {took:.0f} ms</p>"
-    shown = _illustrations(found.images, thumbnails)
+    shown, rewritten = _illustrations(found.images, thumbnails), _searched(found.rewritten)
     if found.abstained:
         names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
         looked = f"Searched in {', '.join(names)}." if names else "No passage was found."
-        return _turn(found.question, f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}", "absent")
+        body = f"{rewritten}<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}"
+        return _turn(found.question, body, "absent")
     quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
     if not found.citations:
         quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
-    return _turn(found.question, f"<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
+    return _turn(found.question, f"{rewritten}<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
 
 
 def documents(rows: Sequence[DocumentSummary]) -> str:
@@ -97,6 +98,11 @@ def _illustrations(found: Sequence[IllustratingImage], thumbnails: Mapping[str, 
     )
     told = "Images that were found beside the passages; the answer is not read from them."
     return f"<div class='illustrations' title='{told}'>{figures}</div>" if figures else ""
+
+
+def _searched(rewritten: str) -> str:
+    """The question as it was searched, where the conversation completes it."""
+    return f"<p class='facts'>Searched: {escape(rewritten)}</p>" if rewritten else ""
 
 
 def _turn(question: str, body: str, kind: str) -> str:

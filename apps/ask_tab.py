@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from pydantic import TypeAdapter, ValidationError
@@ -63,6 +63,21 @@ def tab(rag: RagText, past: HistoryPanel) -> Sessions:
     return asked.sessions
 
 
+class Exchange(NamedTuple):
+    """A question and its answer, as they are shown and as the next question may lean on them."""
+
+    card: str
+    messages: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, card: str, question: str, answer: str = "") -> Exchange:
+        return cls(card, [{"role": "user", "content": question}, {"role": "assistant", "content": answer}])
+
+
+def transcript(history: Sequence[Exchange], *cards: str) -> str:
+    return answer_html.transcript([*(one.card for one in history), *cards])
+
+
 class AskHandlers:
     """What the tab's buttons do."""
 
@@ -103,41 +118,50 @@ class AskHandlers:
         return f"<p class='report'>{done}</p>{self.shelf()}", None
 
     def ask(
-        self, question: str, grounding: Grounding, k: float, history: list[str], http: gr.Request
-    ) -> Iterator[tuple[str, list[str], str]]:
+        self, question: str, grounding: Grounding, k: float, history: list[Exchange], http: gr.Request
+    ) -> Iterator[tuple[str, list[Exchange], str]]:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
         with error_toasts():
             checked(question)
             params = RagParams(k=int(k), grounding=grounding)
-        yield answer_html.transcript([*history, answer_html.pending(question, "Retrieving passages")]), history, ""
+        card, whole, said = answer_html.pending(question, "Retrieving passages"), "", ""
+        yield transcript(history, card), history, ""
         params = replace(params, images=IMAGES if self._shows() else 0)
         kept = {"question": question, **{name: getattr(params, name) for name in ("k", "grounding", "images")}}
+        before = [message for one in history for message in one.messages]
         try:
             with self.sessions.request(http, "interactive") as request:
-                for event in self.rag.stream(question, params=params, request=request):
-                    if event.kind == "passages":
-                        card = answer_html.pending(question, f"Reading {len(event.value)} passages")
+                for event in self.rag.stream(question, params=params, history=before, request=request):
+                    if event.kind == "rewritten":
+                        whole = event.value
+                        card = answer_html.pending(question, "Retrieving passages", whole)
+                    elif event.kind == "passages":
+                        card = answer_html.pending(question, f"Reading {len(event.value)} passages", whole)
                     elif event.kind == "text":
-                        card = answer_html.pending(question, event.value)
+                        card = answer_html.pending(question, event.value, whole)
                     elif event.kind == "answer":
                         card = answer_html.answer(event.value, self._thumbnails(event.value))
+                        said = "" if event.value.abstained else event.value.text
                         self.past.add(request, "rag-text", kept, event.value.to_dict(), {})
                     else:
                         continue
-                    yield answer_html.transcript([*history, card]), history, ""
+                    yield transcript(history, card), history, ""
         except MmgenError as why:
             card = answer_html.failed(question, str(why))
-            yield answer_html.transcript([*history, card]), history, ""
-        yield answer_html.transcript([*history, card]), [*history, card], ""
+        history = [*history, Exchange.of(card, question, said)]
+        yield transcript(history), history, ""
 
-    def reopened(self, entry: HistoryEntry, history: list[str]) -> Iterator[tuple[str, list[str]]]:
+    def reopened(self, entry: HistoryEntry, history: list[Exchange]) -> Iterator[tuple[str, list[Exchange]]]:
         """An earlier answer at the end of the conversation."""
+        question, said = question_of(entry), ""
         try:
             answer = TypeAdapter(Answer).validate_python(entry.result)
             card = answer_html.answer(answer, self._thumbnails(answer))
+            question, said = answer.standalone, "" if answer.abstained else answer.text
         except ValidationError:  # a call by HTTP, whose result has another form
-            card = answer_html.failed(question_of(entry), str(entry.result.get("text", "")))
-        yield answer_html.transcript([*history, card]), [*history, card]
+            card = answer_html.failed(question, str(entry.result.get("text", "")))
+        history = [*history, Exchange.of(card, question, said)]
+        yield transcript(history), history
 
     def _shows(self) -> bool:
         """Whether the store has images."""

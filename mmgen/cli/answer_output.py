@@ -15,7 +15,12 @@ QUOTE, PLACE = "  ", "      "  # indentation
 
 
 def print_answer(answer: Answer) -> None:
-    """Prints the answer, then each quote with its location and sentence; an abstention names the documents searched."""
+    """Prints the question where it was rewritten, the answer, then each quote with its location and sentence.
+
+    An abstention names the documents searched.
+    """
+    if answer.rewritten:
+        typer.secho(f"{QUOTE}(searched: {answer.rewritten})", dim=True)
     facts = f"confidence {answer.confidence:.0%}, {answer.timings['total'] - answer.timings['load']:.0f} ms"
     if answer.abstained:
         typer.secho(f"{QUOTE}-- {answer.text}", fg=typer.colors.YELLOW)

@@ -19,6 +19,7 @@ from mmgen.rag_params import RagParams
 if TYPE_CHECKING:
     from mmgen.interfaces import Scalar
     from mmgen.library.document_indexing import IndexProgress
+    from mmgen.pipelines.rag.answer import Answer
     from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
@@ -130,7 +131,8 @@ def chat(
     reader: Reader = None,
     model: Model = None,
 ) -> None:
-    """Ask one question after another; an empty line or Ctrl-D ends."""
+    """Ask one question after another, each with those before in mind; an empty line or Ctrl-D ends."""
+    history: list[Answer] = []
     with opened(store, reader, model=model) as rag:
         documents = len(rag.library.filled().uris())
         if sys.stdin.isatty():
@@ -139,7 +141,8 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                print_answer(rag(question, params=params))
+                history.append(rag(question, params=params, history=history))
+                print_answer(history[-1])
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)
 

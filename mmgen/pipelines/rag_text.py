@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,9 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.params import takes
+from mmgen.pipelines.rag import conversation
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer, cite
+from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
 from mmgen.pipelines.rag.rag_llm import write
 from mmgen.pipelines.streaming import Event, StreamingPipeline
@@ -61,14 +63,24 @@ class RagText(StreamingPipeline[Answer]):
 
     @keywords(pictures="images")
     @takes(RagParams)
-    def stream(self, question: str, params: RagParams, *, request: Request | None = None) -> Iterator[Event]:
+    def stream(
+        self,
+        question: str,
+        params: RagParams,
+        *,
+        history: Sequence[Answer | Mapping[str, Any]] = (),
+        request: Request | None = None,
+    ) -> Iterator[Event]:
         """Answers one question; a call returns the `Answer`.
 
         question: what to ask.
+        history: what was asked and answered before, oldest first, as answers or as {"role": ..., "content": ...}; an English
+            question that leans on it is rewritten to stand alone, then searched and read.
 
-        Events: "passages", "images" where they were asked for, "candidates", and at last the "answer", each with what it
-        brought; free writing (grounding "off") and a language model have "text" events before the answer: all that is written
-        so far, not checked yet. Who stops reading them cancels nothing: `request.cancel()` does.
+        Events: "rewritten", the question that stands alone, where it is another one; "passages", "images" where they were
+        asked for, "candidates", and at last the "answer", each with what it brought; free writing (grounding "off") and a
+        language model have "text" events before the answer: all that is written so far, not checked yet. Who stops reading
+        them cancels nothing: `request.cancel()` does.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
         passages answer the question, not whether the model's words are right. How those are checked: rag.word_overlap.
@@ -76,8 +88,13 @@ class RagText(StreamingPipeline[Answer]):
         Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
         that the model cannot hold.
         """
-        question = checked(question)
+        asked, before = checked(question), conversation.turns(history)
         request, clock = request or Request.new(priority="interactive"), Clock()
+        question = standalone(asked, before)
+        if before:
+            clock.lap("rewrite")
+        if question != asked:
+            yield Event("rewritten", question)
         store = self.library.filled()  # told before a model is loaded for nothing
         gallery = self.library.gallery() if params.images else None
         if gallery:
@@ -99,7 +116,8 @@ class RagText(StreamingPipeline[Answer]):
         confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
-        answer = Answer(question, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
+        answer = Answer(asked, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
+        answer = replace(answer, rewritten="" if question == asked else question)
         floor = params.threshold if params.threshold is not None else calibration.threshold if client is None else 0.0
         if (hits if client else candidates) and (params.grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
@@ -118,7 +136,7 @@ class RagText(StreamingPipeline[Answer]):
             yield Event("answer", replace(answer, text=citations[0].quote, citations=citations, abstained=False))
             return
         text = ""
-        for text in reader.write(answer.question, answer.passages[best.occurrences[0][0]].passage.text, request):
+        for text in reader.write(answer.standalone, answer.passages[best.occurrences[0][0]].passage.text, request):
             yield Event("text", text)
         if text:  # otherwise the reader closed its answer before the first word
             yield Event("answer", replace(answer, text=text, abstained=False))

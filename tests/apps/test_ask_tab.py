@@ -10,7 +10,7 @@ import pytest
 from color_encoder import drawn
 
 from apps import answer_html
-from apps.ask_tab import AskHandlers, question_of
+from apps.ask_tab import AskHandlers, Exchange, question_of
 from apps.history_panel import HistoryPanel
 from mmgen.pipelines.rag_text import RagText
 from mmgen.stores.history import History
@@ -48,18 +48,26 @@ def test_files_are_on_the_shelf_and_the_unreadable_are_told(
 def test_an_answer_is_kept_and_opens_as_the_same_card(asking: AskHandlers) -> None:
     shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], BROWSER))
     assert "Retrieving passages" in shown[0][0] and shown[-1][2] == ""
-    ((_, (card,), _),) = shown[-1:]
+    ((_, (exchange,), _),) = shown[-1:]
     (entry,) = asking.past.entries(["rag-text"], "lamp")
     assert question_of(entry) == "Who lit the lamp?"
-    ((said, history),) = asking.reopened(entry, ["<p>before</p>"])
-    assert history == ["<p>before</p>", card] and said == answer_html.transcript(history)
+    before = Exchange.of("<p>before</p>", "Who?")
+    ((said, history),) = asking.reopened(entry, [before])
+    assert history == [before, exchange] and said == answer_html.transcript(["<p>before</p>", exchange.card])
+
+
+def test_a_question_leans_on_those_before(asking: AskHandlers) -> None:
+    *_, (_, history, _) = asking.ask("What is the lamp of Hirta?", "cite", 3, [], BROWSER)
+    shown = [html for html, _, _ in asking.ask("Who lit it?", "cite", 3, history, BROWSER)]
+    assert "Searched" not in shown[0]
+    assert all("Searched: Who lit the lamp of Hirta?" in html for html in shown[1:])
 
 
 def test_an_entry_of_another_form_is_shown_as_text(asking: AskHandlers) -> None:
     assert asking.past.history is not None
     asking.past.history.add("local", "http", "rag-text", {"question": "<i>who?"}, {"text": "<b>me"})
-    ((_, (card,)),) = asking.reopened(asking.past.history.get("local", "http"), [])
-    assert "&lt;i&gt;who?" in card and "&lt;b&gt;me" in card
+    ((_, (exchange,)),) = asking.reopened(asking.past.history.get("local", "http"), [])
+    assert "&lt;i&gt;who?" in exchange.card and "&lt;b&gt;me" in exchange.card
 
 
 def test_near_images_of_the_store_stand_beside_the_answer(asking: AskHandlers, tmp_path: Path) -> None:

@@ -218,6 +218,12 @@ def test_chat_from_a_pipe(call: Call, folder: Path) -> None:
     assert told.err.startswith("error: the question is 80 tokens") and told.err.count("\n") == 1
 
 
+def test_chat_understands_follow_ups(call: Call, folder: Path) -> None:
+    call("rag", "add", folder)
+    told = call("rag", "chat", "--threshold", "0", stdin=b"What is the lamp of Argand?\nWhen was it lit?\n")
+    assert told.out.count("searched: ") == 1 and "(searched: When was the lamp of Argand lit?)" in told.out
+
+
 def test_light_commands_import_no_torch(call: Call, folder: Path) -> None:
     call("rag", "add", folder)
     code = (

@@ -55,6 +55,19 @@ def test_an_answer_has_everything_that_was_promised(rag: RagText) -> None:
     check_citations(rag, answer)
 
 
+def test_a_follow_up_is_searched_and_read_in_full(rag: RagText) -> None:
+    first = rag("What is the Pharos of Alexandria?", k=3, threshold=0.0)
+    whole = rag("Who built the Pharos of Alexandria?", k=3, threshold=0.0)
+    events = list(rag.stream("Who built it?", k=3, threshold=0.0, history=[first]))
+    assert (events[0].kind, events[0].value) == ("rewritten", "Who built the Pharos of Alexandria?")
+    answer = events[-1].value
+    assert (answer.question, answer.standalone, answer.rewritten) == ("Who built it?", events[0].value, events[0].value)
+    assert essence(answer) == essence(whole) and next(iter(answer.timings)) == "rewrite"
+    messages = [{"role": "user", "content": first.question}, {"role": "assistant", "content": first.text}]
+    assert essence(rag("Who built it?", k=3, threshold=0.0, history=messages)) == essence(whole)
+    assert rag(QUESTIONS[1], k=3, history=[first]).rewritten == ""
+
+
 def test_an_answer_is_json(rag: RagText) -> None:
     answer = rag(QUESTIONS[0], threshold=0.0)
     back = json.loads(json.dumps(answer.to_dict()))

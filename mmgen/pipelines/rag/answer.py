@@ -42,7 +42,7 @@ class Citation:
 class Answer:
     """What `rag-text` returns."""
 
-    question: str
+    question: str  # as it was asked
     text: str
     citations: list[Citation]
     confidence: float  # calibrated probability that the reader's answer from these passages is right, 0 to 1
@@ -54,6 +54,12 @@ class Answer:
     model: str = ""  # the language model that generated it; empty: the reader's span
     sentences: list[AnswerSentence] = field(default_factory=list)  # of a language model's checked text, with their citations
     images: list[IllustratingImage] = field(default_factory=list)  # retrieved along with the passages; not read for the answer
+    rewritten: str = ""  # the question as it was searched and read, where the history completes it
+
+    @property
+    def standalone(self) -> str:
+        """The question that was searched and read."""
+        return self.rewritten or self.question
 
     @property
     def marked(self) -> str:

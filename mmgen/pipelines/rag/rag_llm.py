@@ -42,7 +42,7 @@ def write(client: TextClient, answer: Answer, request: Request) -> Iterator[Even
     """
     from mmgen.runners.generation import TextPiece
 
-    prompt, hits = fitted(client, answer.question, answer.passages)
+    prompt, hits = fitted(client, answer.standalone, answer.passages)
     wanted = requested(client, prompt, TextParams(strategy="greedy", lookup=client.guesses))
     draft = ""
     for event in client.write(wanted, request, seed=0):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from mmgen.config import OldKeys
 from mmgen.interfaces import Hit, ImageHit
 from mmgen.pipelines.rag.answer import Answer, Citation
+from mmgen.pipelines.rag.conversation import question_and_history
 from mmgen.rag_params import Grounding, RagParams
 from mmgen.serve.pipeline_schema import declared
 
@@ -108,12 +109,24 @@ class Search(StoreBody):
     images: int = Field(default=0, ge=0, le=100, description="Images to find beside the passages.")
 
 
+class AskMessage(BaseModel):
+    """A message of a conversation; what else it has is not read."""
+
+    role: Literal["user", "assistant", "system", "developer", "tool"]
+    content: Annotated[str, StringConstraints(max_length=20_000)] | None = None
+
+
 class Ask(StoreBody):
     """POST /v1/stores/{name}/ask"""
 
     old_keys: ClassVar = {"pictures": "images"}
 
-    question: Query
+    question: Query | None = Field(default=None, description="Without it the last of the messages.")
+    messages: list[AskMessage] | None = Field(
+        default=None,
+        max_length=1000,
+        description="What was asked and answered before, with which a question such as 'who found it?' is understood.",
+    )
     k: int = declared(RagParams, "k")
     grounding: Grounding = declared(RagParams, "grounding")
     min_confidence: float | None = declared(RagParams, "threshold")
@@ -122,6 +135,10 @@ class Ask(StoreBody):
     rerank: str | None = declared(RagParams, "rerank")
     model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
     stream: bool = Field(default=False, description="Events instead of one answer.")
+
+    def asked(self) -> tuple[str, list[dict[str, Any]]]:
+        """The question, and what was said before."""
+        return question_and_history(self.question, [one.model_dump() for one in self.messages or ()])
 
     def params(self) -> RagParams:
         return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank)
@@ -195,6 +212,7 @@ class AnswerResponse(BaseModel):
     id: str
     object: Literal["answer"] = "answer"
     question: str
+    rewritten: str | None = Field(default=None, description="The question that was searched, where the messages complete it.")
     answer: str
     abstained: bool = Field(description="The documents do not answer, as far as the model can tell.")
     confidence: float = Field(description="Calibrated probability that the answer is right, 0 to 1.")
@@ -207,7 +225,8 @@ class AnswerResponse(BaseModel):
     @classmethod
     def of(cls, answer: Answer) -> AnswerResponse:
         return cls(
-            id=answer.request_id, question=answer.question, answer=answer.marked, abstained=answer.abstained,
+            id=answer.request_id, question=answer.question, rewritten=answer.rewritten or None, answer=answer.marked,
+            abstained=answer.abstained,
             confidence=answer.confidence, grounding=answer.grounding, timings=answer.timings,
             citations=[CitationInfo.of(one) for one in answer.citations],
             passages=[PassageResult.of(hit) for hit in answer.passages],

@@ -143,7 +143,9 @@ async def search(name: str, body: Search, context: Here) -> SearchResults:
 async def ask(name: str, body: Ask, context: Here) -> Any:
     """Answers a question from a store's documents, with exact quotes, or says that they do not.
 
-    Streamed events have a type: "passages", "text" (all that is written so far, not checked yet), and at last "answer".
+    With `messages` a question that leans on them is rewritten to stand alone, and the answer says how.
+    Streamed events have a type: "rewritten" where the question was, "passages", "text" (all that is written so far, not
+    checked yet), and at last "answer".
     """
     _checked(context, "stores", name)
     request = context.begin("rag-text", "stores", "interactive", name)
@@ -166,12 +168,15 @@ def answered(name: str, body: Ask, context: Context, request: Request) -> Answer
 
 
 def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
+    question, before = body.asked()
     model = None if body.model is None else context.model(body.model, "text")
     params = replace(body.params(), rerank=context.reranker(body.rerank))
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:
-        for event in rag.stream(body.question, params=params, request=request):
-            if event.kind == "passages":
+        for event in rag.stream(question, params=params, history=before, request=request):
+            if event.kind == "rewritten":
+                yield {"type": "rewritten", "question": event.value}
+            elif event.kind == "passages":
                 yield {"type": "passages", "passages": [PassageResult.of(hit).model_dump() for hit in event.value]}
             elif event.kind == "images":
                 yield {"type": "images", "images": [ImageResult.of(one).model_dump() for one in event.value]}
@@ -179,7 +184,7 @@ def events(name: str, body: Ask, context: Context, request: Request) -> Iterator
                 yield {"type": "text", "text": event.value}
             elif event.kind == "answer":
                 said = AnswerResponse.of(event.value).model_dump(mode="json")
-                context.keep(request, body.model_dump(mode="json") | {"store": name}, said)
+                context.keep(request, body.model_dump(mode="json") | {"question": question, "store": name}, said)
                 yield {"type": "answer", "answer": said}
 
 

@@ -142,6 +142,19 @@ def test_an_answer_cites_its_source(client: TestClient, notes: str) -> None:
     assert unsure["abstained"] and not unsure["citations"] and "Not in the documents" in unsure["answer"]
 
 
+def test_messages_complete_a_question(client: TestClient, notes: str) -> None:
+    said = [{"role": "user", "content": "What is the tower of Hirta?"}, {"role": "assistant", "content": "a lighthouse"}]
+    answer = client.post(f"{notes}/ask", json={"question": "Who built it?", "messages": said}).json()
+    assert (answer["question"], answer["rewritten"]) == ("Who built it?", "Who built the tower of Hirta?")
+    body = {"messages": [*said, {"role": "user", "content": "Who built it?"}]}
+    assert client.post(f"{notes}/ask", json=body).json()["rewritten"] == answer["rewritten"]
+    first = client.post(f"{notes}/ask", json={**body, "stream": True}).text.split("\n\n")[0]
+    assert json.loads(first.removeprefix("data: ")) == {"type": "rewritten", "question": answer["rewritten"]}
+    assert client.post(f"{notes}/ask", json={"messages": said[:1]}).json()["rewritten"] is None
+    for wrong in ({}, {"messages": []}, {"messages": said}, {"messages": [{"role": "bot", "content": "x"}]}):
+        assert client.post(f"{notes}/ask", json=wrong).status_code == 400
+
+
 def test_an_answer_is_streamed(client: TestClient, notes: str) -> None:
     body = {"question": "Who built the tower?", "min_confidence": 0, "stream": True}
     lines = [line for line in client.post(f"{notes}/ask", json=body).text.split("\n\n") if line]

@@ -1,0 +1,70 @@
+"""Conversations whose questions are to stand alone."""
+
+import pytest
+
+from mmgen.pipelines.rag.followups.rewriter import LONGEST, Turn, standalone
+
+CONVERSATIONS = {
+    "stone": [
+        ("What is the Rosetta Stone?", "a slab of granodiorite", "What is the Rosetta Stone?"),
+        ("Who found it?", "Pierre-François Bouchard", "Who found the Rosetta Stone?"),
+        ("When?", "July 1799", "When was the Rosetta Stone found?"),
+        ("What about its height?", "", "What about the Rosetta Stone's height?"),
+        ("Who read the hieroglyphs?", "Jean-François Champollion", "Who read the hieroglyphs of the Rosetta Stone?"),
+        ("Which languages did he know?", "", "Which languages did Jean-François Champollion know?"),
+    ],
+    "coffee": [
+        ("Who was Edward Lloyd?", "", "Who was Edward Lloyd?"),
+        ("When did he open his coffee house?", "in the 1680s", "When did Edward Lloyd open his coffee house?"),
+        ("Where was it?", "Tower Street", "Where was Edward Lloyd's coffee house?"),
+        ("Who met there?", "", "Who met in Tower Street?"),
+        ("What paper did he start?", "Lloyd's News", "What paper did Edward Lloyd start?"),
+        ("How long did it last?", "", "How long did Lloyd's News last?"),
+    ],
+    "work": [
+        ("What is a physician's assistant?", "", "What is a physician's assistant?"),
+        ("What does one cost?", "", "What does a physician's assistant cost?"),
+        ("How much do they earn?", "", "How much do physician's assistants earn?"),
+        ("Is a PA a doctor?", "", "Is a physician's assistant a doctor?"),
+        ("What was the Stanford Experiment?", "", "What was the Stanford Experiment?"),
+        ("Who was the author of the experiment?", "", "Who was the author of the Stanford Experiment?"),
+        ("How did this experiment end?", "", "How did the Stanford Experiment end?"),
+    ],
+    "cancer": [
+        ("What is lung cancer?", "", "What is lung cancer?"),
+        ("Is it the same as throat cancer?", "", "Is lung cancer the same as throat cancer?"),
+        ("What's the difference in their symptoms?", "", "What's the difference in lung cancer and throat cancer's symptoms?"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONVERSATIONS)
+def test_follow_ups(name: str) -> None:
+    history: list[Turn] = []
+    for question, answer, whole in CONVERSATIONS[name]:
+        assert standalone(question, history) == whole
+        history.append(Turn(question, answer))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How long does it take to become a doctor?",
+        "Is it possible to see Mars?",
+        "What is the capital of France?",
+        "If a lamp breaks, can it be mended?",
+        "Do bees sleep?  ",
+        "what is TEA",
+        "Was ist Tee?",
+        "お茶とは何ですか",
+        "it " * LONGEST,
+        "?",
+    ],
+)
+def test_what_stands_alone_stays_to_the_letter(question: str) -> None:
+    assert standalone(question, [Turn("What is the Rosetta Stone?", "a slab")]) == question
+
+
+def test_the_first_question_stays() -> None:
+    assert standalone("Who found it?", []) == "Who found it?"
+    assert standalone("Who found it?", [Turn("", ""), Turn("Thanks!")]) == "Who found it?"
