@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mmgen.pipelines.rag.followups import english
-from mmgen.pipelines.rag.followups.phrases import NounPhrase, Token, noun_phrases, tokens
+from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord, noun_phrases, tokens
 from mmgen.pipelines.rag.followups.topics import relational
 from mmgen.pipelines.rag.followups.tracker import INTRODUCING, Topics
 
@@ -21,7 +21,7 @@ ONLY = re.compile(
 )
 
 
-def completed(question: str, found: Sequence[Token], topics: Topics) -> str | None:
+def completed(question: str, found: Sequence[TaggedWord], topics: Topics) -> str | None:
     """The whole question; None where it is no part of the one before, or nobody can tell of which part."""
     if only := ONLY.match(question.strip()):
         return _asked_again(only[1], topics)
@@ -39,7 +39,7 @@ def completed(question: str, found: Sequence[Token], topics: Topics) -> str | No
     return _replaced(rest, own, topics) or _added(question, rest, own, topics)
 
 
-def _replaced(rest: str, own: Sequence[Token], topics: Topics) -> str | None:
+def _replaced(rest: str, own: Sequence[TaggedWord], topics: Topics) -> str | None:
     """The question before, with its like phrase replaced by `rest`."""
     before = topics.question
     if INTRODUCING.match(before) and not _specific(before):
@@ -76,7 +76,7 @@ def _replaced(rest: str, own: Sequence[Token], topics: Topics) -> str | None:
 
 
 def _like(
-    mine: NounPhrase, own: Sequence[Token], phrases: Sequence[NounPhrase], found: Sequence[Token], topics: Topics
+    mine: NounPhrase, own: Sequence[TaggedWord], phrases: Sequence[NounPhrase], found: Sequence[TaggedWord], topics: Topics
 ) -> NounPhrase | None:
     """The phrase of the question before in whose place this one comes."""
     head = english.singular(own[mine.head].low)
@@ -101,7 +101,7 @@ def _like(
     return None
 
 
-def _added(question: str, rest: str, own: Sequence[Token], topics: Topics) -> str | None:
+def _added(question: str, rest: str, own: Sequence[TaggedWord], topics: Topics) -> str | None:
     """ "What about the symptoms?": of what the conversation is about."""
     mine = noun_phrases(own, rest)
     if (
@@ -157,7 +157,7 @@ def _asked_again(word: str, topics: Topics) -> str | None:
     return None
 
 
-def _counted(word: str, before: str, found: Sequence[Token]) -> str | None:
+def _counted(word: str, before: str, found: Sequence[TaggedWord]) -> str | None:
     """ "Did it win any awards?" - "How many?" """
     for phrase in noun_phrases(found, before):
         first = found[phrase.first]
@@ -168,7 +168,7 @@ def _counted(word: str, before: str, found: Sequence[Token]) -> str | None:
     return None
 
 
-def _passive(word: str, before: str, found: Sequence[Token]) -> str | None:
+def _passive(word: str, before: str, found: Sequence[TaggedWord]) -> str | None:
     """ "Who found the stone?" - "When?": "When was the stone found?" """
     verb = next((at for at, token in enumerate(found) if token.tag == "V"), None)
     if verb is None or found[verb].low == english.lemma(found[verb].low):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmgen.pipelines.rag.followups import english
-from mmgen.pipelines.rag.followups.phrases import NounPhrase, Token
+from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord
 from mmgen.pipelines.rag.followups.topics import Topic, relational
 from mmgen.pipelines.rag.followups.tracker import Topics
 
@@ -16,7 +16,7 @@ MOST_TOKENS = 9
 """Of a question in which "the system" is taken for one of the topic's."""
 
 
-def addition(found: Sequence[Token], phrases: Sequence[NounPhrase], topics: Topics) -> Addition | None:
+def addition(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topics: Topics) -> Addition | None:
     """What has to be added of the topic in focus; None where the question names something of its own."""
     topic = topics.focus
     if topic is None or not topics.firm or any(topic.words & phrase.words for phrase in phrases) or _own(found, phrases):
@@ -29,7 +29,7 @@ def addition(found: Sequence[Token], phrases: Sequence[NounPhrase], topics: Topi
     )
 
 
-def _own(found: Sequence[Token], phrases: Sequence[NounPhrase]) -> bool:
+def _own(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase]) -> bool:
     """Whether a phrase names something that is not the topic's."""
     for phrase in phrases:
         if phrase.first == 1 and found[0].tag == "W" and not phrase.name and phrase.inner is None:
@@ -42,7 +42,7 @@ def _own(found: Sequence[Token], phrases: Sequence[NounPhrase]) -> bool:
     return any(token.tag == "P" and token.low in english.PRONOUNS for token in found)
 
 
-def _superlative(found: Sequence[Token], topic: Topic) -> Addition | None:
+def _superlative(found: Sequence[TaggedWord], topic: Topic) -> Addition | None:
     """ "What is the largest ever caught?" """
     for at, token in enumerate(found[1:], 1):
         after = found[at + 1] if at + 1 < len(found) else None
@@ -52,7 +52,7 @@ def _superlative(found: Sequence[Token], topic: Topic) -> Addition | None:
     return None
 
 
-def _counted(found: Sequence[Token], topic: Topic) -> Addition | None:
+def _counted(found: Sequence[TaggedWord], topic: Topic) -> Addition | None:
     """ "How many can you have?" """
     for how, many, verb in zip(found, found[1:], found[2:], strict=False):
         if how.low == "how" and many.low == "many" and verb.tag == "X":
@@ -60,7 +60,7 @@ def _counted(found: Sequence[Token], topic: Topic) -> Addition | None:
     return None
 
 
-def _relation(found: Sequence[Token], phrases: Sequence[NounPhrase], topic: Topic, topics: Topics) -> Addition | None:
+def _relation(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic, topics: Topics) -> Addition | None:
     """ "What are the main causes?" """
     introduced = found[0].low in ("what", "who") and len(found) > 1 and found[1].low in english.BE  # "what is the system?"
     few = len(phrases) == 1 and len(found) <= MOST_TOKENS and not introduced
@@ -78,7 +78,7 @@ def _relation(found: Sequence[Token], phrases: Sequence[NounPhrase], topic: Topi
     return None
 
 
-def _bare(found: Sequence[Token], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:
+def _bare(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:
     """ "Who won?" """
     words = [token for token in found if token.text[0].isalnum()]
     asked = len(phrases) == 1 and phrases[0].first == 1  # "which empires ..."

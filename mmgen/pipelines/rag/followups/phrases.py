@@ -17,7 +17,7 @@ CLITIC = re.compile(r"^(what|who|where|when|how|that|it|he|she|there|why)['’](
 
 
 @dataclass
-class Token:
+class TaggedWord:
     """`text[start:end]` with its word class.
 
     W: question word, X: auxiliary, D: determiner, S: possessive, P: pronoun, R: preposition, C: conjunction, V: verb,
@@ -57,20 +57,23 @@ class NounPhrase:
         return frozenset(english.singular(word.lower()) for word in re.findall(r"\w+", self.core))
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> list[TaggedWord]:
     """Of a text, tagged."""
-    found: list[Token] = []
+    found: list[TaggedWord] = []
     for match in TOKEN.finditer(text):
         if clitic := CLITIC.match(match[0]):
             cut = match.start() + clitic.end(1)
-            found += [Token(text[match.start() : cut], match.start(), cut), Token(text[cut : match.end()], cut, match.end())]
+            found += [
+                TaggedWord(text[match.start() : cut], match.start(), cut),
+                TaggedWord(text[cut : match.end()], cut, match.end()),
+            ]
         else:
-            found.append(Token(match[0], match.start(), match.end()))
+            found.append(TaggedWord(match[0], match.start(), match.end()))
     _tag(found)
     return found
 
 
-def _tag(found: list[Token]) -> None:
+def _tag(found: list[TaggedWord]) -> None:
     due = ""  # the auxiliary that a main verb is due to, once there was a subject
     subject = False
     for at, token in enumerate(found):
@@ -85,7 +88,9 @@ def _tag(found: list[Token]) -> None:
             due = ""
 
 
-def _class(token: Token, before: Token | None, after: Token | None, found: Sequence[Token], at: int, due: str) -> str:
+def _class(
+    token: TaggedWord, before: TaggedWord | None, after: TaggedWord | None, found: Sequence[TaggedWord], at: int, due: str
+) -> str:
     low, prior = token.low, before.tag if before else ""
     if not token.text[0].isalnum() and low not in ("'s", "'re"):
         return "."
@@ -106,7 +111,7 @@ def _class(token: Token, before: Token | None, after: Token | None, found: Seque
     return _open_class(token, before, after, at, due)
 
 
-def _demonstrative(low: str, prior: str, after: Token | None) -> str:
+def _demonstrative(low: str, prior: str, after: TaggedWord | None) -> str:
     if (
         after is None
         or not after.text[0].isalnum()
@@ -120,7 +125,7 @@ def _demonstrative(low: str, prior: str, after: Token | None) -> str:
     return "P" if english.is_verb(after.low) and after.low not in english.NOT_ALONE else "D"
 
 
-def _auxiliary(low: str, prior: str, after: Token | None, found: Sequence[Token], at: int) -> str:
+def _auxiliary(low: str, prior: str, after: TaggedWord | None, found: Sequence[TaggedWord], at: int) -> str:
     if low == "being" and prior == "R":
         return "N"
     if low in ("do", "did", "does", "have", "had", "has") and prior in "PNT" and prior and at:
@@ -130,7 +135,7 @@ def _auxiliary(low: str, prior: str, after: Token | None, found: Sequence[Token]
     return "X"
 
 
-def _open_class(token: Token, before: Token | None, after: Token | None, at: int, due: str) -> str:
+def _open_class(token: TaggedWord, before: TaggedWord | None, after: TaggedWord | None, at: int, due: str) -> str:
     low, prior = token.low, before.tag if before else ""
     if token.capital and at and prior != ".":
         return "N"
@@ -153,7 +158,7 @@ def _open_class(token: Token, before: Token | None, after: Token | None, at: int
     return "N"
 
 
-def _verbal(low: str, prior: str, before: Token | None, after: Token | None, due: str) -> bool:
+def _verbal(low: str, prior: str, before: TaggedWord | None, after: TaggedWord | None, due: str) -> bool:
     """Whether a form that may be a verb is one here."""
     base = english.lemma(low)
     past = low in english.IRREGULAR or (low.endswith("ed") and len(low) > 4)
@@ -179,7 +184,7 @@ def _verbal(low: str, prior: str, before: Token | None, after: Token | None, due
     return past or prior == "P" or base not in english.NOT_ALONE
 
 
-def noun_phrases(found: Sequence[Token], text: str) -> list[NounPhrase]:
+def noun_phrases(found: Sequence[TaggedWord], text: str) -> list[NounPhrase]:
     """In order, each with what stands behind its "of"."""
     flat = list(_flat(found, text))
     whole: list[NounPhrase] = []
@@ -195,7 +200,7 @@ def noun_phrases(found: Sequence[Token], text: str) -> list[NounPhrase]:
     return whole[::-1]
 
 
-def _flat(found: Sequence[Token], text: str) -> Iterator[NounPhrase]:
+def _flat(found: Sequence[TaggedWord], text: str) -> Iterator[NounPhrase]:
     at = 0
     while at < len(found):
         end = at
@@ -212,7 +217,7 @@ def _flat(found: Sequence[Token], text: str) -> Iterator[NounPhrase]:
             at += 1
 
 
-def _inside(found: Sequence[Token], at: int, end: int) -> bool:
+def _inside(found: Sequence[TaggedWord], at: int, end: int) -> bool:
     """Whether a token that begins no phrase can stand in one: an adverb before an adjective, a second determiner."""
     token = found[end]
     if token.tag == "A" and end + 1 < len(found) and found[end + 1].tag == "J":
@@ -220,13 +225,13 @@ def _inside(found: Sequence[Token], at: int, end: int) -> bool:
     return token.tag == "D" and end == at + 1 and found[at].tag == "D"
 
 
-def _core(found: Sequence[Token], first: int, head: int) -> int:
+def _core(found: Sequence[TaggedWord], first: int, head: int) -> int:
     while first < head and found[first].tag in ("D", "S"):
         first += 1
     return first
 
 
-def _phrase(found: Sequence[Token], first: int, last: int, text: str) -> NounPhrase:
+def _phrase(found: Sequence[TaggedWord], first: int, last: int, text: str) -> NounPhrase:
     head = next((at for at in range(last - 1, first - 1, -1) if found[at].tag == "N"), last - 1)
     core = _core(found, first, head)
     name = any(token.capital and found[0] is not token and token.tag == "N" for token in found[core:last])
@@ -244,7 +249,7 @@ def _phrase(found: Sequence[Token], first: int, last: int, text: str) -> NounPhr
     )
 
 
-def _role(found: Sequence[Token], first: int) -> str:
+def _role(found: Sequence[TaggedWord], first: int) -> str:
     before = found[first - 1] if first else None
     if before is None or before.tag in ("X", "W"):
         return "subject"

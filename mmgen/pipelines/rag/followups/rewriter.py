@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mmgen.pipelines.rag.followups import ellipsis, english, missing
-from mmgen.pipelines.rag.followups.phrases import NounPhrase, Token, noun_phrases, tokens
+from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord, noun_phrases, tokens
 from mmgen.pipelines.rag.followups.topics import Topic, numbered, possessive, relational
 from mmgen.pipelines.rag.followups.tracker import Topics
 
@@ -70,7 +70,7 @@ def rewrite(question: str, topics: Topics) -> Rewrite:
 class _Rewriting:
     """One question's."""
 
-    def __init__(self, question: str, found: list[Token], topics: Topics) -> None:
+    def __init__(self, question: str, found: list[TaggedWord], topics: Topics) -> None:
         self.question, self.found, self.topics = question, found, topics
         self.phrases = noun_phrases(found, question)
         self.edits: dict[tuple[int, int], str] = {}  # by the characters that they replace
@@ -106,7 +106,7 @@ class _Rewriting:
             self.edits[token.start, token.end] = possessive(text) if token.tag == "S" else text
         self._places_and_times()
 
-    def _kind(self, at: int, token: Token) -> str | None:
+    def _kind(self, at: int, token: TaggedWord) -> str | None:
         """Which pronoun a token is: "it", "they", "he", or none that stands for a topic."""
         low = token.low
         if token.tag == "S":
@@ -157,7 +157,7 @@ class _Rewriting:
             ):
                 self._insert(token, self.topics.time, False)
 
-    def _insert(self, token: Token, phrase: str, bare: bool) -> None:
+    def _insert(self, token: TaggedWord, phrase: str, bare: bool) -> None:
         self.edits[token.start, token.end] = phrase.split(" ", 1)[1] if bare and " " in phrase else phrase
         self.named = True
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmgen.pipelines.rag.followups import english
-from mmgen.pipelines.rag.followups.phrases import NounPhrase, Token
+from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord
 
 ASKED_FOR = 1.0  # weight of what a question asks for, "which ship"; lighter ones are in focus only if nothing was before
 COMPARED = frozenset("difference differences differ compare compared same similar vs versus different".split())  # noqa: SIM905
@@ -63,12 +63,12 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(english.singular(word.lower()) for word in re.findall(r"\w+", text))
 
 
-def relational(token: Token) -> bool:
+def relational(token: TaggedWord) -> bool:
     """Whether a noun is of something, which has to be said."""
     return english.singular(token.low) in english.RELATIONAL or token.low in english.RELATIONAL or token.low in english.VAGUE
 
 
-def topic_of(phrase: NounPhrase, found: Sequence[Token]) -> Topic:
+def topic_of(phrase: NounPhrase, found: Sequence[TaggedWord]) -> Topic:
     """What a phrase of the question stands for."""
     first, head = found[phrase.first], found[phrase.head]
     text = phrase.core if first.tag == "D" and first.low not in ("the", "a", "an") else phrase.text
@@ -78,7 +78,7 @@ def topic_of(phrase: NounPhrase, found: Sequence[Token]) -> Topic:
     return Topic(text, phrase.core, head.text, phrase.plural, phrase.name, person, _looks_human(phrase, first), either)
 
 
-def _looks_human(phrase: NounPhrase, first: Token) -> bool:
+def _looks_human(phrase: NounPhrase, first: TaggedWord) -> bool:
     words = phrase.core.split()
     named = phrase.name and len(words) in (2, 3) and all(word[:1].isupper() for word in words)
     if not named or phrase.plural or first.tag == "D" or phrase.role in english.LOCATIVES:
@@ -86,7 +86,7 @@ def _looks_human(phrase: NounPhrase, first: Token) -> bool:
     return words[-1].lower() not in english.COMMON_IN_NAMES
 
 
-def pair(ranked: Sequence[Topic], found: Sequence[Token], phrases: Sequence[NounPhrase], turn: int) -> list[Topic]:
+def pair(ranked: Sequence[Topic], found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], turn: int) -> list[Topic]:
     """Two things that were compared or joined by "and", as one plural."""
     firm = [one for one in ranked if one.weight > ASKED_FOR]
     compared = any(token.low in COMPARED for token in found)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mmgen.pipelines.rag.followups import english
-from mmgen.pipelines.rag.followups.phrases import NounPhrase, Token, noun_phrases, tokens
+from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord, noun_phrases, tokens
 from mmgen.pipelines.rag.followups.topics import ASKED_FOR, Topic, pair, relational, topic_of, words_of
 
 INTRODUCED, CONTINUED, SUBJECT, OBJECT, PART, OBLIQUE, RELATION = 5.0, 3.5, 3.0, 2.5, 2.0, 1.5, 0.5
@@ -121,7 +121,7 @@ class Topics:
         return any(words & one.words for one in self.all if one.weight > RELATION)
 
     def _ranked(
-        self, question: str, found: Sequence[Token], phrases: Sequence[NounPhrase], used: Sequence[Topic]
+        self, question: str, found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], used: Sequence[Topic]
     ) -> list[Topic]:
         introducing = INTRODUCING.match(question)
         ranked: list[Topic] = []
@@ -146,7 +146,7 @@ class Topics:
             ranked.append(replace(topic, weight=weight, turn=self.turn))
         return ranked
 
-    def _weight(self, phrase: NounPhrase, found: Sequence[Token], introduced: bool) -> float:
+    def _weight(self, phrase: NounPhrase, found: Sequence[TaggedWord], introduced: bool) -> float:
         if (phrase.first and found[phrase.first - 1].tag == "W") or found[phrase.first].low in ("many", "much"):
             return ASKED_FOR
         if introduced:
@@ -155,7 +155,7 @@ class Topics:
             return PART  # "the ship": most often something of the focus
         return {"subject": SUBJECT, "object": OBJECT, "about": OBJECT, "of": OBJECT}.get(phrase.role, OBLIQUE)
 
-    def _observe_answer(self, found: Sequence[Token], answer: str) -> None:
+    def _observe_answer(self, found: Sequence[TaggedWord], answer: str) -> None:
         asked = next((token.low for token in found if token.tag == "W"), "")
         answer = " ".join(answer[:MOST_ANSWER].split()).strip().strip('."“”')
         short = len(answer.split()) <= SHORT
@@ -173,7 +173,7 @@ class Topics:
                 continue
             self._answered(name, answer, asked, short, found)
 
-    def _answered(self, name: str, answer: str, asked: str, short: bool, found: Sequence[Token]) -> None:
+    def _answered(self, name: str, answer: str, asked: str, short: bool, found: Sequence[TaggedWord]) -> None:
         """A name in an answer, which is in focus where the question described a thing: "what was the first ...?" """
         person = short and asked in ("who", "whom", "whose")
         last, perhaps = name.split()[-1], " " in name and asked not in ("where", "when")
@@ -186,7 +186,7 @@ class Topics:
             self.focus = replace(named, text=answer if answer.lower().startswith("the ") else name)
 
 
-def _identity(found: Sequence[Token]) -> bool:
+def _identity(found: Sequence[TaggedWord]) -> bool:
     """Whether a question asks for a thing by its description: "what was the first ...", "which ship ..."."""
     at = next((n for n, token in enumerate(found) if token.tag == "W"), 0)
     after = found[at + 1 : at + 3]
