@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 TIERS = (
     ("cli",),
     ("apps", "serve"),
+    ("evaluation",),
     ("pipelines", "training"),
     ("library",),
     ("runtime",),
@@ -54,6 +55,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.lm.rope_config": "models/lm/test_families.py",
     "mmgen.models.quantization.formats.fp8": "models/checkpoints/test_dequantized.py",
     "mmgen.models.vision.vision_tensor_names": "models/vision/test_vision_families.py",
+    "mmgen.evaluation.rag_report": "cli/training/test_rag_eval.py",
     "mmgen.pipelines.image.image_pipeline": "pipelines/test_txt2img.py",
     "mmgen.pipelines.image.label_scores": "pipelines/test_zero_shot.py",
     "mmgen.pipelines.image.word_list": "pipelines/test_tags.py",

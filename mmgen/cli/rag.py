@@ -13,6 +13,7 @@ import typer
 from mmgen.cli.answer_output import one_line, print_answer
 from mmgen.cli.from_signature import spread
 from mmgen.cli.output import print_columns, print_json
+from mmgen.cli.training import rag_eval
 from mmgen.errors import BadRequest, MmgenError, NotFound
 from mmgen.rag_params import RagParams
 
@@ -26,6 +27,8 @@ app = typer.Typer(help="Ask your documents: add files, ask questions, see where 
 
 IN_PART = 3
 """Exit code where every file was read, but one not wholly."""
+
+app.command("eval")(rag_eval.evaluate)
 
 Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
