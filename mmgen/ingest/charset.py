@@ -15,6 +15,8 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\x1b") + b"\x7f"
+ODD = frozenset({"undefined", "unicode_escape", "raw_unicode_escape", "punycode", "idna", "utf_7", "mbcs", "oem"})
+"""Codecs of Python that no page can mean."""
 LIKELY = """utf_8 cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859_2 iso8859_5 iso8859_7 iso8859_9 koi8_r
     koi8_u cp866 cp932 euc_jp iso2022_jp gb18030 big5 cp949""".split()  # noqa: SIM905  a list of words
 """Encodings of real files. On short texts detection confuses them with rare code pages (cp775)."""
@@ -78,10 +80,12 @@ def _unmarked(sample: bytes) -> str:
 
 def _fits(data: bytes, encoding: str) -> bool:
     try:
+        if codecs.lookup(encoding).name.replace("-", "_") in ODD:
+            return False
         data.decode(encoding)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, ValueError):
         return False
-    return bool(encoding)
+    return True
 
 
 def _guess(data: bytes) -> str:

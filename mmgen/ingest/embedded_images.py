@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from mmgen.errors import MmgenError, UnreadableFile
-from mmgen.ingest import extractors, html, loaders
+from mmgen.ingest import extractors, html_tree, loaders
 from mmgen.ingest.charset import Unreadable
 from mmgen.ingest.image_files import plain
 
 if TYPE_CHECKING:
-    from bs4.element import Tag
+    from lxml.html import HtmlElement
     from pypdf import PageObject
 
 SUFFIXES = ("pdf", "html", "htm", "xhtml")
@@ -54,17 +54,18 @@ def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
 
 def _of_html(path: Path, data: bytes) -> Iterator[tuple[bytes, str, None]]:
     """Alt text, then the caption of the figure around it."""
-    soup, _ = html.parsed(data)
-    for tag in soup("img"):
+    root, _ = html_tree.parsed(data)
+    for tag in root.iter("img"):
         source = str(tag.get("src") or "").strip()
         found = _data_uri(source) if source[:5].lower() == "data:" else _beside(path, source)
         if found:
             yield found, _html_caption(tag), None
 
 
-def _html_caption(tag: Tag) -> str:
-    figure = tag.find_parent("figure")
-    below = figure.figcaption.get_text(" ") if figure is not None and figure.figcaption is not None else ""
+def _html_caption(tag: HtmlElement) -> str:
+    figure = next(tag.iterancestors("figure"), None)
+    captions = [] if figure is None else figure.iter("figcaption")
+    below = next((" ".join(caption.itertext()) for caption in captions), "")
     said = [" ".join(words.split()) for words in (str(tag.get("alt") or ""), str(tag.get("title") or ""), below)]
     return ". ".join(dict.fromkeys(words.rstrip(".") for words in said if words))
 
