@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from mmgen import hub
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.data import text_files
 
 

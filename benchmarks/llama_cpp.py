@@ -31,7 +31,7 @@ import torch
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.runners.generation import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
 from mmgen.text_params import TextParams

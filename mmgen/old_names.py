@@ -47,7 +47,8 @@ MOVED: Mapping[str, str] = {
     "mmgen.models.speculate": "mmgen.models.lm.speculative",
     "mmgen.models.adapters": "mmgen.models.lm.lora",
     "mmgen.models.adapter_files": "mmgen.models.lm.lora_files",
-    "mmgen.models.prefixes": "mmgen.models.lm.prefix_tuning",
+    "mmgen.models.prefixes": "mmgen.models.lm.adapters.prefix_tuning",
+    "mmgen.models.lm.prefix_tuning": "mmgen.models.lm.adapters.prefix_tuning",
     "mmgen.models.fused": "mmgen.models.lm.fused_decoder",
     "mmgen.models.bert": "mmgen.models.encoders.bert_config",
     "mmgen.models.encoder": "mmgen.models.encoders.sentence_encoder",
@@ -375,6 +376,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.models.lm.block_manager": {"Blocks": "BlockManager", "Table": "BlockTable"},
     "mmgen.models.lm.fused_decoder": {"Fused": "FusedDecoder", "Known": "WatchedWeight", "Shape": "FusedShape"},
     "mmgen.models.lm.guided_decoding": {"Grammars": "GrammarCompiler"},
+    "mmgen.models.lm.language_model": {"TextModel": "mmgen.models.lm.text_model:TextModel"},
     "mmgen.models.lm.lora": {
         "Adapted": "AdaptedLayer",
         "Choice": "AdapterSelection",
@@ -609,7 +611,7 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
     },
     "mmgen.interfaces": {
         "Denoiser": "nothing read it; a loader of denoisers gives a mmgen.models.diffusion.denoiser.DenoiserModel",
-        "TextModel": "nothing read it; a loader of language models gives a mmgen.models.lm.language_model.TextModel",
+        "TextModel": "nothing read it; a loader of language models gives a mmgen.models.lm.text_model.TextModel",
     },
     "mmgen.models.checkpoints.safetensors_io": {
         "BERT": "its names are mmgen.models.checkpoints.tensor_names.bert_encoder(config)",

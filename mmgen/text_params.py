@@ -13,6 +13,8 @@ from mmgen.value_checks import MAX_SEED
 
 Strategy = Literal["sample", "greedy", "beam", "contrastive"]
 SEARCHES = ("beam", "contrastive")
+SEARCH = frozenset({"strategy", "beams", "length_penalty", "early_stopping"})
+"""Fields that say how sequences are searched."""
 MAX_LOGPROBS = 20
 MAX_SEQUENCES = 64
 BIAS = ParamInfo(least=-100, most=100)

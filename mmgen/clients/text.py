@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mmgen.models.lm.guided_decoding import GrammarCompiler
     from mmgen.models.lm.language_codes import LanguageCodes
-    from mmgen.models.lm.language_model import TextModel
+    from mmgen.models.lm.text_model import TextModel
     from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
     from mmgen.runners.generation import GenerationResult, ScoreRules, TextPiece, TextRequest
     from mmgen.runners.text import TextRunner

@@ -20,7 +20,7 @@ from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.detokenizer import Detokenizer, Stops
 from mmgen.models.lm.guided_decoding import Constraint
 from mmgen.models.lm.sampling import SampledToken, choice
-from mmgen.models.transformers_backend.own_cache import SequenceCache
+from mmgen.models.transformers_backend.sequence_cache import SequenceCache
 from mmgen.text_params import TextParams
 
 Reason = Literal["stop", "length"]

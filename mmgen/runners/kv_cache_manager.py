@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import takewhile
 
 from mmgen.engine.job import Job
+from mmgen.models.lm.adapters.prefix_tuning import Prefix
 from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.paged_attention import KVPool
 from mmgen.models.lm.paged_model import PagedModel
-from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.runners.generation import CacheOperations, GenerationState, TokenSequence
 
 ANSWER = 512

@@ -17,13 +17,15 @@ from mmgen.engine.fault_isolation import apart
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, TooLarge, TooLong
-from mmgen.models.transformers_backend.own_cache import OwnCacheLM, SequenceCache, Unstackable
+from mmgen.models.transformers_backend.cache_state import Unstackable
+from mmgen.models.transformers_backend.own_cache import OwnCacheLM
+from mmgen.models.transformers_backend.sequence_cache import SequenceCache
 from mmgen.runners import progress
 from mmgen.runners.generation import CacheOperations, GenerationState, TextRequest, TokenSequence, Vocabulary, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
 from mmgen.runners.roofline import milliseconds
 from mmgen.runners.search_sequences import ContrastiveSequences
-from mmgen.runners.text import usual_budget
+from mmgen.runners.text import SCORED, usual_budget
 
 COPIES = 2
 """Of a text's cache at once: while it is stacked with others, its own and its part of theirs."""
@@ -70,9 +72,10 @@ class OwnCacheRunner(CacheOperations):
         """Bytes of its caches at full length. Raises BadRequest, TooLong or TooLarge with the numbers."""
         request: TextRequest = job.payload
         _check_options(request)
-        if request.params.prompt_logprobs is not None:
-            raise BadRequest("prompt_logprobs are not given by a model with its own cache; leave them out")
-        check(replace(request, source=None), self.lm.config.max_tokens)
+        decoder = (
+            request if request.source is None else replace(request, source=request.prompt)
+        )  # the source has a limit of its own
+        check(decoder, self.lm.config.max_tokens)
         if len(request.source or ()) > self.lm.config.max_source:
             raise TooLong(
                 f"the source is {len(request.source or ())} tokens, the model reads {self.lm.config.max_source}; shorten it"
@@ -147,7 +150,8 @@ class OwnCacheRunner(CacheOperations):
         for job, branch in branches:
             if branch.unread > 1 and left > 0:
                 whole = not self.lm.chunks or (job.payload.seen and not branch.cache.length)  # images are read with all of it
-                count = branch.unread if branch.unread <= left or whole else left
+                most = min(left, SCORED) if job.state.wants_prompt_logits else left
+                count = branch.unread if branch.unread <= most or whole else most
                 rows.append((job, branch, count))
                 left -= count
         return rows
@@ -190,7 +194,11 @@ class OwnCacheRunner(CacheOperations):
         assert branch.cache is not None
         start = branch.cache.length
         try:
-            logits, states = self.lm.read([(branch.cache, branch.ids[: start + count])], _searches(job))
+            every = job.state.wants_prompt_logits
+            logits, states = self.lm.read([(branch.cache, branch.ids[: start + count])], _searches(job), every)
+            if every:
+                job.state.read_prompt(start, logits)
+                logits = logits[-1:]
         except Exception as error:
             job.fail(error)
             return

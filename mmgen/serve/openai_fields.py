@@ -11,7 +11,7 @@ from mmgen import __version__
 from mmgen.errors import BadRequest
 from mmgen.params import infos
 from mmgen.serve.pipeline_schema import declared
-from mmgen.text_params import Sampling, TextParams
+from mmgen.text_params import SEARCH, Sampling, TextParams
 
 if TYPE_CHECKING:
     from mmgen.pipelines.language.text_pipeline import TokenUsage
@@ -56,7 +56,7 @@ class TextBody(OpenAIBody):
         given = {name: value for name in INFOS.keys() & type(self).model_fields if (value := getattr(self, name)) is not None}
         if self.top_p is not None:
             given["top_p"] = max(self.top_p, LEAST_P)
-        unset = frozenset(infos(Sampling)) - given.keys()
+        unset = (frozenset(infos(Sampling)) | SEARCH) - given.keys()
         return TextParams(**given | {"logit_bias": bias(self.logit_bias or {}), "stop": self.stop or (), "unset": unset} | more)
 
     @property

@@ -133,6 +133,24 @@ def test_rules_of_the_checkpoint_are_kept(rt: Runtime, tmp_path: Path) -> None:
     assert client.forces_first and text("the way", **GREEDY).text.startswith(client.model.tokenizer.decode([70]))
 
 
+def test_what_a_caller_leaves_open_is_as_its_makers_have_it(
+    rt: Runtime, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They search with beams; tokens are taken one by one where the caller wants what a search does not do."""
+    asked = {"num_beams": 3, "length_penalty": 2.0, "early_stopping": True, "diversity_penalty": 0.5}
+    folder = saved(tmp_path, tiny_own_cache.seq2seq("bart", vocab_size=264), **asked)
+    text = TextGeneration(rt, model=str(folder))
+    client = rt.text(str(folder))
+    ids = client.model.encode("the way")
+    found = text("the way", max_tokens=12)
+    assert found.scores is not None and found.text == theirs(client, ids, **{**asked, "diversity_penalty": None})
+    assert "asks for diversity_penalty, which its texts are not kept to" in caplog.text
+    one_by_one = theirs(client, ids, num_beams=1)
+    assert text("the way", max_tokens=12, logprobs=0).text == one_by_one == text("the way", **GREEDY).text
+    assert "its makers search with 3 beams, which know no log-probabilities; tokens are taken one by one" in caplog.text
+    assert text("the way", max_tokens=12, temperature=0).scores is None
+
+
 def test_precisions(hybrid: Path, tmp_path: Path) -> None:
     lm: Any = load(hybrid, precision="bf16").lm
     assert isinstance(lm, OwnCacheLM) and lm.model.dtype == torch.bfloat16

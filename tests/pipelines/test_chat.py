@@ -86,6 +86,6 @@ def test_the_command_leaves_open_what_nobody_said(
     call: Any, tiny_llama: Path, writer: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     greedy = Chat(writer)("hi", max_tokens=12, strategy="greedy").text
-    monkeypatch.setattr("mmgen.models.lm.language_model._settings", lambda folder: {"do_sample": True, "temperature": 0.0})
+    monkeypatch.setattr("mmgen.models.lm.text_model._settings", lambda folder: {"do_sample": True, "temperature": 0.0})
     done = call("chat", "hi", "--model", tiny_llama, "--max-tokens", 12)
     assert (done.code, done.out) == (0, greedy + "\n")

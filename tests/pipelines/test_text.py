@@ -261,7 +261,7 @@ def test_an_adapter_by_its_repository(text: TextGeneration, lora: Path, monkeypa
 
 
 def test_the_attention_behind_a_prefix_is_not_drawn(text: TextGeneration, tmp_path: Path) -> None:
-    from mmgen.models.lm import prefix_tuning
+    from mmgen.models.lm.adapters import prefix_tuning
 
     client = text.rt.text()
     prefix_tuning.save(prefix_tuning.Prefix(client.model.lm.config, 3), tmp_path)

@@ -188,6 +188,21 @@ def test_cancel_and_deadline_end_a_text_between_two_tokens() -> None:
     assert not made.active
 
 
+@pytest.mark.parametrize("name", ["jamba", "recurrent_gemma", "openai-gpt"])
+def test_log_probabilities_of_a_prompt_are_those_of_its_logits(name: str) -> None:
+    """Read in parts where the model allows it, beside others."""
+    lm = loaded(name)
+    wanted = request(lm, PROMPTS[3], 4, prompt_logprobs=2)
+    found, other = run(runner(lm, budget=5), wanted, request(lm, PROMPTS[0]))
+    with torch.inference_mode():
+        expected = lm.model(torch.tensor([PROMPTS[3]])).logits[0].float().log_softmax(-1)
+    assert found.prompt_choices is not None and [one.token for one in found.prompt_choices] == PROMPTS[3][1:]
+    for one, row in zip(found.prompt_choices, expected, strict=False):
+        assert one.logprob == pytest.approx(float(row[one.token]), abs=1e-4)
+        assert [token for token, _ in one.top] == row.topk(2).indices.tolist()
+    assert tokens(found) == [theirs(lm, PROMPTS[3], 4)] and tokens(other) == [theirs(lm, PROMPTS[0])]
+
+
 def test_texts_wait_until_there_is_memory_and_what_never_fits_is_refused() -> None:
     lm = loaded("falcon_h1")
     asked = request(lm, PROMPTS[0])
@@ -209,6 +224,8 @@ def test_what_it_cannot_do_is_refused_in_one_line() -> None:
         made.reserve(Job("text", request(made.lm, [5] * 200)))
     with pytest.raises(TooLong, match="max_tokens 128 are 129, the model holds 128"):
         made.reserve(Job("text", request(made.lm, PROMPTS[0], 128)))
+    with pytest.raises(BadRequest, match="asked of an encoder, which predicts nothing"):
+        made.reserve(Job("text", request(made.lm, PROMPTS[0], prompt_logprobs=1)))
 
 
 def test_a_failing_pass_is_taken_apart_so_that_the_bad_job_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from mmgen.models.checkpoints.gguf_pre_tokenizers import GPT2, SPLITS
 from mmgen.models.checkpoints.gguf_tokenizer import CONTROL, USER_DEFINED
 from mmgen.models.layers.positions import Rotary
 from mmgen.models.lm import families
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.transformer_config import TransformerConfig
 
 WRITTEN = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "mmgen": "llama"}

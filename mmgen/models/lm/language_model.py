@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import block_weights, gguf_checkpoint, gguf_tensor_names, quantized
 from mmgen.models.checkpoints.convert import Checkpoint, Names, TensorName, drawn, pour
 from mmgen.models.checkpoints.no_init import without_init
-from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
@@ -24,10 +23,7 @@ from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
 from mmgen.models.lm.architectures.text_parts import TextTensors
-from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
-from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 
 ROUNDED = ("int8", "int4")
@@ -205,132 +201,3 @@ def _own_shape(values: Mapping[str, Any], folder: Path) -> TransformerConfig:
 def _empty(config: TransformerConfig, device: str, dtype: torch.dtype) -> LanguageModel:
     with without_init(dtype), torch.device(device):
         return LanguageModel(config).to(dtype).eval()
-
-
-SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
-"""What a generation_config.json may recommend, where it samples at all."""
-
-
-class TextModel:
-    """A folder as it is used: weights, tokenizer, chat template and special tokens of the checkpoint."""
-
-    def __init__(
-        self,
-        lm: LanguageModel,
-        tokenizer: Tokenizer,
-        settings: Mapping[str, Any],
-        name: str = "",
-        template: ChatTemplate | None = None,
-    ) -> None:
-        """`settings`: bos_token_id, eos_token_id, decoder_start_token_id, as config.json has them, and how its makers would
-        sample, as in generation_config.json; none is needed."""
-        self.lm, self.tokenizer, self.name = lm.eval(), tokenizer, name
-        self.max_tokens = lm.config.max_tokens
-        self.bos_id: int | None = settings.get("bos_token_id")
-        self.start_id: int | None = settings.get("decoder_start_token_id", self.bos_id)  # what a decoder begins with
-        self.eos_ids = _ids(settings.get("eos_token_id"))
-        self.sampling = {key: settings[key] for key in SAMPLING if settings.get("do_sample") and settings.get(key) is not None}
-        self.template = template or ChatTemplate("", {})
-        self.device = lm.device
-
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
-        """The registry's loader. `precision`: fp32, bf16, fp16, int8 or int4; "": on a CPU fp32 or as it was rounded,
-        elsewhere as it is saved; a8: a GGUF file's blocks, and inputs rounded to int8 as llama.cpp does."""
-        rounds_inputs = precision == "a8"
-        precision = "" if rounds_inputs else precision
-        if device == "cpu":
-            precision = precision or quantized.precision_of(folder)
-        lm = load(folder, device, dtype_of(precision, device), packed=device == "cpu" and not precision)
-        if rounds_inputs:
-            block_weights.round_inputs(lm, str(folder))
-        if precision in ROUNDED:
-            quantize(lm, precision)
-        return cls.around(lm, folder, name)
-
-    @classmethod
-    def around(cls, lm: LanguageModel, folder: Path, name: str = "") -> TextModel:
-        """A network with all else that its folder holds."""
-        return cls(lm, Tokenizer.of(folder), _settings(folder), name or folder.name, ChatTemplate.of(folder))
-
-    def pack(self) -> None:
-        """Weights as the processor's kernels read them; the model runs and does nothing else from then on."""
-        self.lm.pack()
-
-    def encode(self, text: str) -> list[int]:
-        """A prompt's ids, with the special tokens that the checkpoint puts around a text."""
-        return self.tokenizer.prompt(text)
-
-    def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
-        """Ids of a conversation up to where the model answers."""
-        return self.chat_prompt(messages, tools)[1]
-
-    def chat_prompt(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        variables: Mapping[str, Any] = {},
-        continue_final_message: bool = False,
-        parse_special: bool = False,
-    ) -> tuple[str, list[int]]:
-        """A conversation up to where the model answers, and its ids.
-
-        Control tokens are the template's alone: letters in a message that look like one are encoded as letters, unless
-        `parse_special`. Other arguments as of `ChatTemplate.render`.
-        """
-        quotes: dict[str, str] = {} if parse_special else self._quotes([*messages, *(tools or ())])
-        if quotes:
-            messages, tools = _replaced(messages, quotes), _replaced(tools, quotes)
-        text = self.render_chat(messages, tools=tools, variables=variables, continue_final_message=continue_final_message)
-        if not quotes:
-            return text, self.tokenizer.encode(text).ids
-        marks = {mark: letters for letters, mark in quotes.items()}
-        return _replaced(text, marks), self.tokenizer.encode_quoting(text, marks)
-
-    def _quotes(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Control tokens whose letters occur in messages, and a mark that stands for each while a template renders them."""
-        said = json.dumps(messages, ensure_ascii=False, default=str)
-        letters = sorted((token for token in self.tokenizer.control if token in said), key=len, reverse=True)
-        return {token: f"{MARK}{number}{MARK}" for number, token in enumerate(letters)}
-
-    def render_chat(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        add_generation_prompt: bool = True,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        variables: Mapping[str, Any] = {},
-        continue_final_message: bool = False,
-    ) -> str:
-        """The conversation in the words of the checkpoint's own template. Raises BadRequest where it has none or refuses."""
-        if not self.template:
-            raise BadRequest(f"{self.name} has no chat template; use it for completion, or give a model made for chats")
-        return self.template.render(messages, add_generation_prompt, tools, variables, continue_final_message)
-
-
-MARK = "\ue001"
-"""A character without a meaning, for marks."""
-
-
-def _replaced(value: Any, words: Mapping[str, str]) -> Any:
-    """Messages, or whatever of JSON, with words replaced in all texts."""
-    if isinstance(value, str):
-        for old, new in words.items():
-            value = value.replace(old, new)
-        return value
-    if isinstance(value, Mapping):
-        return {key: _replaced(one, words) for key, one in value.items()}
-    return [_replaced(one, words) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    """config.json with generation_config.json laid over it; ends of text of both."""
-    base = gguf_checkpoint.config_values(folder)
-    base = {**(base.get("text_config") or {}), **base}
-    path = folder / "generation_config.json"
-    over = {key: value for key, value in (read_json(path) if path.is_file() else {}).items() if value is not None}
-    ends = _ids(base.get("eos_token_id")) | _ids(over.get("eos_token_id"))
-    return {**base, **over, "eos_token_id": sorted(ends)}
-
-
-def _ids(value: Any) -> frozenset[int]:
-    return frozenset() if value is None else frozenset([value] if isinstance(value, int) else value)

@@ -17,8 +17,8 @@ from mmgen.errors import BadRequest
 from mmgen.models.checkpoints.convert import Names, TensorName
 from mmgen.models.layers.norms import HeadNorm, RMSNorm
 from mmgen.models.lm.adapters.parts import Base, in_turn
+from mmgen.models.lm.adapters.prefix_tuning import Prefix
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.models.quantization.block_layers import BlockEmbedding
 
 WHOLE = (nn.Embedding, BlockEmbedding, nn.LayerNorm, RMSNorm, HeadNorm)

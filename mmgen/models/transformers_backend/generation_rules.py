@@ -1,6 +1,6 @@
 """What a checkpoint's generation_config.json demands of every text: tokens that are forced, forbidden or not repeated.
 
-How tokens are drawn (temperature, beams, penalties) is the caller's to say, and is not taken from there.
+How tokens are drawn (temperature, beams, penalties) is a recommendation, see `text_model.recommended`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-RULES = (
-    "forced_bos_token_id", "forced_eos_token_id", "suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "sequence_bias",
-    "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens", "exponential_decay_length_penalty",
-    "encoder_repetition_penalty",
-)  # fmt: skip
-"""The entries that are kept to."""
+from mmgen.models.lm.text_model import RULES
 
 
 def rules_of(

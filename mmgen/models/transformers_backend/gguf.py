@@ -10,7 +10,8 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import gguf_checkpoint, gguf_config, gguf_tokenizer, pretrained
 from mmgen.models.checkpoints.gguf_reader import GGUFFile
 from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
+from mmgen.models.lm.language_model import ROUNDED, LanguageModel, dtype_of
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError

@@ -11,7 +11,8 @@ import torch
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
-from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
+from mmgen.models.lm.language_model import ROUNDED, LanguageModel, dtype_of
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.transformers_backend import gguf, vision_language
 from mmgen.models.transformers_backend.backend import is_native, unpaged, upstream_class, upstream_config, writes_text
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
@@ -46,7 +47,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
         except UnpagedError as reason:
             why = str(reason)
             log.warning("%s does not run on the shared KV cache, but with a cache of its own: %s", name or folder.name, why)
-    return TextModel.around(cast(LanguageModel, own_cache(folder, config, device, dtype, precision)), folder, name)
+    return TextModel.around(cast(LanguageModel, own_cache(folder, config, device, dtype, precision)), folder, name, True)
 
 
 def paged(folder: Path, config: Any, device: str, dtype: torch.dtype | None, precision: str = "") -> PagedUpstream:

@@ -8,8 +8,8 @@ would feed it, so that its results are the library's.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,12 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.models.transformers_backend import cache_state, linear_layers
-from mmgen.models.transformers_backend.cache_state import Unstackable
+from mmgen.models.transformers_backend import cache_state, cache_trials, linear_layers
+from mmgen.models.transformers_backend.cache_trials import CacheSize
+from mmgen.models.transformers_backend.sequence_cache import EncodedSource, SequenceCache, Stack, Text
 from mmgen.registry import one_line
 
-Text = tuple["SequenceCache", Sequence[int]]
-"""What is known of a text, and all of its ids."""
 NO_LIMIT = 1 << 20
 """Tokens of a model that says no limit: a recurrent state holds any number."""
 LONG = 1 << 15
@@ -31,74 +30,8 @@ LONG = 1 << 15
 LIMITS = ("max_decoder_position_embeddings", "max_position_embeddings", "n_positions", "max_seq_len")
 ENCODER_LIMITS = ("max_encoder_position_embeddings", *LIMITS[1:])
 """What configurations call the number of their positions."""
-PROBE = (7, 11)
-"""Tokens of the two texts on which it is tried what a model allows."""
 HELD = "modules"
 """Where states that modules keep by themselves stand among the library's caches."""
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedSource:
-    """What a decoder reads of its source."""
-
-    out: Any  # of the encoder, a batch of one
-
-    @property
-    def states(self) -> Tensor:
-        """(1, M, D)"""
-        return self.out[0]  # type: ignore[no-any-return]
-
-    @property
-    def length(self) -> int:
-        return self.states.shape[1]
-
-
-@dataclass(eq=False)
-class Stack:
-    """Texts that were read in one batch, and their common cache: it is parted only when they go separate ways."""
-
-    sequences: tuple[SequenceCache, ...]
-    state: dict[str, Any]
-
-
-@dataclass(eq=False)
-class SequenceCache:
-    """One text's cache. Written by `OwnCacheLM` alone."""
-
-    source: EncodedSource | None = None
-    length: int = 0  # tokens that it knows
-    own: dict[str, Any] = field(default_factory=dict)  # by the name under which forward takes it; empty while in a stack
-    stack: Stack | None = None
-    seen: Mapping[str, Tensor] = field(default_factory=dict)  # what is read with its first tokens, such as pixels of images
-    offset: Tensor | None = None  # (axes, 1, 1) rotary positions less the numbers of its tokens, where images take several axes
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """Its own, taken out of its stack."""
-        if self.stack is not None:
-            at, source = self.stack.sequences.index(self), 0 if self.source is None else self.source.length
-            self.own = cache_state.row(self.stack.state, at, self.length, source)
-            self.stack = None
-        return self.own
-
-    def fork(self) -> SequenceCache:
-        return SequenceCache(self.source, self.length, cache_state.clone(self.state), seen=self.seen, offset=self.offset)
-
-    def forget(self) -> None:
-        """All is to be read again: a forward pass failed, which may have changed a part of it."""
-        self.length, self.own, self.stack = 0, {}, None
-
-
-@dataclass(frozen=True)
-class CacheSize:
-    """Bytes of a text's cache: `fixed + token * length + source * length of the source`."""
-
-    fixed: int
-    token: int
-    source: int
-
-    def of(self, tokens: int, source: int) -> int:
-        return self.fixed + self.token * tokens + self.source * source
 
 
 @dataclass(frozen=True)
@@ -128,13 +61,13 @@ class OwnCacheLM(nn.Module):
         self.held: Sequence[tuple[nn.Module, str]] = ()  # states that modules keep as attributes, and their names
         before = _attributes(model)
         with torch.inference_mode(), linear_layers.CalledLinears(model) as called:
-            self._bytes(2, 4)
+            cache_trials.nbytes(self, 2, 4)
         self.linears = called.found
         self.held = [
             key for key, value in _attributes(model).items() if isinstance(value, Tensor) and before.get(key, key) is None
         ]
         self._hold(None)
-        self.size = self._measured()
+        self.size = CacheSize.measured(self)
 
     @property
     def device(self) -> torch.device:
@@ -157,8 +90,7 @@ class OwnCacheLM(nn.Module):
         """Rounds linear layers to int8 or int4, in place. Raises BadRequest where the device or the model does not allow it."""
         linear_layers.replace(self.model, self.linears, partial(linear_layers.rounded, precision=precision))
         try:
-            with torch.inference_mode():
-                self._bytes(2, 4)
+            cache_trials.nbytes(self, 2, 4)
         except Exception as why:  # whatever layers raise that read weights in a way of their own
             raise BadRequest(
                 f"{precision} is not for this model, whose layers fail on it ({one_line(why)[:120]}); take bf16"
@@ -167,31 +99,33 @@ class OwnCacheLM(nn.Module):
     @cached_property
     def chunks(self) -> bool:
         """Whether a text may be read in parts: tried once, on a short one."""
-        return self._tried(self._in_parts)
+        return cache_trials.reads_in_parts(self)
 
     @cached_property
     def stacks(self) -> bool:
         """Whether texts of one length may be read in a batch, with results equal to alone."""
-        return self._tried(lambda: self._together(PROBE[0], PROBE[0]))
+        return cache_trials.reads_together(self, same_length=True)
 
     @cached_property
     def pads(self) -> bool:
         """The same of texts of different lengths, the shorter ones with masked zeros in front of them."""
-        return self.stacks and self._tried(lambda: self._together(*PROBE))
+        return self.stacks and cache_trials.reads_together(self, same_length=False)
 
     def encode(self, ids: Sequence[int]) -> EncodedSource:
         """What the encoder makes of a source."""
         assert self.encoder is not None, "only an encoder-decoder encodes"
         return EncodedSource(self.encoder(input_ids=torch.tensor([list(ids)], device=self.device), return_dict=True))
 
-    def read(self, texts: Sequence[Text], states: bool = False) -> tuple[Tensor, Tensor | None]:
+    def read(self, texts: Sequence[Text], states: bool = False, every: bool = False) -> tuple[Tensor, Tensor | None]:
         """Reads what each text has beyond its cache: any number of tokens of one text, or one token of each of several.
 
         Args:
             texts: caches, and all ids of their texts so far.
             states: whether hidden states are wanted.
+            every: whether the logits behind every token are, of one text.
 
-        Returns: logits (B, V) behind the last tokens, fp32; hidden states (B, N, D) of what was read, or None.
+        Returns: logits (B, V) behind the last tokens, or (N, V) behind every one, fp32; hidden states (B, N, D) of what was
+            read, or None.
         Raises Unstackable, and then nothing was read. After any other error the caches are to be forgotten.
         """
         caches = [cache for cache, _ in texts]
@@ -199,7 +133,7 @@ class OwnCacheLM(nn.Module):
         assert len(texts) == 1 or counts == {1}, "a batch reads one token of each text"
         state = dict(self._stacked(caches))
         self._hold(state.pop(HELD, None))
-        inputs = self._inputs(texts, state, counts.pop())
+        inputs = self._inputs(texts, state | ({} if every else self._last_only), count := counts.pop())
         out = self.model(**inputs, return_dict=True, **({"output_hidden_states": True} if states else {}))
         kept = _kept(self.model, out) or state
         if self.held:
@@ -213,7 +147,7 @@ class OwnCacheLM(nn.Module):
             together = Stack(tuple(caches), kept)
             for cache in caches:
                 cache.own, cache.stack = {}, together
-        return out.logits[:, -1].float(), _hidden(out) if states else None
+        return (out.logits[0, -count:] if every else out.logits[:, -1]).float(), _hidden(out) if states else None
 
     def _hold(self, states: Sequence[Tensor] | None) -> None:
         """Gives the modules their states; None: those of a new text."""
@@ -244,7 +178,7 @@ class OwnCacheLM(nn.Module):
         before = [longest - len(ids) for _, ids in texts]
         ids = torch.tensor([[0] * pad + list(one) for pad, (_, one) in zip(before, texts, strict=True)], device=self.device)
         places = torch.arange(longest, device=self.device) - torch.tensor(before, device=self.device)[:, None]
-        more: dict[str, Any] = {"use_cache": True, **self._last_only, **state}
+        more: dict[str, Any] = {"use_cache": True, **state}
         seen = (places >= 0).long() if any(before) else None
         if self.encoder is None:
             more.update({"position_ids": places.clamp(min=0)} if self._position_ids else {})
@@ -257,61 +191,6 @@ class OwnCacheLM(nn.Module):
             ids, next_sequence_length=count if again else None, is_first_iteration=first, **more
         )
         return inputs
-
-    def _measured(self) -> CacheSize:
-        """Bytes, from what is kept of short texts."""
-        with torch.inference_mode():
-            sizes = [self._bytes(*lengths) for lengths in ((2, 4), (3, 4), (2, 5))]
-        token = max(0, sizes[1] - sizes[0])
-        source = max(0, sizes[2] - sizes[0])
-        return CacheSize(max(0, sizes[0] - 2 * token - 4 * source), token, source)
-
-    def _bytes(self, length: int, source: int) -> int:
-        cache = self._prepared(length, source)
-        ids = _text(self.config.vocab_size, length)
-        self.read([(cache, ids[:-1])])
-        self.read([(cache, ids)])
-        own = 0 if cache.source is None else cache.source.states.nbytes
-        return cache_state.nbytes(cache.state) + own
-
-    def _prepared(self, seed: int, source: int = 5) -> SequenceCache:
-        return SequenceCache(None if self.encoder is None else self.encode(_text(self.config.vocab_size, source, seed)))
-
-    def _tried(self, what: Any) -> bool:
-        """False too where the library raises: it does not foresee such a pass."""
-        try:
-            with torch.inference_mode():
-                return bool(what())
-        except Exception:
-            return False
-
-    def _in_parts(self) -> bool:
-        ids, whole, parts = _text(self.config.vocab_size, PROBE[1]), self._prepared(1), self._prepared(1)
-        expected, _ = self.read([(whole, ids)])
-        for end in (PROBE[1] // 2, PROBE[1] - 3, PROBE[1]):
-            got, _ = self.read([(parts, ids[:end])])
-        return whole.length > 0 and self._alike(expected, got)
-
-    def _together(self, *lengths: int) -> bool:
-        """Two texts of these lengths, two tokens after the other, alone and in a batch."""
-        texts = [_text(self.config.vocab_size, length + 2, seed) for seed, length in enumerate(lengths)]
-        alone = [self._prepared(seed, 4 + 2 * seed) for seed in range(len(texts))]
-        for cache, ids in zip(alone, texts, strict=True):
-            self.read([(cache, ids[:-2])])
-        if len({*lengths}) > 1 and not all(cache_state.pads(part) for part in alone[0].state.values()):
-            return False
-        company = [cache.fork() for cache in alone]
-        for end in (-1, None):
-            expected = torch.cat([self.read([(cache, ids[:end])])[0] for cache, ids in zip(alone, texts, strict=True)])
-            got, _ = self.read([(cache, ids[:end]) for cache, ids in zip(company, texts, strict=True)])
-            if not self._alike(expected, got):
-                return False
-        return True
-
-    def _alike(self, expected: Tensor, got: Tensor) -> bool:
-        """Equal but for rounding."""
-        rounding = 64 * torch.finfo(self.model.dtype).eps if self.model.dtype == torch.float32 else 0.05
-        return bool((expected - got).abs().max() <= rounding * expected.abs().max())
 
 
 def _attributes(model: nn.Module) -> dict[tuple[nn.Module, str], Any]:
@@ -351,11 +230,6 @@ def _sources(sources: Sequence[EncodedSource | None]) -> dict[str, Any]:
     return {**told, "attention_mask": torch.stack([places >= longest - one.length for one in read]).long()}
 
 
-def _text(vocabulary: int, length: int, seed: int = 0) -> list[int]:
-    """Ids of a text that says nothing."""
-    return [(17 + 31 * (at + 1) * (seed + 1)) % max(1, vocabulary - 10) + min(9, vocabulary - 1) for at in range(length)]
-
-
 def _vocabulary(model: Any, text: Any) -> int:
     head = model.get_output_embeddings()
     weight = getattr(head, "weight", None)
@@ -368,6 +242,3 @@ def _limit(text: Any, names: Sequence[str] = LIMITS) -> int:
         if isinstance(value := getattr(text, name, None), int) and value > 0:
             return value
     return NO_LIMIT
-
-
-__all__ = ["CacheSize", "EncodedSource", "OwnCacheLM", "SequenceCache", "Unstackable"]

@@ -15,9 +15,11 @@ from mmgen.errors import BadRequest, BadWeights, TooLong
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.models.lm.language_model import ROUNDED, LanguageModel, TextModel, dtype_of
+from mmgen.models.lm.language_model import ROUNDED, LanguageModel, dtype_of
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.transformers_backend import processor
-from mmgen.models.transformers_backend.own_cache import OwnCacheLM, SequenceCache, Text
+from mmgen.models.transformers_backend.own_cache import OwnCacheLM
+from mmgen.models.transformers_backend.sequence_cache import SequenceCache, Text
 
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 """What processors say of every token: whether it stands for a part of an image."""
@@ -78,7 +80,7 @@ class VisionLanguageLM(OwnCacheLM):
     def _first(self, cache: SequenceCache, ids: Sequence[int], state: dict[str, Any]) -> dict[str, Any]:
         """Arguments of a text's first pass, as `generate` makes them."""
         told = torch.tensor([list(ids)], device=self.device)
-        more: dict[str, Any] = {"use_cache": True, **self._last_only, **state}
+        more: dict[str, Any] = {"use_cache": True, **state}
         for name, value in cache.seen.items():
             value = value.to(self.device, self.model.dtype if value.is_floating_point() else None)
             if name in TOKEN_TYPES:  # tokens that were written meanwhile are none of an image
@@ -120,7 +122,7 @@ class VisionLanguageModel(TextModel):
             lm = VisionLanguageLM(model)
             if precision in ROUNDED:
                 lm.quantize(precision)
-        made = cast(VisionLanguageModel, cls.around(cast(LanguageModel, lm), folder, name))
+        made = cast(VisionLanguageModel, cls.around(cast(LanguageModel, lm), folder, name, True))
         made.processor = read
         if not made.template and isinstance(read.chat_template, str):
             made.template = ChatTemplate(read.chat_template, read.tokenizer.special_tokens_map)

@@ -29,6 +29,8 @@ _told: set[str] = set()
 """Lines that were logged; each is logged once a process."""
 USUAL = 256
 """Tokens of an answer, unless the caller says otherwise."""
+DRAWING = frozenset({"temperature", "top_k", "top_p", "min_p", "typical_p"})
+"""What a caller says of how tokens are drawn."""
 LOOKUP, DRAFT = 10, 4
 """Tokens that are guessed at once: from what repeats, and by a draft model."""
 
@@ -138,9 +140,7 @@ class TextPipeline(StreamingPipeline[R]):
         if self.model is not None or self.stand_in is None or embedded.present(reference):
             return reference
         told = f"{reference} is not on this machine; get it with `mmgen pull {reference}`; {self.stand_in} writes instead"
-        if told not in _told:
-            _told.add(told)
-            log.warning("%s", told)
+        told_once(told)
         return self.stand_in
 
     def write(
@@ -161,8 +161,9 @@ class TextPipeline(StreamingPipeline[R]):
         client = self.rt.text(self.reference, self.draft, images=images)
         from mmgen.runners.generation import PromptRead, TextPiece  # torch is imported by now
 
-        params = replace(params, **{name: client.sampling[name] for name in params.unset & client.sampling.keys()})
         given = prompt(client)
+        drawn = "stop strings" if given.stops else "guesses" if client.drafts else ""
+        params = as_recommended(params, client.sampling, drawn)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
         wanted = replace(requested(client, given, params), adapter=adapter)
         seed = secrets.randbelow(2**32) if params.seed is None or params.seed == -1 else params.seed
@@ -179,6 +180,37 @@ class TextPipeline(StreamingPipeline[R]):
                 clock.lap("write")
                 completion = _completion(client, given.text, wanted, event, seed, clock, request)
                 yield Event(self.last, answer(completion))
+
+
+def as_recommended(params: TextParams, told: Mapping[str, Any], drawn: str = "") -> TextParams:
+    """What the caller left open as the model's makers have it, see `text_model.recommended`.
+
+    `drawn`: what there is that a search cannot do. So it is with some of the caller's wishes; then the likeliest token each
+    is taken, or one is drawn where the caller says how.
+    """
+    left = params.unset & told.keys()
+    values = {name: told[name] for name in left}
+    if values.get("strategy") != "beam":
+        return replace(params, **values)
+    says, many = bool(DRAWING - params.unset), params.n > told["beams"]
+    wishes = {
+        "stop strings": params.stops,
+        "log-probabilities": params.logprobs is not None,
+        "guesses": params.lookup,
+        drawn: drawn,
+    }
+    if asked := [name for name, wish in wishes.items() if wish]:
+        told_once(f"its makers search with {told['beams']} beams, which know no {asked[0]}; tokens are taken one by one")
+    if asked or says or many:
+        values["strategy"] = "sample" if says or many else "greedy"
+    return replace(params, **values)
+
+
+def told_once(line: str) -> None:
+    """Logs a line, once a process."""
+    if line not in _told:
+        _told.add(line)
+        log.warning("%s", line)
 
 
 def requested(client: TextClient, prompt: Prompt, params: TextParams) -> TextRequest:

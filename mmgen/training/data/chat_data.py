@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import text_files
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data, text_files

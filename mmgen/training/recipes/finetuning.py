@@ -14,10 +14,11 @@ from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints.quantized import OTHERS
-from mmgen.models.lm import language_model, lora_files, prefix_tuning
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm import language_model, lora_files
+from mmgen.models.lm.adapters import prefix_tuning
+from mmgen.models.lm.adapters.prefix_tuning import Prefix
 from mmgen.models.lm.lora import Adapters
-from mmgen.models.lm.prefix_tuning import Prefix
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.data import chat_data
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.packed_attention import PackedAttention

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training import checkpoint, loop, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED, loss_of
 from mmgen.training.data import chat_data, text_files

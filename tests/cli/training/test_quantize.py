@@ -9,7 +9,7 @@ from cli_call import Call
 from gguf import GGMLQuantizationType as Type
 
 from mmgen.models.checkpoints import gguf_reader
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 
 
 def test_quantize(call: Call, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from mmgen.models.checkpoints import block_weights
 from mmgen.models.checkpoints.offload import LoadedModel
 from mmgen.models.cpu.kernels import kernels
 from mmgen.models.lm import language_model
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.quantization import block_matrix
 from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear
 

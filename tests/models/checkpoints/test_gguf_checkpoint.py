@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mmgen.errors import BadWeights
 from mmgen.models.lm import language_model
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 
 GROUPED = {**checkpoints.GROUPED, "vocab_size": gguf_models.VOCABULARY}
 LONG = {"rope_type": "longrope", "short_factor": [1.0 + i / 8 for i in range(8)], "long_factor": [2.0 + i for i in range(8)]}

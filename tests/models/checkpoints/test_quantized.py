@@ -11,7 +11,8 @@ from mmgen.errors import BadWeights
 from mmgen.models import transformer_config
 from mmgen.models.checkpoints import quantized, safetensors_io
 from mmgen.models.lm import language_model
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.training.recipes import tokenizer

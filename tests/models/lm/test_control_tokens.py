@@ -12,7 +12,7 @@ from tokenizers import Tokenizer as Fast
 
 from mmgen.errors import BadRequest
 from mmgen.models.lm.chat_template import ChatTemplate
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.models.lm.tokenizer import Tokenizer
 
 TEMPLATE = """{% for m in messages %}<|im_start|>{{ m.role }}

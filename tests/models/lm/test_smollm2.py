@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 
 TEXTS = [
     "What is the capital of France?",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tiny_lm
 
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.eval.text_samples import write
 
 

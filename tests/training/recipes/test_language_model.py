@@ -16,7 +16,8 @@ import torch
 from mmgen.config import load
 from mmgen.errors import BadRequest, BadWeights, ConfigError
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.models.lm.language_model import LanguageModel, TextModel
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.recipes import language_model as recipe_module
 from mmgen.training.recipes.language_model import LanguageModelRecipe, LanguageModelRun
 

@@ -11,10 +11,10 @@ import torch
 from mmgen.config import load
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.models.lm import language_model, lora_files, prefix_tuning
-from mmgen.models.lm.adapters import peft_files
-from mmgen.models.lm.language_model import TextModel
+from mmgen.models.lm import language_model, lora_files
+from mmgen.models.lm.adapters import peft_files, prefix_tuning
 from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data
 from mmgen.training.recipes import sft

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.models.lm import prefix_tuning
+from mmgen.models.lm.adapters import prefix_tuning
 from mmgen.models.lm.adapters.parts import EmbeddingLora, Magnitude, OwnModule, OwnWeights, ScaledInput, ScaledOutput, row_norms
 from mmgen.models.lm.architectures.text_parts import plain
 from mmgen.models.lm.lora import AdaptedLayer, Adapters, AdapterSite

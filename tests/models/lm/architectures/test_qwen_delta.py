@@ -16,8 +16,8 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.lm import families, language_model
+from mmgen.models.lm.adapters.prefix_tuning import Prefix
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.prefix_tuning import Prefix
 from mmgen.models.transformers_backend import backend
 from mmgen.runners.generation import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner

@@ -7,8 +7,9 @@ import tiny_lm
 import torch
 
 from mmgen.errors import BadWeights
-from mmgen.models.lm import language_model, prefix_tuning
-from mmgen.models.lm.prefix_tuning import Prefix
+from mmgen.models.lm import language_model
+from mmgen.models.lm.adapters import prefix_tuning
+from mmgen.models.lm.adapters.prefix_tuning import Prefix
 
 IDS = torch.arange(20).view(2, 10) % 50
 
