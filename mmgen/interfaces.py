@@ -20,6 +20,55 @@ TokenSpans = Callable[[str], list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
+class PageLayout:
+    """Where the words of a page stand. Boxes are left, top, right, bottom in points (1/72 inch) from its top left corner."""
+
+    number: int  # from 1
+    start: int  # where its words begin in the document's text, and end
+    end: int
+    width: float  # points, as the page is shown
+    height: float
+    recognized: float | None  # the recogniser's mean confidence by letters, 0 to 1; None: all its text is in the file
+    packed: bytes = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, number: int, size: tuple[float, float], spans: np.ndarray, boxes: np.ndarray, confidence: np.ndarray
+    ) -> PageLayout:
+        """
+        Args:
+            spans: (W, 2) int, offsets in the text; a table's header stands in it once for every row.
+            boxes: (W, 4), points.
+            confidence: (W,) 0 to 1; nan for a word that is in the file's text.
+        """
+        import zlib
+
+        import numpy as np
+
+        spans = np.asarray(spans, np.int64).reshape(-1, 2)
+        sure = ~np.isnan(confidence)
+        letters = spans[:, 1] - spans[:, 0]
+        mean = float(np.average(confidence[sure], weights=letters[sure])) if sure.any() else None
+        begin = int(spans[0, 0]) if len(spans) else 0
+        columns = [np.diff(spans[:, 0], prepend=begin), letters, *(np.rint(10 * np.asarray(boxes).reshape(-1, 4)).T)]
+        columns.append(np.where(sure, np.rint(100 * np.nan_to_num(confidence)), 255))
+        packed = zlib.compress(np.concatenate(columns).astype("<i4").tobytes(), 9)
+        end = int(spans[-1, 1]) if len(spans) else 0
+        return cls(number, begin, end, *size, None if mean is None else round(mean, 3), packed)
+
+    def words(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`spans`, `boxes` and `confidence` as they were given, boxes to a tenth of a point."""
+        import zlib
+
+        import numpy as np
+
+        starts, letters, *rest = np.frombuffer(zlib.decompress(self.packed), "<i4").reshape(7, -1)
+        starts = np.cumsum(starts) + self.start
+        sure = np.where(rest[4] == 255, np.nan, rest[4] / 100).astype(np.float32)
+        return np.stack([starts, starts + letters], 1), np.stack(rest[:4], 1).astype(np.float32) / 10, sure
+
+
+@dataclass(frozen=True)
 class Document:
     """A file as text. All offsets of its passages refer to `text`."""
 
@@ -30,6 +79,7 @@ class Document:
     pages: tuple[int, ...] = ()  # the loader: offset in `text` where each page begins, pdf only
     metadata: Mapping[str, Scalar] = field(default_factory=dict)  # the loader and the caller
     language: str = ""  # the caller, ISO 639 code; empty: the store finds it out
+    layout: tuple[PageLayout, ...] = field(default=(), compare=False, repr=False)  # the loader: of every page, pdf only
 
 
 @dataclass(frozen=True)
@@ -173,6 +223,11 @@ class Reranker(Protocol):
 
 
 class Loader(Protocol):
-    """One file format to text, the offsets in it where pages begin, and metadata. Registered under the file's suffix."""
+    """One file format to text, the offsets in it where pages begin, and metadata. Registered under the file's suffix.
 
-    def __call__(self, path: Path, data: bytes) -> tuple[str, tuple[int, ...], dict[str, Any]]: ...
+    A fourth value may follow: the `PageLayout` of every page.
+    """
+
+    def __call__(
+        self, path: Path, data: bytes
+    ) -> tuple[str, tuple[int, ...], dict[str, Any]] | tuple[str, tuple[int, ...], dict[str, Any], tuple[PageLayout, ...]]: ...

@@ -24,25 +24,6 @@ def plain(path: Path, data: bytes) -> Extracted:
     return text, (), metadata
 
 
-def pdf(path: Path, data: bytes) -> Extracted:
-    """The text of each page; pages are joined by a blank line, and their offsets are kept."""
-    try:
-        reader = pdf_reader(data)
-        texts = [clean(page.extract_text() or "").strip() for page in reader.pages]
-        title = clean((reader.metadata.title or "") if reader.metadata else "").strip()
-    except Unreadable:
-        raise
-    except Exception as why:  # pypdf lets all kinds of errors out of damaged files
-        raise damaged_pdf(why) from None
-    if not any(texts):
-        raise Unreadable(f"has {len(texts)} pages and no text: it is scanned; run OCR over it first")
-    pages, at = [], 0
-    for text in texts:
-        pages.append(at)
-        at += len(text) + 2
-    return "\n\n".join(texts), tuple(pages), {"title": title} if title not in ("", "untitled") else {}
-
-
 def pdf_reader(data: bytes) -> PdfReader:
     """Raises Unreadable for one with a password, and whatever pypdf raises for a damaged one; see `damaged_pdf`."""
     import logging

@@ -14,6 +14,7 @@ from mmgen.ingest.charset import Unreadable
 from mmgen.ingest.extraction.limits import ExtractionLimits
 from mmgen.ingest.extraction.pool import extract
 from mmgen.ingest.extraction.progress import Progress
+from mmgen.ingest.pdf.extract import pdf
 from mmgen.interfaces import Document, Loader, Scalar
 
 MAX_BYTES = 64 * 2**20
@@ -37,7 +38,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "html": ("html", html.html),
     "htm": ("html", html.html),
     "xhtml": ("html", html.html),
-    "pdf": ("pdf", extractors.pdf),
+    "pdf": ("pdf", pdf),
     "docx": ("docx", extractors.docx),
     "csv": ("csv", extractors.csv),
     "tsv": ("csv", extractors.csv),
@@ -94,7 +95,7 @@ def load(
     else:
         kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
     try:
-        text, pages, found = extract(loader, path, data, limits, check, progress)
+        text, pages, found, layout = extract(loader, path, data, limits, check, progress)
     except Unreadable as why:
         raise UnreadableFile(f"{path} {why}") from None
     if not text.strip():
@@ -102,7 +103,7 @@ def load(
     if kind == "code" and suffix in CODE:
         found["language"] = CODE[suffix]
     digest = hashlib.sha256(data).hexdigest()
-    return Document(str(path), text, kind, digest, pages, {**found, **(metadata or {})})
+    return Document(str(path), text, kind, digest, pages, {**found, **(metadata or {})}, layout=layout)
 
 
 def load_stdin(

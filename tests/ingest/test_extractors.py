@@ -21,8 +21,3 @@ def test_rows_and_objects_name_their_values() -> None:
     assert "name: Hirta\nyear: 1823" in text and "\n\nname: Cordouan" in text
     text, _, _ = extractors.jsonl(PATH, b'{"text": "a fox", "lang": "en"}\n{"text": "a hen"}\n')
     assert "lang: en" in text and text.index("a fox") < text.index("a hen")
-
-
-def test_a_pdf_that_is_none() -> None:
-    with pytest.raises(Unreadable):
-        extractors.pdf(PATH, b"%PDF-1.4 cut off")

@@ -243,7 +243,7 @@ def test_truncated_pdf(tmp_path: Path, share: float, capfd: pytest.CaptureFixtur
 
 
 def test_pdf_without_text(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableFile, match="has 2 pages and no text: it is scanned; run OCR"):
+    with pytest.raises(UnreadableFile, match="has 2 pages and no text; its pages are blank"):
         load(make_pdf(tmp_path / "a.pdf", ["", ""]))
 
 

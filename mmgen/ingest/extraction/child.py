@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from mmgen.ingest.charset import Unreadable, brief
 from mmgen.ingest.extraction import frames, progress
-from mmgen.ingest.extraction.limits import Extracted, bounded
+from mmgen.ingest.extraction.limits import Extraction, bounded
 
 Message = tuple[dict[str, Any], bytes]
 
@@ -40,9 +40,13 @@ def done(header: dict[str, Any], data: bytes) -> Message:
     """The answer to a task: a text with its pages and metadata, or why there is none."""
     _limit_memory(header["memory"])
     try:
-        text, pages, metadata = extracted(header, data)
+        text, pages, metadata, layout = extracted(header, data)
         json.dumps(metadata)  # what cannot be sent is this document's fault alone
-        return {"pages": pages, "metadata": metadata}, text.encode("utf-8", "replace")
+        packed = b"".join(page.packed for page in layout)
+        told = [
+            [page.number, page.start, page.end, page.width, page.height, page.recognized, len(page.packed)] for page in layout
+        ]
+        return {"pages": pages, "metadata": metadata, "layout": told}, packed + text.encode("utf-8", "replace")
     except Unreadable as why:
         return {"unreadable": str(why)}, b""
     except MemoryError:
@@ -53,7 +57,7 @@ def done(header: dict[str, Any], data: bytes) -> Message:
         _limit_memory(None)
 
 
-def extracted(header: dict[str, Any], data: bytes) -> Extracted:
+def extracted(header: dict[str, Any], data: bytes) -> Extraction:
     module, _, name = header["target"].partition(":")
     return bounded(getattr(import_module(module), name)(Path(header["path"]), data, **header["options"]), len(data))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mmgen.ingest.extraction.limits import Extracted, ExtractionLimits, bounded
+from mmgen.ingest.extraction.limits import Extraction, ExtractionLimits, bounded
 from mmgen.ingest.extraction.progress import Progress
 from mmgen.ingest.extraction.worker import POLL_S, ExtractionTask, ExtractionWorker
 from mmgen.interfaces import Loader
@@ -27,7 +27,7 @@ class WorkerPool:
         self._slots = threading.BoundedSemaphore(MOST)
         self._guard = threading.Lock()
 
-    def run(self, task: ExtractionTask, check: Callable[[], None], progress: Progress | None = None) -> Extracted:
+    def run(self, task: ExtractionTask, check: Callable[[], None], progress: Progress | None = None) -> Extraction:
         """See `ExtractionWorker.run`; waits while MOST others are under way."""
         while not self._slots.acquire(timeout=POLL_S):
             check()
@@ -70,7 +70,7 @@ def extract(
     limits: ExtractionLimits | None = None,
     check: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
-) -> Extracted:
+) -> Extraction:
     """What a loader makes of a document: one of ours in a worker process, see `ExtractionWorker.run`, a plugin's here.
 
     `loader`: a function of a module of `mmgen.ingest`, or a `functools.partial` of one with keywords in JSON's types.

@@ -17,8 +17,9 @@ import psutil
 
 from mmgen.ingest.charset import Unreadable
 from mmgen.ingest.extraction import frames
-from mmgen.ingest.extraction.limits import MIB, Extracted, ExtractionLimits
+from mmgen.ingest.extraction.limits import MIB, Extraction, ExtractionLimits
 from mmgen.ingest.extraction.progress import Progress
+from mmgen.interfaces import PageLayout
 
 POLL_S = 0.05
 START_S = 120.0
@@ -59,7 +60,7 @@ class ExtractionWorker:
     def ended(self) -> bool:
         return self.process.poll() is not None
 
-    def run(self, task: ExtractionTask, check: Callable[[], None], progress: Progress | None = None) -> Extracted:
+    def run(self, task: ExtractionTask, check: Callable[[], None], progress: Progress | None = None) -> Extraction:
         """What the task's function makes of the document.
 
         Args:
@@ -86,7 +87,11 @@ class ExtractionWorker:
             raise Unreadable(answer["unreadable"])
         if answer.get("memory"):
             raise too_much_memory(memory)
-        return body.decode("utf-8"), tuple(answer["pages"]), answer["metadata"]
+        at, layout = 0, []
+        for number, start, end, width, height, recognized, length in answer["layout"]:
+            layout.append(PageLayout(number, start, end, width, height, recognized, body[at : at + length]))
+            at += length
+        return body[at:].decode("utf-8"), tuple(answer["pages"]), answer["metadata"], tuple(layout)
 
     def close(self) -> None:
         """Ends the process, whatever it is doing."""

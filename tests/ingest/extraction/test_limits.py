@@ -6,11 +6,11 @@ from mmgen.ingest.records import PARTIAL
 
 def test_what_fits_stays_as_it_is() -> None:
     whole = "x" * ROOM, (0, 5), {"title": "A"}
-    assert bounded(whole, 0) is whole
+    assert bounded(whole, 0) == (*whole, ())
 
 
 def test_what_is_too_long_is_cut_after_a_line_and_told() -> None:
-    text, pages, metadata = bounded(("a line\n" * ROOM, (0, 70, 7 * ROOM), {PARTIAL: "page 2 is a picture"}), 100)
+    text, pages, metadata, _ = bounded(("a line\n" * ROOM, (0, 70, 7 * ROOM), {PARTIAL: "page 2 is a picture"}), 100)
     assert len(text) + 7 >= ROOM and len(text) <= GROWTH * 100 + ROOM and text.endswith("a line")
     assert pages == (0, 70)
     missing = f"what follows character {len(text):,} of 7,340,032: the text is more than 16 times as long as the file"

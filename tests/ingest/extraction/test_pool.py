@@ -32,7 +32,7 @@ def workers() -> Iterator[WorkerPool]:
 
 
 def process(workers: WorkerPool) -> int:
-    _, _, metadata = workers.run(ExtractionTask("hostile_extractors:whole", {}, "a.txt", b""), lambda: None)
+    _, _, metadata, _ = workers.run(ExtractionTask("hostile_extractors:whole", {}, "a.txt", b""), lambda: None)
     return int(metadata["process"])
 
 

@@ -29,7 +29,7 @@ def read(
 
 def test_documents_one_after_another(worker: ExtractionWorker) -> None:
     for ending in ("!", "?"):
-        text, pages, metadata = read(worker, "whole", options={"ending": ending})
+        text, pages, metadata, _ = read(worker, "whole", options={"ending": ending})
         assert (text, pages, metadata["process"]) == (f"text{ending}", (0,), worker.process.pid)
     for name in ("refuses", "fails", "not_json"):
         with pytest.raises(Unreadable):
