@@ -26,7 +26,7 @@ class RagParams:
     )
     threshold: float | None = param(
         None,
-        "confidence below which it abstains, 0 to 1; the default is the reader's own, with a language model 0.",
+        "confidence in the passages below which it abstains, 0 to 1; the default is the reader's own.",
         least=0,
         most=1,
     )

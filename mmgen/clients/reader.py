@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
@@ -21,12 +22,26 @@ class ReaderClient:
         self.host, self.reference, self.model = host, reference, model
 
     def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[SpanAnswer]]:
-        """The best answer in each passage."""
+        """The best answer in each passage, cut where a quote may be cut; see models/reader/span_bounds.py.
+
+        Of a question that is too long for the reader, the parts that ask are read, and each passage's likeliest answer to one
+        of them is taken.
+        """
+        from mmgen.models.reader.span_bounds import whole
+
         if not passages:
             return []
-        pairs = self.model.pairs(question, passages)
+        parts = self.model.asked(question) if hasattr(self.model, "asked") else [question]
+        pairs = [pair for part in parts for pair in self.model.pairs(part, passages)]
         found: list[list[SpanAnswer]] = self.host.submit(f"read:{self.reference}", pairs, request)
-        return found
+        out = []
+        for number, text in enumerate(passages):
+            read = [(part, found[n * len(passages) + number]) for n, part in enumerate(parts)]
+            part, best = max(read, key=lambda one: one[1][0].log_probability if one[1] else float("-inf"))
+            cuts = [whole(text, span.start, span.end, part) for span in best]
+            asked = part if part != question else ""
+            out.append([replace(span, start=a, end=b, asked=asked) for span, (a, b) in zip(best, cuts, strict=True)])
+        return out
 
     def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
         """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far.
@@ -35,7 +50,8 @@ class ReaderClient:
         """
         if not hasattr(self.model, "begin"):
             raise BadRequest(f"{self.reference} only finds spans of passages; ask it with grounding strict or cite, not off")
-        pair = self.model.pairs(question, [passage])[0]
+        parts = self.model.asked(question) if hasattr(self.model, "asked") else [question]
+        pair = self.model.pairs(parts[0], [passage])[0]
         handle = self.host.engine.submit(Job(f"write:{self.reference}", pair, request or Request.new()))
         try:
             yield from handle.events()

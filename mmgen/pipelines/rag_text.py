@@ -83,7 +83,8 @@ class RagText(StreamingPipeline[Answer]):
         them cancels nothing: `request.cancel()` does.
 
         The confidence is the reader's in its own answer, also where a language model writes: it tells how likely these
-        passages answer the question, not whether the model's words are right. How those are checked: rag.word_overlap.
+        passages answer the question, and below the threshold neither answers. Whether a model's words are right it does not
+        tell; how those are checked: rag.word_overlap.
 
         Raises BadRequest for a value out of its range, NotFound for a store that is absent or empty, TooLong for a question
         that the model cannot hold.
@@ -113,12 +114,13 @@ class RagText(StreamingPipeline[Answer]):
         texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
         candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)
-        confidence = calibration.confidence(calibration.features(candidates, similarities)) if candidates else 0.0
+        features = calibration.features(candidates, similarities, question, texts) if candidates else ()
+        confidence = calibration.confidence(features) if candidates else 0.0
         clock.lap("read")
         yield Event("candidates", candidates)
         answer = Answer(asked, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
         answer = replace(answer, rewritten="" if question == asked else question)
-        floor = params.threshold if params.threshold is not None else calibration.threshold if client is None else 0.0
+        floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if client else candidates) and (params.grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
             for event in events:

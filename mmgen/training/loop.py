@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,11 +23,16 @@ from mmgen.training.schedules import LearningRateSchedule
 T = TypeVar("T")
 
 
+PARTS = 10_000
+"""Of a run that is planned by time, for the learning rate."""
+
+
 class LoopRecipe(Config):
     """Options that all these recipes share."""
 
     out: Path = Path("runs/lm")
     steps: int = Field(..., ge=1)
+    minutes: float | None = Field(default=None, gt=0)  # in place of `steps`: rates and the end follow the clock
     batch: int = Field(default=32, ge=1)  # rows a step, over all devices
     together: int = Field(default=0, ge=0)  # micro-batch per device, with gradient accumulation; 0: the device's whole share
     schedule: LearningRateSchedule = LearningRateSchedule()
@@ -43,6 +49,12 @@ class LoopRecipe(Config):
     def numbers(self, step: int, process: int, processes: int) -> range:
         """Indices of a process's rows in a step, counted through the run."""
         return range(step * self.batch, (step + 1) * self.batch)[process::processes]
+
+    def rate(self, step: int, seconds: float) -> float:
+        """The learning rate of a step that begins after so many seconds of the run."""
+        if self.minutes is not None:
+            return self.schedule.rate(int(PARTS * seconds / (60 * self.minutes)), PARTS)
+        return self.schedule.rate(step, self.steps)
 
     def chunks(self, rows: Sequence[T]) -> list[Sequence[T]]:
         """A process's rows in micro-batches."""
@@ -103,20 +115,25 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
     record.before = before = progress["seconds"]
     saved = time.monotonic()
     module.train()
-    for step in range(progress["step"], recipe.steps):
-        rate = recipe.schedule.rate(step, recipe.steps)
+    seconds = before
+    for step in range(progress["step"], recipe.steps) if recipe.minutes is None else count(progress["step"]):
+        if recipe.minutes is not None and seconds >= 60 * recipe.minutes:
+            break  # it was at its end before
+        rate = recipe.rate(step, seconds)
         losses = _step(recipe, task, accelerator, module, optimizer, step, rate)
         task.updated(step)
-        record.add(step, losses, task.step_rows(step) or recipe.batch, rate)
-        enough = stop_after_minutes is not None and record.seconds - before > 60 * stop_after_minutes
-        last = step + 1 == recipe.steps
+        if accelerator.is_main_process:
+            record.add(step, losses, task.step_rows(step) or recipe.batch, rate)
+        seconds = _seconds(record, accelerator)
+        enough = stop_after_minutes is not None and seconds - before > 60 * stop_after_minutes
+        last = step + 1 == recipe.steps if recipe.minutes is None else seconds >= 60 * recipe.minutes
         if ((step + 1) % recipe.validate_every == 0 or last) and accelerator.is_main_process:
             module.eval()
             with accelerator.autocast(), torch.inference_mode():
                 task.validate(step + 1, record, progress)
             module.train()
         if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
-            progress |= {"step": step + 1, "of": recipe.steps, "seconds": record.seconds}
+            progress |= {"step": step + 1, "of": recipe.steps, "seconds": seconds}
             checkpoint.save(recipe.out / "checkpoint", task.model, optimizer.optimizer, progress)
             record.plot(task.plotted, task.ylabel)
             saved = time.monotonic()
@@ -125,6 +142,15 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
         if enough and not last:
             return False
     return True
+
+
+def _seconds(record: RunLog, accelerator: Any) -> float:
+    """What the run has taken by the main process's clock, so that all processes end at the same step."""
+    if accelerator.num_processes == 1:
+        return record.seconds
+    from accelerate.utils import broadcast
+
+    return float(broadcast(torch.tensor(record.seconds, device=accelerator.device)))
 
 
 def _step(

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from mmgen.errors import BadRequest
 from mmgen.models.reader.calibration import SpanAnswer
+from mmgen.models.reader.span_bounds import whole
 from mmgen.registry import Registry
 from mmgen.runtime import Runtime
 
@@ -33,8 +34,10 @@ def test_spans_and_free_text(tiny_runtime: Runtime) -> None:
     assert client.read("When?", []) == []
     for (found,), passage in zip(client.read("When?", passages), passages, strict=True):
         ((alone,),) = client.model.read(client.model.pairs("When?", [passage]))
-        assert (found.start, found.end) == (alone.start, alone.end)
+        assert (found.start, found.end) == whole(passage, alone.start, alone.end, "When?")
         assert found.log_probability == pytest.approx(alone.log_probability, abs=1e-5)
+    (asked,) = client.read("It is late. " * 40 + "When?", passages[:1])[0]
+    assert asked.asked.endswith("When?") and 0 <= asked.start < asked.end <= len(passages[0])
     *_, text = client.write("When?", passages[0])
     state = client.model.begin(client.model.pairs("When?", passages[:1])[0])
     while client.model.write(state):

@@ -66,6 +66,14 @@ def test_a_resumed_run_equals_an_undisturbed_one(tmp_path: Path) -> None:
     assert done and torch.equal(whole.model.weight, resumed.model.weight)
 
 
+def test_a_run_planned_by_time_ends_by_its_clock(tmp_path: Path) -> None:
+    done, task = run(tmp_path / "a", minutes=0.002, schedule={"peak": 0.01, "floor": 0.0}, checkpoint_minutes=0)
+    assert done and task.validated
+    assert 0 < task.optimizer.param_groups[0]["lr"] < 0.01  # it fell with the clock, whatever `steps` says
+    again, _ = run(tmp_path / "a", minutes=0.002)
+    assert again  # and has nothing left to do
+
+
 def test_a_batch_that_does_not_divide(tmp_path: Path) -> None:
     recipe = LoopRecipe(out=tmp_path, steps=1, batch=3)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmgen.deprecated import attributes
 from mmgen.function_words import ARTICLES
+from mmgen.models.reader.question_overlap import overlap
 
 
 @attributes(nowhere="no_answer")
@@ -21,6 +22,8 @@ class SpanAnswer:
     end: int
     log_probability: float  # of this span, among all spans of the passage and "no answer"
     no_answer: float  # log-probability that the passage has no answer
+    verified: float = 0.0  # log-odds that this span is the answer, once it is read; 0 from a reader without a verifier
+    asked: str = ""  # the part of a long question that this span answers; empty: all of it
 
 
 def same_text(text: str) -> str:
@@ -84,18 +87,25 @@ class Calibration:
             out.append(Candidate(texts[number][best.start : best.end], score, tuple((n, span) for _, n, span in spans)))
         return sorted(out, key=lambda candidate: -candidate.score)
 
-    def features(self, candidates: Sequence[Candidate], similarities: Sequence[float]) -> tuple[float, ...]:
+    def features(
+        self, candidates: Sequence[Candidate], similarities: Sequence[float], question: str = "", texts: Sequence[str] = ()
+    ) -> tuple[float, ...]:
         """Inputs of the regression, of the best candidate: its log-odds against "no answer", its passage's similarity, its
-        lead over the second candidate, and the logarithm of how often it occurs."""
+        lead over the second candidate, the logarithm of how often it occurs; then the verifier's log-odds and four measures
+        of what the question says and the passage does not, see question_overlap.py. As many as there are weights."""
         best = candidates[0]
         number, span = best.occurrences[0]
         second = candidates[1].score if len(candidates) > 1 else best.score - 10.0
-        return (
+        values: tuple[float, ...] = (
             max(-15.0, span.log_probability) - max(-15.0, span.no_answer),
             similarities[number],
             min(10.0, best.score - second),
             math.log(len(best.occurrences)),
         )
+        if len(self.weights) > len(values):
+            said = overlap(span.asked or question, texts[number], span.start, span.end)
+            values += (max(-10.0, min(10.0, span.verified)), min(3, said.names), said.words, said.near, said.negation)
+        return values[: len(self.weights)]
 
     def confidence(self, features: Sequence[float]) -> float:
         """P(the answer is right), from 0 to 1."""

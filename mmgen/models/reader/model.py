@@ -20,9 +20,12 @@ from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
+from mmgen.models.reader.question_parts import question_parts
 from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
+FIRST_LENGTHS = 8  # tokens of an answer that are read at once; few answers are longer
+Expanded = dict[tuple[int, int], tuple[Tensor, Tensor]]
 SHARED = "transformer.embed.words.weight"  # read from the base model's file; not saved with the reader
 
 
@@ -72,8 +75,8 @@ class ReaderModel:
             base, shape = hub.resolve(settings["base"]), transformer_config.load(settings["transformer"])
         except (KeyError, TypeError, ConfigError) as why:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
-        reader = ReaderNetwork(shape).to(device)
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
+        reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
         tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
@@ -89,10 +92,15 @@ class ReaderModel:
         save_file(safetensors_io.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "config.json").write_text(json.dumps(self.settings, indent=2) + "\n")
 
+    def asked(self, question: str) -> list[str]:
+        """The question as it is, or of one that is longer than LONGEST_QUESTION tokens the parts that can be read in its
+        place; see question_parts.py."""
+        return question_parts(question, self.tokenizer, LONGEST_QUESTION)
+
     def pairs(self, question: str, passages: Sequence[str]) -> list[QuestionPassage]:
         """Tokenises. A passage that does not fit into the context is truncated at its end.
 
-        Raises BadRequest for a question of more than LONGEST_QUESTION tokens.
+        Raises BadRequest for a question of more than LONGEST_QUESTION tokens; `asked` divides it.
         """
         first, *rest = self.tokenizer.encode_many([question, *passages])
         if len(first.ids) > LONGEST_QUESTION:
@@ -126,21 +134,24 @@ class ReaderModel:
         starts = self.reader.start(rows, prefix, first).cpu()
         no_answer = starts[:, 0].tolist()
         starts[:, 0] = float("-inf")
-        expanded: dict[tuple[int, int], Tensor] = {}
-        self._expand_best(rows, cache, prefix, starts, expanded)
+        expanded: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._expand_best(rows, cache, prefix, starts, expanded, most)
         found: list[list[SpanAnswer]] = []
         for row, pair in enumerate(pairs):
 
             def expand(pairs: list[tuple[int, int]], row: int = row) -> Tensor:
                 missing = [(row, start) for _, start in pairs if (row, start) not in expanded]
                 if missing:
-                    self._expand(rows, cache, prefix, missing, expanded)
-                return torch.stack([expanded[row, start] for _, start in pairs])
+                    self._expand(rows, cache, prefix, missing, expanded, most)
+                return torch.stack([expanded[row, start][0] for _, start in pairs])
 
             spans = best_spans(starts[row : row + 1], expand, most, at_once=2)
             chars = pair.passage.spans
             found.append([
-                SpanAnswer(chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, no_answer[row])
+                SpanAnswer(
+                    chars[s.first - offsets[row]][0], chars[s.last - offsets[row]][1], s.log_probability, no_answer[row],
+                    float(expanded[row, s.first][1][s.last - s.first]),
+                )
                 for s in spans
             ])  # fmt: skip
         return found
@@ -167,24 +178,50 @@ class ReaderModel:
         return True
 
     def _expand_best(
-        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, expanded: dict[Any, Tensor]
+        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, expanded: Expanded, most: int
     ) -> None:
-        """Expands the two most probable starts of every row in one forward pass; the search seldom needs another."""
+        """Expands the starts that the search needs first, of all rows in one forward pass: each row's likeliest, and then
+        the second where its bound is above what was found."""
         top = starts.topk(min(2, starts.shape[1]), dim=1)
-        pairs = [
-            (row, start)
-            for row, (positions, bounds) in enumerate(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-            for start, bound in zip(positions, bounds, strict=True)
-            if bound > float("-inf")
-        ]
-        if pairs:
-            self._expand(rows, cache, prefix, pairs, expanded)
+        places, bounds = top.indices.tolist(), top.values.tolist()
+        best = [float("-inf")] * len(places)
+        for turn in range(top.indices.shape[1]):
+            pairs = [(row, places[row][turn]) for row in range(len(places)) if bounds[row][turn] > best[row]]
+            if pairs:
+                self._expand(rows, cache, prefix, pairs, expanded, most)
+            if most == 1:
+                for row, start in pairs:
+                    best[row] = max(best[row], bounds[row][turn] + float(expanded[row, start][0].max()))
 
     def _expand(
-        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], expanded: dict[Any, Tensor]
+        self,
+        rows: PrefixBatch,
+        cache: GrowingCache,
+        prefix: Tensor,
+        pairs: list[tuple[int, int]],
+        expanded: Expanded,
+        most: int = 1,
     ) -> None:
-        """Sets `expanded[row, start]` for all pairs: (L,) log P(length | start) of lengths 1 to L, the longest answer's."""
-        length, size = self.longest_answer, rows.ids.shape[1]
+        """Sets `expanded[row, start]` for all pairs: (L,) log P(length | start) of lengths 1 to L, the longest answer's, and
+        (L,) the verifier's logits. Where one span is asked for, most starts are read but FIRST_LENGTHS far: what is left for
+        all longer spans together is then less than the best of the short ones, and they stay at -inf."""
+        short = min(FIRST_LENGTHS, self.longest_answer) if most == 1 else self.longest_answer
+        further = []
+        for pair, (lengths, verified, left) in self._lengths(rows, cache, prefix, pairs, short).items():
+            if left > float(lengths.max()):
+                further.append(pair)
+            more = self.longest_answer - short
+            expanded[pair] = F.pad(lengths, (0, more), value=float("-inf")), F.pad(verified, (0, more))
+        if further and short < self.longest_answer:
+            for pair, (lengths, verified, _) in self._lengths(rows, cache, prefix, further, self.longest_answer).items():
+                expanded[pair] = lengths, verified
+
+    def _lengths(
+        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], length: int
+    ) -> dict[tuple[int, int], tuple[Tensor, Tensor, float]]:
+        """Of every pair (row, start): (L,) log P(length | start) of lengths 1 to L, (L,) the verifier's logits, and
+        log P(a longer span | start)."""
+        size = rows.ids.shape[1]
         by_row: dict[int, list[int]] = {}
         for row, start in pairs:
             by_row.setdefault(row, []).append(start)
@@ -198,11 +235,14 @@ class ReaderModel:
         part = PrefixBatch(rows.ids[some], rows.types[some], rows.lengths[some], rows.starts[some])
         tokens = part.ids.gather(1, spans.flatten(1)).view_as(spans)
         opening = torch.full_like(tokens[..., :1], self.cls)
-        states = self.reader.continuations(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))[
-            :, :, 1:
-        ]
-        copied = prefix[some].gather(1, spans.flatten(1)[..., None].expand(-1, -1, prefix.shape[-1]))
-        logits = self.reader.stops(copied.view_as(states), states)
+        read = self.reader.continuations(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))
+        first, states = read[:, :, :1], read[:, :, 1:]
+        copied = prefix[some].gather(1, spans.flatten(1)[..., None].expand(-1, -1, prefix.shape[-1])).view_as(states)
+        logits = self.reader.stops(copied, states)
+        if self.reader.verifier is None:
+            verified = torch.zeros_like(logits)
+        else:
+            verified = self.reader.verified(copied, states, first.expand_as(states)).cpu()
         following = part.ids.gather(1, (spans + 1).clamp(max=size - 1).flatten(1)).view_as(spans)
         within = self.continues.to(following.device)[following]  # no span ends within a word
         closing = spans == (part.lengths - 2)[:, None, None]  # every span ends at the passage's last token
@@ -210,9 +250,12 @@ class ReaderModel:
         passed = F.logsigmoid(-logits).masked_fill(within, 0.0)
         survival = passed.cumsum(-1) - passed  # log P(no earlier end)
         lengths = (stop + survival).masked_fill(~inside, float("-inf")).cpu()
-        for line, row in enumerate(sorted(by_row)):
-            for column, start in enumerate(by_row[row]):
-                expanded[row, start] = lengths[line, column]
+        left = passed.masked_fill(~inside, float("-inf")).sum(-1).cpu()
+        return {
+            (row, start): (lengths[line, column], verified[line, column], float(left[line, column]))
+            for line, row in enumerate(sorted(by_row))
+            for column, start in enumerate(by_row[row])
+        }
 
 
 def _rows_of(cache: GrowingCache, some: Tensor, total: int) -> GrowingCache:

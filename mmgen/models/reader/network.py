@@ -40,7 +40,8 @@ class PrefixBatch:
 class ReaderNetwork(nn.Module):
     """A transformer encoder with a start pointer, a stop head and a language-model head; see the module's docstring."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, verifier: bool = False) -> None:
+        """`verifier`: with a head that judges a span once it is read; readers of earlier releases have none."""
         super().__init__()
         width = config.hidden_size
         self.transformer = Transformer(config)
@@ -49,6 +50,7 @@ class ReaderNetwork(nn.Module):
         self.stop = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.verifier = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1)) if verifier else None
 
     def joint(self, rows: PrefixBatch, answers: Tensor) -> tuple[Tensor, Tensor]:
         """One forward pass over prefixes and answers, for training: (B, M) answer ids -> states (B, S, D) and (B, M, D)."""
@@ -74,6 +76,12 @@ class ReaderNetwork(nn.Module):
     def stops(self, prefix: Tensor, states: Tensor) -> Tensor:
         """Logits that the span ends at a token, from its state in the prefix and in the answer: (..., D), (..., D) -> (...)."""
         return self.stop(torch.cat((prefix, states), -1)).squeeze(-1)  # type: ignore[no-any-return]
+
+    def verified(self, prefix: Tensor, states: Tensor, first: Tensor) -> Tensor:
+        """Logits that a span answers the question: its last token's state in the prefix, the same in the answer, and that of
+        the answer's [CLS], each (..., D) -> (...). The second look of Retro-Reader (Zhang et al. 2021), at the span found."""
+        assert self.verifier is not None, "this reader has no verifier"
+        return self.verifier(torch.cat((prefix, states, first), -1)).squeeze(-1)  # type: ignore[no-any-return]
 
     def words(self, states: Tensor) -> Tensor:
         """Logits over the vocabulary: (..., D) -> (..., V)."""

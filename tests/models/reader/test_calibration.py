@@ -32,6 +32,15 @@ def test_confidence_is_a_logistic_regression_over_features() -> None:
     assert calibration.confidence(features) == pytest.approx(1 / (1 + math.exp(-z)))
 
 
+def test_more_weights_take_more_features() -> None:
+    calibration = Calibration(weights=(1.0,) * 9)
+    found = [[SpanAnswer(14, 23, math.log(0.5), math.log(0.2), verified=2.5)]]
+    candidates = calibration.candidates(found, TEXTS[:1], [0.6])
+    features = calibration.features(candidates, [0.6], "When was the lamp of Oslo lit?", TEXTS[:1])
+    assert features[4:] == (2.5, 1, 0.5, pytest.approx(2 / 3), 0)
+    assert calibration.confidence(features) > 0.5
+
+
 def test_extremes_stay_between_0_and_1() -> None:
     assert 0 < Calibration(bias=-1e9).confidence((0, 0, 0, 0)) < 1e-9
     assert Calibration(bias=1e9).confidence((0, 0, 0, 0)) <= 1

@@ -69,6 +69,32 @@ def test_search_finds_the_best_of_all_spans(model: ReaderModel, passage: str) ->
     assert [f.log_probability for f in found] == pytest.approx([price for _, price in expected], abs=1e-3)
 
 
+@pytest.mark.parametrize("passage", PASSAGES)
+def test_one_span_is_found_without_reading_all_lengths(
+    model: ReaderModel, passage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, _ = max(by_hand(model, "when was it lit?", passage).items(), key=lambda item: item[1])
+    monkeypatch.setattr("mmgen.models.reader.model.FIRST_LENGTHS", 2)
+    (found,) = model.read(model.pairs("when was it lit?", [passage]))[0]
+    chars = model.tokenizer.encode(passage).spans
+    assert (found.start, found.end) == (chars[expected[0]][0], chars[expected[1]][1])
+
+
+def test_a_verifier_judges_the_span_that_was_read(model: ReaderModel) -> None:
+    torch.manual_seed(5)
+    reader = ReaderNetwork(model.reader.transformer.config, verifier=True)
+    judged = ReaderModel(reader, model.tokenizer, model.settings, "judged")
+    (pair,) = judged.pairs("when was it lit?", PASSAGES[:1])
+    (found,) = judged.read([pair])[0]
+    rows, offsets = judged.pack([pair])
+    first, last = (next(n for n, span in enumerate(pair.passage.spans) if span[side] == place) for side, place in
+                   ((0, found.start), (1, found.end)))  # fmt: skip
+    with torch.inference_mode():
+        prefix, states = reader.joint(rows, torch.tensor([[judged.cls, *pair.passage.ids[first : last + 1]]]))
+        logit = reader.verified(prefix[0, offsets[0] + last], states[0, -1], states[0, 0])
+    assert found.verified == pytest.approx(float(logit), abs=1e-4) and found.verified != 0.0
+
+
 def test_batch_equals_alone(model: ReaderModel) -> None:
     pairs = model.pairs("who?", PASSAGES) + model.pairs("which word has many pieces?", PASSAGES)
     together = model.read(pairs, most=2)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from scripted_lm import Say
 import mmgen
 from mmgen.errors import NotFound, TooLong
 from mmgen.models.lm.chat_template import ChatTemplate
+from mmgen.models.reader.calibration import Calibration
 from mmgen.pipelines.rag import rag_llm
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer
 from mmgen.pipelines.rag_text import RagText
@@ -34,6 +36,15 @@ def rag(tiny_runtime: Runtime, tiny_llama: Path, tmp_path_factory: pytest.TempPa
     rag = opened(tiny_runtime, tmp_path_factory.mktemp("rag-model"), tiny_llama)
     yield rag
     rag.close()
+
+
+@pytest.fixture(autouse=True)
+def sure(tiny_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Calibration:
+    """The tiny reader finds evidence for everything here, but where a threshold is given."""
+    model = tiny_runtime.reader().model
+    kept: Calibration = model.calibration
+    monkeypatch.setattr(model, "calibration", replace(kept, threshold=0.0))
+    return kept
 
 
 def numbered(rag: RagText) -> dict[str, str]:
@@ -123,6 +134,15 @@ def test_a_threshold_asks_the_reader_first(rag: RagText, say: Say) -> None:
     assert rag(ASKED, threshold=1.0).abstained and asked == []
     assert not rag(ASKED, threshold=1.0, grounding="off").abstained and len(asked) == 1
     assert rag(ASKED, where=["kind=papyrus"]).abstained and len(asked) == 1
+
+
+def test_the_readers_own_floor_holds_for_a_language_model(
+    rag: RagText, say: Say, sure: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, sureness = say("The lamp was lit in 1823."), rag(ASKED, threshold=1.0).confidence
+    monkeypatch.setattr(rag.rt.reader().model, "calibration", replace(sure, threshold=sureness + 0.001))
+    assert rag(ASKED).abstained and asked == []
+    assert not rag(ASKED, grounding="off").abstained and not rag(ASKED, threshold=0.0).abstained and len(asked) == 2
 
 
 def test_events(rag: RagText, say: Say) -> None:

@@ -1,6 +1,7 @@
 import gzip
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_negatives_hold_no_answer(corpus: Corpus) -> None:
 
 def test_windows_hold_the_answer_or_are_marked(corpus: Corpus) -> None:
     examples = plan_epoch(corpus, random.Random(0), window=20, share={}, negatives=0.9, longest=8)
-    positive = [e for e in examples if e.start >= 0]
+    positive = [e for e in examples if e.start >= 0 and not e.wrong]
     assert len(positive) == 15 and len(examples) > 20
     for e in positive:
         assert e.first <= e.start <= e.end < e.last <= e.first + 20
@@ -57,10 +58,22 @@ def test_windows_hold_the_answer_or_are_marked(corpus: Corpus) -> None:
         text = corpus.contexts[e.context][spans[e.start][0] : spans[e.end][1]]
         assert text == corpus.questions[e.question].answers[0]
     for e in examples:
-        if e.start < 0:
+        if e.start < 0 or e.wrong:
             spans = corpus.context_tokens[e.context].spans
             seen = corpus.contexts[e.context][spans[e.first][0] : spans[e.last - 1][1]]
             assert corpus.questions[e.question].answers[0] not in seen
+
+
+def test_altered_questions_keep_what_is_plausible_but_wrong(tokenizer: Tokenizer) -> None:
+    asked = [question(0, LAMP, "Augustin Fresnel"), question(1, TEA, "monks")]
+    changed = [[replace(asked[0], text="What wasn't it?", kind="negation")], [replace(asked[1], kind="removed", starts=[-1])]]
+    corpus = Corpus.build(asked, tokenizer, changed)
+    assert (corpus.asked, corpus.read, len(corpus.questions)) == (2, 2, 4)
+    examples = plan_epoch(corpus, random.Random(0), window=20, share={}, negatives=0, longest=8, altered=1.0)
+    plausible, without = (next(e for e in examples if e.question == n) for n in (2, 3))
+    assert plausible.wrong and plausible.first <= plausible.start <= plausible.end < plausible.last
+    assert without.start == -1 or without.wrong
+    assert all(not e.wrong for e in examples if e.question < 2)
 
 
 def test_a_plan_is_drawn_from_its_seed(corpus: Corpus) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmgen.config import load, with_overrides
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS
+from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.reader.model import ReaderModel
 from mmgen.training.recipes import reader as recipe_module
 from mmgen.training.recipes.reader import ReaderRecipe
@@ -61,6 +63,24 @@ def test_training_moves_all_but_the_word_embeddings(recipe: ReaderRecipe, tiny_e
     assert torch.equal(before[BERT_WORDS], after["transformer.embed.words.weight"])
     assert not torch.equal(before["encoder.layer.0.output.dense.weight"], after["transformer.blocks.0.down.weight"])
     assert (recipe.out / "checkpoint" / "progress.json").is_file()
+
+
+def test_a_reader_goes_on_and_its_lowest_layers_stay(recipe: ReaderRecipe, tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder, folder = SentenceEncoder.load(tiny_encoder), tmp_path / "first"
+    fresh = recipe_module.start_from(encoder)
+    settings = {"base": str(tiny_encoder), "transformer": asdict(fresh.transformer.config)}
+    ReaderModel(fresh, encoder.tokenizer, settings).save(folder)
+    more = recipe.model_copy(update={"start": str(folder), "frozen_layers": 1, "out": tmp_path / "more", "minutes": 0.02})
+    assert recipe_module.train(more)
+    before, after = ReaderModel.load(folder).reader.state_dict(), trained(more)
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert "transformer.blocks.1.down.weight" in moved and "transformer.blocks.0.down.weight" not in moved
+    assert "query.weight" in moved and "verifier.0.weight" in after
+
+
+def test_a_reader_of_another_shape_is_no_start(recipe: ReaderRecipe) -> None:
+    with pytest.raises(BadRequest, match="embedded:reader has another shape than the base"):
+        recipe_module.train(recipe.model_copy(update={"start": "embedded:reader"}))
 
 
 def test_a_hopeless_reader_is_not_calibrated(recipe: ReaderRecipe) -> None:

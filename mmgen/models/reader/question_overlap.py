@@ -1,0 +1,70 @@
+"""What a question says that a passage does not: signs that the passage, however alike, is about something else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mmgen.function_words import FUNCTION_WORDS
+
+WORD = re.compile(r"\w+(?:['’]\w+)?")
+NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+NEGATION = re.compile(
+    r"\b(?:not|no|never|nobody|nothing|without|none|nor|neither|cannot|isn|aren|wasn|weren|don|doesn|didn|won)\b|n['’]t\b", re.I
+)
+ASKING = FUNCTION_WORDS | frozenset(
+    """name many much kind type long often happen happened happens say said does year call called
+    old many any some first last most least""".split()  # noqa: SIM905  a list of words
+)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Counts of a question against the passage that is to answer it."""
+
+    names: int  # its names and numbers that the passage does not have
+    words: float  # share of its other content words that the passage does not have, 0 to 1
+    near: float  # share of all its content words that are not within NEAR characters of the answer, 0 to 1
+    negation: int  # 1: one of question and neighbourhood denies, the other does not
+
+
+NEAR = 200
+
+
+def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
+    """Compares by word stems, without regard to case.
+
+    Args:
+        start, end: the answer, `passage[start:end]`.
+    """
+    around = passage[max(0, start - NEAR) : end + NEAR]
+    have, close = _stems(passage), _stems(around)
+    names, words = [], []
+    for n, match in enumerate(WORD.finditer(question)):
+        word = match.group()
+        if word[0].isdigit() or (n and word[0].isupper()):
+            names.append(_stem(word))
+        elif word.lower() not in ASKING and len(word) > 2:
+            words.append(_stem(word))
+    every = names + words
+    denied = NEGATION.search(question) is not None
+    sentence = passage[passage.rfind(". ", 0, start) + 1 : (passage.find(". ", end) + 1 or len(passage))]
+    return Overlap(
+        sum(name not in have for name in names),
+        sum(word not in have for word in words) / len(words) if words else 0.0,
+        sum(word not in close for word in every) / len(every) if every else 0.0,
+        int(denied != (NEGATION.search(sentence) is not None)) if denied else 0,
+    )
+
+
+def _stems(text: str) -> set[str]:
+    return {_stem(word) for word in WORD.findall(text)}
+
+
+def _stem(word: str) -> str:
+    """Lower case without an ending of English; digits as they are."""
+    word = re.sub(r"['’]s$", "", word.lower())
+    for ending in ("ations", "ation", "ings", "ing", "ies", "ied", "ers", "ed", "es", "er", "ly", "s", "e", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
