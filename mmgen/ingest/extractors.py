@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmgen.ingest.charset import Unreadable, brief, clean, decode
+from mmgen.ingest.charset import Unreadable, brief, decode
 from mmgen.ingest.extraction.limits import Extracted
 
 if TYPE_CHECKING:
     from pypdf import PdfReader
-
-UNPACKED = 2**29  # bytes that a docx may unpack to
 
 
 def plain(path: Path, data: bytes) -> Extracted:
@@ -39,63 +36,6 @@ def pdf_reader(data: bytes) -> PdfReader:
 
 def damaged_pdf(why: Exception) -> Unreadable:
     return Unreadable(f"is a damaged pdf ({brief(why)}); save it anew")
-
-
-def docx(path: Path, data: bytes) -> Extracted:
-    """Paragraphs and tables in their order; heading styles become markdown's headings."""
-    import zipfile
-
-    import docx as library
-
-    if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise Unreadable("is encrypted, or an old .doc; save it as docx without a password")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as parts:
-            unpacked = sum(part.file_size for part in parts.infolist())
-        if unpacked > UNPACKED:
-            raise Unreadable(f"unpacks to {unpacked / 2**20:.0f} MB, the limit is {UNPACKED / 2**20:.0f} MB; split it")
-        document = library.Document(io.BytesIO(data))
-        _unwrap(document.element.body)
-        text = "\n\n".join(part for part in map(_block_text, document.iter_inner_content()) if part)
-        title = document.core_properties.title or ""
-    except Unreadable:
-        raise
-    except Exception as why:  # zip, XML and package errors: the library has no base class for them
-        raise Unreadable(f"is a damaged docx ({brief(why)}); save it anew") from None
-    return clean(text), (), {"title": title} if title else {}
-
-
-def _unwrap(body: Any) -> None:
-    """Puts the content of content controls and tracked insertions where python-docx looks for it."""
-    from docx.oxml.ns import qn
-
-    for name in ("w:sdtContent", "w:sdt", "w:ins", "w:moveTo", "w:smartTag"):
-        for node in list(body.iter(qn(name))):
-            for child in list(node):
-                node.addprevious(child)
-            node.getparent().remove(node)
-
-
-def _block_text(block: Any) -> str:
-    """A paragraph with its mark as in markdown, or a table as lines of cells."""
-    if hasattr(block, "rows"):
-        rows = ({cell._tc: cell for cell in row.cells} for row in block.rows)  # merged cells come once for every place
-        return "\n".join(" | ".join(map(_cell_text, row.values())) for row in rows)
-    text, mark = block.text.strip(), _mark((block.style.name or "") if block.style else "")
-    return f"{mark} {' '.join(text.split())}" if text and mark else text
-
-
-def _mark(style: str) -> str:
-    if level := re.fullmatch(r"Heading (\d)", style):
-        return "#" * min(6, int(level[1]))
-    return "#" if style == "Title" else "-" if style.startswith("List") else ""
-
-
-def _cell_text(cell: Any) -> str:
-    from docx.text.paragraph import Paragraph
-
-    paragraphs = (Paragraph(node, cell).text for node in cell._tc.iter("{*}p"))  # of inner tables too
-    return " ".join(" ".join(paragraphs).split())
 
 
 def csv(path: Path, data: bytes) -> Extracted:

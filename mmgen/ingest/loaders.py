@@ -14,6 +14,7 @@ from mmgen.ingest.charset import Unreadable
 from mmgen.ingest.extraction.limits import ExtractionLimits
 from mmgen.ingest.extraction.pool import extract
 from mmgen.ingest.extraction.progress import Progress
+from mmgen.ingest.formats import office
 from mmgen.ingest.pdf.extract import pdf
 from mmgen.interfaces import Document, Loader, Scalar
 
@@ -39,7 +40,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "htm": ("html", html.html),
     "xhtml": ("html", html.html),
     "pdf": ("pdf", pdf),
-    "docx": ("docx", extractors.docx),
+    **office.LOADERS,
     "csv": ("csv", extractors.csv),
     "tsv": ("csv", extractors.csv),
     "jsonl": ("jsonl", extractors.jsonl),
@@ -142,6 +143,6 @@ def _sniffed(data: bytes) -> str:
     """The suffix that data without a known one should have."""
     if data.startswith(b"%PDF-"):
         return "pdf"
-    if data.startswith(b"PK\x03\x04") and b"word/document.xml" in data:
-        return "docx"
+    if (suffix := office.sniffed(data)) in LOADERS:
+        return suffix
     return "html" if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", data[:512], re.I) else "txt"

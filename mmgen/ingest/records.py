@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 PARTIAL = "read_in_part"
 """Metadata under which an extractor says what of the file it could not read."""
+LEFT_OUT = "left_out"
+"""Metadata under which an extractor says what it does not read of such files, unless it is asked to: comments, pictures."""
 
 PIECE = 150  # tokens of a piece at most, as estimated: below what a passage holds
 LONGEST_NAME = 80

@@ -1,0 +1,1 @@
+"""Office documents, books and mails as text. Each module reads one format; the others are what they share."""
