@@ -77,6 +77,7 @@ CONFIGURATION = {"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_
 BARE = ("self_attn.sinks",)
 """Hugging Face's names that have no `.weight` behind them."""
 LAYER = re.compile(r"blk\.(\d+)\.(.+)\.(weight|bias)")
+EXPERT = re.compile(r"\.experts\.\d+\.")
 NUMBERED = re.compile(r"(ffn_(?:gate|up|down))\.(\d+)")
 
 

@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from mmgen.errors import BadRequest
-from mmgen.models.checkpoints import gguf_checkpoint, gguf_config, gguf_tensor_names, gguf_writer
+from mmgen.models.checkpoints import gguf_checkpoint, gguf_config, gguf_tensor_names, gguf_tokenizer_export, gguf_writer
 from mmgen.models.checkpoints.convert import drawn
-from mmgen.models.checkpoints.gguf_pre_tokenizers import GPT2, SPLITS
-from mmgen.models.checkpoints.gguf_tokenizer import CONTROL, USER_DEFINED
+from mmgen.models.checkpoints.gguf_tokenizer_export import NOT_WRITTEN
 from mmgen.models.layers.positions import Rotary
 from mmgen.models.lm import families
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.text_model import TextModel
-from mmgen.models.transformer_config import TransformerConfig
+from mmgen.models.transformer_config import RopeScaling, TransformerConfig
 
-WRITTEN = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "mmgen": "llama"}
+T = TypeVar("T", TransformerConfig, RopeScaling)
+
+WRITTEN = {
+    "llama": "llama", "mistral": "llama", "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe",
+    "gemma": "gemma", "gemma2": "gemma2", "gemma3": "gemma3", "gemma3_text": "gemma3", "phi3": "phi3", "smollm3": "smollm3",
+    "granite": "granite", "olmo2": "olmo2", "mmgen": "llama",
+}  # fmt: skip
 """Our families -> general.architecture."""
-NORMAL, UNUSED = 1, 5
-NOT_WRITTEN = "convert it with llama.cpp's convert_hf_to_gguf.py, and quantize the file"
 
 
 def export(model: TextModel, folder: Path, path: Path, to: str) -> None:
-    """`model`: in float32, of that folder. Raises BadRequest for a family or tokenizer that is not written."""
+    """`model`: in float32, of that folder.
+
+    Raises BadRequest for a family, a shape or a tokenizer that is not written; what stands at `path` then is to be removed.
+    """
     kind = str(gguf_checkpoint.config_values(folder).get("model_type"))
-    config = model.lm.config
-    if kind not in WRITTEN or _differs(config, "qwen3" if kind == "qwen3" else "qwen2" if kind == "qwen2" else "llama"):
+    if kind not in WRITTEN:
         raise BadRequest(f"{model.name} is a {kind}, which is not written as GGUF ({', '.join(WRITTEN)} are); {NOT_WRITTEN}")
-    name = WRITTEN[kind]
-    tensors = _tensors(model.lm, name)
-    shapes = {one: tuple(tensor.shape) for one, tensor in tensors.items()}
-    metadata = gguf_writer.entries({**_metadata(model, name), **_tokenizer(model)})
-    gguf_writer.write(path, metadata, shapes, lambda one: tensors[one].float(), to)
-
-
-def _differs(config: TransformerConfig, family: str) -> bool:
-    """Whether a shape is not one that the architecture's metadata can say."""
-    kind = families.FAMILIES[family]
-    scaling = config.rope_scaling
-    return (
-        bool(kind.shape(kind.values(config)).differs(config))
-        or config.window is not None
-        or bool(scaling and scaling.kind not in ("linear", "llama3", "yarn"))
+    config, name = model.lm.config, WRITTEN[kind]
+    words = gguf_tokenizer_export.metadata(
+        model.tokenizer.fast, config.vocab_size, model.bos_id, model.eos_ids, model.template.text, model.name
     )
+    architecture = gguf_config.MIXTRAL if name == "llama" and config.experts else gguf_config.ARCHITECTURES[name]
+    tensors = _tensors(model.lm, architecture)
+    shapes = {one: tuple(tensor.shape) for one, tensor in tensors.items()}
+    metadata = gguf_writer.entries({**_metadata(config, name, model.name), **words})
+    gguf_writer.write(path, metadata, shapes, lambda one: tensors[one].float(), to)
+    if wrong := _comparable(families.shape(path)).differs(_comparable(config)):
+        raise BadRequest(f"GGUF's {name} cannot say {', '.join(wrong)} as {model.name} has them; {NOT_WRITTEN}")
 
 
-def _metadata(model: TextModel, name: str) -> dict[str, Any]:
-    config = model.lm.config
+def _comparable(config: TransformerConfig) -> TransformerConfig:
+    """Numbers in 32 bits, as files have them; without rotary factors, which Llama 3's scaling becomes."""
+    scaling = config.rope_scaling
+    if scaling is not None:
+        scaling = None if scaling.kind == "llama3" or scaling.short_factors else _single(scaling)
+    return replace(_single(config), rope_scaling=scaling)
+
+
+def _single(one: T) -> T:
+    floats: dict[str, Any] = {key: float(np.float32(value)) for key, value in vars(one).items() if isinstance(value, float)}
+    return replace(one, **floats)
+
+
+def _metadata(config: TransformerConfig, name: str, title: str) -> dict[str, Any]:
     scaling = config.rope_scaling
     values: dict[str, Any] = {
         "context_length": config.max_tokens,
@@ -67,83 +82,86 @@ def _metadata(model: TextModel, name: str) -> dict[str, Any]:
         "vocab_size": config.vocab_size,
     }
     if scaling is not None and scaling.kind != "llama3":  # which becomes a tensor
-        values |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
         values["rope.scaling.original_context_length"] = scaling.original or config.max_tokens
-    return {gguf_writer.ARCHITECTURE: name, "general.name": model.name} | {f"{name}.{key}": one for key, one in values.items()}
+        if scaling.kind == "longrope":
+            values["rope.scaling.attn_factor"] = scaling.attention
+        else:
+            values |= {"rope.scaling.type": scaling.kind, "rope.scaling.factor": float(scaling.factor)}
+        if scaling.kind == "yarn":
+            values |= {"rope.scaling.yarn_beta_fast": scaling.fast, "rope.scaling.yarn_beta_slow": scaling.slow}
+    if config.experts:
+        values |= {"expert_count": config.experts, "expert_used_count": config.experts_per_token}
+    values |= OWN.get(name, lambda config: {})(config)
+    return {gguf_writer.ARCHITECTURE: name, "general.name": title} | {f"{name}.{key}": one for key, one in values.items()}
 
 
-def _tensors(lm: LanguageModel, name: str) -> dict[str, Tensor]:
-    """Under GGUF's names, as llama.cpp's converter leaves them."""
-    config, kind = lm.config, gguf_config.ARCHITECTURES[name]
-    theirs = drawn(lm, families.FAMILIES[kind.model_type].table(config))
-    back = {there: here for here, there in kind.leaves.items()} | {
-        there: here for here, there in gguf_tensor_names.WHOLE.items()
+def _gemma(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "attention.sliding_window": config.window,
+        "attn_logit_softcapping": config.softcap,
+        "final_logit_softcapping": config.head_softcap,
+        "rope.freq_base_swa": config.rope_theta_windowed,
     }
-    out = {}
+
+
+def _granite(config: TransformerConfig) -> dict[str, Any]:
+    return {
+        "embedding_scale": float(config.embedding_scale),
+        "residual_scale": float(config.residual_multiplier),
+        "attention.scale": float(config.score_scale),
+        "logit_scale": float(config.logits_scaling),
+    }
+
+
+OWN: dict[str, Callable[[TransformerConfig], dict[str, Any]]] = {
+    "gemma2": _gemma,
+    "gemma3": _gemma,
+    "granite": _granite,
+    "phi3": lambda config: {"attention.sliding_window": config.window},
+    "qwen3moe": lambda config: {"expert_feed_forward_length": config.expert_size},
+}
+"""What an architecture's metadata say besides: the inverse of gguf_config.py's."""
+
+
+def _tensors(lm: LanguageModel, kind: gguf_config.GGUFArchitecture) -> dict[str, Tensor]:
+    """Under GGUF's names, as llama.cpp's converter leaves them."""
+    config = lm.config
+    theirs = drawn(lm, families.FAMILIES[kind.model_type].table(config))
+    back = {there: here for here, there in {**kind.leaves, **gguf_tensor_names.WHOLE}.items() if "{}" not in here}
+    out: dict[str, Tensor] = {}
+    experts: dict[str, list[Tensor]] = {}
     for full, tensor in theirs.items():
         stem, _, part = full.rpartition(".")
-        layer = stem.removeprefix("model.layers.").partition(".") if stem.startswith("model.layers.") else None
-        here = back[stem] if layer is None else f"blk.{layer[0]}.{back[layer[2]]}"
-        heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(here.rpartition(".")[2], 0)
+        if not stem.startswith("model.layers."):
+            out[f"{back[stem]}.{part}"] = tensor
+            continue
+        number, _, leaf = stem.removeprefix("model.layers.").partition(".")
+        mixed = gguf_tensor_names.EXPERT.sub(".experts.{}.", leaf)
+        here = f"blk.{number}.{back[mixed]}"
+        if mixed != leaf:  # all experts of a layer are one tensor; they come in their order
+            experts.setdefault(f"{here}.{part}", []).append(tensor)
+            continue
+        heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(back[leaf], 0)
         if kind.reordered and heads:
             tensor = tensor.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
         out[f"{here}.{part}"] = tensor
-    if config.rope_scaling is not None and config.rope_scaling.kind == "llama3":
+    out |= {name: torch.stack(parts) for name, parts in experts.items()}
+    if kind.plus_one:
+        out |= {name: tensor + 1 for name, tensor in out.items() if name.endswith("norm.weight")}
+    return out | _rope_factors(config)
+
+
+def _rope_factors(config: TransformerConfig) -> dict[str, Tensor]:
+    """What rotary frequencies are divided by, where that is a tensor."""
+    scaling = config.rope_scaling
+    if scaling is not None and scaling.kind == "llama3":
         size = config.rotary_dim or config.head_size
-        plain, scaled = (
-            Rotary(size, config.rope_theta, config.max_tokens, one).frequencies for one in (None, config.rope_scaling)
-        )
-        out["rope_freqs.weight"] = plain / scaled
-    return out
-
-
-def _tokenizer(model: TextModel) -> dict[str, Any]:
-    """Raises BadRequest for a tokenizer that is no byte-level BPE, or cuts texts in a way without a name."""
-    fast = model.tokenizer.fast
-    told = json.loads(fast.to_str())
-    size = model.lm.config.vocab_size
-    tokens = [fast.id_to_token(number) or f"[PAD{number}]" for number in range(size)]
-    added = {one["id"]: CONTROL if one["special"] else USER_DEFINED for one in told["added_tokens"]}
-    kinds = [added.get(n, NORMAL if fast.id_to_token(n) else UNUSED) for n in range(size)]
-    begins = fast.encode("").ids[:1] == [model.bos_id]
-    values = {
-        "tokens": tokens,
-        "token_type": kinds,
-        "bos_token_id": model.bos_id,
-        "eos_token_id": min(model.eos_ids, default=None),
-        "add_bos_token": begins,
-        **_pieces(told, tokens, model.name),
-    }
-    template = {"tokenizer.chat_template": model.template.text or None}
-    return {f"tokenizer.ggml.{key}": value for key, value in values.items()} | template
-
-
-def _pieces(told: dict[str, Any], tokens: list[str], name: str) -> dict[str, Any]:
-    """What belongs to the kind of tokenizer."""
-    if told["model"]["type"] != "BPE" or (told.get("decoder") or {}).get("type") != "ByteLevel":
-        raise BadRequest(f"the tokenizer of {name} is not byte-level BPE, the kind that is written as GGUF; {NOT_WRITTEN}")
-    merges = [one if isinstance(one, str) else " ".join(one) for one in told["model"]["merges"]]
-    cuts = tuple(_cuts(told["pre_tokenizer"]))
-    found = next((name for name, splits in SPLITS.items() if splits == cuts), None)
-    if found is None:
-        raise BadRequest(f"the tokenizer of {name} cuts texts in a way that GGUF has no name for; {NOT_WRITTEN}")
-    return {"model": "gpt2", "pre": found, "merges": merges}
-
-
-def _cuts(told: dict[str, Any]) -> list[str]:
-    """The regular expressions of a pre-tokenizer, as gguf_pre_tokenizers.py has them."""
-    steps = told["pretokenizers"] if told["type"] == "Sequence" else [told]
-    out: list[str] = []
-    for step in steps:
-        if step["type"] == "Digits":
-            out.append(r"\p{N}" if step["individual_digits"] else "digits")
-        elif step["type"] == "Split":
-            out.append(step["pattern"].get("Regex", "a string"))
-        elif step["type"] == "ByteLevel":
-            out += [GPT2] if step.get("use_regex", True) else []
-        else:
-            out.append(step["type"])
-    return out
+        plain, scaled = (Rotary(size, config.rope_theta, config.max_tokens, one).frequencies for one in (None, scaling))
+        return {"rope_freqs.weight": plain / scaled}
+    if scaling is not None and scaling.kind == "longrope":
+        both = {"short": scaling.short_factors, "long": scaling.long_factors}
+        return {f"rope_factors_{name}.weight": torch.tensor(factors) for name, factors in both.items()}
+    return {}
 
 
 def load(folder: Path) -> TextModel:

@@ -1,5 +1,6 @@
 """GGUF files as models: logits and greedy texts are those of transformers with the values that the files give."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,12 @@ import gguf_models
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Type
+from tiny_llama import byte_tokenizer
 from torch import Tensor
 
-from mmgen.errors import BadWeights
-from mmgen.models.lm import language_model
+from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.checkpoints import gguf_writer
+from mmgen.models.lm import gguf_export, language_model
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.text_model import TextModel
 
@@ -223,3 +226,38 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     gguf_models.write(path, "llama", {**told, "attention.head_count": [4, 2]}, weights)
     with pytest.raises(BadWeights, match=r"has layers with attention\.head_count of 2 to 4; only equal layers are read"):
         TextModel.load(path)
+
+
+EXPORTED = (
+    "llama-tied", "llama3", "llama-yarn", "mixtral", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "smollm3",
+    "granite", "olmo2", "phi3", "phi3-long",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_folder_written_and_read_again_is_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the rounding of blocks changes a model: without it logits are equal."""
+    monkeypatch.setattr(gguf_writer, "rounded", lambda name, weight, to: ("F32", weight.contiguous().view(torch.uint8)))
+    folder, path = tmp_path / "folder", tmp_path / "tiny.gguf"
+    checkpoints.saved(CASES[name].maker, folder)
+    byte_tokenizer().save(str(folder / "tokenizer.json"))
+    before = gguf_export.load(folder)
+    gguf_export.export(before, folder, path, "q8_0")
+    after, ids = TextModel.load(path, precision="fp32"), torch.arange(5, 90)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(after.lm(ids), before.lm(ids), atol=1e-4, rtol=0)  # factors of frequencies are rounded
+    assert after.encode("the <|user|> hat") == before.encode("the <|user|> hat")
+
+
+def test_what_an_architecture_cannot_say_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    checkpoints.saved(checkpoints.make("MistralForCausalLM", "MistralConfig", GROUPED, sliding_window=8), folder)
+    byte_tokenizer().save(str(folder / "tokenizer.json"))
+    model = gguf_export.load(folder)
+    with pytest.raises(BadRequest, match="GGUF's llama cannot say window, windowed as folder has them; convert it with"):
+        gguf_export.export(model, folder, tmp_path / "x.gguf", "q8_0")
+    (folder / "config.json").write_text(
+        json.dumps({**json.loads((folder / "config.json").read_text()), "model_type": "gpt_oss"})
+    )
+    with pytest.raises(BadRequest, match=r"folder is a gpt_oss, which is not written as GGUF \(llama, mistral, "):
+        gguf_export.export(model, folder, tmp_path / "x.gguf", "q8_0")
