@@ -65,7 +65,8 @@ def gptq(
     bits: int = 4, group: int = 32, symmetric: bool = True, act_order: bool = False, version: int = 1, index: bool = True
 ) -> Any:
     def store(weight: Tensor) -> Rounded:
-        order = torch.randperm(weight.shape[1]).tolist() if act_order else None
+        inputs = torch.Generator().manual_seed(weight.shape[1])  # layers that read the same have one order
+        order = torch.randperm(weight.shape[1], generator=inputs).tolist() if act_order else None
         numbers, scale, zero, group_of = integers(weight, bits, group, symmetric, order)
         kept = (zero - 1) % (1 << bits) if version == 1 else zero
         stored = {

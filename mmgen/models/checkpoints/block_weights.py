@@ -14,6 +14,7 @@ from mmgen.models.checkpoints.dequantized import DequantizedTensors
 from mmgen.models.checkpoints.gguf_checkpoint import GGUFCheckpoint
 from mmgen.models.cpu.kernels import kernels
 from mmgen.models.quantization import block_layers, block_matrix
+from mmgen.models.quantization.packed_tensor import PackedTensor
 
 log = logging.getLogger(__name__)
 PLAIN = "F32"
@@ -38,11 +39,13 @@ def taker(checkpoint: Packed, module: nn.Module) -> Taken:
             return False
         if theirs.rows:
             tensors = [tensors[0].rows(slice(*theirs.rows[:2]))]
+        layer = getattr(holder, name)
+        if not block_matrix.alike(tensors) or (isinstance(layer, nn.Embedding) and not _plain(tensors)):
+            return False
         if kinds := {tensor.type for tensor in tensors if not block_matrix.reads(tensor)}:
             _tell(checkpoint, kinds - told - {PLAIN})
             told.update(kinds)
             return False
-        layer = getattr(holder, name)
         block_layers.replace(holder, name, tensors, getattr(layer, "bias", None))
         return True
 
@@ -74,6 +77,10 @@ def _place(module: nn.Module, ours: str) -> tuple[nn.Module | None, str]:
     holder = module.get_submodule(parent)
     plain = kind == "weight" and isinstance(getattr(holder, name), nn.Linear | nn.Embedding)
     return (holder if plain else None), name
+
+
+def _plain(tensors: Sequence[PackedTensor]) -> bool:
+    return all(one.columns is None and one.factors is None for one in tensors)
 
 
 def _tell(checkpoint: Packed, kinds: set[str]) -> None:

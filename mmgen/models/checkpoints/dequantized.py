@@ -14,6 +14,8 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.quantization_config import QuantizedWeights
 from mmgen.models.quantization import exact_blocks
+from mmgen.models.quantization.formats.compressed import ScaledMatrices
+from mmgen.models.quantization.formats.fp8 import Float8
 from mmgen.models.quantization.formats.stored import Format, StoredMatrix
 from mmgen.models.quantization.packed_tensor import PackedTensor
 
@@ -72,12 +74,16 @@ class DequantizedTensors(Checkpoint):
             raise BadWeights(f"{self.folder}: {name} is rounded as {self.kind.method} does not do ({reason})") from None
 
     def packed(self, name: str) -> PackedTensor | None:
-        """A matrix of integers in GGUF's blocks, where these hold exactly its values."""
+        """A matrix of integers or float8 in GGUF's blocks, where these hold exactly its values."""
         if name not in self.stored:
             return None
         form, matrix = self.stored[name]
         integers = form.integers(matrix)
-        return None if integers is None else exact_blocks.blocks(integers)
+        if integers is not None:
+            return exact_blocks.blocks(integers)
+        if isinstance(form, Float8 | ScaledMatrices):
+            return exact_blocks.floats(matrix[".weight"], matrix[form.mark])
+        return None
 
     @property
     def bytes_in_full(self) -> int:

@@ -187,7 +187,7 @@ def _layer(block: Block, known: list[WatchedWeight]) -> Layer | None:
 
 def _product(layer: nn.Module) -> Product | None:
     """None: the kernels do not compute such a layer."""
-    if type(layer) is BlockLinear and layer.matrix.kernels is not None:
+    if type(layer) is BlockLinear and layer.matrix.kernels is not None and layer.matrix.plain:
         matrix = layer.matrix
         at, parts = ctypes.addressof(matrix.parts()), len(matrix.sizes)
         return Product(0, at, _address(layer.bias), 0, 0, matrix.inputs, matrix.outputs, matrix.inputs, parts, matrix.planes)

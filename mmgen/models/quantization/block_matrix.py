@@ -33,6 +33,7 @@ class BlockMatrix(nn.Module):
         """`tensors`: of one width. They are copied, so that a file that they are views of can be closed."""
         super().__init__()
         assert len({tensor.shape[1] for tensor in tensors}) == 1, "parts of one matrix are equally wide"
+        assert alike(tensors), "parts of one matrix have their columns in one order"
         self.outputs, self.inputs = sum(tensor.shape[0] for tensor in tensors), tensors[0].shape[1]
         self.types, self.sizes = [tensor.type for tensor in tensors], [tensor.shape[0] for tensor in tensors]
         self.planes = EXACT
@@ -42,6 +43,7 @@ class BlockMatrix(nn.Module):
             blocks = tensor.blocks.clone() if self.kernels is None else _panels(self.kernels, tensor)
             self.register_buffer(f"blocks{number}", blocks, persistent=False)
         self._parts: Any = None
+        self.columns, self.factors = tensors[0].columns, _factors(tensors)
 
     @property
     def blocks(self) -> list[Tensor]:
@@ -62,6 +64,19 @@ class BlockMatrix(nn.Module):
 
         With a kernel a row's result is the same, to the bit, whatever other rows there are.
         """
+        if self.columns is not None:
+            x = x[..., self.columns]
+        if self.factors is not None:
+            y = self._product(x, None).float() * self.factors
+            return (y if bias is None else y + bias).to(x.dtype)
+        return self._product(x, bias)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its blocks are all there is to it."""
+        return self.columns is None and self.factors is None
+
+    def _product(self, x: Tensor, bias: Tensor | None) -> Tensor:
         plain = x.float().contiguous()
         rows, y = plain.numel() // self.inputs, plain.new_empty(*x.shape[:-1], self.outputs)
         if self.kernels is None:
@@ -81,6 +96,7 @@ class BlockMatrix(nn.Module):
     def rows(self, ids: Tensor) -> Tensor:
         """float32 (*ids.shape, inputs): these rows with the values that gguf-py gives. Raises IndexError."""
         flat, start = ids.reshape(-1), 0
+        assert self.plain, "vectors of words are not stored so"
         if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < self.outputs:
             raise IndexError(f"rows are 0 to {self.outputs - 1}, not {int(flat.min())} to {int(flat.max())}")
         if len(self.sizes) == 1:
@@ -107,6 +123,21 @@ class BlockMatrix(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.inputs} -> {self.outputs}, {', '.join(self.types)}"
+
+
+def alike(tensors: Sequence[PackedTensor]) -> bool:
+    """Whether they have their columns in one order."""
+    first = tensors[0].columns
+    return all(
+        one.columns is None if first is None else one.columns is not None and torch.equal(one.columns, first) for one in tensors
+    )
+
+
+def _factors(tensors: Sequence[PackedTensor]) -> Tensor | None:
+    """(outputs,) of all; None: there are none."""
+    if all(one.factors is None for one in tensors):
+        return None
+    return torch.cat([torch.ones(one.shape[0]) if one.factors is None else one.factors for one in tensors])
 
 
 def reads(tensor: PackedTensor) -> bool:

@@ -45,14 +45,23 @@ class PackedTensor:
     type: str  # GGUF's name, such as Q4_K
     shape: tuple[int, int]
     blocks: Tensor  # uint8 (rows, bytes of a row), most often a view of a memory-mapped file: read only
+    factors: Tensor | None = None  # (rows,) float32 that values of a row are multiplied by, where blocks cannot say it exactly
+    columns: Tensor | None = None  # (columns,) the blocks hold these columns in this order; None: in their own
 
     def rows(self, index: Tensor | slice) -> PackedTensor:
         """These rows in this order: a copy, or with a slice a view."""
         blocks = self.blocks[index]
-        return replace(self, shape=(len(blocks), self.shape[1]), blocks=blocks)
+        factors = None if self.factors is None else self.factors[index]
+        return replace(self, shape=(len(blocks), self.shape[1]), blocks=blocks, factors=factors)
 
     def dequantize(self) -> Tensor:
         """float32 (rows, columns), the values that gguf-py gives."""
+        values = self._values()
+        if self.factors is not None:
+            values = values * self.factors[:, None]
+        return values if self.columns is None else values[:, self.columns.argsort()]
+
+    def _values(self) -> Tensor:
         plain = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
         if self.type in plain:
             return self.blocks.contiguous().view(plain[self.type]).float()

@@ -106,7 +106,8 @@ def test_it_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
     ("kind", "types"),
     [
         ("gptq", {"Q4_0"}), ("gptq-asymmetric", {"Q5_0"}), ("awq", {"Q5_0"}), ("gptq-3", {"Q4_0"}), ("gptq-8", {"Q8_0"}),
-        ("packed-4", {"Q4_0"}), ("mlx", {"Q4_1"}), ("gptq-act-order", set()), ("nf4", set()), ("float8-rows", set()),
+        ("packed-4", {"Q4_0"}), ("mlx", {"Q4_1"}), ("gptq-act-order", {"Q5_0"}), ("int8-rows", {"Q8_0"}),
+        ("bnb-int8", {"Q8_0"}), ("float8-rows", {"BF16"}), ("modelopt", {"BF16"}), ("float8-blocks", set()), ("nf4", set()),
     ],
 )  # fmt: skip
 @torch.inference_mode()
