@@ -1,16 +1,22 @@
-"""The reader's figures on held-out Wikipedia titles: gold passage, end to end, answerable or not, reliability.
+"""The reader's figures on held-out Wikipedia titles: gold passage, end to end, answerable or not by three kinds of
+unanswerable questions (passages removed, recombined by rule, written by hand), reliability, risk and coverage.
 
 python benchmarks/reader.py DATA [--model embedded:reader] [--config configs/train/reader-cpu.yaml] [--plot reliability.png]
 DATA is the folder with squadshifts/new_wiki.jsonl.gz.
 """
 
 import argparse
+import hashlib
 import json
+import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from mmgen.config import RuntimeConfig, load
 from mmgen.runtime import Runtime
+from mmgen.training.data.qa_data import Question
+from mmgen.training.data.recombined import recombined
 from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1
 from mmgen.training.recipes import reader_calibration
 from mmgen.training.recipes.reader import ReaderRecipe, held_out
@@ -18,6 +24,20 @@ from mmgen.training.recipes.reader import ReaderRecipe, held_out
 
 def mean(values: list[float]) -> float:
     return sum(values) / len(values)
+
+
+def precision(scores: list[tuple[float, float, float]], threshold: float) -> float:
+    """The share of right answers among those that are given; 0 where none is."""
+    return mean([float(right >= reader_calibration.RIGHT) for c, right, _ in scores if c >= threshold] or [0.0])
+
+
+def written(questions: list[Question]) -> list[Question]:
+    """Questions that people would call tricks, by hand, on the passages of these; reader_adversarial.jsonl names a passage by
+    the first 16 digits of its SHA-256 and holds the answer that is plausible but wrong."""
+    by_hash = {hashlib.sha256(q.context.encode()).hexdigest()[:16]: q for q in questions}
+    rows = [json.loads(line) for line in (Path(__file__).parent / "reader_adversarial.jsonl").read_text().splitlines()]
+    found = [(row, by_hash[row["passage"]]) for row in rows if row["passage"] in by_hash]
+    return [replace(q, text=row["question"], answers=[row["plausible"]], kind="written") for row, q in found]
 
 
 def main() -> None:
@@ -44,29 +64,40 @@ def main() -> None:
         }
         library = reader_calibration.index(rt, every, Path(folder) / "store")
         calibration = reader.model.calibration
-        scores: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
-        for answerable in (True, False):
-            for question in questions:
-                asked = reader_calibration.ask(library, reader, question, args.k, answerable)
-                candidates = asked.candidates(calibration)
-                confidence = calibration.confidence(calibration.features(candidates, asked.similarities))
-                answer = candidates[0].text
-                right = f1(answer, question.answers) if answerable else 0.0
-                scores[answerable].append((confidence, right, exact_match(answer, question.answers)))
-    told = [(c, right) for rows in scores.values() for c, right, _ in rows]
-    answered = [right for c, right in told if c >= calibration.threshold]
-    hits = [float(right >= reader_calibration.RIGHT) for right in answered]
-    truth = [float(right >= reader_calibration.RIGHT) for _, right in told]
+        made = recombined(questions, random.Random(0))
+        asked = {
+            "answerable": [(q, True) for q in questions],
+            "passages removed": [(q, False) for q in questions],
+            "recombined": [(q, False) for q in made],
+            "written": [(q, False) for q in written(every)],
+        }
+        scores: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in asked}
+        for kind, ones in asked.items():
+            for question, answerable in ones:
+                one = reader_calibration.ask(library, reader, question, args.k, answerable)
+                candidates = one.candidates(calibration)
+                confidence = calibration.assessed(candidates, one.similarities, question.text, one.texts)
+                text = candidates[0].text
+                right = f1(text, question.answers) if answerable else 0.0
+                scores[kind].append((confidence, right, exact_match(text, question.answers)))
     figures |= {
-        "end to end EM": mean([em for _, _, em in scores[True]]),
-        "end to end F1": mean([right for _, right, _ in scores[True]]),
-        "AUROC answerable": auroc([c for c, _, _ in scores[True]], [c for c, _, _ in scores[False]]),
+        "end to end EM": mean([em for _, _, em in scores["answerable"]]),
+        "end to end F1": mean([right for _, right, _ in scores["answerable"]]),
         "threshold": calibration.threshold,
-        "precision at threshold": mean(hits) if hits else 0.0,
-        "answerable answered": mean([float(c >= calibration.threshold) for c, _, _ in scores[True]]),
-        "unanswerable refused": mean([float(c < calibration.threshold) for c, _, _ in scores[False]]),
-        "calibration error": calibration_error([c for c, _ in told], truth),
+        "answerable answered": mean([float(c >= calibration.threshold) for c, _, _ in scores["answerable"]]),
+        "right of answerable answered": precision(scores["answerable"], calibration.threshold),
     }
+    for kind in ("passages removed", "recombined", "written"):
+        if not scores[kind]:
+            continue
+        figures |= {
+            f"AUROC against {kind}": auroc([c for c, _, _ in scores["answerable"]], [c for c, _, _ in scores[kind]]),
+            f"{kind} refused": mean([float(c < calibration.threshold) for c, _, _ in scores[kind]]),
+            f"right of answered beside {kind}": precision(scores["answerable"] + scores[kind], calibration.threshold),
+        }
+    told = [(c, right) for kind in ("answerable", "passages removed") for c, right, _ in scores[kind]]
+    truth = [float(right >= reader_calibration.RIGHT) for _, right in told]
+    figures["calibration error"] = calibration_error([c for c, _ in told], truth)
     if args.plot:
         reader_calibration.plot([c for c, _ in told], truth, args.plot)
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2))

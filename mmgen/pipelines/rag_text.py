@@ -114,8 +114,7 @@ class RagText(StreamingPipeline[Answer]):
         texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
         candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)
-        features = calibration.features(candidates, similarities, question, texts) if candidates else ()
-        confidence = calibration.confidence(features) if candidates else 0.0
+        confidence = calibration.assessed(candidates, similarities, question, texts)
         clock.lap("read")
         yield Event("candidates", candidates)
         answer = Answer(asked, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)

@@ -56,10 +56,6 @@ def test_empty_question(call: Call, question: str) -> None:
     told(call("rag", "search", question), "error: the query is empty")
 
 
-def test_question_longer_than_the_reader_reads(call: Call) -> None:
-    told(call("rag", "ask", "why " * 100), "question is 100 tokens", "reads 64", "shorten it")
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

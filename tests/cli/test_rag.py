@@ -214,8 +214,7 @@ def test_chat_from_a_pipe(call: Call, folder: Path) -> None:
     call("rag", "add", folder)
     lines = b"When was the lamp lit?\n\n" + b"why " * 80 + b"\nWhere is tea from?\n"
     told = call("rag", "chat", "--threshold", "0", stdin=lines)
-    assert told.code == 0 and told.out.count("confidence") == 2
-    assert told.err.startswith("error: the question is 80 tokens") and told.err.count("\n") == 1
+    assert told.code == 0 and told.out.count("confidence") == 3
 
 
 def test_chat_understands_follow_ups(call: Call, folder: Path) -> None:

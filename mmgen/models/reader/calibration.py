@@ -10,7 +10,11 @@ from typing import Any
 
 from mmgen.deprecated import attributes
 from mmgen.function_words import ARTICLES
+from mmgen.models.reader.question_demands import unmet
 from mmgen.models.reader.question_overlap import overlap
+
+UNMET = 0.4
+"""What is left of a confidence where the answer is a guess; so that it is below every calibrated threshold."""
 
 
 @attributes(nowhere="no_answer")
@@ -106,6 +110,17 @@ class Calibration:
             said = overlap(span.asked or question, texts[number], span.start, span.end)
             values += (max(-10.0, min(10.0, span.verified)), min(3, said.names), said.words, said.near, said.negation)
         return values[: len(self.weights)]
+
+    def assessed(
+        self, candidates: Sequence[Candidate], similarities: Sequence[float], question: str, texts: Sequence[str]
+    ) -> float:
+        """P(the best candidate is right), from 0 to 1; 0 without a candidate. Cut to UNMET of it where the question asks for
+        more than the span shows, see question_demands.py."""
+        if not candidates:
+            return 0.0
+        number, span = candidates[0].occurrences[0]
+        sure = self.confidence(self.features(candidates, similarities, question, texts))
+        return sure * UNMET if unmet(span.asked or question, texts[number], span.start, span.end) else sure
 
     def confidence(self, features: Sequence[float]) -> float:
         """P(the answer is right), from 0 to 1."""

@@ -18,6 +18,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
+from mmgen.models.quantization.int8 import quantize
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.models.reader.question_parts import question_parts
@@ -25,6 +26,9 @@ from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
 FIRST_LENGTHS = 8  # tokens of an answer that are read at once; few answers are longer
+HOPELESS = -3.0
+"""Log-odds of a passage's likeliest start against "no answer" from which the best of all its spans is not looked for: no span
+there can have more, and such an answer is never given."""
 Expanded = dict[tuple[int, int], tuple[Tensor, Tensor]]
 SHARED = "transformer.embed.words.weight"  # read from the base model's file; not saved with the reader
 
@@ -65,10 +69,11 @@ class ReaderModel:
         self.continues[[number for piece, number in pieces.items() if piece.startswith("##")]] = True
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", name: str = "") -> ReaderModel:
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", exact: bool = False) -> ReaderModel:
         """From a folder written by `save`. Word embeddings and tokenizer are those of the base model that its config names.
 
-        Raises BadWeights for a file that is missing or damaged.
+        Where its config says `"activations": "int8"`, a processor multiplies in integers, unless it is to be `exact`: weights
+        are stored so anyhow. Raises BadWeights for a file that is missing or damaged.
         """
         settings = safetensors_io.read_json(folder / "config.json")
         try:
@@ -79,6 +84,8 @@ class ReaderModel:
         reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
         tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
+        if settings.get("activations") == "int8" and device == "cpu" and not exact:
+            quantize(reader.transformer)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 
     def save(self, folder: Path) -> None:
@@ -134,8 +141,14 @@ class ReaderModel:
         starts = self.reader.start(rows, prefix, first).cpu()
         no_answer = starts[:, 0].tolist()
         starts[:, 0] = float("-inf")
+        hopeless = (starts.amax(1) < torch.tensor(no_answer) + HOPELESS) & (most == 1)
         expanded: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._expand_best(rows, cache, prefix, starts, expanded, most)
+        for row in hopeless.nonzero().flatten().tolist():  # no search: of the starts that were read anyway the best
+            read = [start for of, start in expanded if of == row]
+            kept = starts[row, read]
+            starts[row] = float("-inf")
+            starts[row, read] = kept
         found: list[list[SpanAnswer]] = []
         for row, pair in enumerate(pairs):
 

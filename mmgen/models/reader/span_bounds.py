@@ -39,12 +39,18 @@ SOLID = [
         r"(?=[A-Za-z]*\d)[A-Za-z0-9]+(?<=[A-Za-z0-9])",  # B12, 4th
         r"\+\d[\d\s()/-]{5,}\d",
         r"\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:\s?(?:[ap]\.?\s?m\b\.?|Uhr\b|h\b))?",
-        rf"\b\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{MONTH}(?!\w)(?:,?\s\d{{4}})?",
-        rf"\b{MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}})?",
         r"\b\d+[a-z]?\s(?:[A-Z][\w'’-]*\s){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Drive|Square|Boulevard)\b",
         r"\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|gasse|weg|platz)\s\d+\s?[a-z]?\b",
     )
 ]
+DATES = [
+    re.compile(pattern)
+    for pattern in (
+        rf"\b\d{{1,2}}(?:st|nd|rd|th|\.)?\s(?:of\s)?{MONTH}(?!\w)(?:,?\s\d{{4}})?",
+        rf"\b{MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}})?",
+    )
+]
+"""With a month's name."""
 MEASURED = re.compile(rf"{NUMBER}(?:\s?[-–]\s?{NUMBER})?\s(?:{WORDS})(?!\w)")
 RUNS = re.compile(
     "[\u0e00-\u0e7f]+|[\u0e80-\u0eff]+|[\u1780-\u17ff]+|[\u1000-\u109f]+|"  # Thai, Lao, Khmer, Myanmar
@@ -55,14 +61,16 @@ RUNS = re.compile(
 def whole(text: str, start: int, end: int, question: str = "") -> tuple[int, int]:
     """The span `text[start:end]`, widened to the nearest places where it may be cut.
 
-    A unit that is a word, such as "hours", is left off where the question has it already ("how many hours").
+    A unit that is a word, such as "hours", is left off where the question has it already ("how many hours"), and so is the
+    rest of a date where it asks for a year or month.
     """
     if not start < end:
         return start, end
     low, high = max(0, start - 200), min(len(text), end + 200)
     near = text[low:high]
     asked = {match.group()[:3] for match in re.finditer(r"[^\W\d_]+", question.lower())}
-    atoms = [(m.start() + low, m.end() + low) for m in chain.from_iterable(p.finditer(near) for p in SOLID)]
+    solid = SOLID if asked & {"yea", "mon"} else SOLID + DATES
+    atoms = [(m.start() + low, m.end() + low) for m in chain.from_iterable(p.finditer(near) for p in solid)]
     atoms += [(m.start() + low, m.end() + low) for m in RUNS.finditer(near)]
     for measured in MEASURED.finditer(near):
         unit = re.findall(r"[^\W\d_]+", measured.group())

@@ -52,6 +52,16 @@ def reliability(confidences: Sequence[float], right: Sequence[float], bins: int 
     ]
 
 
+def risk_coverage(confidences: Sequence[float], right: Sequence[float]) -> list[tuple[float, float]]:
+    """(share answered, share of those that are wrong) where the most confident are answered first; El-Yaniv and Wiener 2010."""
+    ranked = sorted(zip(confidences, right, strict=True), key=lambda one: -one[0])
+    curve, wrong = [], 0.0
+    for answered, (_, truth) in enumerate(ranked, 1):
+        wrong += 1 - truth
+        curve.append((answered / len(ranked), wrong / answered))
+    return curve
+
+
 def calibration_error(confidences: Sequence[float], right: Sequence[float], bins: int = 10) -> float:
     """Expected calibration error (Guo et al. 2017, eq. 3); 0 to 1."""
     rows = reliability(confidences, right, bins)

@@ -31,6 +31,7 @@ from mmgen.training.data.qa_data import (
     titles_of,
     without_overlap,
 )
+from mmgen.training.data.recombined import recombined
 from mmgen.training.data.unanswerable import WordPool, renamed, unanswerable
 from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
@@ -67,6 +68,7 @@ class ReaderRecipe(BaseModel):
     verifier_weight: float = 0.5
     gradient_clip: float = 1.0
     mixed_precision: str = "no"
+    activations: str = "fp32"  # int8: the exported reader multiplies in integers on a CPU
     seed: int = 0
     checkpoint_minutes: float = 5.0
 
@@ -257,6 +259,7 @@ def export(recipe: ReaderRecipe) -> Path:
     reader = start_from(base)
     reader.load_state_dict(safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors"))
     settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
+    settings["activations"] = recipe.activations
     settings["transformer"] = asdict(reader.transformer.config)
     model = ReaderModel(reader, base.tokenizer, settings)
     model.save(folder)
@@ -265,6 +268,8 @@ def export(recipe: ReaderRecipe) -> Path:
         library = reader_calibration.index(rt, development, Path(home) / "store")
         client = rt.reader(str(folder.resolve()))
         asked = [reader_calibration.ask(library, client, q, 5, answerable) for q in development for answerable in (True, False)]
+        made = recombined(development, random.Random(recipe.seed))
+        asked += [reader_calibration.ask(library, client, q, 5, False) for q in made]
     model.settings["calibration"] = reader_calibration.fit(asked).settings()
     model.save(folder)
     return folder
@@ -301,7 +306,7 @@ def go_on_from(reader: ReaderNetwork, reference: str) -> None:
     """Fills in a trained reader's weights; a verifier that it lacks stays new. Raises BadRequest for one of another shape."""
     from mmgen.models.reader.model import ReaderModel
 
-    trained, ours = ReaderModel.load(hub.resolve(reference)).reader.state_dict(), reader.state_dict()
+    trained, ours = ReaderModel.load(hub.resolve(reference), exact=True).reader.state_dict(), reader.state_dict()
     if any(name not in ours or tensor.shape != ours[name].shape for name, tensor in trained.items()):
         raise BadRequest(f"{reference} has another shape than the base; give the reader's own base")
     reader.load_state_dict(trained, strict=False)

@@ -12,12 +12,13 @@ from mmgen.interfaces import Document, Hit
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.models.reader.calibration import Calibration, Candidate, SpanAnswer
 from mmgen.training.data.qa_data import Question
-from mmgen.training.eval.qa_metrics import f1, reliability
+from mmgen.training.eval.qa_metrics import f1, reliability, risk_coverage
 
 if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
     from mmgen.runtime import Runtime
 
+FEATURES = 9  # that a calibration is fitted on
 RIGHT = 0.5  # token F1 from which an answer counts as correct
 
 
@@ -26,7 +27,7 @@ class CalibrationQuestion:
     """A question, what was retrieved for it, and what the reader found there."""
 
     question: Question
-    answerable: bool  # False: every passage that holds a reference answer was taken away
+    answerable: bool  # False: every passage that holds a reference answer was taken away, or it was made unanswerable
     texts: list[str]
     similarities: list[float]
     found: list[list[SpanAnswer]]
@@ -48,9 +49,11 @@ def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> DocumentL
 
 
 def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: int, answerable: bool) -> CalibrationQuestion:
-    """Retrieves and reads; the answering passages are left out where `answerable` is False."""
-    hits: list[Hit] = library.search(question.text, k=k if answerable else 4 * k)
-    if not answerable:
+    """Retrieves and reads; the answering passages are left out where `answerable` is False, all of a question that was made
+    unanswerable are read."""
+    removing = not answerable and not question.kind
+    hits: list[Hit] = library.search(question.text, k=4 * k if removing else k)
+    if removing:
         answers = [answer.lower() for answer in question.answers if answer.strip()]
         gold = question.context
         hits = [
@@ -63,40 +66,50 @@ def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: i
 
 
 def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibration:
-    """The similarity weight with the best F1, then a logistic regression from features to "is right"."""
+    """The similarity weight with the best F1, then a logistic regression from features to "is right".
+
+    Answerable and unanswerable questions weigh the same together, however many there are of each.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    grid = [replace(Calibration(), similarity=weight) for weight in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)]
+    start = Calibration(weights=(1.0,) * FEATURES)
+    grid = [replace(start, similarity=weight) for weight in (0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)]
     answerable = [one for one in asked if one.answerable and any(one.found)]
 
     def quality(calibration: Calibration) -> float:
         return sum(f1(one.candidates(calibration)[0].text, one.question.answers) for one in answerable)
 
     best = max(grid, key=quality)
-    rows, labels = [], []
+    rows, labels, weights = [], [], []
+    share = len(answerable) / max(1, len(asked) - len(answerable))
     for one in asked:
         if not any(one.found):
             continue
         candidates = one.candidates(best)
-        rows.append(best.features(candidates, one.similarities))
+        rows.append(best.features(candidates, one.similarities, one.question.text, one.texts))
+        weights.append(1.0 if one.answerable else share)
         labels.append(int(one.answerable and f1(candidates[0].text, one.question.answers) >= RIGHT))
     if len(set(labels)) < 2:
-        share = "all" if any(labels) else "none"
-        raise BadRequest(f"{share} of {len(labels)} development answers are right; there is nothing to calibrate, train longer")
-    model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, labels)
-    weights, bias = tuple(round(float(w), 5) for w in model.coef_[0]), round(float(model.intercept_[0]), 5)
-    return replace(best, weights=weights, bias=bias, threshold=threshold)
+        some = "all" if any(labels) else "none"
+        raise BadRequest(f"{some} of {len(labels)} development answers are right; there is nothing to calibrate, train longer")
+    model = LogisticRegression(C=1.0, max_iter=2000).fit(rows, labels, weights)
+    fitted, bias = tuple(round(float(w), 5) for w in model.coef_[0]), round(float(model.intercept_[0]), 5)
+    return replace(best, weights=fitted, bias=bias, threshold=threshold)
 
 
 def plot(confidences: Sequence[float], right: Sequence[float], path: Path) -> None:
-    """The reliability diagram, as PNG."""
+    """The reliability diagram and, beside it, the risk-coverage curve, as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     rows = reliability(confidences, right)
-    figure, axes = plt.subplots(figsize=(4.5, 4.5))
+    figure, (axes, risky) = plt.subplots(1, 2, figsize=(9, 4.5))
+    curve = risk_coverage(confidences, right)
+    risky.plot([c for c, _ in curve], [r for _, r in curve])
+    risky.set(xlabel="coverage: share of all that is answered", ylabel="risk: share of answers that are wrong", xlim=(0, 1))
+    risky.set(ylim=(0, None), title="risk and coverage")
     axes.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
     axes.plot([c for c, _, _ in rows], [s for _, s, _ in rows], marker="o")
     for confidence, share, count in rows:

@@ -151,7 +151,13 @@ def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
     assert "transformer.embed.words.weight" not in read(tmp_path / "model.safetensors")
     base = read(words / "model.safetensors")["embeddings.word_embeddings.weight"]
     assert torch.equal(loaded.reader.transformer.embed.words.weight, base)
-    assert loaded.read(loaded.pairs("who?", PASSAGES))[0]
+    (plain,) = loaded.read(loaded.pairs("who?", PASSAGES))[0]
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "activations": "int8"}))
+    rounded = ReaderModel.load(tmp_path)
+    (near,) = rounded.read(rounded.pairs("who?", PASSAGES))[0]
+    assert near.no_answer == pytest.approx(plain.no_answer, abs=0.1) and near.no_answer != plain.no_answer
+    exact = ReaderModel.load(tmp_path, exact=True)
+    assert exact.read(exact.pairs("who?", PASSAGES))[0] == [plain]
 
 
 def test_damaged_configuration(tmp_path: Path) -> None:

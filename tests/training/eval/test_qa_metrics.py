@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1, reliability
+from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1, reliability, risk_coverage
 
 
 def test_exact_match_ignores_articles_case_and_punctuation() -> None:
@@ -23,6 +23,10 @@ def test_auroc_equals_counting_pairs() -> None:
     pairs = [1.0 if p > n else 0.5 if p == n else 0.0 for p in positive for n in negative]
     assert auroc(positive, negative) == pytest.approx(sum(pairs) / len(pairs))
     assert auroc([2, 3], [0, 1]) == 1 and auroc([0], [1]) == 0
+
+
+def test_risk_rises_with_coverage() -> None:
+    assert risk_coverage([0.2, 0.9, 0.6], [0, 1, 1]) == [(1 / 3, 0.0), (2 / 3, 0.0), (1.0, pytest.approx(1 / 3))]
 
 
 def test_reliability() -> None:

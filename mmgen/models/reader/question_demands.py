@@ -1,0 +1,57 @@
+"""What some questions ask of an answer that a span alone does not show: that it holds now, is the most, or is a count.
+
+A reader finds the span that looks like the answer and compares nothing; where the words around it do not make the comparison
+themselves, an answer would be a guess. English.
+"""
+
+from __future__ import annotations
+
+import re
+
+NOW = re.compile(r"\b(?:now|nowadays|currently|current|today|these days|at present|latest|newest|most recent|still)\b", re.I)
+ENDED = re.compile(
+    r"\b(?:until|till|formerly|previously|used to|no longer|was|were|had|originally|initially|at first|in the past|former)\b",
+    re.I,
+)
+HOLDS = re.compile(r"\b(?:since|now|currently|today|is|are|has|have|latest|newest|recent|present)\b", re.I)
+MOST = re.compile(
+    r"\b(?:most(?! of\b)|least(?<!at least)|fewest|(?!(?:west|east|rest|test|best|guest|forest|interest|request|contest|"
+    r"protest|harvest|conquest|invest|suggest|honest|modest|arrest|priest|chest|nest|quest|digest|tempest|latest|newest)s?\b)"
+    r"\w{3,}est)\b"
+)
+COMPARED = re.compile(
+    r"\b(?:most|least|fewest|best|worst|top|record|leading|maximum|minimum|main|major|majority|primary|peak|chief|mainly|mostly|"
+    r"primarily|predominantly|dominant|prime|only|first|last|second|third|all-time|never|ever|than any|\w{3,}est|"
+    r"more|\w{3,}er than)\b",
+    re.I,
+)
+COUNT = re.compile(r"\bhow many\b", re.I)
+TOTAL = re.compile(r"\b(?:in total|altogether|in all|all together|combined)\b", re.I)
+TOTALLED = re.compile(r"\b(?:total|totals|totalled|altogether|in all|all|combined|overall|together|sum)\b", re.I)
+NUMERAL = re.compile(
+    r"\d|\b(?:zero|no|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
+    r"seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?|once|twice|thrice|single|both|couple|pair|several|"
+    r"half|a|an|few|many|all|multiple|numerous|various)\b",
+    re.I,
+)
+CLAUSE = re.compile(r"[.;:!?\n](?=\s|$)|,\s(?=(?:and|but|while|since|until|in \d{4})\b)")
+
+
+def unmet(question: str, passage: str, start: int, end: int) -> str:
+    """Why the answer `passage[start:end]` may be another than what was asked for; empty where nothing speaks against it."""
+    sentence, clause = _around(passage, start, end, re.compile(r"[.!?\n](?=\s|$)")), _around(passage, start, end, CLAUSE)
+    if NOW.search(question) and ENDED.search(clause) and not HOLDS.search(clause):
+        return "it was so, not that it is"
+    if MOST.search(question) and not COMPARED.search(sentence):
+        return "nothing is compared there"
+    if COUNT.search(question) and not NUMERAL.search(passage[start:end]):
+        return "it is no number"
+    if TOTAL.search(question) and not TOTALLED.search(sentence):
+        return "nothing is added up there"
+    return ""
+
+
+def _around(text: str, start: int, end: int, cuts: re.Pattern[str]) -> str:
+    first = max((cut.end() for cut in cuts.finditer(text, 0, start)), default=0)
+    last = cuts.search(text, end)
+    return text[first : last.start() if last else len(text)]
