@@ -12,6 +12,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Passage, Store
+from mmgen.library.store_handle import prompts_of
 
 if TYPE_CHECKING:
     from mmgen.clients.encoder import EncoderClient
@@ -125,9 +126,9 @@ class DocumentIndexing:
         if not self.waiting:
             return
         texts = [passage.text for _, passages in self.waiting for passage in passages]
-        encoder, parts = self.encoder(), []
+        encoder, parts, prompts = self.encoder(), [], prompts_of(self.store)
         for first in range(0, len(texts), AT_ONCE):
-            parts.append(encoder.embed_text(texts[first : first + AT_ONCE], self.request))
+            parts.append(encoder.embed_text(texts[first : first + AT_ONCE], self.request, "document", prompts))
             self.report.passages += len(parts[-1])
             self._tell()
         ends = np.cumsum([len(passages) for _, passages in self.waiting])[:-1]
@@ -151,7 +152,8 @@ class DocumentIndexing:
         from mmgen.ingest import splitter
 
         encoder = self.encoder()
-        return splitter.split(document, encoder.token_spans, max_tokens=min(200, encoder.max_tokens - 2))
+        room = encoder.room("document", prompts_of(self.store))
+        return splitter.split(document, encoder.token_spans, max_tokens=min(200, room))
 
     def _tell(self) -> None:
         if self.progress:

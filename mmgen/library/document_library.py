@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,12 +15,16 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
-from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked
+from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked, prompts_of
 from mmgen.stores.fusion import CrossEncoderReranker
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mmgen.library.image_library import ImageLibrary
     from mmgen.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
 
@@ -155,9 +160,17 @@ class DocumentLibrary:
             raise BadRequest(f"k is {k}; it can be 1 to {MOST_HITS} passages")
         reranker = self._reranker(rerank, request)
         store = self.filled()
-        vector = None if method == "bm25" else self.rt.encoder(store.encoder).embed_text([query], request)[0]
+        vector = None if method == "bm25" else self._vector(store, query, request)
         hits = store.search(query, vector, min(4 * k, MOST_HITS) if reranker else k, where, method)
         return hits if reranker is None else list(reranker(store).rerank(query, hits, k))
+
+    def _vector(self, store: Store, query: str, request: Request | None) -> np.ndarray:
+        """(D,)"""
+        encoder, prompts = self.rt.encoder(store.encoder), prompts_of(store)
+        if prompts is not None and prompts.sides() != encoder.prompts.sides():
+            log.info("store %s keeps to the prompts it was filled with, %s", self.path, prompts.sides())
+        vector: np.ndarray = encoder.embed_text([query], request, "query", prompts)[0]
+        return vector
 
     def _reranker(self, name: str | None, request: Request | None) -> Callable[[Store], Reranker] | None:
         """What makes the reranker for a store: the registry's of that name, or the cross-encoder of that reference."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import BadRequest, NotFound
+from mmgen.models.encoders.prompts import Prompts, from_store
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Scalar, Store
@@ -67,7 +68,8 @@ class StoreHandle:
                         raise
             if self._store is None:
                 encoder = self.rt.encoder(self.encoder_reference)
-                self._store = self._open(encoder=encoder.name, dimension=encoder.dimension)
+                kept = {"prompts": encoder.prompts.sides()} if self.kind == DEFAULT_KIND else {}
+                self._store = self._open(encoder=encoder.name, dimension=encoder.dimension, **kept)
             return self._store
 
     def readable(self) -> Store:
@@ -90,6 +92,12 @@ class StoreHandle:
     def _open(self, **options: Any) -> Store:
         store: Store = self.rt.registry.stores.get(self.kind)(self.path, **options)
         return store
+
+
+def prompts_of(store: Store) -> Prompts | None:
+    """What stood before the texts that filled a store, and belongs before its queries; None: the encoder's own."""
+    kept = getattr(store, "prompts", None)
+    return None if kept is None else from_store(kept)
 
 
 def checked(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:

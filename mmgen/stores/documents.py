@@ -57,6 +57,7 @@ class DocumentStore:
         readonly: bool = False,
         index: str = "auto",
         timeout: float = 5.0,
+        prompts: Mapping[str, str] | None = None,
     ) -> None:
         """
         Args:
@@ -64,6 +65,7 @@ class DocumentStore:
             encoder, dimension: what the vectors come from; a store keeps to the encoder it was made with.
             index: flat, hnsw or ivf-pq; auto goes by what `use_index` chose, or else by size.
             timeout: seconds to wait for another writer.
+            prompts: what the encoder writes before a "query" and a "document"; a store keeps to those it was made with.
 
         Raises:
             NotFound: `readonly` and no store there.
@@ -73,10 +75,11 @@ class DocumentStore:
         self.path, self.file, self.readonly = path, path / "store.sqlite", readonly
         self._database = Database(self.file, readonly, timeout)
         if not readonly and encoder and dimension:
-            schema.create(self.file, encoder, dimension, timeout)
+            schema.create(self.file, encoder, dimension, timeout, prompts)
         self._database.upgrade()
         meta = dict(self._database.all("SELECT key, value FROM meta"))
         self.encoder, self.dimension = str(meta["encoder"]), int(meta["dimension"])
+        self.prompts: dict[str, str] = json.loads(meta.get("prompts", "{}"))  # of one of an older release: none
         asked = encoder.partition("#")[0] if encoder else None  # the same encoder at another precision shares the vector space
         if asked and (asked != self.encoder.partition("#")[0] or (dimension and dimension != self.dimension)):
             self._database.close()

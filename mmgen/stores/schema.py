@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -124,8 +125,8 @@ def connect(path: Path, readonly: bool, timeout: float = 5.0) -> sqlite3.Connect
     raise StoreError(f"store {path.parent} has format {version}, this mmgen reads up to {VERSION}; upgrade mmgen")
 
 
-def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> None:
-    """Creates a store atomically; an existing one is left as it is."""
+def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0, prompts: Mapping[str, str] | None = None) -> None:
+    """Creates a store atomically; an existing one is left as it is. `prompts`: of its encoder, by side."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as why:
@@ -134,14 +135,14 @@ def create(path: Path, encoder: str, dimension: int, timeout: float = 5.0) -> No
     while True:
         try:
             with translated_errors(path):
-                return _make(path, encoder, dimension, timeout)
+                return _make(path, encoder, dimension, timeout, prompts or {})
         except Busy:  # SQLite waits for locks, but not when two change to WAL at once
             if time.monotonic() > until:
                 raise
             time.sleep(0.01)
 
 
-def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
+def _make(path: Path, encoder: str, dimension: int, timeout: float, prompts: Mapping[str, str]) -> None:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level=None)
     try:
         if _tables(connection):
@@ -151,7 +152,8 @@ def _make(path: Path, encoder: str, dimension: int, timeout: float) -> None:
         if not _tables(connection):  # no other process did it meanwhile
             for statement in statements(TABLES + IMAGES + WORD_INDEXES):
                 connection.execute(statement)
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", [("encoder", encoder), ("dimension", dimension)])
+            meta = {"encoder": encoder, "dimension": dimension, "prompts": json.dumps(dict(prompts))}
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={VERSION}")
         connection.execute("COMMIT")

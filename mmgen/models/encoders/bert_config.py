@@ -26,6 +26,7 @@ class EncoderSettings:
     max_tokens: int  # of a text, [CLS] and [SEP] among them
     pooling: str
     beyond: str  # what our own transformer does not do, in a few words; empty: it does all
+    truncate_dim: int | None = None  # dimensions of a vector that are kept, the first ones
 
 
 def settings(folder: Path) -> EncoderSettings:
@@ -47,7 +48,14 @@ def settings(folder: Path) -> EncoderSettings:
     except KeyError as missing:
         raise BadWeights(f"{path} lacks {missing}; it is no BERT configuration") from None
     pooling = _pooling(optional(folder / "1_Pooling" / "config.json"))
-    return EncoderSettings(config, _max_tokens(folder, config.max_tokens), pooling, _beyond(folder, values, pooling))
+    beyond = _beyond(folder, values, pooling)
+    return EncoderSettings(config, _max_tokens(folder, config.max_tokens), pooling, beyond, truncate_dim(folder))
+
+
+def truncate_dim(folder: Path) -> int | None:
+    """As sentence-transformers saves it; None keeps all dimensions."""
+    told = optional(folder / "config_sentence_transformers.json").get("truncate_dim")
+    return int(told) if told else None
 
 
 def optional(path: Path) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def _beyond(folder: Path, values: dict[str, Any], pooling: str) -> str:
         f"{pooling} pooling": pooling not in POOLINGS,
         f"modules {', '.join(steps)}": not MODULES.issuperset(steps),
         "lower-casing before the tokenizer": bool(own.get("do_lower_case")),
-        "a prompt before every text": bool(optional(folder / "config_sentence_transformers.json").get("default_prompt_name")),
+        "pooling without the prompt": optional(folder / "1_Pooling" / "config.json").get("include_prompt") is False,
         "no tokenizer.json": not (folder / "tokenizer.json").is_file(),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

@@ -14,13 +14,16 @@ from torch.nn.utils.rnn import pad_sequence
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint, pour
 from mmgen.models.checkpoints.tensor_names import bert_encoder
-from mmgen.models.encoders import bert_config, sentence_transformers
+from mmgen.models.encoders import bert_config, kinds, sentence_transformers
+from mmgen.models.encoders.prompts import Prompts, Side
+from mmgen.models.encoders.prompts import read as read_prompts
 from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
 from mmgen.models.layers.attention import VarlenAttention
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
 
+NO_PROMPTS = Prompts()
 BEYOND = r"^(?!(bert\.)?(embeddings|encoder)\.)|\.position_ids$"
 """Tensors of a BERT that are no sentence encoder's: those of its pooler and its heads."""
 
@@ -34,13 +37,21 @@ class SentenceEncoder:
     pads = False
 
     def __init__(
-        self, transformer: Transformer, tokenizer: Tokenizer, max_tokens: int, pooling: str = "mean", name: str = ""
+        self,
+        transformer: Transformer,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        pooling: str = "mean",
+        name: str = "",
+        prompts: Prompts = NO_PROMPTS,
+        truncate_dim: int | None = None,
     ) -> None:
         self.transformer = transformer.eval()
         self.config = transformer.config
         self.tokenizer = tokenizer
         self.max_tokens, self.pooling, self.name = max_tokens, pooling, name
-        self.dimension = transformer.config.hidden_size
+        self.prompts = prompts
+        self.dimension = min(truncate_dim or transformer.config.hidden_size, transformer.config.hidden_size)
         self.cls, self.sep = tokenizer.ends()
 
     @classmethod
@@ -55,15 +66,17 @@ class SentenceEncoder:
         transformer = Transformer(settings.config).to(device)
         pour(Checkpoint(folder), transformer, bert_encoder(settings.config), BEYOND, "bert.")
         tokenizer = Tokenizer(folder / "tokenizer.json")
-        return cls(transformer, tokenizer, settings.max_tokens, settings.pooling, name or folder.name)
+        name, told = name or folder.name, read_prompts(folder)
+        return cls(transformer, tokenizer, settings.max_tokens, settings.pooling, name, told, settings.truncate_dim)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return self.tokenizer.encode(text).spans
 
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids with [CLS] and [SEP], cut at `max_tokens`."""
+    def tokenize(self, texts: Sequence[str], prompt: str = "", side: Side = "") -> list[list[int]]:
+        """Token ids with [CLS] and [SEP], cut at `max_tokens`. `prompt` is written before every text."""
         most = self.max_tokens - 2
-        return [[self.cls, *tokens.ids[:most], self.sep] for tokens in self.tokenizer.encode_many(texts)]
+        encoded = self.tokenizer.encode_many([prompt + text for text in texts] if prompt else texts)
+        return [[self.cls, *tokens.ids[:most], self.sep] for tokens in encoded]
 
     def decode(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(ids)
@@ -80,8 +93,8 @@ class SentenceEncoder:
 
     @torch.inference_mode()
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """What `states` gave -> (B, D), unit length."""
-        return F.normalize(self._pool(states, lengths), dim=-1)
+        """What `states` gave -> (B, D), unit length; of a model with `truncate_dim` the first dimensions alone."""
+        return F.normalize(self._pool(states, lengths)[:, : self.dimension], dim=-1)
 
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """One forward pass over rows of token ids -> (B, D), unit length."""
@@ -121,7 +134,7 @@ def load(
     """
     if precision not in ("", "fp32", "int8"):
         raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
-    sentence_transformers.check(folder)
+    kinds.check(folder)
     if bert_config.settings(folder).beyond:
         return sentence_transformers.load(folder, device, name, precision)
     encoder = SentenceEncoder.load(folder, device, name)

@@ -37,6 +37,9 @@ class EmbeddingsRequest(OpenAIBody):
     )
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
+    input_type: Literal["query", "document"] | None = Field(
+        None, description="What the texts are in a search, for models that write a prompt before them."
+    )
 
 
 @router.post("/v1/embeddings", response_model=None)
@@ -56,7 +59,7 @@ def answer(context: Context, body: EmbeddingsRequest, request: Request) -> bytes
     if body.dimensions is not None and body.dimensions > client.dimension:
         raise BadRequest(f"dimensions is {body.dimensions}; vectors of {body.model} have {client.dimension}")
     texts = _texts(client, body.input)
-    rows = client.model.tokenize(texts)
+    rows = client.rows(texts, body.input_type or "")
     _check(client, body.model, texts, rows)
     vectors = shortened(context.rt.submit(client.runner, rows, request), body.dimensions)
     data = [

@@ -88,6 +88,6 @@ def scored(body: Reranking, texts: Sequence[str], context: Context, request: Req
         scores, tokens = model.measured(body.query, texts, request)
         return scores.tolist(), tokens, model.reference
     client = context.rt.encoder(context.model(body.model, "encoder"))
-    vectors = client.embed_text([body.query, *texts], request)  # (1 + N, D), unit length
-    tokens = sum(map(len, client.model.tokenize([body.query, *texts])))
-    return (vectors[1:] @ vectors[0]).tolist(), tokens, client.name
+    (asked,), vectors = client.embed_text([body.query], request, "query"), client.embed_text(texts, request, "document")
+    tokens = sum(map(len, [*client.rows([body.query], "query"), *client.rows(texts, "document")]))
+    return (vectors @ asked).tolist(), tokens, client.name

@@ -70,7 +70,7 @@ def test_what_is_beyond_ours_goes_through_the_package(tmp_path: Path, saved: dic
         ("config.json", {"position_embedding_type": "relative_key"}, "relative_key positions"),
         ("config.json", {"is_decoder": True}, "a decoder"),
         ("sentence_bert_config.json", {"do_lower_case": True}, "lower-casing before the tokenizer"),
-        ("config_sentence_transformers.json", {"default_prompt_name": "query"}, "a prompt before every text"),
+        ("1_Pooling/config.json", {"include_prompt": False}, "pooling without the prompt"),
         ("1_Pooling/config.json", {"pooling_mode": ["mean", "max"]}, "mean+max pooling"),
         ("1_Pooling/config.json", {"pooling_mode": None, "pooling_mode_max_tokens": True}, "max pooling"),
     ],

@@ -67,3 +67,28 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
     with pytest.raises(BadRequest, match="int8"):
         load(tmp_path / "whole", precision="int8")
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tiny.save(tmp_path, mpnet())
+    file = tmp_path / "whole" / "model.safetensors"
+    tensors = load_file(file)
+    left = {name: tensor for name, tensor in tensors.items() if "layer.1.attention" not in name and "pooler" not in name}
+    save_file(left, file, metadata={"format": "pt"})
+    with pytest.raises(BadWeights, match=r"lacks encoder\.layer\.1\.attention\..* and \d+ more; fetch the model again"):
+        load(tmp_path / "whole")
+
+
+def test_static_embeddings(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+
+    words = tiny.tokenizer().backend_tokenizer
+    whole = SentenceTransformer(modules=[StaticEmbedding(words, embedding_dim=8)], device="cpu")
+    whole.save(str(tmp_path / "static"))
+    ours = load(tmp_path / "static")
+    vectors = ours.embed_rows(ours.tokenize(tiny.TEXTS))
+    np.testing.assert_allclose(vectors, whole.encode(tiny.TEXTS, normalize_embeddings=True), atol=1e-6)
+    assert ours.dimension == 8 and ours.token_spans("red lamp") == [(0, 3), (4, 8)]
