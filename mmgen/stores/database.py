@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import Busy, Closed, StoreError
-from mmgen.stores import migration, schema, sqlite
+from mmgen.stores import metadata_filter, migration, schema, sqlite
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ class Database:
             connection = self._idle.pop() if self._idle else None
         if connection is None:
             connection = schema.connect(self.path, self.readonly, self.timeout)
+            connection.create_function("instant", 1, metadata_filter.instant, deterministic=True)
         try:
             yield connection
         finally:

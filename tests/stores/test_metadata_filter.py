@@ -1,6 +1,12 @@
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 import pytest
 
 from mmgen.errors import BadRequest
+from mmgen.interfaces import Document, Passage
+from mmgen.stores.documents import DocumentStore
 from mmgen.stores.metadata_filter import MetadataCondition, parse, value, within
 
 
@@ -10,6 +16,11 @@ from mmgen.stores.metadata_filter import MetadataCondition, parse, value, within
         ("2020", 2020),
         ("-1.5", -1.5),
         ("1e3", 1000.0),
+        ("01067", "01067"),
+        ("+4935112345", "+4935112345"),
+        ("0", 0),
+        ("0.5", 0.5),
+        ("-.5", -0.5),
         ("true", True),
         ("'2020'", "2020"),
         ("nan", "nan"),
@@ -38,3 +49,50 @@ def test_within() -> None:
     clause, parameters = within(parse(["lang=en", "year>2000"]), "rowid")
     assert clause.startswith("AND rowid IN (SELECT") and clause.count("?") == len(parameters)
     assert parameters == ['$."lang"', "en", '$."year"', '$."year"', 2000]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentStore]:
+    """Documents a, b, ... with these metadata."""
+    rows = [
+        {"zip": "01067", "when": "2024-05-01T00:30:00+02:00", "year": 2020},
+        {"zip": 1067, "when": "2024-05-01T10:00:00Z", "year": "2020", "done": True},
+        {"zip": "99999", "when": "2024-05-02", "year": 2021, "done": "true"},
+        {"when": "2024-05-01 23:59", "year": "MMXX", "done": False},
+        {"when": "soon"},
+    ]
+    with DocumentStore(tmp_path_factory.mktemp("filter") / "s", encoder="tiny", dimension=1) as made:
+        for name, metadata in zip("abcde", rows, strict=True):
+            document = Document(name, "lamp", "text", name, metadata=metadata, language="de" if name == "a" else "en")
+            made.add(document, [Passage("lamp", 0, 4)], np.ones((1, 1), np.float32))
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["zip=01067"], "a"),
+        (["zip=1067"], "b"),
+        (["year=2020"], "ab"),
+        (["year='2020'"], "b"),
+        (["year!=2020"], "cde"),
+        (["year>=2020"], "ac"),
+        (["done=true"], "bc"),
+        (["when=2024-05-01"], "bd"),
+        (["when=2024-04-30T22:30Z"], "a"),
+        (["when=2024-05-01T12:00:00+02:00"], "b"),
+        (["when!=2024-05-01"], "ace"),
+        (["when<2024-05-01"], "a"),
+        (["when<=2024-05-01"], "abd"),
+        (["when>2024-05-01", "when<2030-01-01"], "c"),
+        (["when>=2024-05-01T10:00Z", "when<2030-01-01"], "bcd"),
+        (["when=soon"], "e"),
+        (["when='2024-05-02'"], "c"),
+        ({"year": 2020}, "a"),
+        ({"year": "2020"}, "b"),
+        (["language=de"], "a"),
+    ],
+)
+def test_what_is_declared_is_what_is_compared(store: DocumentStore, filters: Any, expected: str) -> None:
+    hits = store.search(vector=np.ones(1, np.float32), k=9, where=filters, method="dense")
+    assert "".join(sorted(hit.uri for hit in hits)) == expected
