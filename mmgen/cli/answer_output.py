@@ -22,6 +22,8 @@ def print_answer(answer: Answer) -> None:
     if answer.rewritten:
         typer.secho(f"{QUOTE}(searched: {answer.rewritten})", dim=True)
     facts = f"confidence {answer.confidence:.0%}, {answer.timings['total'] - answer.timings['load']:.0f} ms"
+    if answer.note:
+        typer.secho(f"{QUOTE}note: {answer.note}", fg=typer.colors.YELLOW)
     if answer.abstained:
         typer.secho(f"{QUOTE}-- {answer.text}", fg=typer.colors.YELLOW)
         names = list(dict.fromkeys(Path(hit.uri).name for hit in answer.passages))

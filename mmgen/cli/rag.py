@@ -205,6 +205,8 @@ def search(
         query = sys.stdin.read()
     with opened(store) as rag:
         hits = rag.library.search(query, k=k, method=method, rerank=rerank, where=where or ())
+        if method == "hybrid" and (note := rag.library.note(query)):
+            typer.echo(note, err=True)
     if as_json:
         print_json(hits)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
@@ -24,6 +24,11 @@ class EncoderClient:
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         spans: list[tuple[int, int]] = self.model.token_spans(text)
         return spans
+
+    def knows(self, text: str) -> bool:
+        """Whether the model's vocabulary has the text's script; its vectors say nothing of other texts."""
+        knows: Callable[[str], bool] | None = getattr(self.model, "knows", None)
+        return knows is None or knows(text)
 
     def rows(self, texts: Sequence[str], side: Side = "", prompts: Prompts | None = None) -> Any:
         """What the runner reads: the texts' tokens, with the prompt of that side before each."""

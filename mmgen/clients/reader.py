@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
+from mmgen.models.encoders import known_scripts
 
 if TYPE_CHECKING:
     from mmgen.models.reader.calibration import SpanAnswer
@@ -20,6 +21,11 @@ class ReaderClient:
 
     def __init__(self, host: ModelHost, reference: str, model: ReaderModel) -> None:
         self.host, self.reference, self.model = host, reference, model
+
+    def knows(self, text: str) -> bool:
+        """Whether the model's vocabulary has the text's script; without it, it finds nothing but chance."""
+        tokenizer = getattr(self.model, "tokenizer", None)
+        return tokenizer is None or known_scripts.knows(tokenizer.fast, text)
 
     def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[SpanAnswer]]:
         """The best answer in each passage, cut where a quote may be cut; see models/reader/span_bounds.py.

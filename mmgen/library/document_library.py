@@ -146,7 +146,7 @@ class DocumentLibrary:
             query: words or a sentence.
             k: 1 to 1,000.
             where: metadata filters, such as `["lang=en", "year>=2020"]` or `{"lang": "en"}`.
-            method: hybrid, bm25 or dense.
+            method: hybrid, bm25 or dense; hybrid is bm25 for a query in a script that the encoder does not know (`note`).
             rerank: name of a reranker in the registry, such as mmr, or reference of a cross-encoder.
             request: cancels it.
 
@@ -161,8 +161,17 @@ class DocumentLibrary:
         reranker = self._reranker(rerank, request)
         store = self.filled()
         vector = None if method == "bm25" else self._vector(store, query, request)
+        if method == "hybrid" and not self.rt.encoder(store.encoder).knows(query):
+            method = "bm25"
         hits = store.search(query, vector, min(4 * k, MOST_HITS) if reranker else k, where, method)
         return hits if reranker is None else list(reranker(store).rerank(query, hits, k))
+
+    def note(self, query: str) -> str:
+        """What is to be told of a hybrid search for the query; "" for nothing."""
+        encoder = self.rt.encoder(self.filled().encoder)
+        if encoder.knows(query):
+            return ""
+        return f"{encoder.name} does not know the script of this question; passages were found by their words alone"
 
     def _vector(self, store: Store, query: str, request: Request | None) -> np.ndarray:
         """(D,)"""

@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.params import takes
 from mmgen.pipelines.rag import conversation
-from mmgen.pipelines.rag.answer import NOT_THERE, Answer, cite
+from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite
 from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
 from mmgen.pipelines.rag.rag_llm import write
@@ -113,12 +113,16 @@ class RagText(StreamingPipeline[Answer]):
             yield Event("images", shown)
         texts, similarities = [hit.passage.text for hit in hits], [hit.scores["dense"] for hit in hits]
         calibration = reader.model.calibration
-        candidates = calibration.candidates(reader.read(question, texts, request), texts, similarities)
+        note = self.library.note(question)
+        unread = bool(note) and not reader.knows(question)
+        found = [] if unread else reader.read(question, texts, request)
+        candidates = calibration.candidates(found, texts, similarities) if found else []
         confidence = calibration.assessed(candidates, similarities, question, texts)
         clock.lap("read")
         yield Event("candidates", candidates)
-        answer = Answer(asked, NOT_THERE, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
-        answer = replace(answer, rewritten="" if question == asked else question)
+        missing = NOT_READ if unread else NOT_THERE
+        answer = Answer(asked, missing, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
+        answer = replace(answer, rewritten="" if question == asked else question, note=note)
         floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if client else candidates) and (params.grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)

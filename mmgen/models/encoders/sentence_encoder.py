@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint, pour
 from mmgen.models.checkpoints.tensor_names import bert_encoder
-from mmgen.models.encoders import bert_config, kinds, sentence_transformers
+from mmgen.models.encoders import bert_config, kinds, known_scripts, sentence_transformers
 from mmgen.models.encoders.prompts import Prompts, Side
 from mmgen.models.encoders.prompts import read as read_prompts
 from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
@@ -71,6 +71,10 @@ class SentenceEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return self.tokenizer.encode(text).spans
+
+    def knows(self, text: str) -> bool:
+        """Whether its vocabulary has the text's script."""
+        return known_scripts.knows(self.tokenizer.fast, text)
 
     def tokenize(self, texts: Sequence[str], prompt: str = "", side: Side = "") -> list[list[int]]:
         """Token ids with [CLS] and [SEP], cut at `max_tokens`. `prompt` is written before every text."""

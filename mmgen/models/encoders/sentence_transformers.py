@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.pretrained import quiet
-from mmgen.models.encoders import kinds, prompts
+from mmgen.models.encoders import kinds, known_scripts, prompts
 from mmgen.models.encoders.prompts import Side
 
 MOST_TOKENS = 1 << 17
@@ -60,6 +60,10 @@ class SentenceTransformerEncoder:
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         return [(int(start), int(end)) for start, end in self.tokenizer.encode(text, add_special_tokens=False).offsets]
+
+    def knows(self, text: str) -> bool:
+        """Whether its vocabulary has the text's script."""
+        return known_scripts.knows(self.tokenizer, text)
 
     def tokenize(self, texts: Sequence[str], prompt: str = "", side: Side = "") -> list[TextRow]:
         """`prompt` is written before every text; models of two towers read the `side` too."""

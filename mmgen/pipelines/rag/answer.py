@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmgen.models.reader.calibration import Candidate
 
 NOT_THERE = "Not in the documents."
+NOT_READ = "Not read: these passages hold words of the question."
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Answer:
     model: str = ""  # the language model that generated it; empty: the reader's span
     sentences: list[AnswerSentence] = field(default_factory=list)  # of a language model's checked text, with their citations
     images: list[IllustratingImage] = field(default_factory=list)  # retrieved along with the passages; not read for the answer
+    note: str = ""  # what is to be known of the search: that the encoder does not know the question's script
     rewritten: str = ""  # the question as it was searched and read, where the history completes it
 
     @property
@@ -76,6 +78,7 @@ class Answer:
         for number, citation in enumerate(self.citations, 1):
             lines.append(f'  [{number}] "{citation.quote}" - {citation}')
         lines += [f"  image {number}: {image}, by {image.why}" for number, image in enumerate(self.images, 1)]
+        lines += [f"  note: {self.note}"] if self.note else []
         lines.append(f"  confidence {self.confidence:.0%}")
         return "\n".join(lines)
 
