@@ -40,7 +40,8 @@ class EncoderClient:
     def room(self, side: Side, prompts: Prompts | None = None) -> int:
         """Tokens of a text that fit beside its prompt and the special tokens."""
         prompt = (prompts or self.prompts).of(side)
-        return self.max_tokens - 2 - (len(self.token_spans(prompt)) if prompt else 0)
+        most: int = self.max_tokens
+        return most - 2 - (len(self.token_spans(prompt)) if prompt else 0)
 
     def embed_text(
         self, texts: Sequence[str], request: Request | None = None, side: Side = "", prompts: Prompts | None = None
