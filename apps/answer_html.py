@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.ingest.records import PARTIAL
+
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
     from mmgen.pipelines.image.label_scores import LabelScore
@@ -54,14 +56,18 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
 
 def documents(rows: Sequence[DocumentSummary]) -> str:
     """What can be asked; a file of images alone has no passages."""
-    items = "".join(
-        f"<li><span>{escape(Path(row.uri).name)}</span><small>{row.passages} passages</small></li>"
-        for row in rows
-        if row.passages
-    )
+    items = "".join(f"<li><span>{escape(Path(row.uri).name)}</span>{_extent(row)}</li>" for row in rows if row.passages)
     if not items:
         return NO_DOCUMENTS
     return f"<ul class='documents' aria-label='Documents'>{items}</ul>"
+
+
+def _extent(row: DocumentSummary) -> str:
+    """How much of a document there is: passages, copies, and what of it could not be read."""
+    missing = row.metadata.get(PARTIAL)
+    copies = f", {len(row.copies)} more with the same bytes" if row.copies else ""
+    part = f", <em title='{escape(str(missing), quote=True)}'>read in part</em>" if missing else ""
+    return f"<small>{row.passages} passages{copies}{part}</small>"
 
 
 def meter(share: float) -> str:

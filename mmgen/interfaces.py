@@ -104,6 +104,7 @@ class Hit:
     score: float  # of the method that ranked it: BM25, cosine, or the fused score
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)  # every method's own score, by name
+    copies: tuple[str, ...] = ()  # other documents that say the same
 
 
 @constructor(picture_id="image_id")
@@ -178,6 +179,8 @@ class ImageEncoder(Protocol):
 
 class Store(Protocol):
     """Documents, their passages and vectors. What `add_many` returned survives a crash.
+
+    Optional: `copies`, a stores.copies.Copies; without it files of the same bytes are stored as often as they come.
 
     The registry's stores are called as `make(path, *, encoder=None, dimension=None, readonly=False)`. With an encoder's name
     and dimension the store is made where there is none; without them that is NotFound.

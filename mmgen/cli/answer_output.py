@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,13 @@ def print_images(answer: Answer) -> None:
 
 def place(citation: Citation) -> str:
     """`lighthouses.md [412:431], Lighthouses > Early towers`"""
-    return f"{citation}, {citation.heading}" if citation.heading else str(citation)
+    return f"{citation}{f', {citation.heading}' if citation.heading else ''}{also(citation.copies)}"
+
+
+def also(copies: Sequence[str]) -> str:
+    """`, also in drill.txt and 4 more`"""
+    more = f" and {len(copies) - 1} more" if len(copies) > 1 else ""
+    return f", also in {Path(copies[0]).name}{more}" if copies else ""
 
 
 def context(answer: Answer, citation: Citation) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, end, one_of, progress_bar, values
+from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, end, one_of, progress_bar, tell_left_out, values
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit
@@ -42,6 +42,7 @@ def add(
     sync: Annotated[bool, typer.Option("--sync", help="Also remove images whose files vanished.")] = False,
     meta: Meta = None,
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add duplicates.")] = False,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also what .gitignore and .mmgenignore name.")] = False,
     model: Model = None,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def add(
             metadata=values(meta),
             sync=sync,
             keep_duplicates=keep_duplicates,
+            ignored=no_ignore,
             progress=advance,
         )
     if as_json:
@@ -61,6 +63,7 @@ def add(
     else:
         typer.echo(str(report))
     tell_duplicates(report)
+    tell_left_out(report.ignored)
     end(report.skipped)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mmgen.cli.answer_output import one_line, print_answer
+from mmgen.cli.answer_output import also, one_line, print_answer
 from mmgen.cli.from_signature import spread
 from mmgen.cli.output import print_columns, print_json
 from mmgen.cli.training import rag_eval
@@ -96,8 +96,7 @@ def add(
         print_json(report)
     else:
         typer.echo(str(report))
-    for path, reason in report.ignored:
-        typer.echo(f"left out {path}: {reason}", err=True)
+    tell_left_out(report.ignored, report.unread)
     for uri, missing in report.partial:
         typer.echo(f"read in part {uri}: {missing}", err=True)
     end(report.skipped + (report.images.skipped if report.images else []))
@@ -161,7 +160,11 @@ def list_(store: Store = None, as_json: Json = False) -> None:
     elif not documents:
         typer.echo(f"store {path} is empty; add documents with: mmgen rag add PATH --store {path}")
     else:
-        rows = [(d.kind, str(d.passages), str(d.characters), d.uri) for d in documents]
+        rows = [
+            row
+            for d in documents
+            for row in ((d.kind, str(d.passages), str(d.characters), d.uri), *(("copy", "", "", name) for name in d.copies))
+        ]
         print_columns(("kind", "passages", "characters", "document"), rows)
 
 
@@ -212,7 +215,9 @@ def search(
         return
     for number, hit in enumerate(hits, 1):
         page = f", page {hit.passage.page}" if hit.passage.page else ""
-        typer.secho(f"{number}. {hit.score:.3f}  {hit.uri}{page} [{hit.passage.start}:{hit.passage.end}]", bold=True)
+        typer.secho(
+            f"{number}. {hit.score:.3f}  {hit.uri}{page} [{hit.passage.start}:{hit.passage.end}]{also(hit.copies)}", bold=True
+        )
         typer.echo("   " + one_line(hit.passage.text)[:300])
     if not hits:
         typer.echo("nothing found", err=True)
@@ -251,6 +256,15 @@ def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) 
     if len(found) > 1:
         raise BadRequest(f"{name!r} fits {len(found)} {noun}s, {found[0]} and {found[1]} among them; write more of the path")
     return found[0]
+
+
+def tell_left_out(ignored: Sequence[tuple[str, str]], unread: Mapping[str, int] = {}) -> None:
+    """What of the folders was not read: a line each where a rule says so, one line for hidden and binary files."""
+    for path, reason in ignored:
+        typer.echo(f"left out {path}: {reason}", err=True)
+    if unread:
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(unread.items(), key=lambda item: (-item[1], item[0])))
+        typer.echo(f"left out as hidden or without text: {counts}; give such a file itself to read it", err=True)
 
 
 def end(skipped: Sequence[tuple[str, str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ def files(
     hidden: bool = False,
     ignored: bool = False,
     left_out: list[tuple[str, str]] | None = None,
+    unread: Counter[str] | None = None,
 ) -> Iterator[Path]:
     """Files of the paths, each once; folders recursively, in sorted order.
 
@@ -42,6 +44,8 @@ def files(
         hidden: also names that begin with a dot.
         ignored: also what `mmgen.ingest.ignore_rules` leaves out: ignored, generated, minified and lock files, secrets.
         left_out: gets (path, reason) of each file or folder that those rules leave out.
+        unread: counts what else is not given out though no pattern says so: "hidden" names, suffixes of files that hold no
+            text, folders of tools such as "node_modules/".
 
     Raises:
         NotFound: a path does not exist; before any file is given.
@@ -52,7 +56,8 @@ def files(
     for path in paths:
         if not _is(Path.exists, path):
             raise NotFound(f"{path} does not exist; give a file or a folder")
-    return _each(paths, include, exclude, hidden, None if ignored else [] if left_out is None else left_out)
+    skipped = Counter[str]() if unread is None else unread
+    return _each(paths, include, exclude, hidden, None if ignored else [] if left_out is None else left_out, skipped)
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
@@ -65,11 +70,16 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
 
 
 def _each(
-    paths: Sequence[Path], include: Sequence[str], exclude: Sequence[str], hidden: bool, left_out: list[tuple[str, str]] | None
+    paths: Sequence[Path],
+    include: Sequence[str],
+    exclude: Sequence[str],
+    hidden: bool,
+    left_out: list[tuple[str, str]] | None,
+    unread: Counter[str],
 ) -> Iterator[Path]:
     seen: set[Path] = set()
     for root in paths:
-        for path in _under(root, include, exclude, hidden, left_out) if _is(Path.is_dir, root) else [root]:
+        for path in _under(root, include, exclude, hidden, left_out, unread) if _is(Path.is_dir, root) else [root]:
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
@@ -77,7 +87,12 @@ def _each(
 
 
 def _under(
-    root: Path, include: Sequence[str], exclude: Sequence[str], hidden: bool, left_out: list[tuple[str, str]] | None
+    root: Path,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    hidden: bool,
+    left_out: list[tuple[str, str]] | None,
+    unread: Counter[str],
 ) -> Iterator[Path]:
     """`left_out`: None where the folder's ignore rules do not count."""
     rules = None if left_out is None else IgnoreRules(root)
@@ -88,28 +103,31 @@ def _under(
         left_out.append((str(path), why))
         return False
 
+    def shown(name: str) -> bool:
+        if name in NEVER:
+            unread[f"{name}/"] += not include and not name.startswith(".")  # nobody expects to find .git read
+            return False
+        hides = name.startswith(".") and not hidden
+        unread["hidden"] += hides and not include
+        return not hides
+
     closed: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=closed.append):
         here = Path(folder)
         folders[:] = sorted(
             name
             for name in folders
-            if name not in NEVER
-            and (hidden or not name.startswith("."))
-            and not fits((here / name).relative_to(root), exclude)
-            and taken(here / name, folder=True)
+            if not fits((here / name).relative_to(root), exclude) and shown(name) and taken(here / name, folder=True)
         )
         for name in sorted(names):
             path = here / name
             inside = path.relative_to(root)
-            wanted = fits(inside, include) if include else path.suffix.lower().removeprefix(".") not in BINARY
-            if (
-                wanted
-                and (hidden or not name.startswith("."))
-                and not fits(inside, exclude)
-                and _is(Path.is_file, path)
-                and taken(path)
-            ):
+            if fits(inside, exclude) or (include and not fits(inside, include)) or not shown(name):
+                continue
+            suffix = path.suffix.lower().removeprefix(".")
+            if not include and suffix in BINARY:
+                unread[suffix] += 1
+            elif _is(Path.is_file, path) and taken(path):
                 yield path
     yield from (Path(why.filename) for why in closed)
 

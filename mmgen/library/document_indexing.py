@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from mmgen.library.store_handle import prompts_of
 
 if TYPE_CHECKING:
     from mmgen.clients.encoder import EncoderClient
+    from mmgen.stores.copies import Copies
 
 AT_ONCE = 256  # passages embedded and committed together
 
@@ -27,10 +28,12 @@ class Added:
 
     added: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
+    copies: list[tuple[str, str]] = field(default_factory=list)  # (uri, the one with the same bytes, under which it is stored)
     removed: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     partial: list[tuple[str, str]] = field(default_factory=list)  # among `added`
     ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out of the given folders)
+    unread: dict[str, int] = field(default_factory=dict)  # hidden names and files without text in the folders, by kind
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
@@ -44,6 +47,7 @@ class Added:
     def __str__(self) -> str:
         parts = [f"{len(self.added)} documents added ({self.passages} passages in {self.seconds:.1f} s)"]
         parts += [f"{len(self.partial)} of them in part"] if self.partial else []
+        parts += [f"{len(self.copies)} copies of others"] if self.copies else []
         parts += [f"{len(self.ignored)} left out"] if self.ignored else []
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
@@ -61,6 +65,7 @@ class AddedImages:
     duplicates: list[tuple[str, str]] = field(default_factory=list)  # the same bytes
     near: list[tuple[str, str]] = field(default_factory=list)  # the same image, saved anew
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out)
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -68,6 +73,7 @@ class AddedImages:
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
         parts += [f"{len(self.duplicates)} duplicates"] if self.duplicates else []
         parts += [f"{len(self.near)} near duplicates"] if self.near else []
+        parts += [f"{len(self.ignored)} left out"] if self.ignored else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
         return ", ".join(parts)
@@ -98,6 +104,9 @@ class DocumentIndexing:
         self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
         self.report = Added()
         self.waiting: list[tuple[Document, list[Passage]]] = []
+        self.copies: Copies | None = getattr(store, "copies", None)
+        self.names: list[tuple[str, str]] = []  # of copies of stored documents, and the first names of those
+        self.names_of_waiting: list[tuple[str, str]] = []
         self.files = 0
         self.uri = ""
 
@@ -113,14 +122,34 @@ class DocumentIndexing:
             except (UnreadableFile, NotFound) as why:  # NotFound: it vanished since the folder was listed
                 self.report.skipped.append((uri, str(why)))
             else:
-                self.waiting.append((document, self._split(document)))
+                self._take(document)
         self.files += 1
         if sum(len(passages) for _, passages in self.waiting) >= AT_ONCE:
             self.flush()
         self._tell()
 
+    def _take(self, document: Document) -> None:
+        """One that was read: a copy of another, in the store or on its way there, is kept as its further name."""
+        waiting = [one.uri for one, _ in self.waiting if replace(one, uri=document.uri) == document]
+        of = (waiting[0] if waiting else self.copies.alike(document)) if self.copies else None
+        if of is None or of == document.uri:
+            self.waiting.append((document, self._split(document)))
+        else:
+            self.report.copies.append((document.uri, of))
+            (self.names_of_waiting if waiting else self.names).append((document.uri, of))
+
     def flush(self) -> None:
-        """Stores what waits, whole documents in one transaction."""
+        """Stores what waits: the names of copies, whole documents in one transaction, and the names of copies of those."""
+        self._name(self.names)  # first: a document that is replaced now leaves its text to its copies
+        self._store()
+        self._name(self.names_of_waiting)
+
+    def _name(self, names: list[tuple[str, str]]) -> None:
+        if names and self.copies:
+            self.copies.add_many(names)
+            names.clear()
+
+    def _store(self) -> None:
         import numpy as np
 
         if not self.waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -102,7 +103,8 @@ class DocumentLibrary:
         metadata = checked(metadata or {})
         gallery = self._gallery(images)
         left_out: list[tuple[str, str]] = []
-        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out)
+        unread = Counter[str]()
+        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread)
         extra = list(documents)
         if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
@@ -117,7 +119,7 @@ class DocumentLibrary:
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         request = request or Request.new(priority="batch")
         adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra))
-        adding.report.ignored = left_out
+        adding.report.ignored, adding.report.unread = left_out, dict(+unread)
         for uri, unchanged, read in self._sources(store, files, extra, metadata, request):
             adding.take(uri, unchanged, read)
         adding.flush()
@@ -247,15 +249,18 @@ def _parted(
     exclude: Sequence[str],
     gallery: ImageLibrary | None,
     left_out: list[tuple[str, str]] | None,
+    unread: Counter[str],
 ) -> tuple[list[Path], list[Path]]:
     """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path."""
-    from mmgen.ingest import file_discovery
+    from mmgen.ingest import file_discovery, image_files
 
     ignored = left_out is None
-    found = file_discovery.files(given, include=include, exclude=exclude, ignored=ignored, left_out=left_out)
+    found = file_discovery.files(given, include=include, exclude=exclude, ignored=ignored, left_out=left_out, unread=unread)
     files = [path.resolve() for path in found]
     if gallery is None:
         return files, []
+    for suffix in image_files.SUFFIXES:
+        del unread[suffix]
     seen = [path for path in gallery.files(given, include, exclude, ignored) if gallery.takes(path)]
     return [path for path in files if not gallery.is_image(path)], seen
 

@@ -39,16 +39,23 @@ class ImageLibrary:
         return self.handle.path
 
     def files(
-        self, paths: Iterable[Path], include: Sequence[str] = (), exclude: Sequence[str] = (), ignored: bool = True
+        self,
+        paths: Iterable[Path],
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        ignored: bool = True,
+        left_out: list[tuple[str, str]] | None = None,
     ) -> list[Path]:
-        """Images, and documents that may hold some; of folders what `include` names, or else both kinds."""
+        """Images, and documents that may hold some; of folders what `include` names, or else both kinds.
+
+        `ignored`, `left_out`: see `mmgen.ingest.file_discovery.files`.
+        """
         from mmgen.ingest import embedded_images, file_discovery, image_files
 
         suffixes = (*image_files.SUFFIXES, *embedded_images.SUFFIXES)
         patterns = include or ["*." + "".join(f"[{c}{c.upper()}]" for c in suffix) for suffix in suffixes]
-        return [
-            path.resolve() for path in file_discovery.files(list(paths), include=patterns, exclude=exclude, ignored=ignored)
-        ]
+        found = file_discovery.files(list(paths), include=patterns, exclude=exclude, ignored=ignored, left_out=left_out)
+        return [path.resolve() for path in found]
 
     def is_image(self, path: Path) -> bool:
         """By its suffix."""
@@ -71,6 +78,7 @@ class ImageLibrary:
         metadata: Mapping[str, Scalar] | None = None,
         sync: bool = False,
         keep_duplicates: bool = False,
+        ignored: bool = False,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> AddedImages:
@@ -83,6 +91,7 @@ class ImageLibrary:
             metadata: kept with every image, for filters.
             sync: also removes images whose files vanished from the given folders.
             keep_duplicates: also stores what is there already, byte for byte or saved anew.
+            ignored: also what .gitignore and .mmgenignore name in folders.
             progress: called after every file.
             request: cancels it between batches; what was stored until then stays.
 
@@ -92,11 +101,16 @@ class ImageLibrary:
             StoreError: the store cannot be written, or its images came from another encoder.
         """
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        files = self.files(given, include, exclude)
+        left_out: list[tuple[str, str]] = []
+        files = self.files(given, include, exclude, ignored, left_out)
         if not files and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
+            if left_out:
+                raise BadRequest(f"{where}: no images to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
             raise BadRequest(f"{where}: no images to read; give files or a folder with png, jpeg, webp, gif, avif, pdf or html")
-        return self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request)
+        report = self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request)
+        report.ignored = left_out
+        return report
 
     def read(
         self,

@@ -44,13 +44,14 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
         except (UnreadableFile, TooLarge, Forbidden) as why:
             outcomes[place] = FileOutcome(name=one.name, status="failed", reason=str(why))
     added = library.add(documents=list(texts.values()), request=request) if texts else None
+    copies = dict(added.copies) if added else {}
     for place, document in texts.items():
         unchanged = added is not None and document.uri in added.unchanged
         outcomes[place] = FileOutcome(
             name=document.uri,
             status="unchanged" if unchanged else "added",
             id=library.readable().id_of(document.uri),
-            reason=f"read in part: {missing}" if (missing := document.metadata.get(PARTIAL)) else None,
+            reason=_note(document, copies.get(document.uri)),
         )
     return FileOutcomes(data=[outcomes[place] for place in range(len(uploads))], passages=added.passages if added else 0)
 
@@ -59,9 +60,16 @@ def remove(library: DocumentLibrary, id: int) -> None:
     """Raises NotFound where there is no such document."""
     store = library.writable(make=False)
     uri = store.document(id).uri
-    store.remove(uri)
+    copies = getattr(store, "copies", None)
+    for name in (*(copies.of([id]).get(id, ()) if copies else ()), uri):  # with its last name the document goes
+        store.remove(name)
     if Path(uri).parent == _files(library):
         Path(uri).unlink(missing_ok=True)
+
+
+def _note(document: Document, of: str | None) -> str | None:
+    notes = [f"read in part: {missing}"] if (missing := document.metadata.get(PARTIAL)) else []
+    return "; ".join([*notes, *([f"the same file as {of}"] if of else [])]) or None
 
 
 def _image(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from mmgen.deprecated import attributes
 from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import Document, Hit, Passage, Scalar
 from mmgen.stores import bm25, fusion, schema
+from mmgen.stores.copies import Copies, release
 from mmgen.stores.database import Database
+from mmgen.stores.distinct import distinct
 from mmgen.stores.faiss_index import choose
 from mmgen.stores.image_store import ImageStore
 from mmgen.stores.lexical.analyzer import columns
@@ -42,6 +44,13 @@ class DocumentSummary:
     metadata: dict[str, Scalar]
     added_at: str  # UTC
     language: str = ""  # ISO 639 code, or "und" where it could not be told
+    copies: tuple[str, ...] = ()  # names of files with the same bytes
+
+
+def _names(hit: Hit, repeated: Sequence[Hit], copies: Mapping[int, tuple[str, ...]]) -> tuple[str, ...]:
+    """The other documents that say what a hit says."""
+    names = [name for one in (hit, *repeated) for name in (one.uri, *copies.get(one.document_id, ()))]
+    return tuple(name for name in dict.fromkeys(names) if name != hit.uri)
 
 
 @attributes(pictures="images", picture_space="image_space")
@@ -77,6 +86,7 @@ class DocumentStore:
         if not readonly and encoder and dimension:
             schema.create(self.file, encoder, dimension, timeout, prompts)
         self._database.upgrade()
+        self.copies = Copies(self._database)
         meta = dict(self._database.all("SELECT key, value FROM meta"))
         self.encoder, self.dimension = str(meta["encoder"]), int(meta["dimension"])
         self.prompts: dict[str, str] = json.loads(meta.get("prompts", "{}"))  # of one of an older release: none
@@ -129,11 +139,11 @@ class DocumentStore:
 
     def add_many(self, rows: Iterable[tuple[Document, Sequence[Passage], np.ndarray]]) -> list[int]:
         """Several documents in one transaction: all are stored when it returns, or none."""
-        ids = []
+        ids, copies = [], self.copies.there
         with self._database.transaction() as connection:
             for document, passages, vectors in rows:
                 self._check(document, passages, vectors)
-                connection.execute("DELETE FROM documents WHERE uri = ?", (document.uri,))
+                release(connection, document.uri, copies)
                 language = document.language or detected(document.text)
                 cursor = connection.execute(
                     "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata, language) "
@@ -154,9 +164,10 @@ class DocumentStore:
         return ids
 
     def remove(self, uri: str) -> bool:
-        """True if there was such a document."""
+        """Takes a name away, and with its last name a document; true if there was such a name."""
+        copies = self.copies.there
         with self._database.transaction() as connection:
-            return connection.execute("DELETE FROM documents WHERE uri = ?", (uri,)).rowcount > 0
+            return release(connection, uri, copies)
 
     def use_index(self, kind: str) -> None:
         """Which index this store keeps from now on: flat, hnsw, ivf-pq, or auto for a choice by size."""
@@ -171,44 +182,49 @@ class DocumentStore:
 
     def unchanged(self, uri: str, content_hash: str) -> bool:
         """Whether the document is here with this content."""
-        row = self._database.one("SELECT content_hash FROM documents WHERE uri = ?", (uri,))
+        row = self._database.one("SELECT content_hash FROM documents WHERE id = ?", (self.id_of(uri),))
         return bool(row and row[0] == content_hash)
 
     def vanished(self, root: Path, seen: set[str]) -> list[str]:
         """Documents, but for images, that came from `root` or below it and are not in `seen`."""
         below = str(root).rstrip("/") + "/"
-        rows = self._database.all("SELECT uri FROM documents WHERE kind != ? ORDER BY uri", (schema.IMAGE_KIND,))
-        return [uri for (uri,) in rows if (uri == str(root) or uri.startswith(below)) and uri not in seen]
+        rows = self._database.all("SELECT uri FROM documents WHERE kind != ?", (schema.IMAGE_KIND,))
+        names = sorted([*(uri for (uri,) in rows), *self.copies.names()])
+        return [uri for uri in names if (uri == str(root) or uri.startswith(below)) and uri not in seen]
 
     def id_of(self, uri: str) -> int | None:
         """None where there is no such document."""
         row = self._database.one("SELECT id FROM documents WHERE uri = ?", (uri,))
-        return None if row is None else int(row[0])
+        return self.copies.document(uri) if row is None else int(row[0])
 
     def uris(self) -> list[str]:
-        return [uri for (uri,) in self._database.all("SELECT uri FROM documents ORDER BY uri")]
+        """All names, those of copies too."""
+        return sorted([*(uri for (uri,) in self._database.all("SELECT uri FROM documents")), *self.copies.names()])
 
     def documents(self) -> list[DocumentSummary]:
         rows = self._database.all(
             f"SELECT id, uri, {schema.SHOWN_KIND}, (SELECT count(*) FROM passages WHERE document_id = documents.id), "
             f"length(text), metadata, added_at, {self._language} FROM documents ORDER BY uri"
         )
+        copies = self.copies.of(row[0] for row in rows)
         return [
-            DocumentSummary(number, uri, kind, passages, characters, json.loads(metadata), added_at, language)
+            DocumentSummary(
+                number, uri, kind, passages, characters, json.loads(metadata), added_at, language, copies.get(number, ())
+            )
             for number, uri, kind, passages, characters, metadata, added_at, language in rows
         ]
 
     def document(self, key: int | str) -> Document:
         """By id or uri; NotFound if there is none."""
-        column = "id" if isinstance(key, int) else "uri"
         row = self._database.one(
             f"SELECT uri, text, {schema.SHOWN_KIND}, content_hash, pages, metadata, {self._language} FROM documents "
-            f"WHERE {column} = ?",
-            (key,),
+            "WHERE id = ?",
+            (key if isinstance(key, int) else self.id_of(key),),
         )
         if row is None:
             raise NotFound(f"store {self.path} has no document {key!r}; `mmgen rag list` names them")
         uri, text, kind, content_hash, pages, metadata, language = row
+        uri = uri if isinstance(key, int) else key
         return Document(uri, text, kind, content_hash, tuple(json.loads(pages)), json.loads(metadata), language)
 
     @property
@@ -244,7 +260,7 @@ class DocumentStore:
         where: Where = None,
         method: str = "hybrid",
     ) -> list[Hit]:
-        """The `k` best passages, best first.
+        """The `k` best passages, best first, each another text: a passage that repeats a better one counts as its copy.
 
         Args:
             query: words for BM25; needed but for "dense".
@@ -262,15 +278,15 @@ class DocumentStore:
         if (vector is None and method == "dense") or (query is None and method == "bm25"):
             raise BadRequest(f"method {method} needs a {'query' if method == 'bm25' else 'vector'}; give one")
         conditions = parse(where or ())
-        depth = k if method != "hybrid" else max(DEPTH, k)
+        depth = max(DEPTH, k)
         words = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
         cosines = self._dense(vector, depth, conditions) if vector is not None and method != "bm25" else {}
         if vector is not None:  # BM25-only hits get a cosine too
             ids, vectors = self._cache.vectors([number for number in words if number not in cosines])
             cosines |= dict(zip(ids.tolist(), (vectors @ vector).tolist(), strict=True))
         scores = words if method == "bm25" else cosines if method == "dense" else fusion.hybrid(words, cosines)
-        best = sorted(scores, key=lambda number: -scores[number])[:k]
-        return self._hits(best, scores, {"bm25": words, "dense": cosines})
+        best = sorted(scores, key=lambda number: -scores[number])
+        return self._distinct(best, k, scores, {"bm25": words, "dense": cosines})
 
     def search_many(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Dense search of many queries at once: (Q, D) -> scores (Q, K) and passage ids (Q, K), -1 where there are fewer."""
@@ -290,6 +306,22 @@ class DocumentStore:
             rows = self._database.all(f"SELECT id FROM passages WHERE 1 {clause}", parameters)
             allowed = np.array([number for (number,) in rows], np.int64)
         return self._cache.nearest(vector, depth, allowed)
+
+    def _distinct(
+        self, best: Sequence[int], k: int, scores: Mapping[int, float], by: Mapping[str, Mapping[int, float]]
+    ) -> list[Hit]:
+        """The first `k` hits with different texts, each with the names of the documents that repeat it."""
+        hits: list[Hit] = []
+        groups: dict[int, list[int]] = {}
+        taken = 0
+        while len(groups) < k and taken < len(best):
+            taken = max(2 * k, 4 * taken)
+            hits = self._hits(best[:taken], scores, by)
+            groups = distinct([hit.passage for hit in hits], k)
+        copies = self.copies.of(hits[place].document_id for group in groups.items() for place in (group[0], *group[1]))
+        return [
+            replace(hits[first], copies=_names(hits[first], [hits[n] for n in more], copies)) for first, more in groups.items()
+        ]
 
     def _hits(self, best: Sequence[int], scores: Mapping[int, float], by: Mapping[str, Mapping[int, float]]) -> list[Hit]:
         rows = self._database.all(

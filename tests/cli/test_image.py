@@ -170,3 +170,10 @@ def test_help_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False False\n"
     said = subprocess.run([*MMGEN, "image", "--help"], capture_output=True, text=True, check=True).stdout
     assert all(name in said for name in ("add", "search", "list", "remove", "tags"))
+
+
+def test_ignore_files_hold_for_images(call: Call, folder: Path) -> None:
+    (folder / ".mmgenignore").write_text("*.png\n")
+    refused = call("image", "add", folder, "--store", folder.parent / "ignoring")
+    assert refused.code == 2 and "no images to read" in refused.err and "--no-ignore reads it" in refused.err
+    assert call("image", "add", folder, "--store", folder.parent / "ignoring", "--no-ignore").code in (0, 1)

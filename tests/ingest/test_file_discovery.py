@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,14 @@ def test_broken_links_are_passed_over(tree: Path) -> None:
     (tree / "linked.md").symlink_to(tree.parent / "elsewhere.md")
     (tree.parent / "elsewhere.md").write_text("x")
     assert names(tree) == ["a.txt", "b.md", "linked.md", "docs/c.md", "docs/deep/d.txt"]
+
+
+def test_what_is_hidden_or_holds_no_text_is_counted(tmp_path: Path) -> None:
+    for name in ("a.md", ".env", ".cache/x.md", "b.png", "c/d.PNG", "e.zip", "node_modules/f.js", ".git/config", "g.bin"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    unread = Counter[str]()
+    assert [path.name for path in files([tmp_path], exclude=["g.*"], unread=unread)] == ["a.md"]
+    assert +unread == Counter({"hidden": 2, "png": 2, "zip": 1, "node_modules/": 1})
+    unread = Counter[str]()
+    assert [path.name for path in files([tmp_path], include=["*.png"], unread=unread)] == ["b.png"] and not +unread

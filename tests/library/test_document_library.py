@@ -330,3 +330,23 @@ def test_a_request_that_was_left_reads_no_more(library: DocumentLibrary, folder:
     with pytest.raises(Cancelled):
         library.add(folder, request=request, progress=lambda _: request.leave())
     assert library.readable().empty()
+
+
+def test_equal_files_are_stored_once_with_all_their_names(library: DocumentLibrary, tmp_path: Path) -> None:
+    folder = tmp_path / "copies"
+    for name in ("drill.txt", "drill (1).txt", "old/drill.txt", "other.txt", "drill.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("The drill is in May." if "drill" in name else "The pump is in the hall.")
+    report = library.add(folder)
+    assert names(report.added) == ["drill (1).txt", "drill.md", "other.txt"] and report.passages == 3
+    assert [(Path(uri).name, Path(of).name) for uri, of in report.copies] == [("drill.txt", "drill (1).txt")] * 2
+    assert "2 copies of others" in str(report) and len(library.add(folder).unchanged) == 5
+    (hit, _) = library.search("drill", k=2)
+    assert len(hit.copies) == 3, "equal texts of another format count as well"
+    (folder / "drill (1).txt").write_text("The drill is in June.")
+    (folder / "new.txt").write_text("The drill is in May.")
+    report = library.add(folder)
+    assert names(report.added) == ["drill (1).txt"] and names([uri for uri, _ in report.copies]) == ["new.txt"]
+    (folder / "drill.txt").unlink()
+    assert names(library.add(folder, sync=True).removed) == ["drill.txt"]
+    assert library.readable().document(str(folder / "old/drill.txt")).text == "The drill is in May."

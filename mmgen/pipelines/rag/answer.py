@@ -32,6 +32,7 @@ class Citation:
     quote: str
     page: int | None = None
     heading: str = ""
+    copies: tuple[str, ...] = ()  # other documents that say the same
 
     def __str__(self) -> str:
         page = f", page {self.page}" if self.page else ""
@@ -100,4 +101,4 @@ def cited(hit: Hit, start: int, end: int) -> Citation:
     """The citation of `[start, end)` in the hit's passage."""
     passage, quote = hit.passage, hit.passage.text[start:end]
     start, end = passage.start + start, passage.start + end
-    return Citation(hit.uri, hit.document_id, hit.passage_id, start, end, quote, passage.page, passage.heading)
+    return Citation(hit.uri, hit.document_id, hit.passage_id, start, end, quote, passage.page, passage.heading, hit.copies)

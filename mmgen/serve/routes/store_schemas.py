@@ -86,6 +86,7 @@ class DocumentInfo(BaseModel):
     characters: int
     metadata: Metadata
     added_at: str = Field(description="UTC.")
+    copies: list[str] = Field(default_factory=list, description="Names of other files with the same bytes.")
 
 
 class Documents(BaseModel):
@@ -156,13 +157,14 @@ class PassageResult(BaseModel):
     score: float
     scores: dict[str, float]
     metadata: Metadata
+    copies: list[str] = Field(default_factory=list, description="Other documents that say the same.")
 
     @classmethod
     def of(cls, hit: Hit) -> PassageResult:
         fields = {name: getattr(hit.passage, name) for name in ("text", "start", "end", "page", "heading")}
         return cls(
             document=shown(hit.uri), document_id=hit.document_id, passage_id=hit.passage_id, score=hit.score,
-            scores=dict(hit.scores), metadata=dict(hit.metadata), **fields,
+            scores=dict(hit.scores), metadata=dict(hit.metadata), copies=list(map(shown, hit.copies)), **fields,
         )  # fmt: skip
 
 
@@ -202,10 +204,12 @@ class CitationInfo(BaseModel):
     quote: str
     page: int | None
     heading: str
+    copies: list[str] = Field(default_factory=list, description="Other documents that say the same.")
 
     @classmethod
     def of(cls, citation: Citation) -> CitationInfo:
-        return cls(**vars(citation) | {"document": shown(citation.document)})
+        names = {"document": shown(citation.document), "copies": list(map(shown, citation.copies))}
+        return cls(**vars(citation) | names)
 
 
 class AnswerResponse(BaseModel):

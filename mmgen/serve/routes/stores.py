@@ -104,7 +104,12 @@ def documents(
     with _shelf(context).opened(_checked(context, "stores", name)) as library:
         found = sorted((one for one in library.readable().documents() if one.id > after), key=lambda one: one.id)
     told = [
-        DocumentInfo(name=str(one.metadata.get("name", shown(one.uri))), **_without(vars(one), "uri")) for one in found[:limit]
+        DocumentInfo(
+            name=str(one.metadata.get("name", shown(one.uri))),
+            copies=list(map(shown, one.copies)),
+            **_without(vars(one), "uri", "copies"),
+        )
+        for one in found[:limit]
     ]
     return Documents(data=told, has_more=len(found) > limit)
 
@@ -237,5 +242,5 @@ def _invalid(why: ValidationError, *where: str) -> RequestValidationError:
     return RequestValidationError([{**error, "loc": (*where, *error["loc"])} for error in why.errors(include_url=False)])
 
 
-def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
