@@ -12,7 +12,7 @@ SIDE, PATCH = 28, 14
 CONTROL = (
     "<pad>", "<s>", "</s>", "<image>", "<video>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>",
     "<|vision_end|>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<img>", "</img>", "<IMG_CONTEXT>",
-    "<start_of_image>", "<end_of_image>", "<image_soft_token>", "<row_1_col_1>",
+    "<start_of_image>", "<end_of_image>", "<image_soft_token>", "<row_1_col_1>", "<loc_7>",
 )  # fmt: skip
 WORDS = ["<unk>", "user", "assistant", "system", ":", *(f"w{number}" for number in range(40))]
 VOCABULARY, CONTEXT = len(WORDS) + len(CONTROL), 256
@@ -85,6 +85,51 @@ def _gemma3() -> dict[str, Any]:
             "boi_token_index": ID["<start_of_image>"], "eoi_token_index": ID["<end_of_image>"]}  # fmt: skip
 
 
+def _gemma4() -> dict[str, Any]:
+    text = {
+        **TEXT, "sliding_window": 6, "layer_types": ["sliding_attention", "full_attention"], "global_head_dim": 8,
+        "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCABULARY, "num_kv_shared_layers": 0,
+    }  # fmt: skip
+    eyes = {
+        **{key: EYES[key] for key in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")},
+        "num_key_value_heads": 4, "head_dim": 8, "patch_size": 4, "pooling_kernel_size": 2, "position_embedding_size": 64,
+    }  # fmt: skip
+    ids = {
+        "image_token_id": ID["<image_soft_token>"],
+        "boi_token_id": ID["<start_of_image>"],
+        "eoi_token_id": ID["<end_of_image>"],
+    }
+    return {"text_config": text, "vision_config": eyes, "audio_config": None, **ids}
+
+
+def _mllama() -> dict[str, Any]:
+    text = {
+        **{key: value for key, value in TEXT.items() if key != "head_dim"}, "num_hidden_layers": 3,
+        "cross_attention_layers": [1], "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    }  # fmt: skip
+    eyes = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_global_layers": 1, "attention_heads": 4,
+        "image_size": SIDE, "patch_size": PATCH, "max_num_tiles": 4, "intermediate_layers_indices": [0],
+        "vision_output_dim": 64,
+    }  # fmt: skip
+    return {"text_config": text, "vision_config": eyes, "image_token_index": ID["<image>"]}
+
+
+def _florence2() -> dict[str, Any]:
+    text = {
+        "model_type": "bart", "vocab_size": VOCABULARY, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48,
+        "max_position_embeddings": CONTEXT, "bos_token_id": ID["<s>"], "eos_token_id": ID["</s>"], "pad_token_id": ID["<pad>"],
+        "decoder_start_token_id": ID["</s>"], "forced_eos_token_id": None,
+    }  # fmt: skip
+    eyes = {
+        "depths": [1, 1], "patch_size": [7, 3], "patch_stride": [4, 2], "patch_padding": [3, 1], "patch_prenorm": [False, True],
+        "embed_dim": [16, 32], "num_heads": [4, 4], "num_groups": [4, 4], "window_size": 2, "projection_dim": 32,
+        "max_position_embeddings": 20,
+    }  # fmt: skip
+    return {"text_config": text, "vision_config": eyes, "image_token_id": ID["<image>"], "projection_dim": 32}
+
+
 def _paligemma() -> dict[str, Any]:
     return {"text_config": {"model_type": "gemma", **TEXT}, "vision_config": {**EYES, "projection_dim": 32},
             "image_token_index": ID["<image>"], "projection_dim": 32}  # fmt: skip
@@ -105,6 +150,12 @@ FAMILIES: dict[str, tuple[Any, str, str, dict[str, Any], dict[str, Any], str]] =
               {"patch_size": PATCH, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}, "<image>"),
     "gemma3": (_gemma3, "Gemma3Processor", "Gemma3ImageProcessor", {**FIXED, "do_pan_and_scan": False},
                {"image_seq_length": 1}, "<start_of_image>"),
+    "gemma4": (_gemma4, "Gemma4Processor", "Gemma4ImageProcessor",
+               {"patch_size": 4, "pooling_kernel_size": 2, "max_soft_tokens": 70},
+               {"feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"}}, "<image_soft_token>"),
+    "mllama": (_mllama, "MllamaProcessor", "MllamaImageProcessor", {**FIXED, "max_image_tiles": 4}, {}, "<image>"),
+    "florence2": (_florence2, "Florence2Processor", "CLIPImageProcessor",
+                  {"size": FIXED["size"], "do_center_crop": False, "image_seq_length": 17}, {}, ""),
     "paligemma": (_paligemma, "PaliGemmaProcessor", "SiglipImageProcessor", {**FIXED, "image_seq_length": 4}, {}, ""),
 }  # fmt: skip
 
@@ -121,9 +172,13 @@ def _tokenizer(kind: str) -> Any:
     }  # fmt: skip
     if kind.startswith("qwen"):
         more |= {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    elif kind == "gemma4":
+        more |= {"image_token": "<image_soft_token>", "audio_token": "<video>", "boa_token": "<img>", "eoa_token": "</img>"}
     elif kind == "gemma3":
         more["image_token"] = "<image_soft_token>"
     named = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>"}
+    if kind == "florence2":
+        named["eos_token"] = "</s>"
     return transformers.PreTrainedTokenizerFast(tokenizer_object=fast, **named, extra_special_tokens=more)
 
 
@@ -136,6 +191,8 @@ def saved(kind: str, folder: Path) -> Path:
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.25)
     model.generation_config = transformers.GenerationConfig(pad_token_id=ID["<pad>"])
+    if model.config.is_encoder_decoder:
+        model.generation_config.decoder_start_token_id = ID["</s>"]
     model.save_pretrained(folder)
     _tokenizer(kind).save_pretrained(folder)
     getattr(transformers, f"{images}Pil")(**settings).save_pretrained(folder)

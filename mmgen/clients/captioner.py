@@ -13,13 +13,22 @@ if TYPE_CHECKING:
     from mmgen.clients.host import ModelHost
 
 
-def talks(reference: str) -> bool:
-    """Whether a model is one that is talked to, token by token: then it is a `TextClient`'s, and this one's is not needed."""
+TASKS = {"florence2": "<CAPTION>", "paligemma": "caption en"}
+"""What types without a chat template were trained to be told."""
+
+
+def question(reference: str) -> str:
+    """What a model is asked where the caller says nothing, if it is one that is talked to, token by token: then it is a
+    `TextClient`'s, and this one's is not needed. "": it is none."""
+    from mmgen.models.checkpoints.safetensors_io import read_json
     from mmgen.models.lm.chat_template import ChatTemplate
     from mmgen.models.transformers_backend import vision_language
+    from mmgen.runners.caption import DESCRIBE
 
     folder = hub.resolve(reference.partition("#")[0], kind="captioner")
-    return vision_language.sees(folder) and bool(ChatTemplate.of(folder))
+    if not vision_language.sees(folder):
+        return ""
+    return DESCRIBE if ChatTemplate.of(folder) else TASKS.get(str(read_json(folder / "config.json").get("model_type")), "")
 
 
 class CaptionerClient:

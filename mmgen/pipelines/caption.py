@@ -63,8 +63,9 @@ def caption(
     value_checks.length(prompt, "prompt")
     value_checks.number("max_tokens", max_tokens, 1, 4096)
     decoded = image_files.rgb(image_io.read(image))
-    write = _told if captioner.talks(model) else _captioned
-    return Caption(image_io.name_of(image), write(rt, decoded, model, prompt.strip(), max_tokens, request), model)
+    asked = captioner.question(model)
+    write = _told if asked else _captioned
+    return Caption(image_io.name_of(image), write(rt, decoded, model, prompt.strip() or asked, max_tokens, request), model)
 
 
 def _captioned(rt: Runtime, image: Image, model: str, prompt: str, max_tokens: int, request: Request | None) -> str:
@@ -73,8 +74,6 @@ def _captioned(rt: Runtime, image: Image, model: str, prompt: str, max_tokens: i
 
 def _told(rt: Runtime, image: Image, model: str, prompt: str, max_tokens: int, request: Request | None) -> str:
     """By a model that is talked to: the likeliest answer, written beside other texts."""
-    from mmgen.runners.caption import DESCRIBE
-
-    message = {"role": "user", "content": content_parts.with_images(prompt or DESCRIBE, [image])}
+    message = {"role": "user", "content": content_parts.with_images(prompt, [image])}
     params = TextParams(strategy="greedy", max_tokens=max_tokens)
     return " ".join(Chat(rt, model=model)([message], params=params, request=request).text.split())

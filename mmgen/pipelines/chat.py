@@ -223,7 +223,8 @@ def written(
         messages, tools = functions.in_words(messages, tools or ()), None
     if eyes is not None:
         told = eyes.chat_inputs(messages, tools, variables, continue_final_message, parse_special)
-        return Prompt(told.text, told.ids, shown=_shown(client, (*marks, *calls)), reasoning=marks, seen=told.seen)
+        shown = _shown(client, (*marks, *calls)) | eyes.places
+        return Prompt(told.text, told.ids, shown=shown, reasoning=marks, seen=told.seen)
     if template:
         text, ids = client.model.chat_prompt(messages, tools, variables, continue_final_message, parse_special)
         return Prompt(text, ids, shown=_shown(client, (*marks, *calls)), reasoning=marks)

@@ -80,7 +80,7 @@ class OwnCacheRunner(CacheOperations):
             raise TooLong(
                 f"the source is {len(request.source or ())} tokens, the model reads {self.lm.config.max_source}; shorten it"
             )
-        nbytes = self._bytes(request)
+        nbytes = self._bytes(request) + self.lm.reading_bytes(request.seen)
         if nbytes > self.memory:
             raise TooLarge(
                 f"{len(request.prompt)} tokens of prompt and {request.branches} x {request.max_tokens} of answer need "
@@ -136,7 +136,7 @@ class OwnCacheRunner(CacheOperations):
         self.active[job] = self._bytes(request)
         try:
             state: GenerationState = progress.DECODINGS[request.params.strategy](job, self.vocabulary, self)
-            state.branches[0].cache = SequenceCache(self.lm.encode(source) if source else None, seen=request.seen)
+            state.branches[0].cache = SequenceCache(self.lm.encode(source, request.seen) if source else None, seen=request.seen)
             job.state = state
         except Exception as error:
             job.fail(error)

@@ -234,10 +234,10 @@ def test_a_failing_pass_is_taken_apart_so_that_the_bad_job_fails_alone(monkeypat
     bad = next(token for token in range(96) if not any(token in ids for ids in (*PROMPTS, *expected)))
     read = lm.read
 
-    def fails(texts: Sequence[Any], states: bool = False) -> Any:
+    def fails(texts: Sequence[Any], *options: bool) -> Any:
         if any(bad in ids for _, ids in texts):
             raise ValueError("cannot read this")
-        return read(texts, states)
+        return read(texts, *options)
 
     monkeypatch.setattr(lm, "read", fails)
     asked = [request(lm, prompt) for prompt in PROMPTS]

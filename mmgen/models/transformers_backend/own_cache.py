@@ -8,7 +8,7 @@ would feed it, so that its results are the library's.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -111,8 +111,12 @@ class OwnCacheLM(nn.Module):
         """The same of texts of different lengths, the shorter ones with masked zeros in front of them."""
         return self.stacks and cache_trials.reads_together(self, same_length=False)
 
-    def encode(self, ids: Sequence[int]) -> EncodedSource:
-        """What the encoder makes of a source."""
+    def reading_bytes(self, seen: Mapping[str, Tensor]) -> int:
+        """What is needed beside caches while images are read."""
+        return 0
+
+    def encode(self, ids: Sequence[int], seen: Mapping[str, Tensor] = {}) -> EncodedSource:
+        """What the encoder makes of a source, and of images in it."""
         assert self.encoder is not None, "only an encoder-decoder encodes"
         return EncodedSource(self.encoder(input_ids=torch.tensor([list(ids)], device=self.device), return_dict=True))
 

@@ -1,9 +1,13 @@
-"""Vision-language models of transformers: images are read with the prompt, and then it is a text like any other."""
+"""Vision-language models of transformers: images are read with the prompt, or its encoder; then it is a text like any other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +23,10 @@ from mmgen.models.lm.language_model import ROUNDED, LanguageModel, dtype_of
 from mmgen.models.lm.text_model import TextModel
 from mmgen.models.transformers_backend import processor
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
-from mmgen.models.transformers_backend.sequence_cache import SequenceCache, Text
+from mmgen.models.transformers_backend.sequence_cache import EncodedSource, SequenceCache, Text
 
+PLACE = re.compile(r"<(?:loc|seg)_?\d+>")
+"""Tokens of Florence-2 and PaliGemma."""
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 """What processors say of every token: whether it stands for a part of an image."""
 NOT_READ = ("input_ids", "attention_mask", "labels")
@@ -29,7 +35,7 @@ PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 def sees(folder: Path) -> bool:
-    """Whether a folder holds a vision-language model that reads its prompt in one pass, as a decoder. Reads no weights."""
+    """Whether a folder holds a vision-language model that reads its prompt in one pass. Reads no weights."""
     path = folder / "config.json"
     if not path.is_file() or not any((folder / name).is_file() for name in PROCESSORS):
         return False
@@ -44,14 +50,19 @@ def _architecture(model_type: str) -> Any:
         return None
     config = CONFIG_MAPPING[model_type]
     found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING.get(config, None)
-    if found is None or getattr(config, "is_encoder_decoder", False) or model_type in APART:
+    encodes = getattr(config, "is_encoder_decoder", False) and model_type not in ENCODERS
+    if found is None or encodes or model_type in APART:
         return None
     usual = issubclass(found, GenerationMixin) and found.generate is GenerationMixin.generate
     return found if usual else None
 
 
-APART = frozenset({"mllama", "idefics", "git"})
+APART = frozenset({"idefics", "git"})
 """Types whose every token needs more of the images than the cache, or that say nothing without one."""
+ENCODERS = frozenset({"florence2"})
+"""Types whose encoder reads images among the words of the prompt."""
+SEEN_BY = "cross_attention_mask"
+"""Which images a token sees, where layers of their own attend to them: told of every token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +77,46 @@ class ChatInputs:
 
 
 class VisionLanguageLM(OwnCacheLM):
-    """A decoder whose first tokens may come with images: `SequenceCache.seen`."""
+    """A model whose first tokens, or whose source, may come with images: `SequenceCache.seen`."""
+
+    @cached_property
+    def stacks(self) -> bool:
+        """Layers that attend to images keep keys of these, as many as there are: such texts are read one by one."""
+        return SEEN_BY not in inspect.signature(self.model.forward).parameters and super().stacks
+
+    def encode(self, ids: Sequence[int], seen: Mapping[str, Tensor] = {}) -> EncodedSource:
+        if not seen:
+            return super().encode(ids)
+        told = torch.tensor([list(ids)], device=self.device)
+        words = self.model.get_input_embeddings()(told)
+        pixels = seen["pixel_values"].to(self.device, self.model.dtype)
+        images = self.model.get_image_features(pixels, return_dict=True).pooler_output.to(words)
+        places = self.model.get_placeholder_mask(told, inputs_embeds=words, image_features=images)
+        return EncodedSource(self.encoder(inputs_embeds=words.masked_scatter(places, images), return_dict=True))
+
+    def reading_bytes(self, seen: Mapping[str, Tensor]) -> int:
+        """What images take beside caches: pixels, and in their tower, layer by layer, what all of their patches are.
+
+        That is for each patch queries, keys, values, what heads give, states twice, and the feed-forward's hidden layer; behind
+        the tower its states, as many for each image as are kept by layers that attend to them.
+        """
+        eyes = getattr(self.model.config, "vision_config", None)
+        pixels = [value for value in seen.values() if value.is_floating_point()]
+        if eyes is None or not pixels:
+            return 0
+        width = _largest(eyes, ("hidden_size", "embed_dim"), 1024)
+        hidden = _largest(eyes, ("intermediate_size",), 4 * width)
+        patch = _largest(eyes, ("patch_stride", "patch_size"), 14, min)
+        patches = sum(_patches(value, patch) for value in pixels)
+        return sum(value.nbytes for value in pixels) + patches * (6 * width + 2 * hidden) * int(self.model.dtype.itemsize)
 
     def _inputs(self, texts: Sequence[Text], state: dict[str, Any], count: int) -> dict[str, Any]:
+        if self.encoder is not None:
+            return super()._inputs(texts, state, count)
         if not texts[0][0].length:
             return self._first(*texts[0], state)
+        if (told := texts[0][0].seen.get(SEEN_BY)) is not None:
+            state = {**state, SEEN_BY: _lengthened(told, len(texts[0][1])).to(self.device)}
         inputs = super()._inputs(texts, state, count)
         offsets = [cache.offset for cache, _ in texts]
         if offsets[0] is not None:
@@ -83,6 +129,8 @@ class VisionLanguageLM(OwnCacheLM):
         more: dict[str, Any] = {"use_cache": True, **state}
         for name, value in cache.seen.items():
             value = value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+            if name == SEEN_BY:
+                value = _lengthened(value, len(ids))
             if name in TOKEN_TYPES:  # tokens that were written meanwhile are none of an image
                 value = F.pad(value, (0, len(ids) - value.shape[1]))
             more[name] = value
@@ -92,6 +140,24 @@ class VisionLanguageLM(OwnCacheLM):
             _forget_offsets(self.model)
         inputs: dict[str, Any] = self.model.prepare_inputs_for_generation(told, is_first_iteration=True, **more)
         return inputs
+
+
+def _lengthened(told: Tensor, tokens: int) -> Tensor:
+    """(1, n, ...) for so many tokens: those that were written see what the last one sees."""
+    return torch.cat((told, told[:, -1:].expand(-1, tokens - told.shape[1], *told.shape[2:])), 1)
+
+
+def _patches(pixels: Tensor, patch: int) -> int:
+    """Of images as (..., 3, height, width), or as patches (..., numbers)."""
+    if pixels.dim() >= 4:
+        return math.prod(pixels.shape[:-3]) * (-(-pixels.shape[-2] // patch)) * (-(-pixels.shape[-1] // patch))
+    return math.prod(pixels.shape[:-1])
+
+
+def _largest(config: Any, names: Sequence[str], usual: int, of: Callable[..., Any] = max) -> int:
+    """A number of a tower's configuration; one of several stages, or of both sides, is taken by `of`."""
+    told = next((value for name in names if (value := getattr(config, name, None))), usual)
+    return int(of(told) if isinstance(told, Sequence) else told)
 
 
 def _forget_offsets(model: Any) -> None:
@@ -127,6 +193,11 @@ class VisionLanguageModel(TextModel):
         if not made.template and isinstance(read.chat_template, str):
             made.template = ChatTemplate(read.chat_template, read.tokenizer.special_tokens_map)
         return made
+
+    @cached_property
+    def places(self) -> frozenset[int]:
+        """Control tokens that say where something is in an image: they are part of an answer."""
+        return frozenset(number for token, number in self.tokenizer.control.items() if PLACE.fullmatch(token))
 
     def chat_inputs(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,21 @@ import tiny_vision_chat
 import torch
 import transformers
 from PIL import Image
+from text_requests import text_request
 
 from mmgen.config import RuntimeConfig
+from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, BadWeights, TooLong
 from mmgen.models.transformers_backend import vision_language
 from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
+from mmgen.pipelines.caption import caption
 from mmgen.pipelines.chat import Chat
+from mmgen.runners.generation import Vocabulary
+from mmgen.runners.own_cache_text import OwnCacheRunner
 from mmgen.runtime import Runtime
 
-TALKING = [kind for kind in tiny_vision_chat.FAMILIES if kind != "paligemma"]
+TALKING = [kind for kind in tiny_vision_chat.FAMILIES if kind not in ("florence2", "paligemma")]
+HIDDEN = {tiny_vision_chat.ID[token] for token in tiny_vision_chat.CONTROL if token != "<loc_7>"}  # which says a place
 A = Image.linear_gradient("L").convert("RGB").resize((50, 40))
 B = Image.radial_gradient("L").convert("RGB").resize((70, 40))
 
@@ -65,8 +72,9 @@ def upstream(folder: Path, conversations: Sequence[Any], count: int = 16) -> lis
         inputs = processor.apply_chat_template(
             conversation, tokenize=True, return_dict=True, return_tensors="pt", add_generation_prompt=True
         )
-        out = model.generate(**inputs, max_new_tokens=count, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-        texts.append(processor.tokenizer.decode(out, skip_special_tokens=True).strip())
+        out = model.generate(**inputs, max_new_tokens=count, do_sample=False)[0, inputs["input_ids"].shape[1] :].tolist()
+        shown = [token for token in out if token not in HIDDEN]
+        texts.append(processor.tokenizer.decode(shown).strip())
     return texts
 
 
@@ -83,7 +91,46 @@ def test_answers_are_those_of_transformers_alone_and_in_company(kind: str, rt: R
     before = runner.counters()["tokens in batches"]
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(answer, CONVERSATIONS * 2)) == expected * 2
-    assert runner.counters()["tokens in batches"] > before
+    batches = runner.counters()["tokens in batches"] > before
+    assert batches == (kind != "mllama")  # its layers that attend to images keep as many keys as there are images
+
+
+def test_an_encoder_reads_images_among_the_words_of_a_task(rt: Runtime, folder_of: Any) -> None:
+    """Florence-2 alone and in company, with an image and without: a task's name stands for a question."""
+    folder = folder_of("florence2")
+    model, chat = VisionLanguageModel.load(folder), Chat(rt, model=str(folder))
+
+    def upstream(text: str, image: Any) -> str:
+        inputs = model.processor(text=text, images=image).convert_to_tensors("pt")
+        out = model.lm.model.generate(**inputs, max_new_tokens=12, do_sample=False)[0, 1:].tolist()
+        return model.processor.tokenizer.decode([token for token in out if token not in HIDDEN])
+
+    assert model.places == {tiny_vision_chat.ID["<loc_7>"]}
+    asked = [("<CAPTION>", A), ("w3 w4", B), ("<CAPTION>", B)]
+    expected = [upstream(*one) for one in asked]
+    assert len(set(expected)) > 1
+
+    def answer(one: Any) -> str:
+        return chat([said(one[1], one[0])], max_tokens=12, temperature=0).text.strip()
+
+    assert [answer(one) for one in asked] == expected
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(answer, asked * 2)) == expected * 2
+    assert caption(rt, A, model=str(folder), max_tokens=12).text == expected[0].strip()
+
+
+def test_reading_images_is_counted_among_what_a_request_takes(folder_of: Any) -> None:
+    """Pixels, and all patches in a layer of the tower: (rows, width) and twice the hidden layer."""
+    model = VisionLanguageModel.load(folder_of("qwen2_vl"))
+    read = [model.chat_inputs([said(*images, "w3")]) for images in ((), (A,), (A, B))]
+    bytes_of = [model.lm.reading_bytes(one.seen) for one in read]
+    pixels = read[1].seen["pixel_values"]
+    assert bytes_of[0] == 0 < bytes_of[1] < bytes_of[2]
+    assert bytes_of[1] == pixels.nbytes + len(pixels) * (6 * 32 + 2 * 4 * 32) * 4
+    runner = OwnCacheRunner(model.lm, Vocabulary(str, frozenset()), memory=10**9)
+    wanted = [text_request(one.ids, 5, seen=one.seen) for one in (read[1], replace(read[1], seen={}))]
+    with_image, without = (runner.reserve(Job("text", one)) for one in wanted)
+    assert with_image - without == bytes_of[1]
 
 
 def test_a_model_without_a_template_takes_one_message(rt: Runtime, folder_of: Any) -> None:
