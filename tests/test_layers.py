@@ -43,6 +43,7 @@ COVERED_ELSEWHERE = {
     "mmgen.ingest.formats.word_styles": "ingest/formats/test_word.py",
     "mmgen.ingest.formats.word_text": "ingest/formats/test_word.py",
     "mmgen.builtin": "test_plugins.py",
+    "mmgen.cli.adding": "cli/test_rag.py",
     "mmgen.cli.recipe_commands": "cli/test_image_commands.py",
     "mmgen.clients.diffusers_pipeline": "runners/test_diffusers_pipeline.py",
     "mmgen.embedded": "test_hub.py",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmgen.cli.adding import end, progress_bar, tell_left_out, values
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, end, one_of, progress_bar, tell_left_out, values
+from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, one_of
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mmgen.cli.adding import IN_PART, end, fetched, parted, progress_bar, tell, tell_skipped, values
 from mmgen.cli.answer_output import also, one_line, print_answer
 from mmgen.cli.from_signature import spread
 from mmgen.cli.output import print_columns, print_json
@@ -18,15 +19,10 @@ from mmgen.errors import BadRequest, MmgenError, NotFound
 from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
-    from mmgen.interfaces import Scalar
-    from mmgen.library.document_indexing import IndexProgress
     from mmgen.pipelines.rag.answer import Answer
     from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
-
-IN_PART = 3
-"""Exit code where every file was read, but one not wholly."""
 
 app.command("eval")(rag_eval.evaluate)
 
@@ -54,7 +50,7 @@ def opened(
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders; - reads from standard input.")],
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, with --fetch web addresses; - reads standard input.")],
     store: Store = None,
     include: Include = None,
     exclude: Exclude = None,
@@ -64,6 +60,7 @@ def add(
         bool | None,
         typer.Option("--images/--no-images", help="Also images, and those in pdf and html; default: if it has any."),
     ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Read pages and documents at public web addresses.")] = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
@@ -76,10 +73,13 @@ def add(
     from mmgen.ingest import loaders
 
     metadata = values(meta)
-    files = [path for path in paths if str(path) != "-"]
-    piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if len(files) < len(paths) else []
+    files, addresses = parted(paths, fetch)
+    piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if "-" in paths else []
     typed = [loaders.load_stdin(data, name, metadata) for data in piped]
     with opened(store, encoder=encoder) as rag, progress_bar(quiet=as_json) as advance:
+        found, failed = fetched(rag, addresses, metadata)
+        if failed and not (files or typed or found):
+            end(failed)
         report = rag.add(
             files,
             include=include or (),
@@ -87,21 +87,42 @@ def add(
             metadata=metadata,
             sync=sync,
             index=index,
-            documents=typed,
+            documents=[*typed, *found],
             images=images,
             ignored=no_ignore,
             progress=advance,
         )
-    if as_json:
-        print_json(report)
-    else:
-        typer.echo(str(report))
-    tell_left_out(report.ignored, report.unread)
-    for uri, missing in report.partial:
-        typer.echo(f"read in part {uri}: {missing}", err=True)
+    report.skipped += failed
+    tell(report, as_json)
     end(report.skipped + (report.images.skipped if report.images else []))
     if report.partial:
         raise typer.Exit(IN_PART)
+
+
+@app.command()
+def watch(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    store: Store = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    meta: Meta = None,
+    images: Annotated[bool | None, typer.Option("--images/--no-images", help="Also images; default: if it has any.")] = None,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
+    encoder: Annotated[str | None, typer.Option(help="Model of a new store: embedded:NAME, a folder or a repo id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep the store as the folders are until Ctrl-C: what changes is read, what vanishes removed, what moves renamed."""
+    from mmgen.library import folder_watch
+
+    metadata = values(meta)
+    options = {"include": include or (), "exclude": exclude or (), "metadata": metadata, "images": images, "ignored": no_ignore}
+    with opened(store, encoder=encoder) as rag:
+        try:
+            for report in folder_watch.watch(rag.library, paths, options):
+                tell(report, as_json)
+                tell_skipped(report.skipped + (report.images.skipped if report.images else []))
+        except KeyboardInterrupt:
+            typer.echo("stopped; what was read stays", err=True)
 
 
 @app.command()
@@ -256,66 +277,3 @@ def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) 
     if len(found) > 1:
         raise BadRequest(f"{name!r} fits {len(found)} {noun}s, {found[0]} and {found[1]} among them; write more of the path")
     return found[0]
-
-
-def tell_left_out(ignored: Sequence[tuple[str, str]], unread: Mapping[str, int] = {}) -> None:
-    """What of the folders was not read: a line each where a rule says so, one line for hidden and binary files."""
-    for path, reason in ignored:
-        typer.echo(f"left out {path}: {reason}", err=True)
-    if unread:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(unread.items(), key=lambda item: (-item[1], item[0])))
-        typer.echo(f"left out as hidden or without text: {counts}; give such a file itself to read it", err=True)
-
-
-def end(skipped: Sequence[tuple[str, str]]) -> None:
-    """Tells which files could not be read, and why: exit code 1 if there are any."""
-    for path, reason in skipped:
-        typer.echo(f"skipped {path}: {reason}" if path not in reason else f"skipped {reason}", err=True)
-    if skipped:
-        raise typer.Exit(1)
-
-
-def values(pairs: Sequence[str] | None) -> dict[str, Scalar]:
-    """Metadata of several `--meta NAME=VALUE`."""
-    return dict(one_value(pair) for pair in pairs or ())
-
-
-def one_value(pair: str) -> tuple[str, Scalar]:
-    """`year=2020` -> ("year", 2020); values are read as filters read them."""
-    from mmgen.stores.metadata_filter import value
-
-    name, separator, text = pair.partition("=")
-    if not separator or not name.strip():
-        raise BadRequest(f"--meta {pair!r} is no pair; write name=value")
-    return name.strip(), value(text.strip())
-
-
-@contextmanager
-def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -> Iterator[Callable[[IndexProgress], None]]:
-    """A bar with files and units a second, on a terminal; nothing elsewhere. At Ctrl-C it says how much is stored."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("reading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-    )
-    stored = 0
-    try:
-        with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
-            task = progress.add_task("reading", total=None, speed="")
-
-            def advance(step: IndexProgress) -> None:
-                nonlocal stored
-                stored = step.added
-                speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
-                progress.update(task, total=step.of, completed=step.files, speed=speed)
-
-            yield advance
-    except KeyboardInterrupt:
-        typer.echo(f"{stored} {what} were stored and stay; the same command goes on from there", err=True)
-        raise

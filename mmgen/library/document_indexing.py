@@ -30,6 +30,7 @@ class Added:
     unchanged: list[str] = field(default_factory=list)
     copies: list[tuple[str, str]] = field(default_factory=list)  # (uri, the one with the same bytes, under which it is stored)
     removed: list[str] = field(default_factory=list)
+    moved: list[tuple[str, str]] = field(default_factory=list)  # (from, to); neither among `removed` nor among `copies`
     skipped: list[tuple[str, str]] = field(default_factory=list)
     partial: list[tuple[str, str]] = field(default_factory=list)  # among `added`
     ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out of the given folders)
@@ -37,6 +38,13 @@ class Added:
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything happened, or could not."""
+        return bool(
+            self.added or self.copies or self.removed or self.moved or self.skipped or (self.images and self.images.changed)
+        )
 
     def with_images(self, images: AddedImages) -> None:
         """What became of the images besides; a damaged pdf is told once."""
@@ -50,6 +58,7 @@ class Added:
         parts += [f"{len(self.copies)} copies of others"] if self.copies else []
         parts += [f"{len(self.ignored)} left out"] if self.ignored else []
         parts += [f"{len(self.unchanged)} unchanged"] if self.unchanged else []
+        parts += [f"{len(self.moved)} moved"] if self.moved else []
         parts += [f"{len(self.removed)} removed"] if self.removed else []
         parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
         return ", ".join(parts) + (f"; {self.images}" if self.images else "")
@@ -67,6 +76,11 @@ class AddedImages:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out)
     seconds: float = 0.0
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything happened, or could not."""
+        return bool(self.added or self.removed or self.duplicates or self.near or self.skipped)
 
     def __str__(self) -> str:
         parts = [f"{len(self.added)} images added in {self.seconds:.1f} s"]
@@ -175,7 +189,12 @@ class DocumentIndexing:
         names = set(map(str, kept))
         for uri in [uri for root in roots for uri in self.store.vanished(root.resolve(), names) if not Path(uri).exists()]:
             self.store.remove(uri)
-            self.report.removed.append(uri)
+            moved = next((pair for pair in self.report.copies if pair[1] == uri), None)
+            if moved is None:
+                self.report.removed.append(uri)
+            else:
+                self.report.copies.remove(moved)
+                self.report.moved.append((uri, moved[0]))
 
     def _split(self, document: Document) -> list[Passage]:
         from mmgen.ingest import splitter

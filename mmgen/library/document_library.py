@@ -75,6 +75,7 @@ class DocumentLibrary:
         documents: Iterable[Document] = (),
         images: bool | None = None,
         ignored: bool = False,
+        only: Callable[[Path], bool] | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -89,6 +90,7 @@ class DocumentLibrary:
             documents: more documents, already in memory.
             images: also image files, and the images in pdf and html files; None: where the store has images already.
             ignored: also what .gitignore and .mmgenignore name in folders, generated and lock files, and secrets.
+            only: of the files of the paths read those alone for which this is true, as the others did not change.
             progress: called after every file and every batch.
             request: cancels it, a document that is being read too; what was stored until then stays.
 
@@ -105,7 +107,10 @@ class DocumentLibrary:
         left_out: list[tuple[str, str]] = []
         unread = Counter[str]()
         files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread)
-        extra = list(documents)
+        own = self.path.resolve()  # of a store that lies in one of the folders nothing is read
+        extra, kept = list(documents), [path for path in files if not path.is_relative_to(own)]
+        files = [path for path in kept if only is None or only(path)]
+        seen = [path for path in seen if not path.is_relative_to(own) and (only is None or only(path))]
         if not files and not seen and not extra and not sync:
             where = ", ".join(map(str, given)) or "the given paths"
             if left_out:
@@ -124,7 +129,7 @@ class DocumentLibrary:
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
-            adding.remove_vanished(given, files)
+            adding.remove_vanished(given, kept)
         if gallery is not None and (seen or sync):
             adding.report.with_images(gallery.read(seen, given if sync else (), metadata, progress=progress, request=request))
         if index is not None:

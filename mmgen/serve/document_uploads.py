@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmgen.engine.job import Request
@@ -14,16 +14,17 @@ from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Scalar
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.store_handle import checked
-from mmgen.serve import url_fetch
+from mmgen.serve import url_fetch, web_documents
 from mmgen.serve.routes.store_schemas import FileOutcome, FileOutcomes
 from mmgen.serve.settings import ServeConfig
+from mmgen.serve.uploads import bare
 
 
 @dataclass(frozen=True)
 class Upload:
     """One uploaded file. `name` is a label and never opened."""
 
-    name: str
+    name: str  # may be empty where there is a url
     data: bytes | None  # None: to be fetched from `url`
     url: str
     metadata: Mapping[str, Scalar]
@@ -36,13 +37,13 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
     texts: dict[int, Document] = {}
     for place, one in enumerate(uploads):
         try:
-            data = url_fetch.read(one.url, settings) if one.data is None else one.data
-            if Path(one.name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
-                outcomes[place] = _image(library, one, data, request)
+            name, data = (one.name, one.data) if one.data is not None else _fetched(one, settings)
+            if Path(name).suffix.lower().removeprefix(".") in image_files.SUFFIXES:
+                outcomes[place] = _image(library, replace(one, name=name), data, request)
             else:
-                texts[place] = library.load(Path(one.name), data, metadata=checked(one.metadata), request=request)
+                texts[place] = library.load(Path(name), data, metadata=checked(one.metadata), request=request)
         except (UnreadableFile, TooLarge, Forbidden) as why:
-            outcomes[place] = FileOutcome(name=one.name, status="failed", reason=str(why))
+            outcomes[place] = FileOutcome(name=one.name or one.url, status="failed", reason=str(why))
     added = library.add(documents=list(texts.values()), request=request) if texts else None
     copies = dict(added.copies) if added else {}
     for place, document in texts.items():
@@ -54,6 +55,14 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
             reason=_note(document, copies.get(document.uri)),
         )
     return FileOutcomes(data=[outcomes[place] for place in range(len(uploads))], passages=added.passages if added else 0)
+
+
+def _fetched(one: Upload, settings: ServeConfig) -> tuple[str, bytes]:
+    """Name and bytes of what stands at a URL; without a name of its own it gets one by its address and type."""
+    found = url_fetch.fetch(one.url, settings)
+    if one.name or found.kind.startswith("image/"):
+        return one.name or "image." + found.kind.removeprefix("image/").removesuffix("+xml"), found.data
+    return bare(web_documents.name_of(found)), web_documents.text_bytes(found)
 
 
 def remove(library: DocumentLibrary, id: int) -> None:

@@ -13,6 +13,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
@@ -28,7 +29,22 @@ REDIRECTS = {301, 302, 303, 307, 308}
 dial = httpcore.SyncBackend().connect_tcp
 
 
+@dataclass(frozen=True)
+class FetchedFile:
+    """What a URL gave."""
+
+    url: str  # the last one, after redirects
+    data: bytes = field(repr=False)
+    kind: str = ""  # the media type, in lower case, without parameters
+    charset: str = ""
+
+
 def read(url: str, settings: ServeConfig) -> bytes:
+    """The bytes that `fetch` gives."""
+    return fetch(url, settings).data
+
+
+def fetch(url: str, settings: ServeConfig) -> FetchedFile:
     """What stands at a URL. Blocks; call it in a thread.
 
     Raises:
@@ -39,21 +55,21 @@ def read(url: str, settings: ServeConfig) -> bytes:
     if url[:5].lower() == "data:":
         data = _data(url)
         check_size(len(data), settings.max_body)
-        return data
+        return FetchedFile("", data, *_media_type(url[5:].partition(",")[0]))
     if not settings.fetch_urls:
         raise Forbidden("this server fetches no URLs; send the file itself, or as a data: URL")
     ends = time.monotonic() + MOST_SECONDS
     with httpcore.ConnectionPool(network_backend=PublicAddressBackend(ends)) as pool:
         for _ in range(MOST_REDIRECTS + 1):
             try:
-                moved, data = _get(pool, url, settings.max_body)
+                found = _get(pool, url, settings.max_body)
             except (httpcore.TimeoutException, TimeoutError):
                 raise BadRequest(f"{_short(url)} did not answer within {MOST_SECONDS:.0f} s; send the file itself") from None
             except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError, ValueError) as why:
                 raise BadRequest(f"{_short(url)} cannot be fetched ({type(why).__name__}); send the file itself") from None
-            if moved is None:
-                return data
-            url = urljoin(url, moved)
+            if isinstance(found, FetchedFile):
+                return found
+            url = urljoin(url, found)
     raise BadRequest(f"{_short(url)} is the end of more than {MOST_REDIRECTS} redirects; give the file's own URL")
 
 
@@ -109,22 +125,30 @@ class TimedStream(httpcore.NetworkStream):
         return self.stream.get_extra_info(info)
 
 
-def _get(pool: httpcore.ConnectionPool, url: str, most: int) -> tuple[str | None, bytes]:
-    """Where a redirect points, or None and the body."""
+def _media_type(told: str) -> tuple[str, str]:
+    """`text/html; charset="utf-8"` -> text/html, utf-8"""
+    kind, *parameters = told.split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    charset = next((value.strip().strip("\"'") for name, _, value in pairs if name.strip().lower() == "charset"), "")
+    return kind.strip().lower(), charset.lower()
+
+
+def _get(pool: httpcore.ConnectionPool, url: str, most: int) -> FetchedFile | str:
+    """The body, or where a redirect points."""
     target = _target(url)
     host = target.host + (b"" if target.port is None else b":%d" % target.port)
     headers = [(b"Host", host), (b"Accept-Encoding", b"identity")]
     with pool.stream("GET", target, headers=headers) as response:
         told = {name.lower(): value.decode("latin-1") for name, value in response.headers}
         if response.status in REDIRECTS and b"location" in told:
-            return told[b"location"], b""
+            return told[b"location"]
         if response.status != 200 or told.get(b"content-encoding", "identity") != "identity":
             raise BadRequest(f"{_short(url)} answered with status {response.status}; send the file itself")
         found = bytearray()
         for chunk in response.iter_stream():
             found += chunk
             check_size(len(found), most)
-        return None, bytes(found)
+        return FetchedFile(url, bytes(found), *_media_type(told.get(b"content-type", "")))
 
 
 def _target(url: str) -> httpcore.URL:

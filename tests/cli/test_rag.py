@@ -14,6 +14,7 @@ from cli_call import MMGEN, Call
 from scripted_lm import Say
 
 from mmgen import embedded
+from mmgen.errors import Forbidden
 from mmgen.stores.documents import DocumentStore
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
@@ -327,3 +328,21 @@ def test_the_embedded_models_answer(call: Call, tiny_home: Path) -> None:
         for question in ("When was Augustin-Jean Fresnel born?", "What is the capital of Peru?")
     )
     assert known["confidence"] > unknown["confidence"]
+
+
+def test_web_addresses_are_fetched_where_asked(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmgen.serve import url_fetch
+
+    def fetch(url: str, settings: object) -> url_fetch.FetchedFile:
+        if "inside" in url:
+            raise Forbidden("it is not at a public address")
+        return url_fetch.FetchedFile(url, b"<p>Hirta was lit in 1823.", "text/html")
+
+    monkeypatch.setattr(url_fetch, "fetch", fetch)
+    page, store = "https://example.org/hirta", tmp_path / "web"
+    refused = call("rag", "add", page, "--store", store)
+    assert refused.code == 2 and f"{page} is a web address; --fetch reads what stands there" in refused.err
+    added = call("rag", "add", page, "http://inside.test", "--store", store, "--fetch")
+    assert added.code == 1 and "1 documents added" in added.out and "skipped http://inside.test: it is not" in added.err
+    assert call("rag", "show", "hirta", "--store", store).out.strip() == "Hirta was lit in 1823."
+    assert call("rag", "add", page, "--store", store, "--fetch").out.endswith("1 unchanged\n")

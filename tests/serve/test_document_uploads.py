@@ -90,8 +90,11 @@ def test_an_image_is_kept_as_a_file_until_it_is_removed(library: DocumentLibrary
 def test_addresses(library: DocumentLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     (refused,) = outcomes(library, Upload("lamp.txt", None, "http://127.0.0.1/lamp.txt", {}))
     assert refused[:2] == ("lamp.txt", "failed") and refused[2]
-    monkeypatch.setattr(url_fetch, "read", lambda url, settings: LAMP)
-    assert outcomes(library, Upload("lamp.txt", None, "https://example.com/lamp.txt", {})) == [("lamp.txt", "added", None)]
+    page = b"<p>The lamp of Harwick was lit in 1823."
+    monkeypatch.setattr(url_fetch, "fetch", lambda url, settings: url_fetch.FetchedFile(url, page, "text/html"))
+    assert outcomes(library, Upload("lamp.txt", None, "https://example.com/lamp", {})) == [("lamp.txt", "added", None)]
+    assert outcomes(library, Upload("", None, "https://example.com/lamp", {})) == [("lamp.html", "added", None)]
+    assert library.readable().document("lamp.html").text == "The lamp of Harwick was lit in 1823."
 
 
 def test_a_store_has_to_be_there(seer: Runtime, tmp_path: Path) -> None:

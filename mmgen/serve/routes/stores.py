@@ -225,7 +225,8 @@ async def _given(context: Context) -> list[Upload]:
         if (one.text is None) == (one.url is None):
             raise BadRequest("give either a text or a url")
         data = None if one.text is None else one.text.encode()
-        return [Upload(uploads.bare(one.name) or "text.txt", data, one.url or "", one.metadata)]
+        named = one.url is None or "name" in one.model_fields_set  # otherwise by the address and its type
+        return [Upload((uploads.bare(one.name) or "text.txt") if named else "", data, one.url or "", one.metadata)]
     async with http.form(max_files=MOST_FILES) as form:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         try:
