@@ -14,6 +14,7 @@ from torch import Tensor
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import gguf_checkpoint, gguf_config, gguf_tensor_names, gguf_tokenizer_export, gguf_writer
 from mmgen.models.checkpoints.convert import drawn
+from mmgen.models.checkpoints.gguf_reader import GGUFFile
 from mmgen.models.checkpoints.gguf_tokenizer_export import NOT_WRITTEN
 from mmgen.models.layers.positions import Rotary
 from mmgen.models.lm import families
@@ -48,7 +49,8 @@ def export(model: TextModel, folder: Path, path: Path, to: str) -> None:
     shapes = {one: tuple(tensor.shape) for one, tensor in tensors.items()}
     metadata = gguf_writer.entries({**_metadata(config, name, model.name), **words})
     gguf_writer.write(path, metadata, shapes, lambda one: tensors[one].float(), to)
-    if wrong := _comparable(families.shape(path)).differs(_comparable(config)):
+    values = gguf_config.config(GGUFFile(path))
+    if wrong := _comparable(families.find(values, path).shape(values)).differs(_comparable(config)):
         raise BadRequest(f"GGUF's {name} cannot say {', '.join(wrong)} as {model.name} has them; {NOT_WRITTEN}")
 
 

@@ -64,11 +64,11 @@ def test_images_in_a_conversation(client: TestClient, served: Runtime, tmp_path:
 
     def asked(model: str, url: str, **more: Any) -> Any:
         content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "w3 w4"}]
-        body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 8, "temperature": 0, **more}
+        body = {"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 16, "temperature": 0, **more}
         return client.post("/v1/chat/completions", json=body)
 
     expected = Chat(served, model=str(folder))(
-        [{"role": "user", "content": content_parts.with_images("w3 w4", [image])}], max_tokens=8, temperature=0
+        [{"role": "user", "content": content_parts.with_images("w3 w4", [image])}], max_tokens=16, temperature=0
     )
     with patch.object(Context, "model", lambda self, name, kind: str(folder) if name == "eyes" else None):
         whole = asked("eyes", url)
