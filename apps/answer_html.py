@@ -38,8 +38,11 @@ def failed(question: str, message: str) -> str:
     return _turn(question, f"<p>{escape(message)}</p>", "failed")
 
 
-def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
-    """The question, its answer, and every quote, which opens to its passage. `thumbnails`: WebP of its images, by uri."""
+def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[int, bytes] = {}) -> str:
+    """The question, its answer, and every quote, which opens to its passage.
+
+    `thumbnails`: WebP of its images, by uri. `pages`: WebP of the pages on which quotes stand, by the citation's number from 1.
+    """
     took = found.timings["total"] - found.timings["load"]
     facts = f"<p class='facts'>confidence {meter(found.confidence)} {found.confidence:.0%} · {took:.0f} ms</p>"
     shown, rewritten = _illustrations(found.images, thumbnails), _searched(found.rewritten)
@@ -48,7 +51,9 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}) -> str:
         looked = f"Searched in {', '.join(names)}." if names else "No passage was found."
         body = f"{rewritten}<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}"
         return _turn(found.question, body, "absent")
-    quotes = "".join(_quote(number, found, one) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1))
+    quotes = "".join(
+        _quote(number, found, one, pages.get(number)) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1)
+    )
     if not found.citations:
         quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
     return _turn(found.question, f"{rewritten}<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
@@ -115,11 +120,13 @@ def _turn(question: str, body: str, kind: str) -> str:
     return f"<article class='turn {kind}'><p class='question'>{escape(question)}</p><div class='answer'>{body}</div></article>"
 
 
-def _quote(number: int, found: Answer, citation: Citation) -> str:
+def _quote(number: int, found: Answer, citation: Citation, page: bytes | None) -> str:
     hit = next(hit for hit in found.passages if hit.passage_id == citation.passage_id)
     place = escape(str(citation) + (f", {citation.heading}" if citation.heading else ""))
     summary = f"<summary>[{number}] “{escape(citation.quote)}” <small>{place}</small></summary>"
-    return f"<details class='citation'>{summary}<blockquote>{_marked(hit, citation)}</blockquote></details>"
+    name = f"Page {citation.page} of {Path(citation.document).name}, with the quote marked"
+    shown = f"<div class='page'>{image(page, name)}</div>" if page else ""
+    return f"<details class='citation'>{summary}<blockquote>{_marked(hit, citation)}</blockquote>{shown}</details>"
 
 
 def _marked(hit: Hit, citation: Citation) -> str:

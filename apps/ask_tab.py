@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from mmgen.config import assets_dir
 from mmgen.errors import MmgenError, NotFound, UnreadableFile
 from mmgen.interfaces import Document
+from mmgen.library import page_images
 from mmgen.library.document_indexing import Added, IndexProgress
 from mmgen.pipelines.rag.answer import Answer
 from mmgen.pipelines.rag_text import RagText, checked
@@ -26,6 +28,7 @@ from .sessions import Sessions, error_toasts
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
 IMAGES = 3  # found beside an answer, where the store has any
+PAGES, PAGE_WIDTH = 3, 640  # citations of an answer that show their page, and pixels of it
 NEAR = 0.25
 """Score of an image that is shown: what embedded:emoji-clip finds for words of something else stays below."""
 
@@ -107,6 +110,7 @@ class AskHandlers:
                 try:
                     data = path.read_bytes()
                     documents.append(self.rag.library.load(Path(path.name), data, metadata={}, request=request))
+                    page_images.keep(self.rag.library.path, documents[-1], data)
                 except UnreadableFile as why:
                     skipped.append((path.name, str(why)))
             if paths or documents:
@@ -146,6 +150,8 @@ class AskHandlers:
                     else:
                         continue
                     yield transcript(history, card), history, ""
+                    if event.kind == "answer" and (pages := self._pages(event.value, request.check)):
+                        card = answer_html.answer(event.value, self._thumbnails(event.value), pages)
         except MmgenError as why:
             card = answer_html.failed(question, str(why))
         history = [*history, Exchange.of(card, question, said)]
@@ -156,7 +162,7 @@ class AskHandlers:
         question, said = question_of(entry), ""
         try:
             answer = TypeAdapter(Answer).validate_python(entry.result)
-            card = answer_html.answer(answer, self._thumbnails(answer))
+            card = answer_html.answer(answer, self._thumbnails(answer), self._pages(answer))
             question, said = answer.standalone, "" if answer.abstained else answer.text
         except ValidationError:  # a call by HTTP, whose result has another form
             card = answer_html.failed(question, str(entry.result.get("text", "")))
@@ -169,6 +175,18 @@ class AskHandlers:
             return bool(self.rag.library.gallery().filled())
         except MmgenError:
             return False
+
+    def _pages(self, answer: Answer, check: Callable[[], None] = lambda: None) -> dict[int, bytes]:
+        """Images of the pages of the first citations, with the quotes marked; of those whose file is still there."""
+        found: dict[int, bytes] = {}
+        for number, one in enumerate(answer.citations[:PAGES], 1):
+            if one.boxes:
+                with suppress(MmgenError):
+                    found[number] = page_images.page_image(
+                        self.rag.library, one.document_id, one.boxes[0].page, (one.start, one.end), width=PAGE_WIDTH,
+                        format="WEBP", check=check,
+                    )  # fmt: skip
+        return found
 
     def _thumbnails(self, answer: Answer) -> dict[str, bytes]:
         """Of the answer's images that are near enough and still there."""

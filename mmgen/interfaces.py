@@ -20,6 +20,17 @@ TokenSpans = Callable[[str], list[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
+class PageBox:
+    """A rectangle on a page, in points (1/72 inch) from its top left corner."""
+
+    page: int  # from 1
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
 class PageLayout:
     """Where the words of a page stand. Boxes are left, top, right, bottom in points (1/72 inch) from its top left corner."""
 
@@ -91,6 +102,12 @@ class Passage:
     end: int
     page: int | None = None  # from 1, where the passage begins; pdf only
     heading: str = ""  # the headings it stands under, outermost first, joined by " > "
+    breaks: tuple[int, ...] = ()  # the store: offsets in the document where further pages begin within it
+    recognized: float | None = None  # the store: the recogniser's mean confidence on its pages; None: the file has its text
+
+    def page_at(self, offset: int) -> int | None:
+        """The page on which that character of the document stands."""
+        return None if self.page is None else self.page + sum(begin <= offset for begin in self.breaks)
 
 
 @dataclass(frozen=True)
@@ -184,6 +201,8 @@ class Store(Protocol):
 
     The registry's stores are called as `make(path, *, encoder=None, dimension=None, readonly=False)`. With an encoder's name
     and dimension the store is made where there is none; without them that is NotFound.
+
+    Optional: `places(document_id, start, end)`, the `PageBox`es of these characters and the recogniser's confidence or None.
     """
 
     path: Path

@@ -118,6 +118,7 @@ def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -
                 nonlocal stored
                 stored = step.added
                 speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
+                speed = f"page {step.page + 1} of {step.pages}" if step.pages > 1 and step.page < step.pages else speed
                 progress.update(task, total=step.of, completed=step.files, speed=speed)
 
             yield advance

@@ -61,6 +61,12 @@ def add(
         typer.Option("--images/--no-images", help="Also images, and those in pdf and html; default: if it has any."),
     ] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Read pages and documents at public web addresses.")] = False,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr", help="Also text in image files; default: pages of pdf that are pictures, if mmgen[ocr] is there."
+        ),
+    ] = None,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
@@ -90,6 +96,7 @@ def add(
             documents=[*typed, *found],
             images=images,
             ignored=no_ignore,
+            ocr=ocr,
             progress=advance,
         )
     report.skipped += failed
@@ -236,8 +243,10 @@ def search(
         return
     for number, hit in enumerate(hits, 1):
         page = f", page {hit.passage.page}" if hit.passage.page else ""
+        sure = "" if hit.passage.recognized is None else f", recognised ({hit.passage.recognized:.0%} sure)"
         typer.secho(
-            f"{number}. {hit.score:.3f}  {hit.uri}{page} [{hit.passage.start}:{hit.passage.end}]{also(hit.copies)}", bold=True
+            f"{number}. {hit.score:.3f}  {hit.uri}{page} [{hit.passage.start}:{hit.passage.end}]{sure}{also(hit.copies)}",
+            bold=True,
         )
         typer.echo("   " + one_line(hit.passage.text)[:300])
     if not hits:

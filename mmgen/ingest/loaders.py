@@ -6,6 +6,8 @@ import hashlib
 import re
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mmgen.errors import NotFound, UnreadableFile
@@ -15,6 +17,7 @@ from mmgen.ingest.extraction.limits import ExtractionLimits
 from mmgen.ingest.extraction.pool import extract
 from mmgen.ingest.extraction.progress import Progress
 from mmgen.ingest.formats import office
+from mmgen.ingest.pdf import recognition
 from mmgen.ingest.pdf.extract import pdf
 from mmgen.interfaces import Document, Loader, Scalar
 
@@ -62,6 +65,8 @@ def load(
     limits: ExtractionLimits | None = None,
     check: Callable[[], None] = lambda: None,
     progress: Progress | None = None,
+    ocr: bool = True,
+    keep: str = "",
 ) -> Document:
     """A file as a document. Our extractors run in a worker process; a plugin's loader runs here, without limits.
 
@@ -74,6 +79,8 @@ def load(
         limits: of time and memory; None: the usual ones.
         check: called every 50 ms while it is read; what it raises ends the extraction.
         progress: gets the pages read and their number from formats that tell.
+        ocr: whether pages of a pdf that are pictures are recognised, where rapidocr is installed.
+        keep: a folder that holds recognised pages until their document is stored; see `mmgen.ingest.pdf.recognition.forget`.
 
     Raises:
         NotFound: no such file.
@@ -95,6 +102,9 @@ def load(
         kind, loader = suffix, loaders[suffix]
     else:
         kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
+    if loader is pdf:
+        loader = partial(pdf, ocr=ocr, keep=keep)
+    limits = _with_recognition(limits) if ocr else limits
     try:
         text, pages, found, layout = extract(loader, path, data, limits, check, progress)
     except Unreadable as why:
@@ -105,6 +115,11 @@ def load(
         found["language"] = CODE[suffix]
     digest = hashlib.sha256(data).hexdigest()
     return Document(str(path), text, kind, digest, pages, {**found, **(metadata or {})}, layout=layout)
+
+
+def _with_recognition(limits: ExtractionLimits | None) -> ExtractionLimits:
+    limits = limits or ExtractionLimits()
+    return replace(limits, memory=limits.memory + recognition.MEMORY) if recognition.is_installed() else limits
 
 
 def load_stdin(

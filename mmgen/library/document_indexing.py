@@ -102,6 +102,8 @@ class IndexProgress:
     of: int
     passages: int  # embedded; of an `add` of images: those
     added: int  # documents that are stored, whatever happens next
+    page: int = 0  # pages of the present file that are read
+    pages: int = 0  # and of how many; 0 for files that do not tell
 
 
 class DocumentIndexing:
@@ -114,8 +116,11 @@ class DocumentIndexing:
         request: Request,
         progress: Callable[[IndexProgress], None] | None,
         of: int,
+        stored: Callable[[Document], None] = lambda _: None,
     ) -> None:
+        """`stored`: called for each document once it is."""
         self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
+        self.stored = stored
         self.report = Added()
         self.waiting: list[tuple[Document, list[Passage]]] = []
         self.copies: Copies | None = getattr(store, "copies", None)
@@ -123,6 +128,7 @@ class DocumentIndexing:
         self.names_of_waiting: list[tuple[str, str]] = []
         self.files = 0
         self.uri = ""
+        self.pages = (0, 0)  # of the present document: read, and of how many
 
     def take(self, uri: str, unchanged: bool, read: Callable[[], Document]) -> None:
         """One more document. Raises Cancelled once its request was."""
@@ -181,8 +187,16 @@ class DocumentIndexing:
         self.report.partial += [
             (document.uri, str(document.metadata[PARTIAL])) for document, _ in self.waiting if PARTIAL in document.metadata
         ]
+        for document, _ in self.waiting:
+            self.stored(document)
         self.waiting.clear()
         self._tell()
+
+    def page(self, done: int, of: int) -> None:
+        """So many pages of the present document are read."""
+        self.pages = (done, of)
+        self._tell()
+        self.pages = (0, 0)
 
     def remove_vanished(self, roots: Sequence[Path], kept: Sequence[Path]) -> None:
         """Removes the documents of these folders whose files are not among `kept` and exist no longer."""
@@ -205,4 +219,6 @@ class DocumentIndexing:
 
     def _tell(self) -> None:
         if self.progress:
-            self.progress(IndexProgress(self.uri, self.files, self.of, self.report.passages, len(self.report.added)))
+            self.progress(
+                IndexProgress(self.uri, self.files, self.of, self.report.passages, len(self.report.added), *self.pages)
+            )

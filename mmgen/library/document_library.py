@@ -76,6 +76,7 @@ class DocumentLibrary:
         images: bool | None = None,
         ignored: bool = False,
         only: Callable[[Path], bool] | None = None,
+        ocr: bool | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -91,7 +92,9 @@ class DocumentLibrary:
             images: also image files, and the images in pdf and html files; None: where the store has images already.
             ignored: also what .gitignore and .mmgenignore name in folders, generated and lock files, and secrets.
             only: of the files of the paths read those alone for which this is true, as the others did not change.
-            progress: called after every file and every batch.
+            ocr: None recognises pages of pdf files that are pictures, where rapidocr is installed; True also the text in image
+                files; False nothing.
+            progress: called after every file, page and batch.
             request: cancels it, a document that is being read too; what was stored until then stays.
 
         Raises:
@@ -106,7 +109,11 @@ class DocumentLibrary:
         gallery = self._gallery(images)
         left_out: list[tuple[str, str]] = []
         unread = Counter[str]()
-        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread)
+        from mmgen.ingest.pdf import recognition
+
+        if ocr and not recognition.is_installed():
+            raise BadRequest(f"ocr needs a recogniser, which is not installed; {recognition.EXTRA}")
+        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread, ocr is True)
         own = self.path.resolve()  # of a store that lies in one of the folders nothing is read
         extra, kept = list(documents), [path for path in files if not path.is_relative_to(own)]
         files = [path for path in kept if only is None or only(path)]
@@ -123,9 +130,10 @@ class DocumentLibrary:
             store.use_index(INDEXES[index])
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         request = request or Request.new(priority="batch")
-        adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra))
+        adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra), self._stored)
         adding.report.ignored, adding.report.unread = left_out, dict(+unread)
-        for uri, unchanged, read in self._sources(store, files, extra, metadata, request):
+        load = partial(self.load, metadata=metadata, request=request, ocr=ocr, progress=adding.page)
+        for uri, unchanged, read in self._sources(store, files, extra, metadata, load):
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
@@ -200,20 +208,41 @@ class DocumentLibrary:
         return lambda store: CrossEncoderReranker(lambda query, texts: model.score(query, texts, request))
 
     def load(
-        self, path: Path, data: bytes | None = None, *, metadata: Mapping[str, Scalar], request: Request | None = None
+        self,
+        path: Path,
+        data: bytes | None = None,
+        *,
+        metadata: Mapping[str, Scalar],
+        request: Request | None = None,
+        ocr: bool | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Document:
         """A file as a document, with the plugins' loaders and the configured limits; see `mmgen.ingest.loaders.load`."""
-        from mmgen.ingest import loaders
+        from mmgen.ingest import image_text, loaders
         from mmgen.ingest.extraction.limits import ExtractionLimits
 
         return loaders.load(
             path,
             data,
             metadata=metadata,
-            loaders=self.rt.loaders(),
+            loaders={**(image_text.loaders() if ocr else {}), **self.rt.loaders()},
             limits=ExtractionLimits(self.rt.config.document_s, self.rt.config.document_memory),
             check=request.check if request else lambda: None,
+            progress=progress,
+            ocr=ocr is not False,
+            keep=str(self._recognized),
         )
+
+    @property
+    def _recognized(self) -> Path:
+        return self.rt.home / "recognized"
+
+    def _stored(self, document: Document) -> None:
+        """What was kept of it in case its reading ended early is not needed any more."""
+        from mmgen.ingest.pdf import recognition
+
+        if "recognized_pages" in document.metadata:
+            recognition.forget(self._recognized, document.content_hash)
 
     def gallery(self, encoder: str | None = None) -> ImageLibrary:
         """The store's images. `encoder`: reference for a store that has none yet."""
@@ -236,13 +265,13 @@ class DocumentLibrary:
         files: Sequence[Path],
         documents: Sequence[Document],
         metadata: Mapping[str, Scalar],
-        request: Request,
+        load: Callable[[Path], Document],
     ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
         """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
         for path in files:
             shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
             unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata)
-            yield shown, unchanged, partial(self.load, path, metadata=metadata, request=request)
+            yield shown, unchanged, partial(load, path)
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
@@ -255,19 +284,28 @@ def _parted(
     gallery: ImageLibrary | None,
     left_out: list[tuple[str, str]] | None,
     unread: Counter[str],
+    ocr: bool = False,
 ) -> tuple[list[Path], list[Path]]:
-    """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path."""
-    from mmgen.ingest import file_discovery, image_files
+    """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path.
+
+    `ocr`: image files are documents too.
+    """
+    from mmgen.ingest import file_discovery, image_files, image_text
 
     ignored = left_out is None
     found = file_discovery.files(given, include=include, exclude=exclude, ignored=ignored, left_out=left_out, unread=unread)
     files = [path.resolve() for path in found]
+    if ocr:
+        patterns = include or image_text.PATTERNS
+        more = file_discovery.files(given, include=patterns, exclude=exclude, ignored=ignored, left_out=[])
+        files = list(dict.fromkeys([*files, *(path.resolve() for path in more)]))
+    if ocr or gallery is not None:
+        for suffix in image_files.SUFFIXES:
+            del unread[suffix]
     if gallery is None:
         return files, []
-    for suffix in image_files.SUFFIXES:
-        del unread[suffix]
     seen = [path for path in gallery.files(given, include, exclude, ignored) if gallery.takes(path)]
-    return [path for path in files if not gallery.is_image(path)], seen
+    return [path for path in files if ocr or not gallery.is_image(path)], seen
 
 
 def _digest(path: Path) -> str:

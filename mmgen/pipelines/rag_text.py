@@ -13,7 +13,7 @@ from mmgen.errors import BadRequest
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.params import takes
 from mmgen.pipelines.rag import conversation
-from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite
+from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite, located
 from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
 from mmgen.pipelines.rag.rag_llm import write
@@ -132,6 +132,7 @@ class RagText(StreamingPipeline[Answer]):
                 else:
                     answer = event.value
         clock.lap("answer")
+        answer = located(answer, store)
         yield Event("answer", replace(answer, timings=clock.laps()))
 
     def _read(self, reader: ReaderClient, best: Candidate, answer: Answer, request: Request) -> Iterator[Event]:

@@ -12,6 +12,7 @@ from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files
 from mmgen.ingest.records import PARTIAL
 from mmgen.interfaces import Document, Scalar
+from mmgen.library import page_images
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.store_handle import checked
 from mmgen.serve import url_fetch, web_documents
@@ -42,10 +43,15 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
                 outcomes[place] = _image(library, replace(one, name=name), data, request)
             else:
                 texts[place] = library.load(Path(name), data, metadata=checked(one.metadata), request=request)
+                page_images.keep(library.path, texts[place], data)
         except (UnreadableFile, TooLarge, Forbidden) as why:
             outcomes[place] = FileOutcome(name=one.name or one.url, status="failed", reason=str(why))
+    before = {document.uri: _hash(library, document.uri) for document in texts.values()}
     added = library.add(documents=list(texts.values()), request=request) if texts else None
     copies = dict(added.copies) if added else {}
+    for document in texts.values():
+        if before[document.uri] not in ("", document.content_hash):
+            page_images.forget(library, before[document.uri])
     for place, document in texts.items():
         unchanged = added is not None and document.uri in added.unchanged
         outcomes[place] = FileOutcome(
@@ -68,10 +74,12 @@ def _fetched(one: Upload, settings: ServeConfig) -> tuple[str, bytes]:
 def remove(library: DocumentLibrary, id: int) -> None:
     """Raises NotFound where there is no such document."""
     store = library.writable(make=False)
-    uri = store.document(id).uri
+    document = store.document(id)
+    uri = document.uri
     copies = getattr(store, "copies", None)
     for name in (*(copies.of([id]).get(id, ()) if copies else ()), uri):  # with its last name the document goes
         store.remove(name)
+    page_images.forget(library, document.content_hash)
     if Path(uri).parent == _files(library):
         Path(uri).unlink(missing_ok=True)
 
@@ -79,6 +87,12 @@ def remove(library: DocumentLibrary, id: int) -> None:
 def _note(document: Document, of: str | None) -> str | None:
     notes = [f"read in part: {missing}"] if (missing := document.metadata.get(PARTIAL)) else []
     return "; ".join([*notes, *([f"the same file as {of}"] if of else [])]) or None
+
+
+def _hash(library: DocumentLibrary, uri: str) -> str:
+    """Of what the store holds under that name; empty where it is nothing."""
+    number = library.readable().id_of(uri)
+    return "" if number is None else library.readable().document(number).content_hash
 
 
 def _image(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:

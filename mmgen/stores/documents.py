@@ -10,13 +10,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmgen.deprecated import attributes
 from mmgen.errors import BadRequest, NotFound, StoreError
-from mmgen.interfaces import Document, Hit, Passage, Scalar
-from mmgen.stores import bm25, fusion, schema
+from mmgen.interfaces import Document, Hit, PageBox, Passage, Scalar
+from mmgen.stores import bm25, fusion, page_layouts, schema
 from mmgen.stores.copies import Copies, release
 from mmgen.stores.database import Database
 from mmgen.stores.distinct import distinct
@@ -160,6 +161,7 @@ class DocumentStore:
                         for p, v in zip(passages, np.asarray(vectors, dtype=np.float32), strict=True)
                     ],
                 )
+                page_layouts.store(connection, number, document.layout)
                 ids.append(number)
         return ids
 
@@ -325,16 +327,29 @@ class DocumentStore:
 
     def _hits(self, best: Sequence[int], scores: Mapping[int, float], by: Mapping[str, Mapping[int, float]]) -> list[Hit]:
         rows = self._database.all(
-            'SELECT p.id, p.document_id, d.uri, d.metadata, p.text, p.start, p."end", p.page, p.heading FROM passages p '
+            'SELECT p.id, p.document_id, d.uri, d.metadata, p.text, p.start, p."end", p.page, p.heading, '
+            "CASE WHEN p.page IS NULL THEN '[]' ELSE d.pages END FROM passages p "
             "JOIN documents d ON d.id = p.document_id WHERE p.id IN (SELECT value FROM json_each(?))",
             (json.dumps(list(best)),),
         )
-        found = {row[0]: row for row in rows}
+        found, sure = {row[0]: row for row in rows}, page_layouts.recognized(self._database, best)
         return [
-            Hit(n, row[1], row[2], Passage(*row[4:]), scores[n], json.loads(row[3]), {m: s[n] for m, s in by.items() if n in s})
+            Hit(
+                n,
+                row[1],
+                row[2],
+                _passage(row[4:], sure.get(n)),
+                scores[n],
+                json.loads(row[3]),
+                {m: s[n] for m, s in by.items() if n in s},
+            )
             for n in best
             if (row := found.get(n)) is not None  # removed by another process meanwhile
         ]
+
+    def places(self, document_id: int, start: int, end: int) -> tuple[tuple[PageBox, ...], float | None]:
+        """Where these characters stand on a document's pages, and the recogniser's confidence; see `page_layouts.places`."""
+        return page_layouts.places(page_layouts.between(self._database, document_id, start, end), start, end)
 
     def _check(self, document: Document, passages: Sequence[Passage], vectors: np.ndarray) -> None:
         if vectors.shape != (len(passages), self.dimension):
@@ -346,3 +361,9 @@ class DocumentStore:
         for p in passages:
             if document.text[p.start : p.end] != p.text:
                 raise BadRequest(f"{document.uri}: passage at {p.start}:{p.end} is not the document's text there")
+
+
+def _passage(row: Sequence[Any], recognized: float | None) -> Passage:
+    """Of its columns, with the document's pages last."""
+    text, start, end, page, heading, pages = row
+    return Passage(text, start, end, page, heading, tuple(at for at in json.loads(pages) if start < at < end), recognized)

@@ -1,6 +1,7 @@
 """What Ask's buttons do: documents in, answers kept, and the same card when one is opened again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pytest
 from color_encoder import drawn
+from pdf_files import lines, pdf_of
 
 from apps import answer_html
 from apps.ask_tab import AskHandlers, Exchange, question_of
 from apps.history_panel import HistoryPanel
+from mmgen.pipelines.rag.answer import Answer, cited, located
 from mmgen.pipelines.rag_text import RagText
 from mmgen.stores.history import History
 
@@ -54,6 +57,20 @@ def test_an_answer_is_kept_and_opens_as_the_same_card(asking: AskHandlers) -> No
     before = Exchange.of("<p>before</p>", "Who?")
     ((said, history),) = asking.reopened(entry, [before])
     assert history == [before, exchange] and said == answer_html.transcript(["<p>before</p>", exchange.card])
+
+
+def test_a_citation_of_a_pdf_shows_its_page(asking: AskHandlers, tmp_path: Path) -> None:
+    """After the answer itself; from the copy of the upload."""
+    (tmp_path / "mill.pdf").write_bytes(pdf_of(lines("The mill of Hirta was built by Greta Holm in 1742.")))
+    asking.add([str(tmp_path / "mill.pdf")], BROWSER, still)  # type: ignore[arg-type]
+    passage = asking.rag.library.search("Who built the mill?", k=1)[0]
+    at = passage.passage.text.index("Greta")
+    citation = cited(passage, at, at + 10)
+    answer = located(Answer("?", "Greta", [citation], 1.0, False, "strict", [passage], {}), asking.rag.library.readable())
+    pages = asking._pages(answer)
+    assert pages[1][8:12] == b"WEBP"
+    card = answer_html.answer(replace(answer, timings={"total": 1.0, "load": 0.0}), {}, pages)
+    assert "alt='Page 1 of mill.pdf, with the quote marked'" in card
 
 
 def test_a_question_leans_on_those_before(asking: AskHandlers) -> None:

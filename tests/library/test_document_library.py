@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pdf_files import lines, pdf_of, photographed
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
+from mmgen.ingest import image_text
 from mmgen.ingest.loaders import load_stdin
+from mmgen.ingest.pdf import recognition
 from mmgen.library import document_indexing
 from mmgen.library.document_indexing import IndexProgress
 from mmgen.library.document_library import DocumentLibrary
@@ -350,3 +353,31 @@ def test_equal_files_are_stored_once_with_all_their_names(library: DocumentLibra
     (folder / "drill.txt").unlink()
     assert names(library.add(folder, sync=True).removed) == ["drill.txt"]
     assert library.readable().document(str(folder / "old/drill.txt")).text == "The drill is in May."
+
+
+def test_scanned_pages_are_told_one_by_one_and_forgotten_once_they_are_stored(
+    tiny_runtime: Runtime, library: DocumentLibrary, tmp_path: Path
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf_of(*[lines("The rent is 1,150 euros.")] * 3))
+    steps: list[IndexProgress] = []
+    library.add(tmp_path / "a.pdf", progress=steps.append)
+    assert [(step.page, step.pages) for step in steps if step.pages] == [(0, 3), (1, 3), (2, 3)]
+    kept = tiny_runtime.home / "recognized" / "abc.jsonl"
+    kept.parent.mkdir()
+    kept.write_text("[]")
+    document = replace(load_stdin("The rent.", "b.txt"), content_hash="abc", metadata={"recognized_pages": "page 1"})
+    library.add(documents=[document])
+    assert not kept.exists()
+
+
+def test_images_are_documents_where_it_is_asked_for(
+    library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photographed("a line", size=(60, 40)).save(folder / "photo.png")
+    monkeypatch.setattr(recognition, "is_installed", lambda: False)
+    with pytest.raises(BadRequest, match=r"ocr needs a recogniser, which is not installed; pip install 'mmgen\[ocr\]'"):
+        library.add(folder, ocr=True)
+    monkeypatch.setattr(recognition, "is_installed", lambda: True)
+    monkeypatch.setattr(image_text, "loaders", lambda: {"png": lambda *_: ("The rent is 1,150 euros.", (0,), {})})
+    assert "photo.png" in names(library.add(folder, ocr=True).added)
+    assert library.search("rent 1,150", method="bm25")[0].passage.page == 1

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mmgen.ingest.charset import Unreadable, brief
 from mmgen.ingest.extraction import progress
 from mmgen.ingest.extraction.limits import Extraction
 from mmgen.ingest.pdf.document import XFA, Frame, cut_short, opened, page_of, title
 from mmgen.ingest.pdf.fields import fields_of, with_fields
-from mmgen.ingest.pdf.flow import BREAK, COLUMN, NOTHING, PARAGRAPH, SPACE, STOP, FlowWord, flow
-from mmgen.ingest.pdf.hyphens import BROKEN, Hyphenation
+from mmgen.ingest.pdf.flow import flow
+from mmgen.ingest.pdf.pages_text import PagesText
 from mmgen.ingest.pdf.recognition import Alive, KeptPages, Recognition, recognized_words
 from mmgen.ingest.pdf.render import ink, is_photograph
 from mmgen.ingest.pdf.rulings import rules_of
 from mmgen.ingest.pdf.running_heads import without_running_heads
 from mmgen.ingest.pdf.words import PageWords, useless, words_of
 from mmgen.ingest.records import PARTIAL
-from mmgen.interfaces import PageLayout
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -36,7 +32,6 @@ INK = 0.001  # share of a page's area that is drawn on, from which on it is not 
 MOST_CHARACTERS = 50_000_000
 LEFT_OUT = "left_out"
 """Metadata: headers, footers and page numbers that the text does not repeat."""
-UNSPACED = "\u3040\u30ff\u3400\u9fff\uf900\ufaff\uff00\uffef\u3000\u303f"
 
 
 def pdf(path: Path, data: bytes, ocr: bool = True, keep: str = "") -> Extraction:
@@ -57,7 +52,7 @@ def pdf(path: Path, data: bytes, ocr: bool = True, keep: str = "") -> Extraction
 def read(data: bytes, recognition: Recognition) -> Extraction:
     """See `pdf`."""
     with opened(data) as document:
-        text = _TextOfPages()
+        text = PagesText()
         told = _Told()
         told.whole += ["the file is cut short, so that pages may be missing"] if cut_short(data) else []
         told.whole += ["its form is XFA, which only Adobe's programs show"] if document.get_formtype() == XFA else []
@@ -68,7 +63,7 @@ def read(data: bytes, recognition: Recognition) -> Extraction:
             for page in pages:
                 words, last = flow(page, last)
                 text.take(page, words)
-            if text.characters > MOST_CHARACTERS:
+            if text.characters > MOST_CHARACTERS and pages[-1].number < len(document):
                 told.whole.append(f"pages after {pages[-1].number} of {len(document)}: the text is too long; split the file")
                 break
         metadata: dict[str, Any] = {"title": named} if (named := title(document)) else {}
@@ -152,81 +147,6 @@ def _recognize(
         page.words += found
     elif not reasons:
         page.told.append("a picture in which no text was found")
-
-
-class _TextOfPages:
-    """The text as it grows: words are kept in arrays until the whole document's words can tell which are broken."""
-
-    def __init__(self) -> None:
-        self.pages: list[PageWords] = []
-        self.words: list[list[str]] = []
-        self.before: list[list[str]] = []
-        self.places: list[array[float]] = []  # five numbers a word: its box, and the recogniser's confidence
-        self.characters = 0
-        self._known: dict[str, str] = {}
-
-    def take(self, page: PageWords, words: Sequence[FlowWord]) -> None:
-        self.words.append([self._known.setdefault(word.text, word.text) for word in words])
-        self.before.append([word.before for word in words])
-        self.places.append(array("f", (value for word in words for value in (*word.box, word.confidence))))
-        self.pages.append(PageWords(page.number, page.frame))
-        self.characters += sum(len(word.text) + 1 for word in words)
-
-    def written(self) -> tuple[str, tuple[int, ...], tuple[PageLayout, ...]]:
-        hyphenation = Hyphenation(self._unbroken())
-        parts: list[str] = []
-        at, last = 0, ""
-        starts, layouts = [], []
-        for page, words, befores, places in zip(self.pages, self.words, self.before, self.places, strict=True):
-            spans = array("q")
-            begin: int | None = None
-            for word, before in zip(words, befores, strict=True):
-                if begin is None and before == NOTHING:
-                    before = COLUMN
-                parted, cut = _parted(before, last, word, hyphenation)
-                if cut:
-                    parts[-1] = parts[-1][:-1]
-                    at -= 1
-                    if spans:
-                        spans[-1] -= 1
-                parts += (parted if parts else "", word) if parts else ("", word)
-                at += len(parts[-2])
-                begin = at if begin is None else begin
-                spans.extend((at, at + len(word)))
-                at, last = at + len(word), word
-            starts.append(at if begin is None else begin)
-            box = np.array(places, np.float32).reshape(-1, 5)
-            span = np.array(spans, np.int64).reshape(-1, 2)
-            layouts.append(PageLayout.of(page.number, (page.frame.width, page.frame.height), span, box[:, :4], box[:, 4]))
-        return "".join(parts), tuple(starts), tuple(layouts)
-
-    def _unbroken(self) -> Iterator[str]:
-        last = ""
-        for words in self.words:
-            for word in words:
-                if not BROKEN.search(word) and not BROKEN.search(last):
-                    yield word
-                last = word
-
-
-def _parted(before: str, last: str, word: str, hyphenation: Hyphenation) -> tuple[str, bool]:
-    """What stands between two words, and whether the first loses its hyphen."""
-    if before not in (BREAK, COLUMN):
-        return before, False
-    ended = before == COLUMN and (not last or STOP.search(last) is not None or not word[:1].islower())
-    if ended:
-        return PARAGRAPH, False
-    whole = hyphenation.joined(last, word)
-    if whole is not None:
-        return NOTHING, len(whole) < len(last) + len(word)
-    unspaced = _unspaced(last[-1:]) and _unspaced(word[:1])
-    return NOTHING if unspaced else SPACE, False
-
-
-def _unspaced(character: str) -> bool:
-    """Whether it belongs to a script whose lines are joined without a space."""
-    pairs = zip(UNSPACED[::2], UNSPACED[1::2], strict=True)
-    return bool(character) and any(first <= character <= last for first, last in pairs)
 
 
 def numbers(pages: Iterable[int]) -> str:

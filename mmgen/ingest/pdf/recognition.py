@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmgen.ingest.charset import brief
 from mmgen.ingest.pdf.document import Frame, page_of
 from mmgen.ingest.pdf.render import drawn, fitting
 from mmgen.ingest.pdf.words import Box, PageWords, Word, placed
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'mmgen[ocr]'"
 SCALE = 200 / 72  # pixels a point: 200 dpi
 COARSEST = 0.3  # pixels a point: below that no letter can be told
+MEMORY = 2**30  # bytes that recognising takes beside what a document may
 DETECTED = 1280  # pixels of the longer side of the image in which lines are looked for
 UNSURE = 0.5  # confidence below which a line is left out
 TURN = 0.75  # mean confidence below which the page is tried in other directions
@@ -126,7 +128,10 @@ def recognized_words(
         with page_of(document, page.number) as opened:
             image = drawn(document, opened, scale)
         assert recognition.engine is not None
-        found = recognition.engine(image, alive)
+        try:
+            found = recognition.engine(image, alive)
+        except Exception as why:  # onnxruntime's have no base class; memory that is not there is among them
+            return [], [f"a picture that the recogniser failed at ({brief(why)})"]
         if kept:
             kept.put(page.number, found)
     sure = [line for line in found if line.confidence >= UNSURE]

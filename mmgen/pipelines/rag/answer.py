@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.deprecated import attributes
-from mmgen.interfaces import Hit
+from mmgen.interfaces import Hit, PageBox
 from mmgen.pipelines.rag.rag_images import IllustratingImage
 from mmgen.pipelines.rag.sentence_citations import NO_SOURCE, AnswerSentence, joined
 from mmgen.pipelines.rag.sentence_spans import sentence_around
@@ -30,13 +30,16 @@ class Citation:
     start: int
     end: int
     quote: str
-    page: int | None = None
+    page: int | None = None  # on which the quote begins; the passage may begin before
     heading: str = ""
     copies: tuple[str, ...] = ()  # other documents that say the same
+    boxes: tuple[PageBox, ...] = ()  # the quote's rectangles, where the store knows them
+    recognized: float | None = None  # the recogniser's confidence in the quote's words; None: the file has them as text
 
     def __str__(self) -> str:
         page = f", page {self.page}" if self.page else ""
-        return f"{Path(self.document).name}{page} [{self.start}:{self.end}]"
+        sure = "" if self.recognized is None else f", recognised ({self.recognized:.0%} sure)"
+        return f"{Path(self.document).name}{page} [{self.start}:{self.end}]{sure}"
 
 
 @attributes(pictures="images")
@@ -101,4 +104,20 @@ def cited(hit: Hit, start: int, end: int) -> Citation:
     """The citation of `[start, end)` in the hit's passage."""
     passage, quote = hit.passage, hit.passage.text[start:end]
     start, end = passage.start + start, passage.start + end
-    return Citation(hit.uri, hit.document_id, hit.passage_id, start, end, quote, passage.page, passage.heading, hit.copies)
+    page = passage.page_at(start)
+    return Citation(hit.uri, hit.document_id, hit.passage_id, start, end, quote, page, passage.heading, hit.copies)
+
+
+def located(answer: Answer, store: Any) -> Answer:
+    """The answer with the rectangles of its quotes, where the store knows them."""
+    find = getattr(store, "places", None)
+    if find is None:
+        return answer
+
+    def place(citation: Citation) -> Citation:
+        if citation.page is None:
+            return citation
+        boxes, recognized = find(citation.document_id, citation.start, citation.end)
+        return replace(citation, boxes=boxes, recognized=recognized)
+
+    return replace(answer, citations=[place(one) for one in answer.citations])

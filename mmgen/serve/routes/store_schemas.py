@@ -154,6 +154,9 @@ class PassageResult(BaseModel):
     end: int
     page: int | None
     heading: str
+    recognized: float | None = Field(
+        default=None, description="Mean confidence of the OCR that read its pages; null: they have text."
+    )
     score: float
     scores: dict[str, float]
     metadata: Metadata
@@ -161,7 +164,7 @@ class PassageResult(BaseModel):
 
     @classmethod
     def of(cls, hit: Hit) -> PassageResult:
-        fields = {name: getattr(hit.passage, name) for name in ("text", "start", "end", "page", "heading")}
+        fields = {name: getattr(hit.passage, name) for name in ("text", "start", "end", "page", "heading", "recognized")}
         return cls(
             document=shown(hit.uri), document_id=hit.document_id, passage_id=hit.passage_id, score=hit.score,
             scores=dict(hit.scores), metadata=dict(hit.metadata), copies=list(map(shown, hit.copies)), **fields,
@@ -193,6 +196,16 @@ class SearchResults(BaseModel):
         return cls(data=[PassageResult.of(hit) for hit in hits], images=[ImageResult.of(one) for one in images])
 
 
+class Box(BaseModel):
+    """A rectangle in points (1/72 inch) from the page's top left corner."""
+
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 class CitationInfo(BaseModel):
     """Where an answer stands: the document's text from start to end is the quote."""
 
@@ -202,14 +215,17 @@ class CitationInfo(BaseModel):
     start: int
     end: int
     quote: str
-    page: int | None
+    page: int | None = Field(description="From 1, where the quote begins.")
     heading: str
     copies: list[str] = Field(default_factory=list, description="Other documents that say the same.")
+    boxes: list[Box] = Field(default_factory=list, description="Its rectangles, one a line; of a pdf.")
+    recognized: float | None = Field(default=None, description="Confidence of the OCR in its words; null: the file has them.")
 
     @classmethod
     def of(cls, citation: Citation) -> CitationInfo:
         names = {"document": shown(citation.document), "copies": list(map(shown, citation.copies))}
-        return cls(**vars(citation) | names)
+        boxes = [Box(**vars(box)) for box in citation.boxes]
+        return cls(**vars(citation) | names | {"boxes": boxes})
 
 
 class AnswerResponse(BaseModel):

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
+from starlette.responses import Response
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
+from mmgen.library import page_images
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.rag_text import RagText
 from mmgen.serve import document_uploads, pipeline_calls, store_pool, uploads
@@ -41,6 +43,7 @@ from mmgen.serve.store_pool import StorePool
 
 router = APIRouter(prefix="/v1/stores", tags=["stores"])
 MOST_FILES = 1000
+PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 ADDING = {
     "requestBody": {
@@ -134,6 +137,27 @@ def remove(name: str, id: Id, context: Here) -> DeletedStore:
     with _shelf(context).opened(_checked(context, "stores:write", name)) as library:
         document_uploads.remove(library, id)
     return DeletedStore(id=str(id), object="document.deleted")
+
+
+@router.get("/{name}/documents/{id}/pages/{page}", response_class=Response, responses=PAGE)
+async def page(
+    name: str,
+    id: Id,
+    page: Annotated[int, Path(ge=1, le=2**31, description="From 1.")],
+    context: Here,
+    start: Annotated[int, Query(ge=0, le=2**53, description="Of a citation: its characters are marked.")] = 0,
+    end: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    width: Annotated[int, Query(ge=page_images.NARROWEST, le=page_images.WIDEST, description="Pixels.")] = 1000,
+) -> Response:
+    """A page of a pdf as an image, with a quote marked; as long as its file, or the copy of an upload, is as it was added."""
+    _checked(context, "stores", name)
+    request = context.begin("rag-page", "stores", "interactive", name)
+
+    def work() -> bytes:
+        with _shelf(context).opened(name) as library:
+            return page_images.page_image(library, id, page, (start, end), width=width, check=request.check)
+
+    return Response(await pipeline_calls.run(context, request, work), media_type="image/png")
 
 
 @router.post("/{name}/search")

@@ -107,14 +107,6 @@ def test_a_page_that_is_damaged_costs_itself_alone(monkeypatch: pytest.MonkeyPat
     assert text == "One.\n\nThree." and len(pages) == 3 and found[PARTIAL] == "is damaged (page 2)"
 
 
-def test_japanese_lines_are_joined_without_a_space() -> None:
-    from mmgen.ingest.pdf.extract import _parted
-    from mmgen.ingest.pdf.hyphens import Hyphenation
-
-    assert _parted("\f", "文章で", "す。", Hyphenation([])) == ("", False)
-    assert _parted("\f", "museum", "keeps", Hyphenation([])) == (" ", False)
-
-
 def test_numbers_of_pages() -> None:
     assert [numbers(pages) for pages in ([3], [2, 3], [9, 2, 3, 4])] == ["page 3", "pages 2-3", "pages 2-4, 9"]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pdf_files import lines, pdf_of
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -140,6 +141,29 @@ def test_an_answer_cites_its_source(client: TestClient, notes: str) -> None:
         assert text[one["start"] : one["end"]] == one["quote"] and one["quote"] == answer["answer"]
     unsure = client.post(f"{notes}/ask", json={**body, "min_confidence": 1}).json()
     assert unsure["abstained"] and not unsure["citations"] and "Not in the documents" in unsure["answer"]
+
+
+def test_pages_of_an_upload_are_shown_with_the_quote(client: TestClient, notes: str) -> None:
+    data = pdf_of(lines("The mill burned down in the old days, and"), lines("it was built again by Greta Holm in 1742."))
+    (done,) = client.post(f"{notes}/documents", files=[("files", ("mill.pdf", data))]).json()["data"]
+    answer = client.post(f"{notes}/ask", json={"question": "Who built the mill again?", "min_confidence": 0}).json()
+    found = next(one for one in answer["passages"] if one["document"] == "mill.pdf")
+    assert found["page"] == 1 and found["recognized"] is None
+    (cited,) = [one for one in answer["citations"] if one["document"] == "mill.pdf"] or [None]
+    if cited:  # a reader of random weights may quote the other document
+        assert (
+            cited["boxes"] and {box["page"] for box in cited["boxes"]} <= {1, 2} and cited["page"] == cited["boxes"][0]["page"]
+        )
+    at = found["text"].index("Greta")
+    address = f"{notes}/documents/{done['id']}/pages"
+    image = client.get(f"{address}/2", params={"start": found["start"] + at, "end": found["start"] + at + 10, "width": 300})
+    assert image.headers["content-type"] == "image/png" and image.content.startswith(b"\x89PNG")
+    assert image.content != client.get(f"{address}/2", params={"width": 300}).content, "the quote is marked"
+    assert client.get(f"{address}/3").status_code == 404 and "has no page 3" in error(client.get(f"{address}/3"))
+    tower = next(one["id"] for one in client.get(f"{notes}/documents").json()["data"] if one["name"] == "tower.txt")
+    assert "only pages of pdf files" in error(client.get(f"{notes}/documents/{tower}/pages/1"))
+    assert client.delete(f"{notes}/documents/{done['id']}").json()["deleted"]
+    assert client.get(f"{address}/2").status_code == 404
 
 
 def test_messages_complete_a_question(client: TestClient, notes: str) -> None:
