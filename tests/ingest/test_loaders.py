@@ -204,7 +204,7 @@ def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
         ("a.txt", bytes(range(256)) * 20, "is a binary file"),
         ("a", b"\x7fELF" + bytes(100), "is no text file"),
         ("a.md", b"%PDF-1.4 text", "is no text file, it begins with b'%PDF'; rename a pdf or docx, convert anything else"),
-        ("a.xlsx", b"PK\x03\x04 sheet", "convert anything else"),
+        ("a.xlsx", b"PK\x03\x04 sheet", "is a damaged xlsx"),
     ],
 )
 def test_unreadable_files_say_why_in_one_line(tmp_path: Path, name: str, data: bytes, message: str) -> None:

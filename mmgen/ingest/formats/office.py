@@ -5,23 +5,36 @@ from __future__ import annotations
 import io
 import zipfile
 
-from mmgen.ingest.formats import word
-from mmgen.ingest.formats.compound import MAGIC
+from mmgen.ingest.formats import compound, epub, open_document, presentation, rtf, spreadsheet, word
+from mmgen.ingest.formats.mail import outlook
+from mmgen.ingest.formats.mail.eml import eml
 from mmgen.ingest.formats.package import DAMAGE, content_kind
 from mmgen.interfaces import Loader
 
 LOADERS: dict[str, tuple[str, Loader]] = {
     **dict.fromkeys(("docx", "docm", "dotx", "dotm"), ("docx", word.docx)),
+    **dict.fromkeys(("pptx", "pptm", "ppsx", "ppsm", "potx"), ("pptx", presentation.pptx)),
+    **dict.fromkeys(("xlsx", "xlsm", "xltx", "xltm"), ("xlsx", spreadsheet.xlsx)),
+    **dict.fromkeys(("odt", "ott"), ("odt", open_document.odt)),
+    **dict.fromkeys(("ods", "ots"), ("ods", open_document.ods)),
+    **dict.fromkeys(("odp", "otp"), ("odp", open_document.odp)),
+    "epub": ("epub", epub.epub),
+    "rtf": ("rtf", rtf.rtf),
+    "eml": ("mail", eml),
+    "msg": ("mail", outlook.msg),
 }
 """Suffix -> the document's kind, and what reads it."""
 
 
 def sniffed(data: bytes) -> str:
-    """The suffix of an office file by its content; empty for another file."""
-    if data.startswith(b"{\\rtf"):
+    """The suffix of an office file by its content; empty for another file.
+
+    Old ones are given to a reader that says what they are.
+    """
+    if data.lstrip()[:5] == b"{\\rtf":
         return "rtf"
-    if data.startswith(MAGIC):
-        return "docx"  # which says what it is
+    if data.startswith(compound.MAGIC):
+        return "msg" if compound.is_message(data) else "docx"
     if not data.startswith(b"PK\x03\x04"):
         return ""
     try:

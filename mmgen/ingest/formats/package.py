@@ -64,7 +64,7 @@ class Package:
     def read(self, name: str) -> bytes:
         """The bytes of a part."""
         with self.open(name) as part:
-            part.waiting = -MOST  # no tree is made of them here
+            part.counted = False  # no tree is made of them
             return part.read()
 
     def tree(self, name: str, doctype: bool = False) -> _Element:
@@ -151,6 +151,7 @@ class PartStream(io.RawIOBase):
     def __init__(self, package: Package, name: str) -> None:
         self.package, self.name = package, name
         self.waiting = 0  # tags read since an element was taken
+        self.counted = True  # whether tags count
         try:
             self.file = package.zip.open(package.names[name])
         except DAMAGE as why:
@@ -169,7 +170,8 @@ class PartStream(io.RawIOBase):
         if package.left < 0:
             limit = package.limit / 2**20
             raise Unreadable(f"unpacks to more than {limit:.0f} MB (a zip bomb?), which is the limit for its size; split it")
-        self._count(data.count(b"<"))
+        if self.counted:
+            self._count(data.count(b"<"))
         return data
 
     def _count(self, tags: int) -> None:

@@ -1,0 +1,1 @@
+"""Mails as text, with what they carry."""
