@@ -575,30 +575,57 @@ static void multiply_few(const Part *part, long first, const float *plain, const
     }
 }
 
+void fix_inputs(const float *x, Fixed *to, long groups, long planes)
+{
+    for (long group = 0; group < groups; group++)
+        fix(x + group * 32, to + group, planes);
+}
+
+INLINE long units_of(const Part *part) { return (part->out + UNIT - 1) / UNIT; }
+
+long block_units(const Part *parts, long count)
+{
+    long units = 0;
+    for (long one = 0; one < count; one++)
+        units += units_of(parts + one);
+    return units;
+}
+
+long unit_size(const Part *parts, long unit)
+{
+    for (; unit >= units_of(parts); parts++)
+        unit -= units_of(parts);
+    return least(UNIT, parts->out - unit * UNIT);
+}
+
+long multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long whole,
+                   long rows, long in, long planes)
+{
+    const Part *part = parts;
+    long before = 0;
+    for (; unit >= units_of(part); part++) {
+        unit -= units_of(part);
+        before += part->out;
+    }
+    long first = unit * UNIT, column = before + first;
+    const float *added = bias ? bias + column : 0;
+    if (rows > ROWS)
+        multiply_many(part, first, x, fixed, added, y + column, whole, rows, in, planes);
+    for (long at = 0; rows <= ROWS && at < least(UNIT, part->out - first); at += LANES)
+        multiply_few(part, first + at, x, fixed, added ? added + at : 0, y + column + at, whole, rows, in, planes);
+    return column;
+}
+
 void multiply_blocks(const float *x, const Part *parts, const float *bias, float *y, Fixed *room, long count, long rows, long in,
                      long planes)
 {
-    long groups = in / 32, whole = 0, units = 0;
-    for (long one = 0; one < count; one++) {
+    long groups = in / 32, whole = 0, units = block_units(parts, count);
+    for (long one = 0; one < count; one++)
         whole += parts[one].out;
-        units += (parts[one].out + 2 * LANES - 1) / (2 * LANES);
-    }
 #pragma omp parallel for schedule(static) if (rows > 4)
-    for (long group = 0; group < rows * groups; group++)
-        fix(x + group * 32, room + group, planes);
+    for (long row = 0; row < rows; row++)
+        fix_inputs(x + row * in, room + row * groups, groups, planes);
 #pragma omp parallel for schedule(static)
-    for (long unit = 0; unit < units; unit++) {
-        const Part *part = parts;
-        long place = unit, before = 0;
-        for (; place >= (part->out + 2 * LANES - 1) / (2 * LANES); part++) {
-            place -= (part->out + 2 * LANES - 1) / (2 * LANES);
-            before += part->out;
-        }
-        long first = place * 2 * LANES, column = before + first;
-        const float *added = bias ? bias + column : 0;
-        if (rows > ROWS)
-            multiply_many(part, first, x, room, added, y + column, whole, rows, in, planes);
-        for (long at = 0; rows <= ROWS && at < least(2 * LANES, part->out - first); at += LANES)
-            multiply_few(part, first + at, x, room, added ? added + at : 0, y + column + at, whole, rows, in, planes);
-    }
+    for (long unit = 0; unit < units; unit++)
+        multiply_unit(x, parts, bias, y, room, unit, whole, rows, in, planes);
 }

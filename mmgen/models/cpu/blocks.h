@@ -1,5 +1,8 @@
 /* Matrices that stay in GGUF's blocks: see blocks.c. */
 
+#ifndef BLOCKS_H
+#define BLOCKS_H
+
 #include <stdint.h>
 
 /* Some outputs of a matrix, all of one type: GGUF's number of it. A matrix has one part or several, one below the other. */
@@ -15,7 +18,25 @@ typedef struct {
     int32_t upper[2], lower[2]; /* sums of 16 each: of the numbers without their last plane, and of that plane alone */
 } Fixed;
 
+/* Outputs that are computed together: two panels. */
+#define UNIT 32
+
+/* (groups, 32) numbers as integers, of so many planes. */
+void fix_inputs(const float *x, Fixed *to, long groups, long planes);
+
+/* Units of all parts together; a part's last one may be smaller. */
+long block_units(const Part *parts, long count);
+
+/* Outputs of one. */
+long unit_size(const Part *parts, long unit);
+
+/* One unit's outputs of y, of which a row is `whole` long; `fixed`: of x. Returns the first of them. */
+long multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long whole,
+                   long rows, long in, long planes);
+
 /* y (rows, outputs of all parts) = x (rows, in) times the parts + bias; `room`: for rows * in / 32; `planes`: 3 or 1.
    A row's result is the same, to the bit, whatever other rows there are. */
 void multiply_blocks(const float *x, const Part *parts, const float *bias, float *y, Fixed *room, long count, long rows, long in,
                      long planes);
+
+#endif

@@ -1,4 +1,4 @@
-"""Compiles kernels.c and blocks.c on the machine that runs them, into the user's cache. Knows no tensors."""
+"""Compiles kernels.c, blocks.c and forward.c on the machine that runs them, into the user's cache. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ import torch
 
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
-SOURCES = (FOLDER / "kernels.c", FOLDER / "blocks.c")
+SOURCES = tuple(FOLDER / name for name in ("kernels.c", "blocks.c", "forward.c"))
+HEADERS = tuple(FOLDER / name for name in ("blocks.h", "forward.h", "rows.h", "crew.h"))
 LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256}
 """What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a head."""
 FLAGS = (
@@ -109,6 +110,6 @@ def _digest(found: str) -> str:
     """Of all that decides what is made: a home directory may be shared by several machines."""
     info = Path("/proc/cpuinfo")
     flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
-    sources = (path.read_text() for path in (*SOURCES, FOLDER / "blocks.h"))
+    sources = (path.read_text() for path in (*SOURCES, *HEADERS))
     about = (*sources, " ".join(FLAGS), found, platform.machine(), flags)
     return hashlib.sha256("\0".join(about).encode()).hexdigest()[:16]

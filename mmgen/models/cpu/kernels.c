@@ -6,7 +6,7 @@
    TILE_N output columns: that is how oneDNN lays out what it multiplies often on AVX-512, and so large batches can go on
    through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
-#include "blocks.h"
+#include "rows.h"
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
@@ -15,13 +15,10 @@
 #error "limits are given by build.py: TILE_N output columns of a panel, MAX_HEAD_DIM, TILE_M rows that are multiplied at once"
 #endif
 _Static_assert(TILE_N == 64 && TILE_M == 6, "panels() and its callers are written out for these");
-#define INLINE static inline __attribute__((always_inline))
 
 typedef float floats __attribute__((vector_size(64)));
 typedef float stored_floats __attribute__((vector_size(64), aligned(4), may_alias)); /* anywhere in memory */
 typedef long long stored_ints __attribute__((vector_size(64), aligned(1), may_alias));
-
-INLINE long least(long one, long other) { return one < other ? one : other; }
 
 /* 1. Floating point. x (rows, in), y (rows, out); weights: panels of (in, 64), `padded` numbers deep.
 
@@ -79,41 +76,14 @@ void multiply_fp32(const float *x, const float *weights, const float *bias, floa
     }
 }
 
-/* 2. Between the products. */
+/* 2. Between the products; a row's work is in rows.h. */
 
 /* y = x / sqrt(mean(x^2) + eps) * weight, row by row; `width` is a multiple of 16. */
 void rms_norm(const float *x, const float *weight, float *y, long rows, long width, double eps)
 {
 #pragma omp parallel for schedule(static) if (rows > 8)
-    for (long row = 0; row < rows; row++) {
-        const float *from = x + row * width;
-        __m512 squares[4] = {0};
-        for (long at = 0; at < width; at += 16) {
-            __m512 some = _mm512_loadu_ps(from + at);
-            squares[at / 16 % 4] = _mm512_fmadd_ps(some, some, squares[at / 16 % 4]);
-        }
-        __m512 all = _mm512_add_ps(_mm512_add_ps(squares[0], squares[1]), _mm512_add_ps(squares[2], squares[3]));
-        float mean = _mm512_reduce_add_ps(all) / (float)width + (float)eps;
-        __m512 scale = _mm512_set1_ps(1.0f / __builtin_sqrtf(mean));
-        for (long at = 0; at < width; at += 16) {
-            __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(from + at), scale);
-            _mm512_storeu_ps(y + row * width + at, _mm512_mul_ps(scaled, _mm512_loadu_ps(weight + at)));
-        }
-    }
-}
-
-/* exp(x) for x <= 0, relative error 1e-7, as 2^n times a polynomial of the remainder; NaN propagates. */
-INLINE __m512 exponential(__m512 x)
-{
-    x = _mm512_max_ps(_mm512_set1_ps(-87), x); /* gives its second operand where one is NaN */
-    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
-    __m512 left = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-    left = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), left);
-    const float terms[] = {1 / 5040.0f, 1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1, 1};
-    __m512 sum = _mm512_set1_ps(terms[0]);
-    for (int term = 1; term < 8; term++)
-        sum = _mm512_fmadd_ps(sum, left, _mm512_set1_ps(terms[term]));
-    return _mm512_scalef_ps(sum, n);
+    for (long row = 0; row < rows; row++)
+        norm_row(x + row * width, weight, y + row * width, width, eps);
 }
 
 /* y = silu(gate) * up, row by row; x (rows, 2 * width): gates, then ups; `width` is a multiple of 16. */
@@ -121,74 +91,7 @@ void gated_silu(const float *x, float *y, long rows, long width)
 {
 #pragma omp parallel for schedule(static) if (rows > 8)
     for (long row = 0; row < rows; row++)
-        for (long at = 0; at < width; at += 16) {
-            __m512 gate = _mm512_loadu_ps(x + row * 2 * width + at), one = _mm512_set1_ps(1);
-            __m512 small = exponential(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_abs_ps(gate))); /* e^-|gate| */
-            __mmask16 below = _mm512_cmp_ps_mask(gate, _mm512_setzero_ps(), _CMP_LT_OQ);
-            __m512 sigmoid = _mm512_div_ps(_mm512_mask_mov_ps(one, below, small), _mm512_add_ps(one, small));
-            __m512 up = _mm512_loadu_ps(x + (row * 2 + 1) * width + at);
-            _mm512_storeu_ps(y + row * width + at, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid), up));
-        }
-}
-
-typedef struct {
-    long row, keys, span; /* of q; how many keys it sees, the last is its own; its first span */
-} Text;
-
-typedef struct {
-    long start, count; /* neighbours among all keys */
-} Span;
-
-/* The first `turned` numbers of a head in pairs (i, i + turned / 2); the others as they are. */
-INLINE void turn(const float *restrict x, const float *cos, const float *sin, float *restrict y, long size, long turned)
-{
-    long half = turned / 2;
-    for (long at = 0; at < half; at++) {
-        y[at] = x[at] * cos[at] + x[at + half] * sin[at];
-        y[at + half] = x[at + half] * cos[at + half] + x[at] * sin[at + half];
-    }
-    for (long at = turned; at < size; at++)
-        y[at] = x[at];
-}
-
-INLINE void attend_one(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
-                       const Span *spans, long size, long window, float scale)
-{
-    long first = window && text->keys > window ? text->keys - window : 0, at = 0;
-    float most = -__builtin_inff();
-    for (const Span *span = spans + text->span; at < text->keys; span++)
-        for (long place = 0; place < span->count; place++, at++) {
-            const float *key = keys + (span->start + place) * size;
-            __m512 sum = _mm512_setzero_ps();
-            if (at >= first)
-                for (long part = 0; part < size; part += 16)
-                    sum = _mm512_fmadd_ps(_mm512_loadu_ps(q + part), _mm512_loadu_ps(key + part), sum);
-            scores[at] = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sum) * scale;
-            most = scores[at] > most ? scores[at] : most;
-        }
-    __m512 total = _mm512_setzero_ps();
-    for (at = 0; at < text->keys; at += 16) {
-        __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
-        __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + at), _mm512_set1_ps(most));
-        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
-        far = _mm512_maskz_mov_ps(there, exponential(far));
-        _mm512_storeu_ps(scores + at, far);
-        total = _mm512_add_ps(total, far);
-    }
-    __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
-    for (long part = 0; part < size; part += 64) {
-        __m512 sums[4] = {0};
-        long wide = least(64, size - part) / 16;
-        at = 0;
-        for (const Span *span = spans + text->span; at < text->keys; span++)
-            for (long place = 0; place < span->count; place++, at++) {
-                const float *value = values + (span->start + place) * size + part;
-                for (long one = 0; at >= first && one < wide; one++)
-                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + one * 16), sums[one]);
-            }
-        for (long one = 0; one < wide; one++)
-            _mm512_storeu_ps(y + part + one * 16, _mm512_div_ps(sums[one], whole));
-    }
+        gate_row(x + row * 2 * width, x + (row * 2 + 1) * width, y + row * width, width);
 }
 
 /* softmax(scale q K') V of one query of each of many texts, over keys and values (groups, places, size) that lie in spans.
@@ -201,17 +104,9 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
             float *y, float *room, const Text *texts, const Span *spans, long count, long heads, long groups, long size,
             long places, long turned, long q_step, long k_step, long v_step, long each, long threads, long window, double scale)
 {
-    for (long one = 0; k && one < count; one++) {
-        const Span *last = spans + texts[one].span;
-        long left = texts[one].keys - 1, row = texts[one].row;
-        while (left >= last->count)
-            left -= last++->count;
-        for (long group = 0; group < groups; group++) {
-            long place = group * places + last->start + left;
-            turn(k + row * k_step + group * size, cos + one * turned, sin + one * turned, keys + place * size, size, turned);
-            turn(v + row * v_step + group * size, cos, sin, values + place * size, size, 0);
-        }
-    }
+    for (long one = 0; k && one < count; one++)
+        keep(k + texts[one].row * k_step, v + texts[one].row * v_step, cos + one * turned, sin + one * turned, keys, values, texts + one,
+             spans, groups, size, places, turned);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (long one = 0; one < count * heads; one++) {
         long text = one / heads, head = one % heads, group = head / (heads / groups);
@@ -413,28 +308,6 @@ int has_integers(void) { return 0; }
 #endif
 
 /* 4. All of it: the blocks of a decoder over the next token of each of some texts, in place. */
-
-typedef struct {
-    long kind; /* bits of a weight: 32, 8 or 4; 0: GGUF's blocks, of which `weights` are `chunk` parts */
-    const void *weights;
-    const float *bias, *scales;
-    const int32_t *sums;
-    long in, out, padded, chunk, planes;
-} Product;
-
-typedef struct {
-    const float *norm, *query_norm, *key_norm, *second_norm; /* of heads: 0 where there are none */
-    Product qkv, out, up, down;
-    float *keys, *values;
-    const float *cos, *sin;
-    long window;
-    double scale;
-} Layer;
-
-typedef struct {
-    long layers, texts, width, heads, groups, size, hidden, places, turned, each, threads, padded;
-    double eps;
-} Shape;
 
 /* Structs that cpu/structs.py mirrors, in its order. */
 long struct_size(long which)

@@ -35,15 +35,21 @@ FIXED_GROUP, FIXED_BYTES = 32, ctypes.sizeof(structs.FixedGroup)
 
 
 class DecodeBatch:
-    """Of which one query each attends, and where their keys lie. Addresses hold as long as this does."""
+    """Queries, and where the keys lie that each attends to. Addresses hold as long as this does."""
 
-    def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]]) -> None:
-        """Of each its row in q, and the spans (start, end) of its keys among all places."""
+    def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]], counts: Sequence[int] = ()) -> None:
+        """Of each its first row in q, and the spans (start, end) of its keys among all places.
+
+        `counts`: rows of each; its last one attends to all keys, the one before it to all but the last, and so on. Empty: one.
+        """
         about, spans = list[int](), list[int]()
-        for row, places in texts:
-            about += [row, sum(end - start for start, end in places), len(spans) // 2]
-            spans += [number for start, end in places for number in (start, end - start)]
-        self.count, self.most = len(texts), max(about[1::3])
+        for (row, places), count in zip(texts, counts or (1,) * len(texts), strict=True):
+            keys, span = sum(end - start for start, end in places), len(spans) // 2
+            for own in range(count):
+                about += (row + own, keys - count + 1 + own, span)
+            for start, end in places:
+                spans += (start, end - start)
+        self.count, self.most = len(about) // 3, max(about[1::3])
         self._numbers = (ctypes.c_ssize_t * (len(about) + len(spans)))(*about, *spans)
         self.about = ctypes.addressof(self._numbers)
         self.spans = self.about + len(about) * ctypes.sizeof(ctypes.c_ssize_t)
@@ -60,6 +66,7 @@ class Kernels:
         self._gated_silu = self._function("gated_silu", 4)
         self._attend = self._function("attend", 23, ctypes.c_double)
         self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
+        self.forward_blocks = self._bound(ctypes.CDLL, "forward_blocks", 6)
         self.blocks = self._function("multiply_blocks", 9)
         self.pack_blocks = self._bound(ctypes.CDLL, "pack_blocks", 6)
         self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)

@@ -1,7 +1,8 @@
 """All blocks of a decoder in one native call, where every sequence of the batch reads one token. For Llama's kind of block.
 
 Between two of a block's products there are thirty calls of torch, which take as long as a small model's products. The same
-functions of kernels.c are called as block by block, and so the results are the same, to the bit.
+functions of kernels.c are called as block by block, and so the results are the same, to the bit. Where all weights are GGUF's
+blocks prompts are read so too; their attention is then computed query by query, and not as torch does.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, Kernels, fitting
+from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import FusedShape, Layer, Product
 from mmgen.models.layers.norms import RMSNorm
-from mmgen.models.lm.paged_attention import PagedAttention
+from mmgen.models.lm.paged_attention import KVPool, PagedAttention
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.block_layers import BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
@@ -39,28 +40,29 @@ class FusedDecoder:
         self.config = config
         self._known: list[WatchedWeight] = []
         self._layers: Any = None
+        self._in_blocks = False  # whether all products are of GGUF's blocks
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
     def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
         if not isinstance(run.attending, PagedAttention) or transformer.training:
             return None
-        made, texts = fitting(x), run.attending.alone
+        made, paged = fitting(x), run.attending
         if (
             made is None
-            or texts is None
-            or texts.count > MAX_GEMV_ROWS
-            or run.attending.pool.keys[0].dtype is not torch.float32
+            or paged.pool.keys[0].dtype is not torch.float32
             or (run.rotation is not None and run.rotation.query_scale is not None)
+            or not self._looked(transformer.blocks)
         ):
             return None
-        if not self._looked(transformer.blocks):
+        if self._in_blocks:
+            return self._run(made, x.clone(), run, paged.pool, paged.all_rows)
+        if (texts := paged.alone) is None or texts.count > MAX_GEMV_ROWS:
             return None
-        return self._run(made, x.clone(), run, run.attending)
+        return self._run(made, x.clone(), run, paged.pool, texts)
 
-    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, paged: PagedAttention) -> Tensor:
-        config, texts, pool = self.config, paged.alone, paged.pool
-        assert texts is not None
+    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch) -> Tensor:
+        config = self.config
         threads, each = torch.get_num_threads(), texts.most + LANES
         layers = type(self._layers).from_buffer_copy(self._layers)
         for number, layer in enumerate(layers):
@@ -75,7 +77,8 @@ class FusedDecoder:
             config.intermediate_size, places, turned, each, threads, padded, config.norm_eps,
         )  # fmt: skip
         room = torch.empty(texts.count * (config.hidden_size + more) + threads * each)
-        made.decode_all(
+        forward = made.forward_blocks if self._in_blocks else made.decode_all
+        forward(
             ctypes.addressof(layers), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
         )  # fmt: skip
         return x
@@ -92,6 +95,7 @@ class FusedDecoder:
             layers.append(layer)
         self._layers = (Layer * len(layers))(*layers)
         products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
+        self._in_blocks = all(product.kind == 0 for product in products) and _halves_fit(blocks)
         padded = max(max(product.padded, product.inputs) for product in products)
         config = self.config
         self._numbers = (
@@ -202,6 +206,11 @@ def _product(layer: nn.Module) -> Product | None:
         at = layer.packed.data_ptr()
         return Product(4, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.in_features, 0)
     return None
+
+
+def _halves_fit(blocks: nn.ModuleList) -> bool:
+    """Whether gates and what they let through lie in units of their own: as one tensor or two."""
+    return all(len(block.up.matrix.sizes) <= 2 for block in blocks)  # type: ignore[union-attr, arg-type]
 
 
 def _address(tensor: Tensor | None) -> int:

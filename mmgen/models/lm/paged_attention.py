@@ -118,6 +118,15 @@ class PagedAttention:
         return self._texts if len(self._single) == len(self.readings) else None
 
     @property
+    def all_rows(self) -> DecodeBatch:
+        """For our kernel, every token of every text as a query of its own."""
+        if (alone := self.alone) is not None:
+            return alone
+        counts = [one.count for one in self.readings]
+        rows = list(accumulate(counts, initial=0))
+        return DecodeBatch([(rows[number], self._own(number)) for number in range(len(counts))], counts)
+
+    @property
     def lengths(self) -> Tensor:
         """(N,) how long the text is by whose rotary frequencies each place is turned."""
         return torch.tensor(
@@ -184,8 +193,12 @@ class PagedAttention:
 
     def _single_texts(self) -> DecodeBatch | None:
         rows = list(accumulate((one.count for one in self.readings), initial=0))
-        pieces = [(rows[number], [span for piece in self._pieces[number] for span in piece]) for number in self._single]
+        pieces = [(rows[number], self._own(number)) for number in self._single]
         return DecodeBatch(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
+
+    def _own(self, number: int) -> list[tuple[int, int]]:
+        """Where a text's keys lie."""
+        return [span for piece in self._pieces[number] for span in piece]
 
     def _write(self, into: Tensor, new: Tensor) -> None:
         if self._span is not None:

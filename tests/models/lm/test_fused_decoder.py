@@ -89,13 +89,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return Calls(monkeypatch)
 
 
-def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Tensor], Tensor]:
-    """States of the tokens that follow prompts of different lengths, read one by one, and what is kept of all."""
+def write(model: Transformer, texts: int = 3, tokens: int = 14, prompts: bool = False) -> tuple[list[Tensor], Tensor]:
+    """States of the tokens that follow prompts of different lengths, read one by one, and what is kept of all.
+
+    `prompts`: they may be read in one call, too.
+    """
     torch.manual_seed(1)
     pool, tables = KVPool(model.config, 6 * texts), [BlockTable(0) for _ in range(texts)]
     for kept in (*pool.keys, *pool.values):
         kept.zero_()
-    states = []
+    states, fused = [], model.fused
     for counts in ([3 + 7 * (text % 6) for text in range(texts)], *[[1] * texts] * tokens):
         starts = [table.length for table in tables]
         for table, count in zip(tables, counts, strict=True):
@@ -103,6 +106,7 @@ def write(model: Transformer, texts: int = 3, tokens: int = 14) -> tuple[list[Te
         paged = PagedAttention(pool, [PagedSequence(table, count) for table, count in zip(tables, counts, strict=True)])
         ids = torch.randint(0, 50, (1, sum(counts)))
         places = torch.cat([torch.arange(start, start + count) for start, count in zip(starts, counts, strict=True)])
+        model.fused = fused if prompts or len(counts) == sum(counts) else None
         states.append(model(ids, paged, positions=places))
         for table, count in zip(tables, counts, strict=True):
             table.length += count
@@ -119,6 +123,34 @@ def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Call
     apart, kept_apart = write(model)
     assert calls.count == 14 and torch.equal(kept, kept_apart)
     assert all(torch.equal(one, other) for one, other in zip(together, apart, strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_prompts_in_blocks_are_near_to_one_layer_after_another(shape: str, calls: Calls) -> None:
+    model = made(SHAPES[shape], "blocks")
+    together, kept = write(model, tokens=3, prompts=True)
+    assert calls.count == 4
+    model.fused = None
+    apart, kept_apart = write(model, tokens=3)
+    torch.testing.assert_close(kept, kept_apart, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
+
+
+def test_a_prompt_in_chunks_and_beside_others_is_the_same_to_the_bit() -> None:
+    model, ids = made(SHAPES["windows in turn"], "blocks"), torch.randint(0, 50, (1, 90))
+    found = []
+    for chunks, beside in (((90,), 0), ((1, 40, 3, 46), 0), ((70, 20), 33)):
+        pool, table, other, states = KVPool(model.config, 16), BlockTable(0), BlockTable(0), []
+        for count in chunks:
+            assert pool.extend(table, count) is not None and (not beside or pool.extend(other, beside) is not None)
+            start, room = table.length, torch.randint(0, 50, (1, beside))
+            both = torch.cat((room, ids[:, start : start + count]), 1)
+            sequences = [PagedSequence(other, beside)] * bool(beside) + [PagedSequence(table, count)]
+            places = torch.cat((other.length + torch.arange(beside), torch.arange(start, start + count)))
+            states.append(model(both, PagedAttention(pool, sequences), positions=places)[0, beside:])
+            table.length, other.length = start + count, other.length + beside
+        found.append(torch.cat(states))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+/* All blocks of a decoder over GGUF's blocks, in one parallel region: decoding, and prompts too.
+
+   Thirty narrow layers are bound by what stands between their products: 180 parallel regions a token, and rows that go through
+   memory. Here a product's unit goes on with what follows for its outputs alone: the residual, or the gate and the integers of
+   the next product. */
+
+#include "crew.h"
+
+/* A pass over one layer, as its units read it. */
+typedef struct {
+    const Layer *layer;
+    const Shape *shape;
+    const Text *texts;
+    const Span *spans;
+    float *x, *some, *qkv, *seen, *hidden, *gated, *scores;
+    Fixed *fixed, *gated_fixed;
+} Pass;
+
+INLINE long queries(const Shape *shape) { return shape->heads * shape->size; }
+
+/* Of a row: the norm, and its integers. */
+INLINE void begin(const Pass *pass, const float *weight, const Product *by, long row)
+{
+    long width = pass->shape->width;
+    norm_row(pass->x + row * width, weight, pass->some + row * width, width, pass->shape->eps);
+    fix_inputs(pass->some + row * width, pass->fixed + row * (width / 32), width / 32, by->planes);
+}
+
+static void begin_attention(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    begin(pass, pass->layer->norm, &pass->layer->qkv, row);
+}
+
+static void begin_network(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    begin(pass, pass->layer->second_norm, &pass->layer->up, row);
+}
+
+static void project(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    const Product *by = &pass->layer->qkv;
+    multiply_unit(pass->some, by->weights, by->bias, pass->qkv, pass->fixed, unit, by->out, pass->shape->texts, by->in, by->planes);
+}
+
+/* Of a row: its queries and keys turned, its keys and values in their place. */
+static void place(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    const Shape *shape = pass->shape;
+    const Layer *layer = pass->layer;
+    long size = shape->size, turned = layer->cos ? shape->turned : 0;
+    float *own = pass->qkv + pass->texts[row].row * layer->qkv.out, *k = own + queries(shape), *v = k + shape->groups * size;
+    for (long head = 0; layer->query_norm && head < shape->heads; head++)
+        norm_row(own + head * size, layer->query_norm, own + head * size, size, shape->eps);
+    for (long head = 0; layer->key_norm && head < shape->groups; head++)
+        norm_row(k + head * size, layer->key_norm, k + head * size, size, shape->eps);
+    const float *cos = layer->cos + row * turned, *sin = layer->sin + row * turned;
+    keep(k, v, cos, sin, layer->keys, layer->values, pass->texts + row, pass->spans, shape->groups, size, shape->places, turned);
+    for (long head = 0; turned && head < shape->heads; head++) {
+        float other[MAX_HEAD_DIM];
+        turn(own + head * size, cos, sin, other, size, turned);
+        __builtin_memcpy(own + head * size, other, size * sizeof(float));
+    }
+}
+
+static void look(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    const Shape *shape = pass->shape;
+    const Layer *layer = pass->layer;
+    long row = unit / shape->heads, head = unit % shape->heads, size = shape->size;
+    long from = head / (shape->heads / shape->groups) * shape->places * size;
+    attend_one(pass->qkv + pass->texts[row].row * layer->qkv.out + head * size, layer->keys + from, layer->values + from,
+               pass->seen + row * queries(shape) + head * size, pass->scores + thread * shape->each, pass->texts + row, pass->spans, size,
+               layer->window, (float)layer->scale);
+}
+
+static void fix_seen(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    long size = queries(pass->shape);
+    fix_inputs(pass->seen + row * size, pass->fixed + row * (size / 32), size / 32, pass->layer->out.planes);
+}
+
+/* A unit of the product, added to x. */
+INLINE void add_unit(const Pass *pass, const Product *by, const float *x, const Fixed *fixed, long unit)
+{
+    long rows = pass->shape->texts, width = pass->shape->width;
+    long first = multiply_unit(x, by->weights, by->bias, pass->some, fixed, unit, width, rows, by->in, by->planes);
+    long last = first + unit_size(by->weights, unit);
+    for (long row = 0; row < rows; row++)
+        for (long at = first; at < last; at++)
+            pass->x[row * width + at] += pass->some[row * width + at];
+}
+
+static void add_seen(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    add_unit(pass, &pass->layer->out, pass->seen, pass->fixed, unit);
+}
+
+/* 32 gates and what they let through, as integers of the next product. */
+static void gate(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    const Product *by = &pass->layer->up;
+    long rows = pass->shape->texts, hidden = pass->shape->hidden, at = unit * UNIT;
+    for (long half = 0; half < 2; half++)
+        multiply_unit(pass->some, by->weights, by->bias, pass->hidden, pass->fixed, unit + half * (hidden / UNIT), 2 * hidden, rows, by->in,
+                      by->planes);
+    for (long row = 0; row < rows; row++) {
+        const float *gates = pass->hidden + row * 2 * hidden + at;
+        gate_row(gates, gates + hidden, pass->gated + row * hidden + at, UNIT);
+        fix_inputs(pass->gated + row * hidden + at, pass->gated_fixed + row * (hidden / 32) + unit, 1, pass->layer->down.planes);
+    }
+}
+
+static void add_network(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    add_unit(pass, &pass->layer->down, pass->gated, pass->gated_fixed, unit);
+}
+
+static void lead(Crew *crew, Pass *pass)
+{
+    const Shape *shape = pass->shape;
+    for (long number = 0; number < shape->layers; number++, pass->layer++) {
+        const Layer *layer = pass->layer;
+        long rows = shape->texts;
+        share(crew, begin_attention, pass, rows);
+        share(crew, project, pass, block_units(layer->qkv.weights, layer->qkv.chunk));
+        share(crew, place, pass, rows);
+        share(crew, look, pass, rows * shape->heads);
+        share(crew, fix_seen, pass, rows);
+        share(crew, add_seen, pass, block_units(layer->out.weights, layer->out.chunk));
+        share(crew, begin_network, pass, rows);
+        share(crew, gate, pass, shape->hidden / UNIT);
+        share(crew, add_network, pass, block_units(layer->down.weights, layer->down.chunk));
+    }
+}
+
+/* As `decode`, where all products are of GGUF's blocks; texts are rows in order, and a text may have several: its tokens one
+   after another. */
+void forward_blocks(const Layer *layers, const Shape *shape, float *x, float *room, const Text *texts, const Span *spans)
+{
+    long rows = shape->texts;
+    Pass pass = {layers, shape, texts, spans, x};
+    pass.some = room, pass.qkv = pass.some + rows * shape->width, pass.seen = pass.qkv + rows * layers->qkv.out;
+    pass.hidden = pass.seen + rows * queries(shape), pass.gated = pass.hidden + rows * 2 * shape->hidden;
+    pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);
+    pass.gated_fixed = (Fixed *)((float *)pass.fixed + rows * shape->padded);
+    pass.scores = (float *)pass.gated_fixed + rows * shape->padded;
+    Crew crew = {.threads = shape->threads};
+#pragma omp parallel num_threads(shape->threads)
+    {
+        int thread = omp_get_thread_num();
+        if (thread) {
+            serve(&crew, thread);
+        } else {
+            lead(&crew, &pass);
+            dismiss(&crew);
+        }
+    }
+}

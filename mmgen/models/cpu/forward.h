@@ -1,0 +1,38 @@
+/* A pass of a decoder over its next tokens: what Python tells of it. structs.py mirrors these structs. */
+
+#ifndef FORWARD_H
+#define FORWARD_H
+
+#include "blocks.h"
+
+typedef struct {
+    long row, keys, span; /* of q; how many keys it sees, the last is its own; its first span */
+} Text;
+
+typedef struct {
+    long start, count; /* neighbours among all keys */
+} Span;
+
+typedef struct {
+    long kind; /* bits of a weight: 32, 8 or 4; 0: GGUF's blocks, of which `weights` are `chunk` parts */
+    const void *weights;
+    const float *bias, *scales;
+    const int32_t *sums;
+    long in, out, padded, chunk, planes;
+} Product;
+
+typedef struct {
+    const float *norm, *query_norm, *key_norm, *second_norm; /* of heads: 0 where there are none */
+    Product qkv, out, up, down;
+    float *keys, *values;
+    const float *cos, *sin;
+    long window;
+    double scale;
+} Layer;
+
+typedef struct {
+    long layers, texts, width, heads, groups, size, hidden, places, turned, each, threads, padded;
+    double eps;
+} Shape;
+
+#endif

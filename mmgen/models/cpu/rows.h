@@ -1,0 +1,119 @@
+/* What lies between products, of one row each. Included where it is used, so that it is compiled into its place. */
+
+#ifndef ROWS_H
+#define ROWS_H
+
+#include "forward.h"
+#include <immintrin.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE long least(long one, long other) { return one < other ? one : other; }
+
+INLINE void norm_row(const float *x, const float *weight, float *y, long width, double eps)
+{
+    __m512 squares[4] = {0};
+    for (long at = 0; at < width; at += 16) {
+        __m512 some = _mm512_loadu_ps(x + at);
+        squares[at / 16 % 4] = _mm512_fmadd_ps(some, some, squares[at / 16 % 4]);
+    }
+    __m512 all = _mm512_add_ps(_mm512_add_ps(squares[0], squares[1]), _mm512_add_ps(squares[2], squares[3]));
+    float mean = _mm512_reduce_add_ps(all) / (float)width + (float)eps;
+    __m512 scale = _mm512_set1_ps(1.0f / __builtin_sqrtf(mean));
+    for (long at = 0; at < width; at += 16)
+        _mm512_storeu_ps(y + at, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(x + at), scale), _mm512_loadu_ps(weight + at)));
+}
+
+/* exp(x) for x <= 0, relative error 1e-7, as 2^n times a polynomial of the remainder; NaN propagates. */
+INLINE __m512 exponential(__m512 x)
+{
+    x = _mm512_max_ps(_mm512_set1_ps(-87), x); /* gives its second operand where one is NaN */
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+    __m512 left = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+    left = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), left);
+    const float terms[] = {1 / 5040.0f, 1 / 720.0f, 1 / 120.0f, 1 / 24.0f, 1 / 6.0f, 0.5f, 1, 1};
+    __m512 sum = _mm512_set1_ps(terms[0]);
+    for (int term = 1; term < 8; term++)
+        sum = _mm512_fmadd_ps(sum, left, _mm512_set1_ps(terms[term]));
+    return _mm512_scalef_ps(sum, n);
+}
+
+INLINE void gate_row(const float *gates, const float *ups, float *y, long width)
+{
+    for (long at = 0; at < width; at += 16) {
+        __m512 gate = _mm512_loadu_ps(gates + at), one = _mm512_set1_ps(1);
+        __m512 small = exponential(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_abs_ps(gate))); /* e^-|gate| */
+        __mmask16 below = _mm512_cmp_ps_mask(gate, _mm512_setzero_ps(), _CMP_LT_OQ);
+        __m512 sigmoid = _mm512_div_ps(_mm512_mask_mov_ps(one, below, small), _mm512_add_ps(one, small));
+        _mm512_storeu_ps(y + at, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid), _mm512_loadu_ps(ups + at)));
+    }
+}
+
+/* The first `turned` numbers of a head in pairs (i, i + turned / 2); the others as they are. */
+INLINE void turn(const float *restrict x, const float *cos, const float *sin, float *restrict y, long size, long turned)
+{
+    long half = turned / 2;
+    for (long at = 0; at < half; at++) {
+        y[at] = x[at] * cos[at] + x[at + half] * sin[at];
+        y[at + half] = x[at + half] * cos[at + half] + x[at] * sin[at + half];
+    }
+    for (long at = turned; at < size; at++)
+        y[at] = x[at];
+}
+
+/* Keys and values of a text's last place, which they take; k is turned first. */
+INLINE void keep(const float *k, const float *v, const float *cos, const float *sin, float *keys, float *values, const Text *text,
+                 const Span *spans, long groups, long size, long places, long turned)
+{
+    const Span *last = spans + text->span;
+    long left = text->keys - 1;
+    while (left >= last->count)
+        left -= last++->count;
+    for (long group = 0; group < groups; group++) {
+        long place = group * places + last->start + left;
+        turn(k + group * size, cos, sin, keys + place * size, size, turned);
+        turn(v + group * size, cos, sin, values + place * size, size, 0);
+    }
+}
+
+INLINE void attend_one(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
+                       const Span *spans, long size, long window, float scale)
+{
+    long first = window && text->keys > window ? text->keys - window : 0, at = 0;
+    float most = -__builtin_inff();
+    for (const Span *span = spans + text->span; at < text->keys; span++)
+        for (long place = 0; place < span->count && at < text->keys; place++, at++) {
+            const float *key = keys + (span->start + place) * size;
+            __m512 sum = _mm512_setzero_ps();
+            if (at >= first)
+                for (long part = 0; part < size; part += 16)
+                    sum = _mm512_fmadd_ps(_mm512_loadu_ps(q + part), _mm512_loadu_ps(key + part), sum);
+            scores[at] = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sum) * scale;
+            most = scores[at] > most ? scores[at] : most;
+        }
+    __m512 total = _mm512_setzero_ps();
+    for (at = 0; at < text->keys; at += 16) {
+        __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
+        __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + at), _mm512_set1_ps(most));
+        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
+        far = _mm512_maskz_mov_ps(there, exponential(far));
+        _mm512_storeu_ps(scores + at, far);
+        total = _mm512_add_ps(total, far);
+    }
+    __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
+    for (long part = 0; part < size; part += 64) {
+        __m512 sums[4] = {0};
+        long wide = least(64, size - part) / 16;
+        at = 0;
+        for (const Span *span = spans + text->span; at < text->keys; span++)
+            for (long place = 0; place < span->count && at < text->keys; place++, at++) {
+                const float *value = values + (span->start + place) * size + part;
+                for (long one = 0; at >= first && one < wide; one++)
+                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + one * 16), sums[one]);
+            }
+        for (long one = 0; one < wide; one++)
+            _mm512_storeu_ps(y + part + one * 16, _mm512_div_ps(sums[one], whole));
+    }
+}
+
+#endif
