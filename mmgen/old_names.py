@@ -374,7 +374,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "Watching": "AttentionRecorder",
     },
     "mmgen.models.lm.block_manager": {"Blocks": "BlockManager", "Table": "BlockTable"},
-    "mmgen.models.lm.fused_decoder": {"Fused": "FusedDecoder", "Known": "WatchedWeight", "Shape": "FusedShape"},
+    "mmgen.models.lm.fused_decoder": {"Fused": "FusedDecoder", "Known": "WatchedWeights", "Shape": "FusedShape"},
     "mmgen.models.lm.guided_decoding": {"Grammars": "GrammarCompiler"},
     "mmgen.models.lm.language_model": {"TextModel": "mmgen.models.lm.text_model:TextModel"},
     "mmgen.models.lm.lora": {

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
+from mmgen.models.cpu.kernels import largest
 from mmgen.models.lm.sampling import Candidates, adjusted, candidates, pick
 from mmgen.models.lm.speculative import PromptLookup, accept
 from mmgen.runners.generation import (
@@ -159,8 +160,8 @@ def _choose(turns: Sequence[TokenTurn]) -> Iterator[tuple[TokenTurn, int]]:
         if row is not None:
             groups.setdefault(turn.sampling, []).append((turn, row))
     for sampling, group in groups.items():
-        logits = torch.stack([row for _, row in group])
-        best, likeliest = (column.tolist() for column in logits.max(-1))
+        logits = torch.stack([row for _, row in group]) if len(group) > 1 else group[0][1][None]
+        best, likeliest = (column.tolist() for column in largest(logits))
         sound = [row for row, (turn, _) in enumerate(group) if _attempt(turn, partial(_check, best[row]))]
         if sampling.greedy:
             yield from ((group[row][0], likeliest[row]) for row in sound)

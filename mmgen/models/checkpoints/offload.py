@@ -18,6 +18,19 @@ OURS = ("mmgen.", "diffusers.", "sentence_transformers.")
 """Packages whose objects are looked into for modules; everything else is taken to hold no tensors of the model's."""
 
 
+_moves = 0
+
+
+def moves() -> int:
+    """How often tensors of loaded models left or came back: as long as it is the same, their numbers lie where they lay."""
+    return _moves
+
+
+def _count_move() -> None:
+    global _moves
+    _moves += 1
+
+
 class Buffers(Protocol):
     """What a model keeps on the device besides its weights."""
 
@@ -43,6 +56,7 @@ class LoadedModel(Generic[Model]):
         return sum(tensor.numel() * tensor.element_size() for tensor in found.values())
 
     def bring(self) -> None:
+        _count_move()
         if self._resting:
             self._move(self.device)
         else:
@@ -52,12 +66,14 @@ class LoadedModel(Generic[Model]):
             one.back()
 
     def rest(self) -> None:
+        _count_move()
         for one in self.beside:
             one.away()
         self._move("cpu")
         self._resting = True
 
     def drop(self) -> None:
+        _count_move()
         for one in self.beside:
             one.away()
         for module in self._modules:

@@ -51,13 +51,13 @@ static void place(const void *about, long row, int thread)
     const Pass *pass = about;
     const Shape *shape = pass->shape;
     const Layer *layer = pass->layer;
-    long size = shape->size, turned = layer->cos ? shape->turned : 0;
+    long size = shape->size, turned = layer->turns ? shape->turned : 0;
     float *own = pass->qkv + pass->texts[row].row * layer->qkv.out, *k = own + queries(shape), *v = k + shape->groups * size;
     for (long head = 0; layer->query_norm && head < shape->heads; head++)
         norm_row(own + head * size, layer->query_norm, own + head * size, size, shape->eps);
     for (long head = 0; layer->key_norm && head < shape->groups; head++)
         norm_row(k + head * size, layer->key_norm, k + head * size, size, shape->eps);
-    const float *cos = layer->cos + row * turned, *sin = layer->sin + row * turned;
+    const float *cos = cos_of(layer, shape) + row * turned, *sin = sin_of(layer, shape) + row * turned;
     keep(k, v, cos, sin, layer->keys, layer->values, pass->texts + row, pass->spans, shape->groups, size, shape->places, turned);
     for (long head = 0; turned && head < shape->heads; head++) {
         float other[MAX_HEAD_DIM];

@@ -25,14 +25,18 @@ typedef struct {
     const float *norm, *query_norm, *key_norm, *second_norm; /* of heads: 0 where there are none */
     Product qkv, out, up, down;
     float *keys, *values;
-    const float *cos, *sin;
+    long turns; /* by which of the shape's rotations queries and keys are turned, from 1 on; 0: they are not */
     long window;
     double scale;
 } Layer;
 
 typedef struct {
     long layers, texts, width, heads, groups, size, hidden, places, turned, each, threads, padded;
+    const float *cos[2], *sin[2]; /* (texts, turned): of layers that see everything, and of those with a window */
     double eps;
 } Shape;
+
+static inline const float *cos_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->cos[layer->turns - 1] : 0; }
+static inline const float *sin_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->sin[layer->turns - 1] : 0; }
 
 #endif

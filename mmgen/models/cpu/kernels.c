@@ -119,6 +119,29 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
     }
 }
 
+/* Of each row the largest number and where it lies first; NaN where one is NaN. `width` is a multiple of 16. */
+void find_largest(const float *x, long rows, long width, float *largest, int64_t *places)
+{
+    for (long row = 0; row < rows; row++, x += width) {
+        __m512 most = _mm512_set1_ps(-__builtin_inff());
+        __mmask16 wrong = 0;
+        for (long at = 0; at < width; at += 16) {
+            __m512 some = _mm512_loadu_ps(x + at);
+            wrong |= _mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q);
+            most = _mm512_max_ps(most, some);
+        }
+        largest[row] = wrong ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
+        places[row] = 0;
+        for (long at = 0; !wrong && at < width; at += 16) {
+            __mmask16 found = _mm512_cmp_ps_mask(_mm512_loadu_ps(x + at), _mm512_set1_ps(largest[row]), _CMP_EQ_OQ);
+            if (found) {
+                places[row] = at + __builtin_ctz(found);
+                break;
+            }
+        }
+    }
+}
+
 /* 3. Integers, with the processor's instruction for four products at once. */
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
@@ -356,8 +379,8 @@ void decode(const Layer *layers, const Shape *shape, float *x, float *room, cons
             rms_norm(own, layer->query_norm, own, shape->heads, size, shape->eps);
             rms_norm(own + queries, layer->key_norm, own + queries, shape->groups, size, shape->eps);
         }
-        attend(qkv, qkv + queries, qkv + queries + keys, layer->cos, layer->sin, layer->keys, layer->values, seen, scores, texts,
-               spans, rows, shape->heads, shape->groups, size, shape->places, layer->cos ? shape->turned : 0, each, each, each, shape->each,
+        attend(qkv, qkv + queries, qkv + queries + keys, cos_of(layer, shape), sin_of(layer, shape), layer->keys, layer->values, seen, scores, texts,
+               spans, rows, shape->heads, shape->groups, size, shape->places, layer->turns ? shape->turned : 0, each, each, each, shape->each,
                shape->threads, layer->window, layer->scale);
         multiply(&layer->out, seen, some, rows, bytes, about);
         add(x, some, rows * width);

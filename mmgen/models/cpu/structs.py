@@ -45,12 +45,12 @@ class FixedGroup(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """A decoder block: addresses of its weights, of its KV cache and of the rotary tables."""
+    """A decoder block: addresses of its weights and of its KV cache."""
 
     _fields_ = [
         *_fields("norm query_norm key_norm second_norm"),
         *_fields("qkv out up down", Product),
-        *_fields("keys values cos sin window"),
+        *_fields("keys values turns window"),
         ("scale", ctypes.c_double),
     ]
 
@@ -60,6 +60,7 @@ class FusedShape(ctypes.Structure):
 
     _fields_ = [
         *_fields("layers texts width heads groups size hidden places turned each threads padded"),
+        *_fields("cos windowed_cos sin windowed_sin"),
         ("eps", ctypes.c_double),
     ]
 

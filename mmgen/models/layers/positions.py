@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from mmgen.models.transformer_config import RopeScaling, TransformerConfig
 
+TABLE = 8192
+"""Positions whose cosines and sines are kept once they were needed."""
+
 
 @dataclass(frozen=True)
 class Rotation:
@@ -51,6 +54,7 @@ class Rotary:
         plain = theta ** (-torch.arange(0, size, 2).float() / size)  # (R / 2,)
         self.frequencies, self.gain = _scaled(plain, self, most)
         self.beyond = _beyond(plain, scaling)
+        self._tables: tuple[Tensor, Tensor] | None = None  # of the first positions
 
     @property
     def by_length(self) -> bool:
@@ -61,10 +65,27 @@ class Rotary:
         """`positions`: (N,) or (B, N); `lengths`: of the text so far, broadcast to it, which counts where `by_length`."""
         if self.frequencies.device != positions.device:
             self.frequencies, self.beyond = self.frequencies.to(positions.device), self.beyond.to(positions.device)
-        angles = positions[..., None] * self._frequencies_at(lengths)  # (..., N, R / 2)
-        cos, sin = angles.cos() * self.gain, angles.sin() * self.gain
-        cos, sin = torch.cat((cos, cos), -1)[..., None, :], torch.cat((-sin, sin), -1)[..., None, :]
+        if self._looks_up(positions) and (last := int(positions.max())) < TABLE:
+            cos, sin = (table[positions] for table in self._table(last + 1))
+            return Rotation(cos, sin, self._query_scale(positions), self.interleaved)
+        cos, sin = self._turns(positions, self._frequencies_at(lengths))
         return Rotation(cos, sin, self._query_scale(positions), self.interleaved)
+
+    def _looks_up(self, positions: Tensor) -> bool:
+        plain = positions.dtype is torch.int64 and positions.device.type == "cpu" and not torch.compiler.is_compiling()
+        return plain and not self.by_length and positions.numel() > 0
+
+    def _turns(self, positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+        angles = positions[..., None] * frequencies  # (..., N, R / 2)
+        cos, sin = angles.cos() * self.gain, angles.sin() * self.gain
+        return torch.cat((cos, cos), -1)[..., None, :], torch.cat((-sin, sin), -1)[..., None, :]
+
+    def _table(self, count: int) -> tuple[Tensor, Tensor]:
+        """Of at least so many positions, each (P, 1, R): the same numbers, looked up instead of computed token by token."""
+        if self._tables is None or len(self._tables[0]) < count:
+            with torch.inference_mode(False):  # they serve passes of every kind
+                self._tables = self._turns(torch.arange(max(256, 1 << (count - 1).bit_length())), self.frequencies.clone())
+        return self._tables
 
     def _query_scale(self, positions: Tensor) -> Tensor | None:
         """None where all are 1: within the original length."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from operator import is_
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mmgen.models.checkpoints.offload import moves
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import FusedShape, Layer, Product
@@ -38,8 +40,9 @@ class FusedDecoder:
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
-        self._known: list[WatchedWeight] = []
+        self._known = WatchedWeights()
         self._layers: Any = None
+        self._pool: Callable[[], KVPool | None] = lambda: None  # of whose keys and values the layers tell
         self._in_blocks = False  # whether all products are of GGUF's blocks
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
@@ -62,36 +65,42 @@ class FusedDecoder:
         return self._run(made, x.clone(), run, paged.pool, texts)
 
     def _run(self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch) -> Tensor:
-        config = self.config
+        config, rotations = self.config, (run.rotation, run.windowed)
         threads, each = torch.get_num_threads(), texts.most + LANES
-        layers = type(self._layers).from_buffer_copy(self._layers)
-        for number, layer in enumerate(layers):
-            rotation = run.rotation if not layer.window else run.windowed
-            if rotation is not None and config.rotates(number):
-                layer.cos, layer.sin = rotation.cos.data_ptr(), rotation.sin.data_ptr()
-            layer.keys, layer.values = pool.keys[number].data_ptr(), pool.values[number].data_ptr()
         more, padded = self._numbers
-        turned, places = 0 if run.rotation is None else run.rotation.cos.shape[-1], pool.keys[0].shape[1]
+        turned = 0 if run.rotation is None else run.rotation.cos.shape[-1]
         shape = FusedShape(
             config.layers, texts.count, config.hidden_size, config.heads, config.kv_heads, config.head_size,
-            config.intermediate_size, places, turned, each, threads, padded, config.norm_eps,
+            config.intermediate_size, pool.keys[0].shape[1], turned, each, threads, padded,
+            *(0 if one is None else one.cos.data_ptr() for one in rotations),
+            *(0 if one is None else one.sin.data_ptr() for one in rotations), config.norm_eps,
         )  # fmt: skip
         room = torch.empty(texts.count * (config.hidden_size + more) + threads * each)
         forward = made.forward_blocks if self._in_blocks else made.decode_all
         forward(
-            ctypes.addressof(layers), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
+            self._layers_of(pool), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
         )  # fmt: skip
         return x
 
+    def _layers_of(self, pool: KVPool) -> int:
+        """Address of the layers, with where their keys and values lie."""
+        if self._pool() is not pool:
+            for layer, keys, values in zip(self._layers, pool.keys, pool.values, strict=True):
+                layer.keys, layer.values = keys.data_ptr(), values.data_ptr()
+            self._pool = weakref.ref(pool)
+        return ctypes.addressof(self._layers)
+
     def _looked(self, blocks: nn.ModuleList) -> bool:
         """Whether all blocks are of the kind that it knows."""
-        if self._layers is not None and _hold(self._known):
+        if self._layers is not None and self._known.hold():
             return True
-        self._layers, self._known = None, []
+        self._layers, self._known, self._pool = None, WatchedWeights(), lambda: None
         layers: list[Layer] = []
-        for block in blocks:
+        for number, block in enumerate(blocks):
             if (layer := _layer(block, self._known)) is None:  # type: ignore[arg-type]
                 return False
+            if self.config.positions == "rotary" and self.config.rotates(number):
+                layer.turns = 2 if layer.window else 1
             layers.append(layer)
         self._layers = (Layer * len(layers))(*layers)
         products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
@@ -102,36 +111,36 @@ class FusedDecoder:
             layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + 2 * padded,
             padded,
         )
-        return _hold(self._known)  # not where somebody listens
+        return self._known.hold()  # not where somebody listens
 
 
-class WatchedWeight(NamedTuple):
-    """A layer of a block, one of its weights, and where both were found."""
+class WatchedWeights:
+    """Layers of the blocks and their weights, and where they were found: in lists, as each token asks for it."""
 
-    layers: dict[str, Any]  # of the module that holds the layer
-    name: str
-    layer: Any
-    where: dict[str, Any]  # of the layer, or of its matrix
-    own: str
-    weight: Any  # a weak reference: weights can leave
-    at: int
+    def __init__(self) -> None:
+        self.places: list[tuple[dict[str, Any], str]] = []  # of layers in the modules that hold them
+        self.layers: list[nn.Module] = []
+        self.hooks: list[Mapping[int, Any]] = []  # of layers: one is filled once somebody listens
+        self.weight_places: list[tuple[dict[str, Any], str]] = []  # of weights in their layer, or in its matrix
+        self.weights: list[weakref.ref[Tensor]] = []  # they can leave
+        self.moves = moves()
 
+    def add(self, holder: nn.Module, name: str) -> None:
+        layer = getattr(holder, name)
+        self.places.append((holder._modules, name))
+        self.layers.append(layer)
+        self.hooks += (layer._forward_hooks, layer._forward_pre_hooks)
+        for where, own in _weights(layer):
+            self.weight_places.append((where, own))
+            self.weights.append(weakref.ref(where[own]))
 
-def _watch(holder: nn.Module, name: str) -> Iterator[WatchedWeight]:
-    layers: dict[str, Any] = holder._modules
-    for where, own in _weights(layers[name]):
-        yield WatchedWeight(layers, name, layers[name], where, own, weakref.ref(where[own]), _at(where[own]))
-
-
-def _hold(watched: Sequence[WatchedWeight]) -> bool:
-    """Whether these are the same layers with the same weights, and nobody listens. Asked for each token: 0.2 ms of 180."""
-    for layers, name, layer, where, own, weight, at in watched:
-        if layers[name] is not layer or layer._forward_hooks or layer._forward_pre_hooks:
+    def hold(self) -> bool:
+        """Whether these are the same layers with the same weights, and nobody listens."""
+        if self.moves != moves() or any(self.hooks):
             return False
-        found = where[own]
-        if weight() is not found or (at and found.data_ptr() != at):
-            return False
-    return True
+        weights = [weight() for weight in self.weights]
+        same = all(map(is_, [where[name] for where, name in self.places], self.layers))
+        return same and all(map(is_, [where[name] for where, name in self.weight_places], weights))
 
 
 def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
@@ -140,11 +149,6 @@ def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
         return [(layer.matrix._buffers, name) for name in layer.matrix._buffers]
     name = PRODUCTS.get(type(layer), "weight")
     return [(layer._parameters if name in layer._parameters else vars(layer), name)]
-
-
-def _at(weight: Tensor) -> int:
-    """An address; 0: it has none, as in oneDNN's own layout."""
-    return 0 if weight.is_mkldnn or weight.layout is not torch.strided else weight.data_ptr()
 
 
 PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4Linear: "packed"}
@@ -163,7 +167,7 @@ def _fits(config: TransformerConfig) -> bool:
     return plain and fed and seen and turned and config.head_size <= MAX_HEAD_DIM and not any(size % LANES for size in sizes)
 
 
-def _layer(block: Block, known: list[WatchedWeight]) -> Layer | None:
+def _layer(block: Block, known: WatchedWeights) -> Layer | None:
     """None: of another kind. What is known of it is added to `known`."""
     attention, layer = block.attention, Layer()
     for name, holder, own in (
@@ -178,13 +182,13 @@ def _layer(block: Block, known: list[WatchedWeight]) -> Layer | None:
             if norm.weight.dtype is not torch.float32:
                 return None
             setattr(layer, name, norm.weight.data_ptr())
-            known += _watch(holder, own)
+            known.add(holder, own)
     for name, holder in (("qkv", attention), ("out", attention), ("up", block), ("down", block)):
         product = _product(getattr(holder, name))
         if product is None:
             return None
         setattr(layer, name, product)
-        known += _watch(holder, name)
+        known.add(holder, name)
     layer.window, layer.scale = attention.rules.window or 0, attention.rules.scale
     return layer
 

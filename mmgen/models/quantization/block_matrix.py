@@ -97,8 +97,8 @@ class BlockMatrix(nn.Module):
         """float32 (*ids.shape, inputs): these rows with the values that gguf-py gives. Raises IndexError."""
         flat, start = ids.reshape(-1), 0
         assert self.plain, "vectors of words are not stored so"
-        if len(flat) and not 0 <= int(flat.min()) <= int(flat.max()) < self.outputs:
-            raise IndexError(f"rows are 0 to {self.outputs - 1}, not {int(flat.min())} to {int(flat.max())}")
+        if (numbers := flat.tolist()) and not 0 <= min(numbers) <= max(numbers) < self.outputs:
+            raise IndexError(f"rows are 0 to {self.outputs - 1}, not {min(numbers)} to {max(numbers)}")
         if len(self.sizes) == 1:
             return self._unpacked(0, flat.contiguous()).view(*ids.shape, self.inputs)
         y = torch.empty(len(flat), self.inputs)
