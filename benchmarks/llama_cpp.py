@@ -5,9 +5,10 @@ FILE: default embedded:smollm2's. llama.cpp itself rounds it to the other types.
 without it one is built in a virtual environment, which takes seven minutes or more.
 
 decode: greedy tokens after a prompt of 32. prompt: 256 tokens until the first token is known. many: 16 chats that arrive over
-two seconds, with a slot for each; llama.cpp's side is a loop over its C API, without HTTP, as ours is. memory: the
-resident size of a process that decoded. logits: the largest difference to transformers' on the dequantized weights, of both.
-a8 is mmgen with inputs in int8, as llama.cpp has them. Both processes stay; each way takes its turn, and medians are quoted.
+two seconds, with a slot for each; llama.cpp's side is a loop over its C API, without HTTP, as ours is. memory: what a process
+that decoded has beyond all imports, the tokenizer and the template: its own memory, and all that is resident. logits: the
+largest difference to transformers' on the dequantized weights, of both. a8 is mmgen with inputs in int8, as llama.cpp has them.
+Both processes stay; each way takes its turn, and medians are quoted.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ import torch
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
+from mmgen.models.lm import language_model
+from mmgen.models.lm.chat_template import ChatTemplate
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.text_model import TextModel
+from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.runners.generation import TextRequest, Vocabulary
 from mmgen.runners.text import TextRunner
 from mmgen.text_params import TextParams
@@ -42,6 +47,7 @@ CMAKE = "-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_
 CMAKE += " -DGGML_F16C=ON -DGGML_BMI2=ON"
 VERSION = "0.3.36"
 PROMPT = 256
+__all__ = ["ChatTemplate", "Tokenizer"]  # what `alone` measures without
 NOTHING = Vocabulary(lambda ids: "x" * len(ids), frozenset())
 
 
@@ -67,14 +73,16 @@ class Peer:
 class Ours:
     """A file in our text runner, with the engine's thread."""
 
-    def __init__(self, engine: Engine, path: Path, name: str, precision: str = "") -> None:
-        def load() -> TextModel:
-            model = TextModel.load(path, precision=precision)
-            model.pack()
-            return model
+    def __init__(self, engine: Engine, path: Path, name: str, precision: str = "", tokenizer: bool = True) -> None:
+        """`tokenizer`: False leaves it and the template out, where memory is counted that others have been counted for."""
+
+        def load() -> LanguageModel:
+            lm = TextModel.load(path, precision=precision).lm if tokenizer else language_model.load(path, packed=True).eval()
+            lm.pack()
+            return lm
 
         self.engine, self.name = engine, name
-        self.lm = engine.call(load).lm
+        self.lm = engine.call(load)
         engine.add_runner(name, TextRunner(self.lm, NOTHING, memory=1 << 30))
 
     def write(self, ids: list[int], tokens: int) -> list[int]:
@@ -152,20 +160,25 @@ def last(own: Ours, ids: list[int]) -> torch.Tensor:
     return own.lm(torch.tensor([ids]))[0, -1]  # type: ignore[no-any-return]
 
 
-def alone(path: Path) -> int:
-    """Bytes of a process that loads the file and decodes, less those that it has with all imports and the tokenizer."""
+def alone(path: Path) -> tuple[int, int, int]:
+    """Bytes of a process that loads the file and decodes, less those that it has with all imports and the tokenizer: resident
+    ones, then those that are its own, without pages of libraries that it touched first. Last what keys and values take of both.
+    """
     code = (
-        "import sys, resource; from pathlib import Path; import benchmarks.llama_cpp as b\n"
-        "peak = lambda: next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith('VmRSS'))\n"
+        "import sys; from pathlib import Path; import benchmarks.llama_cpp as b, gguf\n"
+        "size = lambda kind: next(int(l.split()[1]) * 1024 for l in open('/proc/self/status') if l.startswith(kind + ':'))\n"
         "b.torch.set_num_threads(2)\n"
         "with b.Engine({}) as engine:\n"
-        "    import gguf; from mmgen.models.lm.tokenizer import Tokenizer; Tokenizer.of(Path(sys.argv[1]))\n"
-        "    before = peak(); ours = b.Ours(engine, Path(sys.argv[1]), 'own')\n"
-        "    ours.write(list(range(100, 132)), 32); print(peak() - before)"
+        "    path = Path(sys.argv[1])\n"
+        "    kept = b.Tokenizer.of(path), b.ChatTemplate.of(path)\n"
+        "    before = [size(kind) for kind in ('VmRSS', 'RssAnon')]; ours = b.Ours(engine, path, 'own', tokenizer=False)\n"
+        "    ours.write(list(range(100, 132)), 32)\n"
+        "    print(*(size(kind) - had for kind, had in zip(('VmRSS', 'RssAnon'), before)), 64 * ours.lm.kv_bytes_per_token)"
     )
     root = Path(__file__).resolve().parents[1]
     run = subprocess.run([sys.executable, "-c", code, str(path)], cwd=root, capture_output=True, text=True, check=True)
-    return int(run.stdout.split()[-1])
+    resident, own, cache = map(int, run.stdout.split()[-3:])
+    return resident, own, cache
 
 
 def measure(files: dict[str, Path], python: str, args: argparse.Namespace) -> list[str]:
@@ -200,10 +213,13 @@ def measure(files: dict[str, Path], python: str, args: argparse.Namespace) -> li
                 )
     if "memory" in args.parts:
         for kind, path in files.items():
-            mine, theirs, size = alone(path), peers[kind]("memory")["bytes"], path.stat().st_size
+            (resident, own, cache), size = alone(path), path.stat().st_size
+            theirs = peers[kind]("memory")["bytes"]
             lines.append(
-                f"memory, {kind}: mmgen {mine / 1e6:.0f} MB beyond imports and tokenizer, llama.cpp {theirs / 1e6:.0f} MB "
-                f"in all, of a file of {size / 1e6:.0f} MB: {mine / size:.2f}x (target 1.15x and the KV cache)"
+                f"memory, {kind}: mmgen {own / 1e6:.0f} MB of its own beyond imports and tokenizer, {cache / 1e6:.0f} MB of it "
+                f"keys and values ({resident / 1e6:.0f} MB with pages of libraries that it touches), llama.cpp "
+                f"{theirs / 1e6:.0f} MB in all, of a file of {size / 1e6:.0f} MB: {(own - cache) / size:.2f}x, resident "
+                f"{(resident - cache) / size:.2f}x (target 1.15x and the KV cache)"
             )
     for peer in peers.values():
         peer.close()
