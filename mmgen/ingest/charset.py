@@ -6,7 +6,8 @@ import codecs
 import re
 from typing import Any
 
-BINARY = "is a binary file; give text, or a format that mmgen reads"
+from mmgen.ingest.signatures import described, refusal
+
 SAMPLE = 2**13
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -43,12 +44,14 @@ def decode(data: bytes, declared: str = "") -> tuple[str, dict[str, Any]]:
     """UTF-8, else UTF-16 or UTF-32, else the declared or most probable encoding; metadata names it if it is not UTF-8.
 
     Raises:
-        Unreadable: too many control characters for a text.
+        Unreadable: too many control characters for a text, or the first bytes of another kind of file, which is named.
     """
+    if told := refusal(data):
+        raise Unreadable(told)
     text, encoding = _decoded(data, declared)
     sample = text[:SAMPLE]
     if sum(c < " " and c not in "\t\n\r\f\x1b" for c in sample) > len(sample) / 10:
-        raise Unreadable(BINARY)
+        raise Unreadable(described(data))
     return clean(text), {} if encoding == "utf-8" else {"encoding": encoding}
 
 
@@ -61,7 +64,7 @@ def _decoded(data: bytes, declared: str) -> tuple[str, str]:
     except UnicodeDecodeError:
         sample = data[:SAMPLE]
         if len(sample) - len(sample.translate(None, CONTROLS)) > len(sample) / 25:  # compressed data has about 11 per cent
-            raise Unreadable(BINARY) from None
+            raise Unreadable(described(data)) from None
     text = data.decode("utf-8", errors="replace")
     bad = text.count("\ufffd")
     if bad * 10 <= len(text) - len(text.encode("ascii", "ignore")) - bad:

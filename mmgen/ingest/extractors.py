@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 def plain(path: Path, data: bytes) -> Extracted:
     """Text, markdown and source code as they are: offsets are those of the file's own characters."""
-    if data[:4] in (b"%PDF", b"PK\x03\x04", b"\x89PNG", b"\x7fELF") or data[:3] == b"\xff\xd8\xff":
-        raise Unreadable(f"is no text file, it begins with {data[:4]!r}; rename a pdf or docx, convert anything else")
     text, metadata = decode(data)
     return text, (), metadata
 

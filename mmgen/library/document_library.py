@@ -122,8 +122,10 @@ class DocumentLibrary:
             where = ", ".join(map(str, given)) or "the given paths"
             if left_out:
                 raise BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
+            beside = ", ".join(f"{count} {kind}" for kind, count in (+unread).most_common())
             raise BadRequest(
                 f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code"
+                + (f"; left out as hidden or without text: {beside}" if beside else "")
             )
         began, store = time.perf_counter(), self.writable()
         if index is not None:

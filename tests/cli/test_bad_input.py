@@ -99,7 +99,8 @@ def test_folder_without_readable_files(call: Call, tmp_path: Path) -> None:
     folder.mkdir()
     told(call("rag", "add", folder), f"{folder}: no files to read; give files or a folder with txt, md,")
     (folder / "a.png").write_bytes(b"\x89PNG")
-    told(call("rag", "add", folder), "no files to read")
+    told(call("rag", "add", folder), "no files to read", "; left out as hidden or without text: 1 png")
+    (folder / "a.png").unlink()
     (folder / "a.txt").touch()
     skipped(call("rag", "add", folder), "a.txt is empty; there is nothing to add")
 
@@ -114,7 +115,7 @@ def test_folder_without_readable_files(call: Call, tmp_path: Path) -> None:
         ("nothing.pdf", b"no pdf at all", "is a damaged pdf"),
         ("damaged.docx", b"PK\x03\x04 cut short", "is a damaged docx"),
         ("damaged.jsonl", b'{"text": \n', "is damaged at line 1"),
-        ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(40), "is no text file"),
+        ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(40), "is an image; add it with --images"),
     ],
 )
 def test_files_that_cannot_be_read(call: Call, tmp_path: Path, name: str, data: bytes, message: str) -> None:

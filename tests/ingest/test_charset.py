@@ -63,5 +63,5 @@ def test_a_few_bad_bytes_do_not_spoil_the_rest() -> None:
     [random.Random(0).randbytes(4000), gzip.compress(b"hello" * 100, mtime=0), b"\0\1\2\3" * 100, b"\x7fELF\2\1\1" + bytes(99)],
 )
 def test_binary_data_is_refused(data: bytes) -> None:
-    with pytest.raises(Unreadable, match="is a binary file"):
+    with pytest.raises(Unreadable, match=r"is a binary file|is compressed \(gzip\)|is a program"):
         decode(data)

@@ -12,7 +12,7 @@ PATH = Path("a")
 
 def test_text_keeps_its_characters() -> None:
     assert extractors.plain(PATH, b"# A\n\nb") == ("# A\n\nb", (), {})
-    with pytest.raises(Unreadable, match="is no text file"):
+    with pytest.raises(Unreadable, match="is a program; give its source"):
         extractors.plain(PATH, b"\x7fELF...")
 
 

@@ -202,8 +202,8 @@ def test_the_hash_is_of_the_bytes(tmp_path: Path) -> None:
         ("a.jsonl", b"[1" + b"0" * 5000 + b"]", "is damaged at line 1"),
         ("a.jsonl", b"\nnot json\nnor this\n", "is damaged at line 2"),
         ("a.txt", bytes(range(256)) * 20, "is a binary file"),
-        ("a", b"\x7fELF" + bytes(100), "is no text file"),
-        ("a.md", b"%PDF-1.4 text", "is no text file, it begins with b'%PDF'; rename a pdf or docx, convert anything else"),
+        ("a", b"\x7fELF" + bytes(100), "is a program; give its source"),
+        ("a.md", b"%PDF-1.4 text", "is a PDF file by its first bytes; rename it to end in .pdf"),
         ("a.xlsx", b"PK\x03\x04 sheet", "is a damaged xlsx"),
     ],
 )
