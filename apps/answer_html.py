@@ -54,6 +54,10 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[i
     quotes = "".join(
         _quote(number, found, one, pages.get(number)) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1)
     )
+    if found.style == "sentence":
+        quotes += f"<p class='facts'>A sentence by {escape(found.model)}, in words of [1] and of the question.</p>"
+    if found.quoted:
+        quotes += f"<p class='facts'>The quote itself: {escape(found.quoted)}.</p>"
     if not found.citations:
         quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
     return _turn(found.question, f"{rewritten}<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")

@@ -18,7 +18,7 @@ from mmgen.library import page_images
 from mmgen.library.document_indexing import Added, IndexProgress
 from mmgen.pipelines.rag.answer import Answer
 from mmgen.pipelines.rag_text import RagText, checked
-from mmgen.rag_params import Grounding, RagParams
+from mmgen.rag_params import Grounding, RagParams, Style
 from mmgen.stores.history import HistoryEntry
 
 from . import answer_html
@@ -27,6 +27,7 @@ from .sessions import Sessions, error_toasts
 
 EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
 GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
+STYLES = [("Quotes", "quote"), ("A sentence by a language model", "sentence")]
 IMAGES = 3  # found beside an answer, where the store has any
 PAGES, PAGE_WIDTH = 3, 640  # citations of an answer that show their page, and pixels of it
 NEAR = 0.25
@@ -53,12 +54,13 @@ def tab(rag: RagText, past: HistoryPanel) -> Sessions:
             gr.Examples(EXAMPLES, question, label="Example questions for the sample documents")
             with gr.Accordion("Options", open=False):
                 grounding = gr.Radio(GROUNDINGS, value="strict", label="Grounding")
+                style = gr.Radio(STYLES, value="quote", label="Style")
                 k = gr.Slider(1, 20, 5, step=1, label="Passages retrieved (top k)")
             earlier = past.panel("Question history", ["rag-text"], question_of, asked.reopened, history, [said, history])
     added = [shelf, files]
     files.upload(asked.add, files, added, show_progress_on=shelf)
     sample.click(asked.sample, None, added, show_progress_on=shelf)
-    asking = [question, grounding, k, history], [said, history, question]
+    asking = [question, grounding, k, history, style], [said, history, question]
     for trigger in (question.submit, go.click):
         done = trigger(asked.ask, *asking, show_progress="hidden")
         done.then(past.newer, earlier, earlier, show_progress="hidden")
@@ -122,16 +124,16 @@ class AskHandlers:
         return f"<p class='report'>{done}</p>{self.shelf()}", None
 
     def ask(
-        self, question: str, grounding: Grounding, k: float, history: list[Exchange], http: gr.Request
+        self, question: str, grounding: Grounding, k: float, history: list[Exchange], style: Style, http: gr.Request
     ) -> Iterator[tuple[str, list[Exchange], str]]:
         """The question goes into the conversation at once; its answer takes its place there when it is found."""
         with error_toasts():
             checked(question)
-            params = RagParams(k=int(k), grounding=grounding)
+            params = RagParams(k=int(k), grounding=grounding, style=style)
         card, whole, said = answer_html.pending(question, "Retrieving passages"), "", ""
         yield transcript(history, card), history, ""
         params = replace(params, images=IMAGES if self._shows() else 0)
-        kept = {"question": question, **{name: getattr(params, name) for name in ("k", "grounding", "images")}}
+        kept = {"question": question, **{name: getattr(params, name) for name in ("k", "grounding", "images", "style")}}
         before = [message for one in history for message in one.messages]
         try:
             with self.sessions.request(http, "interactive") as request:

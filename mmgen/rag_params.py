@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mmgen.errors import BadRequest
 from mmgen.interfaces import Scalar
 from mmgen.params import check, param
 
 Grounding = Literal["strict", "cite", "off"]
+Style = Literal["quote", "sentence"]
 
 
 @dataclass(frozen=True)
@@ -41,5 +43,14 @@ class RagParams:
     )
     rerank: str | None = param(None, "what orders the passages anew: mmr, or a cross-encoder's reference.")
 
+    style: Style = param(  # noqa: RUF009  a field
+        "quote",
+        "quote answers with the words found; sentence lets a language model (embedded:smollm2, or the one that is named) say "
+        "them in a sentence, in words of the evidence and of the question alone; where none holds, the quote is given.",
+        kind=Style,
+    )
+
     def __post_init__(self) -> None:
         check(self)
+        if self.style == "sentence" and self.grounding == "off":
+            raise BadRequest("style is sentence and grounding is off; a sentence says what was found, take strict or cite")

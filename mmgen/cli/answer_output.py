@@ -42,6 +42,10 @@ def print_answer(answer: Answer) -> None:
             typer.secho(f"{PLACE}{sentence}", dim=True)
     if (more := len(answer.citations) - MOST_CITATIONS) > 0:
         typer.secho(f"{QUOTE}and {more} more places; --json names them", dim=True)
+    if answer.style == "sentence":
+        typer.secho(f"{QUOTE}a sentence by {answer.model}, in words of [1] and of the question", dim=True)
+    if answer.quoted:
+        typer.secho(f"{QUOTE}the quote itself: {answer.quoted}", dim=True)
     typer.secho(f"{QUOTE}{facts}", dim=True)
     print_images(answer)
 

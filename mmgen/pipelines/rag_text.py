@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.params import takes
-from mmgen.pipelines.rag import conversation
+from mmgen.pipelines.rag import conversation, sentence_style
 from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite, located
 from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
@@ -23,6 +23,7 @@ from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
+    from mmgen.clients.text import TextClient
     from mmgen.library.document_indexing import Added
     from mmgen.models.reader.calibration import Candidate
     from mmgen.runtime import Runtime
@@ -34,7 +35,8 @@ class RagText(StreamingPipeline[Answer]):
     store: name or path of the store.
     reader: reference of the model that reads the passages.
     encoder: reference of the model that embeds them.
-    model: a language model that writes the answer in place of the reader: embedded:NAME, a folder or a repo id.
+    model: a language model that writes the answer in place of the reader, or with style "sentence" says what the reader found:
+        embedded:NAME, a folder or a repo id.
     """
 
     priority = "interactive"
@@ -68,7 +70,7 @@ class RagText(StreamingPipeline[Answer]):
         question: str,
         params: RagParams,
         *,
-        history: Sequence[Answer | Mapping[str, Any]] = (),
+        history: Sequence[Any] = (),
         request: Request | None = None,
     ) -> Iterator[Event]:
         """Answers one question; a call returns the `Answer`.
@@ -102,7 +104,10 @@ class RagText(StreamingPipeline[Answer]):
             gallery.client(gallery.filled())
         self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
-        client = None if self.model is None else self.rt.text(self.model)
+        says = params.style == "sentence"
+        name = self.model or (sentence_style.DEFAULT_MODEL if says else None)
+        client = None if name is None else self.rt.text(name)
+        writer = None if says else client
         clock.lap("load")
         hits = self.library.search(question, k=params.k, where=params.where, rerank=params.rerank, request=request)
         clock.lap("retrieve")
@@ -124,8 +129,11 @@ class RagText(StreamingPipeline[Answer]):
         answer = Answer(asked, missing, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
         answer = replace(answer, rewritten="" if question == asked else question, note=note)
         floor = params.threshold if params.threshold is not None else calibration.threshold
-        if (hits if client else candidates) and (params.grounding == "off" or confidence >= floor):
-            events = self._read(reader, candidates[0], answer, request) if client is None else write(client, answer, request)
+        if (hits if writer else candidates) and (params.grounding == "off" or confidence >= floor):
+            events = self._read(reader, candidates[0], answer, request) if writer is None else write(writer, answer, request)
+            if says and client is not None:
+                *_, read = events
+                events = self._say(client, reader, candidates[0], read.value, request)
             for event in events:
                 if event.kind == "text":
                     yield event
@@ -146,6 +154,20 @@ class RagText(StreamingPipeline[Answer]):
             yield Event("text", text)
         if text:  # otherwise the reader closed its answer before the first word
             yield Event("answer", replace(answer, text=text, abstained=False))
+
+    def _say(
+        self, client: TextClient, reader: ReaderClient, best: Candidate, answer: Answer, request: Request
+    ) -> Iterator[Event]:
+        """What the reader found, in a sentence in which it finds the same."""
+        hit = answer.passages[best.occurrences[0][0]]
+        finding = sentence_style.Finding.of(cite(best, answer.passages, whole_sentences=False)[0], hit)
+        calibration = reader.model.calibration
+
+        def confirmed(sentence: str) -> bool:
+            found = calibration.candidates(reader.read(answer.standalone, [sentence], request), [sentence], [1.0])
+            return bool(found) and sentence_style.same(found[0].text, finding.span)
+
+        return sentence_style.say(client, answer, finding, confirmed, request)
 
     def close(self) -> None:
         self.library.close()

@@ -49,7 +49,7 @@ def test_files_are_on_the_shelf_and_the_unreadable_are_told(
 
 
 def test_an_answer_is_kept_and_opens_as_the_same_card(asking: AskHandlers) -> None:
-    shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], BROWSER))
+    shown = list(asking.ask("Who lit the lamp?", "cite", 3, [], "quote", BROWSER))
     assert "Retrieving passages" in shown[0][0] and shown[-1][2] == ""
     ((_, (exchange,), _),) = shown[-1:]
     (entry,) = asking.past.entries(["rag-text"], "lamp")
@@ -74,8 +74,8 @@ def test_a_citation_of_a_pdf_shows_its_page(asking: AskHandlers, tmp_path: Path)
 
 
 def test_a_question_leans_on_those_before(asking: AskHandlers) -> None:
-    *_, (_, history, _) = asking.ask("What is the lamp of Hirta?", "cite", 3, [], BROWSER)
-    shown = [html for html, _, _ in asking.ask("Who lit it?", "cite", 3, history, BROWSER)]
+    *_, (_, history, _) = asking.ask("What is the lamp of Hirta?", "cite", 3, [], "quote", BROWSER)
+    shown = [html for html, _, _ in asking.ask("Who lit it?", "cite", 3, history, "quote", BROWSER)]
     assert "Searched" not in shown[0]
     assert all("Searched: Who lit the lamp of Hirta?" in html for html in shown[1:])
 
@@ -92,10 +92,10 @@ def test_near_images_of_the_store_stand_beside_the_answer(asking: AskHandlers, t
     files = [drawn(tmp_path / f"{name}.png", name) for name in ("red", "blue")]
     asking.rag.library.gallery().add(files)
     assert asking._shows()
-    *_, (html, _, _) = asking.ask("What is red?", "strict", 3, [], BROWSER)
+    *_, (html, _, _) = asking.ask("What is red?", "strict", 3, [], "quote", BROWSER)
     assert "src='data:image/webp;base64," in html and "red.png" in html and "blue.png" not in html
 
 
 def test_an_empty_question_is_told(asking: AskHandlers) -> None:
     with pytest.raises(gr.Error, match="the question is empty"):
-        list(asking.ask(" ", "strict", 3, [], BROWSER))
+        list(asking.ask(" ", "strict", 3, [], "quote", BROWSER))

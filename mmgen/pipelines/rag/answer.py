@@ -60,6 +60,8 @@ class Answer:
     sentences: list[AnswerSentence] = field(default_factory=list)  # of a language model's checked text, with their citations
     images: list[IllustratingImage] = field(default_factory=list)  # retrieved along with the passages; not read for the answer
     note: str = ""  # what is to be known of the search: that the encoder does not know the question's script
+    style: str = "quote"  # "sentence": a language model's, which says the first quote, checked
+    quoted: str = ""  # why it is the quote although a sentence was asked for
     rewritten: str = ""  # the question as it was searched and read, where the history completes it
 
     @property

@@ -27,7 +27,8 @@ def turns(history: Sequence[Any]) -> list[Turn]:
     found: list[Turn] = []
     for one in history:
         if isinstance(one, Answer):
-            found.append(Turn(one.question, "" if one.abstained else one.text))
+            said = one.citations[0].quote if one.style == "sentence" else one.text
+            found.append(Turn(one.question, "" if one.abstained else said))
             continue
         role, content = _message(one)
         if role == "user":

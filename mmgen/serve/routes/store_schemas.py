@@ -11,7 +11,7 @@ from mmgen.config import OldKeys
 from mmgen.interfaces import Hit, ImageHit
 from mmgen.pipelines.rag.answer import Answer, Citation
 from mmgen.pipelines.rag.conversation import question_and_history
-from mmgen.rag_params import Grounding, RagParams
+from mmgen.rag_params import Grounding, RagParams, Style
 from mmgen.serve.pipeline_schema import declared
 
 Metadata = dict[str, str | int | float | bool]
@@ -134,7 +134,10 @@ class Ask(StoreBody):
     filters: Filters = Field(default_factory=list)
     images: int = declared(RagParams, "images")
     rerank: str | None = declared(RagParams, "rerank")
-    model: str | None = Field(default=None, description="A language model that writes the answer; without it the reader.")
+    style: Style = declared(RagParams, "style")
+    model: str | None = Field(
+        default=None, description="A language model that writes the answer, or the sentence; without it the reader answers."
+    )
     stream: bool = Field(default=False, description="Events instead of one answer.")
 
     def asked(self) -> tuple[str, list[dict[str, Any]]]:
@@ -142,7 +145,7 @@ class Ask(StoreBody):
         return question_and_history(self.question, [one.model_dump() for one in self.messages or ()])
 
     def params(self) -> RagParams:
-        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank)
+        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank, self.style)
 
 
 class PassageResult(BaseModel):
@@ -237,6 +240,8 @@ class AnswerResponse(BaseModel):
     abstained: bool = Field(description="The documents do not answer, as far as the model can tell.")
     confidence: float = Field(description="Calibrated probability that the answer is right, 0 to 1.")
     grounding: str
+    style: str = Field(description="sentence: a language model's, made of the first citation and checked; otherwise quote.")
+    quoted: str | None = Field(default=None, description="Why it is the quote although a sentence was asked for.")
     citations: list[CitationInfo]
     passages: list[PassageResult] = Field(description="What was read.")
     images: list[ImageResult]
@@ -247,7 +252,8 @@ class AnswerResponse(BaseModel):
         return cls(
             id=answer.request_id, question=answer.question, rewritten=answer.rewritten or None, answer=answer.marked,
             abstained=answer.abstained,
-            confidence=answer.confidence, grounding=answer.grounding, timings=answer.timings,
+            confidence=answer.confidence, grounding=answer.grounding, style=answer.style, quoted=answer.quoted or None,
+            timings=answer.timings,
             citations=[CitationInfo.of(one) for one in answer.citations],
             passages=[PassageResult.of(hit) for hit in answer.passages],
             images=[ImageResult.of(one) for one in answer.images],

@@ -198,7 +198,7 @@ def answered(name: str, body: Ask, context: Context, request: Request) -> Answer
 
 def events(name: str, body: Ask, context: Context, request: Request) -> Iterator[dict[str, Any]]:
     question, before = body.asked()
-    model = None if body.model is None else context.model(body.model, "text")
+    model = context.model(body.model, "text") if body.model is not None or body.style == "sentence" else None
     params = replace(body.params(), rerank=context.reranker(body.rerank))
     rag: RagText = pipeline("rag-text", runtime=context.rt, store=name, model=model)
     with _shelf(context).opened(name) as rag.library:

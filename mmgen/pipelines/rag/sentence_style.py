@@ -1,0 +1,179 @@
+"""Answers as a sentence: a language model says what the reader found, in words of the evidence and of the question alone.
+
+While it writes, a regular expression lets it choose among those words, and demands the found span to the letter; then the
+sentence is checked. Numbers and names are those of the evidence: the passage in which the span was found, with its headings.
+Where no sentence holds, the quote itself is the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mmgen.engine.job import Request
+from mmgen.ingest.sentences import sentences
+from mmgen.interfaces import Hit
+from mmgen.pipelines.chat import written
+from mmgen.pipelines.language import reasoning
+from mmgen.pipelines.language.text_pipeline import requested
+from mmgen.pipelines.rag.answer import Answer, Citation
+from mmgen.pipelines.rag.sentence_citations import AnswerSentence
+from mmgen.pipelines.rag.sentence_spans import sentence_around
+from mmgen.pipelines.rag.word_overlap import FUNCTION, NEGATIONS, WORD, ContentWords, fold
+from mmgen.pipelines.streaming import Event
+from mmgen.text_params import TextParams
+
+if TYPE_CHECKING:
+    from mmgen.clients.text import TextClient
+
+DEFAULT_MODEL = "embedded:smollm2"
+TASK = "Answer the question in one short, complete sentence. Use the words of the question."
+GLUE = frozenset("a an and are as at by been for from had has have in is it its of on that the to was were with".split())  # noqa: SIM905
+"""Function words that it may always use: they state nothing."""
+QUALIFIERS = frozenset(
+    """about above after almost approximately around before below between early every except exactly fewer half just last late
+    least less mid more most nearly never no not nothing only over per roughly since some than under until up
+    without""".split()  # noqa: SIM905  a list of words
+)
+"""Words before a span that belong to what it says."""
+LINKS = frozenset("a an at by from in of or the to".split())  # noqa: SIM905
+"""Words that can stand between those and the span."""
+MOST_WORDS = 40
+MOST_TOKENS = 80
+MOST_SPAN = 15
+"""Words of a span that are said in a sentence."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the reader found, and where."""
+
+    span: str  # to the letter, with the qualifiers before it
+    sentence: str  # that holds it
+    evidence: str  # the passage with its headings
+
+    @classmethod
+    def of(cls, citation: Citation, hit: Hit) -> Finding:
+        passage = hit.passage
+        start, end = citation.start - passage.start, citation.end - passage.start
+        first, last = sentence_around(passage.text, start, end)
+        return cls(
+            " ".join(passage.text[_qualified(passage.text, first, start) : end].split()),
+            " ".join(passage.text[first:last].split()),
+            f"{passage.heading}\n{passage.text}",
+        )
+
+
+def _qualified(text: str, first: int, start: int) -> int:
+    """Where the span begins with the qualifiers before it: "before 1903", "at least ten"; "of the" alone is none."""
+    words = list(re.finditer(r"\S+", text[first:start]))
+    begin = start
+    for word in reversed(words):
+        low = word[0].lower()
+        if low not in QUALIFIERS | LINKS:
+            break
+        if low in QUALIFIERS:
+            begin = first + word.start()
+    return begin
+
+
+def say(
+    client: TextClient, answer: Answer, finding: Finding, confirmed: Callable[[str], bool], request: Request
+) -> Iterator[Event]:
+    """The answer as a sentence, generated greedily.
+
+    Args:
+        answer: the reader's, with its citations.
+        confirmed: whether the reader finds the same span in a sentence.
+
+    Yields:
+        "text" events with the draft so far, not checked yet, then one "answer" event: with the sentence, or as it was with
+        the reason in `quoted`.
+    """
+    from mmgen.runners.generation import TextPiece
+
+    question = answer.standalone
+    if len(finding.span.split()) > MOST_SPAN or finding.span == finding.sentence:
+        yield Event("answer", replace(answer, quoted="the quote is a sentence by itself"))
+        return
+    lines = (TASK, finding.sentence, f"Question: {question}\nAnswer: {finding.span}")
+    messages = [{"role": "user", "content": "\n\n".join(lines)}]
+    prompt = written(client, messages, variables=reasoning.switch(client.model.template, False))
+    params = TextParams(strategy="greedy", max_tokens=MOST_TOKENS, regex=grammar(finding, question), lookup=client.guesses)
+    draft = ""
+    for event in client.write(requested(client, prompt, params), request, seed=0):
+        if isinstance(event, TextPiece):
+            draft += event.text
+            yield Event("text", draft.strip())
+    text = draft.strip()
+    reason = flaw(text, finding, question)
+    if not reason and not confirmed(text):
+        reason = "the model's sentence does not say that this is the answer"
+    if reason:
+        yield Event("answer", replace(answer, quoted=reason))
+        return
+    sentence = AnswerSentence(text, (1,))
+    yield Event("answer", replace(answer, text=text, sentences=[sentence], style="sentence", model=client.reference))
+
+
+def grammar(finding: Finding, question: str) -> str:
+    """Sentences of allowed words that contain the span, as a regular expression."""
+    words = sorted(vocabulary(finding, question))
+    one = "(?:" + "|".join(map(re.escape, words)) + ")"
+    capital = "(?:" + "|".join(sorted({re.escape(word[:1].upper() + word[1:]) for word in words})) + ")"
+    span = re.escape(finding.span.rstrip("."))
+    first = re.escape(finding.span[:1].upper() + finding.span[1:].rstrip("."))
+    return f"(?:{first}|{capital}(?:,? {one})* {span})(?:,? {one})*\\."
+
+
+def vocabulary(finding: Finding, question: str) -> set[str]:
+    """Words of the sentence and of the question as they are written there, and those that state nothing.
+
+    A number, a name or a negation of the question is among them only where the evidence has it.
+    """
+    there = {fold(word) for word in WORD.findall(finding.evidence)}
+    words = {word for word in _bare(finding.sentence) if fold(word) not in NEGATIONS or fold(word) in there}
+    for number, word in enumerate(_bare(question)):
+        own = word.lower() if number == 0 or fold(word) in FUNCTION else word
+        strict = own[0].isupper() or any(character.isdigit() for character in own) or fold(own) in NEGATIONS
+        if own.lower() in ("what", "who", "whom", "whose", "which", "when", "where", "why", "how", "do", "does", "did"):
+            continue
+        if not strict or fold(own) in there:
+            words.add(own)
+    return words | GLUE
+
+
+def _bare(text: str) -> list[str]:
+    """Words without the punctuation around them."""
+    found = (word.strip("\"“”'‘’.,;:!?()[]*_`|") for word in text.split())
+    return [word for word in found if any(character.isalnum() for character in word)]
+
+
+def flaw(text: str, finding: Finding, question: str) -> str:
+    """What keeps a sentence from being the answer, in words; "" where nothing does."""
+    if not text.endswith(".") or len(sentences(text)) != 1:
+        return "the model did not end its sentence"
+    if len(text.split()) > MOST_WORDS:
+        return f"the model's sentence is longer than {MOST_WORDS} words"
+    times = text.lower().count(finding.span.rstrip(".").lower())
+    if times != 1:
+        return "the model's sentence repeats the quote" if times else "the model's sentence lacks the quote"
+    said, there, asked = ContentWords.of(text), ContentWords.of(finding.evidence), ContentWords.of(question)
+    if alien := sorted(said.content - there.content - asked.content):
+        return f'"{alien[0]}" stands neither in the evidence nor in the question'
+    strict = {word for word in said.needed if word in asked.content}
+    if alien := sorted(word for word in said.needed - there.content if word in strict or word not in asked.content):
+        return f'"{alien[0]}" does not stand in the evidence'
+    if said.negated != ContentWords.of(finding.sentence).negated:
+        return "the model's sentence is negated otherwise than the evidence"
+    if not said.content & asked.content - ContentWords.of(finding.span).content:
+        return "the model's sentence says nothing of the question"
+    return ""
+
+
+def same(found: str, span: str) -> bool:
+    """Whether two spans share most of what they say."""
+    a, b = ({fold(word) for word in WORD.findall(text)} - FUNCTION for text in (found, span))
+    return bool(a & b) and 2 * len(a & b) >= min(len(a), len(b))
