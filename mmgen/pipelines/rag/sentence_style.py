@@ -1,14 +1,16 @@
-"""Answers as a sentence: a language model says what the reader found, in words of the evidence and of the question alone.
+"""Answers as a sentence: a language model puts what the reader found into the words of the question.
 
-While it writes, a regular expression lets it choose among those words, and demands the found span to the letter; then the
-sentence is checked. Numbers and names are those of the evidence: the passage in which the span was found, with its headings.
-Where no sentence holds, the quote itself is the answer.
+While it writes, a regular expression lets it choose among the question's words, in the forms that the evidence has of them, and
+function words, and demands the found span to the letter; so it cannot say anything else of the evidence, rightly or wrongly.
+Then the sentence is checked. Numbers and names are those of the evidence: the passage in which the span was found, with its
+headings. Where no sentence holds, the quote itself is the answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,8 +42,10 @@ QUALIFIERS = frozenset(
 """Words before a span that belong to what it says."""
 LINKS = frozenset("a an at by from in of or the to".split())  # noqa: SIM905
 """Words that can stand between those and the span."""
+ASKING = frozenset("what who whom whose which when where why how do does did many much name kind type".split())  # noqa: SIM905
+"""Words that ask, and have no place in an answer."""
 MOST_WORDS = 40
-MOST_TOKENS = 80
+MOST_TOKENS = 60
 MOST_SPAN = 15
 """Words of a span that are said in a sentence."""
 
@@ -119,30 +123,39 @@ def say(
 
 
 def grammar(finding: Finding, question: str) -> str:
-    """Sentences of allowed words that contain the span, as a regular expression."""
-    words = sorted(vocabulary(finding, question))
-    one = "(?:" + "|".join(map(re.escape, words)) + ")"
-    capital = "(?:" + "|".join(sorted({re.escape(word[:1].upper() + word[1:]) for word in words})) + ")"
-    span = re.escape(finding.span.rstrip("."))
-    first = re.escape(finding.span[:1].upper() + finding.span[1:].rstrip("."))
-    return f"(?:{first}|{capital}(?:,? {one})* {span})(?:,? {one})*\\."
+    """Sentences of the vocabulary that contain the span and do not end in a function word, as a regular expression."""
+    content = vocabulary(finding, question)
+    one, last = _any_of(content | GLUE), _any_of(content)
+    capital = _any_of({word[:1].upper() + word[1:] for word in content | GLUE})
+    span = finding.span.rstrip(".")
+    first = re.escape(span[:1].upper() + span[1:])
+    end = f"(?:,?(?: {one})* {last})?" if content else ""
+    return f"(?:{first}|{capital}(?: {one})* {re.escape(span)}){end}\\."
+
+
+def _any_of(words: Collection[str]) -> str:
+    return "(?:" + "|".join(map(re.escape, sorted(words))) + ")"
 
 
 def vocabulary(finding: Finding, question: str) -> set[str]:
-    """Words of the sentence and of the question as they are written there, and those that state nothing.
+    """The content words of the question, and what the sentence of the evidence has of the same stems.
 
     A number, a name or a negation of the question is among them only where the evidence has it.
     """
     there = {fold(word) for word in WORD.findall(finding.evidence)}
-    words = {word for word in _bare(finding.sentence) if fold(word) not in NEGATIONS or fold(word) in there}
+    words = set[str]()
     for number, word in enumerate(_bare(question)):
-        own = word.lower() if number == 0 or fold(word) in FUNCTION else word
+        own = word.lower() if number == 0 else word
         strict = own[0].isupper() or any(character.isdigit() for character in own) or fold(own) in NEGATIONS
-        if own.lower() in ("what", "who", "whom", "whose", "which", "when", "where", "why", "how", "do", "does", "did"):
-            continue
-        if not strict or fold(own) in there:
+        if fold(own) not in FUNCTION | ASKING and (not strict or fold(own) in there):
             words.add(own)
-    return words | GLUE
+    stems = {_stem(word) for word in words}
+    return words | {word for word in _bare(finding.sentence) if fold(word) not in FUNCTION and _stem(word) in stems}
+
+
+def _stem(word: str) -> str:
+    """Without the endings of regular verbs and nouns."""
+    return re.sub(r"(?:ing|ed|es|e|s)$", "", fold(word)) if len(word) > 4 else fold(word)
 
 
 def _bare(text: str) -> list[str]:
@@ -166,10 +179,17 @@ def flaw(text: str, finding: Finding, question: str) -> str:
     strict = {word for word in said.needed if word in asked.content}
     if alien := sorted(word for word in said.needed - there.content if word in strict or word not in asked.content):
         return f'"{alien[0]}" does not stand in the evidence'
+    counts = Counter(fold(word) for word in WORD.findall(text))
+    if again := [word for word in said.content - ContentWords.of(finding.span).content if counts[word] > 1]:
+        return f'the model\'s sentence says "{min(again)}" twice'
     if said.negated != ContentWords.of(finding.sentence).negated:
         return "the model's sentence is negated otherwise than the evidence"
-    if not said.content & asked.content - ContentWords.of(finding.span).content:
-        return "the model's sentence says nothing of the question"
+    given = ContentWords.of(finding.span).content
+    if lacking := sorted((asked.needed & there.content) - ASKING - said.content):
+        return f'the model\'s sentence leaves out "{lacking[0]}" of the question'
+    own = {_stem(word) for word in asked.content - ASKING - given}
+    if not own or 2 * len(own & {_stem(word) for word in said.content}) < len(own):
+        return "the model's sentence says too little of the question"
     return ""
 
 

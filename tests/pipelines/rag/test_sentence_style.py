@@ -33,21 +33,21 @@ def test_a_span_keeps_its_qualifiers() -> None:
     assert finding("law", "It was one of the law.").span == "law"
 
 
-def test_the_vocabulary_is_the_sentences_and_the_questions() -> None:
-    words = vocabulary(finding("1823"), ASKED)
-    assert {"Anna", "Stuart", "1823", "lamp", "Hirta", "not", "the"} <= words
-    assert not {"1999", "tower", "seal", "When"} & words, "other numbers, and other sentences"
+def test_the_vocabulary_is_the_questions() -> None:
+    assert vocabulary(finding("1823"), ASKED) == {"lamp", "Hirta", "lit"}, "1999 does not stand in the evidence"
+    assert vocabulary(finding("tower"), "What burns?") == {"burns", "burned"}
 
 
 @pytest.mark.parametrize(
     ("text", "fits"),
     [
         ("The lamp of Hirta was lit before 1823.", True),
-        ("Before 1823, the lamp was lit by Anna Stuart.", True),
+        ("Before 1823, the lamp was lit.", True),
+        ("The lamp of Hirta was lit by Anna Stuart before 1823.", False),
         ("The lamp of Hirta was lit in 1999.", False),
-        ("The lamp of Hirta was lit before 1823 by monks.", False),
         ("The lamp of Hirta was lit.", False),
         ("The lamp of Hirta was lit before 1823", False),
+        ("Before 1823 the lamp was lit by the.", False),
     ],
 )
 def test_the_grammar_takes_such_sentences(text: str, fits: bool) -> None:
@@ -57,15 +57,17 @@ def test_the_grammar_takes_such_sentences(text: str, fits: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("The lamp was not lit before 1823.", ""),
-        ("The lamp was lit before 1823.", "negated otherwise"),
-        ("The lamp was not lit before 1823", "did not end"),
-        ("The lamp was not lit.", "lacks the quote"),
-        ("The lamp was not lit before 1823 before 1823.", "repeats the quote"),
-        ("The lamp was not lit before 1823 in 1999.", '"1999" does not stand in the evidence'),
-        ("The lamp was not lit before 1823 by monks.", '"monk" stands neither'),
-        ("It was not before 1823.", "says nothing of the question"),
-        ("The lamp was not lit before 1823" + " and lit" * 20 + ".", "longer than"),
+        ("The lamp of Hirta was not lit before 1823.", ""),
+        ("The lamp of Hirta was lit before 1823.", "negated otherwise"),
+        ("The lamp of Hirta was not lit before 1823", "did not end"),
+        ("The lamp of Hirta was not lit.", "lacks the quote"),
+        ("The lamp of Hirta was not lit before 1823 before 1823.", "repeats the quote"),
+        ("The lamp of Hirta was not lit before 1823 in 1999.", '"1999" does not stand in the evidence'),
+        ("The lamp of Hirta was not lit before 1823 by monks.", '"monk" stands neither'),
+        ("The lamp was not lit before 1823.", 'leaves out "hirta"'),
+        ("The lamp and the lamp of Hirta was not lit before 1823.", 'says "lamp" twice'),
+        ("Hirta was not before 1823.", "too little of the question"),
+        ("The lamp of Hirta was not lit before 1823" + " and is" * 20 + ".", "longer than"),
     ],
 )
 def test_flaws(text: str, reason: str) -> None:
