@@ -7,7 +7,7 @@ from typing import Any
 
 from mmgen.errors import BadRequest
 from mmgen.pipelines.language import content_parts
-from mmgen.pipelines.rag.answer import Answer
+from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer
 from mmgen.pipelines.rag.followups.rewriter import Turn
 
 MOST_TURNS = 50
@@ -34,7 +34,7 @@ def turns(history: Sequence[Any]) -> list[Turn]:
         if role == "user":
             found.append(Turn(content))
         elif role == "assistant" and found:
-            found[-1] = Turn(found[-1].question, "" if content.startswith("Not in the documents") else content)
+            found[-1] = Turn(found[-1].question, "" if content.startswith((NOT_THERE, NOT_READ)) else content)
     return found[-MOST_TURNS:]
 
 
