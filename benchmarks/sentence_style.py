@@ -57,7 +57,7 @@ def said(rt: Runtime, model: str, question: Question) -> tuple[Answer, float] | 
         return None
     citations = cite(found[0], [hit], whole_sentences=False)
     answer = Answer(question.text, citations[0].quote, citations, 1.0, False, "strict", [hit], {})
-    finding = sentence_style.Finding.of(citations[0], hit)
+    finding = sentence_style.FoundSpan.of(citations[0], hit)
 
     def confirmed(sentence: str) -> bool:
         again = calibration.candidates(reader.read(question.text, [sentence], request), [sentence], [1.0])

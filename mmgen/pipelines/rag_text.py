@@ -160,7 +160,7 @@ class RagText(StreamingPipeline[Answer]):
     ) -> Iterator[Event]:
         """What the reader found, in a sentence in which it finds the same."""
         hit = answer.passages[best.occurrences[0][0]]
-        finding = sentence_style.Finding.of(cite(best, answer.passages, whole_sentences=False)[0], hit)
+        finding = sentence_style.FoundSpan.of(cite(best, answer.passages, whole_sentences=False)[0], hit)
         calibration = reader.model.calibration
 
         def confirmed(sentence: str) -> bool:

@@ -51,7 +51,7 @@ MOST_SPAN = 15
 
 
 @dataclass(frozen=True)
-class Finding:
+class FoundSpan:
     """What the reader found, and where."""
 
     span: str  # to the letter, with the qualifiers before it
@@ -59,7 +59,7 @@ class Finding:
     evidence: str  # the passage with its headings
 
     @classmethod
-    def of(cls, citation: Citation, hit: Hit) -> Finding:
+    def of(cls, citation: Citation, hit: Hit) -> FoundSpan:
         passage = hit.passage
         start, end = citation.start - passage.start, citation.end - passage.start
         first, last = sentence_around(passage.text, start, end)
@@ -84,7 +84,7 @@ def _qualified(text: str, first: int, start: int) -> int:
 
 
 def say(
-    client: TextClient, answer: Answer, finding: Finding, confirmed: Callable[[str], bool], request: Request
+    client: TextClient, answer: Answer, finding: FoundSpan, confirmed: Callable[[str], bool], request: Request
 ) -> Iterator[Event]:
     """The answer as a sentence, generated greedily.
 
@@ -122,7 +122,7 @@ def say(
     yield Event("answer", replace(answer, text=text, sentences=[sentence], style="sentence", model=client.reference))
 
 
-def grammar(finding: Finding, question: str) -> str:
+def grammar(finding: FoundSpan, question: str) -> str:
     """Sentences of the vocabulary that contain the span and do not end in a function word, as a regular expression."""
     content = vocabulary(finding, question)
     one, last = _any_of(content | GLUE), _any_of(content)
@@ -137,7 +137,7 @@ def _any_of(words: Collection[str]) -> str:
     return "(?:" + "|".join(map(re.escape, sorted(words))) + ")"
 
 
-def vocabulary(finding: Finding, question: str) -> set[str]:
+def vocabulary(finding: FoundSpan, question: str) -> set[str]:
     """The content words of the question, and what the sentence of the evidence has of the same stems.
 
     A number, a name or a negation of the question is among them only where the evidence has it.
@@ -164,7 +164,7 @@ def _bare(text: str) -> list[str]:
     return [word for word in found if any(character.isalnum() for character in word)]
 
 
-def flaw(text: str, finding: Finding, question: str) -> str:
+def flaw(text: str, finding: FoundSpan, question: str) -> str:
     """What keeps a sentence from being the answer, in words; "" where nothing does."""
     if not text.endswith(".") or len(sentences(text)) != 1:
         return "the model did not end its sentence"

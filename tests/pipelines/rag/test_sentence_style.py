@@ -12,7 +12,7 @@ import mmgen
 from mmgen.errors import BadRequest
 from mmgen.interfaces import Hit, Passage
 from mmgen.pipelines.rag.answer import cited
-from mmgen.pipelines.rag.sentence_style import Finding, flaw, grammar, same, vocabulary
+from mmgen.pipelines.rag.sentence_style import FoundSpan, flaw, grammar, same, vocabulary
 from mmgen.pipelines.rag_text import RagText
 from mmgen.rag_params import RagParams
 from mmgen.runtime import Runtime
@@ -21,10 +21,10 @@ TEXT = "The tower burned down. The lamp of Hirta was lit by Anna Stuart before 1
 ASKED = "When was the lamp of Hirta lit in 1999?"
 
 
-def finding(span: str, text: str = TEXT) -> Finding:
+def finding(span: str, text: str = TEXT) -> FoundSpan:
     start = text.index(span)
     hit = Hit(1, 1, "hirta.md", Passage(text, 0, len(text), heading="Lamps"), 1.0)
-    return Finding.of(cited(hit, start, start + len(span)), hit)
+    return FoundSpan.of(cited(hit, start, start + len(span)), hit)
 
 
 def test_a_span_keeps_its_qualifiers() -> None:
