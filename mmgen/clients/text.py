@@ -120,25 +120,23 @@ class TextClient:
         return LanguageCodes.of(self.model.tokenizer)
 
     def rules(self, prompt: int, max_tokens: int, source: Sequence[int] | None, first: int | None = None) -> ScoreRules | None:
-        """What generation_config.json demands of a text, where transformers runs the model with its own cache.
+        """What generation_config.json demands of a text.
 
         Args:
             prompt: tokens before the text.
             source: what an encoder reads.
             first: the token that is forced to be the first.
         """
+        if not self.model.rules and first is None:
+            return None
         from mmgen.models.transformers_backend.generation_rules import rules_of
 
-        lm: Any = self.model.lm
-        return rules_of(lm.model, prompt, max_tokens, self.model.eos_ids, source, first) if self.own_cache else None
+        return rules_of(self.model.rules, prompt, max_tokens, self.model.eos_ids, source, first, self.model.device)
 
     @property
     def forces_first(self) -> bool:
         """Whether generation_config.json demands a first token of every text."""
-        from mmgen.models.transformers_backend.generation_rules import first_token
-
-        lm: Any = self.model.lm
-        return self.own_cache and first_token(lm.model) is not None
+        return "forced_bos_token_id" in self.model.rules
 
     def attention(self, ids: list[int], adapter: str | None = None) -> Tensor:
         """Who looked where in a text: (layers, heads, N, N). Raises BadRequest for an encoder-decoder."""

@@ -239,10 +239,10 @@ class GenerationState(ABC):
         self.job.finish(GenerationResult(self.texts(), prompt, self.cached or 0, self.guessed, self.accepted, choices))
 
 
-def ruled(scores: Tensor, request: TextRequest, branch: TokenSequence) -> Tensor:
-    """(V,) with -inf for what the checkpoint's rules and the branch's constraint forbid."""
+def ruled(scores: Tensor, request: TextRequest, branch: TokenSequence, virtual: int = 0) -> Tensor:
+    """(V,) with -inf for what the checkpoint's rules and the branch's constraint forbid. `virtual`: places without words."""
     if request.rules is not None:
-        scores = request.rules(branch.ids, scores)
+        scores = request.rules(branch.ids[virtual:], scores)
     constraint = branch.constraint
     return scores if constraint is None else scores.masked_fill(~constraint.mask().to(scores.device), float("-inf"))
 

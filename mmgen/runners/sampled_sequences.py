@@ -128,7 +128,7 @@ class TokenTurn:
         logits, request = self.logits, self.decoding.request
         if self.sampling.adjusts:
             logits = adjusted(logits, self.sampling, request.prompt, self.sampler.writer.ids)
-        return ruled(logits, request, self.branch)
+        return ruled(logits, request, self.branch, self.decoding.virtual)
 
     def take(self, token: int) -> bool:
         """Appends a token. True if it equals its draft: the logits after it are there, and another token can be chosen."""

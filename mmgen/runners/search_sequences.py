@@ -47,7 +47,7 @@ class SequenceSearch(GenerationState):
         prompt = self.request.prompt
         if self.request.params.sampling.adjusts:
             scores = adjusted(scores, self.request.params.sampling, prompt, branch.ids[self.start :])
-        return ruled(scores, self.request, branch)
+        return ruled(scores, self.request, branch, self.virtual)
 
 
 class BeamSequences(SequenceSearch):

@@ -121,6 +121,26 @@ def test_guesses_do_not_change_a_text(text: TextGeneration, writer: Runtime, tin
     assert plain.usage.guessed == 0 < drafted.usage.guessed
 
 
+def test_rules_of_generation_config_are_kept_by_our_own_layers(
+    text: TextGeneration, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, guessed ahead and searched: as the library's generate does under the same rules."""
+    from transformers import LlamaForCausalLM
+
+    client = text.rt.text()
+    ids = client.model.encode(PROMPT)
+    first, *_ = client.model.tokenizer.encode(text(PROMPT, strategy="greedy", max_tokens=4).text).ids
+    rules = {"no_repeat_ngram_size": 2, "suppress_tokens": [first], "min_new_tokens": 20}
+    monkeypatch.setattr(client.model, "rules", rules)
+    theirs, given = LlamaForCausalLM.from_pretrained(tiny_llama).eval(), torch.tensor([ids])
+    for beams, options in ((1, {"strategy": "greedy"}), (1, {"strategy": "greedy", "lookup": True}), (3, {"strategy": "beam"})):
+        out = theirs.generate(
+            given, attention_mask=torch.ones_like(given), max_new_tokens=20, do_sample=False, num_beams=beams, **rules
+        )
+        expected = client.model.tokenizer.decode(out[0, len(ids) :].tolist())
+        assert text(PROMPT, max_tokens=20, beams=beams, **options).text == expected
+
+
 def test_a_prompt_that_came_before_is_known(text: TextGeneration) -> None:
     prompt = "all that is said here was said before, word for word"
     text(prompt, max_tokens=1)

@@ -26,7 +26,11 @@ RULES = (
     "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "min_length", "min_new_tokens", "exponential_decay_length_penalty",
     "encoder_repetition_penalty",
 )  # fmt: skip
-"""What it demands of every text, where transformers runs the model with its own cache."""
+"""What it demands of every text; see transformers_backend/generation_rules.py."""
+TOKENS = ("forced_bos_token_id", "forced_eos_token_id")
+"""Of these, rules whose value is a token, of which 0 is one like any other."""
+NEUTRAL: tuple[Any, ...] = (None, 0, 1, [], {})
+"""Values that ask for nothing."""
 UNKEPT = (
     "penalty_alpha", "num_beam_groups", "diversity_penalty", "constraints", "force_words_ids", "epsilon_cutoff", "eta_cutoff",
     "top_h", "guidance_scale", "watermarking_config", "dola_layers", "prompt_lookup_num_tokens", "stop_strings", "max_time",
@@ -52,7 +56,7 @@ class TextModel:
         self.bos_id: int | None = settings.get("bos_token_id")
         self.start_id: int | None = settings.get("decoder_start_token_id", self.bos_id)  # what a decoder begins with
         self.eos_ids = _ids(settings.get("eos_token_id"))
-        self.sampling = recommended(settings)
+        self.sampling, self.rules = recommended(settings), demanded(settings)
         self.template = template or ChatTemplate("", {})
         self.device = lm.device
 
@@ -72,11 +76,10 @@ class TextModel:
         return cls.around(lm, folder, name)
 
     @classmethod
-    def around(cls, lm: LanguageModel, folder: Path, name: str = "", ruled: bool = False) -> TextModel:
-        """A network with all else that its folder holds. `ruled`: whether its texts are kept to `RULES`; what they are not
-        kept to is logged."""
+    def around(cls, lm: LanguageModel, folder: Path, name: str = "") -> TextModel:
+        """A network with all else that its folder holds. What its texts are not kept to is logged."""
         settings, name = _settings(folder), name or folder.name
-        if left := unkept(settings, ruled):
+        if left := unkept(settings):
             log.warning("%s: generation_config.json asks for %s, which its texts are not kept to", name, ", ".join(left))
         return cls(lm, Tokenizer.of(folder), settings, name, ChatTemplate.of(folder))
 
@@ -146,13 +149,14 @@ def recommended(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "strategy": "beam", **beams, "early_stopping": beams.get("early_stopping") is True}
 
 
-def unkept(settings: Mapping[str, Any], ruled: bool) -> list[str]:
-    """Entries of generation_config.json that ask for something which is not done. `ruled`: whether `RULES` are kept."""
-    neutral: tuple[Any, ...] = (None, 0, 1, [], {})
-    found = [name for name in UNKEPT if settings.get(name) not in neutral]
-    if not ruled:
-        tokens = ("forced_bos_token_id", "forced_eos_token_id")  # of which 0 and 1 are such as any other
-        found += [name for name in RULES if settings.get(name) not in ((None,) if name in tokens else neutral)]
+def demanded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `RULES` that ask for something."""
+    return {name: settings[name] for name in RULES if settings.get(name) not in (NEUTRAL[:1] if name in TOKENS else NEUTRAL)}
+
+
+def unkept(settings: Mapping[str, Any]) -> list[str]:
+    """Entries of generation_config.json that ask for something which is not done."""
+    found = [name for name in UNKEPT if settings.get(name) not in NEUTRAL]
     beams = (settings.get("num_beams") or 1) > 1
     if beams and settings.get("do_sample"):
         found.append("num_beams with do_sample")
@@ -181,6 +185,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     base = gguf_checkpoint.config_values(folder)
     base = {**(base.get("text_config") or {}), **base}
     path = folder / "generation_config.json"
+    if path.is_file():  # older files have rules in config.json, and then in both
+        base = {key: value for key, value in base.items() if key not in RULES}
     over = {key: value for key, value in (read_json(path) if path.is_file() else {}).items() if value is not None}
     ends = _ids(base.get("eos_token_id")) | _ids(over.get("eos_token_id"))
     return {**base, **over, "eos_token_id": sorted(ends)}

@@ -5,47 +5,49 @@ How tokens are drawn (temperature, beams, penalties) is a recommendation, see `t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmgen.models.lm.text_model import RULES
-
 
 def rules_of(
-    model: Any,
+    told: Mapping[str, Any],
     prompt: int,
     max_tokens: int,
     ends: Collection[int],
     source: Sequence[int] | None = None,
     first: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> Callable[[Sequence[int], Tensor], Tensor] | None:
     """The rules of one text as a function of (ids so far, (V,) scores) -> (V,) scores; None where there are none.
 
-    They are the library's own processors, so that they mean what they mean there.
+    They are the library's own processors, so that they mean what they mean there, whoever's layers run the model.
 
     Args:
-        model: of transformers.
+        told: see `text_model.demanded`.
         prompt: tokens before the text.
         ends: tokens that end it.
         source: what the encoder reads.
         first: the token that is forced to be the first, instead of the checkpoint's.
+        device: of the scores.
     """
-    from transformers import GenerationConfig
-
-    told = {name: value for name in RULES if (value := getattr(model.generation_config, name, None)) is not None}
-    told |= {} if first is None else {"forced_bos_token_id": first}
+    told = {**told, **({} if first is None else {"forced_bos_token_id": first})}
     if not told:
         return None
+    from transformers import GenerationConfig, GenerationMixin
+
     config = GenerationConfig(**told, max_length=prompt + max_tokens)
-    config._eos_token_tensor = torch.tensor(sorted(ends), device=model.device) if ends else None
+    config._eos_token_tensor = torch.tensor(sorted(ends), device=device) if ends else None
+    model: Any = GenerationMixin()
+    model.config = SimpleNamespace(is_encoder_decoder=source is not None)  # all that is asked of one
     processors = model._get_logits_processor(
         generation_config=config,
         input_ids_seq_length=prompt,
-        encoder_input_ids=None if source is None else torch.tensor([list(source)], device=model.device),
-        device=model.device,
+        encoder_input_ids=None if source is None else torch.tensor([list(source)], device=device),
+        device=device,
     )
 
     def rules(ids: Sequence[int], scores: Tensor) -> Tensor:
@@ -53,9 +55,3 @@ def rules_of(
         return processors(given, scores[None].float())[0]  # type: ignore[no-any-return]
 
     return rules if len(processors) else None
-
-
-def first_token(model: Any) -> int | None:
-    """The token that every text begins with, whatever the scores say."""
-    forced: int | None = model.generation_config.forced_bos_token_id
-    return forced

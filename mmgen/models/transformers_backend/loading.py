@@ -47,7 +47,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
         except UnpagedError as reason:
             why = str(reason)
             log.warning("%s does not run on the shared KV cache, but with a cache of its own: %s", name or folder.name, why)
-    return TextModel.around(cast(LanguageModel, own_cache(folder, config, device, dtype, precision)), folder, name, True)
+    return TextModel.around(cast(LanguageModel, own_cache(folder, config, device, dtype, precision)), folder, name)
 
 
 def paged(folder: Path, config: Any, device: str, dtype: torch.dtype | None, precision: str = "") -> PagedUpstream:

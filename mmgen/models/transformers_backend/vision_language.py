@@ -188,7 +188,7 @@ class VisionLanguageModel(TextModel):
             lm = VisionLanguageLM(model)
             if precision in ROUNDED:
                 lm.quantize(precision)
-        made = cast(VisionLanguageModel, cls.around(cast(LanguageModel, lm), folder, name, True))
+        made = cast(VisionLanguageModel, cls.around(cast(LanguageModel, lm), folder, name))
         made.processor = read
         if not made.template and isinstance(read.chat_template, str):
             made.template = ChatTemplate(read.chat_template, read.tokenizer.special_tokens_map)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from mmgen.errors import BadRequest, BadWeights
-from mmgen.models.lm.text_model import TextModel, recommended, unkept
+from mmgen.models.lm.text_model import TextModel, demanded, recommended, unkept
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.plugins import registry
 
@@ -171,14 +171,16 @@ def test_how_its_makers_have_texts_written() -> None:
     assert recommended({"num_beams": 1}) == recommended({}) == {}
 
 
-def test_what_its_texts_are_not_kept_to_is_told(own: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_its_texts_are_kept_to_and_what_not(own: Path, caplog: pytest.LogCaptureFixture) -> None:
     asked = {"num_beam_groups": 3, "diversity_penalty": 0.0, "eta_cutoff": 1e-3, "no_repeat_ngram_size": 0}
-    assert unkept({**asked, "forced_bos_token_id": 0, "bad_words_ids": [[3]]}, ruled=True) == ["num_beam_groups", "eta_cutoff"]
-    assert unkept({"forced_bos_token_id": 0, "bad_words_ids": [[3]], "min_length": None}, ruled=False) == [
-        "forced_bos_token_id", "bad_words_ids",
-    ]  # fmt: skip
-    assert unkept({"num_beams": 2, "do_sample": True}, True) == ["num_beams with do_sample"]
-    assert unkept({"num_beams": 2, "early_stopping": "never"}, True) == ["early_stopping 'never'"]
-    rewrite(own / "generation_config.json", no_repeat_ngram_size=3)
-    TextModel.load(own)
-    assert "generation_config.json asks for no_repeat_ngram_size, which its texts are not kept to" in caplog.text
+    rules = {"forced_bos_token_id": 0, "bad_words_ids": [[3]]}
+    assert unkept({**asked, **rules}) == ["num_beam_groups", "eta_cutoff"]
+    assert demanded({**asked, **rules, "min_length": None}) == rules
+    assert unkept({"num_beams": 2, "do_sample": True}) == ["num_beams with do_sample"]
+    assert unkept({"num_beams": 2, "early_stopping": "never"}) == ["early_stopping 'never'"]
+    rewrite(own / "config.json", no_repeat_ngram_size=2)  # which the other file takes the place of
+    rewrite(own / "generation_config.json", suppress_tokens=[7], penalty_alpha=0.6)
+    assert TextModel.load(own).rules == {"suppress_tokens": [7]}
+    assert "generation_config.json asks for penalty_alpha, which its texts are not kept to" in caplog.text
+    (own / "generation_config.json").unlink()
+    assert TextModel.load(own).rules == {"no_repeat_ngram_size": 2}
