@@ -72,6 +72,9 @@ def add(
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
     ] = None,
     name: Annotated[str, typer.Option(help="What standard input is called; a suffix tells its format.")] = "stdin",
+    language: Annotated[
+        str | None, typer.Option(help="Language of these documents, such as de or pt-BR; default: found out for each.")
+    ] = None,
     encoder: Annotated[str | None, typer.Option(help="Model of a new store: embedded:NAME, a folder or a repo id.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -97,6 +100,7 @@ def add(
             images=images,
             ignored=no_ignore,
             ocr=ocr,
+            language=language,
             progress=advance,
         )
     report.skipped += failed
@@ -191,9 +195,12 @@ def list_(store: Store = None, as_json: Json = False) -> None:
         rows = [
             row
             for d in documents
-            for row in ((d.kind, str(d.passages), str(d.characters), d.uri), *(("copy", "", "", name) for name in d.copies))
+            for row in (
+                (d.kind, getattr(d, "language", ""), str(d.passages), str(d.characters), d.uri),
+                *(("copy", "", "", "", name) for name in d.copies),
+            )
         ]
-        print_columns(("kind", "passages", "characters", "document"), rows)
+        print_columns(("kind", "language", "passages", "characters", "document"), rows)
 
 
 @app.command(name="show")

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked, prompts_of
 from mmgen.stores.fusion import CrossEncoderReranker
+from mmgen.stores.lexical.language import checked as checked_language
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +79,7 @@ class DocumentLibrary:
         ignored: bool = False,
         only: Callable[[Path], bool] | None = None,
         ocr: bool | None = None,
+        language: str | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -94,6 +97,8 @@ class DocumentLibrary:
             only: of the files of the paths read those alone for which this is true, as the others did not change.
             ocr: None recognises pages of pdf files that are pictures, where rapidocr is installed; True also the text in image
                 files; False nothing.
+            language: of all these documents, such as de or pt-BR; None: each one's is found out. Words are stemmed by it;
+                another one than before counts as a change.
             progress: called after every file, page and batch.
             request: cancels it, a document that is being read too; what was stored until then stays.
 
@@ -105,7 +110,7 @@ class DocumentLibrary:
         if index is not None and index not in INDEXES:
             raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        metadata = checked(metadata or {})
+        metadata, language = checked(metadata or {}), checked_language(language) if language else ""
         gallery = self._gallery(images)
         left_out: list[tuple[str, str]] = []
         unread = Counter[str]()
@@ -115,7 +120,8 @@ class DocumentLibrary:
             raise BadRequest(f"ocr needs a recogniser, which is not installed; {recognition.EXTRA}")
         files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread, ocr is True)
         own = self.path.resolve()  # of a store that lies in one of the folders nothing is read
-        extra, kept = list(documents), [path for path in files if not path.is_relative_to(own)]
+        extra = [replace(document, language=language) if language else document for document in documents]
+        kept = [path for path in files if not path.is_relative_to(own)]
         files = [path for path in kept if only is None or only(path)]
         seen = [path for path in seen if not path.is_relative_to(own) and (only is None or only(path))]
         if not files and not seen and not extra and not sync:
@@ -135,7 +141,7 @@ class DocumentLibrary:
         adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra), self._stored)
         adding.report.ignored, adding.report.unread = left_out, dict(+unread)
         load = partial(self.load, metadata=metadata, request=request, ocr=ocr, progress=adding.page)
-        for uri, unchanged, read in self._sources(store, files, extra, metadata, load):
+        for uri, unchanged, read in self._sources(store, files, extra, metadata, language, load):
             adding.take(uri, unchanged, read)
         adding.flush()
         if sync:
@@ -267,15 +273,16 @@ class DocumentLibrary:
         files: Sequence[Path],
         documents: Sequence[Document],
         metadata: Mapping[str, Scalar],
+        language: str,
         load: Callable[[Path], Document],
     ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
         """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
         for path in files:
             shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
-            unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata)
-            yield shown, unchanged, partial(load, path)
+            unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata, language)
+            yield shown, unchanged, partial(_in_language, load, path, language)
         for document in documents:
-            unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata)
+            unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata, document.language)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
 
 
@@ -323,8 +330,16 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _unchanged(store: Store, uri: str, content_hash: str, metadata: Mapping[str, Scalar]) -> bool:
-    """Whether the store holds this content, with these metadata among its own."""
+def _in_language(load: Callable[[Path], Document], path: Path, language: str) -> Document:
+    document = load(path)
+    return replace(document, language=language) if language else document
+
+
+def _unchanged(store: Store, uri: str, content_hash: str, metadata: Mapping[str, Scalar], language: str = "") -> bool:
+    """Whether the store holds this content, with these metadata among its own, in that language where one is given."""
     if not store.unchanged(uri, content_hash):
         return False
-    return not metadata or store.document(uri).metadata == {**store.document(uri).metadata, **metadata}
+    if not metadata and not language:
+        return True
+    kept = store.document(uri)
+    return kept.metadata == {**kept.metadata, **metadata} and language in ("", kept.language)

@@ -31,7 +31,13 @@ class Upload:
     metadata: Mapping[str, Scalar]
 
 
-def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: ServeConfig, request: Request) -> FileOutcomes:
+def add_uploads(
+    library: DocumentLibrary,
+    uploads: Sequence[Upload],
+    settings: ServeConfig,
+    request: Request,
+    language: str | None = None,
+) -> FileOutcomes:
     """Loads, splits, embeds and stores the uploads; unreadable ones get a failed outcome."""
     library.writable(make=False)
     outcomes: dict[int, FileOutcome] = {}
@@ -47,7 +53,7 @@ def add_uploads(library: DocumentLibrary, uploads: Sequence[Upload], settings: S
         except (UnreadableFile, TooLarge, Forbidden) as why:
             outcomes[place] = FileOutcome(name=one.name or one.url, status="failed", reason=str(why))
     before = {document.uri: _hash(library, document.uri) for document in texts.values()}
-    added = library.add(documents=list(texts.values()), request=request) if texts else None
+    added = library.add(documents=list(texts.values()), language=language, request=request) if texts else None
     copies = dict(added.copies) if added else {}
     for document in texts.values():
         if before[document.uri] not in ("", document.content_hash):

@@ -37,9 +37,9 @@ def test_a_first_session(call: Call, folder: Path, tiny_home: Path) -> None:
     assert (tiny_home / "stores" / "default" / "store.sqlite").is_file()
     listed = call("rag", "list").out.splitlines()
     assert [line.split() for line in listed] == [
-        ["kind", "passages", "characters", "document"],
-        ["markdown", "1", "58", str(folder / "lamp.md")],
-        ["text", "1", "29", str(folder / "tea.txt")],
+        ["kind", "language", "passages", "characters", "document"],
+        ["markdown", "en", "1", "58", str(folder / "lamp.md")],
+        ["text", "en", "1", "29", str(folder / "tea.txt")],
     ]
     assert call("rag", "show", "lamp.md").out == (folder / "lamp.md").read_text() + "\n"
     found = call("rag", "search", "tea monks", "-k", "1", "--method", "bm25").out.splitlines()

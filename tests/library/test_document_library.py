@@ -381,3 +381,14 @@ def test_images_are_documents_where_it_is_asked_for(
     monkeypatch.setattr(image_text, "loaders", lambda: {"png": lambda *_: ("The rent is 1,150 euros.", (0,), {})})
     assert "photo.png" in names(library.add(folder, ocr=True).added)
     assert library.search("rent 1,150", method="bm25")[0].passage.page == 1
+
+
+def test_a_language_that_is_given_counts_and_another_one_is_a_change(library: DocumentLibrary, tmp_path: Path) -> None:
+    (tmp_path / "haus.txt").write_text("Die Häuser stehen am Fluss.")
+    library.add([tmp_path / "haus.txt"], language="sv")
+    kept = {Path(one.uri).name: one.language for one in library.readable().documents()}
+    assert kept["haus.txt"] == "sv" and library.add([tmp_path / "haus.txt"]).unchanged
+    assert library.add([tmp_path / "haus.txt"], language="de-AT").added and library.search("haus", method="bm25")
+    assert library.search("Fluss", where=["language=de"]) and not library.search("Fluss", where=["language=sv"])
+    with pytest.raises(BadRequest, match="is no code of a language"):
+        library.add([tmp_path / "haus.txt"], language="Deutsch!")

@@ -4,7 +4,8 @@ A quote is one to three neighbouring sentences of the passage. Its support for a
 words that the quote contains. It is 0 if a word is missing that changes the meaning - a number, a name (any capitalised word
 that is no function word) or a negation - and if just one of the two, the sentence or the quote's most similar sentence, is
 negated. Words are compared in lower case without possessive or plural s; the words of the headings above a quote count as its
-own. The list of function words is English; those of other languages count as content.
+own. The list of function words is English; those of other languages count as content. Scripts without spaces are compared by
+letters; marks that may be left out count nothing (mmgen.stores.lexical).
 
 Synonyms and the roles of words (who does what to whom) are not recognised; most errors are of the kind "not supported".
 """
@@ -15,13 +16,21 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import regex
+
 from mmgen.function_words import FUNCTION_WORDS
 from mmgen.ingest.text_blocks import trimmed
 from mmgen.pipelines.rag.sentence_spans import parts
+from mmgen.stores.lexical.analyzer import SOUTH_EAST_ASIAN
+from mmgen.stores.lexical.normalization import folded, normalized
 
 MOST_SENTENCES = 3
 """Longest quote."""
-WORD = re.compile(r"\d[\d.,]*\d|\d|[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:['’][^\W\d_]+)*")
+UNSPACED = rf"\p{{Han}}\p{{Hiragana}}\p{{Katakana}}\u30fc{SOUTH_EAST_ASIAN}"
+WORD = regex.compile(
+    rf"(?V1)\d[\d.,]*\d|\d|[{UNSPACED}]\p{{M}}*|[[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED}]]+(?:['’]\p{{L}}[\p{{L}}\p{{M}}]*)*"
+)
+"""A letter is a word where no spaces part words; marks are parts of their letters."""
 ITEM = re.compile(r"\A\s*(?:[-*•]|\(?\d{1,3}[.)])\s+")
 FUNCTION = FUNCTION_WORDS | frozenset(
     """according also am because being document done having he her here hers him his however me might must my onto passage
@@ -61,9 +70,9 @@ class Support:
 
 
 def fold(word: str) -> str:
-    """A word's normal form: `Lamps` and `lamp's` become lamp, `1,823` 1823, `wasn't` not."""
-    low = word.casefold().replace("’", "'")
-    if low[0].isdigit():
+    """A word's normal form: `Lamps` and `lamp's` become lamp, `1,823` 1823, `wasn't` not, `impôt` impot."""
+    low = folded(normalized(word)).replace("’", "'")
+    if low[:1].isdigit():
         return low.replace(",", "")
     if low.endswith("n't"):
         return "not"

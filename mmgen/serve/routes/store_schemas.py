@@ -87,6 +87,7 @@ class DocumentInfo(BaseModel):
     metadata: Metadata
     added_at: str = Field(description="UTC.")
     copies: list[str] = Field(default_factory=list, description="Names of other files with the same bytes.")
+    language: str = Field(default="", description="ISO 639 code by which words are stemmed, or und where it is unknown.")
 
 
 class Documents(BaseModel):
@@ -238,6 +239,9 @@ class AnswerResponse(BaseModel):
     rewritten: str | None = Field(default=None, description="The question that was searched, where the messages complete it.")
     answer: str
     abstained: bool = Field(description="The documents do not answer, as far as the model can tell.")
+    note: str | None = Field(
+        default=None, description="What is to be known of the search, such as a script unknown to the encoder."
+    )
     confidence: float = Field(description="Calibrated probability that the answer is right, 0 to 1.")
     grounding: str
     style: str = Field(description="sentence: a language model's, made of the first citation and checked; otherwise quote.")
@@ -251,7 +255,7 @@ class AnswerResponse(BaseModel):
     def of(cls, answer: Answer) -> AnswerResponse:
         return cls(
             id=answer.request_id, question=answer.question, rewritten=answer.rewritten or None, answer=answer.marked,
-            abstained=answer.abstained,
+            abstained=answer.abstained, note=answer.note or None,
             confidence=answer.confidence, grounding=answer.grounding, style=answer.style, quoted=answer.quoted or None,
             timings=answer.timings,
             citations=[CitationInfo.of(one) for one in answer.citations],

@@ -118,7 +118,11 @@ def documents(
 
 
 @router.post("/{name}/documents", openapi_extra=ADDING)
-async def add(name: str, context: Here) -> FileOutcomes:
+async def add(
+    name: str,
+    context: Here,
+    language: Annotated[str | None, Query(description="Of the texts, such as de; default: found out for each.")] = None,
+) -> FileOutcomes:
     """Adds documents: files of a form, or one as JSON. What one of them lacks keeps none of the others out."""
     _checked(context, "stores:write", name)
     given = await _given(context)
@@ -126,7 +130,7 @@ async def add(name: str, context: Here) -> FileOutcomes:
 
     def work() -> FileOutcomes:
         with _shelf(context).opened(name) as library:
-            return document_uploads.add_uploads(library, given, context.http.app.state.settings, request)
+            return document_uploads.add_uploads(library, given, context.http.app.state.settings, request, language)
 
     return await pipeline_calls.run(context, request, work)
 

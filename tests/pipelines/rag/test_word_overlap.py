@@ -65,3 +65,21 @@ def test_scripts_without_spaces_are_compared_by_character() -> None:
 )
 def test_fold(word: str, folded: str) -> None:
     assert fold(word) == folded
+
+
+@pytest.mark.parametrize(
+    ("sentence", "passage", "supported"),
+    [
+        ("पुस्तकालय सोमवार को बंद रहता है", "पुस्तकालय सोमवार को बंद रहता है।", True),
+        ("पुस्तकालय सोमवार को बंद रहता है", "पशु तक लिया सो मवर का बद रहत ह।", False),
+        ("L'impo\u0302t est dû", "L'impôt est dû en octobre.", True),
+        ("总预算为三百二十万元", "图书馆翻新工程的总预算为三百二十万元。", True),
+        ("คลินิกเปิดทุกวัน", "คลินิกเปิดให้บริการทุกวันจันทร์", True),
+    ],
+)
+def test_other_scripts(sentence: str, passage: str, supported: bool) -> None:
+    assert (support(sentence, passage).share == 1.0) == supported
+
+
+def test_a_mark_alone_is_no_digit() -> None:
+    assert fold("\u064b") == ""
