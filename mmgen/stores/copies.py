@@ -51,8 +51,8 @@ class Copies:
     def alike(self, document: Document) -> str | None:
         """The first name of the stored document that is the same but for its name."""
         rows = self._database.all(
-            "SELECT uri, metadata FROM documents WHERE content_hash = ? AND kind = ? AND text = ?",
-            (document.content_hash, document.kind, document.text),
+            "SELECT uri, metadata FROM documents WHERE content_hash = ? AND kind = ? AND text = ? AND ? IN ('', language)",
+            (document.content_hash, document.kind, document.text, document.language),
         )
         return next((str(uri) for uri, told in rows if json.loads(told) == dict(document.metadata)), None)
 
