@@ -46,6 +46,7 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[i
     took = found.timings["total"] - found.timings["load"]
     facts = f"<p class='facts'>confidence {meter(found.confidence)} {found.confidence:.0%} · {took:.0f} ms</p>"
     shown, rewritten = _illustrations(found.images, thumbnails), _searched(found.rewritten)
+    rewritten += f"<p class='warn'>{escape(found.note)}</p>" if found.note else ""
     if found.abstained:
         names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
         looked = f"Searched in {', '.join(names)}." if names else "No passage was found."

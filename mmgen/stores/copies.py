@@ -50,8 +50,9 @@ class Copies:
 
     def alike(self, document: Document) -> str | None:
         """The first name of the stored document that is the same but for its name."""
+        language = "''" if self._database.outdated else "language"
         rows = self._database.all(
-            "SELECT uri, metadata FROM documents WHERE content_hash = ? AND kind = ? AND text = ? AND ? IN ('', language)",
+            f"SELECT uri, metadata FROM documents WHERE content_hash = ? AND kind = ? AND text = ? AND ? IN ('', {language})",
             (document.content_hash, document.kind, document.text, document.language),
         )
         return next((str(uri) for uri, told in rows if json.loads(told) == dict(document.metadata)), None)
