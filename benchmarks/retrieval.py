@@ -19,8 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mmgen.clients.encoder import EncoderClient
 from mmgen.config import RuntimeConfig
-from mmgen.interfaces import Document, Encoder, Passage
+from mmgen.interfaces import Document, Passage
+from mmgen.models.encoders.prompts import Side
 from mmgen.runtime import Runtime
 from mmgen.stores import fusion
 from mmgen.stores.documents import DocumentStore
@@ -68,19 +70,20 @@ def questions(data: Path, name: str, most: int = 1000) -> Task:
     return Task(name, list(number), [row["question"] for row in some], [{number[row["context"]]: 1} for row in some])
 
 
-def embedded(encoder: Encoder, texts: Sequence[str], cache: Path) -> np.ndarray:
+def embedded(encoder: EncoderClient, texts: Sequence[str], cache: Path, side: Side = "document") -> np.ndarray:
     """(N, D); kept in a file named by what went in."""
-    key = hashlib.sha256(json.dumps([encoder.name, *texts]).encode()).hexdigest()[:16]
+    prompt = encoder.prompts.of(side)
+    key = hashlib.sha256(json.dumps([encoder.name, *([prompt] if prompt else []), *texts]).encode()).hexdigest()[:16]
     file = cache / f"{key}.npy"
     if not file.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        vectors = encoder.embed_text(texts)
+        vectors = encoder.embed_text(texts, side=side)
         with file.open("wb") as out:
             np.save(out, vectors)
     return np.load(file)
 
 
-def filled(path: Path, encoder: Encoder, texts: Sequence[str], vectors: np.ndarray) -> DocumentStore:
+def filled(path: Path, encoder: EncoderClient, texts: Sequence[str], vectors: np.ndarray) -> DocumentStore:
     """A store whose passages have the numbers 1 to N."""
     store = DocumentStore(path, encoder=encoder.name, dimension=encoder.dimension)
     documents = [Document(f"/{n}", text, "text", "") for n, text in enumerate(texts)]
@@ -99,9 +102,9 @@ def recall(ranking: Sequence[int], grades: Mapping[int, int], k: int = 100) -> f
     return len(set(ranking[:k]) & set(grades)) / len(grades)
 
 
-def measure(task: Task, encoder: Encoder, cache: Path, folder: Path) -> dict[str, tuple[float, float]]:
+def measure(task: Task, encoder: EncoderClient, cache: Path, folder: Path) -> dict[str, tuple[float, float]]:
     """Method -> nDCG@10 and recall@100."""
-    vectors = embedded(encoder, task.queries, cache)
+    vectors = embedded(encoder, task.queries, cache, "query")
     out = {}
     with filled(folder / "store", encoder, task.texts, embedded(encoder, task.texts, cache)) as store:
         for method in ("bm25", "dense", "hybrid"):
@@ -112,11 +115,11 @@ def measure(task: Task, encoder: Encoder, cache: Path, folder: Path) -> dict[str
     return out
 
 
-def candidates(task: Task, encoder: Encoder, cache: Path, folder: Path) -> list[tuple[Scores, Scores]]:
+def candidates(task: Task, encoder: EncoderClient, cache: Path, folder: Path) -> list[tuple[Scores, Scores]]:
     """Of each query what the store fuses: BM25 and cosines of both methods' candidates."""
     out = []
     with filled(folder / "store", encoder, task.texts, embedded(encoder, task.texts, cache)) as store:
-        for query, vector in zip(task.queries, embedded(encoder, task.queries, cache), strict=True):
+        for query, vector in zip(task.queries, embedded(encoder, task.queries, cache, "query"), strict=True):
             words = store.search(query, vector, DEPTH, method="bm25")
             near = store.search(vector=vector, k=DEPTH, method="dense")
             cosines = {hit.passage_id: hit.scores["dense"] for hit in [*near, *words]}
@@ -139,7 +142,7 @@ def fusions() -> dict[str, Callable[[Scores, Scores], dict[int, float]]]:
     return ways
 
 
-def tune(tasks: Sequence[Task], encoder: Encoder, cache: Path) -> None:
+def tune(tasks: Sequence[Task], encoder: EncoderClient, cache: Path) -> None:
     """Prints nDCG@10 of every fusion on every task; the best mean last."""
     found = []
     for task in tasks:

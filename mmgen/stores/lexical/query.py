@@ -9,6 +9,13 @@ from mmgen.stores.lexical import analyzer
 from mmgen.stores.lexical.analyzer import COMPOUNDING, LEAST_COMPOUND, LEAST_PART, NGRAM, stems
 
 STOP_WORDS = FUNCTION_WORDS | {"s", "such", "t"}  # of "what's" and "don't" the index has s and t as words
+JAPANESE_ENDINGS = frozenset(
+    """です ます した して する され れる られ いる ある ない なり なる てい てし たい たり まし せん ませ
+    でき きま りま しま いま えま から まで ため こと もの など よう うに には では とは との ての って
+    ので のに ると また この その あの どの これ それ どれ ここ そこ どこ とき れば れま せる てく くだ
+    ださ さい だけ ほど より ずつ いて つい おい よっ よる くる いく ても でも でし しょ ょう""".split()  # noqa: SIM905  a list of words
+)
+"""Pairs of letters of endings and particles: to Japanese what `STOP_WORDS` are to English."""
 MOST_TERMS = 256
 """Of each kind: a pasted page is searched by its first words."""
 LINKS = ("", "s", "es", "n", "en", "er", "e")
@@ -41,7 +48,8 @@ def _asked(query: str, language: str, known: Callable[[str], bool]) -> Iterable[
     words = [(word, kind) for word, kind in words if word not in STOP_WORDS] or words
     for word, kind in words:
         if kind:
-            for gram in _ngrams(word, NGRAM[kind]):
+            grams = _ngrams(word, NGRAM[kind])
+            for gram in [gram for gram in grams if gram.strip('"') not in JAPANESE_ENDINGS] or grams:
                 yield gram, ""
             continue
         for term in stems(word, language):

@@ -24,6 +24,11 @@ def test_a_letter_alone_begins_a_term() -> None:
     assert expression("ยา", ["th"], none) == 'terms : ("ยา" *)'
 
 
+def test_japanese_endings_are_passed_over_where_there_are_other_words() -> None:
+    assert expression("利用できます", ["ja"], none) == 'terms : ("利用" OR "用で")'
+    assert expression("できます", ["ja"], none).count(" OR ") == 2
+
+
 def test_compounds() -> None:
     known = {"kranken", "krank", "versicher", "beitrag"}.__contains__
     assert split("krankenversicherungsbeitrag", "de", known) == ["krank", "versicher", "beitrag"]
