@@ -61,6 +61,25 @@ def _qwen3_vl() -> dict[str, Any]:
     return {"text_config": {**TEXT, "rope_parameters": ROPE}, "vision_config": eyes, **QWEN_IDS}
 
 
+def _qwen3_5() -> dict[str, Any]:
+    text = {
+        **TEXT, "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+        "rope_parameters": {**ROPE, "partial_rotary_factor": 1.0},
+    }  # fmt: skip
+    eyes = {
+        "depth": 2, "hidden_size": 32, "out_hidden_size": 32, "num_heads": 4, "intermediate_size": 48, "patch_size": PATCH,
+        "num_position_embeddings": 16,
+    }  # fmt: skip
+    return {"text_config": text, "vision_config": eyes, **QWEN_IDS}
+
+
+def _mistral3() -> dict[str, Any]:
+    eyes = {"model_type": "pixtral", **EYES, "head_dim": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    return {"text_config": {"model_type": "mistral", **TEXT}, "vision_config": eyes, "image_token_index": ID["<image>"],
+            "spatial_merge_size": 1}  # fmt: skip
+
+
 def _idefics() -> dict[str, Any]:
     return {
         "text_config": {"model_type": "llama", **TEXT}, "vision_config": EYES, "image_token_id": ID["<image>"],
@@ -142,6 +161,11 @@ FAMILIES: dict[str, tuple[Any, str, str, dict[str, Any], dict[str, Any], str]] =
     "qwen2_vl": (_qwen2_vl, "Qwen2VLProcessor", "Qwen2VLImageProcessor", QWEN_PIXELS, {}, QWEN_IMAGE),
     "qwen2_5_vl": (_qwen2_5_vl, "Qwen2_5_VLProcessor", "Qwen2VLImageProcessor", QWEN_PIXELS, {}, QWEN_IMAGE),
     "qwen3_vl": (_qwen3_vl, "Qwen3VLProcessor", "Qwen2VLImageProcessor", {**QWEN_PIXELS, "patch_size": PATCH}, {}, QWEN_IMAGE),
+    "qwen3_5": (_qwen3_5, "Qwen3VLProcessor", "Qwen2VLImageProcessor", {**QWEN_PIXELS, "patch_size": PATCH}, {}, QWEN_IMAGE),
+    "mistral3": (_mistral3, "PixtralProcessor", "PixtralImageProcessor",
+                 {"size": {"longest_edge": SIDE}, "patch_size": PATCH},
+                 {"patch_size": PATCH, "spatial_merge_size": 1, "image_token": "<image>", "image_break_token": "<row_1_col_1>",
+                  "image_end_token": "<end_of_image>"}, "<image>"),
     "smolvlm": (_idefics, "SmolVLMProcessor", "SmolVLMImageProcessor", SMALL, {"image_seq_len": 1}, "<image>"),
     "idefics3": (_idefics, "Idefics3Processor", "Idefics3ImageProcessor", SMALL, {"image_seq_len": 1}, "<image>"),
     "internvl": (_internvl, "InternVLProcessor", "GotOcr2ImageProcessor", {**FIXED, "crop_to_patches": False},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ def load(folder: Path) -> Any:
     try:
         with pretrained.quiet():
             made = _kind(folder)
+            if getattr(made, "is_dummy", False):
+                return _behind(made).from_pretrained(folder, local_files_only=True)
             if made is None or not _reads_videos(made):
                 return AutoProcessor.from_pretrained(folder, local_files_only=True)
             return _without_videos(made, folder)
@@ -42,6 +46,26 @@ def _kind(folder: Path) -> Any:
             return getattr(transformers, str(named))
     kind = CONFIG_MAPPING[str(read_json(folder / "config.json").get("model_type"))]
     return PROCESSOR_MAPPING.get(kind, None)
+
+
+def _behind(dummy: Any) -> Any:
+    """The class itself, where the library puts another in its place for want of torchvision, although it needs none.
+
+    Raises ImportError where it does after all.
+    """
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    name = dummy.__name__
+    types = [kind for kind, named in PROCESSOR_MAPPING_NAMES.items() if named == name and kind in name.lower()]
+    if not types:
+        raise ImportError(f"{name} needs {', '.join(dummy._backends)}")
+    folder, kind = f"transformers.models.{types[0]}", types[0]
+    by_torchvision = f"{folder}.image_processing_{kind}"
+    sys.modules[by_torchvision] = import_module(f"{folder}.image_processing_pil_{kind}")  # which has its functions too
+    try:
+        return getattr(import_module(f"{folder}.processing_{kind}"), name)
+    finally:
+        del sys.modules[by_torchvision]
 
 
 def _reads_videos(kind: Any) -> bool:
