@@ -32,9 +32,9 @@ EXTRA = "pip install 'mmgen[ocr]'"
 SCALE = 200 / 72  # pixels a point: 200 dpi
 COARSEST = 0.3  # pixels a point: below that no letter can be told
 MEMORY = 2**30  # bytes that recognising takes beside what a document may
-DETECTED = 1280  # pixels of the longer side of the image in which lines are looked for
 UNSURE = 0.5  # confidence below which a line is left out
 TURN = 0.75  # mean confidence below which the page is tried in other directions
+TRIED = 2  # lines that are read upside down too
 _ENGINE = threading.Lock()
 Alive = Callable[[], None]
 """Called after every line: a page may take long."""
@@ -169,9 +169,9 @@ def lines_of_image(image: Image, alive: Alive = lambda: None) -> list[Recognized
     """
     with _ENGINE:
         best = _lines(image, alive)
-        if best and _mean(best) >= TURN and not _sideways(best):
+        if best and _mean(best) >= TURN and not _sideways(best) and not _upside_down(image, best):
             return best
-        for degrees in (90, 270, 180):
+        for degrees in (180, 90, 270):
             other = _lines(image.rotate(degrees, expand=True), alive)
             straighter = _sideways(best) and not _sideways(other) and _mean(other) > _mean(best)
             if straighter or _weight(other) > 1.1 * _weight(best):
@@ -183,20 +183,34 @@ def _lines(image: Image, alive: Alive) -> list[RecognizedLine]:
     """Found in the image at once, then recognised one by one."""
     import numpy as np
 
-    image, engine = image.convert("RGB"), _engine()
-    quads = engine(np.asarray(image)[:, :, ::-1], use_cls=False, use_rec=False).boxes
+    image = image.convert("RGB")
+    quads = _engine()(np.asarray(image)[:, :, ::-1], use_det=True, use_cls=False, use_rec=False).boxes
     out = []
     for quad in [] if quads is None else quads.tolist():
         alive()
-        found = engine(np.asarray(_straightened(image, quad))[:, :, ::-1], use_det=False, use_cls=False, use_rec=True)
-        text = (found.txts or ("",))[0].strip()
+        text, sure = _read(_straightened(image, quad))
         if not text:
             continue
         xs, ys = [x for x, _ in quad], [y for _, y in quad]
         slope = (ys[1] - ys[0]) / max(1.0, xs[1] - xs[0])
         box = (round(min(xs), 1), round(min(ys), 1), round(max(xs), 1), round(max(ys), 1))
-        out.append(RecognizedLine(text, round(float(found.scores[0]), 3), box, round(slope, 4)))
+        out.append(RecognizedLine(text, sure, box, round(slope, 4)))
     return out
+
+
+def _read(line: Image) -> tuple[str, float]:
+    """The text of an image of one level line, and the confidence. The engine keeps what it was told: each call says all."""
+    import numpy as np
+
+    found = _engine()(np.asarray(line.convert("RGB"))[:, :, ::-1], use_det=False, use_cls=False, use_rec=True)
+    return ((found.txts or ("",))[0].strip(), round(float(found.scores[0]), 3)) if found.txts else ("", 0.0)
+
+
+def _upside_down(image: Image, lines: Sequence[RecognizedLine]) -> bool:
+    """Whether the longest lines are read better turned by 180 degrees."""
+    longest = sorted(lines, key=lambda line: -len(line.text))[:TRIED]
+    turned = [_read(image.crop(tuple(map(round, line.box))).rotate(180)) for line in longest]  # type: ignore[arg-type]
+    return sum(sure * len(text) for text, sure in turned) > 1.1 * _weight(longest)
 
 
 def _straightened(image: Image, quad: Sequence[Sequence[float]]) -> Image:
@@ -249,8 +263,6 @@ def _engine() -> Any:
         params={
             "Global.log_level": "error",
             "Global.text_score": 0.0,
-            "Det.limit_type": "max",
-            "Det.limit_side_len": DETECTED,
             "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
             "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
             "EngineConfig.onnxruntime.intra_op_num_threads": min(4, os.cpu_count() or 1),
