@@ -14,6 +14,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mmgen.engine.job import Request
@@ -96,7 +97,11 @@ def main() -> None:
     _, reported = held_out(ReaderRecipe(), args.data)
     asked = random.Random(0).sample([one for one in reported if one.answers], args.questions)
     with Runtime() as rt:
-        answers = [one for one in (said(rt, args.model, question) for question in asked) if one is not None]
+        answers: list[tuple[Answer, float]] = []
+        with suppress(KeyboardInterrupt):  # reports what was measured so far
+            for question in asked:
+                if (one := said(rt, args.model, question)) is not None:
+                    answers.append(one)
     report(answers, args.show)
 
 

@@ -44,6 +44,8 @@ LINKS = frozenset("a an at by from in of or the to".split())  # noqa: SIM905
 """Words that can stand between those and the span."""
 ASKING = frozenset("what who whom whose which when where why how do does did many much name kind type".split())  # noqa: SIM905
 """Words that ask, and have no place in an answer."""
+MORE_WORDS = 4
+"""Than the question has stand before the span, and behind it, at most."""
 MOST_WORDS = 40
 MOST_TOKENS = 60
 MOST_SPAN = 15
@@ -129,8 +131,9 @@ def grammar(finding: FoundSpan, question: str) -> str:
     capital = _any_of({word[:1].upper() + word[1:] for word in content | GLUE})
     span = finding.span.rstrip(".")
     first = re.escape(span[:1].upper() + span[1:])
-    end = f"(?:,?(?: {one})* {last})?" if content else ""
-    return f"(?:{first}|{capital}(?: {one})* {re.escape(span)}){end}\\."
+    most = len(question.split()) + MORE_WORDS
+    end = f"(?:,?(?: {one}){{0,{most}}} {last})?" if content else ""
+    return f"(?:{first}|{capital}(?: {one}){{0,{most}}} {re.escape(span)}){end}\\."
 
 
 def _any_of(words: Collection[str]) -> str:

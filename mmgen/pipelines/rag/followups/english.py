@@ -35,8 +35,21 @@ LOCATIVES = _words("in at on from near to into inside outside across around with
 COMPARING = _words("versus vs with from than as to")
 CONJUNCTIONS = _words("and or but nor if when while because so though although whether")
 ADVERBS = _words(
-    """also even ever just not only still too very so then now again already always often never once really quite rather
-    almost away back far ago instead today currently usually actually generally long together first n't else much well"""
+    """abandon absorb accommodate accompany accomplish activate actually adapt adjust admit afford again ago almost already
+    also always analyze arrest assassinate assemble assign assist assume attach attract award away back bend blame
+    bomb borrow breathe bury cease chop clarify colonize combine commemorate commit communicate compensate comply
+    conclude condemn configure confirm connect consolidate consume continue contract criticize crucify currently
+    debate declare defend delete denote depict derive dig digest disable discourage discuss dominate drown elevate
+    eliminate else embrace emerge emigrate emit encounter encourage engage enslave ensure erode evaluate even ever
+    exceed exclude exhibit expel explore expose extend far finance first flip float gather generally generate grab
+    grasp guard hibernate hire honor ignore imitate implement import impose impress imprison incorporate indicate
+    inform inhabit inhibit initiate inject injure inspect instead integrate interfere interpret interview investigate
+    invite isolate just justify legalize liberate lift listen long maintain manage mate mention modify motivate much
+    n't never nominate not now often once only pick possess pour prescribe preserve pull pursue quite rather really
+    recruit refill reflect regulate relieve rent replicate reproduce resolve restart resume retain reverse
+    revolutionize rotate scrape seek shrink slip so soak specify speed sponsor squeeze stabilize still stimulate
+    strengthen submit swallow symbolize then today together too translate twist uncover undergo unify upload usually
+    vaccinate verify very weaken well widen wipe withstand"""
 )
 LY_NOUNS = _words("family supply italy reply assembly monopoly anomaly jelly belly july ally bully")
 NUMBERS = _words(
@@ -85,13 +98,14 @@ VERBS = _words(
 )
 IN_SOMETHING = _words("happen occur change die participate compete take serve live work end begin start appear")
 NOT_ALONE = _words(
-    """act attack attend base bear beat bite break burn call change claim control cook cost cover cure damage deal design
-    draw drink drive drop end experience export face fall feed fight film fit fix flow force form function gain harm help
-    hit hold host hunt influence increase issue land last launch lead limit look love market matter measure milk move name
-    need offer open orbit own paint pass pay place plan plant play purchase record release repair rest result return ride
-    ring rise rule run sail save share shape shoot show smoke split spread stand star start stay stop store strike study
-    support talk taste touch trade train travel treat trigger turn use visit vote wait walk watch wear work yield breed
-    fund crown direct ban win"""
+    """act advance answer approach attack attend balance ban base bear beat bite break breed burn call challenge change check
+    claim control cook cost cover crown cure damage deal decrease demand design direct download drain draw drink drive
+    drop end estimate exercise experience export face fall feed fight film fit fix flow force form function fund gain
+    harm help hit hold host hunt increase influence issue land last launch lead limit look love market matter measure
+    milk move name need nest offer open orbit own paint pass pay place plan plant play purchase record register
+    release repair rest result return ride ring rise rule run sail save search shape share shoot show smoke split
+    spread stand star start stay stop store strike study support talk taste touch trade train travel treat trigger
+    turn upgrade use visit vote wait walk watch wear win work yield"""
 )
 """Verbs whose bare form and -s form are nouns as well: verbs only where one is due."""
 VERBS |= NOT_ALONE | IN_SOMETHING

@@ -15,7 +15,7 @@ from mmgen.pipelines.rag.followups import english
 from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord, noun_phrases, tokens
 from mmgen.pipelines.rag.followups.topics import ASKED_FOR, Topic, pair, relational, topic_of, words_of
 
-INTRODUCED, CONTINUED, SUBJECT, OBJECT, PART, OBLIQUE, RELATION = 5.0, 3.5, 3.0, 2.5, 2.0, 1.5, 0.5
+INTRODUCED, CONTINUED, SUBJECT, OBJECT, OBLIQUE, RELATION = 5.0, 3.5, 3.0, 2.5, 1.5, 0.5
 NAMED = 1.5  # more
 CAPITAL = r"[A-Z][\w’'\-]*"
 NAME = re.compile(
@@ -151,8 +151,6 @@ class Topics:
             return ASKED_FOR
         if introduced:
             return INTRODUCED if phrase.last >= len(found) - 1 else SUBJECT + NAMED
-        if found[phrase.first].low == "the" and phrase.last - phrase.first == 2 and not phrase.name and self.firm:
-            return PART  # "the ship": most often something of the focus
         return {"subject": SUBJECT, "object": OBJECT, "about": OBJECT, "of": OBJECT}.get(phrase.role, OBLIQUE)
 
     def _observe_answer(self, found: Sequence[TaggedWord], answer: str) -> None:
