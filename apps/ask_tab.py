@@ -119,6 +119,8 @@ class AskHandlers:
                 done = self.rag.add(paths, documents=documents, progress=tell, request=request)
         for uri, missing in done.partial:
             gr.Warning(f"{Path(uri).name} was read in part: {missing}")
+        for uri, missing in done.unread_parts:
+            gr.Info(f"{Path(uri).name} was read without {missing}")
         for name, reason in [*skipped, *done.skipped]:
             gr.Warning(reason if name in reason else f"{name}: {reason}")
         return f"<p class='report'>{done}</p>{self.shelf()}", None

@@ -85,9 +85,9 @@ class Document:
 
     uri: str  # the loader: absolute path, or a name such as "stdin"
     text: str  # the loader
-    kind: str  # the loader: "text", "markdown", "html", "pdf", "docx", "csv", "jsonl", "code"
+    kind: str  # the loader: "text", "markdown", "html", "pdf", "csv", "jsonl", "code", "docx", "mail", ...
     content_hash: str  # the loader: sha256 of the file's bytes
-    pages: tuple[int, ...] = ()  # the loader: offset in `text` where each page begins, pdf only
+    pages: tuple[int, ...] = ()  # the loader: offset in `text` where each page or slide begins
     metadata: Mapping[str, Scalar] = field(default_factory=dict)  # the loader and the caller
     language: str = ""  # the caller, ISO 639 code; empty: the store finds it out
     layout: tuple[PageLayout, ...] = field(default=(), compare=False, repr=False)  # the loader: of every page, pdf only
@@ -100,7 +100,7 @@ class Passage:
     text: str
     start: int
     end: int
-    page: int | None = None  # from 1, where the passage begins; pdf only
+    page: int | None = None  # from 1, where the passage begins; of pdf files and presentations
     heading: str = ""  # the headings it stands under, outermost first, joined by " > "
     breaks: tuple[int, ...] = ()  # the store: offsets in the document where further pages begin within it
     recognized: float | None = None  # the store: the recogniser's mean confidence on its pages; None: the file has its text

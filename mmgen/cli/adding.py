@@ -56,6 +56,8 @@ def tell(report: Added, as_json: bool) -> None:
     tell_left_out(report.ignored, report.unread)
     for uri, missing in report.partial:
         typer.echo(f"read in part {uri}: {missing}", err=True)
+    for uri, missing in report.unread_parts:
+        typer.echo(f"left out of {uri}: {missing}", err=True)
 
 
 def tell_skipped(skipped: Sequence[tuple[str, str]]) -> None:

@@ -67,6 +67,9 @@ def add(
             "--ocr/--no-ocr", help="Also text in image files; default: pages of pdf that are pictures, if mmgen[ocr] is there."
         ),
     ] = None,
+    comments: Annotated[
+        bool, typer.Option("--comments", help="Also comments in office files that are new or changed.")
+    ] = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
     index: Annotated[
         Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
@@ -100,6 +103,7 @@ def add(
             images=images,
             ignored=no_ignore,
             ocr=ocr,
+            comments=comments,
             language=language,
             progress=advance,
         )

@@ -67,6 +67,7 @@ def load(
     progress: Progress | None = None,
     ocr: bool = True,
     keep: str = "",
+    comments: bool = False,
 ) -> Document:
     """A file as a document. Our extractors run in a worker process; a plugin's loader runs here, without limits.
 
@@ -81,6 +82,7 @@ def load(
         progress: gets the pages read and their number from formats that tell.
         ocr: whether pages of a pdf that are pictures are recognised, where rapidocr is installed.
         keep: a folder that holds recognised pages until their document is stored; see `mmgen.ingest.pdf.recognition.forget`.
+        comments: whether those in office files are read too; else they are told in the metadata.
 
     Raises:
         NotFound: no such file.
@@ -104,6 +106,8 @@ def load(
         kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
     if loader is pdf:
         loader = partial(pdf, ocr=ocr, keep=keep)
+    elif comments and loader in office.COMMENTED:
+        loader = partial(loader, comments=True)
     limits = _with_recognition(limits) if ocr else limits
     try:
         text, pages, found, layout = extract(loader, path, data, limits, check, progress)

@@ -9,6 +9,7 @@ from typing import Literal
 
 Form = Literal["heading", "prose", "code", "record"]
 PROSE, RECORDS = frozenset({"text", "pdf"}), frozenset({"csv", "jsonl", "json"})
+SHEETS = frozenset({"xlsx", "ods"})
 HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 UNDERLINE = re.compile(r" {0,3}(=+|-{3,})[ \t]*\n?$")
 FENCE = re.compile(r"[ \t]*(`{3,}(?=[^`]*$)|~{3,})")
@@ -35,6 +36,10 @@ def blocks(text: str, kind: str) -> Iterator[TextBlock]:
         yield from (TextBlock(a, b, "prose") for a, b in paragraphs(text, 0, len(text)))
     elif kind in RECORDS:
         yield from (TextBlock(a, b, "record") for a, b in paragraphs(text, 0, len(text)))
+    elif kind in SHEETS:
+        for a, b in paragraphs(text, 0, len(text)):
+            heading = HEADING.fullmatch(text, a, b)
+            yield TextBlock(a, b, "heading", 1, heading[2]) if heading and heading[1] == "#" else TextBlock(a, b, "record")
     elif kind == "code":
         yield from (TextBlock(a, b, "code") for a, b in definitions(text, 0, len(text)))
     else:

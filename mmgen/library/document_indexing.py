@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound, UnreadableFile
-from mmgen.ingest.records import PARTIAL
+from mmgen.ingest.records import LEFT_OUT, PARTIAL
 from mmgen.interfaces import Document, Passage, Store
 from mmgen.library.store_handle import prompts_of
 
@@ -33,6 +33,9 @@ class Added:
     moved: list[tuple[str, str]] = field(default_factory=list)  # (from, to); neither among `removed` nor among `copies`
     skipped: list[tuple[str, str]] = field(default_factory=list)
     partial: list[tuple[str, str]] = field(default_factory=list)  # among `added`
+    unread_parts: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # (uri, what is not read of such files: comments, pictures)
     ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out of the given folders)
     unread: dict[str, int] = field(default_factory=dict)  # hidden names and files without text in the folders, by kind
     passages: int = 0
@@ -186,6 +189,9 @@ class DocumentIndexing:
         self.report.added += [document.uri for document, _ in self.waiting]
         self.report.partial += [
             (document.uri, str(document.metadata[PARTIAL])) for document, _ in self.waiting if PARTIAL in document.metadata
+        ]
+        self.report.unread_parts += [
+            (document.uri, str(document.metadata[LEFT_OUT])) for document, _ in self.waiting if LEFT_OUT in document.metadata
         ]
         for document, _ in self.waiting:
             self.stored(document)

@@ -79,6 +79,7 @@ class DocumentLibrary:
         ignored: bool = False,
         only: Callable[[Path], bool] | None = None,
         ocr: bool | None = None,
+        comments: bool = False,
         language: str | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
@@ -97,6 +98,7 @@ class DocumentLibrary:
             only: of the files of the paths read those alone for which this is true, as the others did not change.
             ocr: None recognises pages of pdf files that are pictures, where rapidocr is installed; True also the text in image
                 files; False nothing.
+            comments: also those in office files that are new or changed; else the report tells them.
             language: of all these documents, such as de or pt-BR; None: each one's is found out. Words are stemmed by it;
                 another one than before counts as a change.
             progress: called after every file, page and batch.
@@ -130,7 +132,7 @@ class DocumentLibrary:
                 raise BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
             beside = ", ".join(f"{count} {kind}" for kind, count in (+unread).most_common())
             raise BadRequest(
-                f"{where}: no files to read; give files or a folder with txt, md, html, pdf, docx, csv, jsonl or code"
+                f"{where}: no files to read; give files or a folder with txt, md, html, pdf, office files, mails or code"
                 + (f"; left out as hidden or without text: {beside}" if beside else "")
             )
         began, store = time.perf_counter(), self.writable()
@@ -140,7 +142,7 @@ class DocumentLibrary:
         request = request or Request.new(priority="batch")
         adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra), self._stored)
         adding.report.ignored, adding.report.unread = left_out, dict(+unread)
-        load = partial(self.load, metadata=metadata, request=request, ocr=ocr, progress=adding.page)
+        load = partial(self.load, metadata=metadata, request=request, ocr=ocr, comments=comments, progress=adding.page)
         for uri, unchanged, read in self._sources(store, files, extra, metadata, language, load):
             adding.take(uri, unchanged, read)
         adding.flush()
@@ -223,6 +225,7 @@ class DocumentLibrary:
         metadata: Mapping[str, Scalar],
         request: Request | None = None,
         ocr: bool | None = None,
+        comments: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Document:
         """A file as a document, with the plugins' loaders and the configured limits; see `mmgen.ingest.loaders.load`."""
@@ -238,6 +241,7 @@ class DocumentLibrary:
             check=request.check if request else lambda: None,
             progress=progress,
             ocr=ocr is not False,
+            comments=comments,
             keep=str(self._recognized),
         )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files
-from mmgen.ingest.records import PARTIAL
+from mmgen.ingest.records import LEFT_OUT, PARTIAL
 from mmgen.interfaces import Document, Scalar
 from mmgen.library import page_images
 from mmgen.library.document_library import DocumentLibrary
@@ -92,6 +92,7 @@ def remove(library: DocumentLibrary, id: int) -> None:
 
 def _note(document: Document, of: str | None) -> str | None:
     notes = [f"read in part: {missing}"] if (missing := document.metadata.get(PARTIAL)) else []
+    notes += [f"left out: {missing}"] if (missing := document.metadata.get(LEFT_OUT)) else []
     return "; ".join([*notes, *([f"the same file as {of}"] if of else [])]) or None
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from office_files import compound, paragraph, word
 
 from mmgen.errors import NotFound, UnreadableFile
 from mmgen.ingest.loaders import load, load_stdin
@@ -95,6 +96,26 @@ def test_docx_with_all_that_word_puts_in(tmp_path: Path) -> None:
     document = load(tmp_path / "a.docx")
     assert document.text == "controlled\n\ninserted\n\n# All of it\n\n- green\n\nBoth\none | two lines"
     assert document.metadata == {"title": "On tea"}
+
+
+def test_office_files_by_their_names_and_by_their_content(tmp_path: Path) -> None:
+    made, mail = word(paragraph("Deposit: 900 euros.")), b"Subject: Deposit\nFrom: Ann <a@x.org>\n\n900 euros."
+    for name, data, kind in (
+        ("a.docm", made, "docx"),
+        ("a.bin", made, "docx"),
+        ("a.doc", rb"{\rtf1 900 euros.}", "rtf"),
+        ("a.eml", mail, "mail"),
+        ("a.msg", compound({"__properties_version1.0": bytes(32), "__substg1.0_1000001F": "900".encode("utf-16-le")}), "mail"),
+    ):
+        document = load(write(tmp_path / name, data))
+        assert document.kind == kind and "900" in document.text
+    commented = word('<w:p><w:r><w:t>A</w:t><w:commentReference w:id="0"/></w:r></w:p>', comments=COMMENT)
+    assert "Check this." in load(write(tmp_path / "b.docx", commented), comments=True).text
+    with pytest.raises(UnreadableFile, match=r"a.xls is an old Excel file \(.xls\); save it as xlsx"):
+        load(write(tmp_path / "a.xls", compound({"Workbook": b"x"})))
+
+
+COMMENT = f'<w:comment w:id="0" w:author="Ann">{paragraph("Check this.")}</w:comment>'
 
 
 def test_csv(tmp_path: Path) -> None:

@@ -78,3 +78,9 @@ def test_only_white_space_lies_between(text: str, kind: str) -> None:
         assert text[block.start : block.end] == text[block.start : block.end].strip() != ""
         at = block.end
     assert not text[at:].strip()
+
+
+def test_sheets_are_headings_and_records() -> None:
+    text = "# Ships\n\n## no: heading\nb: 1\n\n```\n\nname: # Anna\n\n# Next"
+    records = [("record", "## no: heading\nb: 1"), ("record", "```"), ("record", "name: # Anna")]
+    assert seen(text, "xlsx") == [("heading", "Ships"), *records, ("heading", "Next")]

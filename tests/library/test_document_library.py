@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from office_files import compound, paragraph, word
 from pdf_files import lines, pdf_of, photographed
 
 from mmgen.engine.job import Request
@@ -381,6 +382,22 @@ def test_images_are_documents_where_it_is_asked_for(
     monkeypatch.setattr(image_text, "loaders", lambda: {"png": lambda *_: ("The rent is 1,150 euros.", (0,), {})})
     assert "photo.png" in names(library.add(folder, ocr=True).added)
     assert library.search("rent 1,150", method="bm25")[0].passage.page == 1
+
+
+def test_office_files_that_are_bad_cost_themselves_alone(library: DocumentLibrary, tmp_path: Path) -> None:
+    """What is left out by choice is told beside what is missing."""
+    remark = f'<w:comment w:id="0" w:author="Ann">{paragraph("Check the deposit.")}</w:comment>'
+    good = word('<w:p><w:r><w:t>Deposit: 900 euros.</w:t><w:commentReference w:id="0"/></w:r></w:p>', comments=remark)
+    bad = {"cut.docx": good[:-300], "locked.xlsx": compound({"EncryptedPackage": b"x"}), "no.pptx": b"%PDF-1.4", "no.eml": b"x"}
+    for name, data in {**bad, "good.docx": good, "part.docx": word(f"{paragraph('Pier 4.')}<w:altChunk/>")}.items():
+        (tmp_path / name).write_bytes(data)
+    report = library.add(tmp_path)
+    assert names(report.added) == ["good.docx", "part.docx"]
+    assert sorted(names([path for path, _ in report.skipped])) == sorted(bad)
+    assert [(Path(uri).name, what) for uri, what in report.partial] == [("part.docx", "1 embedded documents")]
+    assert [(Path(uri).name, what) for uri, what in report.unread_parts] == [("good.docx", "1 comments")]
+    (tmp_path / "good.docx").write_bytes(word(paragraph("More.") + "<w:p/>", comments=remark))
+    assert not library.add(tmp_path, comments=True).unread_parts
 
 
 def test_a_language_that_is_given_counts_and_another_one_is_a_change(library: DocumentLibrary, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ LAST = 2_958_466  # days from 1900 to the year 10000
 Token = tuple[str, str]
 
 
+@lru_cache(10_000)
 def shown(value: float, code: str, since_1904: bool = False) -> str:
     """A number as its format shows it, with English names of months and days.
 

@@ -24,6 +24,8 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "msg": ("mail", outlook.msg),
 }
 """Suffix -> the document's kind, and what reads it."""
+COMMENTED = (word.docx, presentation.pptx, spreadsheet.xlsx, open_document.odt, open_document.ods, open_document.odp)
+"""Those that can read comments too: `comments=True`."""
 
 
 def sniffed(data: bytes) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mmgen.ingest.charset import Unreadable, brief
+from mmgen.ingest.extraction import progress
 from mmgen.ingest.formats import compound
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ GROWTH, ROOM = 200, 32 * 2**20
 MOST = 2**29
 TAGS = 2**20
 """Tags that may follow one another without any of them being read and freed: each takes some 100 bytes."""
+STEP = 10_000  # elements after which the time of the limits begins anew: their number is bounded
 TAGS_GROWTH, TAGS_ROOM = 16, 2**19
 """What is read of an archive may hold TAGS_GROWTH * its bytes + TAGS_ROOM tags: they take time, text or none."""
 SAFE = {"resolve_entities": False, "no_network": True, "load_dtd": False, "huge_tree": False}
@@ -99,7 +101,9 @@ class Package:
             found: Any = etree.iterparse(part, events, tag=tags, remove_comments=True, remove_pis=True, **SAFE)
             first = True
             try:
-                for event, element in found:
+                for count, (event, element) in enumerate(found):
+                    if count % STEP == 0:
+                        progress.tell(0, 0)
                     if first:
                         self._check_type(element, name, False)
                         first = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.extraction import progress
 from mmgen.ingest.extraction.limits import Extracted
 from mmgen.ingest.formats import drawings, number_formats
 from mmgen.ingest.formats.office_names import attribute, child, children, name, number_in, tags
@@ -65,7 +66,8 @@ def xlsx(path: Path, data: bytes, comments: bool = False) -> Extracted:
     workbook = Workbook(since_1904=_true(child(root, "x:workbookPr"), "date1904"))
     try:
         _prepare(package, main, workbook, builder)
-        for one in root.iter(*tags("x:sheet")):
+        for at, one in enumerate(sheets := list(root.iter(*tags("x:sheet"))), 1):
+            progress.tell(at, len(sheets))
             title, part = one.get("name", ""), relations.get(attribute(one, "r:id"), ("", ""))[1]
             if one.get("state", "visible") != "visible":
                 builder.miss("{} hidden sheets", title)
@@ -180,7 +182,7 @@ def _shown(node: _Element, text: str, kind: str, workbook: Workbook) -> str:
         return text.removesuffix("T00:00:00") if kind == "d" else text
     try:
         value = float(text)
-        return number_formats.shown(value, code, workbook.since_1904)
+        return number_formats.general(value) if code == "General" else number_formats.shown(value, code, workbook.since_1904)
     except (ValueError, OverflowError, ArithmeticError):
         return text
 
