@@ -47,6 +47,7 @@ def drawn(document: PdfDocument, page: PdfPage, scale: float, seconds: float = S
         if state == raw.FPDF_RENDER_TOBECONTINUED:
             raise Unreadable(f"has a page that takes more than {seconds:.0f} s to draw")
         if document.formenv is not None:
+            raw.FPDF_SetFormFieldHighlightAlpha(document.formenv.raw, 0)
             raw.FPDF_FFLDraw(document.formenv.raw, *area)
         return Image.frombytes("RGB", (width, height), bytes(buffer), "raw", "BGRX")
     finally:

@@ -40,7 +40,7 @@ def test_a_recognised_line_lies_in_the_text_with_its_boxes_and_its_confidence() 
     assert np.allclose(sure, 0.9) and layouts[1].recognized == pytest.approx(0.9)
     assert layouts[0].recognized is None and np.isnan(layouts[0].words()[2]).all()
     assert text[spans[3][0] : spans[3][1]] == "1,150"
-    assert np.allclose(boxes[3], [(100 + 12 * 20) / (200 / 72), 72, 440 / (200 / 72), 82.8], atol=0.06)
+    assert np.allclose(boxes[3], [(100 + 340 * 9.25 / 13.75) / (200 / 72), 72, 440 / (200 / 72), 82.8], atol=0.06)
 
 
 def test_words_of_the_files_own_text_are_not_doubled() -> None:
