@@ -12,7 +12,7 @@ from mmgen.stores.lexical import analyzer, language
 from mmgen.stores.schema import IMAGES, VERSION, WORD_INDEXES, statements, version_of
 
 log = logging.getLogger(__name__)
-TELL_EVERY = 2.0  # seconds
+TELL_EVERY = 10.0  # seconds
 
 OLD_WORDS = """
 DROP TRIGGER IF EXISTS passage_added;
