@@ -34,7 +34,7 @@ def check(folder: Path) -> None:
         raise BadWeights(f"{folder} gives a vector for every token (ColBERT), which a store cannot hold; {REMEDY}")
     if unknown := [step for step in steps if not step.startswith(OURS)]:
         raise BadWeights(f"{folder} needs {', '.join(unknown)}, code that comes with it and is not run; {REMEDY} without it")
-    if not steps:
+    if not steps and not (folder / "1_Pooling").is_dir():
         log.warning("%s does not say how its tokens become one vector (no modules.json); their mean is taken", folder)
 
 
