@@ -205,7 +205,7 @@ def useless(words: Sequence[Word]) -> bool:
         return True
     latin = [word.text for word in words if re.fullmatch(r"[A-Za-z0-9]{4,}", word.text) and not word.text.isdigit()]
     odd = sum(not re.search("[aeiouyAEIOUY]", one) or bool(re.search("[A-Za-z][0-9]+[A-Za-z]", one)) for one in latin)
-    return len(latin) >= 20 and 2 * odd > len(latin)
+    return len(latin) >= 40 and 5 * odd > 4 * len(latin)  # a list of part numbers has words beside them
 
 
 def union(boxes: Iterable[Box]) -> Box:

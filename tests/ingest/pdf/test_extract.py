@@ -68,7 +68,7 @@ def test_only_pictures() -> None:
 
 
 def test_a_text_layer_of_no_use_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract, "words_of", lambda *_: [word(text, 72, 70) for text in ["7KHX", "PXVHXP", "NHHSV"] * 8])
+    monkeypatch.setattr(extract, "words_of", lambda *_: [word(text, 72, 70) for text in ["7KHX", "PXVHXP", "NHHSV"] * 16])
     with pytest.raises(Unreadable, match="page 1 is a picture"):
         read(pdf_of(lines("The museum keeps a collection", "of instruments.")))
 

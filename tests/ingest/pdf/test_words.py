@@ -78,7 +78,9 @@ def _dejavu() -> str:
 
 def test_text_of_no_use() -> None:
     assert useless([word("\ue000\ue001\ue002", 0, 0)])
-    assert useless([word(text, 0, 0) for text in ["7KHX", "PXVHXP", "NHHSV"] * 8])
+    assert useless([word(text, 0, 0) for text in ["7KHX", "PXVHXP", "NHHSV"] * 16])
+    parts = [word(text, 0, 0) for text in ["A1B2C3", "X9Y8Z7", "pump", "seal"] * 16]
+    assert not useless(parts), "part numbers with their names"
     assert not useless(
         [word(text, 0, 0) for text in ["The", "museum", "keeps", "a", "collection", "of", "1742", "B2B", "parts"] * 4]
     )
