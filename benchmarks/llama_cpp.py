@@ -77,7 +77,10 @@ class Ours:
         """`tokenizer`: False leaves it and the template out, where memory is counted that others have been counted for."""
 
         def load() -> LanguageModel:
-            lm = TextModel.load(path, precision=precision).lm if tokenizer else language_model.load(path, packed=True).eval()
+            if tokenizer:
+                lm = TextModel.load(path, precision=precision).lm
+            else:
+                lm = language_model.load(path, dtype=torch.float32, packed=True).eval()
             lm.pack()
             return lm
 

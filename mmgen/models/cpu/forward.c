@@ -66,16 +66,27 @@ static void place(const void *about, long row, int thread)
     }
 }
 
+/* Heads that attend at once: as many as share keys, or a part of them. */
+INLINE int heads_at_once(const Shape *shape)
+{
+    long shared = shape->heads / shape->groups;
+    int heads = MOST_HEADS;
+    while (shared % heads)
+        heads--;
+    return heads;
+}
+
 static void look(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
     const Shape *shape = pass->shape;
     const Layer *layer = pass->layer;
-    long row = unit / shape->heads, head = unit % shape->heads, size = shape->size;
+    int heads = heads_at_once(shape);
+    long each = shape->heads / heads, row = unit / each, head = unit % each * heads, size = shape->size;
     long from = head / (shape->heads / shape->groups) * shape->places * size;
-    attend_one(pass->qkv + pass->texts[row].row * layer->qkv.out + head * size, layer->keys + from, layer->values + from,
-               pass->seen + row * queries(shape) + head * size, pass->scores + thread * shape->each, pass->texts + row, pass->spans, size,
-               layer->window, (float)layer->scale);
+    attend_some(pass->qkv + pass->texts[row].row * layer->qkv.out + head * size, layer->keys + from, layer->values + from,
+                pass->seen + row * queries(shape) + head * size, pass->scores + thread * MOST_HEADS * shape->each, pass->texts + row,
+                pass->spans, size, shape->each, layer->window, (float)layer->scale, heads);
 }
 
 static void fix_seen(const void *about, long row, int thread)
@@ -133,7 +144,7 @@ static void lead(Crew *crew, Pass *pass)
         share(crew, begin_attention, pass, rows);
         share(crew, project, pass, block_units(layer->qkv.weights, layer->qkv.chunk));
         share(crew, place, pass, rows);
-        share(crew, look, pass, rows * shape->heads);
+        share(crew, look, pass, rows * (shape->heads / heads_at_once(shape)));
         share(crew, fix_seen, pass, rows);
         share(crew, add_seen, pass, block_units(layer->out.weights, layer->out.chunk));
         share(crew, begin_network, pass, rows);

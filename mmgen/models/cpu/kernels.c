@@ -14,7 +14,7 @@
 #if !defined(TILE_N) || !defined(MAX_HEAD_DIM) || !defined(TILE_M)
 #error "limits are given by build.py: TILE_N output columns of a panel, MAX_HEAD_DIM, TILE_M rows that are multiplied at once"
 #endif
-_Static_assert(TILE_N == 64 && TILE_M == 6, "panels() and its callers are written out for these");
+_Static_assert(TILE_N == 64 && TILE_M == 6 && MOST_HEADS == 4, "panels(), attend_some() and callers are written out for these");
 
 typedef float floats __attribute__((vector_size(64)));
 typedef float stored_floats __attribute__((vector_size(64), aligned(4), may_alias)); /* anywhere in memory */
@@ -114,8 +114,8 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
         float turned_q[MAX_HEAD_DIM];
         if (turned)
             turn(own, cos + text * turned, sin + text * turned, turned_q, size, turned);
-        attend_one(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
-                   room + omp_get_thread_num() * each, texts + text, spans, size, window, (float)scale);
+        attend_some(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
+                    room + omp_get_thread_num() * each, texts + text, spans, size, each, window, (float)scale, 1);
     }
 }
 

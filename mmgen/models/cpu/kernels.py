@@ -26,6 +26,8 @@ LANES = 16
 """Numbers that the processor computes at once."""
 MAX_HEAD_DIM = build.LIMITS["MAX_HEAD_DIM"]
 """Numbers of a head."""
+MOST_HEADS = build.LIMITS["MOST_HEADS"]
+"""Heads that attend at once, each with scores of its own."""
 MAX_GEMV_ROWS = 32
 """Rows up to which they are faster than oneDNN."""
 SHORT = build.LIMITS["TILE_M"]

@@ -76,44 +76,80 @@ INLINE void keep(const float *k, const float *v, const float *cos, const float *
     }
 }
 
-INLINE void attend_one(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
-                       const Span *spans, long size, long window, float scale)
+/* Of `heads` queries beside each other that share keys and values, which are then read once; `scores`: each has `each` numbers,
+   16 more than there are keys. */
+INLINE void attend_heads(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
+                         const Span *spans, long size, long each, long window, float scale, int heads)
 {
     long first = window && text->keys > window ? text->keys - window : 0, at = 0;
-    float most = -__builtin_inff();
+    float most[MOST_HEADS];
+    for (int head = 0; head < heads; head++)
+        most[head] = -__builtin_inff();
     for (const Span *span = spans + text->span; at < text->keys; span++)
         for (long place = 0; place < span->count && at < text->keys; place++, at++) {
             const float *key = keys + (span->start + place) * size;
-            __m512 sum = _mm512_setzero_ps();
-            if (at >= first)
-                for (long part = 0; part < size; part += 16)
-                    sum = _mm512_fmadd_ps(_mm512_loadu_ps(q + part), _mm512_loadu_ps(key + part), sum);
-            scores[at] = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sum) * scale;
-            most = scores[at] > most ? scores[at] : most;
+            __m512 sums[MOST_HEADS];
+            for (int head = 0; head < heads; head++)
+                sums[head] = _mm512_setzero_ps();
+            for (long part = 0; at >= first && part < size; part += 16)
+                for (int head = 0; head < heads; head++)
+                    sums[head] = _mm512_fmadd_ps(_mm512_loadu_ps(q + head * size + part), _mm512_loadu_ps(key + part), sums[head]);
+            for (int head = 0; head < heads; head++) {
+                float score = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sums[head]) * scale;
+                scores[head * each + at] = score;
+                most[head] = score > most[head] ? score : most[head];
+            }
         }
-    __m512 total = _mm512_setzero_ps();
-    for (at = 0; at < text->keys; at += 16) {
-        __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
-        __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + at), _mm512_set1_ps(most));
-        there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
-        far = _mm512_maskz_mov_ps(there, exponential(far));
-        _mm512_storeu_ps(scores + at, far);
-        total = _mm512_add_ps(total, far);
+    __m512 whole[MOST_HEADS];
+    for (int head = 0; head < heads; head++) {
+        __m512 total = _mm512_setzero_ps();
+        for (at = 0; at < text->keys; at += 16) {
+            __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
+            __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + head * each + at), _mm512_set1_ps(most[head]));
+            there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
+            far = _mm512_maskz_mov_ps(there, exponential(far));
+            _mm512_storeu_ps(scores + head * each + at, far);
+            total = _mm512_add_ps(total, far);
+        }
+        whole[head] = _mm512_set1_ps(_mm512_reduce_add_ps(total));
     }
-    __m512 whole = _mm512_set1_ps(_mm512_reduce_add_ps(total));
     for (long part = 0; part < size; part += 64) {
-        __m512 sums[4] = {0};
+        __m512 sums[MOST_HEADS][4] = {0};
         long wide = least(64, size - part) / 16;
         at = 0;
         for (const Span *span = spans + text->span; at < text->keys; span++)
             for (long place = 0; place < span->count && at < text->keys; place++, at++) {
                 const float *value = values + (span->start + place) * size + part;
-                for (long one = 0; at >= first && one < wide; one++)
-                    sums[one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[at]), _mm512_loadu_ps(value + one * 16), sums[one]);
+                for (long one = 0; at >= first && one < wide; one++) {
+                    __m512 some = _mm512_loadu_ps(value + one * 16);
+                    for (int head = 0; head < heads; head++)
+                        sums[head][one] = _mm512_fmadd_ps(_mm512_set1_ps(scores[head * each + at]), some, sums[head][one]);
+                }
             }
-        for (long one = 0; one < wide; one++)
-            _mm512_storeu_ps(y + part + one * 16, _mm512_div_ps(sums[one], whole));
+        for (int head = 0; head < heads; head++)
+            for (long one = 0; one < wide; one++)
+                _mm512_storeu_ps(y + head * size + part + one * 16, _mm512_div_ps(sums[head][one], whole[head]));
     }
+}
+
+/* Each count, and heads of 64 numbers, are compiled on their own, with sums in registers. */
+static inline void attend_some(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
+                               const Span *spans, long size, long each, long window, float scale, int heads)
+{
+#define HEADS(count)                                                                                                          \
+    case count:                                                                                                               \
+        if (size == 64)                                                                                                       \
+            attend_heads(q, keys, values, y, scores, text, spans, 64, each, window, scale, count);                            \
+        else                                                                                                                  \
+            attend_heads(q, keys, values, y, scores, text, spans, size, each, window, scale, count);                          \
+        return;
+    switch (heads) {
+        HEADS(1)
+        HEADS(2)
+        HEADS(3)
+        HEADS(4)
+    }
+#undef HEADS
 }
 
 #endif

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.models.checkpoints.offload import moves
-from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, DecodeBatch, Kernels, fitting
+from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import FusedShape, Layer, Product
 from mmgen.models.layers.norms import RMSNorm
@@ -75,7 +75,7 @@ class FusedDecoder:
             *(0 if one is None else one.cos.data_ptr() for one in rotations),
             *(0 if one is None else one.sin.data_ptr() for one in rotations), config.norm_eps,
         )  # fmt: skip
-        room = torch.empty(texts.count * (config.hidden_size + more) + threads * each)
+        room = torch.empty(texts.count * (config.hidden_size + more) + MOST_HEADS * threads * each)
         forward = made.forward_blocks if self._in_blocks else made.decode_all
         forward(
             self._layers_of(pool), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
