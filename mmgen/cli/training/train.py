@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -65,7 +66,8 @@ def reader(config: Config, data: Data = None, out: Out = None, minutes: Minutes 
     from mmgen.training.recipes import reader as recipe_module
 
     recipe = read(config, recipe_module.ReaderRecipe, data, out, set_)
-    if report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out):
+    done = report(recipe_module.train(recipe, stop_after_minutes=minutes), recipe.out)
+    if done and os.environ.get("RANK", "0") == "0":  # of several processes the first exports
         typer.echo(f"model: {recipe_module.export(recipe)}")
 
 
