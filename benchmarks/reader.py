@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmgen.config import RuntimeConfig, load
+from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 from mmgen.training.data.qa_data import Question
 from mmgen.training.data.recombined import recombined
@@ -40,6 +41,26 @@ def written(questions: list[Question]) -> list[Question]:
     return [replace(q, text=row["question"], answers=[row["plausible"]], kind="written") for row, q in found]
 
 
+def cases(model: str) -> dict[str, object]:
+    """Questions to a few sentences each, where a wrong answer is near: how many are right, refused or wrong, and these."""
+    rows = [json.loads(line) for line in (Path(__file__).parent / "reader_cases.jsonl").read_text().splitlines()]
+    counts, wrong = {"right": 0, "refused rightly": 0, "refused": 0, "wrong": 0}, []
+    with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder), reader=model)) as rt:
+        rag = RagText(rt, store=str(Path(folder) / "store"))
+        for number, text in enumerate(dict.fromkeys(row["text"] for row in rows)):
+            rag.add_text(text, f"{number}.txt")
+        for row in rows:
+            answer = rag(row["question"])
+            if answer.abstained:
+                kind = "refused" if row["right"] else "refused rightly"
+            else:
+                kind = "right" if f1(answer.text, row["right"]) >= 0.8 else "wrong"
+            counts[kind] += 1
+            if kind == "wrong":
+                wrong.append({"question": row["question"], "answer": answer.text, "confidence": round(answer.confidence, 2)})
+    return {**counts, "wrong ones": wrong}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
@@ -47,12 +68,17 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("configs/train/reader-cpu.yaml"))
     parser.add_argument("--development", action="store_true", help="the titles used for calibration instead")
     parser.add_argument("--k", type=int, default=5)
-    parser.add_argument("--most", type=int, help="only that many questions")
+    parser.add_argument("--most", type=int, help="only that many questions, drawn by a fixed seed")
+    parser.add_argument("--cases", action="store_true", help="only reader_cases.jsonl: now, latest, most, how many, not")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
+    if args.cases:
+        print(json.dumps(cases(args.model), indent=2, ensure_ascii=False))
+        return
     development, test = held_out(load(args.config, ReaderRecipe), args.data)
     every = development if args.development else test
-    questions = every[: args.most]
+    rng = random.Random(1)
+    questions = rng.sample(every, args.most) if args.most else every
     with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder))) as rt:
         reader = rt.reader(args.model)
         gold = [(q, reader.read(q.text, [q.context])[0]) for q in questions]
@@ -64,7 +90,7 @@ def main() -> None:
         }
         library = reader_calibration.index(rt, every, Path(folder) / "store")
         calibration = reader.model.calibration
-        made = recombined(questions, random.Random(0))
+        made = recombined(questions, rng)
         asked = {
             "answerable": [(q, True) for q in questions],
             "passages removed": [(q, False) for q in questions],
