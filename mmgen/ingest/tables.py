@@ -15,6 +15,7 @@ DELIMITERS = "\t;|,"  # of two that fit equally well the first: the comma stands
 SAMPLE = 2**16  # characters that tell the delimiter
 TOP = 30  # rows among which the header is looked for
 GROWTH, ROOM = 16, 2**20  # the text is at most GROWTH * input + ROOM characters
+SHORT_NAME = 24  # characters that are left of a name over LONGEST_NAME
 CELL = 2**27  # characters of a cell
 DIRECTIVE = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)
 NUMBER = re.compile(r"[-+(]?[€$£]?\s?\d[\d.,'\u00a0\u202f ]*\)?\s?[%€$£]?")
@@ -46,7 +47,9 @@ def rows_text(text: str, tabs: bool = False) -> tuple[str, dict[str, Any]]:
     names = [name or f"column {number}" for number, name in enumerate(names, 1)]
     blocks = ["\n".join(delimiter.join(row).strip() for row in rows[:top] if _filled(row))]
     blocks.append("\n".join(name for name in names if len(name) > LONGEST_NAME))
-    names = [name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…" for name in names]
+    names = [
+        name if len(name) <= LONGEST_NAME else f"{name[:SHORT_NAME]}… (column {number})" for number, name in enumerate(names, 1)
+    ]
     told, size = len([block for block in blocks if block]), 0
     records = table[1:] if named else table
     for row in records:

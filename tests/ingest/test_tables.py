@@ -93,3 +93,11 @@ def test_what_grows_beyond_measure_is_cut_and_told(monkeypatch: pytest.MonkeyPat
     text, metadata = rows_text("a" * 80 + "," + "b" * 80 + "\n" + "1,2\n" * 500)
     assert len(text) < 16 * 2200 + 500 and metadata["rows"] < 500
     assert metadata[PARTIAL].startswith(f"rows after {metadata['rows']} of 500: ")
+
+
+def test_a_header_of_many_letters_is_repeated_in_short() -> None:
+    header = "Answers to the question how often " + "very " * 10_000
+    text, metadata = rows_text(f"{header},{header}?\n" + "1,2\n" * 4000)
+    assert text.startswith(f"{header.strip()}\n{header}?\n") and metadata == {"rows": 4000}
+    assert text.endswith("Answers to the question … (column 1): 1\nAnswers to the question … (column 2): 2")
+    assert len(text) < 8 * len(header + header + "1,2\n" * 4000)

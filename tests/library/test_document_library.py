@@ -7,13 +7,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import hostile_extractors
 import pytest
 from office_files import compound, paragraph, word
 from pdf_files import lines, pdf_of, photographed
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled, NotFound, StoreError
-from mmgen.ingest import image_text
+from mmgen.ingest import image_text, loaders
+from mmgen.ingest.extraction import pool
 from mmgen.ingest.loaders import load_stdin
 from mmgen.ingest.pdf import recognition
 from mmgen.library import document_indexing
@@ -409,3 +411,16 @@ def test_a_language_that_is_given_counts_and_another_one_is_a_change(library: Do
     assert library.search("Fluss", where=["language=de"]) and not library.search("Fluss", where=["language=sv"])
     with pytest.raises(BadRequest, match="is no code of a language"):
         library.add([tmp_path / "haus.txt"], language="Deutsch!")
+
+
+def test_a_client_that_leaves_ends_the_extraction(
+    library: DocumentLibrary, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "OURS", ("mmgen.ingest.", "hostile_"))
+    monkeypatch.setitem(loaders.LOADERS, "hang", ("text", hostile_extractors.hangs))
+    (folder / "z.hang").write_text("It never ends.")
+    request = Request.new()
+    threading.Timer(0.3, request.leave).start()
+    with pytest.raises(Cancelled):
+        library.add(folder, request=request)
+    assert not any(worker.ended for worker in pool.pool.idle)
