@@ -49,7 +49,8 @@ def check(path: Path, acknowledged: set[int], kills: int) -> None:
         newest = f"Tea {max(stored):07}."
         assert store.document("/updated").text == f"{newest} " * 3
         found = store.search(f"tea {max(stored):07}", store.vectors([store.search("tea", method="bm25")[0].passage_id])[0], k=6)
-        assert {(hit.uri, hit.passage.text) for hit in found} == {("/updated", newest), (f"/{max(stored)}", newest)}
+        assert found[0].passage.text == newest
+        assert {found[0].uri, *found[0].copies} == {"/updated", f"/{max(stored)}"}, "both say the same: one is a copy"
         assert len(store.search_many(store.vectors([found[0].passage_id]), 1000)[1][0]) == min(1000, store.count())
 
 
@@ -72,6 +73,8 @@ def kill_often(path: Path, kills: int) -> None:
             [sys.executable, "-c", CHILD, str(path), str(kill * 100_000)], stdout=subprocess.PIPE, text=True
         )
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
+        if kill % 2:  # in the middle of adding, however slow the machine is
+            acknowledged.add(int(child.stdout.readline()))
         time.sleep(rng.random() * 0.2)  # the first of it makes the store, or opens it again
         child.send_signal(signal.SIGKILL)
         out, _ = child.communicate()
