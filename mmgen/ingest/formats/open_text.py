@@ -143,7 +143,7 @@ class OpenText:
         if len(node) or node.text or after:
             hidden = attribute(node, "text:style-name") in self.styles.hidden
             text = "" if hidden else "".join(self._inline(node)).strip(" \n")
-            level = number_in(attribute(node, "text:outline-level"), 1) if kind == "text:h" else 0
+            level = max(number_in(attribute(node, "text:outline-level"), 1), 1) if kind == "text:h" else 0
             item = self.open[-1]
             if text and level and attribute(node, "text:is-list-header") != "true":
                 text = f"{self.styles.heading(min(level, 10))} {text}".strip()

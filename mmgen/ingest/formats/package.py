@@ -55,6 +55,11 @@ class Package:
     def damaged(self, why: BaseException) -> Unreadable:
         return Unreadable(f"is a damaged {self.kind} ({brief(why)}); save it anew")
 
+    def _no_xml(self, name: str, why: Exception) -> Unreadable:
+        """OSError is what lxml raises for bytes that are none of the encoding; its message names a file that is not there."""
+        said = "bytes that are none of its encoding" if isinstance(why, OSError) else brief(why)
+        return Unreadable(f"is a damaged {self.kind} ({name}: {said}); save it anew")
+
     def open(self, name: str) -> PartStream:
         """A part as a stream of bytes. Raises Unreadable where it is missing or encrypted."""
         if name not in self.names:
@@ -84,8 +89,8 @@ class Package:
         try:
             with self.open(name) as part:
                 root = etree.parse(part, etree.XMLParser(**SAFE, remove_comments=True, remove_pis=True)).getroot()
-        except etree.XMLSyntaxError as why:
-            raise Unreadable(f"is a damaged {self.kind} ({name}: {brief(why)}); save it anew") from None
+        except (etree.XMLSyntaxError, OSError) as why:
+            raise self._no_xml(name, why) from None
         self._check_type(root, name, doctype)
         return root
 
@@ -111,8 +116,8 @@ class Package:
                     part.waiting = 0
                 if first and found.root is not None:
                     self._check_type(found.root, name, False)
-            except etree.XMLSyntaxError as why:
-                raise Unreadable(f"is a damaged {self.kind} ({name}: {brief(why)}); save it anew") from None
+            except (etree.XMLSyntaxError, OSError) as why:
+                raise self._no_xml(name, why) from None
 
     def relations(self, name: str) -> dict[str, tuple[str, str]]:
         """Id -> (type, the last word of its address; target part) of what a part refers to within the package."""

@@ -47,6 +47,7 @@ def items(*texts: str) -> str:
     [
         (p("a  b<text:s text:c='2'/>c<text:tab/>d<text:line-break/>e <text:span>f</text:span> g"), "a b  c\td\ne f g"),
         ('<text:h text:outline-level="2">Scope</text:h>' + p("x"), "## Scope\n\nx"),
+        ('<text:h text:outline-level="-1">Scope</text:h>', "# Scope"),
         (p(f"Pets.{note('Not snakes.')} x"), "Pets.[1] x\n\n[1] Not snakes."),
         (p(f"a<draw:frame><draw:text-box>{p('900 euros')}</draw:text-box></draw:frame>b"), "ab\n\n900 euros"),
         (f"<text:tracked-changes>{p('gone')}</text:tracked-changes>{p('new')}", "new"),

@@ -192,6 +192,7 @@ def test_millions_of_empty_elements_are_refused_or_told(body: str, monkeypatch: 
             zipped({"word/document.xml": '<!DOCTYPE x SYSTEM "file:///etc/passwd" [<!ENTITY % a SYSTEM "file:///x">%a;]><x/>'}),
             "declares a document type",
         ),
+        (zipped({"word/document.xml": b"\xff\xfe<x"}), "is a damaged docx (word/document.xml: "),
         (zipped({"word/document.xml": "<x/>", "word/_rels/document.xml.rels": "<a>" * 300}), "is a damaged docx"),
     ],
 )
