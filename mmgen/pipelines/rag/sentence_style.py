@@ -1,7 +1,8 @@
 """Answers as a sentence: a language model puts what the reader found into the words of the question.
 
-While it writes, a regular expression lets it choose among the question's words, in the forms that the evidence has of them, and
-function words, and demands the found span to the letter; so it cannot say anything else of the evidence, rightly or wrongly.
+While it writes, a regular expression gives it the question's words in their order, in the forms that the evidence has of them,
+and a few function words between them, and demands the found span to the letter; so it cannot say anything else of the evidence,
+rightly or wrongly.
 Then the sentence is checked. Numbers and names are those of the evidence: the passage in which the span was found, with its
 headings. Where no sentence holds, the quote itself is the answer.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from mmgen.pipelines.chat import written
 from mmgen.pipelines.language import reasoning
 from mmgen.pipelines.language.text_pipeline import requested
 from mmgen.pipelines.rag.answer import Answer, Citation
+from mmgen.pipelines.rag.followups.english import lemma
 from mmgen.pipelines.rag.sentence_citations import AnswerSentence
 from mmgen.pipelines.rag.sentence_spans import sentence_around
 from mmgen.pipelines.rag.word_overlap import FUNCTION, NEGATIONS, WORD, ContentWords, fold
@@ -32,8 +34,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "embedded:smollm2"
 TASK = "Answer the question in one short, complete sentence. Use the words of the question."
-GLUE = frozenset("a an and are as at by been for from had has have in is it its of on that the to was were with".split())  # noqa: SIM905
-"""Function words that it may always use: they state nothing."""
+VERBS, PREPOSITIONS = "is|are|was|were|has|had|have", "as|at|by|for|from|in|of|on|to|with|and"
+GLUE = f"(?: (?:{VERBS}))?(?: (?:{PREPOSITIONS}))?(?: the)?"
+"""Function words that may stand before any word: they state nothing. "A" stands where the evidence or the question has it."""
 QUALIFIERS = frozenset(
     """about above after almost approximately around before below between early every except exactly fewer half just last late
     least less mid more most nearly never no not nothing only over per roughly since some than under until up
@@ -44,10 +47,12 @@ LINKS = frozenset("a an at by from in of or the to".split())  # noqa: SIM905
 """Words that can stand between those and the span."""
 ASKING = frozenset("what who whom whose which when where why how do does did many much name kind type".split())  # noqa: SIM905
 """Words that ask, and have no place in an answer."""
-MORE_WORDS = 4
-"""Than the question has stand before the span, and behind it, at most."""
+MOST_UNITS = 12
+"""Content words of a question that are said."""
 MOST_WORDS = 40
 MOST_TOKENS = 60
+ENOUGH = 0.7
+"""Share of the question's content words that a sentence has to say."""
 MOST_SPAN = 15
 """Words of a span that are said in a sentence."""
 
@@ -125,40 +130,69 @@ def say(
 
 
 def grammar(finding: FoundSpan, question: str) -> str:
-    """Sentences of the vocabulary that contain the span and do not end in a function word, as a regular expression."""
-    content = vocabulary(finding, question)
-    one, last = _any_of(content | GLUE), _any_of(content)
-    capital = _any_of({word[:1].upper() + word[1:] for word in content | GLUE})
-    span = finding.span.rstrip(".")
-    first = re.escape(span[:1].upper() + span[1:])
-    most = len(question.split()) + MORE_WORDS
-    end = f"(?:,?(?: {one}){{0,{most}}} {last})?" if content else ""
-    return f"(?:{first}|{capital}(?: {one}){{0,{most}}} {re.escape(span)}){end}\\."
+    """Sentences with the question's content words in their order and the span between any two, as a regular expression.
+
+    Before each word a few function words may stand. Names and numbers have to be said, other words can be left out.
+    """
+    known = " ".join(f"{finding.sentence} {question}".lower().split())
+    words = [({*forms, *_with_articles(forms, known)}, said) for forms, said in vocabulary(finding, question)]
+    units, plain = [_unit(forms, said) for forms, said in words], finding.span.rstrip(".")
+    capital, span = re.escape(plain[:1].upper() + plain[1:]), _any_of({plain, *_with_articles({plain}, known)})
+    ways = [f"{capital},?{''.join(units)}"]
+    if words:
+        first = {f"{opening}{form}" for form in words[0][0] for opening in ("", "the ")}
+        ways.append(_any_of({form[:1].upper() + form[1:] for form in first}) + _with_span(units[1:], span))
+    return f"(?:{'|'.join(ways)})\\."
+
+
+def _unit(forms: Collection[str], said: bool) -> str:
+    return f"(?:{GLUE} {_any_of(forms)})" + ("" if said else "?")
+
+
+def _with_span(units: Sequence[str], span: str) -> str:
+    """The units with the span before, between or behind them."""
+    here = f"{GLUE} {span}"
+    if not units:
+        return here
+    return f"(?:{here}{''.join(units)}|{units[0]}{_with_span(units[1:], span)})"
+
+
+def _with_articles(forms: Collection[str], known: str) -> set[str]:
+    """Those that stand behind "a" or "an" in what is known, with it."""
+    return {f"{article} {form}" for form in forms for article in ("a", "an") if f" {article} {form.lower()}" in f" {known}"}
 
 
 def _any_of(words: Collection[str]) -> str:
     return "(?:" + "|".join(map(re.escape, sorted(words))) + ")"
 
 
-def vocabulary(finding: FoundSpan, question: str) -> set[str]:
-    """The content words of the question, and what the sentence of the evidence has of the same stems.
-
-    A number, a name or a negation of the question is among them only where the evidence has it.
+def vocabulary(finding: FoundSpan, question: str) -> list[tuple[set[str], bool]]:
+    """The question's content words in order, each with its forms in the sentence of the evidence, and whether it is a name or a
+    number. One of these, or a negation, is among them only where the evidence has it.
     """
     there = {fold(word) for word in WORD.findall(finding.evidence)}
-    words = set[str]()
+    around = [word for word in _bare(finding.sentence) if fold(word) not in FUNCTION]
+    units: list[tuple[set[str], bool]] = []
     for number, word in enumerate(_bare(question)):
         own = word.lower() if number == 0 else word
         strict = own[0].isupper() or any(character.isdigit() for character in own) or fold(own) in NEGATIONS
-        if fold(own) not in FUNCTION | ASKING and (not strict or fold(own) in there):
-            words.add(own)
-    stems = {_stem(word) for word in words}
-    return words | {word for word in _bare(finding.sentence) if fold(word) not in FUNCTION and _stem(word) in stems}
+        if (
+            fold(own) in FUNCTION | ASKING
+            or (strict and fold(own) not in there)
+            or fold(own) in map(fold, finding.span.split())
+        ):
+            continue
+        forms = {own} if strict else {own, *(one for one in around if _stem(one) == _stem(own))}
+        units.append((forms, strict))
+    return units[:MOST_UNITS]
 
 
 def _stem(word: str) -> str:
-    """Without the endings of regular verbs and nouns."""
-    return re.sub(r"(?:ing|ed|es|e|s)$", "", fold(word)) if len(word) > 4 else fold(word)
+    """A verb's bare form; otherwise the word without the endings of regular verbs and nouns."""
+    folded = fold(word)
+    if (base := lemma(folded)) != folded:
+        return base
+    return re.sub(r"(?:ing|ed|es|e|s)$", "", folded) if len(word) > 4 else folded
 
 
 def _bare(text: str) -> list[str]:
@@ -191,7 +225,7 @@ def flaw(text: str, finding: FoundSpan, question: str) -> str:
     if lacking := sorted((asked.needed & there.content) - ASKING - said.content):
         return f'the model\'s sentence leaves out "{lacking[0]}" of the question'
     own = {_stem(word) for word in asked.content - ASKING - given}
-    if not own or 2 * len(own & {_stem(word) for word in said.content}) < len(own):
+    if not own or len(own & {_stem(word) for word in said.content}) < ENOUGH * len(own):
         return "the model's sentence says too little of the question"
     return ""
 

@@ -34,20 +34,23 @@ def test_a_span_keeps_its_qualifiers() -> None:
 
 
 def test_the_vocabulary_is_the_questions() -> None:
-    assert vocabulary(finding("1823"), ASKED) == {"lamp", "Hirta", "lit"}, "1999 does not stand in the evidence"
-    assert vocabulary(finding("tower"), "What burns?") == {"burns", "burned"}
+    assert vocabulary(finding("1823"), ASKED) == [({"lamp"}, False), ({"Hirta"}, True), ({"lit"}, False)], "1999 is no evidence"
+    assert vocabulary(finding("tower"), "What burns down?") == [({"burns", "burned"}, False), ({"down"}, False)]
 
 
 @pytest.mark.parametrize(
     ("text", "fits"),
     [
         ("The lamp of Hirta was lit before 1823.", True),
-        ("Before 1823, the lamp was lit.", True),
+        ("Before 1823, the lamp of Hirta was lit.", True),
+        ("The lamp of Hirta before 1823 was lit.", True),
+        ("The lamp was lit before 1823.", False),
+        ("Hirta was the lamp before 1823.", False),
         ("The lamp of Hirta was lit by Anna Stuart before 1823.", False),
         ("The lamp of Hirta was lit in 1999.", False),
         ("The lamp of Hirta was lit.", False),
         ("The lamp of Hirta was lit before 1823", False),
-        ("Before 1823 the lamp was lit by the.", False),
+        ("Before 1823 the lamp of Hirta was lit by the.", False),
     ],
 )
 def test_the_grammar_takes_such_sentences(text: str, fits: bool) -> None:
