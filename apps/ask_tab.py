@@ -107,16 +107,19 @@ class AskHandlers:
             progress(step.files / max(1, step.of), desc=f"{step.files} of {step.of} documents")
 
         done, documents, skipped = Added(), list[Document](), list[tuple[str, str]]()
+        originals: list[bytes] = []
         with self.sessions.request(http, "batch") as request, error_toasts():
             for path in uploads:
                 try:
                     data = path.read_bytes()
                     documents.append(self.rag.library.load(Path(path.name), data, metadata={}, request=request))
-                    page_images.keep(self.rag.library.path, documents[-1], data)
+                    originals.append(data)
                 except UnreadableFile as why:
                     skipped.append((path.name, str(why)))
             if paths or documents:
                 done = self.rag.add(paths, documents=documents, progress=tell, request=request)
+            for document, data in zip(documents, originals, strict=True):
+                page_images.keep(self.rag.library.path, document, data)
         for uri, missing in done.partial:
             gr.Warning(f"{Path(uri).name} was read in part: {missing}")
         for uri, missing in done.unread_parts:

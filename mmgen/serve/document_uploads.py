@@ -42,6 +42,7 @@ def add_uploads(
     library.writable(make=False)
     outcomes: dict[int, FileOutcome] = {}
     texts: dict[int, Document] = {}
+    originals: list[tuple[Document, bytes]] = []
     for place, one in enumerate(uploads):
         try:
             name, data = (one.name, one.data) if one.data is not None else _fetched(one, settings)
@@ -49,13 +50,14 @@ def add_uploads(
                 outcomes[place] = _image(library, replace(one, name=name), data, request)
             else:
                 texts[place] = library.load(Path(name), data, metadata=checked(one.metadata), request=request)
-                page_images.keep(library.path, texts[place], data)
+                originals.append((texts[place], data))
         except (UnreadableFile, TooLarge, Forbidden) as why:
             outcomes[place] = FileOutcome(name=one.name or one.url, status="failed", reason=str(why))
     before = {document.uri: _hash(library, document.uri) for document in texts.values()}
     added = library.add(documents=list(texts.values()), language=language, request=request) if texts else None
     copies = dict(added.copies) if added else {}
-    for document in texts.values():
+    for document, data in originals:
+        page_images.keep(library.path, document, data)
         if before[document.uri] not in ("", document.content_hash):
             page_images.forget(library, before[document.uri])
     for place, document in texts.items():

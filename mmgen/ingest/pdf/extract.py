@@ -19,7 +19,7 @@ from mmgen.ingest.pdf.render import ink, is_photograph
 from mmgen.ingest.pdf.rulings import rules_of
 from mmgen.ingest.pdf.running_heads import without_running_heads
 from mmgen.ingest.pdf.words import PageWords, useless, words_of
-from mmgen.ingest.records import PARTIAL
+from mmgen.ingest.records import LEFT_OUT, PARTIAL
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -30,8 +30,6 @@ AT_ONCE = 256  # pages whose repeated lines are looked for together
 FEW = 40  # characters: a page with fewer may be a picture with a stamp
 INK = 0.001  # share of a page's area that is drawn on, from which on it is not blank
 MOST_CHARACTERS = 50_000_000
-LEFT_OUT = "left_out"
-"""Metadata: headers, footers and page numbers that the text does not repeat."""
 
 
 def pdf(path: Path, data: bytes, ocr: bool = True, keep: str = "") -> Extraction:
