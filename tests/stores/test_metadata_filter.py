@@ -63,8 +63,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentStore]:
     ]
     with DocumentStore(tmp_path_factory.mktemp("filter") / "s", encoder="tiny", dimension=1) as made:
         for name, metadata in zip("abcde", rows, strict=True):
-            document = Document(name, "lamp", "text", name, metadata=metadata, language="de" if name == "a" else "en")
-            made.add(document, [Passage("lamp", 0, 4)], np.ones((1, 1), np.float32))
+            document = Document(name, f"lamp {name}", "text", name, metadata=metadata, language="de" if name == "a" else "en")
+            made.add(document, [Passage(f"lamp {name}", 0, 6)], np.ones((1, 1), np.float32))
         yield made
 
 

@@ -27,8 +27,10 @@ sys.stdin.readline()
 with DocumentStore(path, encoder="tiny", dimension=8, timeout=30) as store:
     for number in range(count):
         vectors = np.random.default_rng(number).normal(size=(2, 8)).astype(np.float32)
-        document = Document(f"/{name}/{number}", "Tea. Sea.", "text", "h")
-        store.add(document, [Passage("Tea.", 0, 4), Passage("Sea.", 5, 9)], vectors)
+        text = f"Tea {name} {number}."
+        document = Document(f"/{name}/{number}", f"{text} Sea.", "text", "h")
+        end = len(text)
+        store.add(document, [Passage(text, 0, end), Passage("Sea.", end + 1, end + 5)], vectors)
 """
 
 HOLDER = """
