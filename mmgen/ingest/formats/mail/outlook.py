@@ -49,16 +49,25 @@ class OutlookStorage:
         path = [*self.path, f"__substg1.0_{tag}"]
         if not self.file.exists(path) or self.file.get_type(path) != 2:  # 2: a stream
             return None
-        with self.file.openstream(path) as stream:
-            return bytes(stream.read())
+        return self._stream(path)
+
+    def _stream(self, path: list[str]) -> bytes:
+        known = len(self.file.parsing_issues)
+        try:
+            with self.file.openstream(path) as stream:
+                data = bytes(stream.read())
+        except Exception as why:  # olefile lets all kinds of errors out of damaged files
+            raise Unreadable(f"is a damaged Outlook message ({brief(why)}); save it anew") from None
+        if len(self.file.parsing_issues) > known:  # it gives what it could read
+            raise Unreadable(f"is a damaged Outlook message ({self.file.parsing_issues[-1][1]}); save it anew")
+        return data
 
     def sent(self) -> str:
         """ISO 8601, in UTC; empty where it is not known."""
         path = [*self.path, compound.MESSAGE]
         if not self.file.exists(path):
             return ""
-        with self.file.openstream(path) as stream:
-            data = stream.read()
+        data = self._stream(path)
         for begin in range(32 if not self.path else 24, len(data) - 15, 16):
             kind, tag, _, value = struct.unpack_from("<HHIQ", data, begin)
             if tag in SENT and kind == 0x40 and value < 2**62:
@@ -90,10 +99,10 @@ def msg(path: Path, data: bytes) -> Extracted:
             headers = _message(reader, OutlookStorage(file), 0)
         except OutputFull:
             pass
-        except (OSError, ValueError, struct.error) as why:  # of olefile, about damaged streams
+        except Unreadable as why:
             if not builder.blocks:
-                raise Unreadable(f"is a damaged Outlook message ({brief(why)}); save it anew") from None
-            builder.miss(f"what follows, which is damaged ({brief(why)})")
+                raise
+            builder.damaged("what follows", why)
     return builder.result(mail.metadata_of(headers))
 
 
@@ -105,8 +114,8 @@ def nested(reader: mail.MailReader, name: str, data: bytes, depth: int) -> None:
     try:
         with _opened(data) as file:
             _message(reader, OutlookStorage(file), depth + 1)
-    except (Unreadable, OSError, ValueError, struct.error) as why:
-        reader.builder.miss(f"{name}, which is damaged ({brief(why)})")
+    except Unreadable as why:
+        reader.builder.damaged(name, why)
 
 
 def _opened(data: bytes) -> OleFileIO:

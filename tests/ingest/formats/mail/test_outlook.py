@@ -92,3 +92,11 @@ def test_messages_within_messages_have_a_limit() -> None:
 def test_bad_input_in_one_line(data: bytes, message: str) -> None:
     with pytest.raises(Unreadable, match=message):
         msg(PATH, data)
+
+
+def test_a_damaged_stream_is_told() -> None:
+    """Its first sector is none that the file has."""
+    data = compound(stored({"1000": "Hello.", "0037": "Charter"}))
+    at = data.index("__substg1.0_1000001F".encode("utf-16-le")) + 116
+    text, _, metadata = msg(PATH, data[:at] + b"\xff\xff\xff\x0f" + data[at + 4 :])
+    assert text.startswith("# Charter") and metadata[PARTIAL].startswith("what follows, which a damaged Outlook message")
