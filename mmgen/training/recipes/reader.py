@@ -47,6 +47,7 @@ class ReaderRecipe(BaseModel):
 
     base: str = "embedded:minilm"  # an encoder to start from
     start: str = ""  # a reader with the same base to go on from: a folder or embedded:reader
+    start_share: float = 0.0  # of the exported weights, that is its: 0 to 1
     frozen_layers: int = 0  # of the transformer, from the embeddings up, that stay as they are
     data: Path | None = None  # folder with squadshifts/, qamr/ ...
     out: Path = Path("runs/reader")
@@ -258,6 +259,8 @@ def export(recipe: ReaderRecipe) -> Path:
     base = SentenceEncoder.load(hub.resolve(recipe.base))
     reader = start_from(base)
     reader.load_state_dict(safetensors_io.read(recipe.out / "checkpoint" / "model.safetensors"))
+    if recipe.start and recipe.start_share:
+        mix(reader, recipe.start, recipe.start_share)
     settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
     settings["activations"] = recipe.activations
     settings["transformer"] = asdict(reader.transformer.config)
@@ -300,6 +303,14 @@ def altered(recipe: ReaderRecipe, questions: Sequence[Question]) -> list[list[Qu
         return [[] for _ in questions]
     pool, rng = WordPool.of(questions), random.Random(recipe.seed)
     return [[*unanswerable(q, pool, rng), *renamed(q, pool, rng)] for q in questions]
+
+
+def mix(reader: ReaderNetwork, reference: str, share: float) -> None:
+    """Moves the weights towards those of the reader that training began with: WiSE-FT (Wortsman et al. 2022), eq. 1."""
+    trained = {name: tensor.clone() for name, tensor in reader.state_dict().items()}
+    go_on_from(reader, reference)
+    first = reader.state_dict()
+    reader.load_state_dict({name: torch.lerp(tensor, first[name], share) for name, tensor in trained.items()})
 
 
 def go_on_from(reader: ReaderNetwork, reference: str) -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
     from mmgen.runtime import Runtime
 
-FEATURES = 9  # that a calibration is fitted on
+SIGNS = (1, 1, 1, 0, 1, -1, -1, -1, -1)  # which way each feature speaks for an answer; 0: either
+FEATURES = len(SIGNS)
 RIGHT = 0.5  # token F1 from which an answer counts as correct
 
 
@@ -92,9 +93,15 @@ def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibra
     if len(set(labels)) < 2:
         some = "all" if any(labels) else "none"
         raise BadRequest(f"{some} of {len(labels)} development answers are right; there is nothing to calibrate, train longer")
-    model = LogisticRegression(C=1.0, max_iter=2000).fit(rows, labels, weights)
-    fitted, bias = tuple(round(float(w), 5) for w in model.coef_[0]), round(float(model.intercept_[0]), 5)
-    return replace(best, weights=fitted, bias=bias, threshold=threshold)
+    columns = list(range(FEATURES))
+    while True:  # a feature that would count the wrong way is noise
+        model = LogisticRegression(C=1.0, max_iter=2000).fit([[row[c] for c in columns] for row in rows], labels, weights)
+        fitted = {column: round(float(weight), 5) for column, weight in zip(columns, model.coef_[0], strict=True)}
+        columns = [column for column in columns if fitted[column] * SIGNS[column] >= 0]
+        if len(columns) == len(fitted):
+            break
+    every = tuple(fitted.get(column, 0.0) for column in range(FEATURES))
+    return replace(best, weights=every, bias=round(float(model.intercept_[0]), 5), threshold=threshold)
 
 
 def plot(confidences: Sequence[float], right: Sequence[float], path: Path) -> None:

@@ -76,6 +76,11 @@ def test_a_reader_goes_on_and_its_lowest_layers_stay(recipe: ReaderRecipe, tiny_
     moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
     assert "transformer.blocks.1.down.weight" in moved and "transformer.blocks.0.down.weight" not in moved
     assert "query.weight" in moved and "verifier.0.weight" in after
+    again = recipe_module.start_from(encoder)
+    again.load_state_dict(after)
+    recipe_module.mix(again, str(folder), 0.25)
+    expected = 0.75 * after["query.weight"] + 0.25 * before["query.weight"]
+    torch.testing.assert_close(again.state_dict()["query.weight"], expected)
 
 
 def test_a_reader_of_another_shape_is_no_start(recipe: ReaderRecipe) -> None:
