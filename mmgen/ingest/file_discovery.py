@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.ingest.ignore_rules import IgnoreRules
+from mmgen.ingest.ignore_rules import FILES, IgnoreRules
 
 NEVER = {".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 BINARY = frozenset(
@@ -108,7 +108,7 @@ def _under(
             unread[f"{name}/"] += not include and not name.startswith(".")  # nobody expects to find .git read
             return False
         hides = name.startswith(".") and not hidden
-        unread["hidden"] += hides and not include
+        unread["hidden"] += hides and not include and name not in FILES
         return not hides
 
     closed: list[OSError] = []
