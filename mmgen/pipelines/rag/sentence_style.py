@@ -170,7 +170,6 @@ def vocabulary(finding: FoundSpan, question: str) -> list[tuple[set[str], bool]]
     """The question's content words in order, each with its forms in the sentence of the evidence, and whether it is a name or a
     number. One of these, or a negation, is among them only where the evidence has it.
     """
-    there = {fold(word) for word in WORD.findall(finding.evidence)}
     around = [word for word in _bare(finding.sentence) if fold(word) not in FUNCTION]
     units: list[tuple[set[str], bool]] = []
     for number, word in enumerate(_bare(question)):
@@ -178,7 +177,7 @@ def vocabulary(finding: FoundSpan, question: str) -> list[tuple[set[str], bool]]
         strict = own[0].isupper() or any(character.isdigit() for character in own) or fold(own) in NEGATIONS
         if (
             fold(own) in FUNCTION | ASKING
-            or (strict and fold(own) not in there)
+            or (strict and own.removesuffix("'s") not in finding.evidence)
             or fold(own) in map(fold, finding.span.split())
         ):
             continue
