@@ -41,6 +41,15 @@ def written(questions: list[Question]) -> list[Question]:
     return [replace(q, text=row["question"], answers=[row["plausible"]], kind="written") for row, q in found]
 
 
+def with_gold(model: str, questions: list[Question]) -> dict[str, float]:
+    """Exact match and F1 where the reader is given the passage that answers."""
+    with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder))) as rt:
+        reader = rt.reader(model)
+        found = [(q, reader.read(q.text, [q.context])[0][0]) for q in questions]
+    texts = [(q.context[span.start : span.end], q.answers) for q, span in found]
+    return {"gold EM": mean([exact_match(*one) for one in texts]), "gold F1": mean([f1(*one) for one in texts])}
+
+
 def cases(model: str) -> dict[str, object]:
     """Questions to a few sentences each, where a wrong answer is near: how many are right, refused or wrong, and these."""
     rows = [json.loads(line) for line in (Path(__file__).parent / "reader_cases.jsonl").read_text().splitlines()]
@@ -69,6 +78,7 @@ def main() -> None:
     parser.add_argument("--development", action="store_true", help="the titles used for calibration instead")
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--most", type=int, help="only that many questions, drawn by a fixed seed")
+    parser.add_argument("--gold", type=int, help="only exact match and F1 with the gold passage, on so many of both parts")
     parser.add_argument("--cases", action="store_true", help="only reader_cases.jsonl: now, latest, most, how many, not")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
@@ -76,6 +86,9 @@ def main() -> None:
         print(json.dumps(cases(args.model), indent=2, ensure_ascii=False))
         return
     development, test = held_out(load(args.config, ReaderRecipe), args.data)
+    if args.gold:
+        print(json.dumps(with_gold(args.model, random.Random(3).sample(test + development, args.gold)), indent=2))
+        return
     every = development if args.development else test
     rng = random.Random(1)
     questions = rng.sample(every, args.most) if args.most else every
