@@ -50,6 +50,11 @@ def make_encoder(folder: Path, seed: int = 1) -> Path:
         "max_position_embeddings": config.max_tokens, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(values))
+    steps = [{"idx": n, "path": f"{n}_{name}" if n else "", "type": f"sentence_transformers.models.{name}"}
+             for n, name in enumerate(("Transformer", "Pooling"))]  # fmt: skip
+    (folder / "modules.json").write_text(json.dumps(steps))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
     shutil.copy(hub.resolve("embedded:minilm") / "tokenizer.json", folder)
     return folder
 
