@@ -220,9 +220,9 @@ class Runtime:
 
 def _measured(device: str) -> dict[str, int]:
     """What the allocator of a GPU says, or the process's memory on a CPU."""
-    torch = sys.modules.get("torch")
-    if device != "cpu" and torch is not None and torch.cuda.is_initialized():
-        return {"allocated": torch.cuda.memory_allocated(), "peak": torch.cuda.max_memory_allocated()}
+    cuda = None if device == "cpu" else _cuda()
+    if cuda is not None:
+        return {"allocated": cuda.memory_allocated(), "peak": cuda.max_memory_allocated()}
     import psutil
 
     return {"process": psutil.Process().memory_info().rss}
@@ -230,6 +230,12 @@ def _measured(device: str) -> dict[str, int]:
 
 def _free_memory() -> None:
     """What a GPU's allocator keeps for later."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    if (cuda := _cuda()) is not None:
+        cuda.empty_cache()
+
+
+def _cuda() -> Any:
+    """torch.cuda, where it is in use; torch is not imported for it, and may be half imported by another thread."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    started = getattr(cuda, "is_initialized", None)
+    return cuda if started is not None and started() else None

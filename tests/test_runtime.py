@@ -1,16 +1,18 @@
 """The wiring over tiny models: what loads, what it is called, and who gets what through the engine."""
 
 import json
+import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from platformdirs import user_data_path
 from tiny_models import make_encoder, make_reader
 
-from mmgen import deprecated
+from mmgen import deprecated, runtime
 from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, BadWeights, Busy, Cancelled, Closed, ConfigError, NotFound, TooLarge
@@ -209,3 +211,9 @@ def test_the_old_way_to_a_library_works_and_says_what_replaces_it(
     ):
         library = tiny_runtime.library("notes")
     assert library.path == tiny_runtime.home / "stores" / "notes"
+
+
+def test_memory_is_measured_while_torch_is_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    assert runtime._measured("auto")["process"] > 0
+    runtime._free_memory()
