@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmgen.errors import Busy, Closed, StoreError
+from mmgen.errors import BadRequest, Busy, Closed, StoreError
+from mmgen.interfaces import Scalar
 from mmgen.stores import metadata_filter, migration, schema, sqlite
+from mmgen.stores.metadata_filter import MetadataCondition
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,15 @@ class Database:
             with self._connection() as connection, schema.translated_errors(self.path):
                 self._outdated = schema.version_of(connection) < schema.VERSION
         return self._outdated
+
+    def conditions(self, where: Mapping[str, Scalar] | Sequence[str | MetadataCondition]) -> list[MetadataCondition]:
+        """Filters as conditions. Raises BadRequest as `metadata_filter.parse`, and for what an older format cannot tell."""
+        found = metadata_filter.parse(where)
+        if self.outdated and any(one.key == "language" for one in found):
+            raise BadRequest(
+                f"store {self.path.parent} is of an older release and tells no languages; make it writable, to convert it"
+            )
+        return found
 
     def upgrade(self) -> None:
         """Brings a store of an older format to today's. Where it cannot be written now, it is read as it is (`outdated`)."""

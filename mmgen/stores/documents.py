@@ -279,7 +279,7 @@ class DocumentStore:
             raise BadRequest(f"k is {k}; it can be 1 to 1000")
         if (vector is None and method == "dense") or (query is None and method == "bm25"):
             raise BadRequest(f"method {method} needs a {'query' if method == 'bm25' else 'vector'}; give one")
-        conditions = parse(where or ())
+        conditions = self._database.conditions(where or ())
         depth = max(DEPTH, k)
         words = bm25.bm25(self._database, query, depth, conditions) if query and method != "dense" else {}
         cosines = self._dense(vector, depth, conditions) if vector is not None and method != "bm25" else {}

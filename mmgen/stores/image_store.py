@@ -15,7 +15,7 @@ from mmgen.stores import bm25, fusion
 from mmgen.stores.database import Database
 from mmgen.stores.lexical.analyzer import columns
 from mmgen.stores.lexical.language import detected
-from mmgen.stores.metadata_filter import MetadataCondition, parse, within
+from mmgen.stores.metadata_filter import MetadataCondition, within
 from mmgen.stores.schema import IMAGE_KIND
 from mmgen.stores.vector_cache import VectorCache
 
@@ -156,7 +156,7 @@ class ImageStore:
 
     def all(self, where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = ()) -> list[ImageHit]:
         """Every image, by uri, with a score of 0."""
-        clause, parameters = within(parse(where), "p.id", "pictures")
+        clause, parameters = within(self._database.conditions(where), "p.id", "pictures")
         return sorted(self._hits(clause, parameters, {}, {}), key=lambda hit: hit.uri)
 
     def search(
@@ -182,7 +182,7 @@ class ImageStore:
         are added (mmgen.stores.fusion).
         """
         queries = {name: vector for name, vector in (("text", text), ("image", image)) if vector is not None}
-        conditions = parse(where)
+        conditions = self._database.conditions(where)
         depth = max(DEPTH, k)
         captions = bm25.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
         found = {name: self._nearest(vector, depth, conditions) for name, vector in queries.items()}

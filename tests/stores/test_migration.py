@@ -8,6 +8,7 @@ import numpy as np
 import old_stores
 import pytest
 
+from mmgen.errors import BadRequest
 from mmgen.stores import migration, schema
 from mmgen.stores.documents import DocumentStore
 
@@ -63,6 +64,8 @@ def test_what_cannot_be_converted_is_read_as_it_is(
         assert "words are looked up as the release before did" in caplog.text
         assert found(store, "lamps") == ["/en.txt"] and store.documents()[0].language == ""
         assert store.document("/en.txt").text == "The lamps were lit."
+        with pytest.raises(BadRequest, match="is of an older release and tells no languages; make it writable"):
+            store.search("lamps", method="bm25", where=["language=en"])
         monkeypatch.undo()
         with DocumentStore(old) as other:  # another process converts it meanwhile
             assert found(other, "预算") == ["/zh.md"]
