@@ -57,6 +57,9 @@ RUNS = re.compile(
     "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff々]+[\u3041-\u309f]*|[\u30a1-\u30ff]+|[\u3041-\u309f]+"  # Han, kana
 )
 
+NUMBERED = re.compile(r"(?:[ \u00a0]\d{1,3}[A-Za-z]?(?=[.,;:!?)\]\"'”’]|\s*(?:\n|$)))(?![.,]\d)")
+"""A number that ends a line or clause, behind a name that it belongs to: "Pier 11"."""
+
 
 def whole(text: str, start: int, end: int, question: str = "") -> tuple[int, int]:
     """The span `text[start:end]`, widened to the nearest places where it may be cut.
@@ -86,4 +89,7 @@ def whole(text: str, start: int, end: int, question: str = "") -> tuple[int, int
                 break
     while start < end and text[start].isspace():
         start += 1
+    last = text[start:end].rpartition(" ")[2]
+    if last[:1].isupper() and last.isalpha() and (number := NUMBERED.match(text, end)):
+        end = number.end()
     return start, end

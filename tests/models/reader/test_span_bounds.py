@@ -80,3 +80,20 @@ def test_every_cut_of_a_number_gives_the_number() -> None:
 
 def test_nothing_is_nothing() -> None:
     assert whole("1.5", 1, 1) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "quote"),
+    [
+        ("Day: 6 May\nBerth: Pier 11\n\n1. Return the keys", "Pier", "Pier 11"),
+        ("They met in Room 14B.", "Room", "Room 14B"),
+        ("The probe was Voyager 2, not the other.", "Voyager", "Voyager 2"),
+        ("Garin led Bern 30 riders home.", "Bern", "Bern"),
+        ("The ride began in Mannheim 1817.", "Mannheim", "Mannheim"),
+        ("The pier 11.", "pier", "pier"),
+    ],
+)
+def test_a_number_that_belongs_to_a_name_stays(text: str, found: str, quote: str) -> None:
+    at = text.index(found)
+    start, end = whole(text, at, at + len(found))
+    assert text[start:end] == quote
