@@ -104,11 +104,12 @@ def load(
         kind, loader = suffix, loaders[suffix]
     else:
         kind, loader = LOADERS[suffix if suffix in LOADERS else _sniffed(data)]
+    if ocr and getattr(loader, "__module__", "") in recognition.READERS:
+        limits = _with_recognition(limits)
     if loader is pdf:
         loader = partial(pdf, ocr=ocr, keep=keep)
     elif comments and loader in office.COMMENTED:
         loader = partial(loader, comments=True)
-    limits = _with_recognition(limits) if ocr else limits
     try:
         text, pages, found, layout = extract(loader, path, data, limits, check, progress)
     except Unreadable as why:

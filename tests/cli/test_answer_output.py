@@ -16,9 +16,11 @@ class Cited(SimpleNamespace):
 
 
 def test_places_name_their_headings() -> None:
-    found: Any = Cited(heading="A > B")
+    found: Any = Cited(heading="A > B", copies=())
     assert answer_output.place(found) == "a.md [0:5], A > B"
-    found.heading = ""
+    found.copies = ("/b/c.md", "/d.md", "/e.md")
+    assert answer_output.place(found) == "a.md [0:5], A > B, also in c.md and 2 more"
+    found.heading, found.copies = "", ()
     assert answer_output.place(found) == "a.md [0:5]"
 
 

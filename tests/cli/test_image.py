@@ -136,7 +136,9 @@ def test_rag_add_with_images(call: Call, folder: Path) -> None:
     assert added.code == 0 and "1 documents added" in added.out and "; 3 images added" in added.out
     assert "3 unchanged" in call("rag", "add", folder).out.partition(";")[2]
     assert ";" not in call("rag", "add", folder, "--no-images").out
-    assert ["image", "0", "0", str(folder / "apple.png")] in [line.split() for line in call("rag", "list").out.splitlines()]
+    assert ["image", "und", "0", "0", str(folder / "apple.png")] in [
+        line.split() for line in call("rag", "list").out.splitlines()
+    ]
 
 
 def test_zero_shot(call: Call, folder: Path) -> None:

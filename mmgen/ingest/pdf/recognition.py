@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'mmgen[ocr]'"
 SCALE = 200 / 72  # pixels a point: 200 dpi
 COARSEST = 0.3  # pixels a point: below that no letter can be told
+READERS = ("mmgen.ingest.pdf.extract", "mmgen.ingest.image_text")  # modules of extractors that may recognise text
 MEMORY = 2**30  # bytes that recognising takes beside what a document may
 UNSURE = 0.5  # confidence below which a line is left out
 TURN = 0.75  # mean confidence below which the page is tried in other directions

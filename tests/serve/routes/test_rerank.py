@@ -52,10 +52,10 @@ def test_by_a_cross_encoder_that_is_served(make_app: "Callable[..., FastAPI]", s
             assert client.post("/v1/rerank", json={**body, "model": name}).status_code == 404, "neither loaded nor fetched"
 
 
-@pytest.mark.parametrize("path", ["/v1/stores/notes/search", "/v1/stores/notes/ask", "/v1/pipelines/rag-text"])
+@pytest.mark.parametrize("path", ["/v1/stores/ordered/search", "/v1/stores/ordered/ask", "/v1/pipelines/rag-text"])
 def test_no_store_is_ordered_by_what_is_not_served(client: TestClient, tmp_path: Path, path: str) -> None:
     folder = tiny_cross_encoders.save(tmp_path)
-    client.post("/v1/stores", json={"name": "notes"})
+    client.post("/v1/stores", json={"name": "ordered"})
     asked = {"query": "x"} if path.endswith("search") else {"question": "x"}
     answer = client.post(path, json={**asked, "rerank": str(folder)})
     assert answer.status_code == 404 and "is not served here" in answer.text
