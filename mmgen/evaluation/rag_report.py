@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib.util import find_spec
 from typing import Any
 
 from mmgen.evaluation import rag_figures
@@ -26,6 +27,8 @@ img { max-width: 100%; height: auto } summary { cursor: pointer }
   body { background: #16181c; color: #e8e8e8 } td, th { border-color: #3a3d44 } img { background: #fff }
   .wrong { color: #ff8a93 } .right { color: #7fd596 } .none { color: #aaa }
 }"""
+
+WITHOUT_PLOTS = "no plots: they need matplotlib; pip install 'mmgen[train]'"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def html(run: RagRun, other: RagRun | None = None) -> str:
         f"<title>{escape(run.name)}: answers from documents</title><style>{STYLE}</style>"
         f"<h1>{escape(run.name)}{' beside ' + escape(other.name) if other else ''}</h1>"
         f"<table><tr>{''.join(f'<th>{cell}</th>' for cell in head)}</tr>{figures}</table>"
-        f'<img alt="Reliability: share right by confidence; risk: share wrong by share answered" src="{_plots(runs)}">'
+        f"{_plots(runs) if find_spec('matplotlib') else f'<p>{escape(WITHOUT_PLOTS)}</p>'}"
         f"<details><summary>{'Settings that differ' if changed else 'Settings'}</summary><table>{settings}</table></details>"
         f"<h2>Questions</h2><table><tr><th>question</th>"
         + "".join(f"<th>{escape(one.name)}</th><th>confidence</th><th>first relevant</th>" for one in runs)
@@ -126,7 +129,7 @@ def _good(one: RagOutcome) -> bool:
 
 
 def _plots(runs: Sequence[RagRun]) -> str:
-    """Reliability and risk-coverage of all runs, as a data URI."""
+    """Reliability and risk-coverage of all runs, within the page."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -146,4 +149,5 @@ def _plots(runs: Sequence[RagRun]) -> str:
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+    alt = "Reliability: share right by confidence; risk: share wrong by share answered"
+    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}">'

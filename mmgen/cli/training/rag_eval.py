@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,3 +60,5 @@ def evaluate(
     head = ["", run.name, *([other.name, "difference"] if other else [])]
     print_columns(head, rag_report.table(run, other))
     typer.echo(f"report: {report}")
+    if not find_spec("matplotlib"):
+        typer.echo(rag_report.WITHOUT_PLOTS, err=True)

@@ -56,6 +56,16 @@ def test_a_run_goes_on(questions: Path, tmp_path: Path, call: Call) -> None:
     assert "holds a run with other questions; give another --out" in call(*arguments).err
 
 
+def test_without_matplotlib_the_report_has_no_plots(
+    questions: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("mmgen.cli.training.rag_eval", "mmgen.evaluation.rag_report"):
+        monkeypatch.setattr(f"{module}.find_spec", lambda name: None)
+    answer = call("rag", "eval", questions, "--out", tmp_path / "plain")
+    assert answer.code == 0 and "no plots: they need matplotlib; pip install 'mmgen[train]'" in answer.err
+    assert "no plots" in (tmp_path / "plain" / "report.html").read_text()
+
+
 def test_no_run_to_compare_with(questions: Path, tmp_path: Path, call: Call) -> None:
     answer = call("rag", "eval", questions, "--out", tmp_path / "a", "--against", tmp_path / "none")
     assert answer.code == 2 and "holds no evaluation; give the --out of an earlier `mmgen rag eval`" in answer.err
