@@ -34,12 +34,7 @@ class CrossEncoderClient:
 
 def load(host: ModelHost, reference: str) -> CrossEncoderClient:
     """The client of a cross-encoder. A reference may end with a precision, as in `embedded:rerank#int8`."""
-    from mmgen.runners.token_batch import TokenBatchRunner
-
     runner, loader = f"rerank:{reference}", registered(host.registry.cross_encoders, "cross-encoder")
     model: Any = host.open("cross-encoder", reference, runners=[runner], loader=loader).model
-    budget = 768 if host.device == "cpu" else 16_384  # as an encoder's
-    padding = 1.15 if getattr(model, "pads", True) else float("inf")
-    rows = TokenBatchRunner(model.score_rows, budget=budget, row_bytes=4, padding=padding)
-    host.engine.add_runner(runner, rows)
+    host.add_rows(runner, model, model.score_rows, row_bytes=4)
     return CrossEncoderClient(host, reference, model)

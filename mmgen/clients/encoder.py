@@ -61,12 +61,7 @@ class EncoderClient:
 
 def load(host: ModelHost, reference: str) -> EncoderClient:
     """The client of an encoder. A reference may end with a precision, as in `embedded:minilm#int8`."""
-    from mmgen.runners.token_batch import TokenBatchRunner
-
     runner, loader = f"encode:{reference}", registered(host.registry.encoders, "sentence-transformers")
     model: Any = host.open("encoder", reference, runners=[runner], loader=loader).model
-    budget = 768 if host.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
-    padding = 1.15 if getattr(model, "pads", True) else float("inf")
-    rows = TokenBatchRunner(model.embed_rows, budget=budget, row_bytes=4 * model.dimension, padding=padding)
-    host.engine.add_runner(runner, rows)
+    host.add_rows(runner, model, model.embed_rows, row_bytes=4 * model.dimension)
     return EncoderClient(host, runner, model)

@@ -123,6 +123,14 @@ class ModelHost:
                 self.engine.add_runner(name, self.registry.runners.get(kind)(*arguments, **options))
             return self.engine.runners[name]
 
+    def add_rows(self, name: str, model: Any, run: Callable[[Sequence[Any]], Sequence[Any]], row_bytes: int) -> None:
+        """Gives the engine a runner of a text encoder's rows; a model without `pads` is taken to pad them."""
+        from mmgen.runners.token_batch import TokenBatchRunner
+
+        budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
+        padding = 1.15 if getattr(model, "pads", True) else float("inf")
+        self.engine.add_runner(name, TokenBatchRunner(run, budget=budget, row_bytes=row_bytes, padding=padding))
+
     def submit(self, runner: str, payload: Any, request: Request | None = None) -> Any:
         """One job from submission to result; if the caller is interrupted, the job is cancelled."""
         handle = self.engine.submit(Job(runner=runner, payload=payload, request=request or Request.new()))

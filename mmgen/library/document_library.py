@@ -127,14 +127,7 @@ class DocumentLibrary:
         files = [path for path in kept if only is None or only(path)]
         seen = [path for path in seen if not path.is_relative_to(own) and (only is None or only(path))]
         if not files and not seen and not extra and not sync:
-            where = ", ".join(map(str, given)) or "the given paths"
-            if left_out:
-                raise BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
-            beside = ", ".join(f"{count} {kind}" for kind, count in (+unread).most_common())
-            raise BadRequest(
-                f"{where}: no files to read; give files or a folder with txt, md, html, pdf, office files, mails or code"
-                + (f"; left out as hidden or without text: {beside}" if beside else "")
-            )
+            raise _nothing_to_read(given, left_out, unread)
         began, store = time.perf_counter(), self.writable()
         if index is not None:
             store.use_index(INDEXES[index])
@@ -288,6 +281,17 @@ class DocumentLibrary:
         for document in documents:
             unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata, document.language)
             yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
+
+
+def _nothing_to_read(given: Sequence[Path], left_out: Sequence[tuple[str, str]], unread: Counter[str]) -> BadRequest:
+    where = ", ".join(map(str, given)) or "the given paths"
+    if left_out:
+        return BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
+    beside = ", ".join(f"{count} {kind}" for kind, count in (+unread).most_common())
+    return BadRequest(
+        f"{where}: no files to read; give files or a folder with txt, md, html, pdf, office files, mails or code"
+        + (f"; left out as hidden or without text: {beside}" if beside else "")
+    )
 
 
 def _parted(
