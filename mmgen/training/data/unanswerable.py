@@ -93,11 +93,13 @@ def _ending(word: str) -> str:
     return next((ending for ending in ("ing", "ed", "ion", "ly", "er", "s") if word.endswith(ending)), "")
 
 
-def _has(text: str, words: str) -> bool:
+def has(text: str, words: str) -> bool:
+    """Whether the words stand in the text as they are, without regard to case."""
     return re.search(rf"(?<!\w){re.escape(words)}(?!\w)", text, re.IGNORECASE) is not None
 
 
-def _put(text: str, old: str, new: str) -> str:
+def put(text: str, old: str, new: str) -> str:
+    """The text with other words in place of some."""
     return re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", lambda _: new, text)
 
 
@@ -125,7 +127,7 @@ def unanswerable(question: Question, pool: WordPool, rng: random.Random) -> list
 
 
 def _entity(question: Question, near: str, pool: WordPool, rng: random.Random) -> str | None:
-    ours = [(before, name) for before, name in pool.placed(question.text) if _has(question.context, name)]
+    ours = [(before, name) for before, name in pool.placed(question.text) if has(question.context, name)]
     if not ours:
         return None
     before, old = rng.choice(ours)
@@ -138,31 +140,31 @@ def _entity(question: Question, near: str, pool: WordPool, rng: random.Random) -
 
     inside = [name for name in dict.fromkeys(pool.names_in(question.context)) if fits(name)]
     if inside and rng.random() < 0.6:
-        return _put(question.text, old, rng.choice(inside))
+        return put(question.text, old, rng.choice(inside))
     for name in pool.some(before, rng):
-        if fits(name) and not _has(question.context, name):
-            return _put(question.text, old, name)
+        if fits(name) and not has(question.context, name):
+            return put(question.text, old, name)
     return None
 
 
 def _number(question: Question, near: str, rng: random.Random) -> str | None:
-    ours = [m.group() for m in NUMBER.finditer(question.text) if _has(question.context, m.group())]
+    ours = [m.group() for m in NUMBER.finditer(question.text) if has(question.context, m.group())]
     if not ours:
         return None
     old = rng.choice(ours)
     every = [m.group() for m in NUMBER.finditer(question.context)]
-    others = [n for n in every if not _has(near, n) and len(n) == len(old) and n.isdigit() == old.isdigit()]
+    others = [n for n in every if not has(near, n) and len(n) == len(old) and n.isdigit() == old.isdigit()]
     if others and rng.random() < 0.5:
-        return _put(question.text, old, rng.choice(others))
+        return put(question.text, old, rng.choice(others))
     if not old.isdigit():
         return None
     new = str(max(1, int(old) + rng.choice((-1, 1)) * rng.randint(1, 12 if len(old) == 4 else max(2, int(old[:6]) // 2))))
-    return None if _has(near, new) else _put(question.text, old, new)
+    return None if has(near, new) else put(question.text, old, new)
 
 
 def _antonym(question: Question, near: str, rng: random.Random) -> str | None:
-    pairs = [(w, o) for w in WORD.findall(question.text) for o in ANTONYMS.get(w, ()) if not _has(near, o)]
-    return _put(question.text, *rng.choice(pairs)) if pairs else None
+    pairs = [(w, o) for w in WORD.findall(question.text) for o in ANTONYMS.get(w, ()) if not has(near, o)]
+    return put(question.text, *rng.choice(pairs)) if pairs else None
 
 
 def _negation(question: Question, near: str) -> str | None:
@@ -182,8 +184,8 @@ def _word(question: Question, near: str, pool: WordPool, rng: random.Random) -> 
         others = pool.after.get((words[place - 1].lower(), _ending(words[place])), [])
         for other in (rng.choice(others) for _ in range(8) if others):
             known = f"{near} {question.text}".lower()
-            if other[:5].lower() not in known and (_has(question.context, other) or rng.random() < 0.5):
-                return _put(question.text, words[place], other)
+            if other[:5].lower() not in known and (has(question.context, other) or rng.random() < 0.5):
+                return put(question.text, words[place], other)
     return None
 
 
@@ -202,15 +204,15 @@ def _removed(question: Question) -> list[Question]:
 
 def renamed(question: Question, pool: WordPool, rng: random.Random) -> Iterator[Question]:
     """The question with one of its names changed in the passage too, answers included: as answerable as before."""
-    ours = [(before, name) for before, name in pool.placed(question.text) if _has(question.context, name)]
+    ours = [(before, name) for before, name in pool.placed(question.text) if has(question.context, name)]
     if not ours:
         return
     before, old = rng.choice(ours)
     new = next(pool.some(before, rng), old)
-    if _has(question.context, new) or any(_has(answer, old) for answer in question.answers):
+    if has(question.context, new) or any(has(answer, old) for answer in question.answers):
         return
     context, cuts = question.context, [m.start() for m in re.finditer(rf"(?<!\w){re.escape(old)}(?!\w)", question.context)]
     starts = [s if s < 0 else s + (len(new) - len(old)) * sum(cut < s for cut in cuts) for s in question.starts]
-    changed = replace(question, text=_put(question.text, old, new), context=_put(context, old, new), starts=starts)
+    changed = replace(question, text=put(question.text, old, new), context=put(context, old, new), starts=starts)
     if all(s < 0 or changed.context.startswith(a, s) for s, a in zip(starts, question.answers, strict=True)):
         yield changed

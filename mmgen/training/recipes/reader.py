@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.encoders.cross_encoder import CrossEncoderNetwork
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.reader.network import PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.training import loop
@@ -323,7 +324,7 @@ def go_on_from(reader: ReaderNetwork, reference: str) -> None:
     reader.load_state_dict(trained, strict=False)
 
 
-def freeze(reader: ReaderNetwork, layers: int) -> None:
+def freeze(reader: ReaderNetwork | CrossEncoderNetwork, layers: int) -> None:
     """The embeddings and the lowest `layers` blocks are trained no further; 0: only the word embeddings are not."""
     if layers:
         for part in (reader.transformer.embed, *reader.transformer.blocks[:layers]):

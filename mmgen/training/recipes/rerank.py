@@ -1,4 +1,5 @@
-"""Cross-encoder recipe: learns to score the passage that answers a question above hard negatives."""
+"""Cross-encoder recipe: learns to score the passage that answers a question above hard negatives, and to tell an answer that
+its surroundings support from one that they do not."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ from mmgen.models.encoders.cross_encoder import CrossEncoder, CrossEncoderNetwor
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.reader.model import ReaderModel
 from mmgen.training import loop
+from mmgen.training.data.evidence_pairs import EvidencePair, EvidencePairs, shown, span
 from mmgen.training.data.qa_data import Corpus, Question
+from mmgen.training.data.recombined import recombined
+from mmgen.training.eval.qa_metrics import auroc
 from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.recipes import reader
 from mmgen.training.recipes.reader import ReaderRecipe
@@ -44,6 +48,11 @@ class RerankRecipe(LoopRecipe):
     window: int = Field(default=192, ge=16)  # tokens of a passage
     binary_weight: float = 0.3  # of the loss that makes a score a probability by itself
     batch: int = Field(default=16, ge=1)  # questions a step
+    evidence: int = Field(default=0, ge=0)  # further questions a step, whose answers are judged by what stands around them
+    evidence_sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions, for that
+    evidence_weight: float = 0.5  # of their loss
+    evidence_tokens: int = Field(default=144, ge=16)  # of an answer with its surroundings
+    frozen_layers: int = Field(default=0, ge=0)  # of the transformer, from the embeddings up, that stay as they are
 
     def titles(self) -> ReaderRecipe:
         """What the reader's recipe needs to part held-out titles from the others."""
@@ -51,32 +60,69 @@ class RerankRecipe(LoopRecipe):
 
 
 @dataclass
-class RankingBatch:
-    """Questions with their passages: rows of a question stand together, the one that answers it first."""
+class PairRows:
+    """Padded rows of a question and a text."""
 
-    ids: Tensor  # (B * (1 + negatives), N)
-    types: Tensor  # (B * (1 + negatives), N): 0 in the question, 1 in the passage
-    lengths: Tensor  # (B * (1 + negatives),)
+    ids: Tensor  # (B, N)
+    types: Tensor  # (B, N): 0 in the question, 1 in the text
+    lengths: Tensor  # (B,)
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[list[int], list[int]]]) -> PairRows:
+        """Rows of ([CLS] question [SEP], text [SEP])."""
+        lengths = torch.tensor([len(front) + len(text) for front, text in rows])
+        size = -(-int(lengths.max()) // ROUND) * ROUND
+        ids, types = torch.zeros(len(rows), size, dtype=torch.long), torch.zeros(len(rows), size, dtype=torch.long)
+        for n, (front, text) in enumerate(rows):
+            ids[n, : len(front) + len(text)] = torch.tensor(front + text)
+            types[n, len(front) : len(front) + len(text)] = 1
+        return cls(ids, types, lengths)
+
+    def to(self, device: torch.device) -> PairRows:
+        return PairRows(self.ids.to(device), self.types.to(device), self.lengths.to(device))
+
+
+@dataclass
+class RankingBatch:
+    """Questions with their passages: rows of a question stand together, the one that answers it first. Beside them answers with
+    their surroundings."""
+
+    rows: PairRows  # B * (1 + negatives)
+    evidence: PairRows | None = None
+    supported: Tensor | None = None  # of each row of `evidence`: 1 where the answer is right, else 0
 
     def to(self, device: torch.device) -> RankingBatch:
-        return RankingBatch(self.ids.to(device), self.types.to(device), self.lengths.to(device))
+        if self.evidence is None or self.supported is None:
+            return RankingBatch(self.rows.to(device))
+        return RankingBatch(self.rows.to(device), self.evidence.to(device), self.supported.to(device))
 
 
 class RankingLoss(nn.Module):
-    """Cross-entropy of the answering passage among a question's passages, plus a share of binary cross-entropy."""
+    """Cross-entropy of the answering passage among a question's passages, plus a share of binary cross-entropy; and a share of
+    binary cross-entropy of "its surroundings support this answer"."""
 
-    def __init__(self, network: CrossEncoderNetwork, group: int, binary_weight: float) -> None:
+    def __init__(self, network: CrossEncoderNetwork, group: int, binary_weight: float, evidence_weight: float = 0.5) -> None:
         super().__init__()
-        self.network, self.group, self.binary_weight = network, group, binary_weight
+        self.network, self.group = network, group
+        self.binary_weight, self.evidence_weight = binary_weight, evidence_weight
 
     def forward(self, batch: RankingBatch) -> dict[str, Tensor]:
-        logits = self.network.padded(batch.ids, batch.types, batch.lengths).float().view(-1, self.group)
+        logits = self.scored(batch.rows).view(-1, self.group)
         right = torch.zeros_like(logits)
         right[:, 0] = 1
         ranking = F.cross_entropy(logits, right.argmax(1))
         binary = F.binary_cross_entropy_with_logits(logits, right)
         first = (logits.argmax(1) == 0).float().mean()
-        return {"loss": ranking + self.binary_weight * binary, "ranking": ranking, "binary": binary, "first": first}
+        told = {"ranking": ranking, "binary": binary, "first": first}
+        loss = ranking + self.binary_weight * binary
+        if batch.evidence is not None and batch.supported is not None:
+            told["evidence"] = F.binary_cross_entropy_with_logits(self.scored(batch.evidence), batch.supported)
+            loss = loss + self.evidence_weight * told["evidence"]
+        return {"loss": loss, **told}
+
+    def scored(self, rows: PairRows) -> Tensor:
+        """(B,) logits"""
+        return self.network.padded(rows.ids, rows.types, rows.lengths).float()
 
 
 def start_from(encoder: SentenceEncoder, layers: str | None = None) -> CrossEncoderNetwork:
@@ -117,8 +163,10 @@ class RerankRun(TaskHooks):
             raise BadRequest(
                 f"no question has {recipe.negatives} passages that do not answer it; give more data, or fewer negatives"
             )
+        self.evidence = EvidencePairs.of(evidence_questions(recipe) if recipe.evidence else [])
         self.model = start_from(encoder, recipe.start).to(device)
-        self.loss = RankingLoss(self.model, 1 + recipe.negatives, recipe.binary_weight)
+        reader.freeze(self.model, recipe.frozen_layers)
+        self.loss = RankingLoss(self.model, 1 + recipe.negatives, recipe.binary_weight, recipe.evidence_weight)
         learned = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in learned if p.dim() > 1], "weight_decay": recipe.weight_decay},
@@ -130,7 +178,9 @@ class RerankRun(TaskHooks):
         chosen = [self._question(number) for number in self.recipe.numbers(step, process, processes)]
         chunks = self.recipe.chunks(chosen)
         rng = random.Random(f"{self.recipe.seed}/{step}/{process}")
-        return [(self._collate(chunk, self.corpus, rng), len(chunk) / len(chosen)) for chunk in chunks]
+        made = [(self._collate(chunk, self.corpus, rng), len(chunk) / len(chosen)) for chunk in chunks]
+        drawn = self._drawn(step, process, processes, rng)
+        return [(self._beside(batch, drawn[n :: len(made)]), share) for n, (batch, share) in enumerate(made)]
 
     def validate(self, step: int, record: RunLog, progress: dict[str, Any]) -> None:
         rng, questions = random.Random(0), range(len(self.kept.questions))
@@ -144,7 +194,10 @@ class RerankRun(TaskHooks):
             name: sum(float(one[name]) * len(c) for one, c in zip(losses, chunks, strict=True)) / len(usable)
             for name in losses[0]
         }
-        record.note(step, {"validation": mean["loss"], "validation first": mean["first"]})
+        noted = {"validation": mean["loss"], "validation first": mean["first"]}
+        if self.recipe.evidence:
+            noted["validation evidence AUROC"] = self._told_apart(rng)
+        record.note(step, noted)
 
     def export(self, folder: Path) -> None:
         """As `mmgen --rerank FOLDER` reads it."""
@@ -156,6 +209,38 @@ class RerankRun(TaskHooks):
         epoch, at = divmod(number, len(self.rows))
         return self.rows[order(f"{self.recipe.seed}/{epoch}", len(self.rows))[at]]
 
+    def _drawn(self, step: int, process: int, processes: int, rng: random.Random) -> list[EvidencePair]:
+        """A step's pairs of answers and their surroundings."""
+        count = len(self.evidence.questions)
+        if not count:
+            return []
+        size = self.recipe.evidence
+        numbers = [divmod(number, count) for number in range(step * size, (step + 1) * size)][process::processes]
+        asked = [order(f"{self.recipe.seed}/evidence/{epoch}", count)[at] for epoch, at in numbers]
+        return [pair for question in asked for pair in self.evidence.draw(question, rng)]
+
+    def _beside(self, batch: RankingBatch, pairs: Sequence[EvidencePair]) -> RankingBatch:
+        if not pairs:
+            return batch
+        labels = torch.tensor([float(pair.supported) for pair in pairs])
+        return RankingBatch(batch.rows, self._evidence_rows(pairs), labels)
+
+    def _evidence_rows(self, pairs: Sequence[EvidencePair]) -> PairRows:
+        (cls, sep), encode = self.specials, self.base.tokenizer.encode_many
+        asked, texts = encode([pair.question for pair in pairs]), encode([pair.text for pair in pairs])
+        most = self.recipe.evidence_tokens
+        return PairRows.of([([cls, *q.ids[:64], sep], [*text.ids[:most], sep]) for q, text in zip(asked, texts, strict=True)])
+
+    def _told_apart(self, rng: random.Random) -> float:
+        """AUROC of answers to development questions as they were asked against the same ones recombined."""
+        questions = [q for q in self.kept.questions if span(q, rng)][:128]
+        device, logits = next(self.model.parameters()).device, []
+        for some in (questions, recombined(questions, random.Random(0))):
+            pairs = [shown(q, random.Random(0), True) for q in some]
+            rows = [self._evidence_rows(pairs[at : at + 32]).to(device) for at in range(0, len(pairs), 32)]
+            logits.append([logit for part in rows for logit in self.loss.scored(part).tolist()])
+        return auroc(*logits)
+
     def _collate(self, chosen: Sequence[int], corpus: Corpus, rng: random.Random) -> RankingBatch:
         cls, sep = self.specials
         rows = []
@@ -163,13 +248,15 @@ class RerankRun(TaskHooks):
             front = [cls, *corpus.question_tokens[question].ids[:64], sep]
             passages = [corpus.context_of[question], *rng.sample(corpus.negatives[question], self.recipe.negatives)]
             rows += [(front, [*corpus.context_tokens[n].ids[: self.recipe.window], sep]) for n in passages]
-        lengths = torch.tensor([len(front) + len(text) for front, text in rows])
-        size = -(-int(lengths.max()) // ROUND) * ROUND
-        ids, types = torch.zeros(len(rows), size, dtype=torch.long), torch.zeros(len(rows), size, dtype=torch.long)
-        for n, (front, text) in enumerate(rows):
-            ids[n, : len(front) + len(text)] = torch.tensor(front + text)
-            types[n, len(front) : len(front) + len(text)] = 1
-        return RankingBatch(ids, types, lengths)
+        return RankingBatch(PairRows.of(rows))
+
+
+def evidence_questions(recipe: RerankRecipe) -> list[Question]:
+    """The questions whose answers are judged by what stands around them."""
+    assert recipe.data is not None
+    sources = ReaderRecipe(sources=recipe.evidence_sources, held_out=recipe.held_out, development=recipe.development)
+    rng = random.Random(recipe.seed)
+    return [q for q in reader.training_questions(sources, recipe.data) if rng.random() < recipe.evidence_sources[q.source]]
 
 
 @lru_cache(maxsize=2)
