@@ -14,6 +14,7 @@ from mmgen.models.encoders import known_scripts
 if TYPE_CHECKING:
     from mmgen.models.reader.calibration import SpanAnswer
     from mmgen.models.reader.model import ReaderModel
+    from mmgen.models.reader.table_records import TableReading
 
 
 class ReaderClient:
@@ -28,22 +29,27 @@ class ReaderClient:
         return tokenizer is None or known_scripts.knows(tokenizer.fast, text)
 
     def read(self, question: str, passages: Sequence[str], request: Request | None = None) -> list[list[SpanAnswer]]:
-        """The best answer in each passage, cut where a quote may be cut; see models/reader/span_bounds.py.
+        """The best answer in each passage, cut where a quote may be cut; see models/reader/span_bounds.py. Of a table
+        that row is read which the question names; see models/reader/table_records.py.
 
         Of a question that is too long for the reader, the parts that ask are read, and each passage's likeliest answer to one
         of them is taken.
         """
+        from mmgen.models.reader import table_records
         from mmgen.models.reader.span_bounds import whole
 
         if not passages:
             return []
         parts = self.model.asked(question) if hasattr(self.model, "asked") else [question]
-        pairs = [pair for part in parts for pair in self.model.pairs(part, passages)]
+        rows = [table_records.reading(text, question) for text in passages]
+        shown = [row.text if row else text for row, text in zip(rows, passages, strict=True)]
+        pairs = [pair for part in parts for pair in self.model.pairs(part, shown)]
         found: list[list[SpanAnswer]] = self.host.submit(f"read:{self.reference}", pairs, request)
         out = []
         for number, text in enumerate(passages):
             read = [(part, found[n * len(passages) + number]) for n, part in enumerate(parts)]
             part, best = max(read, key=lambda one: one[1][0].log_probability if one[1] else float("-inf"))
+            best = _in_passage(best, rows[number])
             cuts = [whole(text, span.start, span.end, part) for span in best]
             asked = part if part != question else ""
             out.append([replace(span, start=a, end=b, asked=asked) for span, (a, b) in zip(best, cuts, strict=True)])
@@ -65,6 +71,14 @@ class ReaderClient:
         finally:
             if not handle.done():  # the reader of this stream left
                 handle.leave()
+
+
+def _in_passage(found: list[SpanAnswer], row: TableReading | None) -> list[SpanAnswer]:
+    """Spans of what was read in a passage's place as spans of the passage, without those that it does not have."""
+    if row is None:
+        return found
+    places = [(span, row.source(span.start, span.end)) for span in found]
+    return [replace(span, start=place[0], end=place[1]) for span, place in places if place]
 
 
 def load(host: ModelHost, reference: str) -> ReaderClient:

@@ -38,7 +38,7 @@ def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
         start, end: the answer, `passage[start:end]`.
     """
     around = passage[max(0, start - NEAR) : end + NEAR]
-    have, close = _stems(passage), _stems(around)
+    have, close = stems(passage), stems(around)
     names, words = [], []
     for n, match in enumerate(WORD.finditer(question)):
         word = match.group()
@@ -57,8 +57,14 @@ def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
     )
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
+    """A text's words, lower case and without an ending of English."""
     return {_stem(word) for word in WORD.findall(text)}
+
+
+def content_stems(question: str) -> set[str]:
+    """The same of a question's words that say what it is about."""
+    return {_stem(word) for word in WORD.findall(question) if word.lower() not in ASKING}
 
 
 def _stem(word: str) -> str:
