@@ -34,22 +34,11 @@ PREPOSITIONS = _words(
 LOCATIVES = _words("in at on from near to into inside outside across around within")
 COMPARING = _words("versus vs with from than as to")
 CONJUNCTIONS = _words("and or but nor if when while because so though although whether")
+PERHAPS_ADJECTIVE = ("ual", "ial", "onal", "eral", "tic", "nic", "mic", "ive", "ary")
+"""Endings of an adjective where "and" and another one follow."""
 ADVERBS = _words(
-    """abandon absorb accommodate accompany accomplish activate actually adapt adjust admit afford again ago almost already
-    also always analyze arrest assassinate assemble assign assist assume attach attract award away back bend blame
-    bomb borrow breathe bury cease chop clarify colonize combine commemorate commit communicate compensate comply
-    conclude condemn configure confirm connect consolidate consume continue contract criticize crucify currently
-    debate declare defend delete denote depict derive dig digest disable discourage discuss dominate drown elevate
-    eliminate else embrace emerge emigrate emit encounter encourage engage enslave ensure erode evaluate even ever
-    exceed exclude exhibit expel explore expose extend far finance first flip float gather generally generate grab
-    grasp guard hibernate hire honor ignore imitate implement import impose impress imprison incorporate indicate
-    inform inhabit inhibit initiate inject injure inspect instead integrate interfere interpret interview investigate
-    invite isolate just justify legalize liberate lift listen long maintain manage mate mention modify motivate much
-    n't never nominate not now often once only pick possess pour prescribe preserve pull pursue quite rather really
-    recruit refill reflect regulate relieve rent replicate reproduce resolve restart resume retain reverse
-    revolutionize rotate scrape seek shrink slip so soak specify speed sponsor squeeze stabilize still stimulate
-    strengthen submit swallow symbolize then today together too translate twist uncover undergo unify upload usually
-    vaccinate verify very weaken well widen wipe withstand"""
+    """actually again ago almost already also always away back currently else even ever far first generally instead just
+    long much n't never not now often once only quite rather really so still then today together too usually very well"""
 )
 LY_NOUNS = _words("family supply italy reply assembly monopoly anomaly jelly belly july ally bully")
 NUMBERS = _words(
@@ -75,26 +64,40 @@ SUPERLATIVES = _words(
 ADJECTIVE_ENDINGS = ("able", "ible", "ous", "ful", "less", "ical", "ish", "-term", "-old")
 VERBS = _words(
     """accept achieve act add adopt affect agree allow announce appear apply approve argue arise arrive ask attack attend
-    avoid base bear beat become begin believe belong bite blow boil born break bring build burn buy call capture carry catch
-    cause celebrate change choose claim climb collapse collect come compare compete complete conquer consider consist contain
-    contribute control convert convince cook cope create cross crash cry cure damage deal decide declare decline defeat define
-    deliver depend describe design destroy detect determine develop die differ disappear discover distinguish divide draw
-    drink drive drop earn eat elect enable end enjoy enter erupt escape establish evolve exist expand experience explain
-    explode export express extract face fail fall feed feel fight fill find finish fit fix flow fly follow force forget form
-    found free function gain get give go govern grow handle happen harm hatch hear heal help hide hit hold host hunt hurt
-    identify improve include increase infect influence inspire install introduce invade invent invest involve issue join
-    jump keep kill know land last launch lay lead learn leave lend let lie limit live look lose love make manage market
-    marry matter mean measure meet melt migrate move name need notice obtain occur offer open operate oppose orbit organize
-    originate overcome own paint pass pay perform play prefer prepare prevent proceed produce promote protect prove provide
-    publish purchase push put qualify raise reach react read receive recognize recommend record recover reduce refer
-    refuse reject release rely remain remove repair replace represent require resign respond rest restore result retire
-    return reveal ride ring rise rule run sail salvage save say see seem sell send separate serve settle shape share shine
-    shoot show shut sing sink sit sleep smoke solve speak spend split spread stand start stay steal stop store strike study
-    succeed suffer suggest support suppress surrender survive swim take talk taste teach tell think threaten throw touch trade
-    train transform translate transmit travel treat trigger try turn understand unite use vary visit vote wait walk want warn
-    wash watch wear weigh win withdraw work worry write yield conduct capture cultivate domesticate diagnose manufacture
+    avoid base bear beat become begin believe belong bite blow boil born break bring build burn buy call capture carry
+    catch cause celebrate change choose claim climb collapse collect come compare compete complete conquer consider
+    consist contain contribute control convert convince cook cope create cross crash cry cure damage deal decide
+    declare decline defeat define deliver depend describe design destroy detect determine develop die differ disappear
+    discover distinguish divide draw drink drive drop earn eat elect enable end enjoy enter erupt escape establish
+    evolve exist expand experience explain explode export express extract face fail fall feed feel fight fill find
+    finish fit fix flow fly follow force forget form found free function gain get give go govern grow handle happen
+    harm hatch hear heal help hide hit hold host hunt hurt identify improve include increase infect influence inspire
+    install introduce invade invent invest involve issue join jump keep kill know land last launch lay lead learn leave
+    lend let lie limit live look lose love make manage market marry matter mean measure meet melt migrate move name
+    need notice obtain occur offer open operate oppose orbit organize originate overcome own paint pass pay perform
+    play prefer prepare prevent proceed produce promote protect prove provide publish purchase push put qualify raise
+    reach react read receive recognize recommend record recover reduce refer refuse reject release rely remain remove
+    repair replace represent require resign respond rest restore result retire return reveal ride ring rise rule run
+    sail salvage save say see seem sell send separate serve settle shape share shine shoot show shut sing sink sit
+    sleep smoke solve speak spend split spread stand start stay steal stop store strike study succeed suffer suggest
+    support suppress surrender survive swim take talk taste teach tell think threaten throw touch trade train transform
+    translate transmit travel treat trigger try turn understand unite use vary visit vote wait walk want warn wash
+    watch wear weigh win withdraw work worry write yield conduct capture cultivate domesticate diagnose manufacture
     differ relate mix bake brew grind ferment breed milk compose direct star film ban abolish amend ratify crown behead
-    execute overthrow fund found locate situate nickname dissolve inherit sponsor televise broadcast fit"""
+    execute overthrow fund found locate situate nickname dissolve inherit sponsor televise broadcast fit abandon absorb
+    accommodate accompany accomplish activate adapt adjust admit afford analyze arrest assassinate assemble assign
+    assist assume attach attract award bend blame bomb borrow breathe bury cease chop clarify colonize combine
+    commemorate commit communicate compensate comply conclude condemn configure confirm connect consolidate consume
+    continue contract criticize crucify debate declare defend delete denote depict derive dig digest disable discourage
+    discuss dominate drown elevate eliminate embrace emerge emigrate emit encounter encourage engage enslave ensure
+    erode evaluate exceed exclude exhibit expel explore expose extend finance flip float gather generate grab grasp
+    guard hibernate hire honor ignore imitate implement import impose impress imprison incorporate indicate inform
+    inhabit inhibit initiate inject injure inspect integrate interfere interpret interview investigate invite isolate
+    justify legalize liberate lift listen maintain manage mate mention modify motivate nominate pick possess pour
+    prescribe preserve pull pursue recruit refill reflect regulate relieve rent replicate reproduce resolve restart
+    resume retain reverse revolutionize rotate scrape seek shrink slip soak specify speed sponsor squeeze stabilize
+    stimulate strengthen submit swallow symbolize translate twist uncover undergo unify upload vaccinate verify weaken
+    widen wipe withstand"""
 )
 IN_SOMETHING = _words("happen occur change die participate compete take serve live work end begin start appear")
 NOT_ALONE = _words(
@@ -181,6 +184,10 @@ COMMON_IN_NAMES = _words(
     computer language scale system club team league dance gazette culture punk beach point fort ship record day"""
 )
 """Last words of names that are no person's."""
+MOTION = _words("travel go move come get fly drive visit walk sail return migrate emigrate ship send bring take flee")
+PARTS_PLAYED = _words("role part importance significance influence impact")
+COMPARED_WITH = {"different": "from", "differ": "from", "compare": "to"}
+"""What ends a comparison with something that is not said, and the preposition before it."""
 PLACE_NOUNS = _words("capital location place city town country village island museum state region continent")
 TITLES = _words(
     "king queen emperor president sir saint captain general professor doctor dr mr mrs ms lord lady prince princess"

@@ -19,7 +19,13 @@ MOST_TOKENS = 9
 def addition(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topics: Topics) -> Addition | None:
     """What has to be added of the topic in focus; None where the question names something of its own."""
     topic = topics.focus
-    if topic is None or not topics.firm or any(topic.words & phrase.words for phrase in phrases) or _own(found, phrases):
+    if topic is None or not topics.firm or any(topic.words & phrase.words for phrase in phrases):
+        return None
+    if any(token.tag == "P" and token.low in english.PRONOUNS for token in found):
+        return None
+    if (lacking := _role(found, phrases, topic) or _compared(found, phrases, topic)) is not None:
+        return lacking
+    if _own(found, phrases):
         return None
     return (
         _superlative(found, topic)
@@ -39,7 +45,24 @@ def _own(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase]) -> bool:
         definite = found[phrase.first].low == "the" or relational(found[phrase.head])
         if phrase.inner is not None or not (definite or phrase.name or phrase.role in english.LOCATIVES | {"for", "per"}):
             return True
-    return any(token.tag == "P" and token.low in english.PRONOUNS for token in found)
+    return False
+
+
+def _role(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:
+    """ "What is the role of brain chemicals?" """
+    if not phrases or phrases[0].inner is None or english.singular(found[phrases[0].head].low) not in english.PARTS_PLAYED:
+        return None
+    end = phrases[0].last
+    return (found[end - 1].end, f" in {topic.text}") if end >= len(found) - 1 and len(phrases) == 1 else None
+
+
+def _compared(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:
+    """ "How is a container different?" """
+    words = [token for token in found if token.text[0].isalnum()]
+    joint = english.COMPARED_WITH.get(words[-1].low)
+    if joint is None or words[0].low != "how" or len(phrases) != 1 or phrases[0].plural or " and " in phrases[0].text:
+        return None
+    return words[-1].end, f" {joint} {topic.text}"
 
 
 def _superlative(found: Sequence[TaggedWord], topic: Topic) -> Addition | None:
@@ -69,6 +92,8 @@ def _relation(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic:
         for other in phrases[number + 1 :]:
             last = other if other.role == "and" and other.first == last.last + 1 else last
         completed = last.last < len(found) and found[last.last].low in COMPLEMENTS
+        if completed and found[last.last].low == "of":
+            return None  # of something of its own: "advantages of knowing languages"
         if last.inner is not None or phrase.name or completed:
             continue
         head = found[phrase.head]

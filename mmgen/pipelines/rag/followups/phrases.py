@@ -74,6 +74,7 @@ def tokens(text: str) -> list[TaggedWord]:
 
 
 def _tag(found: list[TaggedWord]) -> None:
+    """Tags all, from the left; then a verb that is due to "did" and is in no list."""
     due = ""  # the auxiliary that a main verb is due to, once there was a subject
     subject = False
     for at, token in enumerate(found):
@@ -86,6 +87,22 @@ def _tag(found: list[TaggedWord]) -> None:
             subject = True
         elif token.tag in ("V", "."):
             due = ""
+    for at, token in enumerate(found):
+        if token.low in english.DO and token.tag == "X":
+            _find_verb(found, at + 1)
+
+
+def _find_verb(found: Sequence[TaggedWord], first: int) -> None:
+    """ "When did Netflix shift from ...": of a clause without a verb the last noun of the subject, if it has others."""
+    last = next((at for at in range(first, len(found)) if found[at].tag in ("V", "X", ".", "C")), len(found))
+    if last < len(found) and found[last].tag in ("V", "X"):
+        return
+    end = first
+    while end < last and (found[end].tag in "DSJMNP" or found[end].low == "of"):
+        end += 1
+    verb = found[end - 1] if end - first >= 2 else None
+    if verb is not None and verb.tag == "N" and not verb.capital and verb.low == english.lemma(verb.low):
+        verb.tag = "V"
 
 
 def _class(
@@ -155,14 +172,16 @@ def _open_class(token: TaggedWord, before: TaggedWord | None, after: TaggedWord 
         return "V"
     if low in english.ADJECTIVES or low.endswith(english.ADJECTIVE_ENDINGS):
         return "J"
-    return "N"
+    joined = after is not None and after.low in ("and", "or")  # "sexual and asexual reproduction"
+    return "J" if joined and prior not in "N" and low.endswith(english.PERHAPS_ADJECTIVE) else "N"
 
 
 def _verbal(low: str, prior: str, before: TaggedWord | None, after: TaggedWord | None, due: str) -> bool:
     """Whether a form that may be a verb is one here."""
     base = english.lemma(low)
-    past = low in english.IRREGULAR or (low.endswith("ed") and len(low) > 4)
-    if base not in english.VERBS and not past:
+    past = low in english.IRREGULAR or (low.endswith("ed") and (len(low) > 4 or (base != low and base in english.VERBS)))
+    gerund = prior == "R" and low.endswith("ing") and len(low) > 5  # "the effects of consuming sugar"
+    if base not in english.VERBS and not past and not gerund:
         return False
     last = after is None or not after.text[0].isalnum() or after.low in english.PREPOSITIONS
     if prior in ("D", "S", "J", "M"):
@@ -174,7 +193,7 @@ def _verbal(low: str, prior: str, before: TaggedWord | None, after: TaggedWord |
             return base == low or low in english.VERBS
         return past or low.endswith("ing")
     if prior == "R":
-        return low.endswith("ing") and not last and base not in english.NOT_ALONE
+        return gerund and not last and base not in english.NOT_ALONE
     if prior == "X":
         return past or low.endswith("ing")
     if base == low and low not in english.IRREGULAR:

@@ -101,6 +101,8 @@ class _Rewriting:
             if topic is None:
                 continue
             seen[kind] = topic
+            if kind == "he":
+                self.topics.people.add(topic.core)
             self.used.append(topic)
             text = topic.instead_of(kind)
             self.edits[token.start, token.end] = possessive(text) if token.tag == "S" else text
@@ -147,8 +149,8 @@ class _Rewriting:
             after = self.found[at + 1] if at + 1 < len(self.found) else None
             if before is None or (after is not None and after.text[0].isalnum() and after.tag not in "RC"):
                 continue
-            if token.low == "there" and before.low not in english.AUXILIARIES and self.topics.place:
-                self._insert(token, self.topics.place, before.tag == "R")
+            if token.low == "there" and before.low not in english.AUXILIARIES and (place := self.topics.there()):
+                self._insert(token, place, before.tag == "R")
             if (
                 token.low == "then"
                 and (after is None or not after.text[0].isalnum())

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from mmgen.pipelines.rag.followups import english
 from mmgen.pipelines.rag.followups.phrases import NounPhrase, TaggedWord, noun_phrases, tokens
-from mmgen.pipelines.rag.followups.topics import ASKED_FOR, Topic, pair, relational, topic_of, words_of
+from mmgen.pipelines.rag.followups.topics import ASKED_FOR, Topic, numbered, pair, relational, topic_of, words_of
 
 INTRODUCED, CONTINUED, SUBJECT, OBJECT, OBLIQUE, RELATION = 5.0, 3.5, 3.0, 2.5, 1.5, 0.5
 NAMED = 1.5  # more
@@ -45,8 +45,10 @@ class Topics:
         self.foci: list[Topic] = []  # a turn each
         self.all: list[Topic] = []  # oldest first
         self.place: str = ""  # "in Rosetta"
+        self.placed = 0  # the turn in which it was named
         self.time: str = ""  # "in 1799"
         self.question = ""  # the last one, standing alone
+        self.people: set[str] = set()  # names that "he" or "she" stood for
 
     @property
     def firm(self) -> bool:
@@ -79,8 +81,9 @@ class Topics:
         elif best is not None and (best.weight >= OBJECT or self.focus is None):
             self.focus = best
         for phrase in phrases:
-            if phrase.role in ("in", "at", "on", "to", "from") and phrase.name:
-                self.place = f"{'in' if phrase.role in ('to', 'from') else phrase.role} {phrase.text}"
+            moved = phrase.role in ("to", "from") and english.lemma(found[phrase.first - 2].low) in english.MOTION
+            if phrase.name and (moved or phrase.role in ("in", "at", "on")):
+                self.place, self.placed = f"{'in' if moved else phrase.role} {phrase.text}", self.turn
         if answer:
             self._observe_answer(found, answer)
         if self.focus is not None:
@@ -95,9 +98,18 @@ class Topics:
         if pronoun == "he":
             every = [*options, *self.all[::-1]]
             return next((one for one in every if one.person), next((one for one in every if one.perhaps), None))
-        options = [one for one in options if not one.person] or options
+        options = [one for one in options if not one.person and one.core not in self.people] or options
         fits = [one for one in options if one.either or one.plural == (pronoun == "they")]
+        if pronoun == "it" and not fits and options:
+            return _kind(options[0])
         return next(iter(fits or options), None)
+
+    def there(self) -> str:
+        """What "there" stands for: the last place; or a name that came into focus since and is no person's."""
+        focus = self.focus
+        if focus is not None and focus.name and not focus.person and focus.turn > self.placed and focus.weight >= INTRODUCED:
+            return f"in {focus.text}"
+        return self.place
 
     def longer(self, core: str, head: str, plural: bool) -> Topic | None:
         """The last that has the same head and says more."""
@@ -130,13 +142,15 @@ class Topics:
             while phrase.inner is not None and relational(found[phrase.head]):
                 ranked.append(replace(topic_of(phrase, found), weight=RELATION, turn=self.turn))
                 phrase, weight = phrase.inner, max(weight, SUBJECT)
-            topic = topic_of(phrase, found)
+            topic = self._in_full(topic_of(phrase, found))
             if found[phrase.first].tag == "S":
                 if not used or relational(found[phrase.head]):
                     continue
                 topic = replace(topic, text=f"{used[0].possessive} {topic.core}", core=f"{used[0].core} {topic.core}")
-            if topic.head.lower() in english.VAGUE | english.PERSONS:
+            if {topic.head.lower(), english.singular(topic.head.lower())} & (english.VAGUE | english.PERSONS):
                 continue
+            if phrase.role not in ("subject", "object", "about") and not topic.name:
+                topic = replace(topic, either=False)  # "in a typical rub" is of one
             if relational(found[phrase.head]) and all(token.tag in "DJMA" for token in found[phrase.first : phrase.head]):
                 weight = RELATION
             elif topic.name and not (topic.words & english.PLACES and phrase.role in english.LOCATIVES):
@@ -146,10 +160,22 @@ class Topics:
             ranked.append(replace(topic, weight=weight, turn=self.turn))
         return ranked
 
+    def _in_full(self, topic: Topic) -> Topic:
+        """An abbreviation as what it stands for, where that was spoken of."""
+        letters = topic.core[:-1] if topic.core.endswith("s") else topic.core
+        known = self.abbreviated(letters) if 2 <= len(letters) <= 5 and letters.isupper() and letters.isalpha() else None
+        if known is None:
+            return topic
+        core = numbered(known.core, topic.plural)
+        return replace(topic, text=core if topic.plural else known.text, core=core, head=core.split()[-1])
+
     def _weight(self, phrase: NounPhrase, found: Sequence[TaggedWord], introduced: bool) -> float:
         if (phrase.first and found[phrase.first - 1].tag == "W") or found[phrase.first].low in ("many", "much"):
             return ASKED_FOR
         if introduced:
+            part = found[phrase.first].low == "the" and phrase.plural | (phrase.inner is not None) and not phrase.name
+            if part and self.focus is not None and self.focus.weight >= INTRODUCED:
+                return OBJECT  # "the series of manifestos"
             return INTRODUCED if phrase.last >= len(found) - 1 else SUBJECT + NAMED
         return {"subject": SUBJECT, "object": OBJECT, "about": OBJECT, "of": OBJECT}.get(phrase.role, OBLIQUE)
 
@@ -159,7 +185,7 @@ class Topics:
         short = len(answer.split()) <= SHORT
         place = asked in ("what", "which") and any(token.low in english.PLACE_NOUNS for token in found)
         if short and (asked == "where" or place):
-            self.place = answer if PLACED.match(answer) else f"in {answer}"
+            self.place, self.placed = answer if PLACED.match(answer) else f"in {answer}", self.turn
         if short and (asked == "when" or DATE.fullmatch(answer)):
             self.time = answer if DATED.match(answer) else f"in {answer}"
         for name in (OPENING.sub("", name) for name in NAME.findall(answer)):
@@ -182,6 +208,16 @@ class Topics:
         firm = self.focus is not None and (self.focus.name or self.focus.turn < self.turn)
         if short and asked in ("what", "which") and len(name) >= len(answer) - 4 and _identity(found) and not firm:
             self.focus = replace(named, text=answer if answer.lower().startswith("the ") else name)
+
+
+def _kind(topic: Topic) -> Topic:
+    """What "it" stands for after "lavender plants": lavender."""
+    words = topic.core.split()
+    if topic.name or not topic.plural or len(words) != 2 or words[0].endswith(english.ADJECTIVE_ENDINGS):
+        return topic
+    if words[0].lower() in english.ADJECTIVES | english.NUMBERS | english.SUPERLATIVES:
+        return topic
+    return replace(topic, text=words[0], core=words[0], head=words[0], plural=False)
 
 
 def _identity(found: Sequence[TaggedWord]) -> bool:

@@ -24,6 +24,8 @@ def added(question: str, before: str = "Tell me about tiger sharks.") -> str:
         ("How many species are known?", "How many species of tiger sharks are known?"),
         ("Which countries participated?", "Which countries participated in tiger sharks?"),
         ("What is the average lifespan in Australia?", "What is the average lifespan of tiger sharks in Australia?"),
+        ("What is the role of the teeth?", "What is the role of the teeth in tiger sharks?"),
+        ("How is a whale different?", "How is a whale different from tiger sharks?"),
         ("How reliable is the test?", "How reliable is the test of tiger sharks?"),
     ],
 )
@@ -41,6 +43,8 @@ def test_the_topic_is_added(question: str, whole: str) -> None:
         "What is the capital of Peru?",
         "Does it rain?",
         "What was the safety bicycle?",
+        "Are there advantages of knowing the languages?",
+        "How are cats and dogs different?",
     ],
 )
 def test_questions_of_their_own_get_nothing(question: str) -> None:

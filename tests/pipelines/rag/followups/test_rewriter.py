@@ -30,6 +30,33 @@ CONVERSATIONS = {
         ("Who was the author of the experiment?", "", "Who was the author of the Stanford Experiment?"),
         ("How did this experiment end?", "", "How did the Stanford Experiment end?"),
     ],
+    "streams": [  # a verb of no list after "did", a gerund, an adjective before "and", an abbreviation in focus
+        ("When did Netflix shift from DVDs?", "", "When did Netflix shift from DVDs?"),
+        ("What are its competitors?", "", "What are Netflix's competitors?"),
+        ("What are the effects of consuming energy drinks?", "", "What are the effects of consuming energy drinks?"),
+        ("Where are they banned?", "", "Where are energy drinks banned?"),
+    ],
+    "plants": [
+        ("Tell me about lavender plants.", "", "Tell me about lavender plants."),
+        ("How is it used?", "", "How is lavender used?"),
+        ("What happens if it's not used?", "", "What happens if lavender's not used?"),
+    ],
+    "machines": [
+        ("What is a virtual machine?", "", "What is a virtual machine?"),
+        ("What are the main types of VMs?", "", "What are the main types of virtual machines?"),
+        ("What is their role?", "", "What is virtual machines' role?"),
+    ],
+    "places": [  # no place is what something is related to
+        ("What is Rock City?", "", "What is Rock City?"),
+        ("Are any events related to Bessie Smith?", "", "Are any events related to Bessie Smith?"),
+        ("What is Fort Hill?", "", "What is Fort Hill?"),
+        ("Are events held there?", "", "Are events held in Fort Hill?"),
+    ],
+    "theory": [
+        ("What is Darwin's theory?", "", "What is Darwin's theory?"),
+        ("How do sexual and asexual mating affect it?", "", "How do sexual and asexual mating affect Darwin's theory?"),
+        ("How can fossils be used to understand it?", "", "How can fossils be used to understand Darwin's theory?"),
+    ],
     "cancer": [
         ("What is lung cancer?", "", "What is lung cancer?"),
         ("Is it the same as throat cancer?", "", "Is lung cancer the same as throat cancer?"),
