@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
+from mmgen.errors import NotFound
 from mmgen.params import check, param
 from mmgen.value_checks import MAX_SEED, MAX_TEXT_CHARS
 
@@ -24,6 +25,29 @@ SOLVERS = ("ddpm", "ddim", "euler", "euler-a", "heun", "dpm++2m", "dpm++2m-karra
 """Names of `mmgen.models.diffusion.solvers.SOLVERS`, without torch."""
 ImageSource = str | Path | Image
 """An image as a caller has it: a file, or opened."""
+
+
+@dataclass(frozen=True)
+class LoraWeight:
+    """A LoRA file, or the folder of one, and how much of it."""
+
+    path: Path
+    scale: float = 1.0
+
+    @classmethod
+    def read(cls, text: str) -> "LoraWeight":
+        """From `PATH` or `PATH@SCALE`."""
+        path, _, scale = text.rpartition("@")
+        try:
+            lora = cls(Path(path).expanduser(), float(scale)) if path else cls(Path(text).expanduser())
+        except ValueError:  # the @ belongs to the path
+            lora = cls(Path(text).expanduser())
+        if not lora.path.exists():
+            raise NotFound(f"LoRA {lora.path} does not exist; give a safetensors file, or FILE@SCALE")
+        return lora
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.scale:g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +126,7 @@ class ImageParams:
         0, "show the unfinished image after so many steps; 0: never.", least=0, most=MAX_STEPS, recorded=False
     )
     pixels: "Tensor | None" = None  # (3, height, width) in [-1, 1]: `image` in the size drawn; the pipeline
+    loras: tuple[LoraWeight, ...] = ()  # besides those of the whole call: what the prompt names; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:

@@ -288,7 +288,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "mmgen.clients.denoiser": {
         "DrawingClient": "mmgen.clients.image_base:ImageClient",
         "Drawn": "mmgen.clients.image_base:ImageDone",
-        "Lora": "mmgen.clients.image_base:LoraWeight",
+        "Lora": "mmgen.image_params:LoraWeight",
         "Order": "mmgen.image_params:ImageParams",
         "Preview": "mmgen.image_events:Preview",
         "Progress": "mmgen.image_events:Progress",

@@ -153,13 +153,15 @@ class Runtime:
         return self._once("text", key, lambda key: text.load(self.host, key, reference, draft))
 
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:
-        """The text-to-image model of that reference with these LoRA files (PATH or PATH@SCALE) in it, through the engine."""
+        """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine."""
         from mmgen.clients import denoiser
-        from mmgen.clients.image_base import LoraWeight
+        from mmgen.image_params import LoraWeight
 
-        reference, loras = reference or self.config.denoiser, [LoraWeight.read(text) for text in lora]
-        key = "+".join([reference, *map(str, loras)])
-        return self._once("denoiser", key, lambda key: denoiser.load(self.host, key, reference, loras))
+        loras = [LoraWeight.read(text) for text in lora]
+        client: ImageClient = self._once(
+            "denoiser", reference or self.config.denoiser, lambda key: denoiser.load(self.host, key)
+        )
+        return client.with_loras(loras) if loras else client
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:
         """The image encoder of that reference; its passes are `engine.call`s."""

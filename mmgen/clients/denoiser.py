@@ -6,28 +6,29 @@ Knows models, runners and jobs; not tasks, files or recipes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
-from mmgen.clients.image_base import ImageClient, ImageDone, LoraWeight
+from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
-from mmgen.errors import BadRequest
 from mmgen.image_events import Preview, Progress
-from mmgen.image_params import ImageParams
+from mmgen.image_params import ImageParams, LoraWeight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
     from mmgen.models.diffusion.conditioning import Conditioning
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.solver_table import SolverTable
     from mmgen.runners.denoise import DenoiseRequest
 
+Loras = tuple[LoraWeight, ...]
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
 """What a UNet draws with unless the caller says otherwise ..."""
 CONSISTENCY_STEPS = 4
@@ -37,14 +38,12 @@ CONSISTENCY_STEPS = 4
 class DenoiserClient(ImageClient):
     """A UNet, step by step: images of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
 
-    def __init__(
-        self, host: ModelHost, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: DenoiserModel
-    ) -> None:
+    def __init__(self, host: ModelHost, key: str, folder: Path, model: DenoiserModel) -> None:
         from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.runners.denoise import DenoiseRunner
         from mmgen.runners.vae_decode import VAEDecodeRunner
 
-        super().__init__(host, reference, folder, loras)
+        super().__init__(host, key, folder)
         self.model, self.size, self.conditional = model, model.size, model.conditional
         self.schedule = NoiseSchedule.from_config(model.scheduler_config)
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
@@ -64,7 +63,15 @@ class DenoiserClient(ImageClient):
         )
         self.model.latent_shape(*resolved.size)
         self._table(resolved)
+        self._adapters(resolved)
         return resolved
+
+    def _adapters(self, params: ImageParams) -> ScaledAdapters:
+        """The LoRA files of a row, read; BadWeights for one that is not of this model."""
+        found, get = [], self.model.adapters.get
+        for one in (*self.loras, *params.loras):
+            found.append((self.host.engine.call_with(self.denoise, get, one.path), one.scale))
+        return found
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         grain = self.model.factor * 2 ** (self.model.levels - 1)
@@ -75,9 +82,12 @@ class DenoiserClient(ImageClient):
     def draw(self, rows: Sequence[ImageParams], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         engine, following, ended = self.host.engine, EventMerge(), False
         try:
-            conditions, latents = self._conditions(rows), self._latents(rows)
+            adapters = {params.loras: self._adapters(params) for params in rows}
+            conditions, latents = self._conditions(rows, adapters), self._latents(rows)
             for number, params in enumerate(rows):
-                payload = self._payload(params, conditions, latents.get(id(params.pixels)), number, request)
+                payload = self._payload(
+                    params, conditions[params.loras], adapters[params.loras], latents.get(id(params.pixels)), number, request
+                )
                 following.add((number, "denoise"), engine.submit(Job(self.denoise, payload, request, seed=params.seed)))
             for (number, stage), event in following:
                 if not isinstance(event, JobEnded):
@@ -91,10 +101,18 @@ class DenoiserClient(ImageClient):
             if not ended:
                 request.leave()
 
-    def _conditions(self, rows: Sequence[ImageParams]) -> dict[str, Conditioning]:
-        """Of every prompt and negative prompt, embedded once."""
-        texts = list(dict.fromkeys(text for one in rows for text in (one.prompt, one.negative)))
-        return dict(zip(texts, self.host.engine.call_with(self.denoise, self.model.embed_prompts, texts), strict=True))
+    def _conditions(
+        self, rows: Sequence[ImageParams], adapters: Mapping[Loras, ScaledAdapters]
+    ) -> dict[Loras, dict[str, Conditioning]]:
+        """Of every prompt and negative prompt, embedded once with each set of LoRA files."""
+        texts = list(dict.fromkeys((one.loras, text) for one in rows for text in (one.prompt, one.negative)))
+        prompts, own = [text for _, text in texts], [adapters[loras] for loras, _ in texts]
+        embed = self.model.embed_prompts
+        embedded = self.host.engine.call_with(self.denoise, embed, prompts, own if any(own) else ())
+        found: dict[Loras, dict[str, Conditioning]] = {}
+        for (loras, text), condition in zip(texts, embedded, strict=True):
+            found.setdefault(loras, {})[text] = condition
+        return found
 
     def _latents(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
         """Of every image that rows begin with, by its `id`, encoded once."""
@@ -106,6 +124,7 @@ class DenoiserClient(ImageClient):
         self,
         params: ImageParams,
         conditions: dict[str, Conditioning],
+        adapters: ScaledAdapters,
         latents: Tensor | None,
         number: int,
         request: Request,
@@ -123,6 +142,7 @@ class DenoiserClient(ImageClient):
             start=None if params.strength == 1 else latents,
             known=None if mask is None else latents,
             mask=None if mask is None else F.adaptive_max_pool2d(mask, shape),  # (1, H, W) -> (1, h, w)
+            adapters=adapters,
             image=number,
             decode=partial(self._pixels, request),
         )
@@ -141,27 +161,22 @@ class DenoiserClient(ImageClient):
         return tabulate(self.schedule, params.solver, params.steps, strength=params.strength)
 
 
-def load(host: ModelHost, key: str, reference: str, loras: Sequence[LoraWeight]) -> ImageClient:
-    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its LoRA files."""
+def load(host: ModelHost, reference: str) -> ImageClient:
+    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`."""
     from mmgen.clients.diffusers_pipeline import DiffusersClient
-    from mmgen.models.diffusion import lora
     from mmgen.models.diffusion.denoiser import DenoiserModel, handles
     from mmgen.runners.diffusers_pipeline import PipelineModel
 
     def prepare(model: Any) -> Any:
-        if loras and isinstance(model, PipelineModel):
-            raise BadRequest(f"{reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet")
-        for one in loras:
-            lora.apply(model, one.path, one.scale)
         if isinstance(model, DenoiserModel):
             model.pack()
         return model
 
-    runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
+    runners = [f"denoise:{reference}", f"decode:{reference}", f"pipeline:{reference}"]
     loader = registered(host.registry.denoisers, lambda folder: "unet" if handles(folder) else "diffusers")
-    opened = host.open("denoiser", reference, runners=runners, loader=loader, key=key, prepare=prepare)
+    opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare)
     make = DiffusersClient if isinstance(opened.model, PipelineModel) else DenoiserClient
-    return make(host, key, reference, opened.folder, loras, opened.model)
+    return make(host, reference, opened.folder, opened.model)
 
 
 def kept(params: ImageParams, pixels: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmgen.clients.image_base import ImageClient, ImageDone, LoraWeight
+from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
@@ -23,18 +23,20 @@ if TYPE_CHECKING:
 class DiffusersClient(ImageClient):
     """Any other diffusers pipeline, an image at a time, from a prompt alone. Owns the runner `pipeline:KEY`."""
 
-    def __init__(
-        self, host: ModelHost, key: str, reference: str, folder: Path, loras: Sequence[LoraWeight], model: PipelineModel
-    ) -> None:
+    def __init__(self, host: ModelHost, key: str, folder: Path, model: PipelineModel) -> None:
         from mmgen.runners.diffusers_pipeline import PipelineRunner
 
-        super().__init__(host, reference, folder, loras)
+        super().__init__(host, key, folder)
         self.model, self.size, self.conditional = model, None, "prompt" in model.known
         self.kind = type(model.pipeline).__name__
         self.runner = f"pipeline:{key}"
         host.engine.add_runner(self.runner, PipelineRunner(model))
 
     def resolved(self, params: ImageParams) -> ImageParams:
+        if self.loras or params.loras:
+            raise BadRequest(
+                f"{self.reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet"
+            )
         if params.solver is not None:
             raise BadRequest(f"solver is {params.solver!r}, but {self.reference} is a {self.kind} with its own; leave it out")
         if params.pixels is not None:

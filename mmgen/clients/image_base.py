@@ -7,45 +7,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mmgen import weight_files
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
-from mmgen.errors import NotFound
 from mmgen.image_events import Preview, Progress
-from mmgen.image_params import ImageParams
+from mmgen.image_params import ImageParams, LoraWeight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.clients.host import ModelHost
-
-
-@dataclass(frozen=True)
-class LoraWeight:
-    """A LoRA file and how much of it."""
-
-    path: Path
-    scale: float = 1.0
-
-    @classmethod
-    def read(cls, text: str) -> LoraWeight:
-        """From `PATH` or `PATH@SCALE`."""
-        path, _, scale = text.rpartition("@")
-        try:
-            lora = cls(Path(path).expanduser(), float(scale)) if path else cls(Path(text).expanduser())
-        except ValueError:  # the @ belongs to the path
-            lora = cls(Path(text).expanduser())
-        if not lora.path.exists():
-            raise NotFound(f"LoRA {lora.path} does not exist; give a safetensors file, or FILE@SCALE")
-        return lora
-
-    def __str__(self) -> str:
-        return f"{self.path}@{self.scale:g}"
 
 
 @attributes(picture="image")
@@ -63,8 +40,15 @@ class ImageClient(ABC):
     size: int | None  # pixels a side that it draws best; None: it does not say
     conditional: bool  # whether it listens to a prompt
 
-    def __init__(self, host: ModelHost, reference: str, folder: Path, loras: Sequence[LoraWeight]) -> None:
-        self.host, self.reference, self.folder, self.loras = host, reference, folder, list(loras)
+    def __init__(self, host: ModelHost, reference: str, folder: Path) -> None:
+        self.host, self.reference, self.folder = host, reference, folder
+        self.loras: Sequence[LoraWeight] = ()  # of every row, besides its own
+
+    def with_loras(self, loras: Sequence[LoraWeight]) -> Self:
+        """The same model, to be called with these LoRA files for every row."""
+        client = copy(self)
+        client.loras = tuple(loras)
+        return client
 
     @cached_property
     def weights(self) -> str:

@@ -19,6 +19,7 @@ from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams
+from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.guidance import guide
@@ -41,6 +42,7 @@ class DenoiseRequest:
     start: Tensor | None = None  # (C, h, w): img2img begins with this, noised to the table's first level; None: with noise
     known: Tensor | None = None  # (C, h, w): what stays as it is where `mask` is 0
     mask: Tensor | None = None  # (1, h, w) in [0, 1]: 1 is drawn anew
+    adapters: ScaledAdapters = ()  # its LoRA files, with their scales
     image: int = 0  # its place among the call's images, for Progress and Preview
     decode: Callable[[Tensor], Tensor] | None = None  # latents -> (3, H, W) in [-1, 1], for Preview
 
@@ -147,6 +149,7 @@ class DenoiseRunner:
         x = torch.stack([job.state.x for job in jobs])
         timesteps = torch.stack([request.table.timesteps[job.state.row] for job, request in zip(jobs, requests, strict=True)])
         scale = torch.tensor([request.guidance for request in requests])
+        adapters = [request.adapters for request in requests] + [requests[n].adapters for n in guided]
         for job in jobs:
             job.units = 1 + self._guided(job.payload)
         outputs = self.denoiser.predict(
@@ -154,6 +157,7 @@ class DenoiseRunner:
             torch.cat([timesteps, timesteps[guided]]),
             [request.condition for request in requests] + [requests[n].negative for n in guided],
             scale if self.denoiser.guidance_embedded else None,
+            adapters if any(adapters) else (),
         )
         if not guided:
             return outputs

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mmgen.clients.image_base import LoraWeight
 from mmgen.errors import NotFound
+from mmgen.image_params import LoraWeight
 
 
 def test_references_of_lora_files(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_pipeline_of_diffusers(studio: Runtime, diffusion_transformer: Path) -
         draw("a cat", solver="ddim")
 
 
-def test_a_lora_is_a_model_of_its_own(studio: Runtime, tmp_path: Path) -> None:
+def test_a_lora_changes_its_own_calls_alone(studio: Runtime, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -139,8 +139,12 @@ def test_a_lora_is_a_model_of_its_own(studio: Runtime, tmp_path: Path) -> None:
     none = Txt2Img(studio, lora=[f"{file}@0"])("a cat", **FEW)
     assert furthest(plain.images[0], tuned.images[0]) > 1 and furthest(plain.images[0], none.images[0]) == 0
     assert [(one.file, one.scale) for one in tuned.recipes[0].lora] == [(str(file), 0.5)]
+    assert studio.denoiser(lora=[str(file)]).model is studio.denoiser().model  # type: ignore[attr-defined]
     with pytest.raises(NotFound, match="does not exist; give a safetensors file"):
         Txt2Img(studio, lora=["nowhere@0.5"])("a cat")
+    save_file({"transformer.x.lora_A.weight": torch.zeros(1)}, file)
+    with pytest.raises(BadWeights, match="names no layer of"):
+        Txt2Img(studio, lora=[str(file)])("a cat")
 
 
 @pytest.mark.parametrize(

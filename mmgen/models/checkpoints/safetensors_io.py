@@ -39,6 +39,19 @@ def read(path: Path) -> dict[str, Tensor]:
         raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file's header says besides its tensors; BadWeights where it is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except FileNotFoundError:
+        raise BadWeights(f"{path.parent} has no {path.name}; only safetensors are read") from None
+    except (SafetensorError, ValueError, OSError) as why:
+        raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
+
+
 def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """For a small file: matrices as int8 with one fp16 scale a row (`NAME.scale`), everything else as fp16."""
     out: dict[str, Tensor] = {}

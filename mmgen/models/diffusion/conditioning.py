@@ -57,6 +57,7 @@ class TextConditioner(Protocol):
 
     def embed(self, prompts: Sequence[str]) -> list[Conditioning]: ...
     def modules(self) -> list[torch.nn.Module]: ...  # what holds memory
+    def networks(self) -> dict[str, torch.nn.Module]: ...  # what LoRA files know, by diffusers' names; row n is prompt n
 
 
 class NoConditioner:
@@ -67,6 +68,9 @@ class NoConditioner:
 
     def modules(self) -> list[torch.nn.Module]:
         return []
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {}
 
 
 class SentenceConditioner:
@@ -97,6 +101,9 @@ class SentenceConditioner:
 
     def modules(self) -> list[torch.nn.Module]:
         return [self.encoder.transformer]
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {}
 
 
 class ClipConditioner:
@@ -152,6 +159,9 @@ class ClipConditioner:
 
     def modules(self) -> list[torch.nn.Module]:
         return list(self.encoders)
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return dict(zip(("text_encoder", "text_encoder_2"), self.encoders, strict=False))
 
 
 def _check_length(tokens: int, limit: int) -> None:

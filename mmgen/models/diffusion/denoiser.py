@@ -6,7 +6,8 @@ Knows one evaluation of the network; not steps, solvers, guidance between rows, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
+from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
 from mmgen.models.diffusion.autoencoder import Autoencoder, LatentAutoencoder, PixelAutoencoder
 from mmgen.models.diffusion.conditioning import (
     ClipConditioner,
@@ -73,6 +76,9 @@ class DenoiserModel:
         if self.channels_last:
             unet.to(memory_format=torch.channels_last)
         modules = [unet, *text.modules(), *images.modules()]
+        self.networks: dict[str, torch.nn.Module] = {"unet": unet, **text.networks()}
+        self.adapted = {name: AdaptedLayers(network) for name, network in self.networks.items()}
+        self.adapters = AdapterFiles(self.networks, name)
         self.weight_bytes = sum(parameter.nbytes for module in modules for parameter in module.parameters())
 
     @classmethod
@@ -96,7 +102,7 @@ class DenoiserModel:
         return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
 
     def pack(self) -> None:
-        """Lays the network's weights out for drawing on a CPU. LoRA files go in before."""
+        """Lays the network's weights out for drawing on a CPU."""
         onednn.pack(self.unet)
 
     @property
@@ -114,13 +120,22 @@ class DenoiserModel:
         """Decoding costs next to nothing and needs no turn of its own."""
         return self.images.cheap
 
-    def embed_prompts(self, prompts: Sequence[str]) -> list[Conditioning]:
-        """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong."""
-        return self.text.embed(prompts)
+    def embed_prompts(self, prompts: Sequence[str], adapters: Sequence[ScaledAdapters] = ()) -> list[Conditioning]:
+        """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong.
+
+        adapters: of each prompt, where any has some: the text encoder's part of its LoRA files.
+        """
+        with self._adapted(adapters, without="unet"):
+            return self.text.embed(prompts)
 
     @torch.inference_mode()
     def predict(
-        self, x: Tensor, timesteps: Tensor, conditions: Sequence[Conditioning], guidance: Tensor | None = None
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        conditions: Sequence[Conditioning],
+        guidance: Tensor | None = None,
+        adapters: Sequence[ScaledAdapters] = (),
     ) -> Tensor:
         """One evaluation of the network.
 
@@ -129,24 +144,32 @@ class DenoiserModel:
             timesteps: (B,), each row's own.
             conditions: B of them.
             guidance: (B,) scales, read by models with `guidance_embedded` only.
+            adapters: B rows of LoRA files with their scales, where any has some.
 
         Returns:
             (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or image.
         """
         rows = x.to(self.device, self.dtype, memory_format=torch.channels_last if self.channels_last else torch.preserve_format)
-        timesteps = timesteps.to(self.device)
-        if not self.conditional:
-            return self.unet(rows, timesteps, return_dict=False)[0].float()  # type: ignore[no-any-return]
-        conditioning = stack(conditions)
-        out = self.unet(
-            rows,
-            timesteps,
-            encoder_hidden_states=self._cast(conditioning.tokens),
-            encoder_attention_mask=None if conditioning.mask is None else conditioning.mask.to(self.device),
-            return_dict=False,
-            **self._extras(x, conditioning, guidance),
-        )
+        more: dict[str, Any] = {}
+        if self.conditional:
+            conditioning = stack(conditions)
+            more = self._extras(x, conditioning, guidance) | {
+                "encoder_hidden_states": self._cast(conditioning.tokens),
+                "encoder_attention_mask": None if conditioning.mask is None else conditioning.mask.to(self.device),
+            }
+        with self._adapted(adapters, only="unet"):
+            out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _adapted(self, adapters: Sequence[ScaledAdapters], only: str = "", without: str = "") -> Iterator[None]:
+        """Inside, each row of a pass of these networks is changed by its own adapters."""
+        with ExitStack() as stacked:
+            for name, layers in self.adapted.items() if adapters else ():
+                if name != without and only in ("", name):
+                    rows = [[(adapter.of(name), scale) for adapter, scale in row] for row in adapters]
+                    stacked.enter_context(layers.use(rows))
+            yield
 
     def _extras(self, x: Tensor, conditioning: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the image's size, the guidance scale."""

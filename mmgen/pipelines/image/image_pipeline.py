@@ -82,7 +82,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         """Opens nothing yet.
 
         model: what draws: embedded:NAME, a folder or a repo id.
-        lora: LoRA files in the model's weights, each PATH or PATH@SCALE.
+        lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
 
@@ -162,7 +162,10 @@ class ImagePipeline(StreamingPipeline[Images]):
     def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, RecipeFile | None]) -> Recipe:
         options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recipe.recorded()}
         options |= {"width": drawn.width, "height": drawn.height, **files}
-        loras = tuple(RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale) for one in client.loras)
+        loras = tuple(
+            RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale)
+            for one in (*client.loras, *params.loras)
+        )
         return Recipe(
             task=self.task,
             model=client.reference,
