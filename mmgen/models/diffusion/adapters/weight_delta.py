@@ -248,7 +248,8 @@ def decomposed(weight: Tensor, magnitude: Tensor, *, by_output: bool = False) ->
     else:
         _fits(torch.Size([inputs]), magnitude.numel())
         norm = weight.transpose(0, 1).flatten(1).norm(dim=1).view(1, inputs, *tail)
-    return weight * (magnitude.view(norm.shape) / norm)
+    scale: Tensor = magnitude.view(norm.shape) / norm
+    return weight * scale
 
 
 def _shaped(whole: Tensor, shape: torch.Size, factor: float, given: Tensors) -> Tensor:
