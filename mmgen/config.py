@@ -17,6 +17,46 @@ UserPath = Annotated[Path, AfterValidator(Path.expanduser)]
 """A path in which `~` is the home directory."""
 
 
+MAX_YAML = 2**20
+"""Bytes of a configuration."""
+MAX_YAML_DEPTH, MAX_YAML_NODES = 30, 50_000
+
+
+class BoundedYAML(yaml.SafeLoader):
+    """Plain values, as many and as deep as a configuration can need; an alias counts as all that it stands for."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._depth = self._nodes = 0
+        self._sizes: dict[str, int] = {}  # of what an anchor names
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Raises yaml.YAMLError over a limit."""
+        event = self.peek_event()
+        before, anchor = self._nodes, getattr(event, "anchor", None)
+        alias = isinstance(event, yaml.AliasEvent)
+        self._nodes += self._sizes.get(str(anchor), 1) if alias else 1
+        self._depth += 1
+        if self._depth > MAX_YAML_DEPTH or self._nodes > MAX_YAML_NODES:
+            what = f"nested deeper than {MAX_YAML_DEPTH}" if self._depth > MAX_YAML_DEPTH else f"over {MAX_YAML_NODES:,} values"
+            raise yaml.MarkedYAMLError(problem=f"{what}, more than a configuration holds", problem_mark=event.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if anchor is not None and not alias:
+            self._sizes[anchor] = self._nodes - before
+        return node
+
+
+def parse_yaml(text: str) -> Any:
+    """Raises yaml.YAMLError, also for more or deeper values than a configuration can need."""
+    if len(text) > MAX_YAML:
+        raise yaml.MarkedYAMLError(problem=f"{len(text):,} characters, more than the {MAX_YAML:,} of a configuration")
+    try:
+        return yaml.load(text, Loader=BoundedYAML)
+    except (ValueError, RecursionError) as why:  # such as a date that is none
+        raise yaml.MarkedYAMLError(problem=str(why)) from None
+
+
 class OldKeys(BaseModel):
     """A model that takes keys by old names, too; see deprecated.py."""
 
@@ -130,7 +170,7 @@ def with_overrides(config: C, overrides: Sequence[str]) -> C:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFound(f"configuration {path} does not exist; check the path") from None
     except (OSError, UnicodeDecodeError) as why:
@@ -159,7 +199,7 @@ def _laid_over(values: dict[str, Any], overrides: Sequence[str], model: type[Bas
         if not equals or not key.strip():
             raise ConfigError(f'override "{override}" is not of the form key=value')
         try:
-            value = yaml.safe_load(text)
+            value = parse_yaml(text)
         except yaml.YAMLError as why:
             raise ConfigError(f'override "{override}": the value is not valid YAML ({_problem(why)})') from None
         values = _put(values, key.strip().split("."), value, override, model)

@@ -101,6 +101,12 @@ class Stuck(MmgenError):
     status = 503
 
 
+class NoSpace(MmgenError):
+    """The disk is full."""
+
+    status = 507
+
+
 class JobFailed(MmgenError):
     """The runner raised an unexpected error on this job; the cause is chained."""
 

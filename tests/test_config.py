@@ -134,3 +134,23 @@ def test_home_follows_the_environment_and_the_platform(home: Path, monkeypatch: 
 
 def test_the_recipes_that_we_ship_are_found() -> None:
     assert (config.configs_dir() / "train").is_dir() and config.assets_dir().is_dir()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[" * 20_000 + "]" * 20_000, "nested deeper than 30"),
+        ("a: &a [x, x]\n" + "".join(f"k{n}: &k{n} [{', '.join(['*' + (f'k{n - 1}' if n else 'a')] * 9)}]\n" for n in range(9)),
+         "over 50,000 values"),
+        ("name: " + "x" * 2**20, "more than the 1,048,576"),
+        ("name: 2024-13-45", "month must be"),
+    ],
+    ids=["nested", "aliases", "large", "no date"],
+)  # fmt: skip
+def test_bombs(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load(written(tmp_path, text), Recipe)
+
+
+def test_aliases_are_values() -> None:
+    assert config.parse_yaml("a: &a {lr: 1}\nb: *a\nc: [*a, *a]") == {"a": {"lr": 1}, "b": {"lr": 1}, "c": [{"lr": 1}] * 2}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mmgen import value_checks
-from mmgen.errors import BadRequest, TooLong
+from mmgen.errors import BadRequest, Cancelled, TooLong
 
 
 @pytest.mark.parametrize("value", [None, 1, 2.5, 3])
@@ -31,3 +31,29 @@ def test_texts() -> None:
         value_checks.length("fiver", "name", 4)
     with pytest.raises(BadRequest, match="the name is 7; it should be a text"):
         value_checks.length(7, "name")
+
+
+def test_long_texts_are_counted_no_further_than_the_limit() -> None:
+    read = list[int]()
+
+    def count(piece: str) -> int:
+        read.append(len(piece))
+        return len(piece.split())
+
+    value_checks.tokens("a " * 1000, "a text", 10, "tiny", count)  # so short that the whole is no trouble
+    assert not read
+    with pytest.raises(TooLong, match="a text is 22,000,000 characters, more than 512 tokens, all that tiny reads; shorten it"):
+        value_checks.tokens("red apple " * 2_200_000, "a text", 512, "tiny", count)
+    assert sum(read) <= value_checks.PIECE
+    value_checks.tokens("x" * 10**6, "a text", 512, "tiny", count)  # one word, however long, is one token to some
+
+
+def test_counting_ends_where_nobody_waits() -> None:
+    looked = iter([None, None, Cancelled("gone")])
+
+    def check() -> None:
+        if why := next(looked):
+            raise why
+
+    with pytest.raises(Cancelled):
+        value_checks.tokens(" " * 10**7, "a text", 512, "tiny", lambda piece: 0, check)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mmgen.clients.encoder import batches
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Request
 
@@ -27,7 +28,11 @@ class CrossEncoderClient:
         """`score`, and how many tokens were read for it."""
         import numpy as np
 
-        pairs = self.model.pairs(query, texts)
+        pairs: list[Any] = []
+        for part in batches(texts):
+            if request is not None:
+                request.check()
+            pairs += self.model.pairs(query, part)
         scores = self.host.submit(f"rerank:{self.reference}", pairs, request) if pairs else []
         return np.array(scores, dtype=np.float32), sum(map(len, pairs))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Request
 from mmgen.models.encoders.prompts import Prompts, Side
+from mmgen.value_checks import tokens
 
 if TYPE_CHECKING:
     import numpy as np
+
+BATCH = 2**18
+"""Characters that are tokenized at once."""
 
 
 class EncoderClient:
@@ -30,12 +34,27 @@ class EncoderClient:
         knows: Callable[[str], bool] | None = getattr(self.model, "knows", None)
         return knows is None or knows(text)
 
-    def rows(self, texts: Sequence[str], side: Side = "", prompts: Prompts | None = None) -> Any:
-        """What the runner reads: the texts' tokens, with the prompt of that side before each."""
+    def rows(
+        self, texts: Sequence[str], side: Side = "", prompts: Prompts | None = None, request: Request | None = None
+    ) -> list[Any]:
+        """What the runner reads: the texts' tokens, with the prompt of that side before each.
+
+        Raises as `request.check` does, between texts of about BATCH characters.
+        """
         prompt = (prompts or self.prompts).of(side)
-        if not hasattr(self.model, "prompts"):  # a plugin's, which knows none
-            return self.model.tokenize(texts)
-        return self.model.tokenize(texts, prompt, side)
+        told = (prompt, side) if hasattr(self.model, "prompts") else ()  # a plugin's knows none
+        out: list[Any] = []
+        for part in batches(texts):
+            if request is not None:
+                request.check()
+            out += self.model.tokenize(part, *told)
+        return out
+
+    def check_length(self, texts: Sequence[str], request: Request | None = None) -> None:
+        """Raises TooLong for a text that is surely more than the model reads, without reading much more of it."""
+        check = request.check if request else lambda: None
+        for text in texts:
+            tokens(text, "a text", self.max_tokens, self.name, lambda piece: len(self.token_spans(piece)), check)
 
     def room(self, side: Side, prompts: Prompts | None = None) -> int:
         """Tokens of a text that fit beside its prompt and the special tokens."""
@@ -56,7 +75,20 @@ class EncoderClient:
 
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        return np.stack(self.host.submit(self.runner, self.rows(texts, side, prompts), request))
+        return np.stack(self.host.submit(self.runner, self.rows(texts, side, prompts, request), request))
+
+
+def batches(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in order, about BATCH characters at once."""
+    part, size = list[str](), 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if size >= BATCH:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def load(host: ModelHost, reference: str) -> EncoderClient:

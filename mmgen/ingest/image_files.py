@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,11 @@ FORMATS = "PNG JPEG WEBP GIF AVIF BMP TIFF ICO PPM TGA".split()  # noqa: SIM905
 """What Pillow may read. Others of its formats run programs (EPS) or hold no images of their own (WMF)."""
 HEIC = re.compile(rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL)
 SVG = re.compile(rb"\s*(<\?xml[^>]*>|<!--.*?-->|<!DOCTYPE svg[^>]*>|\s)*<svg\b", re.DOTALL | re.I)
-EXIF_IFD, DESCRIPTION, CHANGED, TAKEN = 0x8769, 0x010E, 0x0132, 0x9003
+EXIF_IFD, DESCRIPTION, CHANGED, TAKEN, ORIENTATION = 0x8769, 0x010E, 0x0132, 0x9003, 0x0112
+STRIP = 16  # rows of a reduced image that are made at once
+ENOUGH = 2**24  # pixels; no model sees more
+ORIGINAL = "original_size"  # in an image's info, where it was reduced: width and height of the file
+_large = threading.Lock()
 
 
 def load(path: Path) -> Image.Image:
@@ -28,8 +34,11 @@ def load(path: Path) -> Image.Image:
     return decode(loaders.read_bytes(path), str(path))
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(data: bytes, name: str, pixels: int | None = None) -> Image.Image:
     """The image in these bytes, the first of an animation; fully decoded and rotated by EXIF.
+
+    pixels: one of more is averaged down to so many at most, by a whole factor, without a full copy in another mode; JPEGs are
+        decoded at that size. `describe` goes on telling the file's own size. Such images are decoded one at a time.
 
     Raises, beginning with `name`:
         TooLarge: more pixels than Pillow's limit allows, told before they are decoded.
@@ -40,6 +49,10 @@ def decode(data: bytes, name: str) -> Image.Image:
             warnings.simplefilter("ignore")  # of damage, and of large images: both are told below
             with Image.open(io.BytesIO(data), formats=_formats(data)) as image:
                 _check_size(image, name)
+                factor = 1 if pixels is None else math.ceil(math.sqrt(image.width * image.height / pixels))
+                if factor > 1:
+                    with _large:
+                        return ImageOps.exif_transpose(_reduced(image, factor))
                 image.load()
                 return ImageOps.exif_transpose(image)
     except TooLarge:
@@ -50,6 +63,28 @@ def decode(data: bytes, name: str) -> Image.Image:
         raise UnreadableFile(f"{name} {_refusal(data)}") from None
     except Exception as why:  # Pillow lets all kinds of errors out of damaged files
         raise UnreadableFile(f"{name} cannot be read as an image ({' '.join(str(why).split())}); save it anew") from None
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Averages of `factor` x `factor` pixels, a strip of the image at a time."""
+    size, info = image.size, dict(image.info)
+    orientation = image.getexif().get(ORIENTATION)
+    image.draft(None, (image.width // factor, image.height // factor))  # JPEG: decoded at a half to an eighth
+    factor = max(1, round(factor * image.width / size[0]))
+    image.load()
+    deep = image.mode.startswith("I;16")
+    mode = "RGBA" if image.has_transparency_data else image.mode
+    mode = "RGB" if mode in ("P", "CMYK", "YCbCr") else "L" if mode == "1" or deep else mode
+    width, height = -(-image.width // factor), -(-image.height // factor)
+    out, rows = Image.new(mode, (width, height)), STRIP * factor
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        part = strip.convert("I" if deep else mode).reduce(factor)
+        out.paste(part.point(lambda value: value * (1 / 257)).convert("L") if deep else part, (0, top // factor))
+    out.info = {key: value for key, value in info.items() if key != "transparency"} | {ORIGINAL: size}
+    if orientation is not None:
+        out.getexif()[ORIENTATION] = orientation
+    return out
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -65,7 +100,10 @@ def rgb(image: Image.Image) -> Image.Image:
 
 def describe(image: Image.Image) -> tuple[str, dict[str, Scalar]]:
     """The file's own description: a caption or "", and metadata: width, height; by EXIF taken (ISO 8601) and year."""
-    found: dict[str, Scalar] = {"width": image.width, "height": image.height}
+    width, height = image.info.get(ORIGINAL, image.size)
+    if (width > height) != (image.width > image.height):  # rotated since
+        width, height = height, width
+    found: dict[str, Scalar] = {"width": width, "height": height}
     try:
         exif = image.getexif()
         taken, described = exif.get_ifd(EXIF_IFD).get(TAKEN) or exif.get(CHANGED) or "", exif.get(DESCRIPTION) or ""

@@ -196,7 +196,7 @@ def _stored(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str
     from mmgen.stores.image_store import StoredImage
 
     uri = f"{path}#{inner.name}" if inner.name else str(path)
-    decoded = image_files.decode(inner.data, uri)
+    decoded = image_files.decode(inner.data, uri, image_files.ENOUGH)
     described, told = image_files.describe(decoded)
     image = image_files.rgb(decoded)
     page = {} if inner.page is None else {"page": inner.page}
@@ -206,8 +206,8 @@ def _stored(path: Path, digest: str, inner: EmbeddedImage, metadata: Mapping[str
         source_hash=digest,
         content_hash=hashlib.sha256(inner.data).hexdigest(),
         dhash=near_duplicates.dhash(image),
-        width=image.width,
-        height=image.height,
+        width=int(told["width"]),
+        height=int(told["height"]),
         thumbnail=near_duplicates.thumbnail(image),
         caption=inner.caption or described,
         page=inner.page,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, TooLong
 from mmgen.params import takes
 from mmgen.pipelines.language import content_parts, reasoning
 from mmgen.pipelines.language import tool_calls as functions
@@ -218,6 +218,9 @@ def written(
             f"{client.name} reads text alone and sees no images; leave them out, or take a vision-language model, such as "
             "Qwen/Qwen2.5-VL-3B-Instruct"
         )
+    if len(messages) > client.max_tokens:
+        raise TooLong(f"there are {len(messages):,} messages, {client.name} reads {client.max_tokens:,} tokens; leave some out")
+    client.model.check_length(*(content_parts.text(message["content"]) for message in messages))
     marks, calls = reasoning.markers(template.text), functions.CONTROL if tools else ()
     if not template.takes_tools:
         messages, tools = functions.in_words(messages, tools or ()), None

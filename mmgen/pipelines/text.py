@@ -47,6 +47,7 @@ class TextGeneration(TextPipeline[Completion]):
 
 def _read(client: TextClient, prompt: str, source_lang: str | None, target_lang: str | None) -> Prompt:
     """As the model reads it. Raises BadRequest for a language that it has no token for."""
+    client.model.check_length(prompt)
     ids, codes = client.model.encode(prompt), client.languages
     if source_lang is not None:
         ids = codes.from_language(ids, source_lang)

@@ -18,7 +18,7 @@ from mmgen.library.store_handle import checked
 from mmgen.serve import url_fetch, web_documents
 from mmgen.serve.routes.store_schemas import FileOutcome, FileOutcomes
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.uploads import bare
+from mmgen.serve.uploads import bare, image
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _hash(library: DocumentLibrary, uri: str) -> str:
 def _image(library: DocumentLibrary, one: Upload, data: bytes, request: Request) -> FileOutcome:
     """Saves the file beside the store under its digest, and indexes it."""
     try:
-        image_files.decode(data, one.name)
+        image(data, one.name)
         path = _files(library) / (hashlib.sha256(data).hexdigest() + Path(one.name).suffix.lower())
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import sqlite3
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +23,7 @@ from mmgen.errors import (
     Forbidden,
     JobFailed,
     MmgenError,
+    NoSpace,
     NotFound,
     Stuck,
     TooLarge,
@@ -59,10 +62,22 @@ CODES: dict[type[MmgenError], str] = {
     DeadlineExceeded: "deadline_exceeded",
     Closed: "unavailable",
     Stuck: "unavailable",
+    NoSpace: "insufficient_storage",
     JobFailed: "server_error",
 }
 """By class, along the method resolution order."""
 FAILED = "the server failed on this request by a fault of its own; its log says more"
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def told(error: BaseException) -> BaseException:
+    """The error as clients are told it: a full disk is no fault of the program's."""
+    full = isinstance(error, OSError) and error.errno in FULL
+    if full or (isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)):
+        return NoSpace("the server's disk is full; nothing was kept of this request, free some space and send it again")
+    return error
 
 
 def status(error: BaseException) -> int:
@@ -73,11 +88,13 @@ def status(error: BaseException) -> int:
 
 def body(message: str, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
+    message = message.encode("utf-8", "replace").decode()  # no half of a surrogate pair, which no answer can hold
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def error_body(error: BaseException) -> dict[str, Any]:
     """The JSON body of an error; internal errors disclose no details."""
+    error = told(error)
     if not isinstance(error, MmgenError) or isinstance(error, JobFailed):
         log.error("a request failed", exc_info=error)
         return body(FAILED, 500, "server_error")
@@ -87,7 +104,7 @@ def error_body(error: BaseException) -> dict[str, Any]:
 
 def response(error: BaseException, otherwise: float | None = None) -> JSONResponse:
     """What a client is sent. `otherwise`: seconds after which one may come back, where a Busy does not say so itself."""
-    headers = {}
+    headers, error = {}, told(error)
     if isinstance(error, Busy):
         seconds = getattr(error, "retry_after", None)
         seconds = otherwise if seconds is None else seconds
@@ -103,7 +120,14 @@ def install(app: FastAPI) -> None:
     async def ours(http: HttpRequest, error: Exception) -> JSONResponse:
         return response(error, http.app.state.rt.engine.soonest() if isinstance(error, Busy) else None)
 
+    async def disk(http: HttpRequest, error: Exception) -> JSONResponse:
+        if told(error) is error:
+            raise error
+        return response(error)
+
     app.add_exception_handler(MmgenError, ours)
+    app.add_exception_handler(OSError, disk)
+    app.add_exception_handler(sqlite3.OperationalError, disk)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)

@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mmgen.errors import BadRequest
+from mmgen.serve.wire.head_limit import BoundedProtocol
 
 BACKLOG = 2048
 
@@ -40,6 +41,12 @@ def server(app: FastAPI) -> Server:
     drain = math.ceil(app.state.settings.drain_s)
     return Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=drain
+            app,
+            http=BoundedProtocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=drain,
         )
     )

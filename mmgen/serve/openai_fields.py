@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from mmgen import __version__
 from mmgen.errors import BadRequest
 from mmgen.params import infos
 from mmgen.serve.pipeline_schema import declared
+from mmgen.serve.wire.bounds import MOST_BIASES, MOST_STOPS, entries
 from mmgen.text_params import SEARCH, Sampling, TextParams
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class TextBody(OpenAIBody):
     top_p: float | None = declared(TextParams, "top_p", None, gt=None, ge=0)
     presence_penalty: float | None = declared(TextParams, "presence_penalty", None)
     frequency_penalty: float | None = declared(TextParams, "frequency_penalty", None)
-    logit_bias: dict[str, float] | None = declared(TextParams, "logit_bias", None)
-    stop: str | list[str] | None = declared(TextParams, "stop", None)
+    logit_bias: Annotated[dict[str, float], entries(MOST_BIASES)] | None = declared(TextParams, "logit_bias", None)
+    stop: str | Annotated[list[str], Field(max_length=MOST_STOPS)] | None = declared(TextParams, "stop", None)
     seed: int | None = declared(TextParams, "seed", None)
     n: int | None = declared(TextParams, "n", None)
     stream: bool | None = False

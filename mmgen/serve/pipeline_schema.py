@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from functools import reduce
 from operator import or_
-from types import GenericAlias
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, create_model
@@ -22,6 +22,7 @@ from mmgen.params import ParamInfo, infos
 from mmgen.pipelines import signature
 from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
+from mmgen.serve.wire.bounds import MOST_ITEMS, entries
 
 FILES = frozenset({"lora", "adapter"})
 """String parameters that are file paths."""
@@ -52,7 +53,7 @@ def model_of(described: Signature) -> type[BaseModel]:
     for number, parameter in enumerate(described.parameters):
         kind = None if parameter.name in FILES else network_type(parameter.annotation)
         if kind is not None:
-            fields[f"field_{number}"] = _field(parameter, kind)
+            fields[f"field_{number}"] = _field(parameter, bounded(kind))
         elif parameter.required:
             raise BadRequest(
                 f'pipeline "{described.name}" needs {parameter.name}, which cannot be sent over HTTP; use it from Python'
@@ -91,6 +92,16 @@ def _part(kind: Any) -> Any:
         part = network_type(inner[0])
         return None if part is None else GenericAlias(list, part)
     return None
+
+
+def bounded(kind: Any) -> Any:
+    """The type with a bound on each of its lists and objects."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is list:
+        return Annotated[GenericAlias(list, bounded(inner[0])), Field(max_length=MOST_ITEMS)]
+    if origin is dict:
+        return Annotated[kind, entries(MOST_ITEMS)]
+    return reduce(or_, map(bounded, inner)) if origin in (Union, UnionType) else kind
 
 
 def _field(parameter: Parameter, kind: Any) -> Any:

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from mmgen import __version__
-from mmgen.config import home
+from mmgen.config import home, parse_yaml
 
 NAME = "serve.json"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -125,8 +125,8 @@ def conditions() -> str:
     config = home() / "config.yaml"
     text = config.read_bytes() if config.is_file() else b""
     relative = list[str]()
-    with suppress(yaml.YAMLError, OSError):  # whoever loads it tells
-        values = yaml.safe_load(text)
+    with suppress(yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads it tells
+        values = parse_yaml(text.decode())
         given = values.values() if isinstance(values, Mapping) else ()
         relative = [str(Path(one).absolute()) for one in given if isinstance(one, str) and Path(one).exists()]
     settings = sorted(

@@ -15,6 +15,8 @@ from mmgen.serve.errors import RetryLater
 
 REMEMBERED = 1000
 """Ended requests that are remembered."""
+LONGEST = 1000
+"""Characters of an error that are remembered."""
 State = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -77,7 +79,7 @@ class RequestTracker:
             entry = self._entries[request.id]
             if entry.ended is not None:
                 return
-            entry.ended, entry.error = time.time(), "" if error is None else str(error)
+            entry.ended, entry.error = time.time(), "" if error is None else tellable(str(error))
             entry.state = "done" if error is None else "cancelled" if request.cancelled else "failed"
             self._running -= 1
             self._streams -= entry.streamed
@@ -118,6 +120,11 @@ class RequestTracker:
             return
         for id in [id for id, entry in self._entries.items() if entry.ended is not None][:-REMEMBERED]:
             del self._entries[id]
+
+
+def tellable(text: str) -> str:
+    """As it can be sent: a line of bounded length, in UTF-8."""
+    return text[:LONGEST].encode("utf-8", "replace").decode()
 
 
 def unknown(id: str) -> NotFound:

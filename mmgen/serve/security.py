@@ -1,4 +1,4 @@
-"""Middleware before every route: security headers, origins, keys, rate limits and body size."""
+"""Middleware before every route: security headers, origins, keys and rate limits; bodies are read by mmgen.serve.wire."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 
-from mmgen.errors import BadRequest, TooLarge
+from mmgen.errors import BadRequest
 from mmgen.serve import errors
 from mmgen.serve.auth import Auth, is_api
 from mmgen.serve.rate_limit import RateLimit, TokenBuckets
 from mmgen.serve.settings import ServeConfig
+from mmgen.serve.wire.bodies import BodyLimit
 from mmgen.stores.keys import KeyStore
 
 if TYPE_CHECKING:
@@ -92,53 +93,3 @@ class SecurityHeaders:
             if scope["type"] == "http" and not began:
                 await JSONResponse(errors.body(errors.FAILED, 500, "server_error"), 500)(scope, receive, shield)
             raise  # the server logs it
-
-
-class BodyLimit:
-    """Answers 413 to a body that says it is too large, and to one that says nothing as soon as it is."""
-
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        """`most`: bytes."""
-        self.app, self.most = app, most
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
-        body = _Counted(receive, send, self.most)
-        if not any(value.isdigit() and int(value) > self.most for value in lengths):
-            try:
-                await self.app(scope, body.receive, body.send)
-            except Exception:
-                if not body.over:  # an application need not bear that its body ends early
-                    raise
-            if body.began or not body.over:
-                return
-        refusal = errors.response(TooLarge(f"the request is over the limit of {self.most / 2**20:g} MiB; send less at once"))
-        refusal.headers["Connection"] = "close"
-        await refusal(scope, receive, send)
-
-
-class _Counted:
-    """One request's messages. Once the body is over the limit the application sees a client that hung up, and is not heard."""
-
-    def __init__(self, receive: Receive, send: Send, most: int) -> None:
-        self._receive, self._send, self._left = receive, send, most
-        self.began = False  # the answer is on its way
-
-    @property
-    def over(self) -> bool:
-        return self._left < 0
-
-    async def receive(self) -> Message:
-        message = {"type": "http.disconnect"} if self.over else await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-        return {"type": "http.disconnect"} if self.over else message
-
-    async def send(self, message: Message) -> None:
-        if self.over and not self.began:
-            return
-        self.began = True
-        await self._send(message)

@@ -38,7 +38,7 @@ def bare(name: str) -> str:
 
 def image(data: bytes, name: str = "the image") -> Image:
     """What the bytes show, whatever the file is called. Raises UnreadableFile and TooLarge as mmgen.ingest.image_files."""
-    return image_files.decode(data, name)
+    return image_files.decode(data, name, image_files.ENOUGH)
 
 
 def opened(value: Any, settings: ServeConfig) -> Any:

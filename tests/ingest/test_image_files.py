@@ -1,5 +1,6 @@
 """Images of every kind that people have, and files that only look like one."""
 
+import io
 import struct
 import sys
 import zlib
@@ -154,3 +155,27 @@ def test_damage_of_every_kind_is_one_line(tmp_path: Path) -> None:
                 image_files.rgb(image_files.decode(data.tobytes(), "it"))
             except (UnreadableFile, TooLarge) as why:
                 assert str(why).startswith("it ") and "\n" not in str(why)
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("RGB", "PNG"), ("RGBA", "PNG"), ("P", "PNG"), ("1", "PNG"), ("L", "TIFF"),
+                                            ("CMYK", "JPEG"), ("I;16", "PNG")])  # fmt: skip
+def test_large_images_are_reduced_while_they_are_decoded(mode: str, kind: str) -> None:
+    grey = Image.linear_gradient("L").resize((300, 200))
+    image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode, dither=0)
+    data = io.BytesIO()
+    image.save(data, kind)
+    whole, small = image_files.decode(data.getvalue(), "x"), image_files.decode(data.getvalue(), "x", 10_000)
+    assert small.width * small.height <= 10_000 < whole.width * whole.height
+    assert image_files.describe(small)[1] == {"width": 300, "height": 200}
+    expected = image_files.rgb(whole).resize(small.size, Image.Resampling.BOX)
+    difference = np.abs(np.asarray(expected, dtype=int) - np.asarray(image_files.rgb(small), dtype=int))
+    assert np.median(difference) <= 1 and difference.mean() < 5
+    assert image_files.decode(data.getvalue(), "x", 60_000).size == (300, 200)
+
+
+def test_reduced_images_stand_upright() -> None:
+    exif, data = Image.Exif(), io.BytesIO()
+    exif[image_files.ORIENTATION], exif[image_files.DESCRIPTION] = 6, "a door"
+    Image.new("RGB", (300, 200)).save(data, "JPEG", exif=exif)
+    found = image_files.decode(data.getvalue(), "x", 10_000)
+    assert found.width < found.height and image_files.describe(found) == ("a door", {"width": 200, "height": 300})

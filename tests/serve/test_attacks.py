@@ -1,9 +1,11 @@
 """The whole server, as somebody sees it who wants what is not theirs."""
 
 import base64
+import errno
 import http.client
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -256,3 +258,52 @@ def test_keys_share_the_engine_by_their_weights(
     header = login("ann", weight=2.0)
     assert completed(client, header).status_code == completed(client, header).status_code == 200
     assert told == [("ann", 2.0)]
+
+
+HI = [{"role": "user", "content": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"messages": [1] * 5000}),
+        ("chat/completions", {"messages": HI * 4000}),  # more messages than tokens
+        ("chat/completions", {"messages": HI, "logit_bias": {str(n): 1 for n in range(5000)}}),
+        ("chat/completions", {"messages": HI, "chat_template_kwargs": {f"v{n}": 1 for n in range(5000)}}),
+        ("chat/completions", {"messages": [{"role": "user", "content": "a b " * 200_000}]}),
+        ("completions", {"prompt": "a b " * 200_000}),
+        ("completions", {"prompt": [7] * 20_000}),
+        ("embeddings", {"model": "embedded:minilm", "input": "red apple " * 80_000}),
+    ],
+)  # fmt: skip
+def test_small_bodies_that_would_cost_much(make_app: "Callable[..., FastAPI]", path: str, body: Any) -> None:
+    with TestClient(make_app(), base_url="http://localhost", raise_server_exceptions=False) as client:
+        client.post(f"/v1/{path}", json={"model": "tiny", **body, "max_tokens": 0})  # the models are loaded by now
+        began = time.process_time()
+        answer = client.post(f"/v1/{path}", json={"model": "tiny", **body})
+    assert answer.status_code == 400 and time.process_time() - began < 1, answer.text
+
+
+def test_half_a_character_is_stored_nowhere(client: TestClient) -> None:
+    for body in (r'{"model":"\ud800","messages":[{"role":"user","content":"a"}]}', r'{"model":"tiny","prompt":"\ud800"}'):
+        for path in (
+            "chat/completions",
+            "completions",
+            "embeddings",
+            "images/generations",
+            "pipelines/text",
+            "rerank",
+            "stores",
+        ):
+            answer = client.post(f"/v1/{path}", content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400
+    assert client.get("/v1/requests").status_code == 200 and client.get("/v1/requests/%ed%b2%80").status_code == 404
+
+
+def test_a_full_disk(client: TestClient, app: "FastAPI", monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: Any) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr(app.state.kept_files, "add", full)
+    answer = client.post("/v1/images/generations", json={"prompt": "a", "response_format": "url"})
+    assert answer.status_code == 507 and "disk is full" in answer.text and "somewhere" not in answer.text

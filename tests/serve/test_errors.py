@@ -1,5 +1,8 @@
 """Errors as the OpenAI API tells them."""
 
+import errno
+import sqlite3
+
 import pytest
 
 from mmgen.errors import Busy, Forbidden, JobFailed, MmgenError, NotFound, TooLarge, TooLong, Unauthorized
@@ -34,3 +37,14 @@ def test_when_to_come_back() -> None:
     assert errors.response(errors.RetryLater("x"), 0.1).headers["retry-after"] == "1"
     assert errors.response(Busy("x"), 4.0).headers["retry-after"] == "4"
     assert errors.response(Unauthorized("x")).headers["www-authenticate"] == "Bearer"
+
+
+def test_a_full_disk_is_told_as_one() -> None:
+    for error in (OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("database or disk is full")):
+        answer = errors.response(error)
+        assert answer.status_code == 507 and b"disk is full" in bytes(answer.body)
+    assert errors.response(PermissionError(errno.EACCES, "/home/ann")).status_code == 500
+
+
+def test_what_no_answer_can_hold() -> None:
+    assert b"the model ?" in bytes(errors.response(NotFound("the model \ud800")).body)

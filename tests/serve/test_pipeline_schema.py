@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 from PIL.Image import Image
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from mmgen.errors import BadRequest
 from mmgen.pipelines import signature
@@ -36,3 +36,11 @@ def test_types_that_json_can_say() -> None:
     assert pipeline_schema.network_type(Image | Path) is pipeline_schema.EncodedImage
     assert pipeline_schema.network_type(Sequence[str]) == list[str]
     assert pipeline_schema.network_type(str | Mapping[str, float]) == dict[str, float]
+
+
+def test_lists_and_objects_have_bounds() -> None:
+    for kind, given in ((str | list[str], ["a"] * 20_000), (dict[str, float], dict.fromkeys(map(str, range(20_000)), 1.0))):
+        adapter = TypeAdapter(pipeline_schema.bounded(kind))
+        with pytest.raises(ValidationError, match=r"10,?000"):
+            adapter.validate_python(given)
+    assert pipeline_schema.bounded(str | None) == str | None

@@ -73,3 +73,10 @@ def test_old_ones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 3 <= len(one.entries()) <= 8 and one.get(ids[-1])
     with pytest.raises(NotFound, match="there is no request"):
         one.get(ids[0])
+
+
+def test_errors_are_kept_as_they_can_be_told() -> None:
+    one = RequestTracker(2)
+    request = one.begin("chat", "ann", "normal")
+    one.end(request, ValueError("\ud800" + "x" * 10_000))
+    assert one.get(request.id).error == "?" + "x" * (request_tracker.LONGEST - 1)

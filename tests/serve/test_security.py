@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 
 from mmgen.errors import BadRequest
 from mmgen.serve import errors
-from mmgen.serve.security import BodyLimit, check_host, secure
+from mmgen.serve.security import check_host, secure
 from mmgen.serve.settings import ServeConfig
+from mmgen.serve.wire.bodies import BodyLimit
 from mmgen.stores import keys as module
 from mmgen.stores.keys import KeyStore
 
@@ -98,7 +99,7 @@ async def test_no_more_is_read_than_the_limit() -> None:
     for length in (b"5", b"-1", b"1e9", b"\xb2"):
         read = 0
         sent.clear()
-        await BodyLimit(greedy, 1000)({"type": "http", "headers": [(b"content-length", length)]}, receive, send)  # type: ignore[arg-type]
+        await BodyLimit(greedy, 1000)({"type": "http", "path": "/", "headers": [(b"content-length", length)]}, receive, send)  # type: ignore[arg-type]
         assert read == 11 and [m.get("status") for m in sent] == [413, None]
 
 
@@ -107,7 +108,7 @@ async def test_errors_that_are_not_its_own_pass() -> None:
         raise KeyError("ours")
 
     with pytest.raises(KeyError):
-        await BodyLimit(broken, 10)({"type": "http", "headers": []}, None, None)  # type: ignore[arg-type]
+        await BodyLimit(broken, 10)({"type": "http", "path": "/", "headers": []}, None, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("path", ["/v1/json", "/v1/stream", "/v1/none", "/v1/fault", "/"])

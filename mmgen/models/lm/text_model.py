@@ -15,6 +15,7 @@ from mmgen.models.lm.chat_template import ChatTemplate
 from mmgen.models.lm.language_model import ROUNDED, LanguageModel, dtype_of, load
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.quantization.int8 import quantize
+from mmgen.value_checks import tokens
 
 log = logging.getLogger(__name__)
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
@@ -90,6 +91,11 @@ class TextModel:
     def encode(self, text: str) -> list[int]:
         """A prompt's ids, with the special tokens that the checkpoint puts around a text."""
         return self.tokenizer.prompt(text)
+
+    def check_length(self, *texts: str) -> None:
+        """Raises TooLong for a text that is surely more than the model reads, at a cost that does not grow with its length."""
+        for text in texts:
+            tokens(text, "a text", self.max_tokens, self.name, lambda piece: len(self.tokenizer.encode(piece).ids))
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Ids of a conversation up to where the model answers."""

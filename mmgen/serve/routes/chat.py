@@ -19,6 +19,7 @@ from mmgen.serve.context import Context, Here
 from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextBody, usage
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
+from mmgen.serve.wire.bounds import MOST_MESSAGES, MOST_PARTS, MOST_TOOLS, MOST_VARIABLES, entries
 from mmgen.text_params import TextParams
 
 router = APIRouter(tags=["chat"])
@@ -52,10 +53,12 @@ class ToolCall(OpenAIBody):
 
 class ChatMessage(OpenAIBody):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]] | None = None
+    content: (
+        str | Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], Field(max_length=MOST_PARTS)] | None
+    ) = None
     reasoning_content: str | None = None
     name: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=MOST_TOOLS)] | None = None
     tool_call_id: str | None = None
 
     def plain(self, settings: ServeConfig) -> dict[str, Any]:
@@ -89,15 +92,15 @@ class NamedTool(OpenAIBody):
 
 
 class ChatRequest(TextBody):
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
-    tools: list[Tool] | None = None
+    tools: Annotated[list[Tool], Field(max_length=MOST_TOOLS)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
+    chat_template_kwargs: Annotated[dict[str, Any], entries(MOST_VARIABLES)] | None = None
     continue_final_message: bool | None = False
     add_generation_prompt: bool | None = None
 

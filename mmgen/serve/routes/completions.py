@@ -16,11 +16,12 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, TooLong
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
 from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, TextBody, usage
+from mmgen.serve.wire.bounds import Ids
 from mmgen.text_params import TextParams
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ USUAL = 16
 """Tokens, unless the caller says otherwise; OpenAI's."""
 TOGETHER = 8
 """Prompts of a call that are under way at once."""
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
 class CompletionRequest(TextBody):
@@ -175,7 +175,10 @@ def _prompt(client: TextClient, given: str | list[int]) -> Prompt:
     from mmgen.pipelines.language.text_pipeline import Prompt
 
     if isinstance(given, str):
+        client.model.check_length(given)
         return Prompt(given, client.model.encode(given))
+    if len(given) > client.max_tokens:
+        raise TooLong(f"the prompt is {len(given):,} tokens, {client.name} reads {client.max_tokens:,}; shorten it")
     size = client.model.lm.config.vocab_size
     if wrong := [token for token in given if token >= size]:
         raise BadRequest(f"the prompt names token {wrong[0]}; {client.name} has 0 to {size - 1}")

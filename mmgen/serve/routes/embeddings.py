@@ -15,6 +15,7 @@ from mmgen.errors import BadRequest, TooLong
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
 from mmgen.serve.openai_fields import OpenAIBody
+from mmgen.serve.wire.bounds import Ids, items
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,16 +25,15 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["embeddings"])
 MOST = 2048
 """Texts of a call; OpenAI's."""
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
 class EmbeddingsRequest(OpenAIBody):
     model: str
     input: (
         str
-        | Annotated[list[str], Field(min_length=1, max_length=MOST)]
+        | Annotated[list[str], Field(min_length=1, max_length=MOST), items(str)]
         | Ids
-        | Annotated[list[Ids], Field(min_length=1, max_length=MOST)]
+        | Annotated[list[Ids], Field(min_length=1, max_length=MOST), items(list)]
     )
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1)
@@ -59,7 +59,8 @@ def answer(context: Context, body: EmbeddingsRequest, request: Request) -> bytes
     if body.dimensions is not None and body.dimensions > client.dimension:
         raise BadRequest(f"dimensions is {body.dimensions}; vectors of {body.model} have {client.dimension}")
     texts = _texts(client, body.input)
-    rows = client.rows(texts, body.input_type or "")
+    client.check_length(texts, request)
+    rows = client.rows(texts, body.input_type or "", request=request)
     _check(client, body.model, texts, rows)
     vectors = shortened(context.rt.submit(client.runner, rows, request), body.dimensions)
     data = [

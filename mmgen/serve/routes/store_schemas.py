@@ -13,12 +13,15 @@ from mmgen.pipelines.rag.answer import Answer, Citation
 from mmgen.pipelines.rag.conversation import question_and_history
 from mmgen.rag_params import Grounding, RagParams, Style
 from mmgen.serve.pipeline_schema import declared
+from mmgen.serve.wire.bounds import MOST_METADATA, entries
 
 Metadata = dict[str, str | int | float | bool]
+GivenMetadata = Annotated[Metadata, entries(MOST_METADATA)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Query = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Filters = Annotated[
-    Metadata | list[str], Field(description='Values that metadata must have, or conditions such as "year>=2020".')
+    GivenMetadata | Annotated[list[str], Field(max_length=MOST_METADATA)],
+    Field(description='Values that metadata must have, or conditions such as "year>=2020".'),
 ]
 
 
@@ -59,7 +62,7 @@ class NewDocument(StoreBody):
     text: str | None = Field(default=None, description="The document itself.")
     url: str | None = Field(default=None, description="A data: URL, or where the server allows it an http(s) one.")
     name: str = Field(default="text.txt", max_length=200, description="How citations call it; its suffix tells the format.")
-    metadata: Metadata = Field(default_factory=dict, description="For filters.")
+    metadata: GivenMetadata = Field(default_factory=dict, description="For filters.")
 
 
 class FileOutcome(BaseModel):

@@ -28,8 +28,8 @@ from mmgen.serve.routes.store_schemas import (
     DocumentInfo,
     Documents,
     FileOutcomes,
+    GivenMetadata,
     ImageResult,
-    Metadata,
     NewDocument,
     NewStore,
     PassageResult,
@@ -40,6 +40,7 @@ from mmgen.serve.routes.store_schemas import (
     shown,
 )
 from mmgen.serve.store_pool import StorePool
+from mmgen.serve.wire import bodies
 
 router = APIRouter(prefix="/v1/stores", tags=["stores"])
 MOST_FILES = 1000
@@ -247,7 +248,8 @@ async def _given(context: Context) -> list[Upload]:
     http = context.http
     if not http.headers.get("content-type", "").startswith("multipart/form-data"):
         try:
-            one = NewDocument.model_validate_json(await http.body())
+            bodies.check(body := await http.body())  # whatever type it says it is
+            one = NewDocument.model_validate_json(body)
         except ValidationError as why:
             raise _invalid(why, "body") from None
         if (one.text is None) == (one.url is None):
@@ -258,7 +260,8 @@ async def _given(context: Context) -> list[Upload]:
     async with http.form(max_files=MOST_FILES) as form:
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
         try:
-            metadata = TypeAdapter(Metadata).validate_json(str(form.get("metadata") or "{}"))
+            bodies.check(said := str(form.get("metadata") or "{}").encode("utf-8", "surrogatepass"))
+            metadata = TypeAdapter(GivenMetadata).validate_json(said)
         except ValidationError as why:
             raise _invalid(why, "body", "metadata") from None
         if not files:
