@@ -63,8 +63,8 @@ def ours(model: Any, device: str, precision: str = "fp32") -> LanguageModel:
     """As `mmgen.clients.text` has a folder's model loaded."""
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        lm = language_model.load(Path(folder), device)
-    if precision != "fp32":
+        lm = language_model.load(Path(folder), device, torch.bfloat16 if precision == "bf16" else None)
+    if precision in ("int8", "int4"):
         quantize(lm, precision)
     lm.pack()
     return lm

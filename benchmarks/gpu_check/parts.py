@@ -138,8 +138,7 @@ def decoding(plan: Plan, out: RowWriter) -> None:
     bandwidth, flops = limits(plan)
     with Engine({}) as engine:
         model = engine.call(decode.peer, size, plan.device)
-        lm = engine.call(decode.ours, model, plan.device)
-        engine.call(lambda: lm.to(torch.bfloat16))
+        lm = engine.call(decode.ours, model, plan.device, "bf16")
         engine.add_runner("bf16", TextRunner(lm, decode.NOTHING, memory=decode.MEMORY))
         read = decode.read_by_a_token(model) // 2  # of fp32 weights, kept in bf16
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,14 +18,14 @@ CITIES = ("Lima", "Oslo", "Cairo", "Tokyo", "Rome", "Quito", "Bern", "Riga")
 def runs(folder: Path, small: bool) -> dict[str, list[str]]:
     """Recipe -> what follows `mmgen train`. `small`: few and short batches."""
     books, chats, pairs = folder / "books.jsonl", folder / "chats.jsonl", folder / "pairs.jsonl"
-    said = [f"In the year {1700 + n} a {THINGS[n % 12]} was seen in {CITIES[n % 8]}, as people wrote. " for n in range(2000)]
-    _lines(books, [{"text": 8 * one} for one in said])
+    said = [f"In the year {n} a {THINGS[n % 12]} was seen in {CITIES[n % 8]}, as {word_of(n)} wrote. " for n in range(9000)]
+    _lines(books, [{"text": 2 * one} for one in said])
     asks = [(f"What was seen in {1700 + n}?", f"A {THINGS[n % 12]}.", f"A {THINGS[(n + 5) % 12]}.") for n in range(600)]
     _lines(chats, [{"prompt": ask, "response": good} for ask, good, _ in asks])
     _lines(pairs, [{"prompt": ask, "chosen": good, "rejected": bad} for ask, good, bad in asks])
     emoji, qa = _drawings(folder / "emoji"), _questions(folder / "qa")
     few = ["--set", "batch=4"] if small else []
-    device, pool = "cpu" if small else "gpu", ["--set", "pool=200"]
+    device, pool = "cpu" if small else "gpu", ["--set", "pool=200", "--set", "leave_out=[]"]
     return {
         "language model": ["lm", "--config", f"configs/train/books-{device}.yaml", "--data", str(books), *few],
         "sft": ["sft", "--config", "configs/train/sft.yaml", "--data", str(chats), *few],
@@ -37,6 +38,11 @@ def runs(folder: Path, small: bool) -> dict[str, list[str]]:
 
 
 _ONE_SOURCE = 'sources={"squadshifts/new_wiki": 1.0}'
+
+
+def word_of(number: int) -> str:
+    """A word that is in no other row, so that a tokenizer finds as many as it asks for."""
+    return hashlib.sha256(str(number).encode()).hexdigest()[:8].translate(str.maketrans("0123456789", "ghijklmnop"))
 
 
 def speed(run: Path) -> str:
@@ -74,8 +80,8 @@ def _drawings(folder: Path) -> Path:
 def _questions(folder: Path) -> Path:
     rows = []
     for number in range(400):
-        city = CITIES[number % 8]
-        context = f"In year {number} many people travelled to {city} by ship, and some of them stayed for the winter."
+        city, name = CITIES[number % 8], word_of(number)
+        context = f"In year {number} many of {name} travelled to {city} by ship, and {name[::-1]} stayed there for the winter."
         rows.append({
             "id": str(number), "title": f"title {number}", "question": f"Where did people travel in year {number}?",
             "context": context, "answers": [city], "answer_starts": [context.index(city)],

@@ -130,12 +130,15 @@ class Adapters:
         self.whole = {one: ours for ours, one in _whole(lm, names)}  # embeddings and norms: their name -> ours
         self.prefixes: dict[str, Prefix] = {}  # of adapters that are keys and values
 
-    def add(self, name: str, *, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] = ("q_proj", "v_proj")) -> None:
-        """A new adapter that changes nothing yet. `targets`: ends of the family's names of linear layers.
+    def add(
+        self, name: str, *, rank: int = 8, alpha: float = 16.0, targets: Sequence[str] | None = ("q_proj", "v_proj")
+    ) -> None:
+        """A new adapter that changes nothing yet. `targets`: ends of the family's names of linear layers; None: of all.
 
         Raises BadRequest for a target that no layer has.
         """
         known = {theirs.rpartition(".")[2] for place in self.places.values() for theirs in place.rows}
+        targets = sorted(known) if targets is None else targets
         if missing := sorted(set(targets) - known):
             raise BadRequest(f"no layer is called {missing[0]}; there are {', '.join(sorted(known))}")
         number = self.enter(name, {"r": rank, "lora_alpha": alpha, "target_modules": sorted(targets)})

@@ -32,7 +32,7 @@ class TuningConfig(Config):
     kind: Literal["full", "lora", "prefix"] = "lora"
     rank: int = Field(default=8, ge=1)  # lora
     alpha: float = Field(default=16.0, gt=0)
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    targets: tuple[str, ...] | None = None  # ends of the names of linear layers, as the family has them; None: all of them
     tokens: int = Field(default=16, ge=1)  # prefix
 
 

@@ -172,7 +172,13 @@ def training_questions(recipe: ReaderRecipe, data: Path) -> list[Question]:
     held = [q for part in held_out(recipe, data) for q in part]
     named = {q.title.replace("_", " ").lower() for q in held}
     every = [q for source in recipe.sources for q in read_questions(data, source)]
-    return without_overlap([q for q in every if q.title.replace("_", " ").lower() not in named], held)
+    left = without_overlap([q for q in every if q.title.replace("_", " ").lower() not in named], held)
+    if not left:
+        raise BadRequest(
+            f"of {len(every)} questions none is left to train on: the passages of all share a title or 13 words with one of "
+            f"the {len(held)} held-out questions; give other data"
+        )
+    return left
 
 
 def start_from(encoder: SentenceEncoder) -> ReaderNetwork:

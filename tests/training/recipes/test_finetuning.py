@@ -44,3 +44,11 @@ def test_the_tokenizer_goes_with_the_adapter(base: Path, tmp_path: Path) -> None
     made = recipe(base, "lora")
     finetuning.tune(made, finetuning.load_base(made)).save(tmp_path / "adapter")
     assert {"tokenizer.json", "chat_template.jinja"} <= {path.name for path in (tmp_path / "adapter").iterdir()}
+
+
+def test_every_linear_layer_is_tuned_whatever_the_family_calls_them(base: Path) -> None:
+    for reference, layers in ((str(base), {"q_proj", "o_proj", "down_proj"}), ("embedded:books", {"qkv", "out", "down"})):
+        made = TuningRecipe(base=reference, steps=1)
+        tuned = finetuning.tune(made, finetuning.load_base(made), frozen=True)
+        assert isinstance(tuned, finetuning.LoraFinetuning)
+        assert layers <= set(tuned.adapters.settings[0]["target_modules"])

@@ -118,3 +118,14 @@ def test_damaged_checkpoint(recipe: ReaderRecipe) -> None:
 def test_shipped_recipe_reads() -> None:
     recipe = load(Path("configs/train/reader-cpu.yaml"), ReaderRecipe)
     assert with_overrides(recipe, ["learning_rate=1e-4"]).learning_rate == 1e-4
+
+
+def test_passages_that_are_all_alike_leave_nothing_to_train_on(recipe: ReaderRecipe, data: Path) -> None:
+    path = data / "squadshifts" / "new_wiki.jsonl.gz"
+    with gzip.open(path, "rt") as lines:
+        rows = [json.loads(line) for line in lines]
+    alike = "In those years people of every country wrote of the town of Lima, and many travelled there by ship."
+    with gzip.open(path, "wt") as out:
+        out.write("\n".join(json.dumps(row | {"context": alike, "answers": ["Lima"], "answer_starts": [61]}) for row in rows))
+    with pytest.raises(BadRequest, match="none is left to train on"):
+        recipe_module.training_questions(recipe, data)
