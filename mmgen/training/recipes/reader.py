@@ -213,7 +213,7 @@ class ReaderRun(TaskHooks):
         questions = training_questions(recipe, recipe.data)
         self.corpus = Corpus.build(questions, encoder.tokenizer, altered(recipe, questions))
         recipe.out.mkdir(parents=True, exist_ok=True)
-        _negatives(self.corpus, recipe.out / "negatives.json")
+        mine_by_words(self.corpus, recipe.out / "negatives.json")
         self.batches = plan(recipe, self.corpus)
         self.specials = encoder.tokenizer.id("[CLS]"), encoder.tokenizer.id("[SEP]"), recipe.longest_question
         self.model = start_from(encoder)
@@ -337,7 +337,7 @@ def freeze(reader: ReaderNetwork | CrossEncoderNetwork, layers: int) -> None:
             part.requires_grad_(False)
 
 
-def _negatives(corpus: Corpus, path: Path) -> None:
+def mine_by_words(corpus: Corpus, path: Path) -> None:
     """Mines hard negatives once, by the words they share with the question (TF-IDF), and caches them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ class RerankRecipe(LoopRecipe):
     held_out: float = 0.10  # share of new_wiki's titles that are kept for the reported figures
     development: float = 0.06  # further titles, for validation
     negatives: int = Field(default=3, ge=1, le=8)  # passages without the answer, for each question
+    mined_by: Literal["encoder", "words"] = "encoder"  # which are near the question; the base encoder takes minutes for it
     window: int = Field(default=192, ge=16)  # tokens of a passage
     binary_weight: float = 0.3  # of the loss that makes a score a probability by itself
     batch: int = Field(default=16, ge=1)  # questions a step
@@ -156,8 +157,9 @@ class RerankRun(TaskHooks):
         recipe.out.mkdir(parents=True, exist_ok=True)
         titles, rng = recipe.titles(), random.Random(recipe.seed)
         some = [q for q in reader.training_questions(titles, recipe.data) if rng.random() < recipe.sources[q.source]]
-        self.corpus = mined(some, encoder, recipe.out / "negatives.json")
-        self.kept = mined(reader.held_out(titles, recipe.data)[0], encoder, recipe.out / "negatives-held-out.json")
+        kept, by = reader.held_out(titles, recipe.data)[0], recipe.mined_by
+        self.corpus = mined(some, encoder, recipe.out / "negatives.json", by)
+        self.kept = mined(kept, encoder, recipe.out / "negatives-held-out.json", by)
         self.rows = [n for n, found in enumerate(self.corpus.negatives) if len(found) >= recipe.negatives]
         if not self.rows:
             raise BadRequest(
@@ -265,9 +267,15 @@ def order(seed: str, count: int) -> list[int]:
     return random.Random(seed).sample(range(count), count)
 
 
-def mined(questions: list[Question], encoder: SentenceEncoder, path: Path) -> Corpus:
-    """Questions with the nearest passages that hold none of their answers; those are kept in a file."""
+def mined(questions: list[Question], encoder: SentenceEncoder, path: Path, by: str = "encoder") -> Corpus:
+    """Questions with the nearest passages that hold none of their answers; those are kept in a file.
+
+    by: "encoder", by cosine of its embeddings, or "words", by TF-IDF.
+    """
     corpus = Corpus.build(questions, encoder.tokenizer)
+    if by == "words":
+        reader.mine_by_words(corpus, path)
+        return corpus
     if path.is_file():
         corpus.negatives = json.loads(path.read_text())
     if len(corpus.negatives) != len(questions):
