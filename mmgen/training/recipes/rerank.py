@@ -20,6 +20,7 @@ from mmgen import hub
 from mmgen.errors import BadRequest
 from mmgen.models.encoders.cross_encoder import CrossEncoder, CrossEncoderNetwork
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
+from mmgen.models.lm.tokenizer import TokenizedText
 from mmgen.models.reader.model import ReaderModel
 from mmgen.training import loop
 from mmgen.training.data.evidence_pairs import EvidencePair, EvidencePairs, shown, span
@@ -248,9 +249,21 @@ class RerankRun(TaskHooks):
         rows = []
         for question in chosen:
             front = [cls, *corpus.question_tokens[question].ids[:64], sep]
-            passages = [corpus.context_of[question], *rng.sample(corpus.negatives[question], self.recipe.negatives)]
-            rows += [(front, [*corpus.context_tokens[n].ids[: self.recipe.window], sep]) for n in passages]
+            own, answer = corpus.context_of[question], span(corpus.questions[question], rng)
+            passages = [(own, answer), *((n, None) for n in rng.sample(corpus.negatives[question], self.recipe.negatives))]
+            rows += [(front, [*self._window(corpus.context_tokens[n], answer, rng), sep]) for n, answer in passages]
         return RankingBatch(PairRows.of(rows))
+
+    def _window(self, passage: TokenizedText, answer: tuple[int, int] | None, rng: random.Random) -> list[int]:
+        """A part of a long passage, with the answer if there is one."""
+        size, length = self.recipe.window, len(passage.ids)
+        low, high = 0, max(0, length - size)
+        if answer is not None:
+            inside = [n for n, (a, b) in enumerate(passage.spans) if a < answer[1] and b > answer[0]]
+            if inside:
+                low, high = min(max(0, inside[-1] - size + 1), high), min(inside[0], high)
+        first = rng.randint(min(low, high), high)
+        return passage.ids[first : first + size]
 
 
 def evidence_questions(recipe: RerankRecipe) -> list[Question]:
