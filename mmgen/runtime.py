@@ -135,7 +135,9 @@ class Runtime:
         """The reader of that reference, through the engine."""
         from mmgen.clients import reader
 
-        return self._once("reader", reference or self.config.reader, lambda key: reader.load(self.host, key))
+        return self._once(
+            "reader", reference or self.config.reader, lambda key: reader.load(self.host, key, self.cross_encoder)
+        )
 
     def text(self, reference: str | None = None, draft: str | None = None, *, images: bool = False) -> TextClient:
         """The language model of that reference, with a draft model if one is named, through the engine.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,11 @@ from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 from mmgen.models.encoders import known_scripts
+from mmgen.models.reader.span_evidence import evidence, log_odds
 
 if TYPE_CHECKING:
-    from mmgen.models.reader.calibration import SpanAnswer
+    from mmgen.clients.cross_encoder import CrossEncoderClient
+    from mmgen.models.reader.calibration import Candidate, SpanAnswer
     from mmgen.models.reader.model import ReaderModel
     from mmgen.models.reader.table_records import TableReading
 
@@ -26,8 +28,17 @@ SURE = 2.0
 class ReaderClient:
     """A reader whose passes are the engine's."""
 
-    def __init__(self, host: ModelHost, reference: str, model: ReaderModel) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        reference: str,
+        model: ReaderModel,
+        cross_encoder: Callable[[str], CrossEncoderClient] | None = None,
+    ) -> None:
+        """`cross_encoder`: opens the one of a reference, for a reader whose settings name a verifier."""
         self.host, self.reference, self.model = host, reference, model
+        self.verifier = str(getattr(model, "settings", {}).get("verifier", ""))
+        self.cross_encoder = cross_encoder
 
     def knows(self, text: str) -> bool:
         """Whether the model's vocabulary has the text's script; without it, it finds nothing but chance."""
@@ -68,6 +79,43 @@ class ReaderClient:
             out.append([replace(span, start=a, end=b, asked=asked) for span, (a, b) in zip(best, cuts, strict=True)])
         return out
 
+    def candidates(
+        self,
+        question: str,
+        found: Sequence[Sequence[SpanAnswer]],
+        passages: Sequence[str],
+        similarities: Sequence[float],
+        request: Request | None = None,
+    ) -> list[Candidate]:
+        """What was read, merged: see `Calibration.candidates`. The best one is judged by the verifier, if there is one."""
+        merged = self.model.calibration.candidates(found, passages, similarities)
+        if not merged or not self.verifier:
+            return merged
+        (number, span), *others = merged[0].occurrences
+        [[judged]] = self.judged(question, [[span]], [passages[number]], request)
+        return [replace(merged[0], occurrences=((number, judged), *others)), *merged[1:]]
+
+    def judged(
+        self, question: str, found: Sequence[Sequence[SpanAnswer]], passages: Sequence[str], request: Request | None = None
+    ) -> list[list[SpanAnswer]]:
+        """The spans with the verifier's log-odds that what stands around them supports them, each passage's in one pass."""
+        if not self.verifier or self.cross_encoder is None:
+            return [list(spans) for spans in found]
+        model = self.cross_encoder(self.verifier)
+        spans = [(n, span) for n, some in enumerate(found) for span in some]
+        by_part: dict[str, list[int]] = {}
+        for at, (_, span) in enumerate(spans):
+            by_part.setdefault(span.asked or question, []).append(at)
+        odds = [0.0] * len(spans)
+        for part, places in by_part.items():
+            texts = [evidence(passages[spans[at][0]], spans[at][1].start, spans[at][1].end) for at in places]
+            for at, score in zip(places, model.score(part, texts, request).tolist(), strict=True):
+                odds[at] = log_odds(score)
+        out: list[list[SpanAnswer]] = [[] for _ in found]
+        for (n, span), value in zip(spans, odds, strict=True):
+            out[n].append(replace(span, verified=value))
+        return out
+
     def write(self, question: str, passage: str, request: Request | None = None) -> Iterator[str]:
         """Free text from the language-model head: not bound to the passage's words. Yields all that is written so far.
 
@@ -94,8 +142,8 @@ def _in_passage(found: list[SpanAnswer], row: TableReading | None) -> list[SpanA
     return [replace(span, start=place[0], end=place[1]) for span, place in places if place]
 
 
-def load(host: ModelHost, reference: str) -> ReaderClient:
-    """The client of a reader."""
+def load(host: ModelHost, reference: str, cross_encoder: Callable[[str], CrossEncoderClient] | None = None) -> ReaderClient:
+    """The client of a reader. `cross_encoder` opens its verifier."""
     from mmgen.runners.reader_generate import ReaderGenerateRunner
     from mmgen.runners.token_batch import TokenBatchRunner
 
@@ -104,4 +152,4 @@ def load(host: ModelHost, reference: str) -> ReaderClient:
     host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256, work="reading"))
     if hasattr(model, "begin"):
         host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
-    return ReaderClient(host, reference, model)
+    return ReaderClient(host, reference, model, cross_encoder)

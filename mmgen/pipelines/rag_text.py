@@ -105,8 +105,7 @@ class RagText(StreamingPipeline[Answer]):
         self.rt.encoder(store.encoder)
         reader = self.rt.reader(self.reader_reference)
         says = params.style == "sentence"
-        name = self.model or (sentence_style.DEFAULT_MODEL if says else None)
-        client = None if name is None else self.rt.text(name)
+        client = None if self.model is None else self.rt.text(self.model)
         writer = None if says else client
         clock.lap("load")
         hits = self.library.search(question, k=params.k, where=params.where, rerank=params.rerank, request=request)
@@ -121,7 +120,7 @@ class RagText(StreamingPipeline[Answer]):
         note = self.library.note(question)
         unread = bool(note) and not reader.knows(question)
         found = [] if unread else reader.read(question, texts, request)
-        candidates = calibration.candidates(found, texts, similarities) if found else []
+        candidates = reader.candidates(question, found, texts, similarities, request) if found else []
         confidence = calibration.assessed(candidates, similarities, question, texts)
         clock.lap("read")
         yield Event("candidates", candidates)
@@ -131,7 +130,8 @@ class RagText(StreamingPipeline[Answer]):
         floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if writer else candidates) and (params.grounding == "off" or confidence >= floor):
             events = self._read(reader, candidates[0], answer, request) if writer is None else write(writer, answer, request)
-            if says and client is not None:
+            if says:  # the default model is not loaded where the reader abstains
+                client = client or self.rt.text(sentence_style.DEFAULT_MODEL)
                 *_, read = events
                 events = self._say(client, reader, candidates[0], read.value, request)
             for event in events:

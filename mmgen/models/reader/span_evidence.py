@@ -6,6 +6,7 @@ question, without the rest of the passage.
 
 from __future__ import annotations
 
+import math
 import re
 
 BEFORE, AFTER = 260, 160  # characters around the answer
@@ -24,3 +25,9 @@ def evidence(passage: str, start: int, end: int) -> str:
         space = passage.rfind(" ", end, last)
         last = stops[-1] if stops else space if space >= 0 else last
     return f"{passage[start:end]} | {passage[first:last].strip()}"
+
+
+def log_odds(probability: float) -> float:
+    """Of a cross-encoder's score, from -10 to 10."""
+    kept = min(1.0 - 5e-5, max(5e-5, probability))
+    return math.log(kept / (1.0 - kept))

@@ -63,7 +63,8 @@ def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: i
         ][:k]  # fmt: skip
     texts = [hit.passage.text for hit in hits]
     similarities = [hit.scores["dense"] for hit in hits]
-    return CalibrationQuestion(question, answerable, texts, similarities, reader.read(question.text, texts))
+    found = reader.judged(question.text, reader.read(question.text, texts), texts)
+    return CalibrationQuestion(question, answerable, texts, similarities, found)
 
 
 def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibration:
