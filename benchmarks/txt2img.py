@@ -71,10 +71,16 @@ class Case:
 class Heard:
     """A text side that says something at random."""
 
-    def embed(self, prompts: Sequence[str]) -> list[Conditioning]:
+    def embed(self, prompts: Sequence[str], *_: Any) -> list[Conditioning]:
         return [Conditioning(torch.randn(77, 256)) for _ in prompts]
 
     def modules(self) -> list[Any]:
+        return []
+
+    def networks(self) -> dict[str, Any]:
+        return {}
+
+    def widths(self) -> list[int]:
         return []
 
 

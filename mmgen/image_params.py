@@ -127,6 +127,7 @@ class ImageParams:
     )
     pixels: "Tensor | None" = None  # (3, height, width) in [-1, 1]: `image` in the size drawn; the pipeline
     loras: tuple[LoraWeight, ...] = ()  # besides those of the whole call: what the prompt names; the pipeline
+    embeddings: tuple[Path, ...] = ()  # files of textual inversion; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:

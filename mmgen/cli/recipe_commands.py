@@ -32,6 +32,8 @@ def show(
     values["versions"] = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     if found.lora:
         values["lora"] = ", ".join(f"{one.file}@{one.scale:g}" for one in found.lora)
+    if found.embedding:
+        values["embedding"] = ", ".join(one.file for one in found.embedding)
     values |= {name: part.file or "no file" for name, part in (("image", found.image), ("mask", found.mask)) if part}
     width = max(map(len, values))
     for name, value in values.items():

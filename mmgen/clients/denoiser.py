@@ -18,6 +18,7 @@ from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams, LoraWeight
+from mmgen.models.diffusion.prompts import syntax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
     from mmgen.models.diffusion.conditioning import Conditioning
     from mmgen.models.diffusion.denoiser import DenoiserModel
+    from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
     from mmgen.models.diffusion.solver_table import SolverTable
     from mmgen.runners.denoise import DenoiseRequest
 
@@ -64,7 +66,11 @@ class DenoiserClient(ImageClient):
         self.model.latent_shape(*resolved.size)
         self._table(resolved)
         self._adapters(resolved)
+        self._learned(resolved)
         return resolved
+
+    def check_prompt(self, prompt: str) -> None:
+        syntax.parse(prompt)
 
     def _adapters(self, params: ImageParams) -> ScaledAdapters:
         """The LoRA files of a row, read; BadWeights for one that is not of this model."""
@@ -72,6 +78,10 @@ class DenoiserClient(ImageClient):
         for one in (*self.loras, *params.loras):
             found.append((self.host.engine.call_with(self.denoise, get, one.path), one.scale))
         return found
+
+    def _learned(self, params: ImageParams) -> list[LearnedWord]:
+        """The files of textual inversion, read; BadWeights for one that is not of this model."""
+        return [self.host.engine.call_with(self.denoise, self.model.learned_word, path) for path in params.embeddings]
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         grain = self.model.factor * 2 ** (self.model.levels - 1)
@@ -107,8 +117,8 @@ class DenoiserClient(ImageClient):
         """Of every prompt and negative prompt, embedded once with each set of LoRA files."""
         texts = list(dict.fromkeys((one.loras, text) for one in rows for text in (one.prompt, one.negative)))
         prompts, own = [text for _, text in texts], [adapters[loras] for loras, _ in texts]
-        embed = self.model.embed_prompts
-        embedded = self.host.engine.call_with(self.denoise, embed, prompts, own if any(own) else ())
+        embed, learned = self.model.embed_prompts, self._learned(rows[0])
+        embedded = self.host.engine.call_with(self.denoise, embed, prompts, own if any(own) else (), learned)
         found: dict[Loras, dict[str, Conditioning]] = {}
         for (loras, text), condition in zip(texts, embedded, strict=True):
             found.setdefault(loras, {})[text] = condition

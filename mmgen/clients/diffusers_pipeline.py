@@ -14,6 +14,7 @@ from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams
+from mmgen.models.diffusion.prompts import syntax
 
 if TYPE_CHECKING:
     from mmgen.clients.host import ModelHost
@@ -37,6 +38,9 @@ class DiffusersClient(ImageClient):
             raise BadRequest(
                 f"{self.reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet"
             )
+        if params.embeddings:
+            told = f"{self.reference} runs through diffusers, where embeddings are not loaded"
+            raise BadRequest(f"{told}; leave {params.embeddings[0].name} out")
         if params.solver is not None:
             raise BadRequest(f"solver is {params.solver!r}, but {self.reference} is a {self.kind} with its own; leave it out")
         if params.pixels is not None:
@@ -50,6 +54,11 @@ class DiffusersClient(ImageClient):
         )
         self.model.check(self._arguments(resolved))
         return resolved
+
+    def check_prompt(self, prompt: str) -> None:
+        """Brackets alone may be words; what only weights or windows can mean is refused."""
+        if syntax.weighted(prompt):
+            raise BadRequest(f"{self.reference} is a {self.kind}, where weights and BREAK are not read; write the words alone")
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
         return width, height

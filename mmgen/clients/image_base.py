@@ -60,6 +60,10 @@ class ImageClient(ABC):
         """With what this model takes where the caller left it open. Raises BadRequest for what it cannot do."""
 
     @abstractmethod
+    def check_prompt(self, prompt: str) -> None:
+        """Raises BadRequest for marks in a prompt, or a negative one, that this model cannot follow."""
+
+    @abstractmethod
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
+from mmgen import weight_files
 from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
@@ -63,7 +64,10 @@ def reproduce(
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
     client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
-    params = client.resolved(started(params_of(made), client, source, mask))
+    asked = params_of(made)
+    for text in (asked.prompt, asked.negative):
+        client.check_prompt(text)
+    params = client.resolved(started(asked, client, source, mask))
     drawn = image
     for event in client.draw([params], request or Request.new()):
         if isinstance(event, ImageDone):
@@ -78,7 +82,8 @@ def reproduce(
 
 def params_of(made: Recipe) -> ImageParams:
     """What the recipe says, checked as a call's options are: it comes from anywhere."""
-    return image_checks.worded(ImageParams(**made.options()))
+    learned = tuple(Path(one.file) for one in made.embedding)
+    return image_checks.worded(ImageParams(**made.options(), embeddings=learned))
 
 
 def find(part: RecipeFile | None, image: Path, given: Path | None) -> Image.Image | None:
@@ -104,6 +109,9 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
     for then, now in zip(made.lora, client.loras, strict=True):
         if then.sha256 != lora_digest(now.path):
             found.append(f"LoRA {now.path} is another")
+    for one in made.embedding:
+        if one.sha256 != weight_files.file_digest(Path(one.file)):
+            found.append(f"embedding {one.file} is another")
     for part, image in ((made.image, source), (made.mask, mask)):
         if part is not None and image is not None and part.sha256 != image_io.digest(image):
             found.append(f"{part.file} is another image")

@@ -76,7 +76,7 @@ class DenoiseRunner:
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload
-        return self.denoiser.latent_shape(*request.params.size), request.condition.shape
+        return self.denoiser.latent_shape(*request.params.size), request.condition.kind
 
     def estimate(self, job: Job) -> Estimate:
         """A convolution's weights are used in every place of its level, half of them each way in the next."""
@@ -229,7 +229,7 @@ def _noise(job: Job) -> Tensor:
 
 
 def _check(request: DenoiseRequest, shape: tuple[int, int, int]) -> None:
-    if request.negative is not None and request.negative.shape != request.condition.shape:
+    if request.negative is not None and request.negative.kind != request.condition.kind:
         raise BadRequest("the negative prompt is embedded by another model than the prompt; embed both with this one")
     if (request.mask is None) != (request.known is None):
         raise BadRequest("a mask goes with the latents to keep; give both or none")

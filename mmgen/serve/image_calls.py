@@ -152,8 +152,11 @@ def encoded(image: Image, kind: Format, quality: int = 100, made: Recipe | None 
 
 def public(made: Recipe) -> Recipe:
     """With models by their names: where they lie is nobody's business."""
-    loras = tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in made.lora)
-    return made.model_copy(update={"model": name_of(made.model), "lora": loras})
+    files = {
+        part: tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in getattr(made, part))
+        for part in ("lora", "embedding")
+    }
+    return made.model_copy(update={"model": name_of(made.model), **files})
 
 
 def published(drawn: Images) -> Images:

@@ -6,8 +6,9 @@ Knows one evaluation of the network; not steps, solvers, guidance between rows, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from mmgen.models.diffusion.conditioning import (
     TextConditioner,
     stack,
 )
+from mmgen.models.diffusion.prompts import textual_inversion
+from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
 from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
@@ -120,13 +123,22 @@ class DenoiserModel:
         """Decoding costs next to nothing and needs no turn of its own."""
         return self.images.cheap
 
-    def embed_prompts(self, prompts: Sequence[str], adapters: Sequence[ScaledAdapters] = ()) -> list[Conditioning]:
-        """A condition a prompt, all of one shape; an empty prompt is the model's null condition. Raises TooLong.
+    def embed_prompts(
+        self, prompts: Sequence[str], adapters: Sequence[ScaledAdapters] = (), learned: Sequence[LearnedWord] = ()
+    ) -> list[Conditioning]:
+        """A condition a prompt, all of one kind; an empty prompt is the model's null condition.
 
-        adapters: of each prompt, where any has some: the text encoder's part of its LoRA files.
+        Args:
+            adapters: of each prompt, where any has some: the text encoder's part of its LoRA files.
+            learned: words with vectors of their own.
+
+        Raises BadRequest for marks in a prompt that cannot be read, TooLong for too many tokens.
         """
-        with self._adapted(adapters, without="unet"):
-            return self.text.embed(prompts)
+        return self.text.embed(prompts, learned, partial(self._adapted, adapters))
+
+    def learned_word(self, path: Path) -> LearnedWord:
+        """Of a textual inversion's file; BadWeights for one that is not of this model."""
+        return textual_inversion.read(path, self.text.widths(), self.name)
 
     @torch.inference_mode()
     def predict(
@@ -157,19 +169,15 @@ class DenoiserModel:
                 "encoder_hidden_states": self._cast(conditioning.tokens),
                 "encoder_attention_mask": None if conditioning.mask is None else conditioning.mask.to(self.device),
             }
-        with self._adapted(adapters, only="unet"):
+        with self._adapted(adapters, "unet", range(len(x))):
             out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]
 
-    @contextmanager
-    def _adapted(self, adapters: Sequence[ScaledAdapters], only: str = "", without: str = "") -> Iterator[None]:
-        """Inside, each row of a pass of these networks is changed by its own adapters."""
-        with ExitStack() as stacked:
-            for name, layers in self.adapted.items() if adapters else ():
-                if name != without and only in ("", name):
-                    rows = [[(adapter.of(name), scale) for adapter, scale in row] for row in adapters]
-                    stacked.enter_context(layers.use(rows))
-            yield
+    def _adapted(self, adapters: Sequence[ScaledAdapters], network: str, owners: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside, each row of a pass of that network is changed by the adapters of its owner."""
+        if not adapters:
+            return nullcontext()
+        return self.adapted[network].use([[(one.of(network), scale) for one, scale in adapters[owner]] for owner in owners])
 
     def _extras(self, x: Tensor, conditioning: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the image's size, the guidance scale."""

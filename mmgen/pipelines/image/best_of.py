@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmgen.clients.image_base import ImageDone
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams
+from mmgen.models.diffusion.prompts import syntax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +53,6 @@ class BestOf:
 
         numbers = sorted(candidates)
         images = torch.stack([candidates[number] for number in numbers])
-        scores = self.rt.engine.call(self.encoder.score, images, [rows[number].prompt for number in numbers])
+        scores = self.rt.engine.call(self.encoder.score, images, [syntax.plain(rows[number].prompt) for number in numbers])
         number = numbers[int(scores.argmax())]
         return ImageDone(number, candidates[number])

@@ -17,7 +17,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
 from mmgen.image_params import ImageParams, ImageSource
-from mmgen.pipelines.image import image_checks, image_io, output_paths, recipe
+from mmgen.pipelines.image import image_checks, image_io, output_paths, prompt_files, recipe
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
@@ -78,13 +78,17 @@ class ImagePipeline(StreamingPipeline[Images]):
     helps: ClassVar[Mapping[str, str]] = {}  # likewise
     signature: ClassVar[Signature]
 
-    def __init__(self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = ()) -> None:
+    def __init__(
+        self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = (), embedding: Sequence[str] = ()
+    ) -> None:
         """Opens nothing yet.
 
         model: what draws: embedded:NAME, a folder or a repo id.
         lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE.
+        embedding: files of textual inversion; the prompt says their words. Those in the home directory are found by name.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
+        self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Gives the task's `__call__` its signature and the help of its parameters."""
@@ -127,19 +131,24 @@ class ImagePipeline(StreamingPipeline[Images]):
 
     def draw(self, asked: Sequence[ImageParams], request: Request | None) -> Iterator[Event]:
         """Loads, draws, and says how each image was made."""
+        asked = [prompt_files.with_loras(one, self.rt.home) for one in asked]
+        learned = prompt_files.embeddings(self.embedding, asked, self.rt.home)
         request, clock, first = request or Request.new(), Clock(), asked[0]
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora)
         clock.lap("load")
-        resolved = client.resolved(started(first, client, source, mask))
+        loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
+        resolved = client.resolved(started(replace(first, loras=loras, embeddings=learned), client, source, mask))
+        for text in {text for one in asked for text in (one.prompt, one.negative)}:
+            client.check_prompt(text)
         if client.conditional:
             image_checks.prompted([one.prompt for one in asked], client.reference)
         files = {"image": part(first.image, source), "mask": part(first.mask, mask)}
-        prompts = [one.prompt for one in asked for _ in range(one.n * one.best_of)]
-        seeds = seeds_from(first.seed, len(prompts))
-        rows = [replace(resolved, prompt=prompt, seed=seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        each = [one for one in asked for _ in range(one.n * one.best_of)]
+        seeds = seeds_from(first.seed, len(each))
+        rows = [replace(resolved, prompt=one.prompt, loras=one.loras, seed=seed) for one, seed in zip(each, seeds, strict=True)]
         yield Event("start", seeds[:: first.best_of])
         images: list[FinishedImage | None] = [None] * (len(rows) // first.best_of)
         events = client.draw(rows, request)
@@ -166,11 +175,13 @@ class ImagePipeline(StreamingPipeline[Images]):
             RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale)
             for one in (*client.loras, *params.loras)
         )
+        learned = tuple(RecipeFile(file=str(one), sha256=weight_files.file_digest(one)) for one in params.embeddings)
         return Recipe(
             task=self.task,
             model=client.reference,
             weights=client.weights,
             lora=loras,
+            embedding=learned,
             **options,
             versions=recipe.versions(),
             device=self.rt.device,

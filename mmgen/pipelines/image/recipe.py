@@ -53,6 +53,7 @@ class RecipeOptions(BaseModel):
     model: str  # reference
     weights: str  # sha256, see `weight_files.digest`
     lora: tuple[RecipeFile, ...] = ()
+    embedding: tuple[RecipeFile, ...] = ()  # textual inversion
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int

@@ -61,6 +61,70 @@ def test_prompts_of_xl(folder: Folder) -> None:
         torch.testing.assert_close(condition.pooled, vector[0], atol=1e-5, rtol=0)
 
 
+def theirs_of_xl(folder: Folder) -> StableDiffusionXLPipeline:
+    return StableDiffusionXLPipeline.from_pretrained(folder("stable_diffusion_xl"))
+
+
+def test_prompts_of_any_length(folder: Folder) -> None:
+    """Window by window what diffusers makes of its words; a shorter row beside it stays as it was."""
+    model, theirs = DenoiserModel.load(folder("stable_diffusion_xl")), theirs_of_xl(folder)
+    long = "red cats and two blue dogs"  # 22 letters, 14 fit
+    whole, short = model.embed_prompts([long, "a cat"])
+    parts = [theirs.encode_prompt(text, do_classifier_free_guidance=False) for text in ("red cats and two", "blue dogs")]
+    assert whole.tokens is not None and short.tokens is not None
+    torch.testing.assert_close(whole.tokens, torch.cat([tokens[0] for tokens, *_ in parts]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.pooled, parts[0][2][0], atol=1e-5, rtol=0)
+    (broken,) = model.embed_prompts(["red cats and two BREAK blue dogs"])
+    torch.testing.assert_close(broken.tokens, whole.tokens, atol=1e-5, rtol=0)
+    x, timesteps = torch.randn(2, 4, 8, 8), torch.tensor([500.0, 500.0])
+    together = model.predict(x, timesteps, [whole, short])
+    for n, one in enumerate((whole, short)):
+        torch.testing.assert_close(together[n : n + 1], model.predict(x[n : n + 1], timesteps[:1], [one]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["stable_diffusion", "stable_diffusion_xl"])
+def test_weights_move_a_token_from_an_empty_prompt(folder: Folder, name: str) -> None:
+    model = DenoiserModel.load(folder(name))
+    model.text.zero_null = False  # type: ignore[attr-defined]
+    plain, weighted, empty, one = model.embed_prompts(["a cat", "a (cat:1.5)", "", "a (cat:1)"])
+    assert plain.tokens is not None and weighted.tokens is not None and empty.tokens is not None
+    expected = plain.tokens.clone()
+    expected[2:5] = empty.tokens[2:5] + 1.5 * (plain.tokens[2:5] - empty.tokens[2:5])  # <start> a c a t
+    torch.testing.assert_close(weighted.tokens, expected, atol=1e-5, rtol=1e-4)
+    assert one.tokens is not None and torch.equal(one.tokens, plain.tokens)
+
+
+def test_learned_words_equal_diffusers(folder: Folder, tmp_path: Path) -> None:
+    vectors = torch.randn(2, 16, generator=torch.Generator().manual_seed(4))
+    save_file({"toy": vectors}, tmp_path / "toy.safetensors")
+    theirs = StableDiffusionPipeline.from_pretrained(folder("stable_diffusion"), safety_checker=None)
+    theirs.load_textual_inversion(str(tmp_path / "toy.safetensors"), token="toy")
+    expected, _ = theirs.encode_prompt("a toy on", "cpu", 1, False)
+    model = DenoiserModel.load(folder("stable_diffusion"))
+    learned = [model.learned_word(tmp_path / "toy.safetensors")]
+    found, other = model.embed_prompts(["a toy on", "a toys on"], learned=learned)
+    torch.testing.assert_close(found.tokens, expected[0], atol=1e-5, rtol=0)
+    assert other.tokens is not None and torch.equal(other.tokens, model.embed_prompts(["a toys on"])[0].tokens)
+
+
+def test_windows_and_weights_of_an_embedded_model(folder: Folder) -> None:
+    encoder = SentenceEncoder.load(hub.resolve("embedded:minilm"))
+    text = SentenceConditioner(encoder, 6)  # four words a window
+    plain, broken, weighted = text.embed(
+        ["a red cat and two blue dogs", "a red cat and BREAK two blue dogs", "a (red:0.5) cat"]
+    )
+    assert plain.tokens is not None and plain.mask is not None and broken.tokens is not None and weighted.tokens is not None
+    parts = text.embed(["a red cat and", "two blue dogs"])
+    expected = [one.tokens for one in parts if one.tokens is not None]
+    torch.testing.assert_close(plain.tokens, torch.cat(expected), atol=1e-5, rtol=0)
+    torch.testing.assert_close(broken.tokens, plain.tokens, atol=1e-5, rtol=0)
+    assert plain.mask.tolist() == [True] * 11 + [False]
+    (whole,) = text.embed(["a red cat"])
+    assert whole.tokens is not None and whole.pooled is not None and weighted.pooled is not None
+    torch.testing.assert_close(weighted.tokens[2], 0.5 * whole.tokens[2], atol=1e-6, rtol=0)
+    assert torch.equal(weighted.tokens[3], whole.tokens[3]) and not torch.equal(weighted.pooled, whole.pooled)
+
+
 def test_prompts_of_an_embedded_model(folder: Folder) -> None:
     encoder = SentenceEncoder.load(hub.resolve("embedded:minilm"))
     conditions = SentenceConditioner(encoder, 12).embed(["a smiling cat", " ", "a pizza"])
@@ -146,9 +210,9 @@ def test_sizes_it_cannot_draw(folder: Folder) -> None:
 
 def test_prompts_it_cannot_read(folder: Folder) -> None:
     long = "cat " * 10_000
-    with pytest.raises(TooLong, match=r"the prompt is 30002 tokens, the model reads 16; shorten it"):
+    with pytest.raises(TooLong, match=r"the prompt is 30000 tokens; 5000 are read at most, shorten it"):
         DenoiserModel.load(folder("stable_diffusion")).embed_prompts([long])
-    with pytest.raises(TooLong, match=r"the prompt is 10002 tokens, the model reads 12; shorten it"):
+    with pytest.raises(TooLong, match=r"the prompt is 10000 tokens; 5000 are read at most, shorten it"):
         DenoiserModel.load(folder("embedded")).embed_prompts([long])
 
 
