@@ -34,12 +34,13 @@ def read(path: Path, widths: list[int], model: str) -> LearnedWord:
         raise BadWeights(
             f"{path} is not a safetensors file; a pickle can run code when read, fetch the embedding as safetensors"
         )
-    tensors = safetensors_io.read(path)
+    tensors, words = safetensors_io.read(path), [path.stem]
     if tensors.keys() <= ENCODERS.keys() and tensors:
-        words, found = (path.stem,), {ENCODERS[name]: tensor for name, tensor in tensors.items()}
+        found = {ENCODERS[name]: tensor for name, tensor in tensors.items()}
     elif len(tensors) == 1 and next(iter(tensors.values())).dim() in (1, 2):
         ((name, tensor),) = tensors.items()
-        words, found = tuple(dict.fromkeys((path.stem, path.stem if name == "emb_params" else name))), {0: tensor}
+        found = {0: tensor}
+        words += [name] if name not in ("emb_params", path.stem) else []
     else:
         raise BadWeights(f"{path} is no textual inversion: it holds {some(tensors)}; give a file with the vectors of one word")
     vectors = {number: tensor.float().reshape(-1, tensor.shape[-1]) for number, tensor in found.items()}
@@ -53,4 +54,4 @@ def read(path: Path, widths: list[int], model: str) -> LearnedWord:
         raise BadWeights(f"{path} has unlike many vectors for the two text encoders; the file is damaged")
     if not all(bool(one.isfinite().all()) for one in vectors.values()):
         raise BadWeights(f"{path} holds numbers that are none; the file is damaged, fetch it again")
-    return LearnedWord(path, words, vectors)
+    return LearnedWord(path, tuple(words), vectors)
