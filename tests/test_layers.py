@@ -73,6 +73,8 @@ COVERED_ELSEWHERE = {
     "mmgen.runners.batch_forward": "runners/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
+    "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",
+    "mmgen.serve.dialects.ollama_models": "serve/routes/test_ollama.py",
     "mmgen.serve.image_calls": "serve/routes/test_images.py",
 }
 """Modules that are parts of another, with the test of the whole."""

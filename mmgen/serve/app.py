@@ -15,9 +15,12 @@ from starlette.routing import Route
 
 from mmgen import __version__
 from mmgen.serve import errors
+from mmgen.serve.dialects.error_forms import ErrorForms
+from mmgen.serve.dialects.response_store import ResponseStore
 from mmgen.serve.model_catalog import ModelCatalog
 from mmgen.serve.request_tracker import RequestTracker
 from mmgen.serve.routes import (
+    anthropic_messages,
     chat,
     commands,
     completions,
@@ -26,8 +29,10 @@ from mmgen.serve.routes import (
     images,
     mcp,
     models,
+    ollama,
     pipelines,
     rerank,
+    responses,
     status,
     stores,
 )
@@ -46,6 +51,9 @@ if TYPE_CHECKING:
 ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     chat.router,
+    responses.router,
+    anthropic_messages.router,
+    ollama.router,
     completions.router,
     embeddings.router,
     images.router,
@@ -73,6 +81,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
+    app.state.responses = ResponseStore()
     app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest)
     app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # one thread per concurrent request
     errors.install(app)
@@ -81,6 +90,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.router.routes.append(Route("/mcp", mcp.Endpoint()))
     app.add_middleware(RequestIdHeader)
     secure(app, settings, app.state.keys, app.state.token)
+    app.add_middleware(ErrorForms)
     return app
 
 

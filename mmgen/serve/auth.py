@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OPEN = ("/healthz", "/readyz")
 """Health checks need no key."""
-API = re.compile(r"/(v1|mcp|metrics|healthz|readyz|openapi\.json)(/.*)?", re.DOTALL)
+API = re.compile(r"/(v1|api|sdapi|mcp|metrics|healthz|readyz|openapi\.json)(/.*)?", re.DOTALL)
 """All other paths belong to the web UI."""
 HERE = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 """A Host that no name server can make mean another machine's page."""
@@ -82,7 +82,7 @@ class Auth:
         page = not is_api(path)
         if page:  # a browser sends its password along, whoever made it send something
             self._check_origin(headers)
-        key = await self._key(_said(headers, page))
+        key = await self._key(_said(headers, path))
         if page and (key.stores is not None or key.scopes != frozenset(SCOPES)):
             raise Forbidden("the page can do everything, so that its key must have all scopes and stores; use another key")
         if self._weights.get(key.name) != key.weight:
@@ -128,12 +128,15 @@ class Auth:
         await answer(scope, receive, send)
 
 
-def _said(headers: Headers, page: bool) -> str:
-    """The key that was sent: as a bearer token; by a browser that opens the page, as the password."""
+def _said(headers: Headers, path: str) -> str:
+    """The key that was sent: as a bearer token; by a browser that opens the page, and by clients of A1111, as the password; by
+    Anthropic's as x-api-key."""
     scheme, _, said = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return said.strip()
-    if page and scheme.lower() == "basic":
+    if path.startswith("/v1/messages") and (key := headers.get("x-api-key")):
+        return key.strip()
+    if (not is_api(path) or path.startswith("/sdapi/")) and scheme.lower() == "basic":
         try:
             return base64.b64decode(said).decode().partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):

@@ -36,6 +36,16 @@ class ServerEvent:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class StreamFormat:
+    """How the events of a stream are written."""
+
+    event: Callable[[Mapping[str, Any] | ServerEvent], bytes]
+    failed: Callable[[Mapping[str, Any]], bytes]  # of an error's body, as mmgen.serve.errors has it
+    end: bytes
+    media_type: str = "text/event-stream"
+
+
 async def run(context: Context, request: Request, work: Callable[[], T]) -> T:
     """`in_thread`, left once the client has hung up; then it raises Cancelled."""
     watching = asyncio.create_task(_watch(context.http, request))
@@ -70,14 +80,20 @@ async def in_thread(context: Context, request: Request, work: Callable[[], T]) -
 
 
 async def stream(
-    context: Context, request: Request, work: Callable[[], Iterator[Mapping[str, Any] | ServerEvent]], done: bool = True
+    context: Context,
+    request: Request,
+    work: Callable[[], Iterator[Mapping[str, Any] | ServerEvent]],
+    done: bool = True,
+    form: StreamFormat | None = None,
 ) -> StreamingResponse:
     """Server-sent events: the JSON of everything that `work` yields, in a thread as above; at last `[DONE]`, where `done`.
+
+    `form`: of another API's streams.
 
     An error before the first event is raised here and gets its status; a later one is an event with an error. The request gets
     the `pace` of all streams that are under way.
     """
-    loop = asyncio.get_running_loop()
+    loop, form = asyncio.get_running_loop(), form or (OPENAI if done else UNMARKED)
     outbox = EventBridge(loop)
     context.tracker.stream(request)
     request.pace = lambda: pace(context.tracker.streams)
@@ -86,7 +102,7 @@ async def stream(
         error: BaseException | None = None
         try:
             for message in work():
-                outbox.put(_event(message))
+                outbox.put(form.event(message))
         except BaseException as why:
             error = why
         finally:
@@ -104,8 +120,8 @@ async def stream(
     if isinstance(first, BaseException):
         watching.cancel()
         raise first
-    body = _body(first, outbox, request, watching, b"data: [DONE]\n\n" if done else b"")
-    return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
+    body = _body(first, outbox, request, watching, form)
+    return StreamingResponse(body, media_type=form.media_type, headers={"Cache-Control": "no-cache"})
 
 
 def pace(streams: int) -> float:
@@ -162,13 +178,13 @@ class EventBridge:
 
 
 async def _body(
-    item: bytes | BaseException | None, outbox: EventBridge, request: Request, watching: asyncio.Task[None], last: bytes
+    item: bytes | BaseException | None, outbox: EventBridge, request: Request, watching: asyncio.Task[None], form: StreamFormat
 ) -> AsyncIterator[bytes]:
     try:
         while isinstance(item, bytes):
             yield item
             item = await outbox.get()
-        yield last if item is None else _event(errors.error_body(item)) + last
+        yield form.end if item is None else form.failed(errors.error_body(item)) + form.end
     except (asyncio.CancelledError, GeneratorExit):
         request.leave()
         raise
@@ -183,7 +199,12 @@ async def _watch(http: HttpRequest, request: Request) -> None:
     request.leave()
 
 
-def _event(message: Mapping[str, Any] | ServerEvent) -> bytes:
+def server_sent(message: Mapping[str, Any] | ServerEvent) -> bytes:
     if isinstance(message, ServerEvent):
         return b"event: " + message.event.encode() + b"\ndata: " + orjson.dumps(message.data) + b"\n\n"
     return b"data: " + orjson.dumps(message) + b"\n\n"
+
+
+OPENAI = StreamFormat(server_sent, server_sent, b"data: [DONE]\n\n")
+UNMARKED = StreamFormat(server_sent, server_sent, b"")
+"""Streams that end with their last event."""

@@ -18,4 +18,5 @@ class ServeConfig(Config):
     max_requests: int = Field(default=256, ge=1)  # under way at once; more are told to come back
     drain_s: float = Field(default=30.0, ge=0)  # what a shutdown waits for requests under way
     fetch_urls: bool = False  # whether images may be given as URLs, of public addresses
+    pull: bool = False  # whether a key with scope engine may have models downloaded (/api/pull)
     history: bool = True  # whether requests and results are kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -14,8 +14,10 @@ from pydantic import Field
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.language import reasoning
 from mmgen.serve import pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
+from mmgen.serve.dialects import grounded
 from mmgen.serve.openai_fields import FINGERPRINT, LEAST_LOGPROB, OpenAIBody, TextBody, usage
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.tools import Tool, ToolCallParser, Tools
@@ -103,6 +105,8 @@ class ChatRequest(TextBody):
     chat_template_kwargs: Annotated[dict[str, Any], entries(MOST_VARIABLES)] | None = None
     continue_final_message: bool | None = False
     add_generation_prompt: bool | None = None
+    think: bool | None = Field(None, description="Whether a model that can think before it answers does so.")
+    store: str | bool | None = Field(None, description="The name of a store whose documents answer; true and false do nothing.")
 
     def asked(self) -> dict[str, Any]:
         """For the history, which keeps no images."""
@@ -111,6 +115,10 @@ class ChatRequest(TextBody):
             if not isinstance(part, str):
                 part["image_url"]["url"] = re.sub(r"(?s)^(data:[^,]{0,100}),.*", r"\1,...", part["image_url"]["url"])
         return out
+
+    @property
+    def store_name(self) -> str | None:
+        return self.store if isinstance(self.store, str) else None
 
     def chat_options(self) -> dict[str, Any]:
         """What the chat pipeline takes beside its params. Raises BadRequest for a contradiction."""
@@ -145,7 +153,7 @@ class ChatRequest(TextBody):
 async def chat_completions(body: ChatRequest, context: Here) -> Response:
     """The model's next message in a conversation, whole or as a stream of server-sent events."""
     params = body.chat_params()
-    request = context.begin("chat", "chat", "interactive")
+    request = begun(context, body)
     answer = ChatStream(context, body, request)
 
     def said() -> list[dict[str, Any]]:
@@ -154,6 +162,15 @@ async def chat_completions(body: ChatRequest, context: Here) -> Response:
     if body.stream:
         return await pipeline_calls.stream(context, request, lambda: answer.stream(said(), params))
     return JSONResponse(await pipeline_calls.run(context, request, lambda: answer.whole(said(), params)))
+
+
+def begun(context: Context, body: ChatRequest) -> Request:
+    """The engine's request of a call. Raises Forbidden, also for a store that the key may not use."""
+    if body.store_name is None:
+        return context.begin("chat", "chat", "interactive")
+    if body.offered().offered or (body.n or 1) > 1:
+        raise BadRequest("store is given with tools or n above 1; a store gives one answer and calls nothing, leave them out")
+    return context.begin("rag-text", "stores", "interactive", body.store_name)
 
 
 class ChatStream:
@@ -173,11 +190,25 @@ class ChatStream:
         return pipeline("chat", runtime=self.context.rt, model=self.context.model(self.body.model, "text"))
 
     def options(self, params: TextParams) -> dict[str, Any]:
-        return {
-            "params": params, "tools": self.tools.told() or None, "request": self.request, **self.body.chat_options()
-        }  # fmt: skip
+        return {"params": params, "tools": self.tools.told() or None, "request": self.request, **self.variables()}
+
+    def variables(self) -> dict[str, Any]:
+        """Options of the chat with `think` as the template's own variable. What cannot think does not have to be told so."""
+        options, think = self.body.chat_options(), self.body.think
+        if think is not None:
+            client = self.context.rt.text(self.context.model(self.body.model, "text"))
+            switch = reasoning.switch(client.model.template, think)
+            if think and not switch:
+                raise BadRequest(f"{self.body.model} has no switch for thinking; leave it out, or take a model that thinks")
+            options["chat_template_kwargs"] |= switch or {}
+        return options
 
     def whole(self, said: Sequence[Any], params: TextParams) -> dict[str, Any]:
+        if (store := self.body.store_name) is not None:
+            found = grounded.answer(self.context, store, self.body.model, list(said), self.request)
+            message = {"role": "assistant", "content": found["text"], "refusal": None, "annotations": found["annotations"]}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+            return {**self.head, "object": "chat.completion", "choices": [choice], "usage": None, **_sureness(found)}
         reply = self.pipeline()(said, **self.options(params))
         choices = []
         for index, (text, reason) in enumerate(zip(reply.texts, reply.finish_reasons, strict=True)):
@@ -192,6 +223,11 @@ class ChatStream:
         return {**self.head, "object": "chat.completion", "choices": choices, "usage": usage(reply.usage)}
 
     def stream(self, said: Sequence[Any], params: TextParams) -> Iterator[dict[str, Any]]:
+        if (store := self.body.store_name) is not None:
+            found = grounded.answer(self.context, store, self.body.model, list(said), self.request)
+            yield self.chunk(0, {"role": "assistant", "content": found["text"], "annotations": found["annotations"]})
+            yield self.chunk(0, {}, "stop") | _sureness(found)
+            return
         heard = [ToolCallParser(self.tools) for _ in range(params.n)]
         begun = False
         for event in self.pipeline().stream(said, **self.options(params)):
@@ -232,6 +268,11 @@ class ChatStream:
     def keep(self, reply: Any, messages: Sequence[Any]) -> None:
         told = {"messages": messages, "finish_reasons": reply.finish_reasons, "usage": usage(reply.usage), "seed": reply.seed}
         self.context.keep(self.request, self.body.asked(), told)
+
+
+def _sureness(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Beside OpenAI's fields: the calibrated probability that a store's answer is right."""
+    return {"confidence": found["confidence"], "abstained": found["abstained"]}
 
 
 def _logprobs(tokens: Sequence[Any]) -> dict[str, Any]:

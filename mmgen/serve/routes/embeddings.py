@@ -16,6 +16,7 @@ from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Context, Here
 from mmgen.serve.openai_fields import OpenAIBody
 from mmgen.serve.wire.bounds import Ids, items
+from mmgen.value_checks import PIECE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,22 +56,30 @@ def answer(context: Context, body: EmbeddingsRequest, request: Request) -> bytes
     """JSON. Thousands of numbers: orjson writes them 20 times as fast as json does, and no longer than float32 needs."""
     import orjson
 
+    found, tokens = vectors(context, body, request)
+    data = [
+        {"object": "embedding", "index": index, "embedding": _written(vector, body.encoding_format)}
+        for index, vector in enumerate(found)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    told = {"object": "list", "data": data, "model": body.model, "usage": usage}
+    return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def vectors(context: Context, body: EmbeddingsRequest, request: Request, cut: bool = False) -> tuple[np.ndarray, int]:
+    """(N, D) float32 of unit length, and how many tokens were read. `cut`: what is too long is, else TooLong is raised."""
     client = context.rt.encoder(context.model(body.model, "encoder"))
     if body.dimensions is not None and body.dimensions > client.dimension:
         raise BadRequest(f"dimensions is {body.dimensions}; vectors of {body.model} have {client.dimension}")
     texts = _texts(client, body.input)
-    client.check_length(texts, request)
+    if cut:
+        texts = [text[:PIECE] for text in texts]  # what is read of them stands there
+    else:
+        client.check_length(texts, request)
     rows = client.rows(texts, body.input_type or "", request=request)
-    _check(client, body.model, texts, rows)
-    vectors = shortened(context.rt.submit(client.runner, rows, request), body.dimensions)
-    data = [
-        {"object": "embedding", "index": index, "embedding": _written(vector, body.encoding_format)}
-        for index, vector in enumerate(vectors)
-    ]
-    tokens = sum(len(row) for row in rows)
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    told = {"object": "list", "data": data, "model": body.model, "usage": usage}
-    return orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not cut:
+        _check(client, body.model, texts, rows)
+    return shortened(context.rt.submit(client.runner, rows, request), body.dimensions), sum(len(row) for row in rows)
 
 
 def _texts(client: EncoderClient, given: Any) -> list[str]:

@@ -37,6 +37,10 @@ OTHERS = ("multipart/", "application/x-www-form-urlencoded", "application/octet-
 """Types of bodies that are no JSON; some routes take for it whatever else comes."""
 
 
+ALWAYS = ("/api/",)
+"""Beginnings of paths whose bodies are JSON whatever they say they are."""
+
+
 class SlowBody(MmgenError):
     """The client stopped sending, or sends by drops."""
 
@@ -58,7 +62,7 @@ class BodyLimit:
         body = _Body(receive, send, self.most, self.idle_s)
         if declared(headers) > self.most:
             body.refusal = too_large(self.most)
-        elif not is_other(headers):
+        elif scope["path"].startswith(ALWAYS) or not is_other(headers):
             scan = JsonScan(NUMBERS.get(scope["path"], MOST_VALUES))
             await body.read_json(scan, parse=headers.get("content-type", "").partition(";")[0].strip().lower().endswith("json"))
         if body.refusal is None:
