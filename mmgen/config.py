@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError, model_validator
@@ -112,6 +112,7 @@ class RuntimeConfig(Config):
     image_encoder: str = "embedded:emoji-clip"
     text: str = "embedded:smollm2"  # embedded:books where it was not pulled, unless a conversation is asked for
     store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
+    precision: Literal["measured", "safe"] = "measured"  # of references without a #; safe: as each kind of model always did
     policy: str = "fair"  # scheduling policy: fair, fifo, priority, shortest, or a plugin's
     max_gap_ms: float | None = Field(default=30.0, gt=0)  # limit on the gap between tokens of a stream; None: no limit
     watchdog_s: float = Field(default=600.0, gt=0)  # a step that runs longer counts as hung
@@ -129,6 +130,14 @@ def home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("mmgen", appauthor=False)
+
+
+def precision_policy(configured: str) -> str:
+    """MMGEN_PRECISION, or else what is configured: "measured" or "safe". Raises ConfigError for another word."""
+    given = os.environ.get("MMGEN_PRECISION") or configured
+    if given not in ("measured", "safe"):
+        raise ConfigError(f"MMGEN_PRECISION is {given!r}; set it to measured or safe, or write #fp32, #bf16 behind a model")
+    return given
 
 
 def assets_dir() -> Path:

@@ -1,5 +1,6 @@
 """What many tests need: a home of their own, and plugins that no package brings."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -19,6 +20,8 @@ from tiny_models import tiny_encoder, tiny_home, tiny_reader, tiny_runtime  # no
 from vision_models import seer, tiny_clip, tiny_vit  # noqa: F401  fixtures
 
 from mmgen import plugins
+
+os.environ["MMGEN_PRECISION"] = "safe"  # no test's precision is chosen by time
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ ROOMS = {path.stem: "base" for path in ROOT.glob("mmgen/*.py")} | {"__main__": "
 """Files in no folder: at the bottom, but for these two."""
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}
 MODELS = (
-    "transformer_config", "cpu", "quantization", "layers", "checkpoints", "lm", "transformers_backend",
+    "transformer_config", "cpu", "tuning", "quantization", "layers", "checkpoints", "lm", "transformers_backend",
     "encoders", "reader", "diffusion", "vision",
 )  # fmt: skip
 """The rooms within models/: each imports only those before it."""

@@ -76,7 +76,7 @@ def test_precisions_are_models_of_their_own(tiny_runtime: Runtime, tiny_encoder:
     plain, rounded = tiny_runtime.encoder(), tiny_runtime.encoder(f"{tiny_encoder}#int8")
     cosines = (plain.embed_text(TEXTS) * rounded.embed_text(TEXTS)).sum(1)
     assert 0.95 < cosines.min() < 1 - 1e-7
-    with pytest.raises(BadRequest, match=r"int4.*fp32 or int8"):
+    with pytest.raises(BadRequest, match=r"int4.*fp32, bf16 or int8"):
         tiny_runtime.encoder(f"{tiny_encoder}#int4")
 
 

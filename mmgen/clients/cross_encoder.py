@@ -12,6 +12,8 @@ from mmgen.engine.job import Request
 if TYPE_CHECKING:
     import numpy as np
 
+    from mmgen.models.tuning.workload import Workload
+
 
 class CrossEncoderClient:
     """A cross-encoder whose passes are the engine's."""
@@ -40,6 +42,13 @@ class CrossEncoderClient:
 def load(host: ModelHost, reference: str) -> CrossEncoderClient:
     """The client of a cross-encoder. A reference may end with a precision, as in `embedded:rerank#int8`."""
     runner, loader = f"rerank:{reference}", registered(host.registry.cross_encoders, "cross-encoder")
-    model: Any = host.open("cross-encoder", reference, runners=[runner], loader=loader).model
+    model: Any = host.open("cross-encoder", reference, runners=[runner], loader=loader, workload=workload).model
     host.add_rows(runner, model, model.score_rows, row_bytes=4)
     return CrossEncoderClient(host, reference, model)
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.encoders.workload import CrossEncoderWorkload
+
+    return CrossEncoderWorkload()

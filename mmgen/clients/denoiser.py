@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
     from mmgen.models.diffusion.solver_table import SolverTable
+    from mmgen.models.tuning.workload import Workload
     from mmgen.runners.denoise import DenoiseRequest
 
 Loras = tuple[LoraWeight, ...]
@@ -184,9 +185,18 @@ def load(host: ModelHost, reference: str) -> ImageClient:
 
     runners = [f"denoise:{reference}", f"decode:{reference}", f"pipeline:{reference}"]
     loader = registered(host.registry.denoisers, lambda folder: "unet" if handles(folder) else "diffusers")
-    opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare)
+    opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare, workload=workload)
     make = DiffusersClient if isinstance(opened.model, PipelineModel) else DenoiserClient
-    return make(host, reference, opened.folder, opened.model)
+    client = make(host, reference, opened.folder, opened.model)
+    client.precision = opened.precision
+    return client
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.diffusion.workload import DenoiserWorkload
+
+    return DenoiserWorkload()
 
 
 def kept(params: ImageParams, pixels: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from mmgen.value_checks import tokens
 if TYPE_CHECKING:
     import numpy as np
 
+    from mmgen.models.tuning.workload import Workload
+
 BATCH = 2**18
 """Characters that are tokenized at once."""
 
@@ -94,6 +96,14 @@ def batches(texts: Sequence[str]) -> Iterator[list[str]]:
 def load(host: ModelHost, reference: str) -> EncoderClient:
     """The client of an encoder. A reference may end with a precision, as in `embedded:minilm#int8`."""
     runner, loader = f"encode:{reference}", registered(host.registry.encoders, "sentence-transformers")
-    model: Any = host.open("encoder", reference, runners=[runner], loader=loader).model
+    opened = host.open("encoder", reference, runners=[runner], loader=loader, workload=workload)
+    model: Any = opened.model
     host.add_rows(runner, model, model.embed_rows, row_bytes=4 * model.dimension)
     return EncoderClient(host, runner, model)
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.encoders.workload import EncoderWorkload
+
+    return EncoderWorkload()

@@ -6,12 +6,13 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub, weight_files
+from mmgen.config import precision_policy
 from mmgen.engine.job import Job, Request
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mmgen.engine.engine import Engine
     from mmgen.interfaces import Runner
     from mmgen.models.checkpoints.offload import Buffers, LoadedModel
+    from mmgen.models.tuning.tuner import Tuner
+    from mmgen.models.tuning.workload import Workload
     from mmgen.registry import Registry, Table
 
 
@@ -32,6 +35,11 @@ class OpenedModel:
 
     folders: Sequence[Path]  # of their weights
     loaded: LoadedModel[list[Any]]
+    precisions: Sequence[str] = ("",)  # of each, as behind the # of a reference; empty: a model's own
+
+    @property
+    def precision(self) -> str:
+        return self.precisions[0]
 
     @property
     def folder(self) -> Path:
@@ -48,6 +56,20 @@ class OpenedModel:
     def keep(self, buffers: Buffers) -> None:
         """These leave the device and come back with the weights."""
         self.loaded.beside.append(buffers)
+
+
+@dataclass(eq=False)
+class Opening:
+    """A model as it is loaded, every time."""
+
+    folder: Path
+    precision: str
+    make: Callable[[str], Any]
+    model: Any = None  # loaded already, while its precision was measured
+
+    def load(self) -> Any:
+        model, self.model = self.model, None
+        return self.make(self.precision) if model is None else model
 
 
 class ModelHost:
@@ -78,6 +100,7 @@ class ModelHost:
         prepare: Callable[[Any], Any] | None = None,
         precisions: bool = True,
         pinned: bool = False,
+        workload: Callable[[], Workload] | None = None,
     ) -> OpenedModel:
         """Loads models on the device's thread, and again whenever one of these runners needs them and they had to leave.
 
@@ -89,6 +112,7 @@ class ModelHost:
             key: names the models together where there is more to tell than the first reference.
             prepare: called with each model before its first use.
             pinned: they stay on the device.
+            workload: of models of this kind, which measure their precision where a reference names none.
         """
         from mmgen.models.checkpoints.offload import LoadedModel
 
@@ -96,25 +120,49 @@ class ModelHost:
             import torch
 
             torch.set_num_threads(self.config.threads)
-        folders: list[Path] = []
-        loads: list[Callable[[], Any]] = []
-        for reference in references:
-            name, _, precision = reference.partition("#") if precisions else (reference, "", "")
-            folders.append(hub.resolve(name, kind=kind))
-            load_one = loader(folders[-1])
-            options = {"precision": precision} if precision or "precision" in signature(load_one).parameters else {}
-            loads.append(partial(load_one, folders[-1], device=self.device, name=reference, **options))
+        opened = [
+            self._opening(kind, reference, loader, prepare, precisions, None if workload is None else workload())
+            for reference in references
+        ]
 
         def load() -> list[Any]:
-            return [load() if prepare is None else prepare(load()) for load in loads]
+            return [one.load() for one in opened]
 
+        folders = [one.folder for one in opened]
         name, pool = f"{kind} {key or references[0]}", self.engine.models
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.used(folder))
         loaded = self.engine.call(pool.register, name, nbytes, lambda: LoadedModel(load, self.device))
         pool.serve(name, runners)
         if pinned:
             self.engine.call(pool.pin, name, True)
-        return OpenedModel(folders, loaded)
+        return OpenedModel(folders, loaded, [one.precision for one in opened])
+
+    def _opening(
+        self,
+        kind: str,
+        reference: str,
+        loader: Callable[[Path], ModelLoader],
+        prepare: Callable[[Any], Any] | None,
+        precisions: bool,
+        workload: Workload | None,
+    ) -> Opening:
+        name, _, precision = reference.partition("#") if precisions else (reference, "", "")
+        folder = hub.resolve(name, kind=kind)
+        load_one = loader(folder)
+        takes_one = precisions and "precision" in signature(load_one).parameters
+
+        def load(precision: str) -> Any:
+            options = {"precision": precision} if precision or takes_one else {}
+            model = load_one(folder, device=self.device, name=reference, **options)
+            return model if prepare is None else prepare(model)
+
+        opening = Opening(folder, precision, load)
+        if workload is not None and takes_one and not precision:
+            from mmgen.models.tuning.tuner import Subject
+
+            subject = Subject(name, folder, load, self.engine.call, lambda: not self.engine.jobs())
+            opening.precision, opening.model = self.tuner.precision(workload, subject)
+        return opening
 
     def runner(self, kind: str, name: str, *arguments: Any, **options: Any) -> Runner:
         """The engine's runner of that name, made of these arguments by the registry's runner `kind` where there is none yet."""
@@ -130,6 +178,13 @@ class ModelHost:
         budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
         padding = 1.15 if getattr(model, "pads", True) else float("inf")
         self.engine.add_runner(name, TokenBatchRunner(run, budget=budget, row_bytes=row_bytes, padding=padding))
+
+    @cached_property
+    def tuner(self) -> Tuner:
+        """Chooses the precision of models whose references name none."""
+        from mmgen.models.tuning.tuner import Tuner
+
+        return Tuner(self.home / "precision", self.device, precision_policy(self.config.precision) == "measured")
 
     def submit(self, runner: str, payload: Any, request: Request | None = None) -> Any:
         """One job from submission to result; if the caller is interrupted, the job is cancelled."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mmgen.engine.job import Handle
     from mmgen.interfaces import ImageEncoder
+    from mmgen.models.tuning.workload import Workload
     from mmgen.models.vision.image_model import ImageRow
 
 QUANTUM = 1.7e10
@@ -142,5 +143,13 @@ def load_model(host: ModelHost, reference: str) -> ImageEncoder:
     """The model itself, pinned: `best_of` calls it without a runner."""
     runners = [f"see:{reference}", f"classify:{reference}", f"read-text:{reference}"]
     loader = registered(host.registry.image_encoders, "clip")
-    model: ImageEncoder = host.open("image encoder", reference, runners=runners, loader=loader, pinned=True).model
+    opened = host.open("image encoder", reference, runners=runners, loader=loader, pinned=True, workload=workload)
+    model: ImageEncoder = opened.model
     return model
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.vision.workload import VisionWorkload
+
+    return VisionWorkload()

@@ -64,6 +64,7 @@ class LatentAutoencoder:
 
     def __init__(self, vae: Any) -> None:
         self.vae, config = vae, vae.config
+        self.device, self.dtype = vae.device, vae.dtype
         self.channels = int(config.latent_channels)
         levels = config.block_out_channels if type(vae).__name__ == "AutoencoderKL" else config.decoder_block_out_channels
         self.factor: int = 2 ** (len(levels) - 1)
@@ -87,19 +88,19 @@ class LatentAutoencoder:
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
-        out = self.vae.encode(images.to(self.vae.device, self.vae.dtype))
+        out = self.vae.encode(images.to(self.device, self.dtype))
         latents: Tensor = (out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents).float()
         return (latents - self.shift.to(latents.device)) / self.spread.to(latents.device)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         latents = latents * self.spread.to(latents.device) + self.shift.to(latents.device)
-        out: Tensor = self.vae.decode(latents.to(self.vae.device, self.vae.dtype), return_dict=False)[0].float()
+        out: Tensor = self.vae.decode(latents.to(self.device, self.dtype), return_dict=False)[0].float()
         return out.clamp(-1, 1)
 
     def decode_bytes(self, height: int, width: int) -> int:
         """The widest place: twice the last level's channels at full size, in and out of a convolution and its norm."""
-        return 4 * 2 * self.width * height * width * self.factor**2 * int(self.vae.dtype.itemsize)
+        return 4 * 2 * self.width * height * width * self.factor**2 * int(self.dtype.itemsize)
 
     def modules(self) -> list[torch.nn.Module]:
         return [self.vae]

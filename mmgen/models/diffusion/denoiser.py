@@ -105,8 +105,15 @@ class DenoiserModel:
         return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
 
     def pack(self) -> None:
-        """Lays the network's weights out for drawing on a CPU."""
-        onednn.pack(self.unet)
+        """Lays the networks' weights out for drawing on a CPU.
+
+        In bf16 activations go through in channels-last order: the kernels write what the next one reads, where torch's plain
+        order costs 98 reorders a pass of the embedded UNet, 33 of them of weights; a third of the pass where products are fast.
+        """
+        for module in (self.unet, *self.images.modules()):
+            onednn.pack(module, (torch.float32, torch.bfloat16))
+        if self.device.type == "cpu" and self.dtype == torch.bfloat16:
+            self.channels_last = True
 
     @property
     def guidance_embedded(self) -> bool:

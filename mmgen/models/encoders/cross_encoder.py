@@ -22,6 +22,7 @@ from mmgen.models import transformer_config
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, TensorName, pour
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS, bert_encoder
+from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.encoders import bert_config, cross_encoder_config, transformers_cross_encoder
 from mmgen.models.encoders.cross_encoder_config import ARCHITECTURE
 from mmgen.models.encoders.transformers_cross_encoder import DecoderReranker, TransformersCrossEncoder
@@ -167,17 +168,20 @@ def fitted(query: int, text: int, room: int) -> tuple[int, int]:
 def load(
     folder: Path, device: str = "cpu", name: str = "", precision: str = ""
 ) -> CrossEncoder | TransformersCrossEncoder | DecoderReranker:
-    """The registry's loader; `precision` "int8" rounds the weights of the linear layers.
+    """The registry's loader; `precision` "bf16" or "int8" rounds the factors of its linear layers.
 
     What our own transformer does not do is left to the sentence-transformers package.
     """
-    if precision not in ("", "fp32", "int8"):
-        raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    if precision not in ("", "fp32", "bf16", "int8"):
+        raise BadRequest(f"precision {precision!r} is unknown; write fp32, bf16 or int8 after the #")
     if reason := cross_encoder_config.beyond(folder):
-        if precision == "int8":
-            raise BadRequest(f"{name or folder.name} has {reason}, which is not run in int8; write the reference without #int8")
+        if precision in ("bf16", "int8"):
+            told = f"{name or folder.name} has {reason}, which is not run in {precision}"
+            raise BadRequest(f"{told}; write the reference without #{precision}")
         return transformers_cross_encoder.load(folder, device, name)
     model = CrossEncoder.load(folder, device, name)
     if precision == "int8":
         quantize(model.network)
+    elif precision == "bf16":
+        bf16_products(model.network.transformer)
     return model

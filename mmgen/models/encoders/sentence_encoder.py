@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint, pour
 from mmgen.models.checkpoints.tensor_names import bert_encoder
+from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.encoders import bert_config, kinds, known_scripts, sentence_transformers
 from mmgen.models.encoders.prompts import Prompts, Side
 from mmgen.models.encoders.prompts import read as read_prompts
@@ -132,16 +133,18 @@ class SentenceEncoder:
 def load(
     folder: Path, device: str = "cpu", name: str = "", precision: str = ""
 ) -> SentenceEncoder | SentenceTransformerEncoder:
-    """The registry's loader for BERT-family folders; `precision` "int8" rounds the weights of the linear layers.
+    """The registry's loader for BERT-family folders; `precision` "bf16" or "int8" rounds the factors of its linear layers.
 
     What our own transformer does not do is left to the sentence-transformers package.
     """
-    if precision not in ("", "fp32", "int8"):
-        raise BadRequest(f"precision {precision!r} is unknown; write fp32 or int8 after the #")
+    if precision not in ("", "fp32", "bf16", "int8"):
+        raise BadRequest(f"precision {precision!r} is unknown; write fp32, bf16 or int8 after the #")
     kinds.check(folder)
     if bert_config.settings(folder).beyond:
         return sentence_transformers.load(folder, device, name, precision)
     encoder = SentenceEncoder.load(folder, device, name)
     if precision == "int8":
         quantize(encoder.transformer)
+    elif precision == "bf16":
+        bf16_products(encoder.transformer)
     return encoder

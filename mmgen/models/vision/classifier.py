@@ -72,7 +72,7 @@ class TowerModel(ImageModel):
 
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TowerModel:
     """The registry's loader: ViT and DINOv2 of transformers. Raises BadWeights for a file that is missing or damaged."""
-    dtype = dtype_of(precision)
+    dtype = dtype_of(precision, device)
     family, shape = vision_families.tower(folder)
     checkpoint = Checkpoint(folder)
     labels = _labels(read_json(folder / "config.json"), folder) if "classifier.weight" in checkpoint else ()

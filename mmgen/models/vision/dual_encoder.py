@@ -126,7 +126,7 @@ def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "")
 
     Raises BadWeights where a file is missing, damaged or of another architecture.
     """
-    dtype, config = dtype_of(precision), folder / "config.json"
+    dtype, config = dtype_of(precision, device), folder / "config.json"
     if config.is_file() and read_json(config).get("model_type") == clip_checkpoint.OWN:
         clip, preprocess, reference = clip_checkpoint.load(folder)
         texts: TextTower = _own_texts(folder, clip.to(device, dtype), reference)

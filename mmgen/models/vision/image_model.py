@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.models.cpu import onednn
+from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.vision.preprocess import ImagePreprocess, to_images
 from mmgen.models.vision.vit import VisionTransformer
@@ -84,16 +85,18 @@ def block_weights(blocks: nn.Module) -> int:
     return sum(parameter.numel() for parameter in blocks.parameters())
 
 
-def dtype_of(precision: str) -> torch.dtype:
-    """The dtype of a precision's name. Raises BadRequest for an unknown one."""
+def dtype_of(precision: str, device: str) -> torch.dtype:
+    """Of a model's numbers; on a CPU "bf16" rounds the factors of products alone. Raises BadRequest for an unknown name."""
     if precision not in PRECISIONS:
         raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
-    return PRECISIONS[precision]
+    return torch.float32 if precision == "bf16" and device == "cpu" else PRECISIONS[precision]
 
 
 def prepare(module: nn.Module, precision: str) -> None:
-    """Makes a model ready for inference: no gradients, int8 weights if asked for, and weights packed for the CPU's kernels."""
+    """Makes a model ready for inference: no gradients, factors rounded if asked for, weights packed for the CPU's kernels."""
     module.requires_grad_(False)
     if precision == "int8":
         quantize(module)
+    elif precision == "bf16" and next(module.parameters()).device.type == "cpu":
+        bf16_products(module)
     onednn.pack(module)

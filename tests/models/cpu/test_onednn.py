@@ -57,6 +57,19 @@ def test_linear_equals_torchs_own_and_a_row_is_the_same_in_any_company(bias: boo
     assert packed.weight.is_mkldnn and not list(packed.parameters())
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="oneDNN has no products in bf16 here")
+def test_bf16_is_packed_where_it_is_asked_for() -> None:
+    plain = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.SiLU(), nn.Conv2d(16, 8, 1)).bfloat16()
+    x = torch.randn(2, 8, 8, 8).bfloat16().to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        expected = plain(x)
+        found = pack(plain, (torch.float32, torch.bfloat16))(x)
+        assert type(plain[0]) is PackedConv2d
+        torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)
+        linear, rows = nn.Linear(48, 20).bfloat16(), torch.randn(2, 48).bfloat16()
+        torch.testing.assert_close(PackedLinear(linear)(rows), linear(rows), atol=0.02, rtol=0.02)
+
+
 def test_what_is_packed() -> None:
     circular = nn.Conv2d(4, 4, 3, padding_mode="circular", padding=1)
     found = pack(

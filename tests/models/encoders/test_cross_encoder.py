@@ -55,7 +55,7 @@ def test_int8_is_near(folder: Path) -> None:
     assert isinstance(exact, CrossEncoder) and isinstance(rounded, CrossEncoder)
     pairs = exact.pairs(QUERY, TEXTS)
     assert np.abs(exact.score_rows(pairs) - rounded.score_rows(pairs)).max() < 0.1
-    with pytest.raises(BadRequest, match="precision 'int3' is unknown; write fp32 or int8"):
+    with pytest.raises(BadRequest, match="precision 'int3' is unknown; write fp32, bf16 or int8"):
         load(folder, precision="int3")
 
 

@@ -81,7 +81,7 @@ def test_no_texts(encoder: SentenceEncoder) -> None:
 
 
 def test_unknown_precision(minilm: Path) -> None:
-    with pytest.raises(BadRequest, match=r"int3.*fp32 or int8"):
+    with pytest.raises(BadRequest, match=r"int3.*fp32, bf16 or int8"):
         load(minilm, precision="int3")
 
 

@@ -1,0 +1,50 @@
+"""Linear layers that multiply in bfloat16 between activations in fp32. Knows layers; not what they compute, or when it pays."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmgen.models.cpu.linear import ONEDNN
+
+NARROW = frozenset(("qkv", "up"))
+"""Layers, by their names in a block, whose results go on in bfloat16: into attention and an activation, not into a sum."""
+
+
+class Bf16Linear(nn.Module):
+    """`x W' + b` with both factors rounded to bfloat16 and products added in fp32; for inference alone.
+
+    What goes into residual sums and norms stays fp32: of MiniLM the mean cosine to fp32 is 0.99998, against 0.9995 where sums
+    are rounded too. On a CPU weights lie as oneDNN's kernel reads them, and nowhere else.
+    """
+
+    def __init__(self, linear: nn.Linear, result: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.in_features, self.out_features, self.result = linear.in_features, linear.out_features, result
+        weight = linear.weight.detach().bfloat16()
+        self.packed = ONEDNN and weight.device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self.packed else weight
+        self.bias = None if linear.bias is None else linear.bias.detach().bfloat16()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features), fp32 or bfloat16 -> (..., out_features) of dtype `result`."""
+        x = x.to(torch.bfloat16)
+        if self.packed:
+            y = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        else:
+            y = F.linear(x, self.weight, self.bias)
+        return y.to(self.result)  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features} -> {self.out_features}"
+
+
+def bf16_products(module: nn.Module) -> nn.Module:
+    """Replaces every nn.Linear inside `module` in place by a `Bf16Linear`, and returns it."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Linear):
+            setattr(module, name, Bf16Linear(child, torch.bfloat16 if name in NARROW else torch.float32))
+        else:
+            bf16_products(child)
+    return module
