@@ -32,6 +32,7 @@ from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
+from mmgen.models.diffusion.unet import ConditionalUNet, diffusers_unet
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
 
 SCHEDULERS = {
@@ -63,7 +64,8 @@ class Case:
     @classmethod
     def of(cls, name: str, model: DenoiserModel) -> "Case":
         prompt, nothing = model.embed_prompts([PROMPT, ""])
-        case = cls(name, copy.deepcopy(model.unet), model, prompt, nothing)
+        peer = diffusers_unet(model.unet) if isinstance(model.unet, ConditionalUNet) else copy.deepcopy(model.unet)
+        case = cls(name, peer, model, prompt, nothing)
         model.pack()
         return case
 

@@ -21,6 +21,7 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion import unet as own_unet
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
 from mmgen.models.diffusion.autoencoder import Autoencoder, LatentAutoencoder, PixelAutoencoder
@@ -87,8 +88,6 @@ class DenoiserModel:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DenoiserModel:
         """From a folder with `unet/`, `scheduler/` and what else the model has. Raises BadWeights, in one line."""
-        import diffusers
-
         if precision not in PRECISIONS:
             raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
         dtype = PRECISIONS[precision]
@@ -100,7 +99,7 @@ class DenoiserModel:
         if found not in UNETS:
             raise BadWeights(f"{folder / 'unet'} is of class {found}; known are {' and '.join(UNETS)}")
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
-        unet = pretrained.load(getattr(diffusers, found), folder / "unet", device, dtype)
+        unet = _network(folder, found, device, dtype)
         images = _images(folder, unet, device, dtype)
         return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
 
@@ -263,6 +262,15 @@ def _pipeline(folder: Path) -> str:
     """The pipeline's class that model_index.json names; empty without the file."""
     path = folder / "model_index.json"
     return str(read_json(path).get("_class_name", "")) if path.is_file() else ""
+
+
+def _network(folder: Path, found: str, device: str, dtype: torch.dtype) -> Any:
+    """Of our own models by our own module, which loads without diffusers; of all others by diffusers' class `found`."""
+    if found == UNETS[0] and (folder / "mmgen.json").is_file() and (own := own_unet.read(folder / "unet", device, dtype)):
+        return own
+    import diffusers
+
+    return pretrained.load(getattr(diffusers, found), folder / "unet", device, dtype)
 
 
 def _images(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:

@@ -79,7 +79,7 @@ def _names(network: str, module: nn.Module, path: str) -> Iterator[str]:
 
 
 def _layers_per_block(unet: nn.Module) -> int:
-    layers = getattr(unet, "config", {}).get("layers_per_block", 2)
+    layers = getattr(getattr(unet, "config", None), "layers_per_block", 2)
     return int(layers if isinstance(layers, int) else layers[0])
 
 
