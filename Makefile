@@ -21,6 +21,11 @@ demo: $(READY)
 	@if $(PULL); then MMGEN_HOME=.demo $(BIN)/mmgen chat "What is the capital of France?"; fi
 	@MMGEN_HOME=.demo $(BIN)/mmgen txt2img "a red apple" --seed 7 -o .demo/apple.png
 
+# Two processes on two cores: a thread each, as threads of one process wait for one another busily. What is compiled is kept,
+# so that the processes that tests start do not compile it again.
+test: export OMP_NUM_THREADS := 1
+test: export OMP_WAIT_POLICY := PASSIVE
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEV)
 	@$(BROWSER)
 	@$(PULL) || echo "the tests of embedded:smollm2 are skipped" >&2

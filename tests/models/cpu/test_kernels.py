@@ -26,6 +26,7 @@ from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 needed = pytest.mark.skipif(kernels.kernels() is None, reason=f"there are no kernels here: {build.reason()}")
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from mmgen.models.cpu.onednn import PACKS, PackedConv2d, PackedLinear, pack
 from mmgen.models.diffusion.denoiser import DenoiserModel
 
-pytestmark = pytest.mark.skipif(not PACKS, reason="torch without oneDNN")
+pytestmark = [pytest.mark.skipif(not PACKS, reason="torch without oneDNN"), pytest.mark.usefixtures("two_threads")]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ from mmgen.models.quantization import block_layers
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 
-pytestmark = pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}")
+pytestmark = [
+    pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}"),
+    pytest.mark.usefixtures("two_threads"),
+]
 LLAMA = TransformerConfig(
     vocab_size=50, hidden_size=64, layers=3, heads=4, num_kv_heads=2, intermediate_size=96,
     max_tokens=128, positions="rotary", norm="rms",

@@ -13,6 +13,7 @@ from mmgen.models.cpu.kernels import Kernels, kernels
 from mmgen.models.quantization import block_matrix
 from mmgen.models.quantization.block_matrix import FAST, BlockMatrix
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 needed = pytest.mark.skipif(kernels() is None, reason="there are no kernels here")
 
 
