@@ -164,8 +164,8 @@ void forward_blocks(const Layer *layers, const Shape *shape, float *x, float *ro
     pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);
     pass.gated_fixed = (Fixed *)((float *)pass.fixed + rows * shape->padded);
     pass.scores = (float *)pass.gated_fixed + rows * shape->padded;
-    Crew crew = {.threads = shape->threads};
-#pragma omp parallel num_threads(shape->threads)
+    Crew crew = {.threads = least(shape->threads, MOST_THREADS)};
+#pragma omp parallel num_threads(crew.threads)
     {
         int thread = omp_get_thread_num();
         if (thread) {
