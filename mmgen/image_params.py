@@ -5,6 +5,7 @@ and the same object travels from the caller to the denoiser's row. Annotations a
 """
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,18 @@ MAX_STEPS = 1000
 MAX_SIDE = 8192  # pixels
 SOLVERS = ("ddpm", "ddim", "euler", "euler-a", "heun", "dpm++2m", "dpm++2m-karras", "unipc", "lcm")
 """Names of `mmgen.models.diffusion.solvers.SOLVERS`, without torch."""
+SAMPLERS = {
+    "ddpm": "DDPM",
+    "ddim": "DDIM",
+    "euler": "Euler",
+    "euler-a": "Euler a",
+    "heun": "Heun",
+    "dpm++2m": "DPM++ 2M",
+    "dpm++2m-karras": "DPM++ 2M Karras",
+    "unipc": "UniPC",
+    "lcm": "LCM",
+}
+"""Solvers as AUTOMATIC1111's web UI and its kin call them."""
 ImageSource = str | Path | Image
 """An image as a caller has it: a file, or opened."""
 
@@ -131,6 +144,8 @@ class ImageParams:
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:
+        if self.solver is not None and self.solver not in SOLVERS:
+            object.__setattr__(self, "solver", solver_of(self.solver) or self.solver)
         check(self)
 
     @property
@@ -138,3 +153,21 @@ class ImageParams:
         """Width and height, once resolved."""
         assert self.width is not None and self.height is not None
         return self.width, self.height
+
+
+def solver_of(sampler: str, schedule: str = "") -> str | None:
+    """Our name for a sampler that goes by another, such as "DPM++ 2M Karras" or "dpmpp_2m" with schedule "karras".
+
+    schedule: A1111's schedule type, or ComfyUI's scheduler; "": it is in the sampler's name, or the usual one.
+    None: there is none here.
+    """
+    plain = ("", "automatic", "uniform", "normal", "ddimuniform")
+    name, kind = _letters(sampler), _letters(schedule)
+    known = {_letters(one): ours for ours, theirs in SAMPLERS.items() for one in (ours, theirs)}
+    return known.get(name if kind in plain else name + kind)
+
+
+def _letters(name: str) -> str:
+    """Without case and marks; ComfyUI's and diffusers' spellings as the others'."""
+    name = re.sub(r"dpm\+\+|dpmpp", "dpmpp", str(name).lower())
+    return re.sub(r"[^a-z0-9]", "", name.replace("ancestral", "a"))

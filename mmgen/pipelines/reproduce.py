@@ -15,9 +15,11 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.image_events import Progress, image_of
 from mmgen.image_params import ImageParams
-from mmgen.pipelines.image import image_checks, image_io, recipe
+from mmgen.pipelines.image import image_checks, image_io, infotext, recipe
 from mmgen.pipelines.image.image_pipeline import lora_digest, started
+from mmgen.pipelines.image.infotext import Infotext
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
+from mmgen.pipelines.txt2img import Txt2Img
 
 if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
@@ -51,19 +53,23 @@ def reproduce(
     path: Path,
     *,
     sources: tuple[Path | None, Path | None] = (None, None),
+    model: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     request: Request | None = None,
 ) -> Reproduction:
-    """Draws the image of a PNG again as its recipe says.
+    """Draws an image again as its recipe says, or as another tool's parameters in it do.
 
-    `sources`: where the image and the mask are that it began with; by default beside it, or in the current folder.
+    sources: where the image and the mask are that it began with; by default beside it, or in the current folder.
+    model: instead of the recipe's; other tools name theirs in ways that are not known here.
     Raises UnreadableFile for a file without recipe, NotFound for a model or image that is gone.
     """
     image = image_io.read(path)
+    if recipe.CHUNK not in image.info and (said := infotext.of(image)) is not None:
+        return followed(rt, path, image, said, model, progress, request)
     made = recipe.of(image, str(path))
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
-    client = rt.denoiser(made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
+    client = rt.denoiser(model or made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
     asked = params_of(made)
     for text in (asked.prompt, asked.negative):
         client.check_prompt(text)
@@ -74,10 +80,34 @@ def reproduce(
             drawn = image_of(event.pixels)
         elif progress is not None and isinstance(event, Progress):
             progress(event)
-    changed = tuple(changes(made, client, rt.device, source, mask))
+    later = [f"it says {name}, which a later version of mmgen wrote" for name in recipe.unknown(image)]
+    changed = (*later, *changes(made, client, rt.device, source, mask))
     now = made.model_copy(update={"weights": client.weights, "versions": recipe.versions(), "device": rt.device})
     difference = most_different(image, drawn)
     return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
+
+
+def followed(
+    rt: Runtime,
+    path: Path,
+    image: Image.Image,
+    said: Infotext,
+    model: str | None,
+    progress: Callable[[Progress], None] | None,
+    request: Request | None,
+) -> Reproduction:
+    """What another tool's parameters say, drawn as far as it can be."""
+    if model is None:
+        names = [f"{key.lower()} {said.settings[key]}" for key in ("Model", "Model hash") if key in said.settings]
+        told = f"{path} was made by {said.tool} with {', '.join(names) or 'a model that it does not name'}"
+        raise BadRequest(f"{told}; say which it is with --model")
+    options, notes = infotext.options(said)
+    for event in Txt2Img(rt, model=model).stream(**options, request=request or Request.new()):
+        if event.kind == "step" and progress is not None:
+            progress(event.value)
+    (drawn,), (made,) = event.value.images, event.value.recipes
+    difference = most_different(image, drawn)
+    return Reproduction(str(path), difference == 0, difference, tuple(notes), drawn, made)
 
 
 def params_of(made: Recipe) -> ImageParams:

@@ -1,10 +1,12 @@
 """An image drawn again: bit by bit, or with the reason why not."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.pipelines.image import image_io, recipe
@@ -45,6 +47,29 @@ def test_another_image(studio: Runtime, cat: Path) -> None:
     found = reproduce(studio, rewritten(cat, prompt="a dog"))
     assert not found.equal and f"the largest difference of a pixel is {found.difference} of 255" in str(found)
     assert "nothing else is known to differ" in str(found)
+
+
+def test_another_tools_parameters(studio: Runtime, tmp_path: Path) -> None:
+    """Drawn as far as they can be followed, and told where they cannot."""
+    said = PngInfo()
+    settings = "Steps: 3, Sampler: Euler a, CFG scale: 6.5, Seed: 4, Size: 16x16, Model hash: 6ce016, Model: sd15, Clip skip: 2"
+    said.add_text("parameters", f"a (red:1.2) cat\nNegative prompt: blue\n{settings}, Version: v1.9.4")
+    Image.new("RGB", (16, 16)).save(tmp_path / "theirs.png", pnginfo=said)
+    with pytest.raises(
+        BadRequest, match=r"made by A1111 v1.9.4 with model sd15, model hash 6ce016; say which it is with --model"
+    ):
+        reproduce(studio, tmp_path / "theirs.png")
+    found = reproduce(studio, tmp_path / "theirs.png", model=studio.config.denoiser)
+    expected = Txt2Img(studio)("a (red:1.2) cat", negative="blue", steps=3, solver="euler-a", guidance=6.5, seed=4, width=16)
+    assert found.image.tobytes() == expected.images[0].tobytes() and found.recipe == expected.recipes[0]
+    assert not found.equal and found.changed[0] == "Clip skip: 2 is not followed" and "noise" in found.changed[1]
+
+
+def test_a_later_version_is_told(studio: Runtime, cat: Path) -> None:
+    said = PngInfo()
+    said.add_text("mmgen", json.dumps({**json.loads(image_io.read(cat).info["mmgen"]), "invented_later": 1}))
+    image_io.read(cat).save(cat, pnginfo=said)
+    assert "it says invented_later, which a later version of mmgen wrote" in reproduce(studio, cat).changed
 
 
 def test_what_it_began_with(studio: Runtime, tmp_path: Path) -> None:

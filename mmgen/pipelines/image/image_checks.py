@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
 from mmgen.image_params import MAX_IMAGES, ImageParams
+from mmgen.pipelines.image import image_io
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,7 +60,7 @@ def mask(image: Image, source: Image | None) -> Image:
     if image.size != source.size:
         theirs, ours = ("{} x {}".format(*size) for size in (image.size, source.size))
         raise BadRequest(f"the mask is {theirs} pixels, the image {ours}; make them the same size")
-    grey = image.convert("L")
+    grey = image_io.painted(image)
     if grey.getextrema()[1] == 0:
-        raise BadRequest("the mask is black all over, so nothing would be drawn; paint white what to draw anew")
+        raise BadRequest("the mask is black or transparent all over, so nothing would be drawn; paint white what to draw anew")
     return grey

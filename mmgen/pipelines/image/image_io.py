@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageCms, ImageOps
 
 from mmgen.errors import NotFound
 from mmgen.image_params import ImageSource
@@ -46,13 +47,40 @@ def digest(image: Image.Image) -> str:
 
 
 def colours(image: Image.Image, size: tuple[int, int]) -> Tensor:
-    """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white."""
-    return _tensor(image_files.rgb(image), size) * 2 - 1
+    """(3, height, width) in [-1, 1]: cut to the ratio of `size` (width, height) and scaled; what is transparent is white.
+
+    Colours of another space, by the image's ICC profile, are converted to sRGB.
+    """
+    return _tensor(srgb(image), size) * 2 - 1
+
+
+def srgb(image: Image.Image) -> Image.Image:
+    """In 8-bit RGB. A profile that is damaged, or of another kind of image, is passed over, as browsers do."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image_files.rgb(image)
+    plain = image if image.mode in ("L", "CMYK") else image_files.rgb(image)
+    try:
+        space = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(plain, space, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image_files.rgb(image)
+    assert converted is not None
+    return converted
+
+
+def painted(image: Image.Image) -> Image.Image:
+    """A mask in grey: whatever the colour, as bright as its brightest channel. What is transparent is not painted: black."""
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    bare = image.convert("RGBA").convert("RGB") if alpha is not None else image_files.rgb(image)
+    red, green, blue = bare.split()
+    bright = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    return bright if alpha is None else ImageChops.multiply(bright, alpha)
 
 
 def mask(image: Image.Image, size: tuple[int, int]) -> Tensor:
     """(1, height, width) in [0, 1], white is 1; cut and scaled as `colours` does."""
-    return _tensor(image.convert("L"), size)
+    return _tensor(painted(image), size)
 
 
 def _tensor(image: Image.Image, size: tuple[int, int]) -> Tensor:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mmgen import image_params
 from mmgen.errors import BadRequest, UnreadableFile
-from mmgen.pipelines.image import image_io
+from mmgen.models.diffusion.prompts import syntax
+from mmgen.pipelines.image import image_io, infotext
 from mmgen.pipelines.signature import Parameter, declared
 
 if TYPE_CHECKING:
@@ -20,18 +23,8 @@ if TYPE_CHECKING:
 
 CHUNK, COMMON = "mmgen", "parameters"
 """Text chunks of the PNG: ours, and the one that AUTOMATIC1111's web UI began."""
-SAMPLERS = {
-    "ddpm": "DDPM",
-    "ddim": "DDIM",
-    "euler": "Euler",
-    "euler-a": "Euler a",
-    "heun": "Heun",
-    "dpm++2m": "DPM++ 2M",
-    "dpm++2m-karras": "DPM++ 2M Karras",
-    "unipc": "UniPC",
-    "lcm": "LCM",
-}
-"""Solvers as other tools call them."""
+LINES = re.compile(r"^(\s*)(Negative prompt|Steps):", re.MULTILINE)
+"""What other tools take for the beginning of another part, wherever a line begins with it."""
 
 
 class RecipeFile(BaseModel):
@@ -84,7 +77,7 @@ else:
 
 
 class Recipe(CompleteOptions):
-    """Everything that decides an image's pixels. Keys of later versions are passed over."""
+    """Everything that decides an image's pixels. Keys of later versions are passed over; see `unknown`."""
 
     image: RecipeFile | None = None  # what it began with
     mask: RecipeFile | None = None
@@ -92,21 +85,33 @@ class Recipe(CompleteOptions):
     device: str
 
     def parameters(self) -> str:
-        """The prompt, the negative prompt and one line of settings, as AUTOMATIC1111's web UI writes and reads them."""
+        """The prompt, the negative prompt and one line of settings, as AUTOMATIC1111's web UI writes and reads them.
+
+        Values with commas, colons or line breaks are quoted as JSON. What would begin another part is written in small
+        letters, which every text encoder reads alike.
+        """
         options = self.options()
         settings = {
             "Steps": options["steps"],
-            "Sampler": SAMPLERS.get(options["solver"] or "", options["solver"]),
+            "Sampler": image_params.SAMPLERS.get(options["solver"] or "", options["solver"]),
             "CFG scale": options["guidance"],
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
             "Model hash": self.weights[:10],
             "Model": self.model,
             "Denoising strength": options["strength"] if self.image else None,
+            "Lora hashes": ", ".join(f"{stem(one)}: {one.sha256[:12]}" for one in self.lora) or None,
             "Version": f"mmgen {self.versions.get('mmgen', '')}",
         }
-        line = ", ".join(f"{name}: {_number(value)}" for name, value in settings.items() if value is not None)
-        return "\n".join([self.prompt, *([f"Negative prompt: {self.negative}"] if self.negative else []), line])
+        line = ", ".join(f"{name}: {_value(value)}" for name, value in settings.items() if value is not None)
+        prompt = " ".join([self.prompt, *(syntax.tag(stem(one), one.scale) for one in self.lora)])
+        prompt, negative = (LINES.sub(lambda found: found[0].lower(), text) for text in (prompt, self.negative))
+        return "\n".join([prompt, *([f"Negative prompt: {negative}"] if negative else []), line])
+
+
+def stem(file: RecipeFile) -> str:
+    """A file's name as prompts say it."""
+    return PurePath(file.file).stem
 
 
 def versions() -> dict[str, str]:
@@ -124,9 +129,22 @@ def of(image: Image, name: str) -> Recipe:
     try:
         return Recipe.model_validate_json(image.info[CHUNK])
     except KeyError:
-        raise UnreadableFile(f"{name} holds no recipe; images that mmgen wrote as PNG hold one") from None
+        tool = infotext.other_tool(image)
+        why = f"{name} holds what {tool} wrote, which is not read here" if tool else f"{name} holds no recipe"
+        raise UnreadableFile(
+            f"{why}; images that mmgen wrote as PNG hold one, and parameters in A1111's form are read"
+        ) from None
     except ValidationError as why:
         raise UnreadableFile(f"{name} holds a damaged recipe ({why.errors()[0]['msg']}); it cannot be followed") from None
+
+
+def unknown(image: Image) -> list[str]:
+    """Keys of its recipe that this version does not know; a later one wrote them."""
+    try:
+        said = json.loads(image.info.get(CHUNK, "{}"))
+    except ValueError:
+        return []
+    return sorted(said.keys() - Recipe.model_fields.keys()) if isinstance(said, dict) else []
 
 
 def chunks(recipe: Recipe) -> PngInfo:
@@ -152,5 +170,6 @@ def save(image: Image, recipe: Recipe, path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _number(value: object) -> object:
-    return f"{value:g}" if isinstance(value, float) else value
+def _value(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return json.dumps(text, ensure_ascii=False) if any(mark in text for mark in ',:\n"') else text

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
-from mmgen.pipelines.image import image_io, recipe
+from mmgen.pipelines.image import image_io, infotext, recipe
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 
 MADE = Recipe(
@@ -43,10 +43,10 @@ def test_there_and_back(tmp_path: Path) -> None:
 def test_the_text_that_other_tools_read(tmp_path: Path) -> None:
     recipe.save(IMAGE, MADE, tmp_path / "a.png")
     assert image_io.read(tmp_path / "a.png").info["parameters"].splitlines() == [
-        "eine süße Katze 🐱",
+        "eine süße Katze 🐱 <lora:cats:0.5>",
         "Negative prompt: rot",
         "Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 9223372036854775807, Size: 8x4, Model hash: ababababab, "
-        "Model: embedded:emoji, Denoising strength: 0.6, Version: mmgen 1.2",
+        'Model: "embedded:emoji", Denoising strength: 0.6, Lora hashes: "cats: cdcdcdcdcdcd", Version: mmgen 1.2',
     ]
 
 
@@ -55,6 +55,21 @@ def test_a_later_version_says_more(tmp_path: Path) -> None:
     chunks.add_text("mmgen", json.dumps(MADE.model_dump() | {"invented_later": 1}))
     IMAGE.save(tmp_path / "a.png", pnginfo=chunks)
     assert recipe.read(tmp_path / "a.png") == MADE
+    assert recipe.unknown(image_io.read(tmp_path / "a.png")) == ["invented_later"]
+
+
+def test_other_tools_read_what_was_meant() -> None:
+    """A model with a comma, line breaks, and lines of a prompt that begin as other parts do."""
+    prompt = 'a cat, "quoted"\nNegative prompt: dogs\nSteps: 99, Sampler: x, Seed: 5'
+    made = MADE.model_copy(update={"prompt": prompt, "negative": "a\nSteps: 1", "model": "/my, models: x/sd", "lora": ()})
+    said = infotext.parse(made.parameters())
+    assert said.prompt == prompt.replace("Negative prompt:", "negative prompt:").replace("Steps:", "steps:")
+    assert said.negative == "a\nsteps: 1"
+    assert (said.settings["Model"], said.settings["Steps"], said.settings["Seed"]) == (
+        "/my, models: x/sd",
+        "20",
+        str(2**63 - 1),
+    )
 
 
 def test_images_without_recipe(tmp_path: Path) -> None:
