@@ -53,13 +53,19 @@ format: $(DEV)
 clean:
 	rm -rf $(VENV) .demo build dist site
 
-# torch first and pinned: an unpinned torch brings gigabytes of CUDA packages to a machine without a GPU.
+# constraints.txt pins torch: an unpinned one brings gigabytes of CUDA packages to a machine without a GPU. pip compiles with one
+# core what it installs, compileall with all; templates among it that are no Python are passed over.
+install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable "$(1)" && \
+	{ $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true; }
+
+# pip is the last thing that venv makes.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ocr]"
+	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
+	$(call install,.[ocr])
 	@touch $@
 
-$(DEV): $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,docs]"
-	@touch $@
+# All in one call, which looks every requirement up once.
+$(DEV): pyproject.toml constraints.txt
+	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
+	$(call install,.[ocr,dev,docs])
+	@touch $(READY) $@

@@ -16,7 +16,7 @@ with open(here / "log", "a") as log:
     print(pathlib.Path(sys.argv[0]).name, *words, file=log)
 if words[:2] == ["-m", "venv"]:
     (here / words[-1] / "bin").mkdir(parents=True, exist_ok=True)
-    for name in ("python", "mmgen"):
+    for name in ("python", "mmgen", "pip"):
         target = here / words[-1] / "bin" / name
         target.write_text(pathlib.Path(sys.argv[0]).read_text())
         target.chmod(0o755)
@@ -51,8 +51,9 @@ def installs(log: list[str]) -> int:
 
 def test_demo_sets_up_once(checkout: Path) -> None:
     first = make(checkout, "demo")
-    assert first[0].startswith("fake-python -m venv") and installs(first) == 2
-    assert first[1].endswith("--constraint constraints.txt torch"), "torch first, pinned"
+    assert first[0].startswith("fake-python -m venv") and installs(first) == 1
+    assert first[1].endswith("--constraint constraints.txt --editable .[ocr]"), "torch is pinned there"
+    assert first[2].startswith("python -m compileall")
     second = make(checkout, "demo")
     assert [" ".join(line.split()[:3]) for line in second] == [
         "mmgen rag add", "mmgen rag chat", "mmgen pull embedded:smollm2", "mmgen chat What", "mmgen txt2img a",
@@ -63,17 +64,28 @@ def test_a_half_made_environment_is_recovered(checkout: Path) -> None:
     (checkout / "broken").touch()
     make(checkout, "demo", code=2)
     (checkout / "broken").unlink()
-    assert installs(make(checkout, "demo")) == 2
+    assert installs(make(checkout, "demo")) == 1
+
+
+def test_an_environment_without_pip_is_made_anew(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    assert make(checkout, "demo")[0].startswith("fake-python -m venv")
+
+
+def test_tests_add_to_what_the_demo_set_up(checkout: Path) -> None:
+    make(checkout, "demo")
+    added = make(checkout, "test")
+    assert not any("-m venv" in line for line in added) and installs(added) == 1 and not installs(make(checkout, "demo"))
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml"])
 def test_what_is_pinned_anew_is_installed_anew(checkout: Path, name: str) -> None:
-    assert installs(make(checkout, "test")) == 3
+    assert installs(make(checkout, "test")) == 1
     assert installs(make(checkout, "test")) == 0
     ready = checkout / ".venv" / ".ready-dev"
     later = ready.stat().st_mtime + 10
     os.utime(checkout / name, (later, later))
-    assert installs(make(checkout, "test")) == 3
+    assert installs(make(checkout, "test")) == 1
 
 
 def test_test_runs_the_fast_suite(checkout: Path) -> None:
