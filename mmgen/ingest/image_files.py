@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmgen.errors import TooLarge, UnreadableFile
-from mmgen.ingest import loaders
 from mmgen.interfaces import Scalar
 
 SUFFIXES = "png jpg jpeg jfif webp gif avif heic heif bmp tif tiff".split()  # noqa: SIM905  a list of words
@@ -31,6 +30,8 @@ _large = threading.Lock()
 
 def load(path: Path) -> Image.Image:
     """A file's image; see `decode`. Raises NotFound for a missing file, UnreadableFile and TooLarge for the rest."""
+    from mmgen.ingest import loaders  # brings every format of documents: 0.3 s that drawing without an image need not wait
+
     return decode(loaders.read_bytes(path), str(path))
 
 

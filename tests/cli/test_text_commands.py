@@ -1,9 +1,6 @@
 """`mmgen text` and `mmgen chat`: what is printed, conversations, attention images, and what people get wrong."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,22 +82,3 @@ def test_an_attention_image(call: Call) -> None:
 def test_mistakes_are_one_line(call: Call, args: tuple[object, ...], says: str) -> None:
     called = call(*args)
     assert called.code == 2 and says in called.err and called.err.count("\n") == 1
-
-
-def test_native_models_start_without_what_they_do_not_need(home: Path, tiny_llama: Path, tmp_path: Path) -> None:
-    """A safetensors folder and a GGUF file: torch and tokenizers are imported, and nothing else that is slow to."""
-    import gguf_models
-
-    gguf_models.llama_file(tmp_path / "tiny.gguf")
-    unneeded = "transformers diffusers peft accelerate torch._dynamo torch._inductor sympy scipy sklearn pandas fastapi gguf"
-    unneeded += " torchvision PIL.Image huggingface_hub gradio sentence_transformers faiss"
-    program = (
-        "import sys\nfrom mmgen.cli.main import main\n"
-        "for model in sys.argv[1:]:\n"
-        " try:\n  main(['chat', 'the cat', '--model', model, '--max-tokens', '3'])\n"
-        " except SystemExit as ended:\n  assert not ended.code\n"
-        f" print([name for name in {unneeded.split()} if name in sys.modules])\n"
-    )
-    args = [sys.executable, "-c", program, str(tiny_llama), "tiny.gguf"]
-    done = subprocess.run(args, capture_output=True, text=True, env={**os.environ, "MMGEN_HOME": str(home)}, timeout=120)
-    assert done.returncode == 0 and done.stdout.count("\n[]\n") == 2, (done.stdout, done.stderr)

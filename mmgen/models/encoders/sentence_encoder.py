@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.convert import Checkpoint, pour
+from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.tensor_names import bert_encoder
 from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.encoders import bert_config, kinds, known_scripts, sentence_transformers
@@ -64,7 +65,8 @@ class SentenceEncoder:
         settings = bert_config.settings(folder)
         if settings.beyond:
             raise BadWeights(f"{folder} needs {settings.beyond}; load it through the sentence-transformers package")
-        transformer = Transformer(settings.config).to(device)
+        with without_init():
+            transformer = Transformer(settings.config).to(device)
         pour(Checkpoint(folder), transformer, bert_encoder(settings.config), BEYOND, "bert.")
         tokenizer = Tokenizer(folder / "tokenizer.json")
         name, told = name or folder.name, read_prompts(folder)
