@@ -101,7 +101,7 @@ class Stuck(MmgenError):
     status = 503
 
 
-class NoSpace(MmgenError):
+class NoSpace(StoreError):
     """The disk is full."""
 
     status = 507

@@ -73,6 +73,7 @@ COVERED_ELSEWHERE = {
     "mmgen.runners.batch_forward": "runners/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
+    "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",
     "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",
     "mmgen.serve.dialects.ollama_models": "serve/routes/test_ollama.py",
     "mmgen.serve.image_calls": "serve/routes/test_images.py",

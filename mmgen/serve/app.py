@@ -15,12 +15,17 @@ from starlette.routing import Route
 
 from mmgen import __version__
 from mmgen.serve import errors
+from mmgen.serve.batch.batch_worker import BatchWorker
+from mmgen.serve.dialects.drawings import Drawings
 from mmgen.serve.dialects.error_forms import ErrorForms
 from mmgen.serve.dialects.response_store import ResponseStore
 from mmgen.serve.model_catalog import ModelCatalog
 from mmgen.serve.request_tracker import RequestTracker
 from mmgen.serve.routes import (
+    a1111,
     anthropic_messages,
+    audio,
+    batches,
     chat,
     commands,
     completions,
@@ -40,6 +45,7 @@ from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.store_pool import StorePool
 from mmgen.serve.temporary_files import TemporaryFiles
+from mmgen.stores.batches import BatchStore
 from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
 
@@ -54,6 +60,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     responses.router,
     anthropic_messages.router,
     ollama.router,
+    a1111.router,
+    audio.router,
+    batches.router,
     completions.router,
     embeddings.router,
     images.router,
@@ -81,7 +90,9 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
-    app.state.responses = ResponseStore()
+    app.state.responses, app.state.drawings = ResponseStore(), Drawings()
+    app.state.batches = BatchStore(rt.home / "batches.db")
+    app.state.batch_worker = BatchWorker(app, app.state.batches)
     app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest)
     app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # one thread per concurrent request
     errors.install(app)
@@ -97,15 +108,19 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """On shutdown: refuse new requests, drain running ones, then cancel the rest."""
+    worker: BatchWorker = app.state.batch_worker
+    worker.start()
     async with mcp.running(app):
         yield
+        worker.stop()
         tracker: RequestTracker = app.state.tracker
         tracker.close()
         if not await asyncio.to_thread(tracker.drained, app.state.settings.drain_s):
             tracker.cancel_all()
             await asyncio.to_thread(tracker.drained, CANCELLING_S)
+    await asyncio.to_thread(worker.join)
     app.state.pool.shutdown(wait=False)
-    for opened in (app.state.keys, app.state.history, app.state.stores):
+    for opened in (app.state.keys, app.state.history, app.state.stores, app.state.batches):
         if opened is not None:
             opened.close()
 

@@ -18,7 +18,7 @@ from mmgen.errors import BadRequest, Clash, NotFound, nearest
 from mmgen.stores.private_database import PrivateDatabase
 
 SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
-"""Scopes of a key. chat: /v1/chat/completions and /v1/completions; embeddings: with /v1/rerank; stores: read, search and
+"""Scopes of a key. chat: every API that writes texts; embeddings: with /v1/rerank; images: that draws; stores: read, search and
 ask; stores:write: documents; engine: /metrics and other people's requests."""
 EVERYDAY = ("chat", "embeddings", "images", "stores")
 """Default scopes."""

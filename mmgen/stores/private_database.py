@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mmgen.errors import Busy, MmgenError, StoreError
+from mmgen.errors import Busy, MmgenError, NoSpace, StoreError
 from mmgen.stores import sqlite
 
 
@@ -89,7 +89,7 @@ def _plain(path: Path, text: str, code: int) -> MmgenError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(f"{path} is being written by another process; try again when it is done")
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-        return StoreError(f"{path} cannot grow ({text}); make room, what was written before is safe")
+        return NoSpace(f"{path} cannot grow ({text}); make room, what was written before is safe")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return StoreError(f"{path} cannot be opened or written ({text}); check its permissions")
     return StoreError(f"{path} is damaged or another program's ({text}); move it away or restore a copy")

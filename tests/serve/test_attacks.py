@@ -112,6 +112,35 @@ def test_a_key_is_for_what_it_is_for(client: TestClient, login: Any, method: str
     assert answer.status_code == 403 and answer.json()["error"]["code"] == "insufficient_permissions", answer.text
 
 
+SEARCH = {"type": "file_search", "vector_store_ids": ["x"]}
+DIALECTS: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/responses", {"model": "tiny", "input": "a"}, "chat"),
+    ("/v1/responses", {"model": "reader", "input": "a", "tools": [SEARCH]}, "stores"),
+    ("/v1/chat/completions", {"model": "reader", "messages": [{"role": "user", "content": "a"}], "store": "x"}, "stores"),
+    ("/v1/messages", {"model": "tiny", "max_tokens": 1, "messages": [{"role": "user", "content": "a"}]}, "chat"),
+    ("/v1/messages/count_tokens", {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}, "chat"),
+    ("/v1/batches", {"input_file_id": "x", "endpoint": "/v1/embeddings"}, "embeddings"),
+    ("/v1/batches", {"input_file_id": "x", "endpoint": "/v1/completions"}, "chat"),
+    ("/api/chat", {"model": "tiny", "messages": [{"role": "user", "content": "a"}]}, "chat"),
+    ("/api/generate", {"model": "tiny", "prompt": "a"}, "chat"),
+    ("/api/generate", {"model": "tiny", "prompt": "a", "raw": True}, "chat"),
+    ("/api/embed", {"model": "embedded:minilm", "input": "a"}, "embeddings"),
+    ("/sdapi/v1/txt2img", {"prompt": "a"}, "images"),
+    ("/sdapi/v1/interrupt", {}, "images"),
+    ("/sdapi/v1/options", {"sd_model_checkpoint": "x"}, "images"),
+]  # fmt: skip
+
+
+def test_no_dialect_is_a_way_round(client: TestClient, login: Any) -> None:
+    limited = login("bob", scopes=SCOPES, stores=("other",))
+    for number, (path, body, scope) in enumerate(DIALECTS):
+        header = login(f"ann{number}", scopes=[one for one in SCOPES if one != scope])
+        answer = client.post(path, json=body, headers=header)
+        assert answer.status_code == 403 and f'not for \\"{scope}\\"' in answer.text, (path, answer.text)
+        if scope == "stores":
+            assert "may not use store" in client.post(path, json=body, headers=limited).text
+
+
 def test_tools_are_no_way_round(client: TestClient, login: Any) -> None:
     header = login("ann", scopes=("chat",)) | {"Accept": "application/json, text/event-stream"}
     for name, said in (

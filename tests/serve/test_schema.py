@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-LEAST = {"steps": 2, "n": 2, "best_of": 2, "max_tokens": 4, "max_completion_tokens": 4, "preview_every": 1, "beams": 2}
+LEAST = {
+    "steps": 2, "n": 2, "best_of": 2, "max_tokens": 4, "max_completion_tokens": 4, "max_output_tokens": 4, "preview_every": 1,
+    "beams": 2,
+}  # fmt: skip
 """Work that is asked for is cut to this: the test is about requests, not about waiting."""
 PIPELINES = ("txt2img", "text", "rag-text", "zero-shot-image", "image-search", "nothing")
 
@@ -41,7 +44,7 @@ def tamed(case: Any, model: str) -> None:
     if zlib.crc32(repr(case.body).encode("utf-8", "replace")) % 2:
         return
     if isinstance(body.get("model"), str):
-        texts = case.path.startswith(("/v1/chat", "/v1/completions"))
+        texts = case.path.startswith(("/v1/chat", "/v1/completions", "/v1/responses", "/v1/messages"))
         body["model"] = model if texts else "embedded:minilm" if "embed" in case.path or "rerank" in case.path else None
     if case.path.startswith("/v1/stores/") and case.method != "DELETE":
         case.path_parameters["name"] = "notes"

@@ -38,8 +38,13 @@ class BlockTable:
 class BlockManager:
     """The account of `count` blocks. Each is held by tables, idle, part of one table's room, or empty."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, most_idle: int | None = None) -> None:
+        """`most_idle`: blocks that texts may leave behind; None: as many as there are.
+
+        Blocks that were used once are used again before new ones, so that this bounds what of a pool is ever written to.
+        """
         self.count = self.free = count  # `free`: blocks that can be had
+        self.most_idle = count if most_idle is None else most_idle
         self.references = np.zeros(count, dtype=np.int32)
         self._empty = np.ones(count, dtype=bool)
         self._known: dict[bytes, int] = {}  # hash -> block
@@ -120,6 +125,7 @@ class BlockManager:
             elif self.references[block] == 0:
                 self._empty[block] = True
         self._leave(table)
+        self._evict(len(self._idle) - self.most_idle)
         table.blocks, table.length, table.hashes, table.runs = [], 0, [], []
 
     def _shared_end(self, table: BlockTable) -> int | None:

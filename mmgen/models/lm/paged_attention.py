@@ -33,6 +33,10 @@ class CachedShape(Protocol):
     def state_bytes(self) -> int: ...  # what a text leaves in layers that keep a state instead; 0: there are none
 
 
+IDLE_BYTES = 2**30
+"""Keys and values that texts leave behind for others that begin alike, on a CPU: memory is taken as it is written to."""
+
+
 class KVPool(BlockManager):
     """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written.
 
@@ -40,8 +44,9 @@ class KVPool(BlockManager):
     """
 
     def __init__(self, config: CachedShape, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        super().__init__(count)
         shapes = [((one.heads, count * SIZE, one.key), (one.heads, count * SIZE, one.value)) for one in config.kv_layers]
+        token = sum(one.heads * (one.key + one.value) for one in config.kv_layers) * dtype.itemsize
+        super().__init__(count, IDLE_BYTES // (SIZE * token) if device == "cpu" and token else None)
         self.keys = [torch.empty(key, device=device, dtype=dtype) for key, _ in shapes]
         self.values = [torch.empty(value, device=device, dtype=dtype) for _, value in shapes]
         self.recurrent = config.state_bytes > 0

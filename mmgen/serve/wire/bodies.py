@@ -37,7 +37,7 @@ OTHERS = ("multipart/", "application/x-www-form-urlencoded", "application/octet-
 """Types of bodies that are no JSON; some routes take for it whatever else comes."""
 
 
-ALWAYS = ("/api/",)
+ALWAYS = ("/api/", "/sdapi/")
 """Beginnings of paths whose bodies are JSON whatever they say they are."""
 
 

@@ -183,3 +183,15 @@ def test_known_blocks_cannot_be_cut() -> None:
     blocks.cut(table, 17)
     with pytest.raises(AssertionError):
         blocks.cut(table, 15)
+
+
+def test_what_texts_leave_behind_is_bounded() -> None:
+    blocks, written = BlockManager(10_000, most_idle=20), set[int]()
+    for text in range(300):
+        tables = [filled(blocks, [1000 * text + n, *range(SIZE * (1 + (text * 7 + n) % 12))]) for n in range(3)]
+        for table in tables:
+            written.update(table.blocks)
+            blocks.release(table)
+        assert len(blocks._idle) <= 20 and blocks.free == 10_000
+    assert len(written) < 120  # three texts of up to 13 blocks at once, what is idle, and gaps
+    assert blocks.match([1000 * 299 + 2, *range(SIZE)]).length == SIZE  # the last is known

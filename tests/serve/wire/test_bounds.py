@@ -36,14 +36,14 @@ def unbounded(kind: Any, where: str, more: tuple[Any, ...], seen: set[Any]) -> I
 
 def test_every_body_is_bounded() -> None:
     from mmgen.serve.app import ROUTERS
-    from mmgen.serve.routes import ollama
+    from mmgen.serve.routes import a1111, ollama
 
     found, seen = [], set[Any]()
     routes = [route for router in ROUTERS for route in router.routes]
     for route in routes:
         if isinstance(route, APIRoute) and route.body_field is not None:
             found += unbounded(route.body_field.field_info.annotation, route.path, (), seen)
-    for body in ollama.BODIES:  # read by hand
+    for body in (*ollama.BODIES, *a1111.BODIES):  # read by hand
         found += unbounded(body, body.__name__, (), seen)
     uploads = {"ImageEditBody.image", "ImageEditBody.images"}  # files of a form, of which starlette takes 1,000
     assert len(seen) > 5 and set(found) <= uploads, found

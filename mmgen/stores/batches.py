@@ -1,0 +1,201 @@
+"""Files that clients uploaded, and batches of requests with their outcomes, each its user's own.
+
+A line's outcome is written once: what a killed process left open is done anew, what it finished is not.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mmgen.errors import NotFound, TooLarge
+from mmgen.stores.private_database import PrivateDatabase
+
+MOST_BYTES = 2**30
+"""Of a user's files and outcomes."""
+KEPT_S = 30 * 86400.0
+"""Seconds after which a file, or a batch that has ended, is forgotten."""
+Status = Literal["in_progress", "cancelling", "cancelled", "completed", "expired"]
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, purpose TEXT NOT NULL, created REAL NOT NULL,
+    data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, endpoint TEXT NOT NULL, input TEXT NOT NULL, metadata TEXT NOT NULL,
+    status TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL, ended REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lines (
+    batch TEXT NOT NULL REFERENCES batches ON DELETE CASCADE, number INTEGER NOT NULL, custom_id TEXT NOT NULL,
+    body TEXT NOT NULL, outcome TEXT, failed INTEGER, PRIMARY KEY (batch, number)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS open_lines ON lines (batch, number) WHERE outcome IS NULL;
+"""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An upload, or the outcomes of a batch."""
+
+    id: str
+    name: str
+    purpose: str
+    created: float  # seconds since 1970, as are the others
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """A batch, and how far it is."""
+
+    id: str
+    user: str
+    endpoint: str
+    input: str  # the file's id
+    metadata: Mapping[str, str]
+    status: Status
+    created: float
+    expires: float
+    ended: float | None
+    total: int
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class BatchLine:
+    """A request that waits for its outcome."""
+
+    batch: str
+    number: int
+    custom_id: str
+    body: Mapping[str, Any]
+
+
+class BatchStore:
+    """Thread-safe. What a method returned from is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = PrivateDatabase(path, TABLES)
+        with self._database.transaction() as connection:
+            old = time.time() - KEPT_S
+            connection.execute("DELETE FROM files WHERE created < ?", (old,))
+            connection.execute("DELETE FROM batches WHERE ended < ?", (old,))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def add_file(self, user: str, name: str, purpose: str, data: bytes) -> StoredFile:
+        """Raises TooLarge where the user has too much already."""
+        id, now = f"file-{secrets.token_hex(12)}", time.time()
+        with self._database.transaction() as connection:
+            (used,) = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM files WHERE user = ?", (user,)).fetchone()
+            if used + len(data) > MOST_BYTES:
+                raise TooLarge(f"your files are more than {MOST_BYTES / 2**20:.0f} MiB; delete some")
+            connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (id, user, name, purpose, now, data))
+        return StoredFile(id, name, purpose, now, len(data))
+
+    def files(self, user: str) -> list[StoredFile]:
+        """Newest first."""
+        sql = "SELECT id, name, purpose, created, length(data) FROM files WHERE user = ? ORDER BY created DESC, id"
+        return [StoredFile(*row) for row in self._database.all(sql, (user,))]
+
+    def file(self, user: str, id: str) -> StoredFile:
+        """Raises NotFound, for another user's too."""
+        sql = "SELECT id, name, purpose, created, length(data) FROM files WHERE user = ? AND id = ?"
+        return StoredFile(*_found(self._database.one(sql, (user, id)), "file", id))
+
+    def data(self, user: str, id: str) -> bytes:
+        """Raises NotFound."""
+        row = self._database.one("SELECT data FROM files WHERE user = ? AND id = ?", (user, id))
+        return bytes(_found(row, "file", id)[0])
+
+    def delete_file(self, user: str, id: str) -> None:
+        """Raises NotFound."""
+        self.file(user, id)
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM files WHERE user = ? AND id = ?", (user, id))
+
+    def add(
+        self,
+        user: str,
+        endpoint: str,
+        input: str,
+        lines: Sequence[tuple[str, Mapping[str, Any]]],
+        metadata: Mapping[str, str],
+        window_s: float,
+    ) -> StoredBatch:
+        """`lines`: custom ids and bodies; `window_s`: seconds after which what is open expires."""
+        id, now = f"batch_{secrets.token_hex(12)}", time.time()
+        rows = [(id, number, custom_id, json.dumps(body)) for number, (custom_id, body) in enumerate(lines)]
+        with self._database.transaction() as connection:
+            values = (id, user, endpoint, input, json.dumps(metadata), "in_progress", now, now + window_s, None)
+            connection.execute("INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            connection.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, NULL, NULL)", rows)
+        return self.batch(user, id)
+
+    def batch(self, user: str, id: str) -> StoredBatch:
+        """Raises NotFound, for another user's too."""
+        return self._batch(
+            _found(self._database.one("SELECT * FROM batches WHERE user = ? AND id = ?", (user, id)), "batch", id)
+        )
+
+    def state(self, id: str) -> tuple[Status, float]:
+        """The status, and when it expires. Cheap, unlike the counts of `batch`."""
+        status, expires = _found(self._database.one("SELECT status, expires FROM batches WHERE id = ?", (id,)), "batch", id)
+        return status, expires
+
+    def batches(self, user: str) -> list[StoredBatch]:
+        """Newest first."""
+        rows = self._database.all("SELECT * FROM batches WHERE user = ? ORDER BY created DESC, id", (user,))
+        return [self._batch(row) for row in rows]
+
+    def under_way(self) -> list[StoredBatch]:
+        """Everybody's that have not ended, the oldest first."""
+        rows = self._database.all("SELECT * FROM batches WHERE ended IS NULL ORDER BY created, id")
+        return [self._batch(row) for row in rows]
+
+    def cancel(self, user: str, id: str) -> StoredBatch:
+        """Nothing more of it is begun. Raises NotFound."""
+        self.batch(user, id)
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE batches SET status = 'cancelling' WHERE id = ? AND status = 'in_progress'", (id,))
+        return self.batch(user, id)
+
+    def end(self, id: str, status: Status) -> None:
+        with self._database.transaction() as connection:
+            sql = "UPDATE batches SET status = ?, ended = ? WHERE id = ? AND ended IS NULL"
+            connection.execute(sql, (status, time.time(), id))
+
+    def open_lines(self, id: str, most: int) -> list[BatchLine]:
+        """Lines without an outcome, in order."""
+        sql = "SELECT batch, number, custom_id, body FROM lines WHERE batch = ? AND outcome IS NULL ORDER BY number LIMIT ?"
+        rows = self._database.all(sql, (id, most))
+        return [BatchLine(batch, number, custom_id, json.loads(body)) for batch, number, custom_id, body in rows]
+
+    def finish(self, line: BatchLine, outcome: Mapping[str, Any], failed: bool) -> None:
+        """The first outcome of a line stays."""
+        with self._database.transaction() as connection:
+            sql = "UPDATE lines SET outcome = ?, failed = ? WHERE batch = ? AND number = ? AND outcome IS NULL"
+            connection.execute(sql, (json.dumps(outcome), failed, line.batch, line.number))
+
+    def outcomes(self, id: str, failed: bool) -> bytes:
+        """JSON lines, in the order of the requests."""
+        sql = "SELECT outcome FROM lines WHERE batch = ? AND failed = ? ORDER BY number"
+        return "".join(f"{row[0]}\n" for row in self._database.all(sql, (id, failed))).encode()
+
+    def _batch(self, row: Sequence[Any]) -> StoredBatch:
+        counted = "SELECT count(*), coalesce(sum(failed = 0), 0), coalesce(sum(failed), 0) FROM lines WHERE batch = ?"
+        total, completed, failed = self._database.one(counted, (row[0],))
+        id, user, endpoint, input, metadata, status, created, expires, ended = row
+        told = json.loads(metadata)
+        return StoredBatch(id, user, endpoint, input, told, status, created, expires, ended, total, completed, failed)
+
+
+def _found(row: Any, what: str, id: str) -> Any:
+    if row is None:
+        raise NotFound(f'there is no {what} "{id[:100]}" (any more)')
+    return row

@@ -1,0 +1,38 @@
+"""A1111's options in the terms of ours."""
+
+from typing import Any
+
+import pytest
+
+from mmgen.errors import BadRequest
+from mmgen.serve.dialects.a1111_images import Img2ImgBody, Txt2ImgBody, solver
+
+
+def test_options() -> None:
+    body = Txt2ImgBody(prompt="a cat", negative_prompt="dog", seed=-1, steps=3, cfg_scale=7, sampler_name="Euler a",
+                       batch_size=2, n_iter=2, width=64, height=32, override_settings={"sd_model_checkpoint": "x"})  # fmt: skip
+    assert body.given() == {
+        "prompt": "a cat", "negative": "dog", "n": 4, "steps": 3, "guidance": 7, "solver": "euler-a", "width": 64, "height": 32
+    }  # fmt: skip
+    assert body.checkpoint == "x" and Txt2ImgBody(seed=5).given() == {"n": 1, "seed": 5}
+    assert Img2ImgBody(init_images=["x"]).given()["strength"] == 0.75
+
+
+def test_samplers() -> None:
+    assert solver("DPM++ 2M", "Karras") == solver("DPM++ 2M Karras") == "dpm++2m-karras" and solver("unipc") == "unipc"
+    assert solver(None) is None and solver("Euler", "automatic") == "euler"
+    for name, scheduler in (("Restart", None), ("Euler", "karras"), ("Euler", "exponential")):
+        with pytest.raises(BadRequest):
+            solver(name, scheduler)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"enable_hr": True}, {"restore_faces": True}, {"tiling": True}, {"script_name": "x"}, {"subseed_strength": 0.5},
+     {"alwayson_scripts": {"controlnet": {}}}, {"batch_size": 4, "n_iter": 4}],
+)  # fmt: skip
+def test_what_would_be_passed_over_is_refused(more: Any) -> None:
+    with pytest.raises(BadRequest):
+        Txt2ImgBody(**more).given()
+    with pytest.raises(BadRequest):
+        Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()
