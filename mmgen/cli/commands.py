@@ -49,6 +49,7 @@ OWN = {
     "simulate": BuiltinCommand("mmgen.cli.simulate:simulate", "Replay a recorded trace under another scheduling policy"),
     "top": BuiltinCommand("mmgen.cli.top:top", "Watch a running mmgen: jobs, runners, memory"),
     "pull": BuiltinCommand("mmgen.cli.pull:command", "Fetch a model once: embedded:smollm2, or a repository of the hub"),
+    "tune": BuiltinCommand("mmgen.cli.tune:tune", "Measure which precision is fastest on this machine, model by model"),
     "doctor": BuiltinCommand("mmgen.cli.doctor:doctor", "Check this installation; each problem with a remedy"),
     "models": BuiltinCommand("mmgen.cli.listings:models", "The models on this machine"),
     "rm": BuiltinCommand("mmgen.cli.listings:remove", "Remove a downloaded model"),

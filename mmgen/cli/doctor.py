@@ -114,6 +114,26 @@ def _kernels() -> Finding:
     return Finding("kernels", "note", f"torch's alone ({why}); GGUF's blocks are dequantized for every product", remedy)
 
 
+def precision() -> Iterator[Finding]:
+    """What was measured on this machine, and what its processor lacks. Models say so when they are first loaded."""
+    from mmgen.config import home, load_runtime, precision_policy
+    from mmgen.models.tuning import machine
+    from mmgen.models.tuning.choices import Choices
+
+    config = load_runtime()
+    if precision_policy(config.precision) == "safe":
+        yield Finding("precision", "note", "not measured (safe): each model runs in its default, unless a # says otherwise")
+    if config.device in ("auto", "cpu"):
+        yield from (Finding("processor", "note", lacking) for lacking in machine.fallbacks())
+    here = machine.described("cpu")
+    for choice in Choices((config.home or home()) / "precision").all():
+        stale = sorted(name for name, value in here.items() if name != "device" and choice.key.get(name, value) != value)
+        again = f"measured under another {', '.join(stale)}: again at its next load" if stale else ""
+        undecided = "" if choice.settled else f"`mmgen tune {choice.model}` when the machine is quiet"
+        status: Literal["ok", "note"] = "ok" if choice.settled and not stale else "note"
+        yield Finding(choice.model, status, f"{choice.precision}: {choice.why}", again or undecided)
+
+
 def memory() -> Iterator[Finding]:
     import psutil
 
@@ -191,6 +211,7 @@ def _gb(count: float) -> str:
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     packages,
     device,
+    precision,
     memory,
     places,
     database,

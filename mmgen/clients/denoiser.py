@@ -188,7 +188,7 @@ def load(host: ModelHost, reference: str) -> ImageClient:
     opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare, workload=workload)
     make = DiffusersClient if isinstance(opened.model, PipelineModel) else DenoiserClient
     client = make(host, reference, opened.folder, opened.model)
-    client.precision = opened.precision
+    client.precision = opened.precision or ("fp32" if opened.chooses else "")
     return client
 
 

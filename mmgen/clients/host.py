@@ -36,6 +36,7 @@ class OpenedModel:
     folders: Sequence[Path]  # of their weights
     loaded: LoadedModel[list[Any]]
     precisions: Sequence[str] = ("",)  # of each, as behind the # of a reference; empty: a model's own
+    chooses: bool = False  # whether the first one's loader takes precisions
 
     @property
     def precision(self) -> str:
@@ -65,6 +66,7 @@ class Opening:
     folder: Path
     precision: str
     make: Callable[[str], Any]
+    chooses: bool = False  # whether its loader takes precisions
     model: Any = None  # loaded already, while its precision was measured
 
     def load(self) -> Any:
@@ -135,7 +137,7 @@ class ModelHost:
         pool.serve(name, runners)
         if pinned:
             self.engine.call(pool.pin, name, True)
-        return OpenedModel(folders, loaded, [one.precision for one in opened])
+        return OpenedModel(folders, loaded, [one.precision for one in opened], opened[0].chooses)
 
     def _opening(
         self,
@@ -156,7 +158,7 @@ class ModelHost:
             model = load_one(folder, device=self.device, name=reference, **options)
             return model if prepare is None else prepare(model)
 
-        opening = Opening(folder, precision, load)
+        opening = Opening(folder, precision, load, takes_one)
         if workload is not None and takes_one and not precision:
             from mmgen.models.tuning.tuner import Subject
 

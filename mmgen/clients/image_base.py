@@ -39,7 +39,7 @@ class ImageClient(ABC):
 
     size: int | None  # pixels a side that it draws best; None: it does not say
     conditional: bool  # whether it listens to a prompt
-    precision: str = ""  # that it was loaded in, as behind a #; empty: its own
+    precision: str = ""  # that it was loaded in, as behind a #; empty: a plugin's own
 
     def __init__(self, host: ModelHost, reference: str, folder: Path) -> None:
         self.host, self.reference, self.folder = host, reference, folder

@@ -69,7 +69,7 @@ def reproduce(
     made = recipe.of(image, str(path))
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
-    client = rt.denoiser(model or made.model, [f"{one.file}@{one.scale:g}" for one in made.lora])
+    client = client_of(rt, made, model)
     asked = params_of(made)
     for text in (asked.prompt, asked.negative):
         client.check_prompt(text)
@@ -82,7 +82,8 @@ def reproduce(
             progress(event)
     later = [f"it says {name}, which a later version of mmgen wrote" for name in recipe.unknown(image)]
     changed = (*later, *changes(made, client, rt.device, source, mask))
-    now = made.model_copy(update={"weights": client.weights, "versions": recipe.versions(), "device": rt.device})
+    here = {"weights": client.weights, "versions": recipe.versions(), "device": rt.device, "precision": client.precision}
+    now = made.model_copy(update=here)
     difference = most_different(image, drawn)
     return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
 
@@ -108,6 +109,15 @@ def followed(
     (drawn,), (made,) = event.value.images, event.value.recipes
     difference = most_different(image, drawn)
     return Reproduction(str(path), difference == 0, difference, tuple(notes), drawn, made)
+
+
+def client_of(rt: Runtime, made: Recipe, model: str | None = None) -> ImageClient:
+    """The model, or the one to take instead, in the recipe's precision; where none is recorded in fp32, if it can be chosen."""
+    lora, wanted, reference = [f"{one.file}@{one.scale:g}" for one in made.lora], made.precision, model or made.model
+    if "#" in reference:
+        return rt.denoiser(reference, lora)
+    client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, lora)
+    return rt.denoiser(f"{reference}#fp32", lora) if client.precision not in ("", wanted or "fp32") else client
 
 
 def params_of(made: Recipe) -> ImageParams:

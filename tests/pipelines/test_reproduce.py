@@ -87,3 +87,13 @@ def test_what_it_began_with(studio: Runtime, tmp_path: Path) -> None:
     assert reproduce(studio, one, sources=(moved, None)).changed == ("photo.png is another image",)
     with pytest.raises(BadRequest, match="began with no such image"):
         reproduce(studio, one, sources=(moved, mask))
+
+
+def test_in_the_recipes_precision(studio: Runtime, cat: Path) -> None:
+    assert recipe.read(cat).precision == "fp32"
+    (path,) = Txt2Img(studio, model=f"{studio.config.denoiser}#bf16")("a cat", steps=3).save(cat.with_name("narrow.png"))
+    made = recipe.read(path)
+    assert made.precision == "bf16"
+    again = reproduce(studio, rewritten(path, model=studio.config.denoiser))
+    assert again.equal and again.recipe.precision == "bf16", "although the model would run in fp32 by itself"
+    assert reproduce(studio, rewritten(cat, precision="")).recipe.precision == "fp32"

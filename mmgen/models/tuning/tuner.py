@@ -61,10 +61,15 @@ class Subject:
 
 
 class Tuner:
-    """Chooses for every model of a process. `measures` False: nothing is measured or read, every model keeps its safe one."""
+    """Chooses for every model of a process.
 
-    def __init__(self, folder: Path, device: str, measures: bool = True) -> None:
-        self.choices, self.device, self.measures = Choices(folder), device, measures
+    `measures` False: nothing is measured or read, every model keeps its safe precision. `thorough`: what was kept does not
+    count, and a model of any size is measured for as long as it takes, up to THOROUGH seconds.
+    """
+
+    def __init__(self, folder: Path, device: str, measures: bool = True, thorough: bool = False) -> None:
+        self.choices, self.device, self.measures, self.thorough = Choices(folder), device, measures, thorough
+        self.made: list[Choice] = []  # by this process
 
     def precision(self, workload: Workload, subject: Subject) -> tuple[str, Any]:
         """At a model's first load: its precision, and the model where it was loaded for that; else None."""
@@ -73,13 +78,13 @@ class Tuner:
             return "", None
         if self.device != "cpu":
             return ("bf16" if "bf16" in candidates and _has_bf16(self.device) else ""), None
-        known = self.choices.get(workload.kind, subject.key(self.device))
+        known = None if self.thorough else self.choices.get(workload.kind, subject.key(self.device))
         if known is not None and known.final and known.precision in candidates:
             return known.precision, None
-        if subject.nbytes > ROOM:
+        if subject.nbytes > ROOM and not self.thorough:
             log.info("%s is too large to be measured while it loads: `mmgen tune %s`", subject.reference, subject.reference)
             return "", None
-        choice, model = self.measure(workload, subject, tries=known.tries if known else 0)
+        choice, model = self.measure(workload, subject, self.thorough, tries=known.tries if known else 0)
         if choice is None:
             return "", model
         (log.info if choice.settled else log.warning)("%s", choice)
@@ -107,6 +112,7 @@ class Tuner:
         choice = run.chosen(run.times(models, (1 - JUDGING) * seconds), self.device)
         choice = replace(choice, tries=tries + 1)
         self.choices.put(choice)
+        self.made.append(choice)
         return choice, models[choice.precision]
 
 

@@ -185,6 +185,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             **options,
             versions=recipe.versions(),
             device=self.rt.device,
+            precision=client.precision,
         )
 
 

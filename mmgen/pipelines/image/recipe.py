@@ -83,6 +83,7 @@ class Recipe(CompleteOptions):
     mask: RecipeFile | None = None
     versions: dict[str, str]
     device: str
+    precision: str = ""  # of the weights and products; empty: not recorded, as before there was a choice: fp32
 
     def parameters(self) -> str:
         """The prompt, the negative prompt and one line of settings, as AUTOMATIC1111's web UI writes and reads them.
