@@ -55,17 +55,19 @@ clean:
 
 # constraints.txt pins torch: an unpinned one brings gigabytes of CUDA packages to a machine without a GPU. pip compiles with one
 # core what it installs, compileall with all; templates among it that are no Python are passed over.
-install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable "$(1)" && \
+install = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[$(EXTRAS)]" && \
 	{ $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true; }
 
 # pip is the last thing that venv makes.
+$(READY): EXTRAS := ocr
 $(READY): pyproject.toml constraints.txt
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
-	$(call install,.[ocr])
+	$(install)
 	@touch $@
 
 # All in one call, which looks every requirement up once.
+$(DEV): EXTRAS := ocr,dev,docs
 $(DEV): pyproject.toml constraints.txt
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
-	$(call install,.[ocr,dev,docs])
+	$(install)
 	@touch $(READY) $@

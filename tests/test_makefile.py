@@ -60,6 +60,12 @@ def test_demo_sets_up_once(checkout: Path) -> None:
     ]  # fmt: skip
 
 
+def test_test_sets_up_everything_at_once(checkout: Path) -> None:
+    first = make(checkout, "test")
+    assert first[1].endswith("--constraint constraints.txt --editable .[ocr,dev,docs]") and installs(first) == 1
+    assert not installs(make(checkout, "demo"))
+
+
 def test_a_half_made_environment_is_recovered(checkout: Path) -> None:
     (checkout / "broken").touch()
     make(checkout, "demo", code=2)
