@@ -39,6 +39,11 @@ def register(mm: Registry) -> None:
     )
     mm.denoisers.add("unet", "mmgen.models.diffusion.denoiser:load", "UNets in the diffusers layout, batched step by step")
     mm.denoisers.add(
+        "dit",
+        "mmgen.models.diffusion.dit.model:load",
+        "Diffusion transformers: SD3, FLUX.1, Qwen-Image, ..., batched step by step",
+    )
+    mm.denoisers.add(
         "diffusers", "mmgen.runners.diffusers_pipeline:load", "Any other diffusers pipeline, one request at a time"
     )
     mm.image_encoders.add(

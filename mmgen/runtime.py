@@ -156,12 +156,12 @@ class Runtime:
 
     def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:
         """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine."""
-        from mmgen.clients import denoiser
+        from mmgen.clients import image_models
         from mmgen.image_params import LoraWeight
 
         loras = [LoraWeight.read(text) for text in lora]
         client: ImageClient = self._once(
-            "denoiser", reference or self.config.denoiser, lambda key: denoiser.load(self.host, key)
+            "denoiser", reference or self.config.denoiser, lambda key: image_models.load(self.host, key)
         )
         return client.with_loras(loras) if loras else client
 

@@ -39,7 +39,7 @@ def diffusion_transformer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs through diffusers' own pipeline."""
     import tiny_images
 
-    return tiny_images.pixart(tmp_path_factory.mktemp("pixart"))
+    return tiny_images.aura_flow(tmp_path_factory.mktemp("aura-flow"))
 
 
 @pytest.fixture(scope="session")

@@ -212,3 +212,38 @@ def pixart(folder: Path) -> Path:
         scheduler=DDIMScheduler(**SCHEDULE),
     ).save_pretrained(folder)
     return folder
+
+
+def aura_flow(folder: Path) -> Path:
+    """A diffusion transformer of a family that runs through diffusers' own pipeline."""
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel, FlowMatchEulerDiscreteScheduler
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+
+    torch.manual_seed(4)
+    words = Tokenizer(
+        WordLevel({word: n for n, word in enumerate(["<pad>", "</s>", "<unk>", "a", "red", "cat"])}, unk_token="<unk>")
+    )
+    words.pre_tokenizer = Whitespace()
+    AuraFlowPipeline(
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"),
+        text_encoder=UMT5EncoderModel(UMT5Config(vocab_size=6, d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2)).eval(),
+        vae=vae(),
+        transformer=AuraFlowTransformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            num_mmdit_layers=1,
+            num_single_dit_layers=1,
+            attention_head_dim=4,
+            num_attention_heads=2,
+            joint_attention_dim=8,
+            caption_projection_dim=8,
+            out_channels=4,
+            pos_embed_max_size=64,
+        ).eval(),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+    ).save_pretrained(folder)
+    return folder

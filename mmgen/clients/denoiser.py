@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mmgen.clients.host import ModelHost, registered
+from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
     from mmgen.models.diffusion.solver_table import SolverTable
-    from mmgen.models.tuning.workload import Workload
     from mmgen.runners.denoise import DenoiseRequest
 
 Loras = tuple[LoraWeight, ...]
@@ -42,13 +41,11 @@ class DenoiserClient(ImageClient):
     """A UNet, step by step: images of one size share its passes. Owns the runners `denoise:KEY` and `decode:KEY`."""
 
     def __init__(self, host: ModelHost, key: str, folder: Path, model: DenoiserModel) -> None:
-        from mmgen.models.diffusion.schedule import NoiseSchedule
         from mmgen.runners.denoise import DenoiseRunner
         from mmgen.runners.vae_decode import VAEDecodeRunner
 
         super().__init__(host, key, folder)
         self.model, self.size, self.conditional = model, model.size, model.conditional
-        self.schedule = NoiseSchedule.from_config(model.scheduler_config)
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
         host.engine.add_runner(self.denoise, DenoiseRunner(model))
         host.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
@@ -56,14 +53,20 @@ class DenoiserClient(ImageClient):
     def resolved(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
         solver = params.solver or ("lcm" if consistency else SOLVER)
-        resolved = replace(
-            params,
-            solver=solver,
-            steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
-            guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
-            width=self.model.size if params.width is None else params.width,
-            height=self.model.size if params.height is None else params.height,
+        return self._checked(
+            replace(
+                params,
+                solver=solver,
+                steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
+                guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
+            )
         )
+
+    def _checked(self, params: ImageParams) -> ImageParams:
+        """With the model's own size where none is asked for. Raises BadRequest for what the model cannot draw."""
+        width = self.model.size if params.width is None else params.width
+        height = self.model.size if params.height is None else params.height
+        resolved = replace(params, width=width, height=height)
         self.model.latent_shape(*resolved.size)
         self._table(resolved)
         self._adapters(resolved)
@@ -85,7 +88,7 @@ class DenoiserClient(ImageClient):
         return [self.host.engine.call_with(self.denoise, self.model.learned_word, path) for path in params.embeddings]
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
-        grain = self.model.factor * 2 ** (self.model.levels - 1)
+        grain = self.model.grain
         scale = self.model.size / math.sqrt(width * height)
 
         return max(grain, grain * round(scale * width / grain)), max(grain, grain * round(scale * height / grain))
@@ -166,37 +169,8 @@ class DenoiserClient(ImageClient):
         return pixels
 
     def _table(self, params: ImageParams) -> SolverTable:
-        from mmgen.models.diffusion.solvers import tabulate
-
         assert params.solver is not None and params.steps is not None
-        return tabulate(self.schedule, params.solver, params.steps, strength=params.strength)
-
-
-def load(host: ModelHost, reference: str) -> ImageClient:
-    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`."""
-    from mmgen.clients.diffusers_pipeline import DiffusersClient
-    from mmgen.models.diffusion.denoiser import DenoiserModel, handles
-    from mmgen.runners.diffusers_pipeline import PipelineModel
-
-    def prepare(model: Any) -> Any:
-        if isinstance(model, DenoiserModel):
-            model.pack()
-        return model
-
-    runners = [f"denoise:{reference}", f"decode:{reference}", f"pipeline:{reference}"]
-    loader = registered(host.registry.denoisers, lambda folder: "unet" if handles(folder) else "diffusers")
-    opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare, workload=workload)
-    make = DiffusersClient if isinstance(opened.model, PipelineModel) else DenoiserClient
-    client = make(host, reference, opened.folder, opened.model)
-    client.precision = opened.precision or ("fp32" if opened.chooses else "")
-    return client
-
-
-def workload() -> Workload:
-    """How its precision is measured."""
-    from mmgen.models.diffusion.workload import DenoiserWorkload
-
-    return DenoiserWorkload()
+        return self.model.table(params.solver, params.steps, params.strength, *params.size)
 
 
 def kept(params: ImageParams, pixels: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,10 +23,12 @@ from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import DenoiserModel
-from mmgen.models.diffusion.guidance import guide
 from mmgen.models.diffusion.solver_table import HISTORY, SolverTable, fused_update, stack
 from mmgen.runners.preemption_hooks import Pause, pause_between
 from mmgen.runners.roofline import milliseconds
+
+if TYPE_CHECKING:
+    from mmgen.models.diffusion.dit.model import DiTModel
 
 WORKING = 8
 """States that the update of one row holds at once, besides what the job keeps."""
@@ -67,22 +70,22 @@ class DenoiseRunner:
 
     kind, work, unit = "latents", "image", "steps"
 
-    def __init__(self, denoiser: DenoiserModel) -> None:
+    def __init__(self, denoiser: DenoiserModel | DiTModel) -> None:
         self.denoiser = denoiser
         self.parameters = denoiser.weight_bytes // denoiser.dtype.itemsize
 
     def pause_with(self, pause: Pause) -> None:
-        pause_between([self.denoiser.unet], pause)
+        pause_between([self.denoiser.network], pause)
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload
         return self.denoiser.latent_shape(*request.params.size), request.condition.kind
 
     def estimate(self, job: Job) -> Estimate:
-        """A convolution's weights are used in every place of its level, half of them each way in the next."""
+        """Each weight is used in so many places."""
         request: DenoiseRequest = job.payload
         _, height, width = self.denoiser.latent_shape(*request.params.size)
-        used = self.parameters * (1 + self._guided(request)) * height * width / 16
+        used = self.parameters * (1 + self._guided(request)) * self.denoiser.places(height, width)
         return Estimate(len(request.table), milliseconds(used, self.parameters, self.denoiser.device))
 
     def reserve(self, job: Job) -> int:
@@ -162,7 +165,7 @@ class DenoiseRunner:
         if not guided:
             return outputs
         rescale = torch.tensor([request.params.guidance_rescale for request in requests])
-        return guide(outputs, torch.tensor(guided, device=outputs.device), scale, rescale)
+        return self.denoiser.guide(outputs, torch.tensor(guided, device=outputs.device), scale, rescale)
 
     def _update(self, jobs: Sequence[Job], outputs: Tensor) -> None:
         device = self.denoiser.device

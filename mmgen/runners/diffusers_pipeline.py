@@ -7,10 +7,9 @@ draws or what memory it takes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ import torch
 from torch import Tensor
 
 from mmgen.engine.job import Job
-from mmgen.errors import BadRequest, BadWeights, nearest
+from mmgen.errors import BadRequest, nearest
 from mmgen.image_events import Progress
-from mmgen.models.checkpoints import pretrained
-from mmgen.models.checkpoints.safetensors_io import read_json
-from mmgen.models.diffusion.denoiser import PRECISIONS
+from mmgen.models.diffusion import pipeline_files
 from mmgen.runners.denoise import generator_of
 from mmgen.runners.exclusive import ExclusiveRunner, check
 from mmgen.runners.preemption_hooks import Pause, pause_between
@@ -46,26 +43,8 @@ class PipelineModel:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> PipelineModel:
-        """From a folder with model_index.json. Raises BadWeights, in one line, for an unknown class or incomplete weights."""
-        import diffusers
-
-        if precision not in PRECISIONS:
-            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
-        index = read_json(folder / "model_index.json")
-        found = str(index.get("_class_name", ""))
-        made = getattr(diffusers, found, None) if found.endswith("Pipeline") else None
-        if made is None:
-            raise BadWeights(
-                f"{folder} is of class {found or 'unknown'}, which diffusers {diffusers.__version__} does not have"
-            )
-        dtype = PRECISIONS[precision]
-        parts = {part: pretrained.load(cls_, folder / part, device, dtype) for part, cls_ in _modules(folder, index)}
-        try:
-            with pretrained.quiet():
-                pipeline = made.from_pretrained(folder, **parts, use_safetensors=True, local_files_only=True, dtype=dtype)
-        except Exception as why:  # a pipeline's parts raise whatever they like
-            raise BadWeights(f"{folder} cannot be read as {found} ({pretrained.brief(why)}); fetch the model again") from why
-        return cls(pipeline.to(device), name or folder.name)
+        """From a folder with model_index.json; see `pipeline_files.load`."""
+        return cls(pipeline_files.load(folder, device, precision), name or folder.name)
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """BadRequest for an argument that this pipeline does not take."""
@@ -116,16 +95,6 @@ class PipelineRunner(ExclusiveRunner):
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> PipelineModel:
     """The registry's loader for every other diffusers pipeline."""
     return PipelineModel.load(folder, device, name, precision)
-
-
-def _modules(folder: Path, index: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The pipeline's parts with weights and their classes: loaded one by one, so that what one lacks is said in one line."""
-    for part, named in index.items():
-        if isinstance(named, list) and named[0] in ("diffusers", "transformers") and (folder / part / "config.json").is_file():
-            made = getattr(import_module(named[0]), str(named[1]), None)
-            if made is None:
-                raise BadWeights(f"{folder / part} is of class {named[1]}, which {named[0]} here does not have; update it")
-            yield part, made
 
 
 def _tell(job: Job, step: int, of: int) -> None:

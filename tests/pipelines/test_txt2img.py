@@ -122,8 +122,8 @@ def test_a_pipeline_of_diffusers(studio: Runtime, diffusion_transformer: Path) -
     events = list(draw.stream("a red cat", steps=2, seed=3, width=16, height=16))
     assert [event.kind for event in events] == ["start", "step", "step", "image", "images"]
     (made,) = events[-1].value.recipes
-    assert (made.width, made.height, made.steps, made.guidance, made.solver) == (16, 16, 2, 4.5, None)
-    with pytest.raises(BadRequest, match="is a PixArtAlphaPipeline with its own; leave it out"):
+    assert (made.width, made.height, made.steps, made.guidance, made.solver) == (16, 16, 2, 3.5, None)
+    with pytest.raises(BadRequest, match="is a AuraFlowPipeline with its own; leave it out"):
         draw("a cat", solver="ddim")
 
 

@@ -72,7 +72,7 @@ class LatentAutoencoder:
         self.edge = int(vae.tile_latent_min_size)
         self.scale = float(config.scaling_factor)
         mean, std = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
-        self.shift = torch.tensor(mean or [0.0]).view(1, -1, 1, 1)
+        self.shift = torch.tensor(mean or [getattr(config, "shift_factor", None) or 0.0]).view(1, -1, 1, 1)
         self.spread = torch.tensor(std or [1.0]).view(1, -1, 1, 1) / self.scale
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
-from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion import autoencoder, solvers
 from mmgen.models.diffusion import unet as own_unet
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
@@ -33,8 +33,11 @@ from mmgen.models.diffusion.conditioning import (
     TextConditioner,
     stack,
 )
+from mmgen.models.diffusion.guidance import guide as mix
 from mmgen.models.diffusion.prompts import textual_inversion
 from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
+from mmgen.models.diffusion.schedule import NoiseSchedule
+from mmgen.models.diffusion.solver_table import SolverTable
 from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
@@ -115,9 +118,36 @@ class DenoiserModel:
             self.channels_last = True
 
     @property
+    def network(self) -> Any:
+        """What is evaluated once a step."""
+        return self.unet
+
+    @property
+    def grain(self) -> int:
+        """Pixels: what the model draws best are multiples of it."""
+        return int(self.factor * 2 ** (self.levels - 1))
+
+    @property
     def guidance_embedded(self) -> bool:
         """The network is told the guidance scale itself (LCM): there are no unconditional rows."""
         return self.guidance_width is not None
+
+    def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
+        """See `mmgen.models.diffusion.guidance.guide`."""
+        return mix(outputs, guided, scale, rescale)
+
+    @cached_property
+    def schedule(self) -> NoiseSchedule:
+        return NoiseSchedule.from_config(self.scheduler_config)
+
+    def table(self, solver: str, steps: int, strength: float, width: int, height: int) -> SolverTable:
+        """The coefficients of one job; see `solvers.tabulate`."""
+        return solvers.tabulate(self.schedule, solver, steps, strength=strength)
+
+    def places(self, height: int, width: int) -> float:
+        """How often a weight is used in an evaluation, about, at that latent size: in every place of its level, and a level
+        has half of the places of the one before, each way."""
+        return height * width / 16
 
     @property
     def factor(self) -> int:

@@ -42,7 +42,7 @@ def _multistep_levels(schedule: NoiseSchedule, steps: SolverSettings, whole: boo
     return by_ratio(timesteps, np.append(ratios, final)).from_step(steps.start)
 
 
-def _second_order(levels: NoiseLevels, second: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+def second_order(levels: NoiseLevels, second: npt.NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """Coefficients of x, x0 and the x0 before; DPM-Solver++(2M), Lu et al. 2022, algorithm 2.
 
     `second`: (n,) bool, False where a step is of first order.
@@ -65,7 +65,7 @@ def dpm_2m(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels,
         or schedule.option("euler_at_final", False)
         or (schedule.option("lower_order_final", True) and steps.total < 15)
     )
-    x, x0, last = _second_order(levels, second)
+    x, x0, last = second_order(levels, second)
     return levels, {SolverColumn.X: x, SolverColumn.X0: x0, SolverColumn.LAST: last}
 
 
@@ -78,7 +78,7 @@ def unipc(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, 
     _covered(schedule, "solver_type", ("bh2", "midpoint", "heun", "logrho"))
     levels = _multistep_levels(schedule, steps, whole=True)
     order = np.minimum(np.minimum(np.arange(len(levels)) + 1, 2), np.arange(len(levels), 0, -1))
-    x, x0, last = _second_order(levels, order == 2)
+    x, x0, last = second_order(levels, order == 2)
     keep = _corrector(levels, order)
     first = (np.arange(len(levels)) == 0).astype(np.float64)
     return levels, {

@@ -1,0 +1,59 @@
+"""Diffusion transformers through the engine, step by step: what their families take and refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from mmgen.clients.denoiser import DenoiserClient, Loras
+from mmgen.errors import BadRequest
+
+if TYPE_CHECKING:
+    from mmgen.image_params import ImageParams
+    from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
+    from mmgen.models.diffusion.conditioning import Conditioning
+    from mmgen.models.diffusion.dit.model import DiTModel
+    from mmgen.runners.denoise import DenoiseRequest
+
+
+class DiTClient(DenoiserClient):
+    """As `DenoiserClient`; standard values are those of the model's own pipeline."""
+
+    model: DiTModel  # type: ignore[assignment]
+
+    def resolved(self, params: ImageParams) -> ImageParams:
+        family = self.model.family
+        if params.negative and family.negative_unheard:
+            raise BadRequest(f"{self.reference} takes no negative prompt: {family.negative_unheard}; leave it out")
+        return self._checked(
+            replace(
+                params,
+                solver=params.solver or family.solver,
+                steps=family.steps if params.steps is None else params.steps,
+                guidance=family.guidance if params.guidance is None else params.guidance,
+            )
+        )
+
+    def check_prompt(self, prompt: str) -> None:
+        """Prompts are read as they stand: these text encoders know no weights."""
+
+    def _conditions(
+        self, rows: Sequence[ImageParams], adapters: Mapping[Loras, ScaledAdapters]
+    ) -> dict[Loras, dict[str, Conditioning]]:
+        found = super()._conditions(rows, adapters)
+        if self.model.family.negative_apart:
+            for text in dict.fromkeys(one.negative for one in rows):
+                condition = self.host.engine.call_with(self.denoise, self.model.embed_negative, text)
+                for conditions in found.values():
+                    conditions[_negative(text)] = condition
+        return found
+
+    def _payload(self, params: ImageParams, conditions: dict[str, Conditioning], *more: Any) -> DenoiseRequest:
+        made = super()._payload(params, conditions, *more)
+        return replace(made, negative=conditions.get(_negative(params.negative), made.negative))
+
+
+def _negative(text: str) -> str:
+    """The key of a negative prompt where it is embedded otherwise than a prompt; no prompt holds a NUL."""
+    return f"\0{text}"

@@ -1,0 +1,1 @@
+"""Diffusion transformers, step by step: what their families have of their own, and what they share."""

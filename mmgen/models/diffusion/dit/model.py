@@ -1,0 +1,184 @@
+"""A diffusion transformer in diffusers' folder format, evaluated step by step: what the denoiser's runner and client call.
+
+Knows one evaluation of the network; not steps, guidance between rows, or who asks. Its family knows how it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmgen.errors import BadRequest
+from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.diffusion import autoencoder, pipeline_files
+from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
+from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
+from mmgen.models.diffusion.conditioning import Conditioning, stack
+from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
+from mmgen.models.diffusion.dit.family import DiTFamily
+from mmgen.models.diffusion.dit.flux import Flux
+from mmgen.models.diffusion.dit.lumina2 import Lumina2
+from mmgen.models.diffusion.dit.pixart import PixArt
+from mmgen.models.diffusion.dit.qwen_image import QwenImage
+from mmgen.models.diffusion.dit.sana import Sana
+from mmgen.models.diffusion.dit.sd3 import StableDiffusion3
+from mmgen.models.diffusion.dit.z_image import ZImage
+from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
+from mmgen.models.diffusion.solver_table import SolverTable
+
+FAMILIES: dict[str, type[DiTFamily]] = {
+    "StableDiffusion3Pipeline": StableDiffusion3,
+    "FluxPipeline": Flux,
+    "QwenImagePipeline": QwenImage,
+    "ZImagePipeline": ZImage,
+    "Lumina2Pipeline": Lumina2,
+    "Lumina2Text2ImgPipeline": Lumina2,
+    "PixArtAlphaPipeline": PixArt,
+    "PixArtSigmaPipeline": PixArt,
+    "SanaPipeline": Sana,
+}
+"""diffusers' pipeline, as model_index.json names it -> what it has of its own."""
+LARGEST = 8
+"""A side may be this many times the size that the model was trained at."""
+TENSORS = 16
+"""Of a token's width that a block holds at once: its states, queries, keys, values, and the feed-forward's inner ones."""
+
+
+class DiTModel:
+    """A transformer with its text encoders and its autoencoder, all in evaluation mode on one device."""
+
+    conditional = True
+
+    def __init__(self, pipeline: Any, family: DiTFamily, name: str = "") -> None:
+        self.pipeline, self.family, self.name = pipeline, family, name
+        self.network = pipeline.transformer
+        self.images = autoencoder_of(pipeline.vae)
+        self.device, self.dtype = self.network.device, self.network.dtype
+        self.channels = family.channels
+        self.grain = self.images.factor * 2  # pixels: two latent places a side make a token
+        self.size = self.images.factor * int(getattr(pipeline, "default_sample_size", None) or self._trained())
+        self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
+        self.adapted = {"transformer": AdaptedLayers(self.network)}
+        self.adapters = AdapterFiles(self.networks, name)
+        parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+        self.weight_bytes = sum(parameter.nbytes for part in parts for parameter in part.parameters())
+
+    def _trained(self) -> int:
+        """Latent places a side, where the configuration says so; else those of 1,024 pixels."""
+        return int(self.network.config.get("sample_size") or 1024 // self.images.factor)
+
+    def pack(self) -> None:
+        """Nothing is laid out anew: the network is diffusers' own."""
+
+    @property
+    def guidance_embedded(self) -> bool:
+        """The network is told the guidance scale itself: there are no unconditional rows."""
+        return self.family.hears_guidance
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent place, each way."""
+        return self.images.factor
+
+    @property
+    def cheap(self) -> bool:
+        """Decoding costs next to nothing and needs no turn of its own."""
+        return self.images.cheap
+
+    @torch.inference_mode()
+    def embed_prompts(
+        self, prompts: Sequence[str], adapters: Sequence[ScaledAdapters] = (), learned: Sequence[LearnedWord] = ()
+    ) -> list[Conditioning]:
+        """A condition a prompt. Raises TooLong for one that its pipeline would cut."""
+        for prompt in prompts:
+            self.family.check_length(prompt)
+        return [self.family.embed(prompt) for prompt in prompts]
+
+    @torch.inference_mode()
+    def embed_negative(self, prompt: str) -> Conditioning:
+        """What the unconditional rows of a guided image are told."""
+        self.family.check_length(prompt)
+        return self.family.embed_negative(prompt)
+
+    def learned_word(self, path: Path) -> LearnedWord:
+        """Raises BadRequest: textual inversion is of CLIP."""
+        raise BadRequest(f"{path.name} is a learned word of CLIP's, which {self.name} does not read; leave it out")
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        conditions: Sequence[Conditioning],
+        guidance: Tensor | None = None,
+        adapters: Sequence[ScaledAdapters] = (),
+    ) -> Tensor:
+        """One evaluation of the network; see `DenoiserModel.predict`. Prompts may be of different lengths."""
+        scale = None if guidance is None else guidance.to(self.device)
+        with ExitStack() as adapted:
+            if adapters:
+                rows = [[(adapter.of("transformer"), scale) for adapter, scale in row] for row in adapters]
+                adapted.enter_context(self.adapted["transformer"].use(rows))
+            out = self.family.predict(x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), scale)
+        return out.float()
+
+    def _told(self, conditions: Sequence[Conditioning]) -> Conditioning:
+        made = stack(conditions)
+        tokens, mask, pooled = (None if one is None else one.to(self.device) for one in (made.tokens, made.mask, made.pooled))
+        return Conditioning(tokens, mask, pooled)
+
+    def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
+        """See `mmgen.models.diffusion.guidance.guide`; families differ in how they mix."""
+        return self.family.guide(outputs, guided, scale, rescale)
+
+    def table(self, solver: str, steps: int, strength: float, width: int, height: int) -> SolverTable:
+        """The coefficients of one job."""
+        return self.family.table(solver, steps, strength, height // self.factor, width // self.factor)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""
+        return autoencoder.decode(self.images, latents)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
+        return self.images.encode(images)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
+        most = LARGEST * self.size
+        for word, pixels in (("width", width), ("height", height)):
+            if not self.grain <= pixels <= most:
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {self.grain} to {most}, best at {self.size}")
+            if pixels % self.grain:
+                near = max(self.grain, min(most, self.grain * round(pixels / self.grain)))
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {self.grain}, such as {near}")
+        return self.channels, height // self.factor, width // self.factor
+
+    def places(self, height: int, width: int) -> float:
+        """How often a weight is used in an evaluation, about, at that latent size."""
+        return float(self.family.tokens(height, width))
+
+    def step_bytes(self, height: int, width: int) -> int:
+        """About what one row of a forward pass holds at its peak, at that latent size; as large a prompt as is read."""
+        config = self.network.config
+        heads = config.get("num_attention_heads") or config.get("n_heads") or 1
+        width_of_token = config.get("dim") or config.get("hidden_size") or heads * (config.get("attention_head_dim") or 64)
+        tokens = self.family.tokens(height, width) + self.family.longest
+        return int(self.dtype.itemsize) * TENSORS * tokens * int(width_of_token)
+
+
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DiTModel:
+    """The registry's loader for diffusion transformers whose loop is ours."""
+    pipeline = pipeline_files.load(folder, device, precision)
+    return DiTModel(pipeline, FAMILIES[type(pipeline).__name__](pipeline), name or folder.name)
+
+
+def handles(folder: Path) -> bool:
+    """Whether a folder is a model for `load`, by the pipeline that it names."""
+    path = folder / "model_index.json"
+    return path.is_file() and str(read_json(path).get("_class_name", "")) in FAMILIES
