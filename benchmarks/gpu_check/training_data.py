@@ -25,13 +25,24 @@ def runs(folder: Path, small: bool) -> dict[str, list[str]]:
     _lines(pairs, [{"prompt": ask, "chosen": good, "rejected": bad} for ask, good, bad in asks])
     emoji, qa = _drawings(folder / "emoji"), _questions(folder / "qa")
     few = ["--set", "batch=4"] if small else []
-    device, pool = "cpu" if small else "gpu", ["--set", "pool=200", "--set", "leave_out=[]"]
+    plain = ["--set", "evidence=0", "--set", "evidence_sources={}"]
+    device, pool = "cpu" if small else "gpu", ["--set", "pool=200", "--set", "leave_out=[]", "--set", "upscaler=null"]
     return {
         "language model": ["lm", "--config", f"configs/train/books-{device}.yaml", "--data", str(books), *few],
         "sft": ["sft", "--config", "configs/train/sft.yaml", "--data", str(chats), *few],
         "dpo": ["dpo", "--config", "configs/train/dpo.yaml", "--data", str(pairs), *few],
         "reader": ["reader", "--config", "configs/train/reader-cpu.yaml", "--data", str(qa), "--set", _ONE_SOURCE],
-        "rerank": ["rerank", "--config", "configs/train/rerank-cpu.yaml", "--data", str(qa), "--set", _ONE_SOURCE, *few],
+        "rerank": [
+            "rerank",
+            "--config",
+            "configs/train/rerank-cpu.yaml",
+            "--data",
+            str(qa),
+            "--set",
+            _ONE_SOURCE,
+            *plain,
+            *few,
+        ],
         "denoiser": ["denoiser", "--config", f"configs/train/emoji-{device}.yaml", "--data", str(emoji), *pool, *few],
         "upscaler": ["upscaler", "--config", "configs/train/emoji-upscaler.yaml", "--data", str(emoji), *few],
     }
