@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mmgen.config import RuntimeConfig
 from mmgen.engine.event_merge import EventMerge
@@ -44,6 +45,7 @@ KINDS = (
     "read",
     "write",
 )
+TEXTS_OF = ("sample", "greedy", "beam", "contrastive", "lookup", "draft")
 """Strategies of the text runner, solvers of the denoising one, and the other runners."""
 
 
@@ -66,8 +68,7 @@ class Mix:
         return getattr(self, f"_{self._family(ask.kind)}")(ask, random.Random(ask.seed), request)  # type: ignore[no-any-return]
 
     def _family(self, kind: str) -> str:
-        known = {"sample": "text", "greedy": "text", "beam": "text", "contrastive": "text", "lookup": "text", "draft": "text"}
-        return known.get(kind) or {"whole": "whole", "embed": "embed", "read": "read", "write": "write"}.get(kind, "draw")
+        return "text" if kind in TEXTS_OF else kind if kind in ("whole", "embed", "read", "write") else "draw"
 
     def _text(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from text_requests import text_request
@@ -102,9 +103,10 @@ class Mix:
                 height=side,
             )
         )
-        return Job(
-            client.denoise, client._payload(params, client._conditions([params]), None, 0, request), request, seed=ask.seed
-        )
+        adapters = {params.loras: client._adapters(params)}
+        conditions = client._conditions([params], adapters)[params.loras]
+        payload = client._payload(params, conditions, adapters[params.loras], None, 0, request)
+        return Job(client.denoise, payload, request, seed=ask.seed)
 
     def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
         from mmgen.clients.diffusers_pipeline import DiffusersClient
@@ -143,15 +145,12 @@ class Mix:
 
 
 def same(kind: str, one: Any, other: Any) -> bool:
-    """Tokens and spans identical, vectors within 1e-5, pixels and latents within 1/255 of their range of 2."""
-    if kind in ("sample", "greedy", "beam", "contrastive", "lookup", "draft"):
+    """To the bit: tokens, vectors, spans with their log-probabilities, latents and pixels."""
+    if kind in TEXTS_OF:
         return [text.ids for text in one.texts] == [text.ids for text in other.texts]
     if kind == "embed":
-        return bool(np.allclose(np.stack(one), np.stack(other), atol=1e-5))
-    if kind == "read":
-        spans = [[[(found.start, found.end) for found in row] for row in rows] for rows in (one, other)]
-        return spans[0] == spans[1]
-    if kind == "write":
+        return np.array_equal(np.stack(one), np.stack(other))
+    if kind in ("read", "write"):
         return bool(one == other)
     first, second = (image[0] if isinstance(image, list) else image for image in (one, other))
-    return first.shape == second.shape and float((first - second).abs().max()) <= 2 / 255
+    return torch.equal(first, second)

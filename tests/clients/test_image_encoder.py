@@ -64,9 +64,9 @@ def test_alone_and_among_callers(small: ImageEncoderClient) -> None:
     with ThreadPoolExecutor(6) as threads:
         texts = threads.submit(small.embed_texts, TEXTS)
         together = list(threads.map(small.embed_images, works))
-        np.testing.assert_allclose(texts.result(), alone[1], atol=1e-6)
+        assert np.array_equal(texts.result(), alone[1])
     for found, expected in zip(together, alone[0], strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert np.array_equal(found, expected)
 
 
 def test_scores_and_logits(small: ImageEncoderClient) -> None:

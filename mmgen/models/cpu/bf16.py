@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.cpu.linear import ONEDNN
+from mmgen.models.cpu.batch_invariant import LEAST_ROWS, ONEDNN
 
 NARROW = frozenset(("qkv", "up"))
 """Layers, by their names in a block, whose results go on in bfloat16: into attention and an activation, not into a sum."""
@@ -31,7 +31,10 @@ class Bf16Linear(nn.Module):
         """(..., in_features), fp32 or bfloat16 -> (..., out_features) of dtype `result`."""
         x = x.to(torch.bfloat16)
         if self.packed:
-            y = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+            single = x.numel() == self.in_features  # a row alone is computed twice, see batch_invariant.py
+            rows = x.reshape(1, -1).repeat(LEAST_ROWS, 1) if single else x
+            y = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")
+            y = y[:1].view(*x.shape[:-1], self.out_features) if single else y
         else:
             y = F.linear(x, self.weight, self.bias)
         return y.to(self.result)  # type: ignore[no-any-return]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mmgen.models.cpu.batch_invariant import LEAST_ROWS
+from mmgen.models.cpu.batch_invariant_layers import Conv2d
 from mmgen.models.cpu.kernels import MAX_GEMV_ROWS, TILE_N, kernels, takes
 from mmgen.models.cpu.linear import ONEDNN, Linear
 
-LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (0, 0)
+LEAST, ENOUGH = (4, 6) if torch.cpu._is_avx512_supported() else (LEAST_ROWS, LEAST_ROWS)
 """Rows for which the kernel is as fast as it can be, and to how many fewer are filled up."""
 CHUNKS = (1024, 512, 384, 256, 192, 128, 64)
 """Of how many inputs oneDNN may sum the products before it adds them to the others."""
@@ -65,7 +67,7 @@ class PackedLinear(nn.Module):
         if self.few is not None and takes(x, self.in_features):
             return self.few(x, self.weight, self.bias)
         rows = x.numel() // self.in_features
-        if not self.exact or not 0 < rows < LEAST:
+        if not 0 < rows < (LEAST if self.exact else LEAST_ROWS):
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")  # type: ignore[no-any-return]
         more = torch.cat((x.reshape(rows, self.in_features),) * (ENOUGH // rows))
         y = torch.ops.mkldnn._linear_pointwise(more, self.weight, self.bias, "none", [], "")
@@ -132,7 +134,12 @@ def pack(module: nn.Module, dtypes: Sequence[torch.dtype] = (torch.float32,)) ->
 
 def _pack(module: nn.Module) -> None:
     for name, child in module.named_children():
-        if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+        if (
+            isinstance(child, nn.Conv2d)
+            and type(child) in (nn.Conv2d, Conv2d)
+            and child.padding_mode == "zeros"
+            and not isinstance(child.padding, str)
+        ):
             setattr(module, name, PackedConv2d(child))
         elif isinstance(child, nn.Linear) and type(child) in (nn.Linear, Linear):
             setattr(module, name, PackedLinear(child))

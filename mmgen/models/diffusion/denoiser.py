@@ -20,6 +20,7 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
+from mmgen.models.cpu.batch_invariant_layers import hold
 from mmgen.models.diffusion import autoencoder, solvers
 from mmgen.models.diffusion import unet as own_unet
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
@@ -82,7 +83,7 @@ class DenoiserModel:
         self.channels_last = self.device.type == "cuda"  # on a CPU `pack` gains what it would, and more
         if self.channels_last:
             unet.to(memory_format=torch.channels_last)
-        modules = [unet, *text.modules(), *images.modules()]
+        modules = [hold(module) for module in (unet, *text.modules(), *images.modules())]
         self.networks: dict[str, torch.nn.Module] = {"unet": unet, **text.networks()}
         self.adapted = {name: AdaptedLayers(network) for name, network in self.networks.items()}
         self.adapters = AdapterFiles(self.networks, name)

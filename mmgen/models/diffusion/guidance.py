@@ -29,5 +29,5 @@ def guide(outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Te
 
 
 def _deviation(rows: Tensor) -> Tensor:
-    """Standard deviation of each row; in float64, so that the order of summation, which depends on the batch, is not seen."""
-    return rows.double().std(dim=list(range(1, rows.dim())), keepdim=True)
+    """Standard deviation of each row, in float64; by itself, as torch's order of summation depends on the batch."""
+    return torch.stack([row.double().std().expand([1] * row.dim()) for row in rows])

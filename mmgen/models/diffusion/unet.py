@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.no_init import without_init
+from mmgen.models.cpu.batch_invariant import silu
 from mmgen.models.diffusion.unet_blocks import (
     NearestConv,
     PlaceTransformer,
@@ -153,7 +154,7 @@ class ConditionalUNet(nn.Module):
         bias = None
         if encoder_attention_mask is not None:
             bias = ((1 - encoder_attention_mask.to(sample.dtype)) * -10000.0)[:, None, None]
-        told = UNetConditions(F.silu(time), encoder_hidden_states, bias)
+        told = UNetConditions(silu(time), encoder_hidden_states, bias)
         x = self.conv_in(sample)
         skipped = [x]
         for down in self.down_blocks:
@@ -161,7 +162,7 @@ class ConditionalUNet(nn.Module):
         x = self.mid_block(skipped[-1], told)
         for up in self.up_blocks:
             x = up(x, skipped, told)
-        return (self.conv_out(F.silu(self.conv_norm_out(x))),)
+        return (self.conv_out(silu(self.conv_norm_out(x))),)
 
     def _sinusoids(self, timesteps: Tensor) -> Tensor:
         """(B,) -> (B, C) fp32; Ho et al. 2020 (DDPM), appendix B."""

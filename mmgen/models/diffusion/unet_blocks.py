@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.cpu.batch_invariant import attention, silu
 from mmgen.models.diffusion.unet_config import UNetConfig
 
 
@@ -27,7 +28,7 @@ class SinusoidMLP(nn.Module):
         self.linear_1, self.linear_2 = nn.Linear(inputs, width), nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.linear_2(F.silu(self.linear_1(x)))
+        out: Tensor = self.linear_2(silu(self.linear_1(x)))
         return out
 
 
@@ -46,14 +47,14 @@ class TimedResidual(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h, w)"""
-        hidden = self.conv1(F.silu(self.norm1(x)))
+        hidden = self.conv1(silu(self.norm1(x)))
         told = self.time_emb_proj(time)[:, :, None, None]
         if self.scaled:
             scale, shift = told.chunk(2, dim=1)
             hidden = self.norm2(hidden) * (1 + scale) + shift
         else:
             hidden = self.norm2(hidden + told)
-        hidden = self.conv2(F.silu(hidden))
+        hidden = self.conv2(silu(hidden))
         return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))  # type: ignore[no-any-return]
 
 
@@ -73,7 +74,7 @@ class PlaceAttention(nn.Module):
         q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(tokens), self.to_v(tokens)))
         if bias is not None:
             bias = bias.expand(-1, self.heads, -1, -1)
-        out: Tensor = self.to_out(F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).flatten(2))
+        out: Tensor = self.to_out(attention(q, k, v, bias, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2))
         return out
 
     def _split(self, x: Tensor) -> Tensor:

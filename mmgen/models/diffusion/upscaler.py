@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.cpu.batch_invariant import silu
+from mmgen.models.cpu.batch_invariant_layers import Conv2d, SiLU
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,12 @@ class Upscaler(nn.Module):
         super().__init__()
         self.config = config
         width = config.channels
-        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.first = Conv2d(3, width, 3, padding=1)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+            nn.Sequential(Conv2d(width, width, 3, padding=1), SiLU(), Conv2d(width, width, 3, padding=1))
             for _ in range(config.layers)
         )
-        self.last = nn.Conv2d(width, 3 * 4, 3, padding=1)
+        self.last = Conv2d(width, 3 * 4, 3, padding=1)
 
     def forward(self, small: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, 3, 2 H, 2 W)"""
@@ -40,7 +42,7 @@ class Upscaler(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         plain = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
-        return plain + F.pixel_shuffle(self.last(F.silu(x)), 2)
+        return plain + F.pixel_shuffle(self.last(silu(x)), 2)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Upscaler:

@@ -22,7 +22,9 @@ from mmgen.models import transformer_config
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint, TensorName, pour
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS, bert_encoder
+from mmgen.models.cpu.batch_invariant import sigmoid
 from mmgen.models.cpu.bf16 import bf16_products
+from mmgen.models.cpu.linear import Linear
 from mmgen.models.encoders import bert_config, cross_encoder_config, transformers_cross_encoder
 from mmgen.models.encoders.cross_encoder_config import ARCHITECTURE
 from mmgen.models.encoders.transformers_cross_encoder import DecoderReranker, TransformersCrossEncoder
@@ -34,7 +36,7 @@ from mmgen.models.quantization.int8 import quantize
 
 SHARED = "transformer.embed.words.weight"  # read from the base model's file; not saved with the cross-encoder
 HEADS = {"pooler": "bert.pooler.dense", "classifier": "classifier"}
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "identity": lambda logits: logits}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": sigmoid, "identity": lambda logits: logits}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class CrossEncoderNetwork(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.transformer = Transformer(config)
-        self.pooler, self.classifier = nn.Linear(width, width), nn.Linear(width, 1)
+        self.pooler, self.classifier = Linear(width, width), Linear(width, 1)
 
     def forward(self, pairs: Sequence[TokenPair]) -> Tensor:
         """Rows side by side, unpadded -> (B,) logits."""

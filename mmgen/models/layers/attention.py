@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from mmgen.models.cpu.batch_invariant import sigmoid
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import flex_attention
 from mmgen.models.layers.gated_delta import Scan
@@ -248,7 +249,7 @@ class Attention(nn.Module):
         return torch.cat((q.flatten(-2), rest), -1), gate.flatten(-2)
 
     def _out(self, y: Tensor, gate: Tensor | None) -> Tensor:
-        return self.out(y if gate is None else y * torch.sigmoid(gate))  # type: ignore[no-any-return]
+        return self.out(y if gate is None else y * sigmoid(gate))  # type: ignore[no-any-return]
 
     def _turned(self, q: Tensor, k: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor]:
         """Queries and keys normalised and rotated, where the kernels do not know the order or the kind of it."""

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.cpu.batch_invariant import sigmoid
+from mmgen.models.cpu.batch_invariant_layers import GELU, SiLU
 from mmgen.models.cpu.kernels import LANES, fitting
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.transformer_config import TransformerConfig
@@ -17,7 +19,7 @@ class QuickGELU(nn.Module):
     """`x sigmoid(1.702 x)`, near to GELU; Hendrycks and Gimpel 2016, 2. What OpenAI's CLIP was trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(1.702 * x)
+        return x * sigmoid(1.702 * x)
 
 
 class SquaredReLU(nn.Module):
@@ -28,12 +30,12 @@ class SquaredReLU(nn.Module):
 
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "gelu": nn.GELU,
-    "gelu_tanh": lambda: nn.GELU("tanh"),
+    "gelu": GELU,
+    "gelu_tanh": lambda: GELU("tanh"),
     "quick_gelu": QuickGELU,
     "relu": nn.ReLU,
     "relu2": SquaredReLU,
-    "silu": nn.SiLU,
+    "silu": SiLU,
 }
 
 
@@ -42,7 +44,7 @@ class Gated(nn.Module):
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
-        self.activation, self.silu = activation, type(activation) is nn.SiLU
+        self.activation, self.silu = activation, isinstance(activation, nn.SiLU)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.silu and x.shape[-1] % (2 * LANES) == 0 and (made := fitting(x)) is not None:
@@ -61,7 +63,7 @@ class ClampedGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = x.chunk(2, -1)  # (..., 2 H) -> (..., H)
         gate, up = gate.clamp(max=self.limit), up.clamp(-self.limit, self.limit)
-        return gate * torch.sigmoid(self.alpha * gate) * (up + 1)
+        return gate * sigmoid(self.alpha * gate) * (up + 1)
 
 
 def activation(config: TransformerConfig) -> nn.Module:
@@ -99,7 +101,7 @@ class Experts(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.chosen, self.normalised = config.experts_per_token, config.norm_topk_prob
-        self.router = nn.Linear(config.hidden_size, config.experts, bias=config.router_bias)
+        self.router = Linear(config.hidden_size, config.experts, bias=config.router_bias)
         self.each = nn.ModuleList(Expert(config, config.expert_size) for _ in range(config.experts))
         self.shared = Expert(config, config.shared_intermediate_size) if config.shared_intermediate_size else None
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.cpu.batch_invariant import sigmoid, silu
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -70,7 +71,7 @@ class GatedDeltaNet(nn.Module):
         q, k = (_unit(one.unflatten(-1, (heads, -1))).repeat_interleave(delta.value_heads // heads, 2) for one in (q, k))
         v = v.unflatten(-1, (delta.value_heads, -1))
         decays = -self.log_decay.float().exp() * F.softplus(rate.float() + self.decay_bias)
-        rows = (q * delta.key_dim**-0.5, k, v, decays[..., None], step.float().sigmoid()[..., None])
+        rows = (q * delta.key_dim**-0.5, k, v, decays[..., None], sigmoid(step.float())[..., None])
         chunks = zip(*(one.transpose(1, 2).split(CHUNK, 2) for one in rows), strict=True)
         memory = x.new_zeros(len(x), delta.value_heads, delta.key_dim, delta.value_dim, dtype=torch.float32)
         memory, given = memory if state is None else state.memory, []
@@ -84,7 +85,7 @@ class GatedDeltaNet(nn.Module):
         """(B, C, N) -> the same with the tokens before it in each, and the last that the next tokens will need."""
         before = self.delta.kernel - 1
         x = F.pad(x, (before, 0)) if state is None else torch.cat((state.inputs, x), 2)
-        return F.silu(self.conv(x)), x[..., x.shape[2] - before :].clone()
+        return silu(self.conv(x)), x[..., x.shape[2] - before :].clone()
 
 
 class GatedNorm(nn.Module):
@@ -97,7 +98,7 @@ class GatedNorm(nn.Module):
     def forward(self, y: Tensor, gate: Tensor) -> Tensor:
         """(B, N, heads, value) twice"""
         normed = F.rms_norm(y.float(), y.shape[-1:], None, self.eps).to(y.dtype)
-        return ((self.weight * normed).float() * F.silu(gate.float())).to(y.dtype)
+        return ((self.weight * normed).float() * silu(gate.float())).to(y.dtype)
 
 
 def _read(memory: Tensor, q: Tensor, k: Tensor, v: Tensor, decay: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:

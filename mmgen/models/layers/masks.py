@@ -66,15 +66,3 @@ def prefix_mask(prefix: Tensor, size: int, answer: int) -> Tensor:
     in_prefix = place < prefix[:, None]  # (B, N)
     causal = (place[:, None] >= place[None, :]) & (place >= size)[None, :] & (place >= size)[:, None]
     return (in_prefix[:, None, :] | causal[None])[:, None]
-
-
-def branches_mask(prefix: Tensor, size: int, branches: int, length: int) -> Tensor:
-    """`branches` continuations of `length` side by side behind one kept prefix -> (B, 1, branches * length, keys).
-
-    Each sees the prefix and itself causally, none sees another, so one pass reads them all without copying the cache.
-    """
-    places = torch.arange(branches * length, device=prefix.device)
-    same = places[:, None] // length == places[None, :] // length
-    own = same & (places[:, None] >= places[None, :])  # (K * L, K * L)
-    seen = padding_mask(prefix, size).expand(-1, 1, branches * length, size)
-    return torch.cat((seen, own.expand(len(prefix), 1, -1, -1)), dim=-1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from mmgen.models.cpu.batch_invariant import attention
 from mmgen.models.cpu.kernels import DecodeBatch, fitting, readable
 
 
@@ -52,11 +52,11 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, sc
             return made.attend(DecodeBatch([(0, [(0, k.shape[2])])]), query, k[0], v[0], scale).unsqueeze(2)
     groups = k.shape[1]
     if groups == q.shape[1]:
-        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
+        return attention(q, k, v, mask, causal, scale=scale)
     if q.shape[2] == 1 and (mask is None or mask.dim() < 3 or mask.shape[-3] == 1):
         folded = q.unflatten(1, (groups, -1)).squeeze(3)  # heads that share keys as queries of one head: twice as fast
-        return F.scaled_dot_product_attention(folded, k, v, mask, scale=scale).flatten(1, 2).unsqueeze(2)
-    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale, enable_gqa=True)
+        return attention(folded, k, v, mask, scale=scale).flatten(1, 2).unsqueeze(2)
+    return attention(q, k, v, mask, causal, scale=scale, grouped=True)
 
 
 def attention_weights(

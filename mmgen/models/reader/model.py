@@ -21,6 +21,7 @@ from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
+from mmgen.models.reader.prefix_attention import PrefixAttention
 from mmgen.models.reader.question_parts import question_parts
 from mmgen.models.reader.span_search import best_spans
 
@@ -136,8 +137,8 @@ class ReaderModel:
         """The `most` most probable spans of each pair's passage, best first; a passage without tokens has none."""
         rows, offsets = self.pack(pairs)
         cache, prefix = self.reader.prefill(rows)
-        opening = torch.full((len(pairs), 1, 1), self.cls, device=rows.ids.device)
-        first = self.reader.continuations(rows, cache, opening)[:, 0, 0]
+        opening = torch.full((len(pairs), 1), self.cls, device=rows.ids.device)
+        first = self.reader.continuations(rows, cache, range(len(pairs)), opening)[:, 0]
         starts = self.reader.start(rows, prefix, first).cpu()
         no_answer = starts[:, 0].tolist()
         starts[:, 0] = float("-inf")
@@ -173,7 +174,8 @@ class ReaderModel:
     def begin(self, pair: QuestionPassage) -> FreeText:
         """Prefills one pair, for `write`."""
         rows, _ = self.pack([pair])
-        cache, _ = self.reader.prefill(rows)
+        cache = GrowingCache()
+        self.reader.transformer(rows.ids, types=rows.types, cache=cache)
         return FreeText(cache, int(rows.lengths[0]), self.cls)
 
     @torch.inference_mode()
@@ -191,7 +193,7 @@ class ReaderModel:
         return True
 
     def _expand_best(
-        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, starts: Tensor, expanded: Expanded, most: int
+        self, rows: PrefixBatch, cache: PrefixAttention, prefix: Tensor, starts: Tensor, expanded: Expanded, most: int
     ) -> None:
         """Expands the starts that the search needs first, of all rows in one forward pass: each row's likeliest, and then
         the second where its bound is above what was found."""
@@ -209,7 +211,7 @@ class ReaderModel:
     def _expand(
         self,
         rows: PrefixBatch,
-        cache: GrowingCache,
+        cache: PrefixAttention,
         prefix: Tensor,
         pairs: list[tuple[int, int]],
         expanded: Expanded,
@@ -230,51 +232,28 @@ class ReaderModel:
                 expanded[pair] = lengths, verified
 
     def _lengths(
-        self, rows: PrefixBatch, cache: GrowingCache, prefix: Tensor, pairs: list[tuple[int, int]], length: int
+        self, rows: PrefixBatch, cache: PrefixAttention, prefix: Tensor, pairs: list[tuple[int, int]], length: int
     ) -> dict[tuple[int, int], tuple[Tensor, Tensor, float]]:
         """Of every pair (row, start): (L,) log P(length | start) of lengths 1 to L, (L,) the verifier's logits, and
         log P(a longer span | start)."""
-        size = rows.ids.shape[1]
-        by_row: dict[int, list[int]] = {}
-        for row, start in pairs:
-            by_row.setdefault(row, []).append(start)
-        some = torch.tensor(sorted(by_row), device=rows.ids.device)
-        starts = torch.zeros(len(some), max(map(len, by_row.values())), dtype=torch.long)
-        for line, row in enumerate(sorted(by_row)):
-            starts[line, : len(by_row[row])] = torch.tensor(by_row[row])
-        spans = starts[..., None].to(some.device) + torch.arange(length, device=some.device)  # (R, K, L) positions
-        inside = spans < (rows.lengths[some] - 1)[:, None, None]  # a row's last token is its [SEP]
-        spans = spans.clamp(max=size - 1)
-        part = PrefixBatch(rows.ids[some], rows.types[some], rows.lengths[some], rows.starts[some])
-        tokens = part.ids.gather(1, spans.flatten(1)).view_as(spans)
-        opening = torch.full_like(tokens[..., :1], self.cls)
-        read = self.reader.continuations(part, _rows_of(cache, some, len(rows.ids)), torch.cat((opening, tokens), -1))
-        first, states = read[:, :, :1], read[:, :, 1:]
-        copied = prefix[some].gather(1, spans.flatten(1)[..., None].expand(-1, -1, prefix.shape[-1])).view_as(states)
+        of = torch.tensor([row for row, _ in pairs], device=rows.ids.device)
+        begins = torch.tensor([start for _, start in pairs], device=rows.ids.device)
+        ids, last = rows.ids[of], rows.lengths[of, None] - 1  # a row's last token is its [SEP]
+        spans = begins[:, None] + torch.arange(length, device=of.device)  # (P, L) positions
+        inside, spans = spans < last, torch.minimum(spans, last)
+        tokens = torch.cat((torch.full_like(ids[:, :1], self.cls), ids.gather(1, spans)), 1)
+        read = self.reader.continuations(rows, cache, of.tolist(), tokens)
+        first, states, copied = read[:, :1], read[:, 1:], prefix[of[:, None], spans]
         logits = self.reader.stops(copied, states)
         if self.reader.verifier is None:
             verified = torch.zeros_like(logits)
         else:
             verified = self.reader.verified(copied, states, first.expand_as(states)).cpu()
-        following = part.ids.gather(1, (spans + 1).clamp(max=size - 1).flatten(1)).view_as(spans)
-        within = self.continues.to(following.device)[following]  # no span ends within a word
-        closing = spans == (part.lengths - 2)[:, None, None]  # every span ends at the passage's last token
+        within = self.continues.to(ids.device)[ids.gather(1, torch.minimum(spans + 1, last))]  # no span ends within a word
+        closing = spans == last - 1  # every span ends at the passage's last token
         stop = F.logsigmoid(logits).masked_fill(within, float("-inf")).masked_fill(closing, 0.0)
         passed = F.logsigmoid(-logits).masked_fill(within, 0.0)
         survival = passed.cumsum(-1) - passed  # log P(no earlier end)
         lengths = (stop + survival).masked_fill(~inside, float("-inf")).cpu()
-        left = passed.masked_fill(~inside, float("-inf")).sum(-1).cpu()
-        return {
-            (row, start): (lengths[line, column], verified[line, column], float(left[line, column]))
-            for line, row in enumerate(sorted(by_row))
-            for column, start in enumerate(by_row[row])
-        }
-
-
-def _rows_of(cache: GrowingCache, some: Tensor, total: int) -> GrowingCache:
-    """The cache of these rows of `total`; itself where they are all."""
-    if len(some) == total:
-        return cache
-    part = GrowingCache()
-    part.layers = {layer: (keys[some], values[some]) for layer, (keys, values) in cache.layers.items()}
-    return part
+        left = passed.masked_fill(~inside, float("-inf")).sum(-1).tolist()
+        return {pair: (lengths[n], verified[n], left[n]) for n, pair in enumerate(pairs)}

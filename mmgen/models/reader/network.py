@@ -14,15 +14,18 @@ embeddings, generates free text from the same hidden states.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.layers.kv_cache import GrowingCache
-from mmgen.models.layers.masks import branches_mask, padding_mask, prefix_mask
+from mmgen.models.cpu.batch_invariant import product
+from mmgen.models.cpu.linear import Linear
+from mmgen.models.layers.masks import prefix_mask
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
+from mmgen.models.reader.prefix_attention import AnswerAttention, PrefixAttention
 
 QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segment ids (token types)
 
@@ -45,12 +48,12 @@ class ReaderNetwork(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.transformer = Transformer(config)
-        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
-        self.place = nn.Linear(width, 1)  # bias of the start pointer by the position's state alone
-        self.stop = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 1))
-        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+        self.query, self.key = Linear(width, width), Linear(width, width)
+        self.place = Linear(width, 1)  # bias of the start pointer by the position's state alone
+        self.stop = nn.Sequential(Linear(2 * width, width), nn.GELU(), Linear(width, 1))
+        self.transform = nn.Sequential(Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.verifier = nn.Sequential(nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 1)) if verifier else None
+        self.verifier = nn.Sequential(Linear(3 * width, width), nn.GELU(), Linear(width, 1)) if verifier else None
 
     def joint(self, rows: PrefixBatch, answers: Tensor) -> tuple[Tensor, Tensor]:
         """One forward pass over prefixes and answers, for training: (B, M) answer ids -> states (B, S, D) and (B, M, D)."""
@@ -69,9 +72,11 @@ class ReaderNetwork(nn.Module):
 
         -inf where no answer may start.
         """
-        scores = torch.einsum("bd,bsd->bs", self.query(first), self.key(prefix)) / prefix.shape[-1] ** 0.5
-        scores = scores + self.place(prefix).squeeze(-1)
-        return F.log_softmax(scores.masked_fill(~rows.starts, float("-inf")), dim=-1)
+        scores = (self.query(first)[:, None] * self.key(prefix)).sum(-1) / prefix.shape[-1] ** 0.5
+        scores = (scores + self.place(prefix).squeeze(-1)).masked_fill(~rows.starts, float("-inf"))
+        own = [F.log_softmax(row[:length], 0) for row, length in zip(scores, rows.lengths.tolist(), strict=True)]
+        size = prefix.shape[1]  # a row is normalised at its own length, so that padding changes no bit of it
+        return torch.stack([F.pad(row, (0, size - len(row)), value=float("-inf")) for row in own])
 
     def stops(self, prefix: Tensor, states: Tensor) -> Tensor:
         """Logits that the span ends at a token, from its state in the prefix and in the answer: (..., D), (..., D) -> (...)."""
@@ -85,24 +90,27 @@ class ReaderNetwork(nn.Module):
 
     def words(self, states: Tensor) -> Tensor:
         """Logits over the vocabulary: (..., D) -> (..., V)."""
-        return F.linear(self.transform(states), self.transformer.embed.words.weight, self.word_bias)
+        return product(self.transform(states), self.transformer.embed.words.weight, self.word_bias)
 
-    def prefill(self, rows: PrefixBatch) -> tuple[GrowingCache, Tensor]:
-        """Runs the prefixes: their KV cache, and their hidden states (B, S, D)."""
-        cache = GrowingCache()
-        mask = padding_mask(rows.lengths, rows.ids.shape[1])
-        prefix = self.transformer(rows.ids, mask, types=rows.types, cache=cache)
+    def prefill(self, rows: PrefixBatch) -> tuple[PrefixAttention, Tensor]:
+        """Runs the prefixes, each at its own length: their keys and values, and their hidden states (B, S, D), zero behind a
+        row's end."""
+        places = torch.arange(rows.ids.shape[1], device=rows.ids.device).expand_as(rows.ids)
+        inside = places < rows.lengths[:, None]
+        cache = PrefixAttention(rows.lengths.tolist())
+        states = self.transformer(rows.ids[inside][None], cache, positions=places[inside], types=rows.types[inside][None])[0]
+        prefix = states.new_zeros(*rows.ids.shape, states.shape[-1])
+        prefix[inside] = states
         return cache, prefix
 
-    def continuations(self, rows: PrefixBatch, cache: GrowingCache, answers: Tensor) -> Tensor:
-        """Hidden states of K answers a row in one pass over its cached prefix: (B, K, L) ids -> (B, K, L, D).
+    def continuations(self, rows: PrefixBatch, cache: PrefixAttention, of: Sequence[int], answers: Tensor) -> Tensor:
+        """Hidden states of P answers in one pass over the cached prefixes `of` rows: (P, L) ids -> (P, L, D).
 
-        The answers of a row do not attend to each other. The cache is left as it was.
+        Answers do not attend to each other. The cache is left as it was.
         """
-        batch, count, length = answers.shape
-        positions = (rows.lengths[:, None] + torch.arange(length, device=answers.device)).repeat(1, count)
-        mask = branches_mask(rows.lengths, rows.ids.shape[1], count, length)
-        flat = answers.reshape(batch, count * length)
-        cache.frozen = True
-        states = self.transformer(flat, mask, positions=positions, types=torch.full_like(flat, ANSWER), cache=cache)
-        return states.view(batch, count, length, -1)  # type: ignore[no-any-return]
+        count, length = answers.shape
+        positions = rows.lengths[torch.tensor(of, device=answers.device), None] + torch.arange(length, device=answers.device)
+        attending, flat = AnswerAttention(cache, of, length), answers.reshape(1, -1)
+        types = torch.full_like(flat, ANSWER)
+        states = self.transformer(flat, attending, positions=positions.flatten(), types=types)
+        return states.view(count, length, -1)  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 import torch
 
-from mmgen.models.layers.masks import BlockSparseMask, branches_mask, narrowed, packed_mask, padding_mask, prefix_mask
+from mmgen.models.layers.masks import BlockSparseMask, narrowed, packed_mask, padding_mask, prefix_mask
 
 
 def test_narrowed() -> None:
@@ -25,12 +25,3 @@ def test_a_prefix_sees_itself_both_ways_and_the_answer_is_causal() -> None:
     for i in range(size + answer):
         for j in range(size + answer):
             assert bool(found[i, j]) == (j < length or (i >= size and size <= j <= i)), (i, j)
-
-
-def test_branches_share_the_prefix_alone() -> None:
-    length, size, branches, steps = 2, 3, 2, 2
-    found = branches_mask(torch.tensor([length]), size, branches, steps)[0, 0]
-    for i in range(branches * steps):
-        for j in range(branches * steps):
-            assert bool(found[i, size + j]) == (i // steps == j // steps and j <= i), (i, j)
-        assert found[i, :size].tolist() == [True, True, False]
