@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from setting import setting
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from mmgen.clients.image_encoder import ImageEncoderClient
@@ -135,8 +136,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         peer = Peer(checkpoint(folder), folder)
-        with Runtime(RuntimeConfig(home=folder, device="cpu", image_encoder=str(folder))) as rt:
-            print(f"ViT-B/32, random weights, fp32, {torch.get_num_threads()} threads, {args.repeats} repeats in turn")
+        with Runtime(RuntimeConfig(home=folder, device="cpu", image_encoder=f"{folder}#fp32")) as rt:
+            print(setting(mmgen="fp32", transformers="fp32"))
+            print(f"ViT-B/32, random weights, {args.repeats} repeats in turn")
             found = [compare(peer, rt, rt.seeing(), batch, args) for batch in args.batches]
     for name, target in TARGETS.items():
         ratios = [ratio[name] for ratio in found]

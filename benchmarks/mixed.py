@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from setting import setting
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Priority, Request
@@ -353,6 +354,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
+    print(setting(mmgen="fp32", independent_processes="fp32"))
     with tempfile.TemporaryDirectory() as folder:
         make_llama(Path(folder), args.large)
         results = measure(args, folder)

@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import diffusers
 import torch
+from setting import setting
 from torch import Tensor
 
 import mmgen
@@ -29,7 +31,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job
 from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.conditioning import Conditioning
-from mmgen.models.diffusion.denoiser import DenoiserModel
+from mmgen.models.diffusion.denoiser import PRECISIONS, DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solvers import tabulate
 from mmgen.models.diffusion.unet import ConditionalUNet, diffusers_unet
@@ -65,6 +67,8 @@ class Case:
     def of(cls, name: str, model: DenoiserModel) -> "Case":
         prompt, nothing = model.embed_prompts([PROMPT, ""])
         peer = diffusers_unet(model.unet) if isinstance(model.unet, ConditionalUNet) else copy.deepcopy(model.unet)
+        if model.dtype == torch.bfloat16:  # its fastest way on a CPU
+            peer = peer.to(memory_format=torch.channels_last)
         case = cls(name, peer, model, prompt, nothing)
         model.pack()
         return case
@@ -86,7 +90,7 @@ class Heard:
         return []
 
 
-def small_stable_diffusion() -> DenoiserModel:
+def small_stable_diffusion(dtype: torch.dtype) -> DenoiserModel:
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
         sample_size=32,
@@ -100,7 +104,10 @@ def small_stable_diffusion() -> DenoiserModel:
     latents: Any = SimpleNamespace(channels=4, factor=8, cheap=True, modules=list)  # no decoder: nothing is decoded here
     schedule = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "clip_sample": False}
     return DenoiserModel(
-        unet.requires_grad_(False).eval(), Heard(), latents, {**schedule, "set_alpha_to_one": False, "steps_offset": 1}
+        unet.requires_grad_(False).eval().to(dtype),
+        Heard(),
+        latents,
+        {**schedule, "set_alpha_to_one": False, "steps_offset": 1},
     )
 
 
@@ -109,17 +116,18 @@ def theirs(case: Case, solver: str, steps: int, guidance: float, seed: int) -> T
     """https://huggingface.co/docs/diffusers/using-diffusers/write_own_pipeline, with what this UNet is told besides."""
     scheduler = SCHEDULERS[solver].from_config(case.model.scheduler_config)
     scheduler.set_timesteps(steps)
-    told = {"encoder_hidden_states": torch.stack([case.nothing.tokens, case.prompt.tokens])}
+    dtype = case.model.dtype
+    told = {"encoder_hidden_states": torch.stack([case.nothing.tokens, case.prompt.tokens]).to(dtype)}
     if case.prompt.mask is not None:
         told["encoder_attention_mask"] = torch.stack([case.nothing.mask, case.prompt.mask])
     if case.prompt.pooled is not None:
-        told["class_labels"] = torch.stack([case.nothing.pooled, case.prompt.pooled])
+        told["class_labels"] = torch.stack([case.nothing.pooled, case.prompt.pooled]).to(dtype)
     shape = case.model.latent_shape(case.model.size, case.model.size)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed))[None] * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
         latent_model_input = torch.cat([latents] * 2)
         latent_model_input = scheduler.scale_model_input(latent_model_input, timestep=t)
-        noise_pred = case.peer(latent_model_input, t, **told).sample
+        noise_pred = case.peer(latent_model_input.to(dtype), t, **told).sample.float()
         noise_pred_uncond, noise_pred_text = noise_pred.chunk(2)
         noise_pred = noise_pred_uncond + guidance * (noise_pred_text - noise_pred_uncond)
         latents = scheduler.step(noise_pred, t, latents).prev_sample
@@ -182,7 +190,7 @@ def together(case: Case, engine: Engine, args: argparse.Namespace) -> str:
 
 
 def whole(reference: str, args: argparse.Namespace) -> str:
-    draw = mmgen.pipeline("txt2img", model=reference)
+    draw = mmgen.pipeline("txt2img", model=f"{reference}#{args.precision}")
     found = in_turn({"mmgen": lambda: draw(PROMPT, steps=args.steps, guidance=5.0, seed=0)}, args.repeats)["mmgen"]
     code = WHOLE.format(model=reference, prompt=PROMPT, steps=args.steps)
     child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -197,13 +205,15 @@ def main() -> None:
     parser.add_argument("--solver", choices=SCHEDULERS, default="dpm++2m")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of both sides")
     parser.add_argument("--only", choices=["alone", "together", "whole"])
     args = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads, {args.solver}, medians of {args.repeats} turns")
+    print(setting(mmgen=args.precision, diffusers=args.precision))
+    print(f"{args.solver}, medians of {args.repeats} turns")
     verdicts = []
     models = {
-        "embedded": lambda: DenoiserModel.load(hub.resolve(args.model, kind="denoiser")),
-        "random": small_stable_diffusion,
+        "embedded": lambda: DenoiserModel.load(hub.resolve(args.model, kind="denoiser"), precision=args.precision),
+        "random": partial(small_stable_diffusion, PRECISIONS[args.precision]),
     }
     for name, load in models.items():
         case = Case.of(name, load())

@@ -80,6 +80,7 @@ class ModelHost:
     def __init__(self, engine: Engine, registry: Registry, config: RuntimeConfig, home: Path) -> None:
         self.engine, self.registry, self.config, self.home = engine, registry, config, home
         self._runners = threading.Lock()
+        self.precisions: dict[str, str] = {}  # of the references that were opened; empty: a model's own
 
     @cached_property
     def device(self) -> str:
@@ -164,6 +165,7 @@ class ModelHost:
 
             subject = Subject(name, folder, load, self.engine.call, lambda: not self.engine.jobs())
             opening.precision, opening.model = self.tuner.precision(workload, subject)
+        self.precisions[reference] = opening.precision
         return opening
 
     def runner(self, kind: str, name: str, *arguments: Any, **options: Any) -> Runner:

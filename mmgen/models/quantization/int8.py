@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,9 @@ from mmgen.models.cpu.kernels import TILE_N, Kernels, kernels, takes
 from mmgen.models.cpu.linear import ONEDNN
 from mmgen.models.quantization.int4 import Int4Linear, fits
 
-MOST = 127 if torch.cpu._is_vnni_supported() else 63
+CAPPED = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ("SSE41", "AVX", "AVX2", "AVX512_CORE")
+"""Whether oneDNN is kept from VNNI, which the processor may have."""
+MOST = 127 if torch.cpu._is_vnni_supported() and not CAPPED else 63
 """Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
 SMALL = 4096
 """Numbers that are cast to uint8 as they are. The cast goes one by one: of more, one to int8 in three steps is faster."""

@@ -51,9 +51,9 @@ def fallbacks() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     told = []
     if not capability.startswith(("AVX512", "AMX")):
-        told.append(f"no AVX-512 (torch computes with {capability}): own kernels are off, fp32 goes through oneDNN or torch")
+        told.append(f"torch computes with {capability}, without AVX-512: products take about twice as long")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        told.append("no bfloat16 products in oneDNN: #bf16 runs, slowly, through torch")
+        told.append("oneDNN has no bfloat16 products here: #bf16 runs, slowly, through torch's own")
     return told
 
 

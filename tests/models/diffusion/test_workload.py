@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from mmgen import hub
 from mmgen.models.diffusion import workload as workload_module
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.workload import DenoiserWorkload
+from mmgen.models.tuning import gates
 
 
 @pytest.mark.parametrize("kind", ["pixel_model", "stable_diffusion", "unconditional"])
@@ -34,3 +37,18 @@ def test_images_are_judged(kind: str, request: pytest.FixtureRequest, monkeypatc
 
 def test_whole_pipelines_have_nothing_to_choose(diffusion_transformer: Path) -> None:
     assert DenoiserWorkload().candidates(diffusion_transformer) == ("fp32",)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="bf16 is not chosen here")
+def test_fifty_images_in_bf16_are_within_40_db() -> None:
+    """Of the embedded denoiser, 20 steps with guidance."""
+    folder, found = hub.resolve("embedded:emoji"), {}
+    for precision in ("fp32", "bf16"):
+        model = DenoiserModel.load(folder, precision=precision)
+        model.pack()
+        parts = [list(workload_module.draw(model, range(at, at + 10), 20))[-1] for at in range(0, 50, 10)]
+        found[precision] = np.concatenate([one for one in parts if one is not None])
+    verdict = gates.images(found["fp32"], found["bf16"])
+    print(verdict.figure, "the worst of", len(found["fp32"]))
+    assert len(found["fp32"]) == 50 and verdict.accepted, verdict
