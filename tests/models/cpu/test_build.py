@@ -22,7 +22,12 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 
 @needed
-def test_compiled_once(alone: Path) -> None:
+def test_compiled_once(alone: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of short sources: `needed` has compiled ours."""
+    sources = [tmp_path / "kernels.c", tmp_path / "forward.c"]
+    for source in sources:
+        source.write_text(f"int {source.stem}(void) {{ return TILE_N; }}")
+    monkeypatch.setattr(build, "SOURCES", tuple(sources))
     made = build.library()
     assert made is not None and [made] == list((alone / "mmgen" / "kernels").iterdir())
     build._made.cache_clear()
@@ -62,6 +67,7 @@ def test_the_compilers_words_are_in_the_log(
     alone: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(build, "FLAGS", ("-march=native",))  # without the limits
+    monkeypatch.setattr(build, "SOURCES", build.SOURCES[:1])
     with caplog.at_level("INFO"):
         assert build.library() is None
     assert "the kernels do not compile" in caplog.text and "limits are given by build.py" in caplog.text

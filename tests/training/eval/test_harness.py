@@ -1,6 +1,7 @@
 """lm-eval through the engine scores and writes what lm-eval's own model of transformers does."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,22 @@ def test_scores_are_log_probabilities(writer: Runtime) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_is_refused(writer: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadRequest, match="there is no task 'nothing' among the harness's"):
+def test_what_is_refused(writer: Runtime, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.tasks import TaskManager
+
+    ours = partial(TaskManager, include_defaults=False)  # instead of the harness's own
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", lambda include_path: ours(include_path=include_path or str(tasks)))
+    with pytest.raises(BadRequest, match="there is no task 'nothing' among the harness's 3; see its list"):
         harness.evaluate(writer.text(), ["nothing"])
     monkeypatch.setitem(__import__("sys").modules, "lm_eval", None)
     with pytest.raises(BadRequest, match=r"pip install 'mmgen\[eval\]'"):
+        harness.evaluate(writer.text(), ["nothing"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_harnesses_own_list_is_read(writer: Runtime) -> None:
+    with pytest.raises(BadRequest, match=r"there is no task 'nothing' among the harness's \d+,\d{3}"):
         harness.evaluate(writer.text(), ["nothing"])
 
 
