@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmgen.config import Config
+from mmgen.config import Config, precision_policy
 from mmgen.errors import BadRequest
-from mmgen.training import checkpoint
+from mmgen.training import checkpoint, mixed_precision
 from mmgen.training.run_log import RunLog
 from mmgen.training.schedules import LearningRateSchedule
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -39,7 +41,7 @@ class LoopRecipe(Config):
     weight_decay: float = Field(default=0.1, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
     gradient_clip: float | None = Field(1.0, gt=0)  # norm of the gradients; None: as they are
-    mixed_precision: str = "no"
+    mixed_precision: str = "no"  # "bf16", "fp16", or "auto": measured when the run begins
     activation_checkpointing: bool = False
     compile: bool = False
     seed: int = 0
@@ -112,6 +114,7 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
     progress: dict[str, Any] = {"step": 0, "seconds": 0.0, "best": math.inf}
     progress |= checkpoint.load(recipe.out / "checkpoint", task.model, task.optimizer) or {}
     module, optimizer = accelerator.prepare(task.loss, task.optimizer)
+    precision = _precision(recipe, task, accelerator, module, progress)
     record.before = before = progress["seconds"]
     saved = time.monotonic()
     module.train()
@@ -120,7 +123,7 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
         if recipe.minutes is not None and seconds >= 60 * recipe.minutes:
             break  # it was at its end before
         rate = recipe.rate(step, seconds)
-        losses = _step(recipe, task, accelerator, module, optimizer, step, rate)
+        losses = _step(recipe, task, accelerator, module, optimizer, step, rate, precision)
         task.updated(step)
         if accelerator.is_main_process:
             record.add(step, losses, task.step_rows(step) or recipe.batch, rate)
@@ -129,7 +132,7 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
         last = step + 1 == recipe.steps if recipe.minutes is None else seconds >= 60 * recipe.minutes
         if ((step + 1) % recipe.validate_every == 0 or last) and accelerator.is_main_process:
             module.eval()
-            with accelerator.autocast(), torch.inference_mode():
+            with accelerator.autocast(), mixed_precision.context(precision), torch.inference_mode():
                 task.validate(step + 1, record, progress)
             module.train()
         if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
@@ -144,6 +147,22 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
     return True
 
 
+def _precision(recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, progress: dict[str, Any]) -> str:
+    """What `mixed_precision.context` takes; measured once a run, which goes on with it when it is resumed.
+
+    fp32 where several processes train together, and under MMGEN_PRECISION=safe.
+    """
+    fixed = recipe.mixed_precision != mixed_precision.AUTO or precision_policy("measured") == "safe"
+    if fixed or accelerator.device.type != "cpu" or accelerator.num_processes > 1:
+        return "no"
+    if "precision" not in progress:
+        module.train()
+        batch = task.parts(progress["step"], 0, 1)[0][0]
+        progress["precision"], why = mixed_precision.measured(module, batch, task.minimised)
+        log.warning("training in %s: %s", {"no": "fp32"}.get(progress["precision"], "bf16"), why)
+    return str(progress["precision"])
+
+
 def _seconds(record: RunLog, accelerator: Any) -> float:
     """What the run has taken by the main process's clock, so that all processes end at the same step."""
     if accelerator.num_processes == 1:
@@ -154,7 +173,14 @@ def _seconds(record: RunLog, accelerator: Any) -> float:
 
 
 def _step(
-    recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, optimizer: Any, step: int, rate: float
+    recipe: LoopRecipe,
+    task: Task,
+    accelerator: Any,
+    module: nn.Module,
+    optimizer: Any,
+    step: int,
+    rate: float,
+    precision: str,
 ) -> dict[str, Tensor]:
     """One optimizer step -> the batch's losses."""
     for group in optimizer.param_groups:
@@ -164,7 +190,8 @@ def _step(
     total: dict[str, Tensor] = {}
     for number, (batch, weight) in enumerate(parts):
         with accelerator.no_sync(module) if number + 1 < len(parts) else nullcontext():
-            losses = module(batch.to(accelerator.device))
+            with mixed_precision.context(precision):
+                losses = module(batch.to(accelerator.device))
             accelerator.backward(losses[task.minimised] * weight)
         for name, value in losses.items():
             total[name] = total.get(name, 0.0) + value.detach() * weight

@@ -25,6 +25,8 @@ def flops_per_token(config: TransformerConfig, length: int) -> float:
 
 def peak(device: torch.device, precision: str, seconds: float = 0.2) -> float:
     """FLOP/s of a large product, the best of several in about so many seconds: what utilization is measured by."""
+    if precision == "auto":
+        return max(peak(device, name, seconds / 2) for name in ("no", "bf16"))
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     size = 1024 if device.type == "cpu" else 8192
     x = torch.randn(size, size, device=device).to(dtype)

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
-from mmgen.training import loop, optimizers
+from mmgen.training import loop, mixed_precision, optimizers
 from mmgen.training.loop import LoopRecipe, TaskHooks
 from mmgen.training.run_log import RunLog
 
@@ -82,3 +82,25 @@ def test_a_batch_that_does_not_divide(tmp_path: Path) -> None:
 
     with pytest.raises(BadRequest, match="3 rows do not divide among 2 devices"):
         loop.run(recipe, Shrink(recipe), RunLog(tmp_path, 1), Two())
+
+
+def test_a_measured_precision_is_kept_when_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = []
+
+    def measured(module: nn.Module, batch: Tensor, minimised: str) -> tuple[str, str]:
+        asked.append((len(batch), minimised))
+        return "bf16", "it is faster"
+
+    monkeypatch.setattr(mixed_precision, "measured", measured)
+    run(tmp_path / "safe", mixed_precision="auto")
+    assert not asked, "tests measure nothing"
+    monkeypatch.delenv("MMGEN_PRECISION")
+    done, task = run(tmp_path / "a", stop=0, mixed_precision="auto")
+    assert not done and "training in bf16: it is faster" in caplog.text and task.model.weight.dtype == torch.float32
+    done, resumed = run(tmp_path / "a", mixed_precision="auto")
+    _, exact = run(tmp_path / "b")
+    assert done and asked == [(4, "loss")]
+    assert not torch.equal(resumed.model.weight, exact.model.weight), "its products are rounded"
+    torch.testing.assert_close(resumed.model.weight, exact.model.weight, atol=1e-2, rtol=1e-2)

@@ -26,7 +26,7 @@ from mmgen.models.vision import clip_checkpoint
 from mmgen.models.vision.clip import Clip, ClipConfig, in_parts
 from mmgen.models.vision.preprocess import ImagePreprocess
 from mmgen.models.vision.vit import VisionConfig
-from mmgen.training import checkpoint, loop, optimizers
+from mmgen.training import checkpoint, loop, mixed_precision, optimizers
 from mmgen.training.data.emoji_images import SIDE
 from mmgen.training.data.image_caption_data import ImageCaptionPairs, ImagesRecipe
 from mmgen.training.data.pair_protocol import ImageTextPairs
@@ -232,9 +232,7 @@ def pairs_of(recipe: ClipRecipe, device: torch.device | str = "cpu") -> ImageTex
 def train(recipe: ClipRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, checkpoints and, whenever recall
     is the best so far, `out/model`."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     with accelerator.main_process_first():
         task = ClipRun(recipe, accelerator.device)
     record = RunLog(recipe.out, recipe.steps, unit="images")

@@ -22,7 +22,7 @@ from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
-from mmgen.training import loop, schedules
+from mmgen.training import loop, mixed_precision, schedules
 from mmgen.training.data import synthetic_captions, text_state_cache
 from mmgen.training.data.emoji_images import SIDE, EmojiImages
 from mmgen.training.data.scene_renderer import Augment, SceneRenderer
@@ -208,10 +208,9 @@ class DenoiserRun(TaskHooks):
 
 def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, samples.png and checkpoints."""
-    from accelerate import Accelerator
     from diffusers.models.attention_processor import AttnProcessor
 
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = DenoiserRun(recipe, accelerator.device)
     if accelerator.device.type == "cpu":
         task.unet.set_attn_processor(AttnProcessor())  # torch's fused kernel is slow backward in bf16: 76 against 95 images/s
@@ -223,6 +222,7 @@ def train(recipe: DenoiserRecipe, *, stop_after_minutes: float | None = None) ->
         gradient_clip=recipe.gradient_clip,
         seed=recipe.seed,
         checkpoint_minutes=recipe.checkpoint_minutes,
+        mixed_precision=recipe.mixed_precision,
     )
     return loop.run(settings, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
 

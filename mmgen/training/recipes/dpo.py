@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.text_model import TextModel
-from mmgen.training import checkpoint, loop, optimizers
+from mmgen.training import checkpoint, loop, mixed_precision, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.data import chat_data, text_files
 from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
@@ -129,8 +129,6 @@ def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]]
 
 def train(recipe: DPORecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. `out/model`: a model, or an adapter in PEFT's format."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = DPORun(recipe, accelerator.device)
     return loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)

@@ -17,7 +17,7 @@ from mmgen.models.lm import language_model
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.transformer_config import TransformerConfig
-from mmgen.training import checkpoint, loop, optimizers, throughput
+from mmgen.training import checkpoint, loop, mixed_precision, optimizers, throughput
 from mmgen.training.chunked_cross_entropy import loss_of
 from mmgen.training.data import packing, text_files
 from mmgen.training.data.packing import PackedBatch, PackedRows, TokenStream
@@ -109,9 +109,7 @@ class LanguageModelRun(TaskHooks):
 def train(recipe: LanguageModelRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, samples.txt, checkpoints and,
     whenever the held-out loss is the lowest so far, `out/model`."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     with accelerator.main_process_first():
         task = LanguageModelRun(recipe)
     flops = task.size * throughput.flops_per_token(task.model.config, task.size)  # of a row

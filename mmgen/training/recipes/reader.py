@@ -21,7 +21,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.encoders.cross_encoder import CrossEncoderNetwork
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.reader.network import PASSAGE, PrefixBatch, ReaderNetwork
-from mmgen.training import loop
+from mmgen.training import loop, mixed_precision
 from mmgen.training.data.qa_data import (
     Corpus,
     Question,
@@ -234,9 +234,7 @@ class ReaderRun(TaskHooks):
 
 def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png and checkpoints."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = ReaderRun(recipe, accelerator.device)
     steps = len(task.batches)
     settings = LoopRecipe(
@@ -248,6 +246,7 @@ def train(recipe: ReaderRecipe, *, stop_after_minutes: float | None = None) -> b
         gradient_clip=recipe.gradient_clip,
         seed=recipe.seed,
         checkpoint_minutes=recipe.checkpoint_minutes,
+        mixed_precision=recipe.mixed_precision,
     )
     return loop.run(settings, task, RunLog(recipe.out, steps), accelerator, stop_after_minutes)
 

@@ -22,7 +22,7 @@ from mmgen.models.encoders.cross_encoder import CrossEncoder, CrossEncoderNetwor
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 from mmgen.models.lm.tokenizer import TokenizedText
 from mmgen.models.reader.model import ReaderModel
-from mmgen.training import loop
+from mmgen.training import loop, mixed_precision
 from mmgen.training.data.evidence_pairs import EvidencePair, EvidencePairs, shown, span
 from mmgen.training.data.qa_data import Corpus, Question
 from mmgen.training.data.recombined import recombined
@@ -300,9 +300,7 @@ def mined(questions: list[Question], encoder: SentenceEncoder, path: Path, by: s
 
 def train(recipe: RerankRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. Writes metrics.jsonl, loss.png, checkpoints and OUT/model."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = RerankRun(recipe, accelerator.device)
     finished = loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
     if finished and accelerator.is_main_process:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.models.lm.text_model import TextModel
-from mmgen.training import checkpoint, loop, optimizers
+from mmgen.training import checkpoint, loop, mixed_precision, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED, loss_of
 from mmgen.training.data import chat_data, text_files
 from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
@@ -91,8 +91,6 @@ def split(examples: list[Any], share: float) -> tuple[list[Any], list[Any]]:
 
 def train(recipe: SFTRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. `out/model`: a model, or an adapter in PEFT's format."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = SFTRun(recipe, accelerator.device)
     return loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmgen.config import Config
 from mmgen.errors import BadRequest
 from mmgen.models.diffusion.upscaler import Upscaler, UpscalerConfig, half
-from mmgen.training import loop
+from mmgen.training import loop, mixed_precision
 from mmgen.training.data import synthetic_captions
 from mmgen.training.data.emoji_images import EmojiImages
 from mmgen.training.data.scene_renderer import SceneRenderer
@@ -92,9 +92,7 @@ class UpscalerRun(TaskHooks):
 
 def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done and `out/model` is written."""
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(mixed_precision=recipe.mixed_precision)
+    accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = UpscalerRun(recipe, accelerator.device)
     settings = LoopRecipe(
         out=recipe.out,
@@ -104,6 +102,7 @@ def train(recipe: UpscalerRecipe, *, stop_after_minutes: float | None = None) ->
         gradient_clip=None,
         seed=recipe.seed,
         checkpoint_minutes=recipe.checkpoint_minutes,
+        mixed_precision=recipe.mixed_precision,
     )
     done = loop.run(settings, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
     if done:
