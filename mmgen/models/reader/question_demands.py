@@ -1,4 +1,4 @@
-"""What some questions ask of an answer that a span alone does not show: that it holds now, is the most, or is a count.
+"""What some questions ask of an answer that a span alone does not show: that it holds now, is the most, a count, or another one.
 
 A reader finds the span that looks like the answer and compares nothing; where the words around it do not make the comparison
 themselves, an answer would be a guess. English.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 
+from mmgen.function_words import FUNCTION_WORDS
+
 NOW = re.compile(r"\b(?:now|nowadays|currently|current|today|these days|at present|latest|newest|most recent|still)\b", re.I)
 ENDED = re.compile(
     r"\b(?:until|till|formerly|previously|used to|no longer|was|were|had|originally|initially|at first|in the past|former)\b",
     re.I,
 )
+STOPPED = re.compile(r"\b(?:was|were|had)\b.*\b(?:until|till)\b|\b(?:formerly|previously|used to|no longer)\b", re.I | re.S)
+PRESENT = re.compile(r"^\W*(?:\w+\W+){1,2}(?:is|are|does|do|has|have)\b", re.I)
 HOLDS = re.compile(r"\b(?:since|now|currently|today|is|are|has|have|latest|newest|recent|present)\b", re.I)
 MOST = re.compile(
     r"\b(?:most(?! of\b)|least(?<!at least)|fewest|(?!(?:west|east|rest|test|best|guest|forest|interest|request|contest|"
@@ -34,6 +38,7 @@ NUMERAL = re.compile(
     r"half|a|an|few|many|all|multiple|numerous|various)\b",
     re.I,
 )
+BUT = re.compile(r"\b(?:besides|apart from|aside from|other than|except(?: for)?|excluding|not counting)\s+([^,;?]+)", re.I)
 CLAUSE = re.compile(r"[.;:!?\n](?=\s|$)|,\s(?=(?:and|but|while|since|until|in \d{4})\b)")
 
 
@@ -42,13 +47,22 @@ def unmet(question: str, passage: str, start: int, end: int) -> str:
     sentence, clause = _around(passage, start, end, re.compile(r"[.!?\n](?=\s|$)")), _around(passage, start, end, CLAUSE)
     if NOW.search(question) and ENDED.search(clause) and not HOLDS.search(clause):
         return "it was so, not that it is"
+    if PRESENT.search(question) and STOPPED.search(clause) and not HOLDS.search(clause):
+        return "it was so, not that it is"
     if MOST.search(question) and not COMPARED.search(sentence):
         return "nothing is compared there"
     if COUNT.search(question) and not NUMERAL.search(passage[start:end]):
         return "it is no number"
     if TOTAL.search(question) and not TOTALLED.search(sentence):
         return "nothing is added up there"
+    left_out, said = BUT.search(question), _words(passage[start:end])
+    if left_out and said and said <= _words(left_out[1]):
+        return "it is what was left out"
     return ""
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.lower()) if word not in FUNCTION_WORDS}
 
 
 def _around(text: str, start: int, end: int, cuts: re.Pattern[str]) -> str:
