@@ -24,6 +24,9 @@ FIRST = 2
 SURE = 2.0
 """Log-odds of an answer against "no answer" from which further passages change nothing; as measured in docs/benchmarks.md."""
 
+UNSUPPORTED = -3.0
+"""Log-odds of a span against "no answer" up to which it is not judged."""
+
 
 class ReaderClient:
     """A reader whose passes are the engine's."""
@@ -98,14 +101,16 @@ class ReaderClient:
     def judged(
         self, question: str, found: Sequence[Sequence[SpanAnswer]], passages: Sequence[str], request: Request | None = None
     ) -> list[list[SpanAnswer]]:
-        """The spans with the verifier's log-odds that what stands around them supports them, each passage's in one pass."""
+        """The spans with the verifier's log-odds that what stands around them supports them; 0 for one of which the reader itself
+        thinks so little that no verifier would save it."""
         if not self.verifier or self.cross_encoder is None:
             return [list(spans) for spans in found]
         model = self.cross_encoder(self.verifier)
         spans = [(n, span) for n, some in enumerate(found) for span in some]
         by_part: dict[str, list[int]] = {}
         for at, (_, span) in enumerate(spans):
-            by_part.setdefault(span.asked or question, []).append(at)
+            if span.log_probability - span.no_answer > UNSUPPORTED:
+                by_part.setdefault(span.asked or question, []).append(at)
         odds = [0.0] * len(spans)
         for part, places in by_part.items():
             texts = [evidence(passages[spans[at][0]], spans[at][1].start, spans[at][1].end) for at in places]

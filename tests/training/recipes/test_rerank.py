@@ -12,6 +12,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.encoders.cross_encoder import CrossEncoder
 from mmgen.training.recipes import rerank as recipe_module
 from mmgen.training.recipes.rerank import RerankRecipe
+from mmgen.training.run_log import RunLog
 from mmgen.training.schedules import LearningRateSchedule
 
 CITIES = ["Lima", "Oslo", "Cairo", "Tokyo", "Rome", "Quito", "Bern", "Riga"]
@@ -79,3 +80,20 @@ def test_padding_changes_nothing(recipe: RerankRecipe) -> None:
 def test_no_data_is_told(recipe: RerankRecipe) -> None:
     with pytest.raises(BadRequest, match="no data; give --data the folder"):
         recipe_module.train(recipe.model_copy(update={"data": None}))
+
+
+def test_answers_are_judged_by_what_stands_around_them(recipe: RerankRecipe) -> None:
+    both = recipe.model_copy(update={
+        "evidence": 3, "evidence_sources": recipe.sources, "mined_by": "words", "steps": 2, "frozen_layers": 1,
+    })  # fmt: skip
+    task = recipe_module.RerankRun(both)
+    batch = task.parts(0, 0, 1)[0][0]
+    assert batch.evidence is not None and batch.supported is not None
+    assert len(batch.evidence.lengths) == len(batch.supported) and 3 <= len(batch.supported) <= 6 and batch.supported.sum() == 3
+    losses = task.loss(batch)
+    assert losses["loss"] > losses["ranking"] + 0.3 * losses["binary"]
+    assert not task.model.transformer.blocks[0].attention.qkv.weight.requires_grad
+    with torch.inference_mode():
+        task.validate(1, RunLog(both.out, 1), {})
+    noted = json.loads((both.out / "metrics.jsonl").read_text())
+    assert 0 <= noted["validation evidence AUROC"] <= 1 and noted["validation first"] <= 1
