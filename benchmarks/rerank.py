@@ -3,8 +3,8 @@
 python benchmarks/rerank.py --qa DATA/qa [--scifact DATA/retrieval/scifact] [--model embedded:rerank] [--most 100]
     [--passages 1000] [--depth 20]
 Questions of the titles of SQuADShifts new_wiki that no recipe trains on, over the paragraphs of these and of the development
-titles; of FairytaleQA's test stories, over their sections; SciFact's test queries, over its abstracts. The first 20 of the hybrid
-search are read. "weight" is the share of the cross-encoder's score in what they are ordered by, the rest is the hybrid's.
+titles; of FairytaleQA's test stories, over their sections; SciFact's test queries, over its abstracts. The first 20 of the
+hybrid search are read. "weight" is the share of the cross-encoder's score in what they are ordered by.
 """
 
 import argparse
@@ -13,12 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-
 from retrieval import Task, embedded, filled, ndcg, questions, scifact
+
 from mmgen.clients.cross_encoder import CrossEncoderClient
 from mmgen.clients.encoder import EncoderClient
 from mmgen.config import RuntimeConfig
 from mmgen.runtime import Runtime
+from mmgen.stores import fusion
 from mmgen.training.recipes.reader import ReaderRecipe, held_out
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -69,18 +70,21 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=1000, help="of each set, with those that answer")
     parser.add_argument("--depth", type=int, default=20, help="hits that are read")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "mmgen-retrieval", help="keeps the vectors")
+    parser.add_argument("--only", default="", help="the set whose name has this in it")
     args = parser.parse_args()
-    tasks = [unseen(args.qa), questions(args.qa, "fairytaleqa/test")] + ([scifact(args.scifact, "test")] if args.scifact else [])
+    tasks = [unseen(args.qa), questions(args.qa, "fairytaleqa/test")] + (
+        [scifact(args.scifact, "test")] if args.scifact else []
+    )
     with tempfile.TemporaryDirectory() as name, Runtime(RuntimeConfig(home=Path(name))) as rt:
         encoder, model = rt.encoder("embedded:minilm"), rt.cross_encoder(args.model)
-        for task in (some(task, args.most, args.passages) for task in tasks):
+        for task in (some(task, args.most, args.passages) for task in tasks if args.only in task.name):
             found = ranked(task, encoder, model, args.depth, args.cache, Path(name))
             print(f"{task.name}: {len(task.texts)} passages, {len(task.queries)} queries")
             for weight in WEIGHTS:
                 orders = []
                 for numbers, hybrid, read in found:
-                    score = [(1 - weight) * h + weight * r for h, r in zip(hybrid, read, strict=True)]
-                    orders.append([numbers[n] for n in np.argsort(-np.array(score), kind="stable")])
+                    score = fusion.weighted(dict(enumerate(read)), fusion.scaled(dict(enumerate(hybrid)), 0.0), weight)
+                    orders.append([numbers[n] for n in sorted(score, key=lambda n, s=score: -s[n])])
                 first = np.mean([reciprocal_rank(*pair) for pair in zip(orders, task.relevant, strict=True)])
                 gain = np.mean([ndcg(*pair) for pair in zip(orders, task.relevant, strict=True)])
                 print(f"  weight {weight:4.2f}   MRR@5 {first:.4f}   nDCG@10 {gain:.4f}")

@@ -20,7 +20,7 @@ class CrossEncoderClient:
 
     def __init__(self, host: ModelHost, reference: str, model: Any) -> None:
         self.host, self.reference, self.model = host, reference, model
-        self.name = model.name
+        self.name, self.share = model.name, float(getattr(model, "share", 1.0))
 
     def score(self, query: str, texts: Sequence[str], request: Request | None = None) -> np.ndarray:
         """Relevance of every text to the query -> (N,) float32, higher is more relevant; of two models not comparable."""

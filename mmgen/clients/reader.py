@@ -101,8 +101,8 @@ class ReaderClient:
     def judged(
         self, question: str, found: Sequence[Sequence[SpanAnswer]], passages: Sequence[str], request: Request | None = None
     ) -> list[list[SpanAnswer]]:
-        """The spans with the verifier's log-odds that what stands around them supports them; 0 for one of which the reader itself
-        thinks so little that no verifier would save it."""
+        """The spans with the verifier's log-odds that what stands around them supports them; 0 for one of which the reader
+        itself thinks so little that no verifier would save it."""
         if not self.verifier or self.cross_encoder is None:
             return [list(spans) for spans in found]
         model = self.cross_encoder(self.verifier)

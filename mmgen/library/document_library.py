@@ -208,7 +208,7 @@ class DocumentLibrary:
             make: Callable[[Store], Reranker] = table.get(name)
             return make
         model = self.rt.cross_encoder(name)
-        return lambda store: CrossEncoderReranker(lambda query, texts: model.score(query, texts, request))
+        return lambda store: CrossEncoderReranker(lambda query, texts: model.score(query, texts, request), model.share)
 
     def load(
         self,

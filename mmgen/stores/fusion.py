@@ -73,12 +73,17 @@ def mmr(relevance: Sequence[float], vectors: np.ndarray, k: int, diversity: floa
 class CrossEncoderReranker:
     """Orders hits by what a cross-encoder makes of the query and each passage, read together."""
 
-    def __init__(self, score: Callable[[str, Sequence[str]], np.ndarray]) -> None:
-        """`score`: a query and texts -> (N,), higher is more relevant."""
-        self.score = score
+    def __init__(self, score: Callable[[str, Sequence[str]], np.ndarray], share: float = 1.0) -> None:
+        """`score`: a query and texts -> (N,), higher is more relevant. `share`: how much of the order is its, 0 to 1, where
+        scores are from 0 to 1; the rest is that of the search."""
+        self.score, self.share = score, share
 
     def rerank(self, query: str, hits: Sequence[Hit], k: int) -> list[Hit]:
         scores = self.score(query, [hit.passage.text for hit in hits]).tolist()
+        if self.share < 1.0:
+            found = scaled({n: hit.score for n, hit in enumerate(hits)}, 0.0)
+            both = weighted(dict(enumerate(scores)), found, self.share)
+            scores = [both[n] for n in range(len(hits))]
         best = sorted(range(len(hits)), key=lambda n: -scores[n])[:k]
         return [replace(hits[n], score=scores[n], scores={**hits[n].scores, "rerank": scores[n]}) for n in best]
 

@@ -1,8 +1,10 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from mmgen.interfaces import Hit, Passage
-from mmgen.stores.fusion import MMR, hybrid, mmr, reciprocal_rank, scaled, weighted
+from mmgen.stores.fusion import MMR, CrossEncoderReranker, hybrid, mmr, reciprocal_rank, scaled, weighted
 
 
 def test_reciprocal_rank() -> None:
@@ -43,3 +45,15 @@ def test_the_reranker() -> None:
     hits = [Hit(n, 1, "u", Passage("x", 0, 1), score) for n, score in enumerate([1.0, 0.95, 0.6])]
     assert [hit.passage_id for hit in MMR(Store(), 0.5).rerank("q", hits, 2)] == [0, 2]  # type: ignore[arg-type]
     assert MMR(Store()).rerank("q", [], 2) == []  # type: ignore[arg-type]
+
+
+def test_a_rerankers_share_leaves_the_rest_to_the_search() -> None:
+    hits = [Hit(n, n, f"{n}.txt", Passage(f"text {n}", 0, 6), score) for n, score in enumerate((0.9, 0.8, 0.1))]
+
+    def score(query: str, texts: Sequence[str]) -> np.ndarray:
+        return np.array([0.2, 0.7, 1.0])
+
+    def order(share: float) -> list[int]:
+        return [hit.passage_id for hit in CrossEncoderReranker(score, share).rerank("?", hits, 3)]
+
+    assert order(1.0) == [2, 1, 0] and order(0.0) == [0, 1, 2] and order(0.4) == [1, 0, 2]

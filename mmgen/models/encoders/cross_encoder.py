@@ -91,10 +91,12 @@ class CrossEncoder:
         activation: str = "sigmoid",
         name: str = "",
         base: str = "",
+        share: float = 1.0,
     ) -> None:
-        """`base`: reference of the encoder whose word embeddings and tokenizer it shares."""
+        """`base`: reference of the encoder whose word embeddings and tokenizer it shares. `share`: how much of an order of
+        passages is to be its, 0 to 1."""
         self.network, self.tokenizer, self.name, self.base = network.eval(), tokenizer, name, base
-        self.max_tokens, self.activation = max_tokens, activation
+        self.max_tokens, self.activation, self.share = max_tokens, activation, share
         self.cls, self.sep = tokenizer.ends()
 
     @classmethod
@@ -126,7 +128,8 @@ class CrossEncoder:
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
         tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
         safetensors_io.fill(network, tensors)
-        return cls(network, Tokenizer(base / "tokenizer.json"), shape.max_tokens, "sigmoid", name or folder.name, reference)
+        tokenizer, share = Tokenizer(base / "tokenizer.json"), float(values.get("share", 1.0))
+        return cls(network, tokenizer, shape.max_tokens, "sigmoid", name or folder.name, reference, share)
 
     def save(self, folder: Path) -> None:
         """Writes config.json and model.safetensors: matrices as int8, the base model's word embeddings left out."""
@@ -136,7 +139,7 @@ class CrossEncoder:
         state = {name: tensor for name, tensor in self.network.state_dict().items() if name != SHARED}
         save_file(safetensors_io.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
         shape = asdict(self.network.transformer.config)
-        config = {"architecture": ARCHITECTURE, "base": self.base, "transformer": shape}
+        config = {"architecture": ARCHITECTURE, "base": self.base, "share": self.share, "transformer": shape}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     def pairs(self, query: str, texts: Sequence[str]) -> list[TokenPair]:

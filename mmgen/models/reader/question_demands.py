@@ -1,4 +1,4 @@
-"""What some questions ask of an answer that a span alone does not show: that it holds now, is the most, a count, or another one.
+"""What some questions ask of an answer that a span alone does not show: that it holds now, is the most, a count or another.
 
 A reader finds the span that looks like the answer and compares nothing; where the words around it do not make the comparison
 themselves, an answer would be a guess. English.

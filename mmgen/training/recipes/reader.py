@@ -50,6 +50,9 @@ class ReaderRecipe(BaseModel):
     start: str = ""  # a reader with the same base to go on from: a folder or embedded:reader
     start_share: float = 0.0  # of the exported weights, that is its: 0 to 1
     frozen_layers: int = 0  # of the transformer, from the embeddings up, that stay as they are
+    verifier: str = (
+        ""  # reference of a cross-encoder that judges its answers by what stands around them; the confidence knows it
+    )
     data: Path | None = None  # folder with squadshifts/, qamr/ ...
     out: Path = Path("runs/reader")
     sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions, each epoch
@@ -269,6 +272,8 @@ def export(recipe: ReaderRecipe) -> Path:
         mix(reader, recipe.start, recipe.start_share)
     settings = {"architecture": "mmgen-reader", "base": recipe.base, "longest_answer": recipe.longest_answer}
     settings["activations"] = recipe.activations
+    if recipe.verifier:
+        settings["verifier"] = recipe.verifier
     settings["transformer"] = asdict(reader.transformer.config)
     model = ReaderModel(reader, base.tokenizer, settings)
     model.save(folder)

@@ -45,6 +45,7 @@ class RerankRecipe(LoopRecipe):
     sources: dict[str, float] = Field(default_factory=dict)  # data set -> share of its questions
     held_out: float = 0.10  # share of new_wiki's titles that are kept for the reported figures
     development: float = 0.06  # further titles, for validation
+    share: float = Field(default=1.0, gt=0, le=1)  # of an order of passages that is to be its; the rest is the search's
     negatives: int = Field(default=3, ge=1, le=8)  # passages without the answer, for each question
     mined_by: Literal["encoder", "words"] = "encoder"  # which are near the question; the base encoder takes minutes for it
     window: int = Field(default=192, ge=16)  # tokens of a passage
@@ -204,9 +205,8 @@ class RerankRun(TaskHooks):
 
     def export(self, folder: Path) -> None:
         """As `mmgen --rerank FOLDER` reads it."""
-        CrossEncoder(self.model, self.base.tokenizer, self.model.transformer.config.max_tokens, base=self.recipe.base).save(
-            folder
-        )
+        size, base, share = self.model.transformer.config.max_tokens, self.recipe.base, self.recipe.share
+        CrossEncoder(self.model, self.base.tokenizer, size, base=base, share=share).save(folder)
 
     def _question(self, number: int) -> int:
         epoch, at = divmod(number, len(self.rows))
