@@ -22,9 +22,7 @@ def length(text: Any, what: str, most: int = MAX_TEXT_CHARS) -> None:
         raise TooLong(f"the {what} is {len(text):,} characters; {most:,} are read at most, shorten it")
 
 
-def tokens(
-    text: str, what: str, most: int, name: str, count: Callable[[str], int], check: Callable[[], None] = lambda: None
-) -> None:
+def tokens(text: str, what: str, most: int, count: Callable[[str], int], check: Callable[[], None] = lambda: None) -> None:
     """Raises TooLong for a text of more than `most` tokens without reading much more of it than that.
 
     A tokenizer takes seconds for megabytes and cannot be stopped, so that longer texts are counted by pieces that end between
@@ -44,7 +42,9 @@ def tokens(
         end = at + PIECE if end < 0 else end
         found, pieces, at = found + count(text[at:end]), pieces + 1, end
         if found - 2 * pieces > most:
-            raise TooLong(f"{what} is {len(text):,} characters, more than {most:,} tokens, all that {name} reads; shorten it")
+            raise TooLong(
+                f"{what} is {len(text):,} characters, more than {most:,} tokens, all that the model reads; shorten it"
+            )
 
 
 def number(

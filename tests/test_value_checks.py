@@ -40,12 +40,12 @@ def test_long_texts_are_counted_no_further_than_the_limit() -> None:
         read.append(len(piece))
         return len(piece.split())
 
-    value_checks.tokens("a " * 1000, "a text", 10, "tiny", count)  # so short that the whole is no trouble
+    value_checks.tokens("a " * 1000, "a text", 10, count)  # so short that the whole is no trouble
     assert not read
-    with pytest.raises(TooLong, match="a text is 22,000,000 characters, more than 512 tokens, all that tiny reads; shorten it"):
-        value_checks.tokens("red apple " * 2_200_000, "a text", 512, "tiny", count)
+    with pytest.raises(TooLong, match="a text is 22,000,000 characters, over the 512 tokens that the model reads; shorten it"):
+        value_checks.tokens("red apple " * 2_200_000, "a text", 512, count)
     assert sum(read) <= value_checks.PIECE
-    value_checks.tokens("x" * 10**6, "a text", 512, "tiny", count)  # one word, however long, is one token to some
+    value_checks.tokens("x" * 10**6, "a text", 512, count)  # one word, however long, is one token to some
 
 
 def test_counting_ends_where_nobody_waits() -> None:
@@ -56,4 +56,4 @@ def test_counting_ends_where_nobody_waits() -> None:
             raise why
 
     with pytest.raises(Cancelled):
-        value_checks.tokens(" " * 10**7, "a text", 512, "tiny", lambda piece: 0, check)
+        value_checks.tokens(" " * 10**7, "a text", 512, lambda piece: 0, check)

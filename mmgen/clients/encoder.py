@@ -56,7 +56,7 @@ class EncoderClient:
         """Raises TooLong for a text that is surely more than the model reads, without reading much more of it."""
         check = request.check if request else lambda: None
         for text in texts:
-            tokens(text, "a text", self.max_tokens, self.name, lambda piece: len(self.token_spans(piece)), check)
+            tokens(text, "a text", self.max_tokens, lambda piece: len(self.token_spans(piece)), check)
 
     def room(self, side: Side, prompts: Prompts | None = None) -> int:
         """Tokens of a text that fit beside its prompt and the special tokens."""

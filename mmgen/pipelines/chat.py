@@ -219,7 +219,7 @@ def written(
             "Qwen/Qwen2.5-VL-3B-Instruct"
         )
     if len(messages) > client.max_tokens:
-        raise TooLong(f"there are {len(messages):,} messages, {client.name} reads {client.max_tokens:,} tokens; leave some out")
+        raise TooLong(f"there are {len(messages):,} messages, the model reads {client.max_tokens:,} tokens; leave some out")
     client.model.check_length(*(content_parts.text(message["content"]) for message in messages))
     marks, calls = reasoning.markers(template.text), functions.CONTROL if tools else ()
     if not template.takes_tools:

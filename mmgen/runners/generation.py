@@ -82,6 +82,7 @@ class FinishedText:
     finish_reason: Reason
     choices: tuple[SampledToken, ...] = ()
     score: float | None = None  # of beam search
+    stop: str | None = None  # the stop string that ended it
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ class TextWriter:
 
     def written(self) -> FinishedText:
         assert self.reason is not None
-        return FinishedText(self.text, tuple(self.ids), self.reason, tuple(self.choices))
+        return FinishedText(self.text, tuple(self.ids), self.reason, tuple(self.choices), stop=self.stops.found)
 
 
 class GenerationState(ABC):

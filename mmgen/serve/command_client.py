@@ -78,10 +78,14 @@ class ServedPipeline:
         if not is_text(first):
             raise Unavailable
         names = dict[str, str]()
-        body = {"make": self._sent(self.making, names), "first": first, "call": self._sent(options, names)}
+        said = {"make": self._sent(self.making, names), "first": first, "call": self._sent(options, names)}
+        try:
+            body = json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:  # nan, or bytes that are no characters: JSON cannot say them, and the server takes no others
+            raise Unavailable from None
         connection = HTTPConnection(self.server.host, self.server.port, timeout=CONNECT_S)
         try:
-            response = self._answer(connection, json.dumps(body).encode(), names)
+            response = self._answer(connection, body, names)
             yield from self._events(response, names)
         finally:
             connection.close()

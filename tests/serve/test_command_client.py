@@ -92,7 +92,7 @@ def test_the_same_mistakes(app: "FastAPI", call: Call, args: tuple[Any, ...]) ->
     """Paths in messages as they were given."""
     Path("tiny").mkdir()
     there = call(*args)
-    assert there.code == 2 and there.err.count("\n") == 1 and calls(app) == 1
+    assert there.code == 2 and there.err.count("\n") == 1 and calls(app) == int("nan" not in args)  # which JSON cannot say
     here = call(*args, "--local")
     assert (here.code, here.err) == (2, there.err.replace(str(Path.cwd()) + "/", "")) or here == there
 

@@ -95,7 +95,7 @@ class TextModel:
     def check_length(self, *texts: str) -> None:
         """Raises TooLong for a text that is surely more than the model reads, at a cost that does not grow with its length."""
         for text in texts:
-            tokens(text, "a text", self.max_tokens, self.name, lambda piece: len(self.tokenizer.encode(piece).ids))
+            tokens(text, "a text", self.max_tokens, lambda piece: len(self.tokenizer.encode(piece).ids))
 
     def encode_chat(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
         """Ids of a conversation up to where the model answers."""

@@ -85,6 +85,7 @@ class Completion:
     scores: list[float] | None = None  # of beam search
     request_id: str = ""
     prompt_logprobs: list[Token] | None = None
+    stops: list[str | None] | None = None  # the stop string that ended each text; None: none were given
 
     @property
     def text(self) -> str:
@@ -314,5 +315,6 @@ def _completion(
         logprobs=None if params.logprobs is None else [_tokens(client, one.choices) for one in texts],
         scores=[one.score for one in texts if one.score is not None] if params.strategy == "beam" else None,
         request_id=request.id,
+        stops=[one.stop for one in texts] if params.stops else None,
         prompt_logprobs=None if choices is None else _prompt_tokens(client, wanted, choices),
     )

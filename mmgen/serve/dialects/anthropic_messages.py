@@ -121,8 +121,12 @@ class MessageEvents:
 
     def whole(self) -> dict[str, Any]:
         """At the turn's end."""
-        end = {"stop_reason": self.reason, "stop_sequence": None, "usage": self.usage()}
-        return {**self.head, "content": self.content, **end}
+        return {**self.head, "content": self.content, **self.end(), "usage": self.usage()}
+
+    def end(self) -> dict[str, str | None]:
+        """Why it ended."""
+        stop = None if self.turn.calls else self.turn.stop
+        return {"stop_reason": "stop_sequence" if stop else self.reason, "stop_sequence": stop}
 
     @property
     def reason(self) -> str:
@@ -147,7 +151,7 @@ class MessageEvents:
         for piece in pieces:
             yield from self._told(piece)
         yield from self._close()
-        yield _event("message_delta", delta={"stop_reason": self.reason, "stop_sequence": None}, usage=self.usage())
+        yield _event("message_delta", delta=self.end(), usage=self.usage())
         yield _event("message_stop")
 
     def _told(self, piece: Piece) -> Iterator[ServerEvent]:

@@ -34,6 +34,7 @@ class ChatTurn:
     logprobs: list[Mapping[str, Any]] = field(default_factory=list)
     sureness: dict[str, Any] = field(default_factory=dict)  # of a store's answer
     finish: str = ""  # stop, length or tool_calls
+    stop: str | None = None  # the caller's stop string that ended it
     usage: Mapping[str, Any] = field(default_factory=dict)
 
     def add(self, piece: Piece) -> None:
@@ -89,6 +90,7 @@ def pieces(told: Iterable[Mapping[str, Any]], turn: ChatTurn) -> Iterator[Piece]
                 turn.add(piece)
                 yield piece
             turn.finish = choice["finish_reason"] or turn.finish
+            turn.stop = choice.get("stop_reason") or turn.stop
 
 
 def _pieces(choice: Mapping[str, Any]) -> Iterator[Piece]:

@@ -218,7 +218,8 @@ class ChatStream:
                 message["reasoning_content"] = reply.reasoning[index]
             logprobs = None if reply.logprobs is None else _logprobs(reply.logprobs[index])
             reason = self.tools.reason(reason, called)
-            choices.append({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason})
+            stop = {"stop_reason": reply.stops[index]} if reply.stops else {}
+            choices.append({"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason, **stop})
         self.keep(reply, [choice["message"] for choice in choices])
         return {**self.head, "object": "chat.completion", "choices": choices, "usage": usage(reply.usage)}
 
@@ -251,7 +252,8 @@ class ChatStream:
             if rest or called:
                 calls_ = [{"index": place, **call} for place, call in enumerate(called)]
                 yield self.chunk(index, ({"content": rest} if rest else {}) | ({"tool_calls": calls_} if called else {}))
-            yield self.chunk(index, {}, self.tools.reason(reason, called))
+            stop = {"stop_reason": reply.stops[index]} if reply.stops else {}
+            yield self.chunk(index, {}, self.tools.reason(reason, called), **stop)
             calls = {"tool_calls": called} if called else {}
             messages.append({"role": "assistant", "content": heard[index].content} | calls | thought)
         self.keep(reply, messages)
@@ -259,9 +261,15 @@ class ChatStream:
             yield {**self.head, "object": "chat.completion.chunk", "choices": [], "usage": usage(reply.usage)}
 
     def chunk(
-        self, index: int, delta: dict[str, Any], reason: str | None = None, logprobs: dict[str, Any] | None = None
+        self,
+        index: int,
+        delta: dict[str, Any],
+        reason: str | None = None,
+        logprobs: dict[str, Any] | None = None,
+        **end: str | None,
     ) -> dict[str, Any]:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
+        """`end`: `stop_reason`, the caller's stop string that ended the text, as vLLM tells it."""
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason, **end}
         more = {"usage": None} if self.body.tells_usage else {}
         return {**self.head, "object": "chat.completion.chunk", "choices": [choice], **more}
 

@@ -178,7 +178,7 @@ def _prompt(client: TextClient, given: str | list[int]) -> Prompt:
         client.model.check_length(given)
         return Prompt(given, client.model.encode(given))
     if len(given) > client.max_tokens:
-        raise TooLong(f"the prompt is {len(given):,} tokens, {client.name} reads {client.max_tokens:,}; shorten it")
+        raise TooLong(f"the prompt is {len(given):,} tokens, the model reads {client.max_tokens:,}; shorten it")
     size = client.model.lm.config.vocab_size
     if wrong := [token for token in given if token >= size]:
         raise BadRequest(f"the prompt names token {wrong[0]}; {client.name} has 0 to {size - 1}")

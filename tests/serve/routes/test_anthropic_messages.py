@@ -42,6 +42,20 @@ def test_whole_and_streamed_say_the_same(anthropic: Anthropic, served: Runtime) 
     assert anthropic.messages.count_tokens(model="tiny", messages=HI).input_tokens == alone.usage.prompt
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_stop_sequence_is_told(anthropic: Anthropic, served: Runtime, stream: bool) -> None:
+    text = Chat(served)("hi", max_tokens=12, seed=3, temperature=1.0, top_p=1.0).text
+    more: dict[str, Any] = {"stop_sequences": ["never", text[5:7]]}
+    if stream:
+        given: dict[str, Any] = {"model": "tiny", "max_tokens": 12, "messages": HI, "extra_body": {"seed": 3}, **more}
+        with anthropic.messages.stream(**given) as events:
+            reply = events.get_final_message()
+    else:
+        reply = ask(anthropic, **more)
+    assert (reply.stop_reason, reply.stop_sequence) == ("stop_sequence", text[5:7])
+    assert reply.content[0].text == text[: text.find(text[5:7])]
+
+
 def test_what_is_begun_goes_on(anthropic: Anthropic, served: Runtime) -> None:
     begun = [*HI, {"role": "assistant", "content": "1. "}]
     alone = Chat(served)(begun, continue_final_message=True, max_tokens=12, seed=3, temperature=1.0, top_p=1.0)
