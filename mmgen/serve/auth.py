@@ -134,7 +134,7 @@ def _said(headers: Headers, path: str) -> str:
     scheme, _, said = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return said.strip()
-    if path.startswith("/v1/messages") and (key := headers.get("x-api-key")):
+    if (path.startswith("/v1/messages") or "anthropic-version" in headers) and (key := headers.get("x-api-key")):
         return key.strip()
     if (not is_api(path) or path.startswith("/sdapi/")) and scheme.lower() == "basic":
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,20 +49,26 @@ class BucketState:
 
 
 class TokenBuckets:
-    """A bucket fills evenly up to its rate's count, and every request takes one out. Used in one event loop."""
+    """A bucket fills evenly up to its rate's count, and every request takes one out. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._buckets: dict[str, tuple[RateSpec, float, float]] = {}  # user -> its rate, what is in, as of when
+        self._lock = threading.Lock()
 
-    def take(self, user: str, rate: RateSpec) -> BucketState:
-        """A refused request takes nothing out."""
+    def take(self, user: str, rate: RateSpec, spare: int = 0) -> BucketState:
+        """A refused request takes nothing out. `spare`: what has to be left for others of the user's."""
+        with self._lock:
+            return self._take(user, rate, spare)
+
+    def _take(self, user: str, rate: RateSpec, spare: int) -> BucketState:
         now = self._clock()
         known, level, then = self._buckets.get(user, (rate, float(rate.count), now))
         if known != rate:
             level, then = float(rate.count), now
         level = min(rate.count, level + (now - then) * rate.count / rate.seconds)
-        left = level - 1
+        left = level - 1 - min(spare, rate.count - 1)
+        left = level - 1 if left >= 0 else left
         self._buckets[user] = (rate, level if left < 0 else left, now)
         return BucketState(rate, left)
 

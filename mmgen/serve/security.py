@@ -49,7 +49,8 @@ def secure(app: FastAPI, settings: ServeConfig, keys: KeyStore, token: str = "")
         app.state.rt.engine.set_weight(user, weight)
 
     app.add_middleware(BodyLimit, most=int(settings.max_body))
-    app.add_middleware(RateLimit, limits=TokenBuckets())
+    app.state.rates = TokenBuckets()
+    app.add_middleware(RateLimit, limits=app.state.rates)
     app.add_middleware(Auth, keys=keys, set_weight=set_weight, origins=settings.cors, token=token)
     if settings.cors:
         methods, asked = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")

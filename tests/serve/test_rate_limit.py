@@ -74,3 +74,14 @@ async def test_what_a_client_is_told() -> None:
 
 def test_durations() -> None:
     assert [_duration(s) for s in (0, 0.12, 0.9999, 1, 90, 3600.5)] == ["0ms", "120ms", "1000ms", "1s", "1m30s", "1h0m1s"]
+
+
+def test_what_nobody_awaits_leaves_one() -> None:
+    clock = [0.0]
+    buckets = TokenBuckets(lambda: clock[0])
+    rate = RateSpec.parse("3/min")
+    assert [buckets.take("ann", rate, spare=1).allowed for _ in range(4)] == [True, True, False, False]
+    assert buckets.take("ann", rate).allowed and not buckets.take("ann", rate).allowed
+    clock[0] = 20.0  # one more by now, which is the spare one
+    assert not buckets.take("ann", rate, spare=1).allowed and buckets.take("ann", rate).allowed
+    assert buckets.take("bob", RateSpec.parse("1/min"), spare=1).allowed, "a rate of one call cannot spare it"

@@ -69,6 +69,9 @@ def called(app: FastAPI, user: str, endpoint: str, body: Mapping[str, Any]) -> t
         checked = what.body.model_validate(body)
     except Exception as why:
         return _failed(why, "")
+    rate = here.caller.rate
+    if rate is not None and not app.state.rates.take(user, rate, spare=1).allowed:  # one is left for calls that somebody awaits
+        raise errors.RetryLater(f"this key may call {rate} and did")
     request = here.tracker.begin(what.kind, user, "batch")
     error: BaseException | None = None
     try:
