@@ -34,7 +34,12 @@ def tune(
         print_json(made)
         return
     rows = [
-        (choice.model if n == 0 else "", row.candidate, "" if row.ms is None else f"{row.ms:.1f}", verdict(choice, n))
+        (
+            choice.model if n == 0 else "",
+            row.candidate or "as it is",
+            "" if row.ms is None else f"{row.ms:.1f}",
+            verdict(choice, n),
+        )
         for choice in made
         for n, row in enumerate(choice.table)
     ]
@@ -49,7 +54,10 @@ def subjects(rt: Runtime, given: Sequence[str]) -> list[tuple[str, str]]:
 
     config = rt.config
     if not given:
-        defaults = [("encoder", config.encoder), ("denoiser", config.denoiser), ("image encoder", config.image_encoder)]
+        defaults = [
+            ("encoder", config.encoder), ("denoiser", config.denoiser), ("image encoder", config.image_encoder),
+            ("text", config.text),
+        ]  # fmt: skip
         return [(kind, reference.partition("#")[0]) for kind, reference in defaults if embedded.present(reference)]
     if named := next((reference for reference in given if "#" in reference), None):
         raise BadRequest(f"{named} names its precision already; leave out what stands behind the #")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mmgen.models.lm.language_codes import LanguageCodes
     from mmgen.models.lm.text_model import TextModel
     from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
+    from mmgen.models.tuning.workload import Workload
     from mmgen.runners.generation import GenerationResult, ScoreRules, TextPiece, TextRequest
     from mmgen.runners.text import TextRunner
 
@@ -180,17 +181,24 @@ def load(host: ModelHost, key: str, reference: str, draft: str | None, images: b
     `images`: of a model that sees, although it is another one's that reads text alone; see `sees_apart`.
     """
     references = [reference] if draft is None else [reference, draft]
-    loader = registered(host.registry.text_models, "causal")
+    loader, tuned = registered(host.registry.text_models, "causal"), None if images else workload
     if images:
         from mmgen.models.transformers_backend.vision_language import VisionLanguageModel
 
         loader = _always(VisionLanguageModel.load)
-    opened = host.open("text", *references, runners=[f"text:{key}"], loader=loader, key=key, prepare=packed)
+    opened = host.open("text", *references, runners=[f"text:{key}"], loader=loader, key=key, prepare=packed, workload=tuned)
     model, *drafts = opened.models
     client = TextClient(host, key, reference, opened.folder, model, *drafts)
     if client.block_runner is not None:
         opened.keep(client.block_runner.places)
     return client
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.lm.workload import TextWorkload
+
+    return TextWorkload()
 
 
 def sees_apart(reference: str) -> bool:

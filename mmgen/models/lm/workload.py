@@ -1,0 +1,88 @@
+"""How language models choose their precision: a short prompt and a few tokens a pass, judged by their perplexity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmgen.models.checkpoints import gguf_checkpoint, quantized
+from mmgen.models.cpu.kernels import kernels
+from mmgen.models.lm.block_manager import SIZE, BlockTable
+from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.text_model import TextModel
+from mmgen.models.tuning import gates
+from mmgen.models.tuning.gates import Verdict
+from mmgen.models.tuning.texts import PASSAGE, SENTENCES
+from mmgen.models.tuning.workload import Workload
+
+PROMPT, GENERATED = 64, 6
+"""Tokens of a pass: read in one go, and one by one."""
+
+
+class TextWorkload(Workload):
+    """Decoders on our own layers. Quantized weights stay as they are; only the inputs of GGUF's blocks may be rounded."""
+
+    kind: ClassVar = "language model"
+
+    def candidates(self, folder: Path) -> tuple[str, ...]:
+        if gguf_checkpoint.find(folder) is not None:
+            return ("",) if kernels() is None else ("", "a8")
+        rounded = quantized.precision_of(folder) or "quantization_config" in gguf_checkpoint.config_values(folder)
+        return ("",) if rounded else ("fp32", "bf16")
+
+    def takes(self, model: Any) -> bool:
+        if not isinstance(model, TextModel) or not isinstance(model.lm, LanguageModel):
+            return False
+        return model.lm.encoder is None and not model.lm.config.state_bytes
+
+    def run(self, model: TextModel) -> None:
+        ids = _ids(model, PASSAGE)[: PROMPT + GENERATED]
+        read(model.lm, [ids], [len(ids) - min(GENERATED, len(ids) - 1)] + [1] * min(GENERATED, len(ids) - 1))
+
+    @torch.inference_mode()
+    def results(self, model: TextModel, thorough: bool) -> Iterator[np.ndarray]:
+        """The logits behind a text, alone and beside another, and then every token's negative log-likelihood."""
+        one, other = (_ids(model, text) for text in SENTENCES[9:11])
+        size = min(len(one), len(other))
+        yield read(model.lm, [one[:size]], [size])[0].float().numpy()
+        yield read(model.lm, [one[:size], other[:size]], [size])[0].float().numpy()
+        for text in (PASSAGE, *SENTENCES) if thorough else (PASSAGE,):
+            ids = torch.tensor(_ids(model, text))
+            logits = model.lm(ids[None])[0, :-1].float()
+            yield torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none").numpy()
+
+    def judge(self, reference: list[np.ndarray], found: list[np.ndarray]) -> Verdict:
+        """A mean over all tokens; logits may differ in a batch by as much as vectors may, of their largest."""
+        before, after = (float(np.concatenate(one[2:]).mean()) for one in (reference, found))
+        alone, together, *_ = found
+        largest = max(float(np.abs(alone).max()), 1e-30)
+        return gates.perplexity(before, after) & gates.company(alone / largest, together / largest)
+
+
+@torch.inference_mode()
+def read(lm: LanguageModel, rows: list[list[int]], counts: list[int]) -> Tensor:
+    """Rows of equal length through KV blocks, in passes of so many tokens of each -> (B, V) logits behind their last ones."""
+    pool = KVPool(lm.config, len(rows) * (1 + len(rows[0]) // SIZE), str(lm.device), lm.dtype)
+    tables = [BlockTable(len(row)) for row in rows]
+    logits = torch.empty(0)
+    for count in counts:
+        at = tables[0].length
+        for table in tables:
+            pool.extend(table, count)
+        attending = PagedAttention(pool, [PagedSequence(table, count) for table in tables])
+        ids = torch.tensor([token for row in rows for token in row[at : at + count]])
+        places = torch.arange(at, at + count).repeat(len(rows))
+        _, logits = lm.read(ids[None], attending, places, count * torch.arange(1, len(rows) + 1) - 1)
+        for table in tables:
+            table.length += count
+    return logits
+
+
+def _ids(model: TextModel, text: str) -> list[int]:
+    return model.encode(text)[: model.max_tokens]
