@@ -49,6 +49,6 @@ def load(host: ModelHost, reference: str) -> CrossEncoderClient:
 
 def workload() -> Workload:
     """How its precision is measured."""
-    from mmgen.models.encoders.workload import CrossEncoderWorkload
+    from mmgen.models.workloads.text_encoders import CrossEncoderWorkload
 
     return CrossEncoderWorkload()

@@ -104,6 +104,6 @@ def load(host: ModelHost, reference: str) -> EncoderClient:
 
 def workload() -> Workload:
     """How its precision is measured."""
-    from mmgen.models.encoders.workload import EncoderWorkload
+    from mmgen.models.workloads.text_encoders import EncoderWorkload
 
     return EncoderWorkload()

@@ -150,6 +150,6 @@ def load_model(host: ModelHost, reference: str) -> ImageEncoder:
 
 def workload() -> Workload:
     """How its precision is measured."""
-    from mmgen.models.vision.workload import VisionWorkload
+    from mmgen.models.workloads.image_encoders import VisionWorkload
 
     return VisionWorkload()

@@ -42,6 +42,6 @@ def load(host: ModelHost, reference: str) -> ImageClient:
 
 def workload() -> Workload:
     """How its precision is measured."""
-    from mmgen.models.diffusion.workload import DenoiserWorkload
+    from mmgen.models.workloads.denoisers import DenoiserWorkload
 
     return DenoiserWorkload()

@@ -196,7 +196,7 @@ def load(host: ModelHost, key: str, reference: str, draft: str | None, images: b
 
 def workload() -> Workload:
     """How its precision is measured."""
-    from mmgen.models.lm.workload import TextWorkload
+    from mmgen.models.workloads.language_models import TextWorkload
 
     return TextWorkload()
 

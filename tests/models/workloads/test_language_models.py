@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmgen.models.lm import text_model, workload
+from mmgen.models.lm import text_model
 from mmgen.models.lm.text_model import TextModel
-from mmgen.models.lm.workload import TextWorkload
+from mmgen.models.workloads import language_models
+from mmgen.models.workloads.language_models import TextWorkload
 
 
 def test_perplexity_is_judged(tiny_llama: Path) -> None:
@@ -30,8 +31,8 @@ def test_perplexity_is_judged(tiny_llama: Path) -> None:
 def test_passes_give_the_logits_of_one(tiny_llama: Path) -> None:
     lm = TextModel.load(tiny_llama).lm
     rows = [list(range(5, 25)), list(range(30, 50))]
-    whole = workload.read(lm, rows, [20])
-    np.testing.assert_allclose(workload.read(lm, rows, [17, 1, 1, 1]), whole, atol=1e-4)
+    whole = language_models.read(lm, rows, [20])
+    np.testing.assert_allclose(language_models.read(lm, rows, [17, 1, 1, 1]), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("values", [{"quantization_config": {"quant_method": "awq"}}, {"mmgen_precision": "int8"}])

@@ -6,7 +6,7 @@ import pytest
 import tiny_cross_encoders
 
 from mmgen.models.encoders import cross_encoder, sentence_encoder
-from mmgen.models.encoders.workload import CrossEncoderWorkload, EncoderWorkload
+from mmgen.models.workloads.text_encoders import CrossEncoderWorkload, EncoderWorkload
 
 
 @pytest.mark.parametrize("thorough", [False, True])

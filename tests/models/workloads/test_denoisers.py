@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from mmgen import hub
-from mmgen.models.diffusion import workload as workload_module
 from mmgen.models.diffusion.denoiser import DenoiserModel
-from mmgen.models.diffusion.workload import DenoiserWorkload
 from mmgen.models.tuning import gates
+from mmgen.models.workloads import denoisers as workload_module
+from mmgen.models.workloads.denoisers import DenoiserWorkload
 
 
 @pytest.mark.parametrize("kind", ["pixel_model", "stable_diffusion", "unconditional"])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmgen.models.vision import classifier, dual_encoder
-from mmgen.models.vision.workload import VisionWorkload, scenes
+from mmgen.models.workloads.image_encoders import VisionWorkload, scenes
 
 
 def test_vectors_are_judged(tiny_clip: Path, tiny_vit: Path) -> None:
