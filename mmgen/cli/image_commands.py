@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,19 @@ from mmgen.cli.from_signature import option, shown
 from mmgen.cli.output import print_json
 from mmgen.cli.terminal_image import show_image
 from mmgen.errors import BadRequest, NotFound, UnreadableFile
+from mmgen.image_events import Progress
 from mmgen.pipelines import signature
+from mmgen.pipelines.event_json import DrawnFile, DrawnFiles
 from mmgen.pipelines.signature import Signature
+from mmgen.serve import command_client
 
 if TYPE_CHECKING:
-    from mmgen.image_events import Progress
-    from mmgen.pipelines.image.image_pipeline import FinishedImage
+    from mmgen.pipelines.image.image_pipeline import FinishedImage, ImagePipeline
+
+KINDS = {"start": list[int], "step": Progress, "image": DrawnFile, "images": DrawnFiles}
+"""Events that a command reads, as a server sends them."""
+VERBATIM = ("model", "lora", "embedding")
+"""Options that stand in a recipe as they were given."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,12 @@ class ImageOutput:
     preview: bool
     as_json: bool
 
-    def write(self, image: FinishedImage, path: Path) -> None:
-        from mmgen.pipelines.image import recipe
-
-        recipe.save(image.image, image.recipe, path)
+    def write(self, image: FinishedImage | DrawnFile, path: Path) -> None:
+        image.save(path)
         if self.preview:
             show_image(image.image, err=self.as_json)
         if not self.as_json:
-            typer.echo(f"{path} (seed {image.recipe.seed})")
+            typer.echo(f"{path} (seed {image.seed})")
 
 
 def command(name: str, made: Any) -> Callable[..., None]:
@@ -56,13 +62,15 @@ def command(name: str, made: Any) -> Callable[..., None]:
     options.append(_own("pattern", str, f"{name}-{{seed}}.png", "-o", "--output", where))
     options.append(_own("preview", bool, False, "--preview", "Show the images in the terminal, in 24-bit colour."))
     options.append(_own("as_json", bool, False, "--json", "Print JSON."))
+    options.append(_own("local", bool, False, "--local", "Load the model here, even where `mmgen serve` of this home runs."))
 
     def run(**given: Any) -> None:
         output = ImageOutput(given.pop("pattern"), given.pop("preview"), given.pop("as_json"))
+        local = given.pop("local") or output.preview  # a server decodes no previews for a command
         values = {key: value for key, value in given.items() if value is not None}
         if many:
             values["prompt"] = _prompts(values.get("prompt"), values.pop("prompts", None))
-        execute(described, values, output)
+        execute(described, values, output, local)
 
     run.__doc__ = escape(described.text)
     run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -70,18 +78,21 @@ def command(name: str, made: Any) -> Callable[..., None]:
     return run
 
 
-def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput) -> None:
-    """Draws, and writes every image as soon as it is done. What an interrupt leaves behind is whole."""
-    from mmgen.pipelines.factory import pipeline
+def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput, local: bool = False) -> None:
+    """Draws, and writes every image as soon as it is done. What an interrupt leaves behind is whole.
+
+    `local`: in this process, also where a server of this home could.
+    """
     from mmgen.pipelines.image import output_paths
-    from mmgen.runtime import Runtime
 
     (probe,) = output_paths.paths(output.pattern, [0])
     output_paths.check_writable(probe)  # told before a model is loaded
     making = {p.name for p in described.parameters if p.stage == "make"}
     paths: list[Path] = []
-    with Runtime() as rt:
-        made = pipeline(described.name, runtime=rt, **{key: value for key, value in given.items() if key in making})
+    options = {key: value for key, value in given.items() if key in making}
+    with ExitStack() as stack:
+        here = partial(opened, described.name, options, stack)
+        made: Any = here() if local else command_client.at_server(described.name, KINDS, options, here, VERBATIM)
         events = made.stream(**{key: value for key, value in given.items() if key not in making})
         with closing(events), progress_bar(quiet=output.as_json) as bar:
             for event in events:
@@ -94,13 +105,22 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput)
                 elif event.kind == "preview" and output.preview:
                     show_image(event.value.image, err=output.as_json)
                 elif event.kind == "image":
-                    seeds[event.value.index] = event.value.recipe.seed  # of candidates only now is it known which
+                    seeds[event.value.index] = event.value.seed  # of candidates only now is it known which
                     paths = output_paths.paths(output.pattern, seeds)
                     output.write(event.value, paths[event.value.index])
                 elif event.kind == "images":
                     result = event.value
     if output.as_json:
         print_json({"files": [str(path) for path in paths], **result.to_dict()})
+
+
+def opened(name: str, making: Mapping[str, Any], stack: ExitStack) -> ImagePipeline:
+    """The pipeline in this process, on a runtime that `stack` closes."""
+    from mmgen.pipelines.factory import pipeline
+    from mmgen.runtime import Runtime
+
+    drawing: ImagePipeline = pipeline(name, runtime=stack.enter_context(Runtime()), **making)
+    return drawing
 
 
 def _prompts(prompt: str | None, file: Path | None) -> str | list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,6 +33,7 @@ Include = Annotated[list[str] | None, typer.Option(help="Glob of files to read f
 Exclude = Annotated[list[str] | None, typer.Option(help="Glob of files in folders to leave out.")]
 Meta = Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en or album=summer.")]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
+Local = Annotated[bool, typer.Option("--local", help="Load the models here, even where `mmgen serve` of this home runs.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
 
 
@@ -149,12 +150,25 @@ def ask(
     reader: Reader = None,
     model: Model = None,
     as_json: Json = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Load the models here, even where a server of this home runs.")
+    ] = False,
 ) -> None:
     """Answer a question with exact quotes, or say that it is not in the documents."""
+    from mmgen.pipelines.rag.answer import Answer
+    from mmgen.serve import command_client
+
     if question == "-":
         question = sys.stdin.read()
-    with opened(store, reader, model=model) as rag:
-        answer = rag(question, params=params)
+    making = {key: value for key, value in (("store", store), ("reader", reader), ("model", model)) if value is not None}
+    with ExitStack() as stack:
+
+        def here() -> RagText:
+            return stack.enter_context(opened(store, reader, model=model))
+
+        rag = here() if local else command_client.at_server("rag-text", {"answer": Answer}, making, here)
+        *_, last = rag.stream(question, **{name: value for name, value in vars(params).items() if value is not None})
+    answer = last.value
     if as_json:
         print_json(answer)
     else:

@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmgen.errors import TooLarge, UnreadableFile
@@ -150,6 +149,8 @@ def _refusal(data: bytes) -> str:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16 bits by their range; what has no range of its own (32 bits, floating point) from its least to its greatest value."""
+    import numpy as np
+
     values: np.ndarray[Any, Any] = np.asarray(image, dtype=np.float32)
     low, high = (0.0, 65535.0) if image.mode.startswith("I;16") else (float(values.min()), float(values.max()))
     if image.mode == "I" and low >= 0 and high <= 65535:  # how older Pillows open 16 bits

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mmgen import embedded
 from mmgen.config import load_runtime
 from mmgen.errors import Closed, MmgenError
+from mmgen.pipelines import event_json
 from mmgen.pipelines.language.text_pipeline import Delta, TextPipeline, Token
 from mmgen.pipelines.streaming import Event
 from mmgen.serve import port_file
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from mmgen.serve.port_file import PortFile
 
 CONNECT_S = 2.0
-REFERENCES = frozenset({"model", "draft", "adapter"})
+REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "rerank"})
 """Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
+FILES, STORES, LISTS = frozenset({"image", "mask"}), frozenset({"store"}), frozenset({"lora", "embedding"})
+"""Options that are paths, that are paths where there is a separator in them, and that are lists of paths."""
 UNAVAILABLE = (401, 403, 429, 503)
 """Statuses with which the server says that it does not take the call."""
 
@@ -38,12 +40,33 @@ class Unavailable(Exception):
 
 def opened(name: str, made: type[TextPipeline[Any]], making: Mapping[str, Any], local: Callable[[], Any]) -> Any:
     """The text pipeline `name` of class `made`, at the server; or what `local` returns, where there is none that could."""
+    if made.stand_in is not None and making.get("model") is None and not embedded.present(load_runtime().text):
+        return local()  # which tells that another model writes
+    return at_server(name, text_kinds(made), making, local)
+
+
+def text_kinds(made: type[TextPipeline[Any]]) -> dict[str, Any]:
+    return {"prompt": list[Token], "text": Delta, made.last: result_type(made)}
+
+
+def at_server(
+    name: str,
+    kinds: Mapping[str, Any],
+    making: Mapping[str, Any],
+    local: Callable[[], Any],
+    verbatim: Collection[str] = (),
+) -> Any:
+    """The streaming pipeline `name` at the server of this home; or what `local` returns, where there is none that could.
+
+    Args:
+        kinds: of events that are wanted, with the types of their values; the last one's is what a call returns.
+        making: options of the pipeline's constructor.
+        verbatim: options that results repeat as they were given, so that a path among them has to be absolute.
+    """
     server = port_file.running()
     if server is None or server.conditions != port_file.conditions():
         return local()
-    if made.stand_in is not None and making.get("model") is None and not embedded.present(load_runtime().text):
-        return local()  # which tells that another model writes
-    return ServedPipeline(server, name, made, making, local)
+    return ServedPipeline(server, name, kinds, making, local, verbatim)
 
 
 class ServedPipeline:
@@ -53,17 +76,18 @@ class ServedPipeline:
         self,
         server: PortFile,
         name: str,
-        made: type[TextPipeline[Any]],
+        kinds: Mapping[str, Any],
         making: Mapping[str, Any],
-        local: Callable[[], TextPipeline[Any]],
+        local: Callable[[], Any],
+        verbatim: Collection[str] = (),
     ) -> None:
         self.server, self.name, self.making = server, name, making
-        self.last = made.last
-        self._kinds = {"prompt": list[Token], "text": Delta, made.last: result_type(made)}
+        self.kinds, self.verbatim = kinds, verbatim
+        (*_, self.last) = kinds
         self._local = local
-        self._here: TextPipeline[Any] | None = None  # once the server was unavailable
+        self._here: Any = None  # the pipeline itself, once the server was unavailable
 
-    def stream(self, first: Any, **options: Any) -> Iterator[Event]:
+    def stream(self, *first: Any, **options: Any) -> Iterator[Event]:
         """The events of the call; from the pipeline in this process, from then on, once the server was unavailable."""
         if self._here is None:
             try:
@@ -71,14 +95,15 @@ class ServedPipeline:
                 return
             except Unavailable:
                 self._here = self._local()
-        yield from self._here.stream(first, **options)
+        yield from self._here.stream(*first, **options)
 
-    def _remote(self, first: Any, options: Mapping[str, Any]) -> Iterator[Event]:
+    def _remote(self, first: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Event]:
         """Raises Unavailable before the first event, an MmgenError with the pipeline's words, Closed if the server ends."""
-        if not is_text(first):
+        if not all(map(is_text, first)):
             raise Unavailable
         names = dict[str, str]()
-        said = {"make": self._sent(self.making, names), "first": first, "call": self._sent(options, names)}
+        said: dict[str, Any] = {"make": self._sent(self.making, names), "call": self._sent(options, names)}
+        said |= {"kinds": list(self.kinds)} | ({"first": first[0]} if first else {})
         try:
             body = json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:  # nan, or bytes that are no characters: JSON cannot say them, and the server takes no others
@@ -123,23 +148,28 @@ class ServedPipeline:
     def _event(self, told: Mapping[str, Any], names: Mapping[str, str]) -> Event:
         if "error" in told:
             raise MmgenError(named(told["error"]["message"], names))
-        value = rebuilt(self._kinds.get(told["kind"]), json.loads(told["value"]))
-        if told["kind"] == self.last:
+        value = event_json.rebuilt(self.kinds[told["kind"]], json.loads(told["value"]))
+        if told["kind"] == self.last and hasattr(value, "model"):
             value = dataclasses.replace(value, model=names.get(value.model, value.model))
         return Event(told["kind"], value)
 
     def _sent(self, values: Mapping[str, Any], names: dict[str, str]) -> dict[str, Any]:
         """Options that mean the same in the server's folder; what was given goes into `names`. Raises Unavailable."""
-        out = dict(values)
+        out = dict[str, Any]()
         for name, value in values.items():
-            if not is_plain(value):
+            is_file = name in FILES or (name in STORES and is_path(str(value)))
+            given = str(Path(value).expanduser()) if is_file else value  # how messages show it
+            if not is_plain(given) or (name in LISTS and not all(Path(one).is_absolute() for one in given)):
                 raise Unavailable
+            out[name] = given
             if name in REFERENCES:
-                out[name] = absolute(value, self.server.folder)
-            elif name == "json_schema" and value.endswith(".json"):
-                out[name] = str(Path(value).expanduser().absolute())
-            if out[name] is not value:
-                names[out[name]] = value
+                out[name] = absolute(given, self.server.folder)
+            elif is_file or (name == "json_schema" and given.endswith(".json")):
+                out[name] = str(Path(given).expanduser().absolute())
+            if isinstance(given, str) and out[name] != given:
+                if name in self.verbatim:
+                    raise Unavailable
+                names[out[name]] = given
         return out
 
 
@@ -155,9 +185,14 @@ def absolute(reference: str, folder: str) -> str:
     return reference
 
 
+def is_path(store: str) -> bool:
+    """Whether it is no bare name; see `mmgen.library.store_handle.locate`."""
+    return "://" not in store and ("/" in store or "\\" in store or store.startswith("~"))
+
+
 def named(text: str, names: Mapping[str, str]) -> str:
     """A message with paths as they were given."""
-    for path, given in names.items():
+    for path, given in sorted(names.items(), reverse=True):  # a longer path before one that it begins with
         text = text.replace(path, given)
     return text
 
@@ -180,16 +215,3 @@ def result_type(made: type[TextPipeline[Any]]) -> Any:
     """The R of TextPipeline[R]."""
     bases = [base for kind in made.__mro__ for base in getattr(kind, "__orig_bases__", ())]
     return next(one for base in bases for one in typing.get_args(base) if isinstance(one, type))
-
-
-def rebuilt(kind: Any, value: Any) -> Any:
-    """A value of type `kind`, made of dataclasses, lists, tuples and unions with None, from its JSON."""
-    origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return typing.cast("Any", kind)(**{name: rebuilt(hints[name], one) for name, one in value.items()})
-    if origin in (typing.Union, types.UnionType):
-        return None if value is None else rebuilt(next(one for one in inner if one is not types.NoneType), value)
-    if origin in (list, tuple) and value is not None:
-        return origin(rebuilt(inner[0], one) for one in value)
-    return value

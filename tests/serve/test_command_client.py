@@ -16,6 +16,7 @@ from cli_call import Call
 from local_server import listening
 
 from mmgen.errors import Closed
+from mmgen.pipelines import event_json
 from mmgen.pipelines.chat import Chat, Reply
 from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token
 from mmgen.pipelines.text import TextGeneration
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 SHORT = ("--max-tokens", 8, "--seed", 3)
+TEXT = command_client.text_kinds(TextGeneration)
 CHANGING = ("timings", "request_id", "usage")
 """Of a result: clocks, names, and what an earlier call left in the cache."""
 
@@ -81,7 +83,7 @@ def test_a_conversation(app: "FastAPI", call: Call) -> None:
     [
         ("text", ""),
         ("text", "a", "--max-tokens", 0),
-        ("chat", "hi", "--temperature", "nan"),
+        ("chat", "hi", "--temperature", "-1"),
         ("text", "a", "--model", "nowhere"),
         ("text", "a", "--model", "tiny"),
         ("text", "a", "--adapter", "tiny"),
@@ -138,9 +140,9 @@ def test_leaving_early_cancels_at_the_server(app: "FastAPI", writer: "Runtime", 
     monkeypatch.setattr(runner, "step", lambda jobs: (time.sleep(0.02), step(jobs)))
     server = port_file.running()
     assert server is not None
-    events = command_client.ServedPipeline(server, "text", TextGeneration, {}, TextGeneration).stream(
-        "the cat", max_tokens=400, seed=3
-    )
+    events = command_client.ServedPipeline(
+        server, "text", command_client.text_kinds(TextGeneration), {}, TextGeneration
+    ).stream("the cat", max_tokens=400, seed=3)
     next(events)
     events.close()
     (entry,) = app.state.tracker.entries()
@@ -163,11 +165,55 @@ def test_a_server_that_dies_in_the_middle() -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         server = PortFile(1, "", "127.0.0.1", listener.getsockname()[1], "", "", "", "")
-        events = command_client.ServedPipeline(server, "text", TextGeneration, {}, TextGeneration).stream("a")
+        events = command_client.ServedPipeline(
+            server, "text", command_client.text_kinds(TextGeneration), {}, TextGeneration
+        ).stream("a")
         assert next(events).value == Delta(0, "A")
         with pytest.raises(Closed, match="ended before its answer did"):
             next(events)
         thread.join()
+
+
+def test_images_are_the_same_to_the_byte(app: "FastAPI", call: Call) -> None:
+    drawn = ("txt2img", "a cat", "--seed", 7, "--steps", 2, "-n", 2, "-o")
+    there = call(*drawn, "there-{n}.png")
+    assert there.code == 0 and calls(app) == 1
+    here = call(*drawn, "here-{n}.png", "--local")
+    assert calls(app) == 1 and there.out == here.out.replace("here", "there") and there.err == here.err
+    for n in (1, 2):
+        assert Path(f"there-{n}.png").read_bytes() == Path(f"here-{n}.png").read_bytes()
+    changed = ("img2img", "here-1.png", "a dog", "--seed", 1, "--steps", 2, "--json", "-o")
+    told = [json.loads(call(*changed, f"{n}.png", *more).out) for n, more in enumerate(((), ("--local",)))]
+    assert calls(app) == 2 and told[0]["recipes"] == told[1]["recipes"]
+    assert Path("0.png").read_bytes() == Path("1.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("args", "seen"),
+    [
+        (("txt2img", "a", "--steps", 0), 1),
+        (("img2img", "./gone.png", "a"), 1),
+        (("txt2img", "a", "--model", "nowhere"), 1),
+        (("txt2img", "a", "--lora", "gone.safetensors"), 0),  # a recipe holds the path as it was given
+        (("rag", "ask", "who?", "--store", "./gone"), 1),
+        (("chat", "hi", "--temperature", "nan"), 0),  # JSON has no such number
+        (("rag", "ask", " "), 1),
+    ],
+)
+def test_the_same_mistakes_of_images_and_answers(app: "FastAPI", call: Call, args: tuple[Any, ...], seen: int) -> None:
+    there = call(*args)
+    assert there.code == 2 and there.err.count("\n") == 1 and calls(app) == seen
+    assert there == call(*args, "--local")
+
+
+def test_answers_are_the_same(app: "FastAPI", call: Call) -> None:
+    Path("tea.txt").write_text("Tea is drunk hot. The lamp of Argand burnt oil, and was lit at dusk.")
+    asked = ("rag", "ask", "What did the lamp of Argand burn?", "--store", "./notes", "--json")
+    assert call("rag", "add", "tea.txt", "--store", "./notes").code == 0
+    there, here = (json.loads(call(*asked, *more).out) for more in ((), ("--local",)))
+    assert calls(app) == 1 and there["citations"] and there["passages"]
+    assert {**there, **dict.fromkeys(CHANGING)} == {**here, **dict.fromkeys(CHANGING)}
+    assert call(*asked[:-1]).out.splitlines()[:4] == call(*asked[:-1], "--local").out.splitlines()[:4]
 
 
 def test_a_message_with_more_than_text_stays_here() -> None:
@@ -180,16 +226,17 @@ def test_values_come_back_as_they_went() -> None:
     assert command_client.result_type(TextGeneration) is Completion and command_client.result_type(Chat) is Reply
     token = Token("a", float("-inf"), [Token("b", None)], [97])
     told = json.dumps({"index": 0, "text": "a", "tokens": [token]}, default=vars)
-    assert command_client.rebuilt(Delta, json.loads(told)) == Delta(0, "a", tokens=[token])
+    assert event_json.rebuilt(Delta, json.loads(told)) == Delta(0, "a", tokens=[token])
 
 
 def test_it_imports_nothing_heavy(app: "FastAPI", home: Path) -> None:
     told = (
-        "import sys\nfrom mmgen.cli.main import main\ntry:\n main(['chat', 'the cat', '--max-tokens', '3'])\n"
-        "except SystemExit:\n heavy = ('torch', 'numpy', 'transformers', 'tokenizers', 'fastapi', 'PIL.Image')\n"
-        " print([m for m in heavy if m in sys.modules])"
+        "import sys\nfrom mmgen.cli.main import main\nheavy = 'torch numpy transformers tokenizers fastapi faiss'.split()\n"
+        "for line in ('chat cat --max-tokens 3', 'txt2img cat --steps 1 --output a.png', 'rag ask who'):\n"
+        " try: main(line.split())\n except SystemExit: pass\n"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, env={**os.environ, "MMGEN_HOME": str(home)}
     )
-    assert done.stdout.endswith("\n[]\n") and calls(app) == 1
+    assert done.stdout.endswith("\n[]\n") and calls(app) == 3

@@ -37,6 +37,18 @@ class FinishedImage:
     image: Image
     recipe: Recipe
 
+    @property
+    def seed(self) -> int:
+        return self.recipe.seed
+
+    def png(self) -> bytes:
+        """With its recipe."""
+        return recipe.png(self.image, self.recipe)
+
+    def save(self, path: Path) -> None:
+        """Writes the PNG whole or not at all. Raises BadRequest where it cannot be written."""
+        recipe.save(self.image, self.recipe, path)
+
 
 @dataclass(frozen=True, eq=False)
 class Images:

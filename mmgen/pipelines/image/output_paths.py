@@ -44,6 +44,19 @@ def check_writable(path: Path) -> None:
         raise BadRequest(f"{path} cannot be written; choose another place")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all. Raises BadRequest where it cannot be written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+        part.replace(path)
+    except OSError as why:
+        raise BadRequest(f"{path} cannot be written ({why.strerror or why}); choose another place") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def check_png(path: Path) -> None:
     """`check_writable` of a file that must be a PNG."""
     if path.suffix.lower() != ".png":

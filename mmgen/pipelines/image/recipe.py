@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
 from importlib.metadata import version
 from pathlib import Path, PurePath
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mmgen import image_params
-from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.errors import UnreadableFile
 from mmgen.models.diffusion.prompts import syntax
-from mmgen.pipelines.image import image_io, infotext
+from mmgen.pipelines.image import image_io, infotext, output_paths
 from mmgen.pipelines.signature import Parameter, declared
 
 if TYPE_CHECKING:
@@ -158,17 +158,16 @@ def chunks(recipe: Recipe) -> PngInfo:
     return found
 
 
+def png(image: Image, recipe: Recipe) -> bytes:
+    """A PNG with both."""
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=chunks(recipe))
+    return file.getvalue()
+
+
 def save(image: Image, recipe: Recipe, path: Path) -> None:
     """Writes the PNG whole or not at all. Raises BadRequest where it cannot be written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            image.save(file, "PNG", pnginfo=chunks(recipe))
-        part.replace(path)
-    except OSError as why:
-        raise BadRequest(f"{path} cannot be written ({why.strerror or why}); choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)
+    output_paths.write_whole(path, png(image, recipe))
 
 
 def _value(value: object) -> str:

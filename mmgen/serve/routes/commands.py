@@ -5,9 +5,9 @@ Unlike /v1/pipelines it takes local paths and returns results unchanged: its cal
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
 from typing import Any
 
 from fastapi import APIRouter
@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from mmgen.errors import BadRequest, Forbidden, nearest
-from mmgen.pipelines import signature
+from mmgen.pipelines import event_json, signature
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
 from mmgen.serve.context import Here
@@ -27,8 +27,9 @@ class CommandCall(BaseModel):
     """Arguments as the command line has them."""
 
     make: dict[str, Any]  # of the pipeline's constructor
-    first: Any  # the positional argument of its `stream`
+    first: Any = None  # the positional argument of its `stream`; None: there is none
     call: dict[str, Any]
+    kinds: list[str]  # of events that are read
 
 
 @router.post("/{name}")
@@ -47,7 +48,10 @@ async def command(name: str, body: CommandCall, context: Here) -> StreamingRespo
 
     def work() -> Iterator[Mapping[str, Any]]:
         bound = pipeline(name, runtime=context.rt, **body.make)
-        for event in bound.stream(body.first, **body.call, request=request):
-            yield {"kind": event.kind, "value": json.dumps(event.value, default=dataclasses.asdict)}
+        first = () if body.first is None else (body.first,)
+        with closing(bound) if hasattr(bound, "close") else nullcontext():
+            for event in bound.stream(*first, **body.call, request=request):
+                if event.kind in body.kinds:
+                    yield {"kind": event.kind, "value": json.dumps(event.value, default=event_json.plain)}
 
     return await pipeline_calls.stream(context, request, work)
