@@ -108,6 +108,27 @@ class NoConditioner:
         return {}
 
 
+class PromptConditioner:
+    """A plugin's own, which has `embed(prompts)` and `modules()` alone: no learned words, nothing that LoRA files know."""
+
+    def __init__(self, text: Any) -> None:
+        self.text = text
+
+    def embed(
+        self, prompts: Sequence[str], learned: Sequence[LearnedWord] = (), adapted: AdaptedRows = unadapted
+    ) -> list[Conditioning]:
+        return list(self.text.embed(prompts))
+
+    def widths(self) -> list[int]:
+        return []
+
+    def modules(self) -> list[torch.nn.Module]:
+        return list(self.text.modules())
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        return {}
+
+
 class SentenceConditioner:
     """Our own models: the token states of a sentence encoder, zero-padded to `tokens` places a window, and its unit vector."""
 

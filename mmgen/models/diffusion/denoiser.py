@@ -30,6 +30,7 @@ from mmgen.models.diffusion.conditioning import (
     ClipConditioner,
     Conditioning,
     NoConditioner,
+    PromptConditioner,
     SentenceConditioner,
     TextConditioner,
     stack,
@@ -65,6 +66,7 @@ class DenoiserModel:
     def __init__(
         self, unet: Any, text: TextConditioner, images: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
     ) -> None:
+        text = text if hasattr(text, "networks") else PromptConditioner(text)
         self.unet, self.text, self.images, self.name = unet, text, images, name
         self.scheduler_config = dict(scheduler_config)
         self.device, self.dtype = unet.device, unet.dtype

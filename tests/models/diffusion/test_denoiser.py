@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny_images as tiny
@@ -161,6 +162,15 @@ def test_a_model_without_prompt(folder: Folder) -> None:
     out = model.predict(x, torch.tensor([5.0, 900.0]), model.embed_prompts(["", "ignored"]))
     with torch.inference_mode():
         torch.testing.assert_close(out, model.unet(x, torch.tensor([5.0, 900.0])).sample, atol=1e-5, rtol=0)
+
+
+def test_a_plugins_text_reads_prompts_alone(folder: Folder) -> None:
+    """As docs/howto/write-a-plugin.md has it: `embed(prompts)` and `modules()`."""
+    whole = DenoiserModel.load(folder("embedded"))
+    text = SimpleNamespace(embed=lambda prompts: whole.text.embed(prompts), modules=whole.text.modules)
+    model = DenoiserModel(whole.unet, text, whole.images, whole.scheduler_config)  # type: ignore[arg-type]
+    assert torch.equal(model.embed_prompts(["a cat"])[0].tokens, whole.embed_prompts(["a cat"])[0].tokens)
+    assert list(model.networks) == ["unet"]
 
 
 def test_guidance_embedding_equals_diffusers() -> None:
