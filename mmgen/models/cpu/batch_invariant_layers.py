@@ -39,6 +39,13 @@ class GELU(nn.GELU):
         return batch_invariant.gelu_tanh(x) if self.approximate == "tanh" else F.gelu(x)
 
 
+class GroupNorm(nn.GroupNorm):
+    """In plain order where fp32 comes with its channels last, as behind attention: torch's code for those sees the batch."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.contiguous() if input.dtype == torch.float32 and batch_invariant.plain(input) else input)
+
+
 class AttentionMode(TorchFunctionMode):
     """Within it attention is `batch_invariant.attention`, in code of others too that asks torch for it."""
 
@@ -75,7 +82,13 @@ class HeldProcessor:
             return self.processor(layer, *args, **more)
 
 
-KINDS: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: Linear, nn.Conv2d: Conv2d, nn.SiLU: SiLU, nn.GELU: GELU}
+KINDS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: Linear,
+    nn.Conv2d: Conv2d,
+    nn.SiLU: SiLU,
+    nn.GELU: GELU,
+    nn.GroupNorm: GroupNorm,
+}
 
 
 def hold(module: nn.Module) -> nn.Module:

@@ -164,3 +164,10 @@ def test_other_libraries_networks_are_held_and_stay_what_they_are() -> None:
     with torch.inference_mode():
         torch.testing.assert_close(network(x), expected)
     assert invariant(network, x)
+
+
+def test_group_norms_read_channels_in_plain_order() -> None:
+    """As an autoencoder's attention hands them on: places first, turned back into an image."""
+    norm = hold(nn.Sequential(nn.GroupNorm(4, 8), nn.SiLU()).requires_grad_(False))
+    places = rows(5, 16 * 16, 8)
+    assert invariant(lambda x: norm(x.transpose(1, 2).reshape(len(x), 8, 16, 16)), places)

@@ -34,6 +34,10 @@ class FrameAutoencoder:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
+        if (
+            len(latents) > 1 and latents.device.type == "cpu"
+        ):  # its convolutions over time see the batch, and gain nothing by it
+            return torch.cat([self.decode(one[None]) for one in latents])
         latents = latents * self.spread.to(latents) + self.mean.to(latents)
         frames: Tensor = self.vae.decode(latents[:, :, None].to(self.vae.device, self.vae.dtype), return_dict=False)[0]
         return frames[:, :, 0].float().clamp(-1, 1)

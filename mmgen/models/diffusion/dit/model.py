@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.cpu.batch_invariant_layers import AttentionMode, hold
 from mmgen.models.diffusion import autoencoder, pipeline_files
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
@@ -65,7 +66,7 @@ class DiTModel:
         self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
         self.adapted = {"transformer": AdaptedLayers(self.network)}
         self.adapters = AdapterFiles(self.networks, name)
-        parts = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+        parts = [hold(part) for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         self.weight_bytes = sum(parameter.nbytes for part in parts for parameter in part.parameters())
 
     def _trained(self) -> int:
@@ -118,13 +119,41 @@ class DiTModel:
         guidance: Tensor | None = None,
         adapters: Sequence[ScaledAdapters] = (),
     ) -> Tensor:
-        """One evaluation of the network; see `DenoiserModel.predict`. Prompts may be of different lengths."""
-        scale = None if guidance is None else guidance.to(self.device)
-        with ExitStack() as adapted:
+        """One evaluation of the network; see `DenoiserModel.predict`. Prompts may be of different lengths.
+
+        On a GPU shorter ones are padded, so that all rows share one pass. A CPU is busy with one row already, so rows of one
+        length share a pass there: then a row's numbers are the same, to the bit, whatever the others say.
+        """
+        lengths = [_seen(one) if self.device.type == "cpu" else 0 for one in conditions]
+        out = torch.empty(x.shape, device=self.device)
+        for length in dict.fromkeys(lengths):
+            rows = [row for row, own in enumerate(lengths) if own == length]
+            out[rows] = self._together(
+                x[rows],
+                timesteps[rows],
+                [conditions[row] for row in rows],
+                None if guidance is None else guidance[rows].to(self.device),
+                [adapters[row] for row in rows] if adapters else (),
+            )
+        return out
+
+    def _together(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        conditions: Sequence[Conditioning],
+        guidance: Tensor | None,
+        adapters: Sequence[ScaledAdapters],
+    ) -> Tensor:
+        """One pass."""
+        with ExitStack() as inside:
             if adapters:
                 rows = [[(adapter.of("transformer"), scale) for adapter, scale in row] for row in adapters]
-                adapted.enter_context(self.adapted["transformer"].use(rows))
-            out = self.family.predict(x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), scale)
+                inside.enter_context(self.adapted["transformer"].use(rows))
+            inside.enter_context(AttentionMode())
+            out = self.family.predict(
+                x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), guidance
+            )
         return out.float()
 
     def _told(self, conditions: Sequence[Conditioning]) -> Conditioning:
@@ -170,6 +199,13 @@ class DiTModel:
         width_of_token = config.get("dim") or config.get("hidden_size") or heads * (config.get("attention_head_dim") or 64)
         tokens = self.family.tokens(height, width) + self.family.longest
         return int(self.dtype.itemsize) * TENSORS * tokens * int(width_of_token)
+
+
+def _seen(condition: Conditioning) -> int:
+    """Tokens of a prompt that a network attends to."""
+    if condition.mask is not None:
+        return int(condition.mask.sum())
+    return 0 if condition.tokens is None else len(condition.tokens)
 
 
 def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DiTModel:
