@@ -141,7 +141,9 @@ class RagText(StreamingPipeline[Answer]):
                     answer = event.value
         clock.lap("answer")
         answer = located(answer, store)
-        yield Event("answer", replace(answer, timings=clock.laps()))
+        used = [store.encoder, reader.reference, *([client.reference] if client is not None else [])]
+        precisions = {name: self.rt.host.precisions.get(name, "") for name in used}
+        yield Event("answer", replace(answer, timings=clock.laps(), precisions=precisions))
 
     def _read(self, reader: ReaderClient, best: Candidate, answer: Answer, request: Request) -> Iterator[Event]:
         """The reader's words: what it found, or what it writes to the passage where it found it."""

@@ -52,6 +52,7 @@ def test_an_answer_has_everything_that_was_promised(rag: RagText) -> None:
     assert 0.0 <= answer.confidence <= 1.0
     assert list(answer.timings) == ["load", "retrieve", "read", "answer", "total"]
     assert answer.timings["total"] == pytest.approx(sum(list(answer.timings.values())[:-1]), abs=0.1)
+    assert list(answer.precisions) == [rag.library.readable().encoder, rag.rt.config.reader], "the models that took part"
     check_citations(rag, answer)
 
 

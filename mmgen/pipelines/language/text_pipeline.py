@@ -86,6 +86,7 @@ class Completion:
     request_id: str = ""
     prompt_logprobs: list[Token] | None = None
     stops: list[str | None] | None = None  # the stop string that ended each text; None: none were given
+    precision: str = ""  # that the model ran in, as behind a # of its reference; empty: its own
 
     @property
     def text(self) -> str:
@@ -317,4 +318,5 @@ def _completion(
         request_id=request.id,
         stops=[one.stop for one in texts] if params.stops else None,
         prompt_logprobs=None if choices is None else _prompt_tokens(client, wanted, choices),
+        precision=client.host.precisions.get(client.reference, ""),
     )

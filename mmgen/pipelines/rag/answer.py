@@ -62,6 +62,7 @@ class Answer:
     note: str = ""  # what is to be known of the search: that the encoder does not know the question's script
     style: str = "quote"  # "sentence": a language model's, which says the first quote, checked
     quoted: str = ""  # why it is the quote although a sentence was asked for
+    precisions: dict[str, str] = field(default_factory=dict)  # of the models that took part, by reference; "": a model's own
     rewritten: str = ""  # the question as it was searched and read, where the history completes it
 
     @property
