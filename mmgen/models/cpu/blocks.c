@@ -250,7 +250,6 @@ INLINE __m512i codes_of(int type, const uint8_t *group, int step)
     return _mm512_or_si512(low, _mm512_and_si512(more, _mm512_set1_epi8(type == Q6_K ? 0x30 : 0x10)));
 }
 
-/* y (count, in): the matrix's rows of these outputs, the values that gguf-py gives. */
 void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long count, long in)
 {
     int type = part->type;

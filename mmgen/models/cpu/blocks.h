@@ -18,6 +18,9 @@ typedef struct {
     int32_t upper[2], lower[2]; /* sums of 16 each: of the numbers without their last plane, and of that plane alone */
 } Fixed;
 
+/* y (count, in): the matrix's rows of these outputs, the values that gguf-py gives. */
+void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long count, long in);
+
 /* Outputs that are computed together: two panels. */
 #define UNIT 32
 

@@ -10,6 +10,7 @@
 typedef struct {
     const Layer *layer;
     const Shape *shape;
+    const Ends *ends;
     const Text *texts;
     const Span *spans;
     float *x, *some, *qkv, *seen, *hidden, *gated, *scores;
@@ -135,9 +136,42 @@ static void add_network(const void *about, long unit, int thread)
     add_unit(pass, &pass->layer->down, pass->gated, pass->gated_fixed, unit);
 }
 
+static void find_words(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    unpack_blocks(pass->ends->words, pass->ends->ids + row, pass->x + row * pass->shape->width, 1, pass->shape->width);
+}
+
+/* Of a row behind the last layer: the norm. */
+static void end_row(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    float *x = pass->x + row * pass->shape->width;
+    norm_row(x, pass->ends->norm, x, pass->shape->width, pass->shape->eps);
+}
+
+/* Of a wanted row: it takes its place among them, and its integers. */
+static void want(const void *about, long number, int thread)
+{
+    const Pass *pass = about;
+    long width = pass->shape->width;
+    float *row = pass->some + number * width;
+    __builtin_memcpy(row, pass->x + pass->ends->wanted[number] * width, width * sizeof(float));
+    fix_inputs(row, pass->fixed + number * (width / 32), width / 32, pass->ends->head.planes);
+}
+
+static void judge(const void *about, long unit, int thread)
+{
+    const Pass *pass = about;
+    const Product *by = &pass->ends->head;
+    multiply_unit(pass->some, by->weights, by->bias, pass->ends->logits, pass->fixed, unit, by->out, pass->ends->count, by->in, by->planes);
+}
+
 static void lead(Crew *crew, Pass *pass)
 {
     const Shape *shape = pass->shape;
+    if (pass->ends)
+        share(crew, find_words, pass, shape->texts);
     for (long number = 0; number < shape->layers; number++, pass->layer++) {
         const Layer *layer = pass->layer;
         long rows = shape->texts;
@@ -151,14 +185,21 @@ static void lead(Crew *crew, Pass *pass)
         share(crew, gate, pass, shape->hidden / UNIT);
         share(crew, add_network, pass, block_units(layer->down.weights, layer->down.chunk));
     }
+    if (!pass->ends)
+        return;
+    share(crew, end_row, pass, shape->texts);
+    share(crew, want, pass, pass->ends->count);
+    if (pass->ends->count)
+        share(crew, judge, pass, block_units(pass->ends->head.weights, pass->ends->head.chunk));
 }
 
 /* As `decode`, where all products are of GGUF's blocks; texts are rows in order, and a text may have several: its tokens one
-   after another. */
-void forward_blocks(const Layer *layers, const Shape *shape, float *x, float *room, const Text *texts, const Span *spans)
+   after another. With `ends` it begins with ids and ends with states behind the last norm, in x, and logits of some. */
+void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, float *x, float *room, const Text *texts,
+                    const Span *spans)
 {
     long rows = shape->texts;
-    Pass pass = {layers, shape, texts, spans, x};
+    Pass pass = {layers, shape, ends, texts, spans, x};
     pass.some = room, pass.qkv = pass.some + rows * shape->width, pass.seen = pass.qkv + rows * layers->qkv.out;
     pass.hidden = pass.seen + rows * queries(shape), pass.gated = pass.hidden + rows * 2 * shape->hidden;
     pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);

@@ -36,6 +36,17 @@ typedef struct {
     double eps;
 } Shape;
 
+/* What a pass begins and ends with: word vectors, and the head over some of its rows. */
+typedef struct {
+    const int64_t *ids;    /* of each row */
+    const Part *words;     /* their vectors */
+    const float *norm;     /* behind the last layer */
+    const int64_t *wanted; /* rows whose logits are asked for */
+    long count;            /* of them */
+    float *logits;         /* (count, head.out) */
+    Product head;
+} Ends;
+
 static inline const float *cos_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->cos[layer->turns - 1] : 0; }
 static inline const float *sin_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->sin[layer->turns - 1] : 0; }
 

@@ -336,7 +336,7 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed)};
+                          sizeof(Fixed), sizeof(Ends)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

@@ -69,7 +69,7 @@ class Kernels:
         self._find_largest = self._bound(ctypes.PyDLL, "find_largest", 5)
         self._attend = self._function("attend", 23, ctypes.c_double)
         self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
-        self.forward_blocks = self._bound(ctypes.CDLL, "forward_blocks", 6)
+        self.forward_blocks = self._bound(ctypes.CDLL, "forward_blocks", 7)
         self.blocks = self._function("multiply_blocks", 9)
         self.pack_blocks = self._bound(ctypes.CDLL, "pack_blocks", 6)
         self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)

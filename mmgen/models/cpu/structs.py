@@ -65,7 +65,22 @@ class FusedShape(ctypes.Structure):
     ]
 
 
-MIRRORED: tuple[type[ctypes.Structure], ...] = (DecodeQuery, KeySpan, Product, Layer, FusedShape, BlockPart, FixedGroup)
+class ModelEnds(ctypes.Structure):
+    """What a pass begins and ends with: ids, word vectors, the last norm and the head over the wanted rows."""
+
+    _fields_ = [*_fields("ids words norm wanted count logits"), ("head", Product)]
+
+
+MIRRORED: tuple[type[ctypes.Structure], ...] = (
+    DecodeQuery,
+    KeySpan,
+    Product,
+    Layer,
+    FusedShape,
+    BlockPart,
+    FixedGroup,
+    ModelEnds,
+)
 """In the order of `struct_size` in kernels.c."""
 
 

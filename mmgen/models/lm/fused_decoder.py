@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Callable, Mapping
-from operator import is_
-from typing import Any
+from operator import call, is_
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,44 +19,52 @@ from torch import Tensor, nn
 from mmgen.models.checkpoints.offload import moves
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
-from mmgen.models.cpu.structs import FusedShape, Layer, Product
+from mmgen.models.cpu.structs import FusedShape, Layer, ModelEnds, Product
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
-from mmgen.models.quantization.block_layers import BlockLinear
+from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
 
 
-def install(transformer: Transformer) -> None:
-    """Lets all blocks run as one call wherever that gives the same; without effect on a shape of another kind."""
+class HeadedModel(Protocol):
+    """A language model as far as a pass from ids to logits needs it."""
+
+    @property
+    def transformer(self) -> Transformer: ...
+    @property
+    def transform(self) -> nn.Module | None: ...
+    @property
+    def head(self) -> nn.Module: ...
+
+
+def install(transformer: Transformer, model: HeadedModel | None = None) -> None:
+    """Lets all blocks run as one call wherever that gives the same; without effect on a shape of another kind.
+
+    `model`: that of the transformer, whose word vectors and head can be part of the call.
+    """
     if _fits(transformer.config):
-        transformer.fused = FusedDecoder(transformer.config)
+        transformer.fused = FusedDecoder(transformer.config, model)
 
 
 class FusedDecoder:
     """Of one transformer. What it knows of the blocks is looked up anew when they got other layers or weights."""
 
-    def __init__(self, config: TransformerConfig) -> None:
-        self.config = config
+    def __init__(self, config: TransformerConfig, model: HeadedModel | None = None) -> None:
+        self.config, self._model = config, model
         self._known = WatchedWeights()
         self._layers: Any = None
         self._pool: Callable[[], KVPool | None] = lambda: None  # of whose keys and values the layers tell
         self._in_blocks = False  # whether all products are of GGUF's blocks
+        self._ends: ModelEnds | None = None  # where word vectors and head are of them too
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
     def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
-        if not isinstance(run.attending, PagedAttention) or transformer.training:
-            return None
-        made, paged = fitting(x), run.attending
-        if (
-            made is None
-            or paged.pool.keys[0].dtype is not torch.float32
-            or (run.rotation is not None and run.rotation.query_scale is not None)
-            or not self._looked(transformer.blocks)
-        ):
+        made = fitting(x)
+        if made is None or (paged := self._paged(transformer, run)) is None:
             return None
         if self._in_blocks:
             return self._run(made, x.clone(), run, paged.pool, paged.all_rows)
@@ -64,7 +72,32 @@ class FusedDecoder:
             return None
         return self._run(made, x.clone(), run, paged.pool, texts)
 
-    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch) -> Tensor:
+    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(1, N) ids -> states (N, D) behind the last norm, and logits (W, V) of the wanted rows; None: as of `__call__`."""
+        model, config = self._model, self.config
+        if model is None or (paged := self._paged(model.transformer, run)) is None or self._ends is None:
+            return None
+        if (made := fitting(paged.pool.keys[0])) is None:
+            return None
+        if not 0 <= int(ids.min()) <= int(ids.max()) < config.vocab_size:
+            raise IndexError(f"words are 0 to {config.vocab_size - 1}, not {int(ids.min())} to {int(ids.max())}")
+        x, count = torch.empty(ids.shape[1], config.hidden_size), len(wanted)
+        logits, ends = torch.empty(count, config.vocab_size), self._ends
+        ends.ids, ends.wanted, ends.count, ends.logits = ids.data_ptr(), wanted.data_ptr(), count, logits.data_ptr()
+        self._run(made, x, run, paged.pool, paged.all_rows, ctypes.addressof(ends))
+        return x, logits
+
+    def _paged(self, transformer: Transformer, run: ForwardPass) -> PagedAttention | None:
+        """Where keys and values lie, if all is of the kind that it knows."""
+        if not isinstance(run.attending, PagedAttention) or transformer.training:
+            return None
+        if run.attending.pool.keys[0].dtype is not torch.float32:
+            return None
+        if run.rotation is not None and run.rotation.query_scale is not None:
+            return None
+        return run.attending if self._looked(transformer.blocks) else None
+
+    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch, ends: int = 0) -> Tensor:
         config, rotations = self.config, (run.rotation, run.windowed)
         threads, each = torch.get_num_threads(), texts.most + LANES
         more, padded = self._numbers
@@ -76,10 +109,11 @@ class FusedDecoder:
             *(0 if one is None else one.sin.data_ptr() for one in rotations), config.norm_eps,
         )  # fmt: skip
         room = torch.empty(texts.count * (config.hidden_size + more) + MOST_HEADS * threads * each)
-        forward = made.forward_blocks if self._in_blocks else made.decode_all
-        forward(
-            self._layers_of(pool), ctypes.addressof(shape), x.data_ptr(), room.data_ptr(), texts.about, texts.spans
-        )  # fmt: skip
+        layers, about = self._layers_of(pool), ctypes.addressof(shape)
+        if self._in_blocks:
+            made.forward_blocks(layers, about, ends, x.data_ptr(), room.data_ptr(), texts.about, texts.spans)
+        else:
+            made.decode_all(layers, about, x.data_ptr(), room.data_ptr(), texts.about, texts.spans)
         return x
 
     def _layers_of(self, pool: KVPool) -> int:
@@ -105,6 +139,7 @@ class FusedDecoder:
         self._layers = (Layer * len(layers))(*layers)
         products = [product for layer in layers for product in (layer.qkv, layer.out, layer.up, layer.down)]
         self._in_blocks = all(product.kind == 0 for product in products) and _halves_fit(blocks)
+        self._ends = _ends(self._model, self._known) if self._in_blocks and self._model is not None else None
         padded = max(max(product.padded, product.inputs) for product in products)
         config = self.config
         self._numbers = (
@@ -118,34 +153,37 @@ class WatchedWeights:
     """Layers of the blocks and their weights, and where they were found: in lists, as each token asks for it."""
 
     def __init__(self) -> None:
-        self.places: list[tuple[dict[str, Any], str]] = []  # of layers in the modules that hold them
+        self.holders: list[dict[str, Any]] = []  # of layers: the modules that hold them, and their names in these
+        self.names: list[str] = []
         self.layers: list[nn.Module] = []
         self.hooks: list[Mapping[int, Any]] = []  # of layers: one is filled once somebody listens
-        self.weight_places: list[tuple[dict[str, Any], str]] = []  # of weights in their layer, or in its matrix
+        self.weight_holders: list[dict[str, Any]] = []  # of weights: their layer, or its matrix
+        self.weight_names: list[str] = []
         self.weights: list[weakref.ref[Tensor]] = []  # they can leave
         self.moves = moves()
 
     def add(self, holder: nn.Module, name: str) -> None:
         layer = getattr(holder, name)
-        self.places.append((holder._modules, name))
+        self.holders.append(holder._modules)
+        self.names.append(name)
         self.layers.append(layer)
         self.hooks += (layer._forward_hooks, layer._forward_pre_hooks)
         for where, own in _weights(layer):
-            self.weight_places.append((where, own))
+            self.weight_holders.append(where)
+            self.weight_names.append(own)
             self.weights.append(weakref.ref(where[own]))
 
     def hold(self) -> bool:
         """Whether these are the same layers with the same weights, and nobody listens."""
         if self.moves != moves() or any(self.hooks):
             return False
-        weights = [weight() for weight in self.weights]
-        same = all(map(is_, [where[name] for where, name in self.places], self.layers))
-        return same and all(map(is_, [where[name] for where, name in self.weight_places], weights))
+        same = all(map(is_, map(dict.get, self.holders, self.names), self.layers))  # without a step of Python: 450 of them
+        return same and all(map(is_, map(dict.get, self.weight_holders, self.weight_names), map(call, self.weights)))
 
 
 def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
     """Where a layer keeps what is replaced when weights come and go."""
-    if isinstance(layer, BlockLinear):
+    if isinstance(layer, BlockLinear | BlockEmbedding):
         return [(layer.matrix._buffers, name) for name in layer.matrix._buffers]
     name = PRODUCTS.get(type(layer), "weight")
     return [(layer._parameters if name in layer._parameters else vars(layer), name)]
@@ -210,6 +248,25 @@ def _product(layer: nn.Module) -> Product | None:
         at = layer.packed.data_ptr()
         return Product(4, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.in_features, 0)
     return None
+
+
+def _ends(model: HeadedModel, known: WatchedWeights) -> ModelEnds | None:
+    """Word vectors, last norm and head, which are then `known` too; None: one of them is of another kind."""
+    transformer, config = model.transformer, model.transformer.config
+    words, head = transformer.embed.words, _product(model.head)
+    plain = (
+        config.embedding_scale == 1 and config.positions == "rotary" and not config.token_types and not config.embedding_norm
+    )
+    plain = plain and model.transform is None and config.head_scale == 1 and config.head_softcap is None
+    if not plain or head is None or head.kind or type(transformer.norm) is not RMSNorm or not isinstance(words, BlockEmbedding):
+        return None
+    if words.matrix.kernels is None or not words.matrix.plain or len(words.matrix.sizes) > 1:
+        return None
+    if transformer.norm.weight.dtype is not torch.float32:
+        return None
+    for holder, name in ((transformer, "norm"), (transformer.embed, "words"), (model, "head")):
+        known.add(holder, name)  # type: ignore[arg-type]
+    return ModelEnds(0, ctypes.addressof(words.matrix.parts()), transformer.norm.weight.data_ptr(), 0, 0, 0, head)
 
 
 def _halves_fit(blocks: nn.ModuleList) -> bool:

@@ -105,6 +105,8 @@ class LanguageModel(nn.Module):
         self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
     ) -> tuple[Tensor, Tensor]:
         """A row of many texts, see `PagedModel`: states (N, D), and logits (W, V) of the wanted places."""
+        if not more and (found := self.transformer.read(ids, attending, positions, wanted)) is not None:
+            return found
         states = self.hidden(ids, attending, positions=positions, **more)[0]
         return states, self.logits(states[wanted])
 
@@ -115,7 +117,7 @@ class LanguageModel(nn.Module):
     def pack(self) -> None:
         """Lays weights out as the CPU's kernels read them, in place; from then on the model is for inference only."""
         onednn.pack(self)
-        fused_decoder.install(self.transformer)
+        fused_decoder.install(self.transformer, self)
 
     def names(self) -> Names:
         """Our own names, of models that were trained here."""

@@ -127,6 +127,10 @@ class FusedBlocks(Protocol):
         """(B, N, D) -> (B, N, D) after the last block, before the final norm; None: the blocks are to run one by one."""
         ...
 
+    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(1, N) ids -> states (N, D) and the logits (W, V) of wanted rows; None: not in this call."""
+        ...
+
 
 class Transformer(nn.Module):
     """Embeddings and blocks. The shape and the mask make it an encoder, a decoder or a prefix language model."""
@@ -188,6 +192,12 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
+
+    def read(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
+        """(1, N) ids to states (N, D) and the logits (W, V) of wanted rows in one call; None: layer by layer, see `forward`."""
+        if self.fused is None:
+            return None
+        return self.fused.read(ids, self._pass(positions, attending, None, None, None, None), wanted)
 
     def read_vectors(self, x: Tensor, cache: GrowingCache) -> None:
         """Reads (B, N, D) vectors that stand at the beginning of a text instead of words; their keys and values are cached.

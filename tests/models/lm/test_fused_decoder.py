@@ -14,6 +14,7 @@ from mmgen.models.cpu.onednn import pack
 from mmgen.models.layers.attention import AttentionBackend, VarlenAttention
 from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization import block_layers
@@ -154,6 +155,40 @@ def test_a_prompt_in_chunks_and_beside_others_is_the_same_to_the_bit() -> None:
             table.length, other.length = start + count, other.length + beside
         found.append(torch.cat(states))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_from_ids_to_logits_in_one_call(calls: Calls) -> None:
+    model: Any = LanguageModel(replace(LLAMA, tied=True)).eval()
+    in_blocks(model.transformer)
+    words = block_layers.replace(model.transformer.embed, "words", [packed("Q8_0", 50, 64)])
+    block_layers.replace(model, "head", words)
+    model.pack()
+    fused, found = model.transformer.fused, []
+    for one in (fused, None):
+        pool, tables = KVPool(model.config, 4), [BlockTable(0), BlockTable(0)]
+        model.transformer.fused = one
+        for counts, wanted in (((5, 3), [4]), ((1, 1), [0, 1]), ((2, 1), [])):
+            for table, count in zip(tables, counts, strict=True):
+                assert pool.extend(table, count) is not None
+            paged = PagedAttention(pool, [PagedSequence(*both) for both in zip(tables, counts, strict=True)])
+            places = torch.cat([table.length + torch.arange(count) for table, count in zip(tables, counts, strict=True)])
+            found.append(
+                model.read(torch.arange(sum(counts))[None] % 50, paged, places, torch.tensor(wanted, dtype=torch.long))
+            )
+            for table, count in zip(tables, counts, strict=True):
+                table.length += count
+    assert calls.count == 3
+    for ours, apart in zip(found[:3], found[3:], strict=True):
+        torch.testing.assert_close(ours, apart, rtol=1e-4, atol=1e-4)  # attention of a prompt is torch's in the other
+    model.transformer.fused = fused
+    with pytest.raises(IndexError, match="words are 0 to 49"):
+        model.read(
+            torch.tensor([[50]]), PagedAttention(pool, [PagedSequence(tables[0], 1)]), torch.tensor([0]), torch.tensor([0])
+        )
+    handle = model.head.register_forward_hook(lambda *_: None)
+    model.read(torch.arange(1)[None], PagedAttention(pool, [PagedSequence(tables[0], 1)]), torch.tensor([0]), torch.tensor([0]))
+    handle.remove()
+    assert calls.count == 3  # somebody listens
 
 
 @pytest.mark.parametrize(
