@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,9 @@ from mmgen.errors import NotFound, TooLarge
 from mmgen.stores.private_database import PrivateDatabase
 
 MOST_BYTES = 2**30
-"""Of a user's files and outcomes."""
+"""Of a user's uploads."""
+PAGE = 100
+"""Outcomes that are read at once."""
 KEPT_S = 30 * 86400.0
 """Seconds after which a file, or a batch that has ended, is forgotten."""
 Status = Literal["in_progress", "cancelling", "cancelled", "completed", "expired"]
@@ -182,10 +184,19 @@ class BatchStore:
             sql = "UPDATE lines SET outcome = ?, failed = ? WHERE batch = ? AND number = ? AND outcome IS NULL"
             connection.execute(sql, (json.dumps(outcome), failed, line.batch, line.number))
 
-    def outcomes(self, id: str, failed: bool) -> bytes:
-        """JSON lines, in the order of the requests."""
-        sql = "SELECT outcome FROM lines WHERE batch = ? AND failed = ? ORDER BY number"
-        return "".join(f"{row[0]}\n" for row in self._database.all(sql, (id, failed))).encode()
+    def outcomes(self, id: str, failed: bool) -> Iterator[bytes]:
+        """JSON lines in the order of the requests, some at a time."""
+        sql = "SELECT number, outcome FROM lines WHERE batch = ? AND failed = ? AND number > ? ORDER BY number LIMIT ?"
+        last = -1
+        while rows := self._database.all(sql, (id, failed, last, PAGE)):
+            last = rows[-1][0]
+            yield "".join(f"{outcome}\n" for _, outcome in rows).encode()
+
+    def outcome_size(self, id: str, failed: bool) -> int:
+        """Bytes of all `outcomes`."""
+        sql = "SELECT coalesce(sum(length(CAST(outcome AS BLOB)) + 1), 0) FROM lines WHERE batch = ? AND failed = ?"
+        (size,) = self._database.one(sql, (id, failed))
+        return int(size)
 
     def _batch(self, row: Sequence[Any]) -> StoredBatch:
         counted = "SELECT count(*), coalesce(sum(failed = 0), 0), coalesce(sum(failed), 0) FROM lines WHERE batch = ?"

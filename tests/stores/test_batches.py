@@ -43,7 +43,8 @@ def test_files_are_their_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store.close()
 
 
-def test_each_line_once_whatever_is_killed(tmp_path: Path) -> None:
+def test_each_line_once_whatever_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
     path = tmp_path / "batches.db"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -55,8 +56,10 @@ def test_each_line_once_whatever_is_killed(tmp_path: Path) -> None:
     for line in [*lines, *lines]:  # the first outcome stays
         store.finish(line, {"custom_id": line.custom_id}, line.number == 5)
     store.end(batch.id, "completed")
-    told = [json.loads(line)["custom_id"] for failed in (False, True) for line in store.outcomes(batch.id, failed).splitlines()]
+    outcomes = [line for failed in (False, True) for line in b"".join(store.outcomes(batch.id, failed)).splitlines()]
+    told = [json.loads(line)["custom_id"] for line in outcomes]
     assert told == [f"id{n}" for n in range(6)] and not store.under_way()
+    assert store.outcome_size(batch.id, False) == len(b"".join(store.outcomes(batch.id, False)))
     store.close()
 
 

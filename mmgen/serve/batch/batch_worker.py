@@ -61,13 +61,16 @@ class BatchWorker:
         with ThreadPoolExecutor(TOGETHER, "mmgen-batch") as pool:
             while not self._ended.is_set():
                 self._woken.clear()
+                pause: float | None = PAUSE_S
                 try:
-                    worked = [self._advance(batch, pool) for batch in self.store.under_way()]
+                    batches = self.store.under_way()
+                    worked = [self._advance(batch, pool) for batch in batches]
+                    if any(worked):
+                        continue
+                    pause = PAUSE_S if batches else None  # until there is one
                 except Exception as why:  # the disk, another process, a fault of ours: the lines stay open
                     log.warning("batches wait", exc_info=why)
-                    worked = []
-                if not any(worked):
-                    self._woken.wait(PAUSE_S)
+                self._woken.wait(pause)
 
     def _advance(self, batch: StoredBatch, pool: ThreadPoolExecutor) -> bool:
         """Answers some of its lines, so that the next batch has its turn; whether there was something to do."""

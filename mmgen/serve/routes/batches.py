@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, UploadFile
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmgen.errors import BadRequest, MmgenError, NotFound
@@ -55,8 +55,8 @@ def files(context: Here, purpose: str | None = None) -> dict[str, Any]:
 def file(id: str, context: Here) -> dict[str, Any]:
     if (made := _of_batch(context, id)) is not None:
         batch, failed = made
-        data = _store(context).outcomes(batch.id, failed)
-        return _file(StoredFile(id, f"{id}.jsonl", "batch_output", batch.ended or batch.created, len(data)))
+        size = _store(context).outcome_size(batch.id, failed)
+        return _file(StoredFile(id, f"{id}.jsonl", "batch_output", batch.ended or batch.created, size))
     return _file(_store(context).file(context.caller.user, id))
 
 
@@ -65,7 +65,7 @@ def content(id: str, context: Here) -> Response:
     """An upload, or the outcomes of a batch that has ended."""
     if (made := _of_batch(context, id)) is not None:
         batch, failed = made
-        return Response(_store(context).outcomes(batch.id, failed), media_type="application/jsonl")
+        return StreamingResponse(_store(context).outcomes(batch.id, failed), media_type="application/jsonl")
     return Response(_store(context).data(context.caller.user, id), media_type="application/octet-stream")
 
 

@@ -96,8 +96,8 @@ async def create(body: ResponsesRequest, context: Here) -> Response:
     def events() -> Iterator[ServerEvent]:
         yield from written.events(turn.pieces(turn.chunks(call), written.turn))
         if body.store is not False:
-            own = [{"role": "system"}][: bool(body.instructions)]  # instructions are of one turn alone
-            said = [message.model_dump(exclude_none=True) for message in chat.messages[len(own) :]]
+            own = 1 if body.instructions else 0  # which are of one turn alone
+            said = [message.model_dump(exclude_none=True) for message in chat.messages[own:]]
             items = _items(body.input)
             kept.add(user, written.finished(), [*said, written.turn.message], items)
 

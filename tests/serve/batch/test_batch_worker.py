@@ -52,14 +52,15 @@ def test_lines_are_answered_and_errors_are_theirs(store: BatchStore, monkeypatch
         return (400, {"error": {}}, "") if body["n"] == 3 else (200, {"n": body["n"]}, "r")
 
     monkeypatch.setattr(batch_calls, "called", called)
-    one, other = made(store, 5), made(store, 1)
     worker = BatchWorker(APP, store)
     worker.start()
+    one, other = made(store, 5), made(store, 1)
+    worker.wake()
     until(lambda: not store.under_way())
     ended(worker)
     found = store.batch("ann", one)
     assert (found.status, found.completed, found.failed) == ("completed", 4, 1) and store.batch("ann", other).completed == 1
-    told = [json.loads(line) for line in store.outcomes(one, False).splitlines()]
+    told = [json.loads(line) for line in b"".join(store.outcomes(one, False)).splitlines()]
     assert [(line["custom_id"], line["response"]["body"]["n"]) for line in told] == [("0", 0), ("1", 1), ("2", 2), ("4", 4)]
     assert sorted(tried) == [0, 0, 1, 2, 2, 2, 3, 4]
 
@@ -99,4 +100,4 @@ def test_late_and_cancelled_lines_are_told(store: BatchStore, monkeypatch: pytes
     ended(worker)
     for id, status, code in ((late, "expired", "batch_expired"), (left, "cancelled", "batch_cancelled")):
         assert store.batch("ann", id).status == status
-        assert [json.loads(line)["error"]["code"] for line in store.outcomes(id, True).splitlines()] == [code] * 2
+        assert [json.loads(line)["error"]["code"] for line in b"".join(store.outcomes(id, True)).splitlines()] == [code] * 2
