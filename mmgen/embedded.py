@@ -65,6 +65,13 @@ EMBEDDED = {
             "grounded reader: answers with spans of the passages",
         ),
         EmbeddedModel(
+            "embedded:rerank",
+            "cross-encoder",
+            "assets:models/rerank",
+            "Apache-2.0",
+            "cross-encoder: orders passages for a question, and judges the reader's answers",
+        ),
+        EmbeddedModel(
             "embedded:emoji",
             "denoiser",
             "assets:models/emoji",
