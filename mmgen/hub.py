@@ -41,7 +41,7 @@ def resolve(reference: str, *, kind: str | None = None, variant: str = "") -> Pa
     """
     if reference.startswith("embedded:"):
         return embedded.folder_of(reference, kind)
-    local = _local(reference)
+    local = _local(reference, kind)
     if local is not None:
         return local
     match = REPOSITORY.fullmatch(reference)
@@ -83,8 +83,8 @@ def reachable(timeout: float = 2) -> bool:
     return bool(answered)
 
 
-def _local(reference: str) -> Path | None:
-    """A folder or GGUF file on this machine; None: there is none of that name."""
+def _local(reference: str, kind: str | None) -> Path | None:
+    """A folder, GGUF file or, of a model that draws, single file on this machine; None: there is none of that name."""
     local, wanted = Path(reference).expanduser(), ""
     if not local.exists() and ":" in reference:
         before, _, wanted = reference.rpartition(":")
@@ -99,6 +99,12 @@ def _local(reference: str) -> Path | None:
         weight_files.check(local)
         return local
     if local.is_file():
+        if kind == "denoiser" and local.suffix == ".safetensors":
+            return local
+        if local.suffix in weight_files.PICKLES:
+            new = local.with_suffix(".safetensors")
+            command = weight_files.CONVERT.format(old=local, new=new)
+            raise BadWeights(f"{local} is a pickle, which can run code when read; convert it: {command}")
         if local.suffix != gguf_files.SUFFIX:
             raise BadRequest(f"model {reference} is a file; give the folder that holds it and its config.json, or a .gguf file")
         gguf_files.parts(local)

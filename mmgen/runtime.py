@@ -17,6 +17,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Request
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.telemetry.trace import Trace
+from mmgen.errors import NotFound
 from mmgen.plugins import load_plugins, registry
 from mmgen.registry import import_target, one_line
 
@@ -154,15 +155,21 @@ class Runtime:
             )
         return self._once("text", key, lambda key: text.load(self.host, key, reference, draft))
 
-    def denoiser(self, reference: str | None = None, lora: Sequence[str] = ()) -> ImageClient:
-        """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine."""
+    def denoiser(self, reference: str | None = None, lora: Sequence[str] = (), vae: str | None = None) -> ImageClient:
+        """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine.
+
+        vae: an autoencoder, a file or a folder in diffusers' format, instead of the model's own.
+        """
         from mmgen.clients import image_models
         from mmgen.image_params import LoraWeight
 
         loras = [LoraWeight.read(text) for text in lora]
-        client: ImageClient = self._once(
-            "denoiser", reference or self.config.denoiser, lambda key: image_models.load(self.host, key)
-        )
+        reference = reference or self.config.denoiser
+        own = None if vae is None else Path(vae).expanduser()
+        if own is not None and not own.exists():
+            raise NotFound(f"VAE {own} does not exist; give a safetensors file or a folder in diffusers' format")
+        key = reference if own is None else f"{reference} with {own}"
+        client: ImageClient = self._once("denoiser", key, lambda key: image_models.load(self.host, key, reference, own))
         return client.with_loras(loras) if loras else client
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:

@@ -24,9 +24,11 @@ CONVERT = (
 
 
 def weights(folder: Path) -> list[Path]:
-    """The safetensors of a folder and, as diffusers keeps them, of its subfolders; the parts of a GGUF file."""
+    """The safetensors of a folder and, as diffusers keeps them, of its subfolders; the parts of a GGUF file; a single file."""
     if folder.suffix == gguf_files.SUFFIX and not folder.is_dir():
         return gguf_files.parts(folder)
+    if folder.is_file():
+        return [folder]
     return sorted(path for pattern in ("*.safetensors", "*/*.safetensors") for path in folder.glob(pattern))
 
 

@@ -62,7 +62,11 @@ def _of_ours(found: Recipe) -> dict[str, Any]:
         values["lora"] = ", ".join(f"{one.file}@{one.scale:g}" for one in found.lora)
     if found.embedding:
         values["embedding"] = ", ".join(one.file for one in found.embedding)
-    values |= {name: part.file or "no file" for name, part in (("image", found.image), ("mask", found.mask)) if part}
+    values |= {
+        name: part.file or "no file"
+        for name, part in (("image", found.image), ("mask", found.mask), ("vae", found.vae))
+        if part
+    }
     return values
 
 

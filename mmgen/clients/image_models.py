@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen.clients.denoiser import DenoiserClient
 from mmgen.clients.diffusers_pipeline import DiffusersClient
 from mmgen.clients.dit import DiTClient
-from mmgen.clients.host import ModelHost, registered
+from mmgen.clients.host import ModelHost, ModelLoader, registered
+from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
     from mmgen.models.tuning.workload import Workload
 
 
-def load(host: ModelHost, reference: str) -> ImageClient:
-    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`."""
+def load(host: ModelHost, key: str, reference: str, vae: Path | None = None) -> ImageClient:
+    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its own VAE."""
     from mmgen.models.diffusion import denoiser
     from mmgen.models.diffusion.dit import model as dit
     from mmgen.runners.diffusers_pipeline import PipelineModel
@@ -29,13 +32,22 @@ def load(host: ModelHost, reference: str) -> ImageClient:
             model.pack()
         return model
 
-    runners = [f"denoise:{reference}", f"decode:{reference}", f"pipeline:{reference}"]
-    loader = registered(host.registry.denoisers, kind)
-    opened = host.open("denoiser", reference, runners=runners, loader=loader, prepare=prepare, workload=workload)
+    def loader(folder: Path) -> ModelLoader:
+        found = choose(folder)
+        if vae is None:
+            return found
+        if "vae" not in signature(found).parameters:
+            raise BadRequest(f"{reference} takes no other VAE here; leave --vae out")
+        return partial(found, vae=vae)
+
+    runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
+    choose = registered(host.registry.denoisers, kind)
+    opened = host.open("denoiser", reference, runners=runners, loader=loader, key=key, prepare=prepare, workload=workload)
     make: type[Any] = DenoiserClient
     if isinstance(opened.model, PipelineModel | dit.DiTModel):
         make = DiffusersClient if isinstance(opened.model, PipelineModel) else DiTClient
-    client: ImageClient = make(host, reference, opened.folder, opened.model)
+    client: ImageClient = make(host, key, opened.folder, opened.model)
+    client.reference, client.vae = reference, vae
     client.precision = opened.precision or ("fp32" if opened.chooses else "")
     return client
 

@@ -113,11 +113,12 @@ def followed(
 
 def client_of(rt: Runtime, made: Recipe, model: str | None = None) -> ImageClient:
     """The model, or the one to take instead, in the recipe's precision; where none is recorded in fp32, if it can be chosen."""
+    vae = None if made.vae is None else made.vae.file
     lora, wanted, reference = [f"{one.file}@{one.scale:g}" for one in made.lora], made.precision, model or made.model
     if "#" in reference:
-        return rt.denoiser(reference, lora)
-    client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, lora)
-    return rt.denoiser(f"{reference}#fp32", lora) if client.precision not in ("", wanted or "fp32") else client
+        return rt.denoiser(reference, lora, vae)
+    client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, lora, vae)
+    return rt.denoiser(f"{reference}#fp32", lora, vae) if client.precision not in ("", wanted or "fp32") else client
 
 
 def params_of(made: Recipe) -> ImageParams:
@@ -149,6 +150,8 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
     for then, now in zip(made.lora, client.loras, strict=True):
         if then.sha256 != lora_digest(now.path):
             found.append(f"LoRA {now.path} is another")
+    if made.vae is not None and client.vae is not None and made.vae.sha256 != lora_digest(client.vae):
+        found.append(f"VAE {client.vae} is another")
     for one in made.embedding:
         if one.sha256 != weight_files.file_digest(Path(one.file)):
             found.append(f"embedding {one.file} is another")

@@ -156,7 +156,8 @@ def public(made: Recipe) -> Recipe:
         part: tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in getattr(made, part))
         for part in ("lora", "embedding")
     }
-    return made.model_copy(update={"model": name_of(made.model), **files})
+    vae = None if made.vae is None else made.vae.model_copy(update={"file": PurePath(made.vae.file).name})
+    return made.model_copy(update={"model": name_of(made.model), "vae": vae, **files})
 
 
 def published(drawn: Images) -> Images:

@@ -56,6 +56,11 @@ PIPELINES = frozenset(
 )
 """Pipelines of diffusers whose loop is ours: one UNet, asked once a step for every row."""
 PRECISIONS = {"": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+KINDS = {
+    5: "it is an inpainting model, which is told mask and image: not done here, take the model that it was made from",
+    4: "it is told an image to edit (InstructPix2Pix), which is not done here: take another model",
+}
+"""By how many channels more a UNet takes than it gives."""
 LARGEST = 8
 """A side may be this many times the size that the model was trained at."""
 
@@ -73,9 +78,10 @@ class DenoiserModel:
         config = unet.config
         self.channels = int(config.in_channels)
         if images.channels != self.channels or int(config.out_channels) != self.channels:
+            kind = KINDS.get(self.channels - images.channels, "only models where all three agree run here")
             raise BadWeights(
                 f"the UNet takes {self.channels} channels and gives {config.out_channels}, its images have "
-                f"{images.channels}; only models where all three agree run here"
+                f"{images.channels}; {kind}"
             )
         self.conditional = hasattr(config, "cross_attention_dim")
         self.guidance_width = getattr(config, "time_cond_proj_dim", None)
@@ -92,11 +98,19 @@ class DenoiserModel:
         self.weight_bytes = sum(parameter.nbytes for module in modules for parameter in module.parameters())
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DenoiserModel:
-        """From a folder with `unet/`, `scheduler/` and what else the model has. Raises BadWeights, in one line."""
+    def load(
+        cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "", vae: Path | None = None
+    ) -> DenoiserModel:
+        """From a folder with `unet/`, `scheduler/` and what else the model has, or a single file.
+
+        vae: an autoencoder, a folder or a file, instead of the model's own.
+        Raises BadWeights, in one line.
+        """
         if precision not in PRECISIONS:
             raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
         dtype = PRECISIONS[precision]
+        if folder.is_file():
+            return cls(*_whole(folder, device, dtype, vae), name or folder.name)
         if not handles(folder):
             raise BadWeights(
                 f"{folder} is a {_pipeline(folder)}, which does not run step by step here; run it through diffusers"
@@ -106,7 +120,7 @@ class DenoiserModel:
             raise BadWeights(f"{folder / 'unet'} is of class {found}; known are {' and '.join(UNETS)}")
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         unet = _network(folder, found, device, dtype)
-        images = _images(folder, unet, device, dtype)
+        images = _images(folder, unet, device, dtype) if vae is None else _own_vae(vae, folder, unet, device, dtype)
         return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
 
     def pack(self) -> None:
@@ -272,15 +286,17 @@ class DenoiserModel:
 
 def handles(folder: Path) -> bool:
     """Whether a folder is a model for `DenoiserModel.load`, by the pipeline that it names; False: it runs through diffusers."""
+    if folder.is_file():
+        return True
     named = _pipeline(folder)
     if named:
         return named in PIPELINES
     return (folder / "unet").is_dir()
 
 
-def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DenoiserModel:
+def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "", vae: Path | None = None) -> DenoiserModel:
     """The registry's loader for models with a UNet."""
-    return DenoiserModel.load(folder, device, name, precision)
+    return DenoiserModel.load(folder, device, name, precision, vae)
 
 
 def guidance_embedding(scales: Tensor, width: int) -> Tensor:
@@ -304,6 +320,26 @@ def _network(folder: Path, found: str, device: str, dtype: torch.dtype) -> Any:
     import diffusers
 
     return pretrained.load(getattr(diffusers, found), folder / "unet", device, dtype)
+
+
+def _whole(
+    path: Path, device: str, dtype: torch.dtype, vae: Path | None
+) -> tuple[Any, TextConditioner, Autoencoder, dict[str, Any]]:
+    from mmgen.models.diffusion.single_file import model as single_file
+
+    with pretrained.quiet():
+        return single_file.load(path, device, dtype, vae)
+
+
+def _own_vae(vae: Path, folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:
+    """Latents are scaled as the model's own autoencoder says, which a single file does not."""
+    config = folder / "vae" / "config.json"
+    if not config.is_file():
+        raise BadRequest(f"{folder} works on pixels, without a VAE; leave --vae out")
+    from mmgen.models.diffusion.single_file import vae as vae_files
+
+    kept = torch.float32 if dtype == torch.float16 else dtype
+    return vae_files.from_path(vae, float(read_json(config).get("scaling_factor", 0.18215)), device, kept)
 
 
 def _images(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:

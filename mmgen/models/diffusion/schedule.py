@@ -13,6 +13,15 @@ from torch import Tensor
 from mmgen.errors import ConfigError, nearest
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+SCHEDULERS = frozenset(
+    f"{name}Scheduler"
+    for name in (
+        "DDIM", "DDIMInverse", "DDPM", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete",
+        "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "DEISMultistep", "UniPCMultistep", "KDPM2Discrete",
+        "KDPM2AncestralDiscrete", "LCM", "TCD", "SASolver", "DDIMParallel", "DDPMParallel", "DPMSolverMultistepInverse",
+    )
+)  # fmt: skip
+"""Classes of diffusers whose noise is the betas', whatever their solver; EDM's and flow matching's are others."""
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
@@ -31,6 +40,8 @@ class NoiseSchedule:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
         """Read a diffusers scheduler's configuration; ConfigError where it asks for what is not covered."""
+        if (name := config.get("_class_name") or "DDIMScheduler") not in SCHEDULERS:
+            raise ConfigError(f"the model's noise levels are those of {name}, which are not covered; take another model")
         prediction = config.get("prediction_type") or "epsilon"
         prediction = "sample" if prediction == "original_sample" else prediction
         if prediction not in PREDICTIONS:

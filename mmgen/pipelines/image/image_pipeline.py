@@ -91,15 +91,23 @@ class ImagePipeline(StreamingPipeline[Images]):
     signature: ClassVar[Signature]
 
     def __init__(
-        self, rt: Runtime, *, model: str | None = None, lora: Sequence[str] = (), embedding: Sequence[str] = ()
+        self,
+        rt: Runtime,
+        *,
+        model: str | None = None,
+        lora: Sequence[str] = (),
+        embedding: Sequence[str] = (),
+        vae: str | None = None,
     ) -> None:
         """Opens nothing yet.
 
-        model: what draws: embedded:NAME, a folder or a repo id.
+        model: what draws: embedded:NAME, a folder, a single safetensors file or a repo id.
         lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE.
         embedding: files of textual inversion; the prompt says their words. Those in the home directory are found by name.
+        vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
+        self.vae = vae
         self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -149,7 +157,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
-        client = self.rt.denoiser(self.model, self.lora)
+        client = self.rt.denoiser(self.model, self.lora, self.vae)
         clock.lap("load")
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
         resolved = client.resolved(started(replace(first, loras=loras, embeddings=learned), client, source, mask))
@@ -194,6 +202,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             weights=client.weights,
             lora=loras,
             embedding=learned,
+            vae=None if client.vae is None else RecipeFile(file=str(client.vae), sha256=lora_digest(client.vae)),
             **options,
             versions=recipe.versions(),
             device=self.rt.device,

@@ -47,6 +47,7 @@ class RecipeOptions(BaseModel):
     weights: str  # sha256, see `weight_files.digest`
     lora: tuple[RecipeFile, ...] = ()
     embedding: tuple[RecipeFile, ...] = ()  # textual inversion
+    vae: RecipeFile | None = None  # instead of the model's own
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int

@@ -99,3 +99,10 @@ def test_a_saved_scheduler_configuration_is_read(tmp_path: Any) -> None:
     assert schedule.train_steps == 1000
     assert schedule.option("steps_offset", 0) == 1
     assert schedule.option("trained_betas", None) is None
+
+
+@pytest.mark.parametrize("name", ["EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler", "CMStochasticIterativeScheduler"])
+def test_other_noise_levels_are_refused(name: str) -> None:
+    """Read as betas they would draw something else, unseen."""
+    with pytest.raises(ConfigError, match=f"noise levels are those of {name}, which are not covered"):
+        NoiseSchedule.from_config({"_class_name": name})

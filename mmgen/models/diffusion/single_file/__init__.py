@@ -1,0 +1,1 @@
+"""A whole Stable Diffusion model in one safetensors file, as the original repositories and Civitai have them."""

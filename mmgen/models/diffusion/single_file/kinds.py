@@ -1,0 +1,55 @@
+"""What a single file is, by the names of its tensors. Opens none of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from mmgen.errors import BadWeights
+from mmgen.models.diffusion.single_file.tensors import SingleFile
+
+UNET, VAE = "model.diffusion_model.", "first_stage_model."
+TEXT = {
+    "Stable Diffusion 1.x": ("cond_stage_model.transformer.",),
+    "Stable Diffusion 2.x": ("cond_stage_model.model.",),
+    "Stable Diffusion XL": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
+}
+"""The families that run, and where their text encoders' tensors are."""
+OTHERS = {
+    r"(^|\.)lora_|\.lora[._]|hada_w|lokr_w|oft_blocks": "a LoRA; give it with --lora",
+    r"^(control_model\.|controlnet_|input_hint_block|zero_convs)": "a ControlNet, which is not drawn with alone",
+    r"double_blocks\.|single_blocks\.": "FLUX; give a folder in diffusers' format",
+    r"joint_blocks\.": "Stable Diffusion 3; give a folder in diffusers' format",
+    r"time_stack|temporal_transformer|motion_modules": "a video model, which does not run here",
+    r"^conditioner\.embedders\.0\.model\.": "the refiner of Stable Diffusion XL, which does not run here",
+    r"^(emb_params|clip_[lg])$": "textual inversion; give it with --embedding",
+    r"^(first_stage_model\.)?(encoder|decoder)\.(down|up|mid)": "an autoencoder; give it with --vae beside a model",
+    r"^(model|params_ema)\.\d|rdb1|^body\.|^conv_first": "an upscaler",
+    r"^(model\.)?layers\.\d+\.|embed_tokens": "a language model; give its folder",
+    r"^(text_model|encoder\.layers|encoder\.block|transformer\.text_model)": "a text encoder alone",
+    r"^down_blocks\.|^mid_block\.": "a UNet in diffusers' format; give the whole model's folder",
+}
+"""Words of names, and what a file with them is."""
+
+
+def family(file: SingleFile) -> str:
+    """One of `TEXT`. Raises BadWeights for another kind of file, with what it looks like."""
+    if file.has(UNET):
+        if "edm_mean" in file.shapes or any(name.startswith("edm_") for name in file.shapes):
+            raise BadWeights(f"{file.path} was trained with EDM's noise levels, which are not covered; take another model")
+        for name, prefixes in TEXT.items():
+            if all(file.has(prefix) for prefix in prefixes):
+                return name
+        if file.has(f"{UNET}input_blocks.0.0.") and not looks_like(file.shapes, ("FLUX", "3;", "video", "refiner")):
+            raise BadWeights(f"{file.path} has a UNet and no text encoder that is known here; take a file with both")
+    told = looks_like(file.shapes) or f"no model that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
+    raise BadWeights(f"{file.path} looks like {told}; single files of {', '.join(TEXT)} are read")
+
+
+def looks_like(names: Iterable[str], among: tuple[str, ...] = ()) -> str:
+    """What a file with these tensors is, in words; empty where it is unknown. `among`: only kinds that say one of these."""
+    names = list(names)
+    for words, kind in OTHERS.items():
+        if (not among or any(one in kind for one in among)) and any(re.search(words, name) for name in names):
+            return kind
+    return ""

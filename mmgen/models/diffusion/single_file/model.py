@@ -1,0 +1,78 @@
+"""A single file to a denoiser: its family, its parts and its schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmgen.errors import BadWeights
+from mmgen.models.diffusion.autoencoder import LatentAutoencoder
+from mmgen.models.diffusion.conditioning import ClipConditioner
+from mmgen.models.diffusion.single_file import kinds, text, unet, vae
+from mmgen.models.diffusion.single_file.tensors import SingleFile
+
+SCHEDULE: dict[str, Any] = {
+    "_class_name": "DDIMScheduler",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
+    "timestep_spacing": "leading",
+}
+"""Of every Stable Diffusion: Rombach et al. 2022, appendix D."""
+
+
+def load(
+    path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = None
+) -> tuple[Any, ClipConditioner, LatentAutoencoder, dict[str, Any]]:
+    """The UNet, the text side, the autoencoder and the schedule's configuration.
+
+    own_vae: instead of the file's; one without needs it.
+    Raises BadWeights for a file of another kind, with what it looks like, for one that is not whole, and for a pickle.
+    """
+    file = SingleFile(path)
+    family = kinds.family(file)
+    if scaled := [name for name in file.shapes if name.endswith((".scale_weight", "scaled_fp8", ".weight_scale"))]:
+        raise BadWeights(f"{path} holds scaled fp8 weights ({scaled[0]}), which are not read; take the fp16 file")
+    if own_vae is None and not file.has(f"{kinds.VAE}decoder."):
+        raise BadWeights(f"{path} has no VAE; give one with --vae FILE, such as the one of {family}")
+    side = text.load(file, family, device, dtype)
+    pooled = int(side.encoders[-1].config.projection_dim) if len(side.encoders) > 1 else 0
+    network = unet.load(file, family, pooled, device, dtype)
+    kept = torch.float32 if dtype == torch.float16 else dtype  # fp16 overflows in these
+    if own_vae is None:
+        images = vae.load(file, kinds.VAE, vae.SCALES[family], device, kept)
+    else:
+        images = vae.from_path(own_vae, vae.SCALES[family], device, kept)
+    predicts = prediction(file, network, family)
+    if family == "Stable Diffusion 2.x" and predicts == "epsilon":
+        network.register_to_config(sample_size=64)
+    schedule = SCHEDULE | {"prediction_type": predicts}
+    if "ztsnr" in file.shapes:
+        schedule |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    return network, side, images, schedule
+
+
+@torch.inference_mode()
+def prediction(file: SingleFile, network: Any, family: str) -> str:
+    """What the UNet's output means: the header says so, or a tensor `v_pred`; of version 2 the output itself.
+
+    At the noisiest step a network that predicts noise gives back about what it is given; one that predicts velocity gives the
+    negative of an image. A1111 tells them apart likewise.
+    """
+    said = file.metadata.get("modelspec.prediction_type") or file.metadata.get("modelspec.predict_key") or ""
+    if said:
+        return "v_prediction" if said.lower().startswith("v") else "epsilon"
+    if "v_pred" in file.shapes:
+        return "v_prediction"
+    if family != "Stable Diffusion 2.x":
+        return "epsilon"
+    config, like = network.config, {"device": network.device, "dtype": network.dtype}
+    x = torch.full((1, config.in_channels, 8, 8), 0.5, **like)
+    context = torch.zeros(1, 2, config.cross_attention_dim, **like)
+    out = network(x, torch.tensor([999], device=network.device), encoder_hidden_states=context, return_dict=False)[0]
+    return "v_prediction" if float((out.float() - x[:, : out.shape[1]].float()).mean()) < -1 else "epsilon"
