@@ -62,6 +62,8 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.conditioning": "models/diffusion/test_denoiser.py",
     "mmgen.models.diffusion.multistep_solvers": "models/diffusion/test_solvers.py",
     "mmgen.models.diffusion.noise_levels": "models/diffusion/test_solvers.py",
+    "mmgen.models.diffusion.single_file.unet": "models/diffusion/single_file/test_model.py",
+    "mmgen.models.diffusion.single_file.vae": "models/diffusion/single_file/test_model.py",
     "mmgen.models.lm.architectures.tables": "models/lm/architectures/test_llama_kin.py",
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
     "mmgen.models.lm.rope_config": "models/lm/test_families.py",
