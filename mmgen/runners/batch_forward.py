@@ -50,6 +50,8 @@ def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters:
     with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device), wanted):
         states, logits = lm.read(ids, paged, positions, wanted, **more)
     paged.commit()
+    if len(parts) == 1:
+        return [ChunkOutput(logits, states)]
     own_states, own_logits = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
     return [ChunkOutput(*own) for own in zip(own_logits, own_states, strict=True)]
 
