@@ -49,6 +49,7 @@ ASKING = frozenset("what who whom whose which when where why how do does did man
 """Words that ask, and have no place in an answer."""
 MOST_UNITS = 12
 """Content words of a question that are said."""
+NUMBERED = re.compile(r"\w*\d(?:[\w.,:]*\w)?")
 MOST_WORDS = 40
 MOST_TOKENS = 60
 ENOUGH = 0.7
@@ -215,6 +216,8 @@ def flaw(text: str, finding: FoundSpan, question: str) -> str:
     strict = {word for word in said.needed if word in asked.content}
     if alien := sorted(word for word in said.needed - there.content if word in strict or word not in asked.content):
         return f'"{alien[0]}" does not stand in the evidence'
+    if alien := sorted(set(NUMBERED.findall(text)) - set(NUMBERED.findall(finding.evidence))):
+        return f'"{alien[0]}" does not stand in the evidence'  # "17" where it has "17th"
     counts = Counter(fold(word) for word in WORD.findall(text))
     if again := [word for word in said.content - ContentWords.of(finding.span).content if counts[word] > 1]:
         return f'the model\'s sentence says "{min(again)}" twice'

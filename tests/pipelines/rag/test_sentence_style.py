@@ -114,3 +114,10 @@ def test_a_sentence_or_the_quote(rag: RagText, say: Say, monkeypatch: pytest.Mon
 def test_free_writing_says_nothing_that_was_found() -> None:
     with pytest.raises(BadRequest, match="style is sentence and grounding is off"):
         RagParams(style="sentence", grounding="off")
+
+
+def test_a_number_stands_as_the_evidence_writes_it() -> None:
+    found = finding("1823", "In the 17th year it was lit before 1823.")
+    asked = "When was it lit in the 17 year?"
+    assert flaw("It was lit in the 17 year before 1823.", found, asked) == '"17" does not stand in the evidence'
+    assert '"17th"' not in flaw("It was lit in the 17th year before 1823.", found, asked)
