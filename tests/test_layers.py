@@ -77,7 +77,6 @@ COVERED_ELSEWHERE = {
     "mmgen.pipelines.image.label_scores": "pipelines/test_zero_shot.py",
     "mmgen.pipelines.image.word_list": "pipelines/test_tags.py",
     "mmgen.pipelines.language.text_pipeline": "pipelines/test_text.py",
-    "mmgen.runners.batch_forward": "runners/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
     "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",

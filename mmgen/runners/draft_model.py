@@ -101,8 +101,8 @@ class DraftLoop:
         assert pool is not None
         tables = [one.branch.draft_table for one, _, _ in parts]
         rows = [
-            SequenceChunk(table, ids, wanted)
-            for table, (_, ids, wanted) in zip(tables, parts, strict=True)
+            SequenceChunk(table, ids, wanted, prompt=one.decoding.start)
+            for table, (one, ids, wanted) in zip(tables, parts, strict=True)
             if table is not None
         ]
         found = read(self.lm, pool, rows)

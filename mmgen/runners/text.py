@@ -54,7 +54,7 @@ class SequenceRow:
     def part(self) -> SequenceChunk:
         start, branch = self.table.length, self.branch
         ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
-        return SequenceChunk(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter)
+        return SequenceChunk(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter, self.job.state.start)
 
 
 class TextRunner:

@@ -87,32 +87,41 @@ def attention(
         q, k, v = (F.pad(x, (0, size - x.shape[3])) for x in (q, k, v))
     if queries >= LEAST_QUERIES:
         return compute(q, k, v, mask, is_causal=causal)[..., :own]
-    if causal:
-        mask, causal = torch.ones(queries, k.shape[2], dtype=torch.bool).tril(), False
-    more = LEAST_QUERIES - queries
-    q = torch.cat((q, q[:, :, -1:].expand(-1, -1, more, -1)), 2)
-    if mask is not None and mask.dim() > 1 and mask.shape[-2] > 1:
-        mask = torch.cat((mask, mask[..., -1:, :].expand(*mask.shape[:-2], more, -1)), -2)
+    q, mask = filled_up(q, torch.ones(queries, k.shape[2], dtype=torch.bool).tril() if causal else mask)
     return compute(q, k, v, mask)[:, :, :queries, :own]
 
 
-def elementwise(function: Callable[..., Any], x: Tensor, gelu: bool = False) -> Tensor:
-    """`function(x, out=y)` for each number, by the same code. `gelu`: it is torch's, which has shares of its own.
+def filled_up(q: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """(B, heads, N, d) queries, the last one repeated up to LEAST_QUERIES, and a mask for them."""
+    more = LEAST_QUERIES - q.shape[2]
+    q = torch.cat((q, q[:, :, -1:].expand(-1, -1, more, -1)), 2)
+    if mask is not None and mask.dim() > 1 and mask.shape[-2] > 1:
+        mask = torch.cat((mask, mask[..., -1:, :].expand(*mask.shape[:-2], more, -1)), -2)
+    return q, mask
+
+
+def elementwise(function: Callable[[Tensor], Tensor], into: Callable[..., Any], x: Tensor, gelu: bool = False) -> Tensor:
+    """`function(x)` for each number, by the same code. `into`: its form with `out=`; `gelu`: it has shares of its own.
 
     torch's loops leave what is behind whole vectors, at the end of each thread's share, to scalar code: so shares are made
     of whole vectors here, and what is left of x is filled up to one.
     """
-    vector = VECTOR.get(x.dtype.itemsize, 0)
-    flat = x.reshape(-1)
-    y = torch.empty_like(flat)
-    whole = _whole_shares(len(flat), vector, gelu) if vector and plain(x) else len(flat)
+    count, vector = x.numel(), VECTOR.get(x.dtype.itemsize, 0)
+    if not vector or not plain(x):
+        return function(x)
+    whole = _whole_shares(count, vector, gelu)
+    planes = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    x = x if planes else x.contiguous()
+    if whole == count:
+        return function(x)
+    y = torch.empty_like(x)
+    flat, out = x.as_strided((count,), (1,)), y.as_strided((count,), (1,))
     if whole:
-        function(flat[:whole], out=y[:whole])
-    if rest := len(flat) - whole:
-        filled = flat.new_zeros(-(-rest // vector) * vector)
-        filled[:rest] = flat[whole:]
-        y[whole:] = function(filled, out=torch.empty_like(filled))[:rest]
-    return y.view(x.shape)
+        into(flat[:whole], out=out[:whole])
+    filled = flat.new_zeros(-(-(count - whole) // vector) * vector)
+    filled[: count - whole] = flat[whole:]
+    out[whole:] = function(filled)[: count - whole]
+    return y
 
 
 def _whole_shares(count: int, vector: int, gelu: bool) -> int:
@@ -127,14 +136,16 @@ def _whole_shares(count: int, vector: int, gelu: bool) -> int:
 
 
 def silu(x: Tensor) -> Tensor:
-    return F.silu(x) if torch.is_grad_enabled() else elementwise(torch.ops.aten.silu.out, x)
+    return elementwise(F.silu, torch.ops.aten.silu.out, x)
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    return torch.sigmoid(x) if torch.is_grad_enabled() else elementwise(torch.sigmoid, x)
+    return elementwise(torch.sigmoid, torch.sigmoid, x)
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    if torch.is_grad_enabled():
-        return F.gelu(x, approximate="tanh")
-    return elementwise(partial(torch.ops.aten.gelu.out, approximate="tanh"), x, gelu=True)
+    return elementwise(_gelu_tanh, partial(torch.ops.aten.gelu.out, approximate="tanh"), x, gelu=True)
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")

@@ -54,8 +54,8 @@ INLINE void turn(const float *restrict x, const float *cos, const float *sin, fl
 {
     long half = turned / 2;
     for (long at = 0; at < half; at++) {
-        y[at] = x[at] * cos[at] + x[at + half] * sin[at];
-        y[at + half] = x[at + half] * cos[at + half] + x[at] * sin[at + half];
+        y[at] = __builtin_fmaf(x[at + half], sin[at], x[at] * cos[at]); /* as torch's addcmul rounds */
+        y[at + half] = __builtin_fmaf(x[at], sin[at + half], x[at + half] * cos[at + half]);
     }
     for (long at = turned; at < size; at++)
         y[at] = x[at];

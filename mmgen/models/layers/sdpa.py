@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmgen.models.cpu.batch_invariant import attention
+from mmgen.models.cpu.batch_invariant import LEAST_QUERIES, attention, filled_up, plain
 from mmgen.models.cpu.kernels import DecodeBatch, fitting, readable
 
 
@@ -30,7 +30,10 @@ def dot_product(
         sinks: (heads,), a score beside each query's own whose weight goes nowhere; gpt-oss (Agarwal et al. 2025), 2.
     """
     if softcap is not None or sinks is not None:
-        return weighted(attention_weights(q, k, mask, causal, scale=scale, softcap=softcap, sinks=sinks), v)
+        queries = q.shape[2]
+        if queries < LEAST_QUERIES and plain(q) and not causal:
+            q, mask = filled_up(q, mask)
+        return weighted(attention_weights(q, k, mask, causal, scale=scale, softcap=softcap, sinks=sinks), v)[:, :, :queries]
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_autocast_enabled("cpu"):
         with torch.autocast("cpu", enabled=False):  # torch's bfloat16 kernel is half as fast going backward
             return _sdpa(q.float(), k.float(), v.float(), mask, causal, scale)

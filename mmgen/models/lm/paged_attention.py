@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen.models.cpu.kernels import DecodeBatch, Kernels, fitting, readable
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory, attend_rows
 from mmgen.models.layers.gated_delta import RecurrentState, Scan
 from mmgen.models.layers.positions import Rotation
-from mmgen.models.layers.sdpa import softmax
+from mmgen.models.layers.sdpa import dot_product, softmax
 from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable
 from mmgen.models.transformer_config import KVLayer
 
 FEW = 16
-"""Queries of a text in a pass for which its keys are not put together."""
+"""Queries of a text in a pass for which its keys are not put together, on a GPU."""
+TILE = 64
+"""On a CPU a query of a prompt attends to keys up to a multiple of TILE, those behind its place masked: then its result, to the
+bit, depends on its place alone, whatever was read with it in one pass."""
 LONG = 4 * SIZE
 """Tokens without a gap that are worth a product of their own."""
 
@@ -94,6 +98,14 @@ class PagedSequence:
 
     table: BlockTable
     count: int
+    prompt: int | None = None  # where the answer begins; None: one token alone is an answer's, several are a prompt's
+
+    @property
+    def answered(self) -> int:
+        """How many of its next tokens, the last ones, are the answer's."""
+        if self.prompt is None:
+            return int(self.count == 1)
+        return min(self.count, max(0, self.table.length + self.count - self.prompt))
 
 
 class PagedAttention:
@@ -111,7 +123,7 @@ class PagedAttention:
         self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
         new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
         self._span = new[0] if len(new) == 1 else None
-        self._single = [number for number, one in enumerate(readings) if one.count == 1]
+        self._single = [number for number, one in enumerate(readings) if one.count == one.answered == 1]
         self._texts = self._single_texts()
         if self._span is None:
             slots = [slot for start, stop in new for slot in range(start, stop)]
@@ -151,7 +163,7 @@ class PagedAttention:
             return self._one(0, rules, q, keys, values)
         parts, at, alone = list[Tensor](), 0, self._singly(rules, q[0].transpose(0, 1), keys, values)
         for number, reading in enumerate(self.readings):
-            if alone is not None and reading.count == 1:
+            if alone is not None and number in self._single:
                 parts.append(alone[:, :, self._single.index(number)].unsqueeze(2))
             else:
                 parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
@@ -212,6 +224,8 @@ class PagedAttention:
             into.index_copy_(1, self._slots, new.to(into.dtype))
 
     def _one(self, number: int, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if q.device.type == "cpu" and not torch.is_grad_enabled():
+            return self._by_place(number, rules, q, keys, values)
         pieces = self._pieces[number]
         if len(pieces) == 1 or q.shape[2] > FEW:
             spans = pieces[0] if len(pieces) == 1 else [span for piece in pieces for span in piece]
@@ -219,6 +233,37 @@ class PagedAttention:
             return attend_rows(rules, q, k, v, masks=self._masks[number])
         parts = [(_read(keys, piece), _read(values, piece)) for piece in pieces]
         return attend_pieces(rules, q, parts, self._mask(number, rules))
+
+    def _by_place(self, number: int, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """An answer's tokens each by itself, by our kernel where it does it; all others in tiles."""
+        reading, parts = self.readings[number], list[Tensor]()
+        rows = q[0].transpose(0, 1)
+        made = self._kernels(rules, rows, keys, values) if reading.answered else None
+        first, last = reading.table.length, reading.table.length + reading.count - (reading.answered if made else 0)
+        if first < last:
+            size = -(-last // TILE) * TILE
+            k, v = (_filled(pool, self._own(number), last, size) for pool in (keys, values))
+            for at in range(first // TILE * TILE, last, TILE):
+                start, end = max(first, at), min(last, at + TILE)
+                tile = q[:, :, start - first : end - first], k[:, :, : at + TILE], v[:, :, : at + TILE]
+                mask = self._tile_mask(number, rules, start, end, at + TILE)
+                parts.append(dot_product(*tile, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks))
+        if made is not None:
+            answered = DecodeBatch([(0, self._own(number))], [reading.answered])
+            y = made.attend(answered, rows[last - first :], keys, values, rules.scale, rules.window)
+            parts.append(y.transpose(0, 1)[None])
+        return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
+
+    def _tile_mask(self, number: int, rules: AttentionRules, start: int, end: int, keys: int) -> Tensor:
+        """Of queries at places `start` to `end`: bool (N, keys), or (heads, N, keys) to be added."""
+        masks, key = self._masks[number], (*rules.kind, start)
+        if key not in masks:
+            ours, theirs = torch.arange(start, end), torch.arange(keys)
+            mask, behind = rules.mask(ours, theirs), theirs > ours[:, None]
+            if mask is None:
+                mask = ~behind
+            masks[key] = mask & ~behind if mask.dtype == torch.bool else mask.masked_fill(behind, torch.finfo(mask.dtype).min)
+        return cast(Tensor, masks[key])
 
     def _mask(self, number: int, rules: AttentionRules) -> Tensor | None:
         masks, reading = self._masks[number], self.readings[number]
@@ -271,6 +316,12 @@ def _read(pool: Tensor, spans: list[tuple[int, int]]) -> Tensor:
     if len(spans) == 1:
         return pool[:, spans[0][0] : spans[0][1]]
     return torch.cat([pool[:, start:stop] for start, stop in spans], 1)
+
+
+def _filled(pool: Tensor, spans: list[tuple[int, int]], length: int, size: int) -> Tensor:
+    """(1, kv_heads, size, d): the first `length` places of a text, and zeros."""
+    found = _read(pool, spans)[:, :length]
+    return F.pad(found, (0, 0, 0, size - length))[None]
 
 
 def _spans(table: BlockTable, start: int, stop: int) -> list[tuple[int, int]]:
