@@ -15,6 +15,8 @@ from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights, ConfigError
 from mmgen.models import transformer_config
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.checkpoints.convert import Checkpoint
+from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
@@ -82,8 +84,9 @@ class ReaderModel:
         except (KeyError, TypeError, ConfigError) as why:
             raise BadWeights(f"{folder / 'config.json'} is no reader's configuration ({why})") from None
         tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
-        reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
-        tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
+        with without_init():
+            reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
+        tensors[SHARED] = Checkpoint(base)[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
         if settings.get("activations") == "int8" and device == "cpu" and not exact:
             quantize(reader.transformer)
