@@ -29,7 +29,7 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: $(DEV)
 	@$(BROWSER)
 	@$(PULL) || echo "the tests of embedded:smollm2 are skipped" >&2
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(DEV)
 	$(BIN)/ruff check .

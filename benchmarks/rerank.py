@@ -22,7 +22,7 @@ from mmgen.runtime import Runtime
 from mmgen.stores import fusion
 from mmgen.training.recipes.reader import ReaderRecipe, held_out
 
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+WEIGHTS = (0.0, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0)
 Ranked = list[tuple[list[int], list[float], list[float]]]
 """Of each query the passages' numbers, their scores of the hybrid search, and of the cross-encoder."""
 

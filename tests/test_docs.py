@@ -24,6 +24,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+import warm_python
 import yaml
 from pulled import KEPT
 
@@ -124,12 +125,12 @@ def test_every_block_is_well_formed(page: str) -> None:
 class Reading:
     """Somebody who does what a page says, in a folder and a home of their own."""
 
-    def __init__(self, folder: Path, slow: bool) -> None:
+    def __init__(self, folder: Path, slow: bool, warm: Path) -> None:
         self.folder = folder / "checkout"
         self.folder.mkdir()
         for name in ("assets", "configs", "examples", "benchmarks"):  # as in a checkout
             (self.folder / name).symlink_to(ROOT / name)
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        path = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**os.environ, "PATH": path, "MMGEN_HOME": str(folder / "home")}
         self.passed_over = UNTRIED if slow else {*UNTRIED, "slow"}
         if not (KEPT / "models" / "smollm2").is_dir():
@@ -154,7 +155,7 @@ class Reading:
         elif "server" in block.marks:
             self.serve(block.code)
         elif block.language in ("shell", "python"):
-            command = ["bash", "-euo", "pipefail", "-c"] if block.language == "shell" else [sys.executable, "-c"]
+            command = ["bash", "-euo", "pipefail", "-c"] if block.language == "shell" else ["python", "-c"]
             done = subprocess.run(
                 [*command, block.code.replace(PORT, self.port)],
                 cwd=self.folder,
@@ -203,11 +204,37 @@ class Reading:
             self.server = None
 
 
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with warm_python.commands(tmp_path_factory.mktemp("warm")) as folder:
+        yield folder
+
+
 @pytest.fixture
-def reading(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Reading]:
-    made = Reading(tmp_path, getattr(request, "param", False))
+def reading(tmp_path: Path, warm: Path, request: pytest.FixtureRequest) -> Iterator[Reading]:
+    made = Reading(tmp_path, getattr(request, "param", False), warm)
     yield made
     made.leave()
+
+
+def test_a_warm_start_is_as_a_real_one(warm: Path, tmp_path: Path) -> None:
+    """Words, folder, environment, streams and modules; exit codes and signals."""
+    told = "import json, os, sys; print(json.dumps([sys.argv, os.getcwd(), dict(os.environ), sys.path, input(), __name__])); "
+    ours = "print([name for name in sys.modules if name.startswith('mmgen')], file=sys.stderr); sys.exit(7)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), "/nowhere"]), "MORE": "1"}
+    done = [
+        subprocess.run(
+            [python, "-c", told + ours, "a", "b"], cwd=tmp_path, env=environment, input="said", capture_output=True, text=True
+        )
+        for python in (warm / "python", sys.executable)
+    ]
+    assert done[0].stdout == done[1].stdout and done[0].stderr == done[1].stderr == "[]\n"
+    assert [one.returncode for one in done] == [7, 7]
+    waiting = "import time; print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([warm / "python", "-c", waiting], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"1\n"
+        child.terminate()
+        assert child.wait(30) == -signal.SIGTERM
 
 
 def runs(block: Block) -> bool:

@@ -95,7 +95,7 @@ def test_what_is_pinned_anew_is_installed_anew(checkout: Path, name: str) -> Non
 
 
 def test_test_runs_the_fast_suite(checkout: Path) -> None:
-    assert make(checkout, "test")[-1] == "python -m pytest -n 2 -m not slow"
+    assert make(checkout, "test")[-1] == "python -m pytest -n 2 --dist worksteal -m not slow"
 
 
 def test_docs_builds_the_site(checkout: Path) -> None:

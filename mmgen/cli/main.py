@@ -32,6 +32,10 @@ mmgen {version}: text and image generation and retrieval; all models share one d
 FEWER_COLLECTIONS = 100_000
 """Objects between two runs of the garbage collector: the default of 700 costs an eighth of what importing torch takes."""
 
+WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+"""How OpenMP's threads wait for each other: they look for some ten microseconds, then sleep. By default they hold their
+processors for milliseconds, which costs nothing alone and makes work beside other busy processes up to twice as long."""
+
 app = typer.Typer(cls=CommandGroup, context_settings={"help_option_names": ["--help", "-h"]})
 
 
@@ -50,6 +54,8 @@ def first(ctx: typer.Context, version: Annotated[bool, typer.Option("--version",
 def main(args: Sequence[str] | None = None) -> None:
     """Runs one command and exits: 0 success, 1 partial success, 2 user error, 130 interrupted."""
     gc.set_threshold(FEWER_COLLECTIONS, *gc.get_threshold()[1:])
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.update(WAITING | os.environ)  # read once, when torch loads it
     try:
         code = get_command(app).main(args, prog_name="mmgen", standalone_mode=False)
         if code == 130:  # typer's exit code for Ctrl-C

@@ -12,11 +12,10 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.params import takes
-from mmgen.pipelines.rag import conversation, sentence_style
+from mmgen.pipelines.rag import conversation
 from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite, located
 from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
-from mmgen.pipelines.rag.rag_llm import write
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 from mmgen.rag_params import RagParams
@@ -129,9 +128,16 @@ class RagText(StreamingPipeline[Answer]):
         answer = replace(answer, rewritten="" if question == asked else question, note=note)
         floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if writer else candidates) and (params.grounding == "off" or confidence >= floor):
-            events = self._read(reader, candidates[0], answer, request) if writer is None else write(writer, answer, request)
+            if writer is None:
+                events = self._read(reader, candidates[0], answer, request)
+            else:
+                from mmgen.pipelines.rag.rag_llm import write  # brings the chat, which the reader's words do without
+
+                events = write(writer, answer, request)
             if says:  # the default model is not loaded where the reader abstains
-                client = client or self.rt.text(sentence_style.DEFAULT_MODEL)
+                from mmgen.pipelines.rag.sentence_style import DEFAULT_MODEL
+
+                client = client or self.rt.text(DEFAULT_MODEL)
                 *_, read = events
                 events = self._say(client, reader, candidates[0], read.value, request)
             for event in events:
@@ -161,6 +167,8 @@ class RagText(StreamingPipeline[Answer]):
         self, client: TextClient, reader: ReaderClient, best: Candidate, answer: Answer, request: Request
     ) -> Iterator[Event]:
         """What the reader found, in a sentence in which it finds the same."""
+        from mmgen.pipelines.rag import sentence_style
+
         hit = answer.passages[best.occurrences[0][0]]
         finding = sentence_style.FoundSpan.of(cite(best, answer.passages, whole_sentences=False)[0], hit)
         calibration = reader.model.calibration

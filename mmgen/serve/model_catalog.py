@@ -18,7 +18,7 @@ from mmgen.serve.errors import UnknownModel
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "a8")
+PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4", "exact", "a8")
 """Precision suffixes, as in `embedded:minilm#int8`."""
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mmgen import __version__
 from mmgen.cli.commands import OWN
-from mmgen.cli.main import main
+from mmgen.cli.main import WAITING, main
 from mmgen.errors import BadRequest
 from mmgen.registry import Registry
 
@@ -167,3 +167,16 @@ def cpu_seconds(code: str) -> float:
     before = spent()
     subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True, timeout=60)
     return spent() - before
+
+
+def test_threads_of_openmp_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the environment says how they should."""
+    for name in ("OMP_WAIT_POLICY", *WAITING):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KMP_BLOCKTIME", "7")
+    run("--version")
+    assert (os.environ["GOMP_SPINCOUNT"], os.environ["KMP_BLOCKTIME"]) == ("1000", "7")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    run("--version")
+    assert "GOMP_SPINCOUNT" not in os.environ

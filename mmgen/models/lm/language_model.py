@@ -33,7 +33,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 def dtype_of(precision: str, device: str) -> torch.dtype | None:
     """Of a model's numbers; None: as they are saved. Raises BadRequest for a precision that there is not."""
     if precision not in ("", *PRECISIONS):
-        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} or a8 after the #")
+        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)}, exact or a8 after the #")
     if precision:
         return PRECISIONS[precision]
     return torch.float32 if device == "cpu" else None

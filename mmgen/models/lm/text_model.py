@@ -64,9 +64,10 @@ class TextModel:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> TextModel:
         """The registry's loader. `precision`: fp32, bf16, fp16, int8 or int4; "": on a CPU fp32 or as it was rounded,
-        elsewhere as it is saved; a8: a GGUF file's blocks, and inputs rounded to int8 as llama.cpp does."""
+        elsewhere as it is saved; exact: the same, whatever `mmgen tune` found; a8: a GGUF file's blocks, and inputs rounded
+        to int8 as llama.cpp does."""
         rounds_inputs = precision == "a8"
-        precision = "" if rounds_inputs else precision
+        precision = "" if precision in ("a8", "exact") else precision
         if device == "cpu":
             precision = precision or quantized.precision_of(folder)
         lm = load(folder, device, dtype_of(precision, device), packed=device == "cpu" and not precision)

@@ -28,6 +28,7 @@ from mmgen.models.reader.question_parts import question_parts
 from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
+PRACTISED_QUESTION = 40  # tokens; longer ones were cut in training
 FIRST_LENGTHS = 8  # tokens of an answer that are read at once; few answers are longer
 HOPELESS = -3.0
 """Log-odds of a passage's likeliest start against "no answer" from which the best of all its spans is not looked for: no span
@@ -104,9 +105,9 @@ class ReaderModel:
         (folder / "config.json").write_text(json.dumps(self.settings, indent=2) + "\n")
 
     def asked(self, question: str) -> list[str]:
-        """The question as it is, or of one that is longer than LONGEST_QUESTION tokens the parts that can be read in its
+        """The question as it is, or of one that is longer than PRACTISED_QUESTION tokens the parts that can be read in its
         place; see question_parts.py."""
-        return question_parts(question, self.tokenizer, LONGEST_QUESTION)
+        return question_parts(question, self.tokenizer, PRACTISED_QUESTION)
 
     def pairs(self, question: str, passages: Sequence[str]) -> list[QuestionPassage]:
         """Tokenises. A passage that does not fit into the context is truncated at its end.

@@ -10,6 +10,8 @@ from mmgen.models.lm.tokenizer import Tokenizer
 MOST = 3
 """Parts that are read; each costs as much as a question of its own."""
 CUT = re.compile(r"(?<=[.!?…؟])[\"'”’)]*\s+|(?<=[。！？])|\n+")
+CLAUSE = re.compile(r"[,;:]\s+")
+ASKED = re.compile(r"\b(?:what|which|who|whom|whose|when|where|why|how)\b(?:\W+\w+){2}", re.I)
 ASKING = ("?", "？", "؟")
 
 
@@ -17,7 +19,8 @@ def question_parts(question: str, tokenizer: Tokenizer, longest: int, most: int 
     """The question itself where it has at most `longest` tokens.
 
     Otherwise at most `most` windows of as many sentences as fit, each with one at its end: the sentences that end in a
-    question mark, the last of them first, then the last sentence. A sentence that does not fit gives its last tokens.
+    question mark, the last of them first, then the last sentence. A sentence that does not fit gives its last tokens, from the
+    clause on that asks.
     """
     if len(tokenizer.encode(question).ids) <= longest:
         return [question]
@@ -37,4 +40,6 @@ def _window(question: str, places: list[tuple[int, int]], last: int, tokenizer: 
     spans = tokenizer.encode(question[start:end]).spans
     if len(spans) > longest:
         start += spans[-longest][0]
+        clauses = [cut.end() for cut in CLAUSE.finditer(question, start, end) if ASKED.search(question, cut.end(), end)]
+        start = clauses[-1] if clauses else start
     return question[start:end].strip()

@@ -81,6 +81,8 @@ class Tuner:
         known = None if self.thorough else self.choices.get(workload.kind, subject.key(self.device))
         if known is not None and known.final and known.precision in candidates:
             return known.precision, None
+        if not self.thorough and workload.asked_only(subject.folder):
+            return "", None
         if subject.nbytes > ROOM and not self.thorough:
             log.info("%s is too large to be measured while it loads: `mmgen tune %s`", subject.reference, subject.reference)
             return "", None

@@ -19,6 +19,10 @@ class Workload(ABC):
     def candidates(self, folder: Path) -> tuple[str, ...]:
         """Precisions of a folder's model on a processor, as they stand behind a # of a reference; the safe one first."""
 
+    def asked_only(self, folder: Path) -> bool:
+        """Whether `mmgen tune` alone measures it, as judging takes longer than a first load may."""
+        return False
+
     @abstractmethod
     def takes(self, model: Any) -> bool:
         """Whether a loaded model is of this kind: a plugin's, or another library's, keeps its own precision."""

@@ -30,3 +30,9 @@ def test_a_sentence_without_end_gives_its_last_words(tokenizer: Tokenizer) -> No
     (part,) = question_parts("why " * 80 + "then", tokenizer, 16)
     assert part.endswith("then") and len(tokenizer.encode(part).ids) <= 16
     assert question_parts("早餐几点" * 40 + "？", tokenizer, 16)[0].endswith("？")
+
+
+def test_of_a_long_sentence_the_clause_that_asks_is_left(tokenizer: Tokenizer) -> None:
+    story = "we arrive late with two children, and the dog is tired, " * 6
+    (part,) = question_parts(f"{story}so please tell me from what time on breakfast is served?", tokenizer, 32)
+    assert part == "so please tell me from what time on breakfast is served?"

@@ -84,6 +84,14 @@ def test_the_fastest_of_those_that_are_as_good_is_chosen_once(tmp_path: Path, lo
     assert Tuner(tmp_path / "home", "cpu").precision(workload, subject(tmp_path, loads)) == ("bf16", None) and not loads
 
 
+def test_what_takes_long_to_judge_is_measured_only_when_it_is_asked_for(tmp_path: Path, loads: list[str]) -> None:
+    workload = type("Slow", (Vectors,), {"asked_only": lambda self, folder: True})("fp32", "bf16")
+    assert Tuner(tmp_path / "home", "cpu").precision(workload, subject(tmp_path, loads)) == ("", None) and not loads
+    asked = Tuner(tmp_path / "home", "cpu", thorough=True)
+    assert asked.precision(workload, subject(tmp_path, loads)) == ("bf16", Model("bf16"))
+    assert Tuner(tmp_path / "home", "cpu").precision(workload, subject(tmp_path, loads)) == ("bf16", None)
+
+
 def test_other_weights_are_another_model(tmp_path: Path, loads: list[str]) -> None:
     chooser, workload = Tuner(tmp_path / "home", "cpu"), Vectors("fp32", "bf16")
     chooser.precision(workload, subject(tmp_path, loads))
