@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-BODY = {"make": {}, "first": "the cat", "call": {"max_tokens": 3, "seed": 1}}
+BODY = {"make": {}, "first": "the cat", "call": {"max_tokens": 3, "seed": 1}, "kinds": ["text", "completion"]}
 
 
 @pytest.fixture(scope="module")
