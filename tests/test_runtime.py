@@ -32,8 +32,10 @@ def test_vectors_through_the_engine_are_the_models_own(tiny_runtime: Runtime) ->
 def test_answers_through_the_engine_are_the_models_own(tiny_runtime: Runtime) -> None:
     client = tiny_runtime.reader()
     alone = [client.model.read([pair])[0] for pair in client.model.pairs("what?", TEXTS)]
-    for ours, theirs in zip(client.read("what?", TEXTS), alone, strict=True):
-        assert [(f.start, f.end) for f in ours] == [(f.start, f.end) for f in theirs]
+    found = client.read("what?", TEXTS)
+    for ours, theirs in zip(found, alone, strict=True):
+        assert not ours or [(f.start, f.end) for f in ours] == [(f.start, f.end) for f in theirs]
+    assert all(found[:2]), "further passages are read unless these answer for sure"
     assert client.read("what?", []) == []
 
 

@@ -72,7 +72,7 @@ FAILED = "the server failed on this request by a fault of its own; its log says 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def told(error: BaseException) -> BaseException:
+def reportable(error: BaseException) -> BaseException:
     """The error as clients are told it: a full disk is no fault of the program's."""
     full = isinstance(error, OSError) and error.errno in FULL
     if full or (isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)):
@@ -94,7 +94,7 @@ def body(message: str, status: int, code: str | None = None, param: str | None =
 
 def error_body(error: BaseException) -> dict[str, Any]:
     """The JSON body of an error; internal errors disclose no details."""
-    error = told(error)
+    error = reportable(error)
     if not isinstance(error, MmgenError) or isinstance(error, JobFailed):
         log.error("a request failed", exc_info=error)
         return body(FAILED, 500, "server_error")
@@ -104,7 +104,7 @@ def error_body(error: BaseException) -> dict[str, Any]:
 
 def response(error: BaseException, otherwise: float | None = None) -> JSONResponse:
     """What a client is sent. `otherwise`: seconds after which one may come back, where a Busy does not say so itself."""
-    headers, error = {}, told(error)
+    headers, error = {}, reportable(error)
     if isinstance(error, Busy):
         seconds = getattr(error, "retry_after", None)
         seconds = otherwise if seconds is None else seconds
@@ -121,7 +121,7 @@ def install(app: FastAPI) -> None:
         return response(error, http.app.state.rt.engine.soonest() if isinstance(error, Busy) else None)
 
     async def disk(http: HttpRequest, error: Exception) -> JSONResponse:
-        if told(error) is error:
+        if reportable(error) is error:
             raise error
         return response(error)
 

@@ -1,12 +1,14 @@
 """Documents and questions of every script, through the library and the pipeline with the embedded models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import mmgen
+from mmgen.config import RuntimeConfig
 from mmgen.pipelines.rag.answer import NOT_READ
 from mmgen.pipelines.rag_text import RagText
+from mmgen.runtime import Runtime
 
 TEXTS = {
     "zh-budget": "图书馆翻新工程的总预算为三百二十万元，由市政府承担。工程计划在明年四月完成。",
@@ -21,13 +23,14 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def rag(tmp_path_factory: pytest.TempPathFactory) -> RagText:
+def rag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RagText]:
     folder = tmp_path_factory.mktemp("scripts")
     for name, text in TEXTS.items():
         (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-    made = mmgen.pipeline("rag-text", store=str(folder / "store"))
-    made.add([folder])
-    return made  # type: ignore[no-any-return]
+    with Runtime(RuntimeConfig(home=folder / "home", device="cpu")) as rt:  # the process's own may be another test's
+        made = RagText(rt, store=str(folder / "store"))
+        made.add([folder])
+        yield made
 
 
 @pytest.mark.parametrize(

@@ -37,5 +37,5 @@ def test_only_the_white_is_drawn(draw: Inpaint, photo: Image.Image, strength: fl
 def test_masks_that_do_not_fit(draw: Inpaint, photo: Image.Image, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="the mask is 8 x 8 pixels, the image 16 x 16; make them the same size"):
         draw(photo, Image.new("L", (8, 8), 255), "a cat")
-    with pytest.raises(BadRequest, match="the mask is black all over"):
+    with pytest.raises(BadRequest, match="the mask is black or transparent all over"):
         draw(photo, Image.new("1", (16, 16)), "a cat")

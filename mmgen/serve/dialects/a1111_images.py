@@ -70,7 +70,7 @@ class DrawingBody(BaseModel):
             "guidance": self.cfg_scale, "solver": solver(self.sampler_name or self.sampler_index, self.scheduler),
             "width": self.width, "height": self.height, "seed": None if self.seed == -1 else self.seed,
         }  # fmt: skip
-        return {name: value for name, value in said.items() if value not in (None, "")}
+        return {"prompt": ""} | {name: value for name, value in said.items() if value not in (None, "")}
 
 
 class Txt2ImgBody(DrawingBody):

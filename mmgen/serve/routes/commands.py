@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mmgen.errors import BadRequest, Forbidden, nearest
 from mmgen.pipelines import event_json, signature
@@ -29,7 +29,7 @@ class CommandCall(BaseModel):
     make: dict[str, Any]  # of the pipeline's constructor
     first: Any = None  # the positional argument of its `stream`; None: there is none
     call: dict[str, Any]
-    kinds: list[str]  # of events that are read
+    kinds: Annotated[list[str], Field(max_length=100)]  # of events that are read
 
 
 @router.post("/{name}")
