@@ -24,6 +24,7 @@ def test_see_write_and_watch(page: "Page") -> None:
     page.locator("#see-find").click()
     expect(page.locator("#see-found .caption-label").first).to_have_text(re.compile(r"0\.\d\d · red-apple\.png"))
     page.locator("#see-given input[type=file]").set_input_files(IMAGES / "crown.png")
+    expect(page.locator("#see-given img")).to_be_visible()  # an upload that ends later would draw the labels anew
     page.locator("#see-labels input, #see-labels textarea").fill("dog, crown, <b>apple")
     page.locator("#see-name").click()
     expect(page.locator("#see-bars li").first).to_contain_text("crown")

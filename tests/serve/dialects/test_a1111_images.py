@@ -14,7 +14,7 @@ def test_options() -> None:
     assert body.given() == {
         "prompt": "a cat", "negative": "dog", "n": 4, "steps": 3, "guidance": 7, "solver": "euler-a", "width": 64, "height": 32
     }  # fmt: skip
-    assert body.checkpoint == "x" and Txt2ImgBody(seed=5).given() == {"n": 1, "seed": 5}
+    assert body.checkpoint == "x" and Txt2ImgBody(seed=5).given() == {"prompt": "", "n": 1, "seed": 5}
     assert Img2ImgBody(init_images=["x"]).given()["strength"] == 0.75
 
 
