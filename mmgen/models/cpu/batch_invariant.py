@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+DTYPES = {torch.float32} | ({torch.bfloat16} if ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported() else set())
+"""That oneDNN multiplies on this processor: bf16 wants AVX-512."""
 LEAST_ROWS = 2
 """Rows from which oneDNN's products add in one order; MKL's, which torch takes in fp32, take another for 1, 2, 4, 8 and 12."""
 LEAST_QUERIES = 4
@@ -45,7 +47,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     In fp32 by oneDNN. torch takes MKL there, which leaves AVX-512 unused on AMD: 110 against 250 GFLOP/s on one Zen core.
     """
-    if not (ONEDNN and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.bfloat16) and plain(x)):
+    if not (ONEDNN and x.dtype == weight.dtype and x.dtype in DTYPES and plain(x)):
         return F.linear(x, weight, bias)
     rows = x.numel() // x.shape[-1]
     if rows == 0 or rows >= LEAST_ROWS:
@@ -65,7 +67,7 @@ def convolution(
     groups: int = 1,
 ) -> Tensor:
     """`F.conv2d`, (B, C, H, W) -> (B, C', H', W'), by oneDNN; torch takes other code for one small image than for several."""
-    if not (ONEDNN and x.dtype == weight.dtype and x.dtype in (torch.float32, torch.bfloat16) and plain(x)):
+    if not (ONEDNN and x.dtype == weight.dtype and x.dtype in DTYPES and plain(x)):
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
     how = [*padding], [*stride], [*dilation], groups
     return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *how, "none", [], "")  # type: ignore[no-any-return]

@@ -20,12 +20,10 @@ from mmgen.models.tuning.timing import MARGIN, Decision, Lap, Timings, interleav
 from mmgen.models.tuning.workload import Workload
 
 log = logging.getLogger(__name__)
-SECONDS = 2.0
-"""That measuring may add to a model's first load."""
-THOROUGH = 30.0
-"""And when it is asked for by itself."""
-JUDGING = 0.6
-"""Of that, for loading and judging candidates; the rest is for timing them."""
+SECONDS = 1.2, 0.8
+"""That loading and judging candidates, and timing them, may add to a model's first load."""
+THOROUGH = 90.0, 12.0
+"""And when it is asked for by itself: a language model's perplexity is taken over thousands of tokens."""
 ROOM = 600 << 20
 """Bytes of weights beyond which a model is measured only when it is asked for: reading it once more takes too long."""
 
@@ -64,7 +62,7 @@ class Tuner:
     """Chooses for every model of a process.
 
     `measures` False: nothing is measured or read, every model keeps its safe precision. `thorough`: what was kept does not
-    count, and a model of any size is measured for as long as it takes, up to THOROUGH seconds.
+    count, and a model of any size is measured for as long as it takes, as long as THOROUGH allows.
     """
 
     def __init__(self, folder: Path, device: str, measures: bool = True, thorough: bool = False) -> None:
@@ -107,11 +105,11 @@ class Tuner:
         models = {safe: subject.call(lambda: subject.load(safe))}
         if not workload.takes(models[safe]):
             return None, models[safe]
-        seconds = THOROUGH if thorough else SECONDS
-        run = _Measurement(workload, subject, safe, time.perf_counter() + JUDGING * seconds, thorough)
+        judging, timing = THOROUGH if thorough else SECONDS
+        run = _Measurement(workload, subject, safe, time.perf_counter() + judging, thorough)
         for name in others:
             run.admit(name, models)
-        choice = run.chosen(run.times(models, (1 - JUDGING) * seconds), self.device)
+        choice = run.chosen(run.times(models, timing), self.device)
         choice = replace(choice, tries=tries + 1)
         self.choices.put(choice)
         self.made.append(choice)
@@ -187,7 +185,7 @@ class _Measurement:
 
     def _check(self) -> None:
         if time.perf_counter() > self.ends:
-            raise OutOfTime(f"judging took more than {JUDGING * (THOROUGH if self.thorough else SECONDS):.1f} s")
+            raise OutOfTime(f"judging took more than {(THOROUGH if self.thorough else SECONDS)[0]:.1f} s")
 
     def _choice(self, precision: str, why: str, timings: Timings, device: str, settled: bool = True) -> Choice:
         figures = {self.safe: "the reference"} | {name: verdict.figure for name, verdict in self.passed.items()}
