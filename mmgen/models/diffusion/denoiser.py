@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.batch_invariant_layers import hold
-from mmgen.models.diffusion import autoencoder, solvers
+from mmgen.models.diffusion import solvers
 from mmgen.models.diffusion import unet as own_unet
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
@@ -35,7 +34,7 @@ from mmgen.models.diffusion.conditioning import (
     TextConditioner,
     stack,
 )
-from mmgen.models.diffusion.guidance import guide as mix
+from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.prompts import textual_inversion
 from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
 from mmgen.models.diffusion.schedule import NoiseSchedule
@@ -61,11 +60,9 @@ KINDS = {
     4: "it is told an image to edit (InstructPix2Pix), which is not done here: take another model",
 }
 """By how many channels more a UNet takes than it gives."""
-LARGEST = 8
-"""A side may be this many times the size that the model was trained at."""
 
 
-class DenoiserModel:
+class DenoiserModel(DenoiserBase):
     """A UNet with its text side and its autoencoder, all in evaluation mode on one device."""
 
     def __init__(
@@ -85,7 +82,8 @@ class DenoiserModel:
             )
         self.conditional = hasattr(config, "cross_attention_dim")
         self.guidance_width = getattr(config, "time_cond_proj_dim", None)
-        self.levels = len(config.block_out_channels)
+        self.grain = images.factor * 2 ** (len(config.block_out_channels) - 1)
+        self.step = images.factor if self.conditional else self.grain
         sample = config.sample_size or 64
         self.size = images.factor * int(sample if isinstance(sample, int) else max(sample))  # pixels a side
         self.channels_last = self.device.type == "cuda"  # on a CPU `pack` gains what it would, and more
@@ -140,18 +138,9 @@ class DenoiserModel:
         return self.unet
 
     @property
-    def grain(self) -> int:
-        """Pixels: what the model draws best are multiples of it."""
-        return int(self.factor * 2 ** (self.levels - 1))
-
-    @property
     def guidance_embedded(self) -> bool:
         """The network is told the guidance scale itself (LCM): there are no unconditional rows."""
         return self.guidance_width is not None
-
-    def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
-        """See `mmgen.models.diffusion.guidance.guide`."""
-        return mix(outputs, guided, scale, rescale)
 
     @cached_property
     def schedule(self) -> NoiseSchedule:
@@ -165,16 +154,6 @@ class DenoiserModel:
         """How often a weight is used in an evaluation, about, at that latent size: in every place of its level, and a level
         has half of the places of the one before, each way."""
         return height * width / 16
-
-    @property
-    def factor(self) -> int:
-        """Pixels a latent place, each way."""
-        return self.images.factor
-
-    @property
-    def cheap(self) -> bool:
-        """Decoding costs next to nothing and needs no turn of its own."""
-        return self.images.cheap
 
     def embed_prompts(
         self, prompts: Sequence[str], adapters: Sequence[ScaledAdapters] = (), learned: Sequence[LearnedWord] = ()
@@ -226,12 +205,6 @@ class DenoiserModel:
             out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]
 
-    def _adapted(self, adapters: Sequence[ScaledAdapters], network: str, owners: Sequence[int]) -> AbstractContextManager[None]:
-        """Inside, each row of a pass of that network is changed by the adapters of its owner."""
-        if not adapters:
-            return nullcontext()
-        return self.adapted[network].use([[(one.of(network), scale) for one, scale in adapters[owner]] for owner in owners])
-
     def _extras(self, x: Tensor, conditioning: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the image's size, the guidance scale."""
         extras: dict[str, Any] = {}
@@ -251,26 +224,6 @@ class DenoiserModel:
 
     def _cast(self, tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else tensor.to(self.device, self.dtype)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""
-        return autoencoder.decode(self.images, latents)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
-        return self.images.encode(images)
-
-    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
-        """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
-        step = self.factor if self.conditional else self.factor * 2 ** (self.levels - 1)
-        least, most = self.factor * 2 ** (self.levels - 1), LARGEST * self.size
-        for word, pixels in (("width", width), ("height", height)):
-            if not least <= pixels <= most:
-                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {least} to {most}, best at {self.size}")
-            if pixels % step:
-                near = max(least, min(most, step * round(pixels / step)))
-                raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {step}, such as {near}")
-        return self.channels, height // self.factor, width // self.factor
 
     def step_bytes(self, height: int, width: int) -> int:
         """About what one row of a forward pass holds at its peak, at that latent size.

@@ -6,7 +6,6 @@ Knows one evaluation of the network; not steps, guidance between rows, or who as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,11 @@ from torch import Tensor
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu.batch_invariant_layers import AttentionMode, hold
-from mmgen.models.diffusion import autoencoder, pipeline_files
+from mmgen.models.diffusion import pipeline_files
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
 from mmgen.models.diffusion.conditioning import Conditioning, stack
+from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
 from mmgen.models.diffusion.dit.family import DiTFamily
 from mmgen.models.diffusion.dit.flux import Flux
@@ -44,13 +44,11 @@ FAMILIES: dict[str, type[DiTFamily]] = {
     "SanaPipeline": Sana,
 }
 """diffusers' pipeline, as model_index.json names it -> what it has of its own."""
-LARGEST = 8
-"""A side may be this many times the size that the model was trained at."""
 TENSORS = 16
 """Of a token's width that a block holds at once: its states, queries, keys, values, and the feed-forward's inner ones."""
 
 
-class DiTModel:
+class DiTModel(DenoiserBase):
     """A transformer with its text encoders and its autoencoder, all in evaluation mode on one device."""
 
     conditional = True
@@ -61,7 +59,7 @@ class DiTModel:
         self.images = autoencoder_of(pipeline.vae)
         self.device, self.dtype = self.network.device, self.network.dtype
         self.channels = family.channels
-        self.grain = self.images.factor * 2  # pixels: two latent places a side make a token
+        self.grain = self.step = self.images.factor * 2  # two latent places a side make a token
         self.size = self.images.factor * int(getattr(pipeline, "default_sample_size", None) or self._trained())
         self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
         self.adapted = {"transformer": AdaptedLayers(self.network)}
@@ -80,16 +78,6 @@ class DiTModel:
     def guidance_embedded(self) -> bool:
         """The network is told the guidance scale itself: there are no unconditional rows."""
         return self.family.hears_guidance
-
-    @property
-    def factor(self) -> int:
-        """Pixels a latent place, each way."""
-        return self.images.factor
-
-    @property
-    def cheap(self) -> bool:
-        """Decoding costs next to nothing and needs no turn of its own."""
-        return self.images.cheap
 
     @torch.inference_mode()
     def embed_prompts(
@@ -146,11 +134,7 @@ class DiTModel:
         adapters: Sequence[ScaledAdapters],
     ) -> Tensor:
         """One pass."""
-        with ExitStack() as inside:
-            if adapters:
-                rows = [[(adapter.of("transformer"), scale) for adapter, scale in row] for row in adapters]
-                inside.enter_context(self.adapted["transformer"].use(rows))
-            inside.enter_context(AttentionMode())
+        with self._adapted(adapters, "transformer", range(len(x))), AttentionMode():
             out = self.family.predict(
                 x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), guidance
             )
@@ -168,25 +152,6 @@ class DiTModel:
     def table(self, solver: str, steps: int, strength: float, width: int, height: int) -> SolverTable:
         """The coefficients of one job."""
         return self.family.table(solver, steps, strength, height // self.factor, width // self.factor)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""
-        return autoencoder.decode(self.images, latents)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
-        return self.images.encode(images)
-
-    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
-        """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
-        most = LARGEST * self.size
-        for word, pixels in (("width", width), ("height", height)):
-            if not self.grain <= pixels <= most:
-                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {self.grain} to {most}, best at {self.size}")
-            if pixels % self.grain:
-                near = max(self.grain, min(most, self.grain * round(pixels / self.grain)))
-                raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {self.grain}, such as {near}")
-        return self.channels, height // self.factor, width // self.factor
 
     def places(self, height: int, width: int) -> float:
         """How often a weight is used in an evaluation, about, at that latent size."""

@@ -1,0 +1,69 @@
+"""What UNets and diffusion transformers have in common for whoever draws with them: sizes, guidance, adapters, latents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from torch import Tensor
+
+from mmgen.errors import BadRequest
+from mmgen.models.diffusion import autoencoder
+from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
+from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
+from mmgen.models.diffusion.autoencoder import Autoencoder
+from mmgen.models.diffusion.guidance import guide
+
+LARGEST = 8
+"""A side may be this many times the size that the model was trained at."""
+
+
+class DenoiserBase:
+    """A network that is evaluated once a step, with its autoencoder. Subclasses set the fields."""
+
+    name: str
+    images: Autoencoder
+    channels: int  # of the latents
+    size: int  # pixels a side that it was trained at
+    grain: int  # pixels: the least side, and what the model draws best are multiples of it
+    step: int  # pixels: a side is a multiple of it
+    adapted: Mapping[str, AdaptedLayers]  # by the names of the networks that LoRA files know
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent place, each way."""
+        return self.images.factor
+
+    @property
+    def cheap(self) -> bool:
+        """Decoding costs next to nothing and needs no turn of its own."""
+        return self.images.cheap
+
+    def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
+        """See `mmgen.models.diffusion.guidance.guide`."""
+        return guide(outputs, guided, scale, rescale)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""
+        return autoencoder.decode(self.images, latents)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
+        return self.images.encode(images)
+
+    def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
+        """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
+        least, most = self.grain, LARGEST * self.size
+        for word, pixels in (("width", width), ("height", height)):
+            if not least <= pixels <= most:
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {least} to {most}, best at {self.size}")
+            if pixels % self.step:
+                near = max(least, min(most, self.step * round(pixels / self.step)))
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {self.step}, such as {near}")
+        return self.channels, height // self.factor, width // self.factor
+
+    def _adapted(self, adapters: Sequence[ScaledAdapters], network: str, owners: Sequence[int]) -> AbstractContextManager[None]:
+        """Inside, each row of a pass of that network is changed by the adapters of its owner."""
+        if not adapters:
+            return nullcontext()
+        return self.adapted[network].use([[(one.of(network), scale) for one, scale in adapters[owner]] for owner in owners])
