@@ -26,6 +26,7 @@ class ImageGenerationState:
         self.images: dict[int, str] = {}  # place -> the file of a preview or of the image
         self.recipes: dict[int, str] = {}
         self.steps: dict[int, tuple[int, int]] = {}
+        self.plot = ""  # the file of all cells of an X/Y plot
 
     def take(self, kind: str, value: Any) -> bool:
         """An event of the pipeline's. True when the images are others than before."""
@@ -37,7 +38,9 @@ class ImageGenerationState:
             self.images[value.index] = self._file(value.image)
         elif kind == "image":
             self.put(value.index, value.image, value.recipe)
-        return kind in ("preview", "image")
+        elif kind == "images" and any(value.axes):
+            self.plot = self._file(value.sheet())
+        return kind in ("preview", "image", "images")
 
     def put(self, place: int, image: Image, made: Recipe) -> None:
         """A finished image."""
@@ -72,6 +75,8 @@ class ImageGenerationState:
         """For the tab's outputs. `images` False: they stay as they are, which spares sending them at every step."""
         shown = [(self.images[place], f"seed {self.seeds[place]}") for place in sorted(self.images)]
         recipes = [self.recipes.get(place, "") for place in sorted(self.images)]
+        if self.plot:
+            shown, recipes = [*shown, (self.plot, "plot")], [*recipes, recipes[0]]
         seed = self.seeds[0] if self.seeds else gr.skip()
         first = recipes[0] if recipes and not busy else gr.skip()
         return (

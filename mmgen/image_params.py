@@ -135,6 +135,17 @@ class ImageParams:
         None, "pixels, as width.", least=1, most=MAX_SIDE, limits=f"1 to {MAX_SIDE} pixels"
     )  # fmt: skip
     style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
+    x: str | None = param(
+        None,
+        'an X/Y plot: an option and its values from left to right, such as "steps=4,8,20" or "prompt=cat|dog" '
+        "(the first stands in the prompt, the others replace it).",
+        longest=MAX_TEXT_CHARS,
+        label="X axis of a plot",
+        recorded=False,
+    )
+    y: str | None = param(
+        None, "its values from top to bottom, likewise.", longest=MAX_TEXT_CHARS, label="Y axis of a plot", recorded=False
+    )
     preview_every: int = param(
         0, "show the unfinished image after so many steps; 0: never.", least=0, most=MAX_STEPS, recorded=False
     )

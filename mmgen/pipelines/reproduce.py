@@ -16,9 +16,10 @@ from mmgen.errors import BadRequest, NotFound
 from mmgen.image_events import Progress, image_of
 from mmgen.image_params import ImageParams
 from mmgen.pipelines.image import image_checks, image_io, infotext, recipe
-from mmgen.pipelines.image.image_pipeline import lora_digest, started
+from mmgen.pipelines.image.image_pipeline import lora_digest
 from mmgen.pipelines.image.infotext import Infotext
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
+from mmgen.pipelines.image.rows import started
 from mmgen.pipelines.txt2img import Txt2Img
 
 if TYPE_CHECKING:

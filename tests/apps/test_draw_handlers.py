@@ -43,6 +43,8 @@ def draw(
         "guidance": 2.0,
         "solver": "",
         "strength": 0.5,
+        "x": "",
+        "y": "",
     }
     given |= more
     shown = []
@@ -70,6 +72,14 @@ def test_images_with_recipes_seeds_and_previews(drawing: DrawHandlers, tmp_path:
     assert (made.task, made.prompt, made.seed) == ("txt2img", "a cat", 6)
     (entry,) = drawing.past.entries(["txt2img"], "cat")
     assert [file.name for file in entry.files] == ["1.png", "2.png"]
+
+
+def test_a_plot_comes_last(drawing: DrawHandlers, tmp_path: Path) -> None:
+    shown = draw(drawing, tmp_path, x="steps=1,2")
+    images, _, _, recipes, *_ = shown[-1]
+    assert [caption for _, caption in images] == ["seed 5", "seed 5", "plot"] and len(recipes) == 3
+    with Image.open(last_file(shown, tmp_path)) as plot:
+        assert plot.width > 2 * 192
 
 
 def test_an_unlocked_seed_is_drawn_by_lot(drawing: DrawHandlers, tmp_path: Path) -> None:
@@ -119,7 +129,7 @@ def test_kept_images_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
 def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown: list[tuple[Any, ...]] = []
     with pytest.raises(gr.Error, match="the prompt is empty"):
-        for one in drawing.draw("", 1, "", None, False, NOTHING, 0.5, BROWSER, "", 2, 2.0, ""):
+        for one in drawing.draw("", 1, "", None, False, NOTHING, 0.5, BROWSER, "", 2, 2.0, "", "", ""):
             shown.append(one)
     assert shown[-1][5]["interactive"] and drawing.past.entries(["txt2img"], "") == []
 

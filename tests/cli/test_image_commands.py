@@ -64,6 +64,32 @@ def test_previews(call: Call) -> None:
     assert "\n".join(last) == half_blocks(image_io.read("a.png"), 64)
 
 
+def test_sheets_plots_and_animations(call: Call) -> None:
+    few = ("a cat", "--seed", 7, "--steps", 3)
+    called = call("txt2img", *few, "-n", 2, "-o", "{n}.png", "--sheet", "sheet.png", "--animate", "{n}.gif")
+    assert called.out.split("\n")[-4:-1] == ["sheet.png", "1.gif", "2.gif"]
+    with Image.open("2.gif") as moving:
+        assert moving.n_frames == 3  # type: ignore[attr-defined]
+    assert image_io.read("sheet.png").width == 16 + 2 * (192 + 16)
+    called = call("txt2img", "a cat", "-x", "steps=1,2", "--y", "seed=5,6", "-o", "p.png")
+    assert called.out.split("\n")[-2] == "plot-p-5-1.png" and Path("p-6-4.png").is_file()
+    assert "no unfinished images, or drew one step alone" in call("txt2img", *few[:3], "--steps", 1, "--animate", "x.webp").err
+    told_of = call("txt2img", *few, "--animate", "x.mp4")
+    assert told_of.code == 2 and "x.mp4 is no name of an animation; give one that ends with .gif, .webp, .apng" in told_of.err
+
+
+def test_what_a_cancelled_plot_leaves(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its finished cells and a plot of them."""
+
+    def interrupt(self: ProgressBar, step: Any) -> None:
+        if step.of == 500 and step.step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProgressBar, "advance", interrupt)
+    called = call("txt2img", "a cat", "--seed", 1, "-x", "steps=1,500", "-o", "{n}.png", "--sheet", "plot.png")
+    assert called.code == 130 and called.out == "1.png (seed 1)\nplot.png\n" and image_io.read("plot.png").width > 400
+
+
 def test_half_blocks() -> None:
     image = Image.new("RGB", (1, 2), "red")
     image.putpixel((0, 1), (1, 2, 3))

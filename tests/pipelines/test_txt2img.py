@@ -147,6 +147,17 @@ def test_a_lora_changes_its_own_calls_alone(studio: Runtime, tmp_path: Path) -> 
         Txt2Img(studio, lora=[str(file)])("a cat")
 
 
+def test_a_plot(draw: Txt2Img) -> None:
+    """Cells share the seed and their passes, and are what they would be alone."""
+    made = draw("a cat", x="steps=2,3", y="guidance=1,4", seed=7)
+    assert [(one.steps, one.guidance, one.seed) for one in made.recipes] == [(2, 1, 7), (3, 1, 7), (2, 4, 7), (3, 4, 7)]
+    assert furthest(made.images[3], draw("a cat", steps=3, guidance=4.0, seed=7).images[0]) <= 1
+    assert made.axes == ("steps=2,3", "guidance=1,4") and made.sheet().width > 2 * 192
+    sizes = draw("a cat", x="width=16,32", y="seed=1,2", steps=1)
+    assert [image.width for image in sizes.images] == [16, 32] * 2 and sizes.seeds == [1, 1, 2, 2]
+    assert len(set(draw("a cat", x="steps=1,2").seeds)) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

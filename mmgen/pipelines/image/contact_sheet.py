@@ -1,4 +1,4 @@
-"""A contact sheet: found images in a grid, each with its rank, score and file name. Knows thumbnails; no store."""
+"""A contact sheet: images in a grid, each above two lines of text. Knows thumbnails; no store."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Tile:
     note: str = ""
 
 
-def sheet(tiles: Sequence[Tile], heading: str = "") -> Image.Image:
-    """All of them in rows of COLUMNS at most; texts that are too long are cut in the middle."""
-    columns = min(COLUMNS, max(1, len(tiles)))
+def sheet(tiles: Sequence[Tile], heading: str = "", cell: int = CELL, columns: int = COLUMNS) -> Image.Image:
+    """All of them in rows of `columns` at most; texts that are too long are cut in the middle. `cell`: pixels a side."""
+    columns = min(columns, max(1, len(tiles)))
     rows, top = math.ceil(len(tiles) / columns), PAD + (LINE + PAD if heading else 0)
-    across, down = CELL + PAD, CELL + 2 * LINE + PAD + 6
+    across, down = cell + PAD, cell + 2 * LINE + PAD + 6
     page = Image.new("RGB", (PAD + columns * across, top + rows * down), PAPER)
     pen, large, small = ImageDraw.Draw(page), ImageFont.load_default(17), ImageFont.load_default(14)
     if heading:
         pen.text((PAD, PAD), cut(heading, large, page.width - 2 * PAD), INK, large)
     for number, tile in enumerate(tiles):
         left, upper = PAD + number % columns * across, top + number // columns * down
-        pen.rounded_rectangle((left, upper, left + CELL - 1, upper + CELL - 1), 6, PLATE)
-        small_image = fitted(tile.image)
-        page.paste(small_image, (left + (CELL - small_image.width) // 2, upper + (CELL - small_image.height) // 2))
-        pen.text((left, upper + CELL + 6), cut(tile.title, small, CELL), INK, small)
-        pen.text((left, upper + CELL + 6 + LINE), cut(tile.note, small, CELL), FAINT, small)
+        pen.rounded_rectangle((left, upper, left + cell - 1, upper + cell - 1), 6, PLATE)
+        small_image = fitted(tile.image, cell)
+        page.paste(small_image, (left + (cell - small_image.width) // 2, upper + (cell - small_image.height) // 2))
+        pen.text((left, upper + cell + 6), cut(tile.title, small, cell), INK, small)
+        pen.text((left, upper + cell + 6 + LINE), cut(tile.note, small, cell), FAINT, small)
     return page
 
 
@@ -52,12 +52,12 @@ def save(page: Image.Image, path: Path) -> None:
         raise BadRequest(f"{path} cannot be written ({why.strerror or why}); give another place") from None
 
 
-def fitted(image: Image.Image) -> Image.Image:
+def fitted(image: Image.Image, cell: int = CELL) -> Image.Image:
     """As large as its place allows; small ones by whole factors, so that pixels stay sharp."""
     longer = max(image.size)
-    scale = CELL / longer if longer > CELL // 2 else CELL // longer
+    scale = cell / longer if longer > cell // 2 else cell // longer
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    how = Image.Resampling.NEAREST if longer <= CELL // 2 else Image.Resampling.LANCZOS
+    how = Image.Resampling.NEAREST if longer <= cell // 2 else Image.Resampling.LANCZOS
     return image.convert("RGB").resize(size, how)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Signature
@@ -14,10 +13,11 @@ from PIL.Image import Image
 from mmgen import image_params, weight_files
 from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.errors import UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
 from mmgen.image_params import ImageParams, ImageSource
-from mmgen.pipelines.image import image_checks, image_io, output_paths, prompt_files, recipe
+from mmgen.pipelines.image import image_checks, image_io, output_paths, plot, prompt_files, recipe, rows
+from mmgen.pipelines.image.axes import cells
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
@@ -59,6 +59,12 @@ class Images:
     recipes: list[Recipe]
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage
     request_id: str = ""
+    axes: tuple[str | None, str | None] = (None, None)  # of a plot: across, and down
+
+    def sheet(self) -> Image:
+        """All of them side by side: with their seeds, or as the cells of the plot that was asked for."""
+        prompts = [one.prompt for one in self.recipes]
+        return plot.drawn(dict(enumerate(self.images)), self.seeds, prompts, *self.axes)
 
     def save(self, pattern: str | Path) -> list[Path]:
         """Writes them as PNG with their recipes; see `output_paths.paths` for the pattern. Returns where they are."""
@@ -143,7 +149,8 @@ class ImagePipeline(StreamingPipeline[Images]):
         options = self.completed(dict(given))
         prompts = options.pop("prompt")
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        return image_checks.calls([ImageParams(**options, prompt=prompt) for prompt in prompts])
+        every = cells([ImageParams(**options, prompt=prompt) for prompt in prompts], self.signature.parameters)
+        return image_checks.calls(every)
 
     def completed(self, given: dict[str, Any]) -> dict[str, Any]:
         """The call's values, with what the task knows besides."""
@@ -160,33 +167,38 @@ class ImagePipeline(StreamingPipeline[Images]):
         client = self.rt.denoiser(self.model, self.lora, self.vae)
         clock.lap("load")
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
-        resolved = client.resolved(started(replace(first, loras=loras, embeddings=learned), client, source, mask))
+        settled = [replace(one, loras=loras, embeddings=learned) for one in asked]
+        settled = rows.settle(settled if first.x or first.y else settled[:1], client, source, mask)
         for text in {text for one in asked for text in (one.prompt, one.negative)}:
             client.check_prompt(text)
         if client.conditional:
             image_checks.prompted([one.prompt for one in asked], client.reference)
         files = {"image": part(first.image, source), "mask": part(first.mask, mask)}
-        each = [one for one in asked for _ in range(one.n * one.best_of)]
-        seeds = seeds_from(first.seed, len(each))
-        rows = [replace(resolved, prompt=one.prompt, loras=one.loras, seed=seed) for one, seed in zip(each, seeds, strict=True)]
+        each = [n for n, one in enumerate(asked) for _ in range(one.n * one.best_of)]
+        seeds = rows.seeds_of(asked)
+        drawn = [
+            replace(settled[n % len(settled)], prompt=asked[n].prompt, loras=asked[n].loras, seed=seed)
+            for n, seed in zip(each, seeds, strict=True)
+        ]
         yield Event("start", seeds[:: first.best_of])
-        images: list[FinishedImage | None] = [None] * (len(rows) // first.best_of)
-        events = client.draw(rows, request)
-        for event in best.among(events, rows) if best else events:
+        images: list[FinishedImage | None] = [None] * (len(drawn) // first.best_of)
+        events = client.draw(drawn, request)
+        for event in best.among(events, drawn) if best else events:
             if isinstance(event, Progress):
                 yield Event("step", event)
             elif isinstance(event, Preview):
                 yield Event("preview", event)
             elif isinstance(event, ImageDone):
                 image, index = image_of(event.pixels), event.image // first.best_of
-                made = self._recipe(client, rows[event.image], image, files)
+                made = self._recipe(client, drawn[event.image], image, files)
                 images[index] = finished = FinishedImage(index, image, made)
                 yield Event("image", finished)
         clock.lap("draw")
         done = [one for one in images if one is not None]
         recipes = [one.recipe for one in done]
-        drawn = Images([one.image for one in done], [r.seed for r in recipes], recipes, clock.laps(), request.id)
-        yield Event("images", drawn)
+        axes = first.x, first.y
+        result = Images([one.image for one in done], [one.seed for one in done], recipes, clock.laps(), request.id, axes)
+        yield Event("images", result)
 
     def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, RecipeFile | None]) -> Recipe:
         options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recipe.recorded()}
@@ -208,29 +220,6 @@ class ImagePipeline(StreamingPipeline[Images]):
             device=self.rt.device,
             precision=client.precision,
         )
-
-
-def started(params: ImageParams, client: ImageClient, source: Image | None, mask: Image | None) -> ImageParams:
-    """With the image and the mask as tensors, in the size that was asked for or else suits the model."""
-    if source is None:
-        return params
-    width, height = client.fit(*source.size)
-    size = (params.width or width, params.height or height)
-    return replace(
-        params,
-        width=size[0],
-        height=size[1],
-        pixels=image_io.colours(source, size),
-        mask_pixels=None if mask is None else image_io.mask(mask, size),
-    )
-
-
-def seeds_from(seed: int | None, count: int) -> list[int]:
-    """`seed` and its successors; without one a short one is drawn."""
-    first = secrets.randbelow(2**32) if seed is None or seed == -1 else seed
-    if first + count > 2**63:
-        raise BadRequest(f"seed is {first}; with {count} images it can be 0 to {2**63 - count}")
-    return list(range(first, first + count))
 
 
 def part(given: ImageSource | None, opened: Image | None) -> RecipeFile | None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mmgen.errors import BadRequest
 
 
-def paths(pattern: str | Path, seeds: Sequence[int]) -> list[Path]:
+def paths(pattern: str | Path, seeds: Sequence[int], suffixes: Collection[str] = (".png",)) -> list[Path]:
     """A path for every image.
 
     `pattern`: a file name in which {seed} and {n}, counted from 1, are filled in; or a folder, which is one if it exists or
-    ends with a slash. Several images of one plain name get their seeds into it. Raises BadRequest for what is no PNG name.
+    ends with a slash. Several images of one plain name get their seeds into it, of one seed their numbers. Raises BadRequest
+    for a name without one of `suffixes`.
     """
     text = str(pattern)
     if not text.strip():
         raise BadRequest("the output has no name; give a file such as out.png, or a folder")
     if text.endswith(("/", os.sep)) or Path(text).expanduser().is_dir():
-        text = str(Path(text) / "{seed}.png")
+        text = str(Path(text) / f"{{seed}}{next(iter(suffixes))}")
     path = Path(text).expanduser()
-    if path.suffix.lower() != ".png":
-        raise BadRequest(f"{path} is not named .png; images are written as PNG, which keeps the recipe")
+    if path.suffix.lower() not in suffixes:
+        if ".png" in suffixes:
+            raise BadRequest(f"{path} is not named .png; images are written as PNG, which keeps the recipe")
+        raise BadRequest(f"{path} is no name of an animation; give one that ends with {', '.join(suffixes)}")
     if len(seeds) > 1 and "{seed}" not in path.name and "{n}" not in path.name:
         path = path.with_name(f"{path.stem}-{{seed}}{path.suffix}")
+    if len(set(seeds)) < len(seeds) and "{n}" not in path.name:
+        path = path.with_name(f"{path.stem}-{{n}}{path.suffix}")
     return [path.with_name(_filled(path.name, n, seed)) for n, seed in enumerate(seeds, 1)]
 
 
