@@ -50,7 +50,7 @@ def seeds_of(asked: Sequence[ImageParams]) -> list[int]:
     if not (asked[0].x or asked[0].y):
         return seeds_from(asked[0].seed, sum(one.n * one.best_of for one in asked))
     (common,) = seeds_from(None, 1)
-    return [common if one.seed in (None, -1) else one.seed for one in asked]  # type: ignore[misc]
+    return [common if one.seed in (None, -1) else one.seed for one in asked]
 
 
 def seeds_from(seed: int | None, count: int) -> list[int]:
