@@ -103,6 +103,22 @@ def tokenizer(
     typer.echo(f"{fast.get_vocab_size()} tokens: {recipe_module.save(fast, out)}")
 
 
+@app.command()
+def router(
+    data: Annotated[
+        Path | None, typer.Option(help="Lines of a tool, a tab and a request; default: the shipped examples.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The safetensors file to write; default: the shipped one.")] = None,
+) -> None:
+    """What decides which tool a request to the assistant needs: logistic regression on embedded:minilm. Seconds."""
+    from mmgen.runtime import Runtime
+    from mmgen.training.recipes import router as recipe_module
+
+    with Runtime() as rt:
+        fitted = recipe_module.train(rt, data, out)
+    typer.echo(f"{len(fitted.classes)} classes: {', '.join(fitted.classes)}")
+
+
 def read(config: Path, recipe: type[R], data: Path | None, out: Path | None, values: list[str] | None) -> R:
     """Reads a recipe and applies the command line's overrides."""
     from mmgen.config import load, with_overrides

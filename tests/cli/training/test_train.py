@@ -13,7 +13,7 @@ from mmgen.training.recipes.upscaler import UpscalerRecipe
 
 
 def test_every_recipe_is_a_command() -> None:
-    assert set(load("train").commands) == {*train.RECIPES, "reader", "tokenizer"}
+    assert set(load("train").commands) == {*train.RECIPES, "reader", "router", "tokenizer"}
     for module, recipe_class, _ in train.RECIPES.values():
         found = import_module(f"mmgen.training.recipes.{module}")
         assert issubclass(getattr(found, recipe_class), BaseModel) and callable(found.train)
