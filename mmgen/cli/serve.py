@@ -27,6 +27,8 @@ def serve(
     ui: Annotated[bool, typer.Option("--ui", help="Also serve the web UI at /ui.")] = False,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with these and further settings.")] = None,
     cors: Annotated[list[str] | None, typer.Option(help="Allowed CORS origin. Repeatable.")] = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for TLS: PEM, with its chain.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key: PEM, without a passphrase.")] = None,
     history: Annotated[
         bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
@@ -34,25 +36,35 @@ def serve(
     """An OpenAI-compatible server: chat, embeddings, images, documents. Without API keys it serves this machine only."""
     from mmgen.runtime import Runtime
 
-    told = {"host": host, "port": port, "models": model, "cors": cors, "history": history}
+    told = {
+        "host": host, "port": port, "models": model, "cors": cors, "history": history, "ssl_certfile": ssl_certfile,
+        "ssl_keyfile": ssl_keyfile,
+    }  # fmt: skip
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
 
     from mmgen.serve.app import create_app
     from mmgen.serve.http_server import listen, server
     from mmgen.serve.port_file import advertised
+    from mmgen.serve.wire import tls
 
+    certificate = tls.read(settings.ssl_certfile, settings.ssl_keyfile)
+    if certificate is not None and certificate.trouble:
+        typer.echo(certificate.trouble, err=True)
     with Runtime() as rt:
         app = create_app(rt, settings)
         listener = listen(settings.host, settings.port)
-        address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+        scheme = "http" if certificate is None else "https"
+        address = f"{scheme}://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
         if ui:
             add_page(app, rt, store)
             typer.echo(f"{address}/ui")
         alone = "" if app.state.keys.any() else "for this machine alone, as there are no keys (mmgen keys add NAME); "
         typer.echo(f"{address}/v1 - {alone}Ctrl-C ends it")
-        with suppress(KeyboardInterrupt), advertised(settings.host, settings.port, app.state.token):
-            server(app).run(sockets=[listener])  # ends with a KeyboardInterrupt, as it is meant to; uvicorn has drained it then
+        digest = "" if certificate is None else certificate.digest
+        with suppress(KeyboardInterrupt), advertised(settings.host, settings.port, app.state.token, digest):
+            # ends with a KeyboardInterrupt, as it is meant to; uvicorn has drained it then
+            server(app, certificate).run(sockets=[listener])
         rt.close(drain=False)
 
 

@@ -21,6 +21,7 @@ from mmgen.pipelines import event_json
 from mmgen.pipelines.language.text_pipeline import Delta, TextPipeline, Token
 from mmgen.pipelines.streaming import Event
 from mmgen.serve import port_file
+from mmgen.serve.wire.tls import PinnedConnection
 
 if TYPE_CHECKING:
     from mmgen.serve.port_file import PortFile
@@ -108,7 +109,7 @@ class ServedPipeline:
             body = json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
         except ValueError:  # nan, or bytes that are no characters: JSON cannot say them, and the server takes no others
             raise Unavailable from None
-        connection = HTTPConnection(self.server.host, self.server.port, timeout=CONNECT_S)
+        connection = to(self.server)
         try:
             response = self._answer(connection, body, names)
             yield from self._events(response, names)
@@ -171,6 +172,13 @@ class ServedPipeline:
                     raise Unavailable
                 names[out[name]] = given
         return out
+
+
+def to(server: PortFile) -> HTTPConnection:
+    """Not connected yet; by TLS it connects to the home's own server alone."""
+    if server.certificate:
+        return PinnedConnection(server.host, server.port, server.certificate, CONNECT_S)
+    return HTTPConnection(server.host, server.port, timeout=CONNECT_S)
 
 
 def absolute(reference: str, folder: str) -> str:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import socket
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 
 from mmgen.errors import BadRequest
 from mmgen.serve.wire.head_limit import BoundedProtocol
+
+if TYPE_CHECKING:
+    from mmgen.serve.wire.tls import ServerCertificate
 
 BACKLOG = 2048
 
@@ -36,8 +40,11 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def server(app: FastAPI) -> Server:
-    """Its connections get the settings' `drain_s` when it ends; `run(sockets=[...])` starts it."""
+def server(app: FastAPI, certificate: ServerCertificate | None = None) -> Server:
+    """Its connections get the settings' `drain_s` when it ends; `run(sockets=[...])` starts it.
+
+    With a certificate it speaks TLS.
+    """
     drain = math.ceil(app.state.settings.drain_s)
     return Server(
         uvicorn.Config(
@@ -48,5 +55,6 @@ def server(app: FastAPI) -> Server:
             server_header=False,
             ws="none",
             timeout_graceful_shutdown=drain,
+            **({} if certificate is None else certificate.options()),
         )
     )

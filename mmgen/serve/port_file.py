@@ -41,6 +41,7 @@ class PortFile:
     version: str
     conditions: str  # see `conditions`
     folder: str  # the server's current one
+    certificate: str  # the digest of what it shows, see wire/tls.py; empty: no TLS
     token: str = field(repr=False)  # proves to the server that the caller can read the owner's files
 
 
@@ -49,7 +50,7 @@ def path() -> Path:
 
 
 @contextmanager
-def advertised(host: str, port: int, token: str) -> Iterator[bool]:
+def advertised(host: str, port: int, token: str, certificate: str = "") -> Iterator[bool]:
     """Writes the file, readable by its owner alone, and removes it at the end. Yields whether it stands.
 
     It does not where another server of this home has its own, or where `host` is not reached by the loopback interface.
@@ -60,7 +61,9 @@ def advertised(host: str, port: int, token: str) -> Iterator[bool]:
         return
     import fcntl
 
-    entry = PortFile(os.getpid(), socket.gethostname(), address, port, __version__, conditions(), str(Path.cwd()), token)
+    entry = PortFile(
+        os.getpid(), socket.gethostname(), address, port, __version__, conditions(), str(Path.cwd()), certificate, token
+    )
     file, temporary = path(), path().with_name(f"{NAME}.{os.getpid()}")
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ByteSize, Field
 
-from mmgen.config import Config
+from mmgen.config import Config, UserPath
 
 
 class ServeConfig(Config):
@@ -12,6 +12,8 @@ class ServeConfig(Config):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
+    ssl_certfile: UserPath | None = None  # PEM, with its chain; None: no TLS
+    ssl_keyfile: UserPath | None = None  # PEM, without a passphrase; None: in ssl_certfile
     models: tuple[str, ...] = ()  # beside the usual ones: references, or NAME=REFERENCE; a folder goes by its name alone
     cors: tuple[str, ...] = ()  # origins whose pages may call; none
     max_body: ByteSize = Field(default=ByteSize(32 * 2**20), gt=0)  # bytes of a request, or "32 MiB"

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from certificates import pair
 from cli_call import MMGEN, Call
 
 from mmgen.cli.serve import read
@@ -34,27 +35,30 @@ def test_what_is_refused(call: Call, given: tuple[str, ...], told: str) -> None:
     assert done.code == 2 and told in done.err and done.err.count("\n") == 1
 
 
-def test_a_server_with_its_page(tiny_home: Path) -> None:
+def test_a_server_with_its_page(tiny_home: Path, tmp_path: Path) -> None:
+    """Over TLS, with a certificate that has expired, of which it tells."""
     from mmgen.serve import http_server
 
     with http_server.listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
+    certfile, keyfile = pair(tmp_path, days=(-2, -1))
+    options = ("--ssl-certfile", str(certfile), "--ssl-keyfile", str(keyfile))
     process = subprocess.Popen(
-        [*MMGEN, "serve", "--port", str(port), "--no-history", "--ui"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={**os.environ, "MMGEN_HOME": str(tiny_home)},
+        [*MMGEN, "serve", "--port", str(port), "--no-history", "--ui", *options], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "MMGEN_HOME": str(tiny_home)},
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        address: Any = f"http://127.0.0.1:{port}"
+        address: Any = f"https://127.0.0.1:{port}"
         assert process.stdout.readline() == f"{address}/ui\n"
         assert process.stdout.readline().startswith(f"{address}/v1 - for this machine alone, as there are no keys")
-        assert httpx.get(f"{address}/readyz", timeout=20).json() == {"status": "ok"}
-        page = httpx.get(address, follow_redirects=True, timeout=20)
+        assert httpx.get(f"{address}/readyz", timeout=20, verify=False).json() == {"status": "ok"}
+        page = httpx.get(address, follow_redirects=True, timeout=20, verify=False)
         assert page.status_code == 200 and page.url.path == "/ui/" and "gradio" in page.text
     finally:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and err == ""
+    assert process.returncode == 0 and err.startswith(f"certificate {certfile} has expired on") and err.count("\n") == 1
 
 
 def test_it_imports_nothing_heavy() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from certificates import pair
 from cli_call import Call
 from local_server import listening
 
@@ -22,6 +23,7 @@ from mmgen.pipelines.language.text_pipeline import Completion, Delta, Token
 from mmgen.pipelines.text import TextGeneration
 from mmgen.serve import command_client, port_file
 from mmgen.serve.port_file import PortFile
+from mmgen.serve.wire import tls
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -54,6 +56,23 @@ def app(writer: "Runtime", place: None) -> "Iterator[FastAPI]":
 
 def calls(app: "FastAPI") -> int:
     return len(app.state.tracker.entries())
+
+
+@pytest.mark.parametrize(("known", "seen"), [(True, 1), (False, 0)])
+def test_over_tls(known: bool, seen: int, writer: "Runtime", call: Call, tmp_path: Path) -> None:
+    """By the home's server, known by its certificate; another one in its place does not see the token."""
+    from mmgen.serve.app import create_app
+    from mmgen.serve.settings import ServeConfig
+
+    certificate = tls.read(*pair(tmp_path))
+    assert certificate is not None
+    app = create_app(writer, ServeConfig(history=False, drain_s=0.1))
+    with listening(app, certificate) as address:
+        port, digest = int(address.rpartition(":")[2]), certificate.digest if known else "0" * 64
+        with port_file.advertised("127.0.0.1", port, app.state.token, digest):
+            there = call("text", "the cat", *SHORT)
+    assert there.code == 0 and calls(app) == seen
+    assert there == call("text", "the cat", *SHORT, "--local")
 
 
 @pytest.mark.parametrize(
@@ -164,7 +183,7 @@ def test_a_server_that_dies_in_the_middle() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
         thread.start()
-        server = PortFile(1, "", "127.0.0.1", listener.getsockname()[1], "", "", "", "")
+        server = PortFile(1, "", "127.0.0.1", listener.getsockname()[1], "", "", "", "", "")
         events = command_client.ServedPipeline(
             server, "text", command_client.text_kinds(TextGeneration), {}, TextGeneration
         ).stream("a")
