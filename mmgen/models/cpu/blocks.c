@@ -20,9 +20,9 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
-#define LANES 16       /* outputs of a panel */
-#define ROWS 4         /* that are multiplied at once; up to as many, numbers are taken from the panels as they are multiplied */
-#define TILE_GROUPS 48 /* that are unpacked at once for many rows */
+#define LANES 16    /* outputs of a panel */
+#define MOST_ROWS 8 /* that are multiplied at once, of one plane; of three: 4 */
+#define AHEAD 16    /* rows that are left of a panel when the next one is fetched */
 
 enum { F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30, MXFP4 = 39 };
 
@@ -346,14 +346,19 @@ INLINE __m512 scaled(const __m512i *sums, const Fixed *x, int type_zero, int hal
     return _mm512_fmadd_ps(_mm512_mul_ps(exact, _mm512_set1_ps(x->step)), scale, y);
 }
 
-/* A panel times a few rows, as it lies. x: (rows, in / 32). */
-INLINE void panel_direct(int type, const uint8_t *panel, const Fixed *x, __m512 *y, long in, int rows, int planes)
+/* A panel times a few rows. x: (rows, in / 32). `next`: a panel that is read after this one, and is fetched meanwhile; or 0. */
+INLINE void panel_rows(int type, const uint8_t *panel, const Fixed *x, __m512 *to, long in, int rows, int planes, const uint8_t *next)
 {
-    long groups = in / 32;
+    long groups = in / 32, each = panel_bytes(type, in) / groups;
+    __m512 y[MOST_ROWS];
+    for (int row = 0; row < rows; row++)
+        y[row] = _mm512_setzero_ps();
     for (long group = 0; group < groups; group++) {
         const uint8_t *numbers = group_at(type, panel, group), *head = head_at(type, panel, group, groups);
+        for (long at = 0; next && at < each; at += 64)
+            _mm_prefetch((const char *)next + group * each + at, _MM_HINT_T1);
         for (int half = 0; half < halves(type); half++) {
-            __m512i sums[ROWS][3];
+            __m512i sums[MOST_ROWS][3];
             for (int row = 0; row < rows; row++)
                 for (int plane = 0; plane < planes; plane++)
                     sums[row][plane] = _mm512_setzero_si512();
@@ -374,33 +379,57 @@ INLINE void panel_direct(int type, const uint8_t *panel, const Fixed *x, __m512 
             }
         }
     }
+    for (int row = 0; row < rows; row++)
+        to[row] = y[row];
 }
 
-INLINE void plain_direct(int type, const uint8_t *panel, const float *x, __m512 *y, long in, long rows)
+INLINE void plain_rows(int type, const uint8_t *panel, const float *x, __m512 *to, long in, int rows)
 {
+    __m512 y[MOST_ROWS];
+    for (int row = 0; row < rows; row++)
+        y[row] = _mm512_setzero_ps();
     for (long at = 0; at < in; at++) {
         __m512 weights = wide(panel + at * LANES * 2, type);
         for (int row = 0; row < rows; row++)
             y[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[row * in + at]), y[row]);
     }
+    for (int row = 0; row < rows; row++)
+        to[row] = y[row];
 }
 
-/* Returns how many rows it did. */
-static long direct(int type, const uint8_t *panel, const float *plain, const Fixed *x, __m512 *y, long in, long rows, int planes)
+/* A panel times some of the rows that are left, from `row` on; returns how many. Each count is compiled on its own, with sums in
+   registers. `next`: as of `panel_rows`, fetched with the last rows. */
+static long some_rows(int type, const uint8_t *panel, const float *plain, const Fixed *x, __m512 *y, long in, long left, int planes,
+                      const uint8_t *next)
 {
-#define COUNT(type, count)                                                                                                    \
-    if (rows >= count) {                                                                                                      \
-        if (planes == 3)                                                                                                      \
-            panel_direct(type, panel, x, y, in, count, 3);                                                                    \
-        else                                                                                                                  \
-            panel_direct(type, panel, x, y, in, count, 1);                                                                    \
+#define COUNT(type, planes, count)                                                                                            \
+    if (left >= count) {                                                                                                      \
+        panel_rows(type, panel, x, y, in, count, planes, left <= AHEAD ? next : 0);                                           \
+        return count;                                                                                                         \
+    }
+#define PLAIN(type, count)                                                                                                    \
+    if (left >= count) {                                                                                                      \
+        plain_rows(type, panel, plain, y, in, count);                                                                         \
         return count;                                                                                                         \
     }
 #define TYPE(type)                                                                                                            \
     case type:                                                                                                                \
-        COUNT(type, 4)                                                                                                        \
-        COUNT(type, 2)                                                                                                        \
-        COUNT(type, 1)                                                                                                        \
+        if (planes == 3) {                                                                                                    \
+            COUNT(type, 3, 4)                                                                                                 \
+            COUNT(type, 3, 2)                                                                                                 \
+            COUNT(type, 3, 1)                                                                                                 \
+        }                                                                                                                     \
+        COUNT(type, 1, 8)                                                                                                     \
+        COUNT(type, 1, 4)                                                                                                     \
+        COUNT(type, 1, 2)                                                                                                     \
+        COUNT(type, 1, 1)                                                                                                     \
+        break;
+#define PLAIN_TYPE(type)                                                                                                      \
+    case type:                                                                                                                \
+        PLAIN(type, 8)                                                                                                        \
+        PLAIN(type, 4)                                                                                                        \
+        PLAIN(type, 2)                                                                                                        \
+        PLAIN(type, 1)                                                                                                        \
         break;
     switch (type) {
         TYPE(Q4_0)
@@ -412,179 +441,32 @@ static long direct(int type, const uint8_t *panel, const float *plain, const Fix
         TYPE(Q5_K)
         TYPE(Q6_K)
         TYPE(MXFP4)
-    case F16: plain_direct(F16, panel, plain, y, in, rows); break;
-    case BF16: plain_direct(BF16, panel, plain, y, in, rows); break;
+        PLAIN_TYPE(F16)
+        PLAIN_TYPE(BF16)
     }
 #undef TYPE
+#undef PLAIN_TYPE
 #undef COUNT
-    return rows;
-}
-
-/* Two panels' group, unpacked: many rows are multiplied with it. */
-typedef struct {
-    union {
-        uint8_t codes[8][2][64];
-        float plain[32][2][LANES];
-    };
-    float scales[2][2][LANES], mins[2][LANES]; /* scales: of each half, then of each panel */
-} Tile;
-
-INLINE void unpack_group(int type, const uint8_t *panel, long group, long in, Tile *to, int way)
-{
-    const uint8_t *head = head_at(type, panel, group, in / 32), *own = group_at(type, panel, group);
-    for (int at = 0; is_plain(type) && at < 32; at++)
-        _mm512_storeu_ps(to->plain[at][way], wide(panel + (group * 32 + at) * LANES * 2, type));
-    if (is_plain(type))
-        return;
-    for (int step = 0; step < 8; step++)
-        _mm512_storeu_si512(to->codes[step][way], codes_of(type, own, step));
-    for (int half = 0; half < halves(type); half++)
-        _mm512_storeu_ps(to->scales[half][way], scale_of(type, head, group, half));
-    if (has_mins(type))
-        _mm512_storeu_ps(to->mins[way], min_of(type, head, group));
-}
-
-static void unpack_tile(int type, const uint8_t *panel, long first, long count, long in, Tile *to, int way)
-{
-#define TYPE(type)                                                                                                            \
-    case type:                                                                                                                \
-        for (long group = 0; group < count; group++)                                                                          \
-            unpack_group(type, panel, first + group, in, to + group, way);                                                    \
-        return;
-    switch (type) {
-        TYPE(F16)
-        TYPE(BF16)
-        TYPE(Q4_0)
-        TYPE(Q4_1)
-        TYPE(Q5_0)
-        TYPE(Q5_1)
-        TYPE(Q8_0)
-        TYPE(Q4_K)
-        TYPE(Q5_K)
-        TYPE(Q6_K)
-        TYPE(MXFP4)
-    }
-#undef TYPE
-}
-
-/* x: (rows, `step`), from the tiles' first group on. */
-INLINE void tile_rows(const Tile *tiles, const Fixed *x, __m512 *y, long groups, long step, int type_zero, int halves, int mins,
-                      int rows, int planes)
-{
-    for (long group = 0; group < groups; group++, tiles++, x++)
-        for (int half = 0; half < halves; half++) {
-            __m512i sums[ROWS * 2][3];
-            for (int one = 0; one < rows * 2; one++)
-                for (int plane = 0; plane < planes; plane++)
-                    sums[one][plane] = _mm512_setzero_si512();
-            for (int at = half * 4; at < (half + 1) * 8 / halves; at++) {
-                __m512i codes[2] = {_mm512_loadu_si512(tiles->codes[at][0]), _mm512_loadu_si512(tiles->codes[at][1])};
-                for (int row = 0; row < rows; row++)
-                    for (int plane = 0; plane < planes; plane++) {
-                        __m512i own = four(x[row * step].planes[plane] + at * 4);
-                        for (int way = 0; way < 2; way++)
-                            sums[row * 2 + way][plane] = add_products(sums[row * 2 + way][plane], codes[way], own);
-                    }
-            }
-            for (int one = 0; one < rows * 2; one++) {
-                const Fixed *own = x + one / 2 * step;
-                y[one] = scaled(sums[one], own, type_zero, halves, half, _mm512_loadu_ps(tiles->scales[half][one % 2]), y[one], planes);
-                if (mins)
-                    y[one] = _mm512_fmadd_ps(_mm512_set1_ps(own->total), _mm512_loadu_ps(tiles->mins[one % 2]), y[one]);
-            }
-        }
-}
-
-INLINE void plain_tile_rows(const Tile *tiles, const float *x, __m512 *y, long groups, long step, int rows)
-{
-    __m512 sums[ROWS * 2];
-    for (int one = 0; one < rows * 2; one++)
-        sums[one] = y[one];
-    for (long group = 0; group < groups; group++)
-        for (int at = 0; at < 32; at++)
-            for (int one = 0; one < rows * 2; one++) {
-                __m512 weights = _mm512_loadu_ps(tiles[group].plain[at][one % 2]);
-                sums[one] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[one / 2 * step + group * 32 + at]), sums[one]);
-            }
-    for (int one = 0; one < rows * 2; one++)
-        y[one] = sums[one];
-}
-
-/* x: plain or fixed, from the tiles' first group on; `step`: groups of a row. Returns how many rows it did. */
-static long tile(int type, const Tile *tiles, const float *plain, const Fixed *x, __m512 *y, long groups, long step, long rows,
-                 int planes)
-{
-#define KIND(condition, halves, mins, count)                                                                                  \
-    if (condition) {                                                                                                          \
-        if (planes == 3)                                                                                                      \
-            tile_rows(tiles, x, y, groups, step, zero(type), halves, mins, count, 3);                                         \
-        else                                                                                                                  \
-            tile_rows(tiles, x, y, groups, step, zero(type), halves, mins, count, 1);                                         \
-        return count;                                                                                                         \
-    }
-#define COUNT(count)                                                                                                          \
-    if (rows >= count) {                                                                                                      \
-        if (is_plain(type)) {                                                                                                 \
-            plain_tile_rows(tiles, plain, y, groups, step * 32, count);                                                       \
-            return count;                                                                                                     \
-        }                                                                                                                     \
-        KIND(halves(type) == 2, 2, 0, count)                                                                                  \
-        KIND(has_mins(type), 1, 1, count)                                                                                     \
-        KIND(1, 1, 0, count)                                                                                                  \
-    }
-    COUNT(4)
-    COUNT(2)
-    COUNT(1)
-#undef COUNT
-#undef KIND
-    return 0;
+#undef PLAIN
+    return left;
 }
 
 INLINE __mmask16 lanes(long count) { return count >= LANES ? 0xffff : count <= 0 ? 0 : (__mmask16)((1 << count) - 1); }
 
-/* Two panels of a part, from output `first` of it on. `y` and `bias` begin with that output; `step`: outputs of a row of y. */
-static void multiply_many(const Part *part, long first, const float *plain, const Fixed *x, const float *bias, float *y, long step,
-                          long rows, long in, int planes)
+/* A panel of a part, of outputs from `first` of it on. `y` and `bias` begin with that output; `step`: outputs of a row of y. */
+static void multiply_panel(const Part *part, long first, const float *plain, const Fixed *x, const float *bias, float *y, long step,
+                           long rows, long in, int planes)
 {
-    Tile tiles[TILE_GROUPS];
-    long groups = in / 32, each = panel_bytes(part->type, in), left = part->out - first;
-    for (long begin = 0; begin < groups; begin += TILE_GROUPS) {
-        long count = least(TILE_GROUPS, groups - begin);
-        for (int way = 0; way < 2; way++) {
-            const uint8_t *panel = part->panels + (first / LANES + (way * LANES < left ? way : 0)) * each;
-            unpack_tile(part->type, panel, begin, count, in, tiles, way);
-        }
-        for (long row = 0, done; row < rows; row += done) {
-            __m512 sums[ROWS * 2];
-            for (int one = 0; one < ROWS * 2; one++) {
-                __mmask16 there = begin && row + one / 2 < rows ? lanes(left - one % 2 * LANES) : 0;
-                sums[one] = _mm512_maskz_loadu_ps(there, y + (row + one / 2) * step + one % 2 * LANES);
-            }
-            done = tile(part->type, tiles, plain + row * in + begin * 32, x + row * groups + begin, sums, count, groups, rows - row, planes);
-            for (int one = 0; one < done * 2; one++) {
-                __mmask16 there = lanes(left - one % 2 * LANES);
-                if (bias && begin + count == groups)
-                    sums[one] = _mm512_add_ps(sums[one], _mm512_maskz_loadu_ps(there, bias + one % 2 * LANES));
-                _mm512_mask_storeu_ps(y + (row + one / 2) * step + one % 2 * LANES, there, sums[one]);
-            }
-        }
-    }
-}
-
-static void multiply_few(const Part *part, long first, const float *plain, const Fixed *x, const float *bias, float *y, long step,
-                         long rows, long in, int planes)
-{
-    const uint8_t *panel = part->panels + first / LANES * panel_bytes(part->type, in);
-    __m512 sums[ROWS];
+    const uint8_t *panel = part->panels + first / LANES * panel_bytes(part->type, in), *next = panel + panel_bytes(part->type, in);
     __mmask16 there = lanes(part->out - first);
-    for (int row = 0; row < ROWS; row++)
-        sums[row] = _mm512_setzero_ps();
-    for (long row = 0; row < rows;)
-        row += direct(part->type, panel, plain + row * in, x + row * (in / 32), sums + row, in, rows - row, planes);
-    for (long row = 0; row < rows; row++) {
-        if (bias)
-            sums[row] = _mm512_add_ps(sums[row], _mm512_maskz_loadu_ps(there, bias));
-        _mm512_mask_storeu_ps(y + row * step, there, sums[row]);
+    for (long row = 0, done; row < rows; row += done) {
+        __m512 sums[MOST_ROWS];
+        done = some_rows(part->type, panel, plain + row * in, x + row * (in / 32), sums, in, rows - row, planes, next);
+        for (long one = 0; one < done; one++) {
+            if (bias)
+                sums[one] = _mm512_add_ps(sums[one], _mm512_maskz_loadu_ps(there, bias));
+            _mm512_mask_storeu_ps(y + (row + one) * step, there, sums[one]);
+        }
     }
 }
 
@@ -622,10 +504,8 @@ long multiply_unit(const float *x, const Part *parts, const float *bias, float *
     }
     long first = unit * UNIT, column = before + first;
     const float *added = bias ? bias + column : 0;
-    if (rows > ROWS)
-        multiply_many(part, first, x, fixed, added, y + column, whole, rows, in, planes);
-    for (long at = 0; rows <= ROWS && at < least(UNIT, part->out - first); at += LANES)
-        multiply_few(part, first + at, x, fixed, added ? added + at : 0, y + column + at, whole, rows, in, planes);
+    for (long at = 0; at < least(UNIT, part->out - first); at += LANES)
+        multiply_panel(part, first + at, x, fixed, added ? added + at : 0, y + column + at, whole, rows, in, planes);
     return column;
 }
 
