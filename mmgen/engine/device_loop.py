@@ -173,6 +173,7 @@ class DeviceLoop:
             parts = self.scheduler.charge(batch, milliseconds)
             for job, part in zip(batch, parts, strict=True):
                 job.device_ms += part
+                job.request.device_ms += part
                 if job.units:
                     job.quanta += 1
                     self.forecast.took(job)

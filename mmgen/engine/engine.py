@@ -63,6 +63,7 @@ class Engine:
         self.models = ModelPool(self.ledger)
         self.metrics = Metrics(self._now) if metrics is None else metrics
         self.trace = trace
+        self.admit: Callable[[str], None] = lambda user: None  # raises for a user whose requests are refused now
         self._loop = DeviceLoop(
             self.runners, self.scheduler, self.models, self.costs, self.metrics, trace, watchdog_s, free_memory
         )
@@ -100,8 +101,12 @@ class Engine:
             DeadlineExceeded: its deadline cannot be met, by what its runner's quanta took so far, with the numbers.
             Closed: the engine takes no more work.
             Stuck: a step hangs.
+            MmgenError: whatever `admit` has against the user, at a request's first job.
         """
         self._refuse_device_thread("submit")
+        if not job.request.admitted:
+            self.admit(job.request.user)
+            job.request.admitted = True
         runner = self.runners.get(job.runner)
         if runner is None:
             raise NotFound(f'there is no runner "{job.runner}"{nearest(job.runner, sorted(self.runners))}')

@@ -31,6 +31,8 @@ class Request:
     pace: Callable[[], float] = lambda: 0.0  # the caller: seconds between two looks of `Handle.events`; 0: at every event
     on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs once the client has gone
     cancelled: bool = field(default=False, init=False)  # cancel()
+    admitted: bool = field(default=False, init=False)  # the engine, at its first job
+    device_ms: float = field(default=0.0, init=False)  # the engine, after each quantum of any of its jobs
     _on_cancel: list[Callable[[Request], None]] = field(default_factory=list, init=False, repr=False)  # the engine
 
     def __post_init__(self) -> None:

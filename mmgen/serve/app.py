@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from mmgen import __version__
 from mmgen.serve import errors
+from mmgen.serve.accounts.quotas import Quotas
 from mmgen.serve.batch.batch_worker import BatchWorker
 from mmgen.serve.dialects.drawings import Drawings
 from mmgen.serve.dialects.error_forms import ErrorForms
@@ -32,6 +33,7 @@ from mmgen.serve.routes import (
     embeddings,
     history,
     images,
+    keys,
     mcp,
     models,
     ollama,
@@ -48,6 +50,7 @@ from mmgen.serve.temporary_files import TemporaryFiles
 from mmgen.stores.batches import BatchStore
 from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
+from mmgen.stores.quotas import QuotaStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -72,6 +75,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     status.router,
     history.router,
+    keys.router,
 )
 CANCELLING_S = 10.0
 """Seconds that a shutdown waits for cancelled requests."""
@@ -93,7 +97,9 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.state.responses, app.state.drawings = ResponseStore(), Drawings()
     app.state.batches = BatchStore(rt.home / "batches.db")
     app.state.batch_worker = BatchWorker(app, app.state.batches)
-    app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest)
+    app.state.quotas = quotas = _quotas(rt, app.state.keys)
+    app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest, quotas.check)
+    rt.engine.admit = quotas.check  # of the page's requests, too
     app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # one thread per concurrent request
     errors.install(app)
     for router in ROUTERS:
@@ -105,11 +111,17 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     return app
 
 
+def _quotas(rt: Runtime, keys: KeyStore) -> Quotas:
+    store = QuotaStore(rt.home / "keys.db")
+    return Quotas(store, lambda: rt.engine.metrics.users, lambda: [key.name for key in keys.all()])
+
+
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """On shutdown: refuse new requests, drain running ones, then cancel the rest."""
     worker: BatchWorker = app.state.batch_worker
     worker.start()
+    app.state.quotas.start()
     async with mcp.running(app):
         yield
         worker.stop()
@@ -120,7 +132,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.to_thread(tracker.drained, CANCELLING_S)
     await asyncio.to_thread(worker.join)
     app.state.pool.shutdown(wait=False)
-    for opened in (app.state.keys, app.state.history, app.state.stores, app.state.batches):
+    app.state.rt.engine.admit = lambda user: None
+    for opened in (app.state.quotas, app.state.keys, app.state.history, app.state.stores, app.state.batches):
         if opened is not None:
             opened.close()
 

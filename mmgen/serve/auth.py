@@ -21,7 +21,7 @@ from starlette.datastructures import Headers
 from mmgen.errors import Forbidden, MmgenError, Unauthorized
 from mmgen.serve import errors
 from mmgen.serve.context import Caller
-from mmgen.stores.keys import SCOPES, ApiKey, KeyStore
+from mmgen.stores.keys import ALL, SCOPES, ApiKey, KeyStore
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -38,6 +38,10 @@ MOST_WAITING = 32
 
 def is_api(path: str) -> bool:
     return API.fullmatch(path) is not None
+
+
+def is_admin(path: str) -> bool:
+    return re.fullmatch(r"/admin(/.*)?", path, re.DOTALL) is not None
 
 
 class Auth:
@@ -78,12 +82,15 @@ class Auth:
         if owner or not self.keys.any():
             self._check_host(headers)
             self._check_origin(headers)
-            return Caller(owner=owner)
+            return Caller(scopes=frozenset(SCOPES), owner=True) if owner else Caller()
         page = not is_api(path)
         if page:  # a browser sends its password along, whoever made it send something
             self._check_origin(headers)
         key = await self._key(_said(headers, path))
-        if page and (key.stores is not None or key.scopes != frozenset(SCOPES)):
+        if is_admin(path):
+            if "admin" not in key.scopes:  # asked again: a browser may have sent another page's password
+                raise Unauthorized("this page is for keys with scope admin (mmgen keys add NAME --scopes admin); give one")
+        elif page and (key.stores is not None or not key.scopes.issuperset(ALL)):
             raise Forbidden("the page can do everything, so that its key must have all scopes and stores; use another key")
         if self._weights.get(key.name) != key.weight:
             self.set_weight(key.name, key.weight)
@@ -124,7 +131,8 @@ class Auth:
             return
         answer = errors.response(why)
         if isinstance(why, Unauthorized) and not is_api(scope["path"]):
-            answer.headers["WWW-Authenticate"] = 'Basic realm="mmgen: any name, a key as the password", charset="UTF-8"'
+            realm = "mmgen admin" if is_admin(scope["path"]) else "mmgen"
+            answer.headers["WWW-Authenticate"] = f'Basic realm="{realm}: any name, a key as the password", charset="UTF-8"'
         await answer(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from fastapi import Request as HttpRequest
 
 from mmgen.engine.job import Priority, Request
 from mmgen.errors import BadRequest, Forbidden, MmgenError
-from mmgen.stores.keys import SCOPES, STORE, RateSpec
+from mmgen.stores.keys import ALL, STORE, RateSpec
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """The authenticated caller, made by `serve/auth.py`; without keys everybody is "local" with all scopes."""
+    """The authenticated caller, made by `serve/auth.py`; without keys everybody is "local" with all scopes but admin."""
 
     user: str = "local"  # the scheduler's user
-    scopes: frozenset[str] = frozenset(SCOPES)
+    scopes: frozenset[str] = frozenset(ALL)
     stores: frozenset[str] | None = None  # names; None: all
     rate: RateSpec | None = None  # rate limit; None: unlimited
     owner: bool = False  # whether it proved to be the owner of the home, see serve/port_file.py

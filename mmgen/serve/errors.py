@@ -43,6 +43,10 @@ class RetryLater(Busy):
         self.retry_after = seconds
 
 
+class QuotaExceeded(RetryLater):
+    """The user's device-seconds of the day are spent."""
+
+
 class UnknownModel(NotFound):
     """A model that this server does not serve."""
 
@@ -55,6 +59,7 @@ CODES: dict[type[MmgenError], str] = {
     Unauthorized: "invalid_api_key",
     Forbidden: "insufficient_permissions",
     Clash: "conflict",
+    QuotaExceeded: "insufficient_quota",
     Busy: "rate_limit_exceeded",
     TooLong: "context_length_exceeded",
     TooLarge: "request_too_large",

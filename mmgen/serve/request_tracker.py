@@ -34,10 +34,21 @@ class TrackedRequest:
 
 
 class RequestTracker:
-    """`most`: limit of concurrent requests; `soonest`: estimated seconds until one of them ends, None if unknown."""
+    """Running requests, and those that ended last."""
 
-    def __init__(self, most: int, soonest: Callable[[], float | None] = lambda: None) -> None:
-        self.most, self.soonest = most, soonest
+    def __init__(
+        self,
+        most: int,
+        soonest: Callable[[], float | None] = lambda: None,
+        admit: Callable[[str], None] = lambda user: None,
+    ) -> None:
+        """
+        Args:
+            most: limit of concurrent requests.
+            soonest: estimated seconds until one of them ends, None if unknown.
+            admit: raises for a user whose requests are refused now.
+        """
+        self.most, self.soonest, self.admit = most, soonest, admit
         self.closed = False
         self._entries: OrderedDict[str, TrackedRequest] = OrderedDict()
         self._running = self._streams = 0
@@ -53,7 +64,8 @@ class RequestTracker:
         return self._streams
 
     def begin(self, kind: str, user: str, priority: Priority) -> Request:
-        """Raises RetryLater beyond the limit, Closed during shutdown."""
+        """Raises RetryLater beyond the limit, Closed during shutdown, and whatever `admit` raises."""
+        self.admit(user)
         request = Request.new(user, priority)
         with self._changed:
             if self.closed:

@@ -17,9 +17,11 @@ from typing import Any
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
 from mmgen.stores.private_database import PrivateDatabase
 
-SCOPES = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
+ALL = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
+"""What `--scopes all` means: everything but other people's keys."""
+SCOPES = (*ALL, "admin")
 """Scopes of a key. chat: every API that writes texts; embeddings: with /v1/rerank; images: that draws; stores: read, search and
-ask; stores:write: documents; engine: /metrics and other people's requests."""
+ask; stores:write: documents; engine: /metrics and other people's requests; admin: all keys."""
 EVERYDAY = ("chat", "embeddings", "images", "stores")
 """Default scopes."""
 UNITS = {"s": 1, "min": 60, "h": 3600, "day": 86400}
@@ -80,6 +82,10 @@ class ApiKey:
 
     def valid(self, now: float) -> bool:
         return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def state(self, now: float) -> str:
+        """valid, revoked or expired."""
+        return "revoked" if self.revoked is not None else "valid" if self.valid(now) else "expired"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -145,6 +151,24 @@ class KeyStore:
         key, id, salt, proof = _drawn()
         self._change(name, "id = ?, salt = ?, hash = ?, created = ?, revoked = NULL", (id, salt, proof, self._clock()))
         return key
+
+    def change(self, name: str, **to: Any) -> None:
+        """Other rights for a user's key: `weight`, `rate`, `scopes`, `stores`, as `create` takes them.
+
+        Raises NotFound, or BadRequest for a value out of its range.
+        """
+        values = dict[str, Any]()
+        for field, value in to.items():
+            if field in ("weight", "scopes") and value is None:
+                raise BadRequest(f"{field} is nothing; leave it out, or give a value")
+            values[field] = value
+        _check(name, values.get("weight", 1.0), values.get("scopes", EVERYDAY), values.get("stores"))
+        if values.get("rate") is not None:
+            values["rate"] = str(RateSpec.parse(values["rate"]))
+        for field in ("scopes", "stores"):
+            if values.get(field) is not None:
+                values[field] = " ".join(sorted(set(values[field])))
+        self._change(name, ", ".join(f"{field} = ?" for field in values) or "name = name", tuple(values.values()))
 
     def revoke(self, name: str) -> None:
         """Ends that user's key now. The name stays taken."""

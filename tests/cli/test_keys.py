@@ -24,7 +24,18 @@ def test_a_key_from_birth_to_end(call: Call, home: Path) -> None:
         found = keys.verify(key)
         assert found is not None and found.weight == 2 and found.scopes == {"chat", "embeddings"} and found.stores == {"a", "b"}
     rows = call("keys", "list").out.splitlines()
-    assert rows[1].split() == ["ann", key[:11], "valid", "2", "60/min", "a,b", "chat,embeddings"] and key not in "".join(rows)
+    assert rows[1].split() == [
+        "ann",
+        key[:11],
+        "valid",
+        "2",
+        "60/min",
+        "-",
+        "0.0",
+        "s",
+        "a,b",
+        "chat,embeddings",
+    ] and key not in "".join(rows)
     new = call("keys", "rotate", "ann").out.strip()
     assert KEY.fullmatch(new) and new != key
     assert "revoked" in call("keys", "revoke", "ann").out
@@ -36,7 +47,7 @@ def test_a_key_from_birth_to_end(call: Call, home: Path) -> None:
 def test_all_and_days(call: Call) -> None:
     call("keys", "add", "bob", "--scopes", "all", "--days", 0)
     row = call("keys", "list").out.splitlines()[1].split()
-    assert row[2:6] == ["expired", "1", "-", "all"] and "stores:write" in row[6]
+    assert row[2:8] == ["expired", "1", "-", "-", "0.0", "s"] and "stores:write" in row[9] and "admin" not in row[9]
 
 
 @pytest.mark.parametrize(("words", "message"), [
@@ -46,7 +57,23 @@ def test_all_and_days(call: Call) -> None:
     (("add", "ann", "--stores", "../x"), "no bare name"),
     (("add", "ann", "--weight", "0"), "above 0"),
     (("revoke", "ann"), "no key"),
+    (("change", "ann"), "no key"),
+    (("change", "ann", "--quota", "much"), "such as 600, or none"),
+    (("add", "ann", "--quota", "0"), "above 0"),
 ])  # fmt: skip
 def test_mistakes_are_one_line(call: Call, words: tuple[str, ...], message: str) -> None:
     called = call("keys", *words)
     assert called.code == 2 and message in called.err and called.err.count("\n") == 1 and not called.out
+
+
+def test_a_key_is_changed(call: Call) -> None:
+    call("keys", "add", "ann", "--quota", 600, "--scopes", "all,admin", "--rate", "5/s")
+    (made,) = json.loads(call("keys", "list", "--json").out)
+    assert made["quota"] == 600 and "admin" in made["scopes"] and made["used_today"] == 0
+    call("keys", "change", "ann", "--quota", 30, "--scopes", "chat", "--stores", "a", "--weight", 3)
+    (changed,) = json.loads(call("keys", "list", "--json").out)
+    to = {"quota": 30, "scopes": ["chat"], "stores": ["a"], "weight": 3}
+    assert changed == made | to
+    call("keys", "change", "ann", "--quota", "none", "--stores", "all", "--rate", "none")
+    (free,) = json.loads(call("keys", "list", "--json").out)
+    assert free == changed | {"quota": None, "stores": None, "rate": None}

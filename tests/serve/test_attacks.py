@@ -65,10 +65,8 @@ def completed(client: TestClient, header: dict[str, str], prompt: str = "a b") -
 def routes(app: "FastAPI") -> list[tuple[str, str]]:
     """Every method and path that is described, and those that are not."""
     described = [(method.upper(), path) for path, one in app.openapi()["paths"].items() for method in one]
-    return [
-        *described,
-        *((method, path) for path in ("/mcp", "/openapi.json", "/docs", "/redoc") for method in ("GET", "POST")),
-    ]
+    hidden = ("/mcp", "/openapi.json", "/docs", "/redoc", "/admin", "/admin/keys")
+    return [*described, *((method, path) for path in hidden for method in ("GET", "POST"))]
 
 
 def test_no_route_is_forgotten(app: "FastAPI", client: TestClient, login: Any) -> None:
@@ -105,6 +103,11 @@ def test_other_machines_are_not_served_without_keys(make_app: "Callable[..., Fas
     ("DELETE", "/v1/stores/x", None, "stores:write"),
     ("POST", "/v1/stores/x/documents", {"text": "a"}, "stores:write"),
     ("GET", "/metrics", None, "engine"),
+    ("GET", "/v1/keys", None, "admin"),
+    ("POST", "/v1/keys", {"name": "eve", "scopes": ["admin"]}, "admin"),
+    ("PATCH", "/v1/keys/ann", {"scopes": ["admin"]}, "admin"),
+    ("POST", "/v1/keys/ann/rotate", None, "admin"),
+    ("DELETE", "/v1/keys/ann", None, "admin"),
 ])  # fmt: skip
 def test_a_key_is_for_what_it_is_for(client: TestClient, login: Any, method: str, path: str, body: Any, scope: str) -> None:
     header = login("ann", scopes=[one for one in SCOPES if one != scope])
