@@ -41,6 +41,12 @@ RECIPES = {
         "RerankRecipe",
         "A cross-encoder that orders passages; OUT/model is what --rerank takes. DATA: a folder with squadshifts/, qamr/ ...",
     ),
+    "verifier": (
+        "verifier",
+        "VerifierRecipe",
+        "A cross-encoder that judges a reader's answers; OUT/model is what the reader's recipe takes as verifier. DATA: a "
+        "folder with squadshifts/, qamr/ ...",
+    ),
     "lm": (
         "language_model",
         "LanguageModelRecipe",

@@ -2,7 +2,8 @@
 
 supported    a reference answer where it stands, as people asked or with a word, number or name changed on both sides
 altered      the question changed so that the passage does not answer it, see unanswerable.py; the answer stays
-confused     the answer of another question to the same passage, if it can be one that begins with the same word
+confused     the answer of another question to the same passage, if it can be one that begins with the same word, of those
+             rather one that has words in common with it
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mmgen.models.reader.question_overlap import content_stems
 from mmgen.models.reader.span_evidence import evidence
+from mmgen.training.data.near_words import NearWords
 from mmgen.training.data.qa_data import KINDS, Question
 from mmgen.training.data.unanswerable import WordPool, has, put, renamed, unanswerable
 
@@ -37,12 +40,13 @@ class EvidencePairs:
 
     questions: Sequence[Question]  # with an answer that stands in the passage
     pool: WordPool
+    near_words: NearWords | None = None  # for changes of the kind "near"
     beside: dict[str, list[Question]] = field(default_factory=lambda: defaultdict(list))  # passage -> its questions
 
     @classmethod
-    def of(cls, questions: Sequence[Question]) -> EvidencePairs:
+    def of(cls, questions: Sequence[Question], near_words: NearWords | None = None) -> EvidencePairs:
         usable = [q for q in questions if span(q, random.Random(0))]
-        made = cls(usable, WordPool.of(usable))
+        made = cls(usable, WordPool.of(usable), near_words)
         for question in usable:
             made.beside[question.context].append(question)
         return made
@@ -51,13 +55,25 @@ class EvidencePairs:
         """One supported pair of a question, and one that is not where one can be made."""
         question = self.questions[number]
         if rng.random() < ALTERED:
-            changed = [q for q in unanswerable(question, self.pool, rng) if q.kind != "removed"]
+            changed = [q for q in unanswerable(question, self.pool, rng, self.near_words) if q.kind != "removed"]
             if changed:
                 wrong = shown(rng.choices(changed, [KINDS[q.kind] for q in changed])[0], rng, False)
                 right = shown(question, rng, True)
                 return [followed(right, wrong.question) if rng.random() < FOLLOWED else right, wrong]
         versions = list(renamed(question, self.pool, rng)) if rng.random() < FOLLOWED else []
         return [shown(versions[0] if versions else question, rng, True), *self._confused(question, rng)]
+
+    def trick(self, trick: Question, answerable: Sequence[Question], rng: random.Random) -> list[EvidencePair]:
+        """One that was written by hand, and an answerable one to the same passage: half of the time also written by hand, where
+        there is one, and rather one that is like it."""
+        wrong = shown(trick, rng, False)
+        written = [q for q in answerable if q.context == trick.context]
+        others = written if written and rng.random() < 0.5 else self.beside[trick.context]
+        if not others:
+            return [wrong]
+        asked = content_stems(f"{trick.text} {trick.answers[0]}")
+        near = [len(asked & content_stems(f"{q.text} {q.answers[0]}")) for q in others]
+        return [shown(rng.choices(others, [1 + 2 * n for n in near])[0], rng, True), wrong]
 
     def _confused(self, question: Question, rng: random.Random) -> list[EvidencePair]:
         own = {answer.lower() for answer in question.answers}
@@ -70,7 +86,9 @@ class EvidencePairs:
         alike = [q for q in others if q.text.lower().startswith(first)]
         if not others:
             return []
-        wrong = shown(rng.choice(alike or others), rng, False)
+        asked, some = content_stems(question.text), alike or others
+        common = [len(asked & content_stems(other.text)) for other in some]
+        wrong = shown(rng.choices(some, [1 + 2 * n for n in common])[0], rng, False)
         return [EvidencePair(question.text, wrong.text, False)]
 
 

@@ -140,7 +140,7 @@ def answer_tokens(tokens: TokenizedText, start: int, answer: str) -> tuple[int, 
     return (inside[0], inside[-1]) if inside else None
 
 
-KINDS = {"entity": 3.0, "number": 3.0, "antonym": 2.0, "word": 2.0, "negation": 1.0, "removed": 1.0}
+KINDS = {"entity": 3.0, "number": 3.0, "antonym": 2.0, "word": 2.0, "near": 3.0, "negation": 1.0, "removed": 1.0}
 """Weights with which an altered version of a question is drawn."""
 
 

@@ -7,6 +7,7 @@ Each rule changes one thing, and checks that the sentence with the answer does n
     antonym   a word by its opposite ("before" by "after")
     negation  "did" by "didn't", and back
     word      a word that the answer's sentence also has, by one that stands in its place in other questions
+    near      such a word by one of its kind, by a model's word embeddings, from the passage where there is one (near_words.py)
     removed   the question stays, the sentences that answer it are taken out of the passage
     renamed   a name is changed in question and passage alike: still answerable
 
@@ -24,7 +25,8 @@ from itertools import pairwise
 
 from mmgen.function_words import FUNCTION_WORDS
 from mmgen.ingest.sentences import sentences
-from mmgen.training.data.antonyms import ANTONYMS
+from mmgen.models.reader.antonyms import ANTONYMS
+from mmgen.training.data.near_words import NearWords, drawn
 from mmgen.training.data.qa_data import Question
 
 WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -110,8 +112,9 @@ def evidence(question: Question) -> str:
     return " ".join(question.context[a:b] for a, b in parts if any(a < end and b > start for start, end in spans))
 
 
-def unanswerable(question: Question, pool: WordPool, rng: random.Random) -> list[Question]:
-    """At most one question of each kind; `answers` stay as what is plausible but wrong, `kind` says what was changed."""
+def unanswerable(question: Question, pool: WordPool, rng: random.Random, near_words: NearWords | None = None) -> list[Question]:
+    """At most one question of each kind; `answers` stay as what is plausible but wrong, `kind` says what was changed. "near"
+    is made where there are `near_words`."""
     near = evidence(question)
     if not near:
         return []
@@ -121,6 +124,7 @@ def unanswerable(question: Question, pool: WordPool, rng: random.Random) -> list
         "antonym": _antonym(question, near, rng),
         "negation": _negation(question, near),
         "word": _word(question, near, pool, rng),
+        "near": _near(question, near, near_words, rng) if near_words else None,
     }
     made = [replace(question, text=text, kind=kind) for kind, text in texts.items() if text and text != question.text]
     return [*made, *_removed(question)]
@@ -186,6 +190,20 @@ def _word(question: Question, near: str, pool: WordPool, rng: random.Random) -> 
             known = f"{near} {question.text}".lower()
             if other[:5].lower() not in known and (has(question.context, other) or rng.random() < 0.5):
                 return put(question.text, words[place], other)
+    return None
+
+
+def _near(question: Question, near: str, words: NearWords, rng: random.Random) -> str | None:
+    asked = WORD.findall(question.text)
+    lower = [word.lower() for word in asked]
+    places = [n for n, w in enumerate(lower) if n and len(w) > 2 and w not in FUNCTION_WORDS | ASKING and w[:5] in near.lower()]
+    rng.shuffle(places)
+    answers = {word.lower()[:5] for answer in question.answers for word in WORD.findall(answer)}
+    avoid = {word[:5] for word in [*lower, *WORD.findall(near.lower())]} | answers
+    passage = [word for word in dict.fromkeys(WORD.findall(question.context.lower())) if word not in FUNCTION_WORDS]
+    for place in places[:3]:
+        if new := drawn(asked[place], words, passage, avoid, rng):
+            return put(question.text, asked[place], new)
     return None
 
 

@@ -41,5 +41,16 @@ def test_a_change_is_followed_where_the_text_has_the_words() -> None:
     assert followed(EvidencePair("Who is Olga?", "Olga Dahl | Olga Dahl.", True), "Who is Arne?").question == "Who is Olga?"
 
 
+def test_a_trick_stands_beside_an_answerable_question_of_its_passage() -> None:
+    pairs = EvidencePairs.of(QUESTIONS)
+    trick = asked("Who lit the lamp of Oslo in 1933?", "Olga Dahl")
+    written = asked("Whose was the lamp of Bergen?", "Arne Lie")
+    drawn = [pairs.trick(trick, [written], random.Random(seed)) for seed in range(10)]
+    assert all(right.supported and wrong.question == trick.text and not wrong.supported for right, wrong in drawn)
+    assert {right.question for right, _ in drawn} >= {written.text, QUESTIONS[0].text}
+    other = Question("x", "Lamps", "Who?", "Olga.", ["Olga"], [0], "test", "written")
+    assert [pair.supported for pair in pairs.trick(other, [], random.Random(0))] == [False]
+
+
 def test_what_is_no_span_has_none() -> None:
     assert evidence_pairs.span(QUESTIONS[2], random.Random(0)) is None

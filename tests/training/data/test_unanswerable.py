@@ -1,9 +1,11 @@
 """Each rule on a small passage: what it changes, and what it leaves alone because the passage would answer it."""
 
 import random
+from typing import cast
 
 import pytest
 
+from mmgen.training.data.near_words import NearWords
 from mmgen.training.data.qa_data import Question
 from mmgen.training.data.unanswerable import WordPool, evidence, renamed, unanswerable
 
@@ -79,3 +81,17 @@ def test_a_renamed_passage_answers_as_before(pool: WordPool) -> None:
     made = [one for seed in range(5) for one in renamed(asked, pool, random.Random(seed))]
     assert made and all("Cordouan" not in one.text + one.context for one in made)
     assert all(one.context[one.starts[0] :].startswith("July 1823") and not one.kind for one in made)
+
+
+def test_a_word_of_a_kind_takes_anothers_place(pool: WordPool) -> None:
+    class Words:
+        def nearest(self, word: str, others: list[str]) -> str | None:
+            return "oil" if word == "lamp" and "oil" in others else None
+
+        def of(self, word: str) -> list[str]:
+            return ["bell"] if word == "lamp" else []
+
+    asked, words = question("Who lit the lamp of Cordouan?", "Fresnel"), cast(NearWords, Words())
+    made = {q.text for seed in range(12) for q in unanswerable(asked, pool, random.Random(seed), words) if q.kind == "near"}
+    assert made == {"Who lit the oil of Cordouan?", "Who lit the bell of Cordouan?"}
+    assert "near" not in kinds(asked, pool)

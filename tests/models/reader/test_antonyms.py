@@ -1,4 +1,4 @@
-from mmgen.training.data.antonyms import ANTONYMS
+from mmgen.models.reader.antonyms import ANTONYMS
 
 
 def test_opposites_go_both_ways() -> None:
