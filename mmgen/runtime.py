@@ -155,10 +155,17 @@ class Runtime:
             )
         return self._once("text", key, lambda key: text.load(self.host, key, reference, draft))
 
-    def denoiser(self, reference: str | None = None, lora: Sequence[str] = (), vae: str | None = None) -> ImageClient:
+    def denoiser(
+        self,
+        reference: str | None = None,
+        lora: Sequence[str] = (),
+        vae: str | None = None,
+        text_encoder: Sequence[str] = (),
+    ) -> ImageClient:
         """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine.
 
         vae: an autoencoder, a file or a folder in diffusers' format, instead of the model's own.
+        text_encoder: files and folders of text encoders, for a single file that has none.
         """
         from mmgen.clients import image_models
         from mmgen.image_params import LoraWeight
@@ -168,8 +175,9 @@ class Runtime:
         own = None if vae is None else Path(vae).expanduser()
         if own is not None and not own.exists():
             raise NotFound(f"VAE {own} does not exist; give a safetensors file or a folder in diffusers' format")
-        key = reference if own is None else f"{reference} with {own}"
-        client: ImageClient = self._once("denoiser", key, lambda key: image_models.load(self.host, key, reference, own))
+        texts = [_place(one) for one in text_encoder]
+        key = " with ".join([reference, *(str(one) for one in (own, *texts) if one is not None)])
+        client: ImageClient = self._once("denoiser", key, lambda key: image_models.load(self.host, key, reference, own, texts))
         return client.with_loras(loras) if loras else client
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:
@@ -250,3 +258,11 @@ def _cuda() -> Any:
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     started = getattr(cuda, "is_initialized", None)
     return cuda if started is not None and started() else None
+
+
+def _place(reference: str) -> Path:
+    """A file or folder here, or of a repository. Raises NotFound where it is neither."""
+    from mmgen import hub
+
+    path = Path(reference).expanduser()
+    return path if path.exists() else hub.resolve(reference)

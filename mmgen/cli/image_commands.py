@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 KINDS = {"start": list[int], "step": Progress, "image": DrawnFile, "images": DrawnFiles}
 """Events that a command reads, as a server sends them."""
-VERBATIM = ("model", "lora", "embedding")
+VERBATIM = ("model", "lora", "embedding", "text_encoder")
 """Options that stand in a recipe as they were given."""
 
 

@@ -44,6 +44,7 @@ class ImageClient(ABC):
     def __init__(self, host: ModelHost, reference: str, folder: Path) -> None:
         self.host, self.reference, self.folder = host, reference, folder
         self.vae: Path | None = None  # instead of the model's own
+        self.text_encoders: tuple[Path, ...] = ()  # of a single file that has none
         self.loras: Sequence[LoraWeight] = ()  # of every row, besides its own
 
     def with_loras(self, loras: Sequence[LoraWeight]) -> Self:

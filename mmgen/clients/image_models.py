@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
     from mmgen.models.tuning.workload import Workload
 
+OWN = {"vae": "VAE here (--vae)", "text_encoders": "text encoder here (--text-encoder)"}
+"""Parts that a model may be given instead of its own, by the loaders' names for them."""
 
-def load(host: ModelHost, key: str, reference: str, vae: Path | None = None) -> ImageClient:
-    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its own VAE."""
+
+def load(host: ModelHost, key: str, reference: str, vae: Path | None = None, text_encoders: Sequence[Path] = ()) -> ImageClient:
+    """The client of a model. `reference` may end with a precision, as in `FOLDER#bf16`; `key`: it with its own parts."""
     from mmgen.models.diffusion import denoiser
     from mmgen.models.diffusion.dit import model as dit
     from mmgen.runners.diffusers_pipeline import PipelineModel
 
     def kind(folder: Path) -> str:
-        return "unet" if denoiser.handles(folder) else "dit" if dit.handles(folder) else "diffusers"
+        return "dit" if dit.handles(folder) else "unet" if denoiser.handles(folder) else "diffusers"
 
     def prepare(model: Any) -> Any:
         if isinstance(model, denoiser.DenoiserModel):
@@ -34,11 +38,11 @@ def load(host: ModelHost, key: str, reference: str, vae: Path | None = None) -> 
 
     def loader(folder: Path) -> ModelLoader:
         found = choose(folder)
-        if vae is None:
-            return found
-        if "vae" not in signature(found).parameters:
-            raise BadRequest(f"{reference} takes no other VAE here; leave --vae out")
-        return partial(found, vae=vae)
+        own: dict[str, Any] = {"vae": vae, "text_encoders": tuple(text_encoders)}
+        own = {name: value for name, value in own.items() if value}
+        for name in own.keys() - signature(found).parameters.keys():
+            raise BadRequest(f"{reference} takes no other {OWN[name]}; leave it out")
+        return partial(found, **own)
 
     runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
     choose = registered(host.registry.denoisers, kind)
@@ -47,7 +51,7 @@ def load(host: ModelHost, key: str, reference: str, vae: Path | None = None) -> 
     if isinstance(opened.model, PipelineModel | dit.DiTModel):
         make = DiffusersClient if isinstance(opened.model, PipelineModel) else DiTClient
     client: ImageClient = make(host, key, opened.folder, opened.model)
-    client.reference, client.vae = reference, vae
+    client.reference, client.vae, client.text_encoders = reference, vae, tuple(text_encoders)
     client.precision = opened.precision or ("fp32" if opened.chooses else "")
     return client
 

@@ -116,10 +116,11 @@ def client_of(rt: Runtime, made: Recipe, model: str | None = None) -> ImageClien
     """The model, or the one to take instead, in the recipe's precision; where none is recorded in fp32, if it can be chosen."""
     vae = None if made.vae is None else made.vae.file
     lora, wanted, reference = [f"{one.file}@{one.scale:g}" for one in made.lora], made.precision, model or made.model
+    parts = lora, vae, [one.file for one in made.text_encoder]
     if "#" in reference:
-        return rt.denoiser(reference, lora, vae)
-    client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, lora, vae)
-    return rt.denoiser(f"{reference}#fp32", lora, vae) if client.precision not in ("", wanted or "fp32") else client
+        return rt.denoiser(reference, *parts)
+    client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, *parts)
+    return rt.denoiser(f"{reference}#fp32", *parts) if client.precision not in ("", wanted or "fp32") else client
 
 
 def params_of(made: Recipe) -> ImageParams:
@@ -153,6 +154,9 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
             found.append(f"LoRA {now.path} is another")
     if made.vae is not None and client.vae is not None and made.vae.sha256 != lora_digest(client.vae):
         found.append(f"VAE {client.vae} is another")
+    for then, path in zip(made.text_encoder, client.text_encoders, strict=True):
+        if then.sha256 != lora_digest(path):
+            found.append(f"text encoder {path} is another")
     for one in made.embedding:
         if one.sha256 != weight_files.file_digest(Path(one.file)):
             found.append(f"embedding {one.file} is another")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CONNECT_S = 2.0
 REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "rerank"})
 """Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
-FILES, STORES, LISTS = frozenset({"image", "mask"}), frozenset({"store"}), frozenset({"lora", "embedding"})
+FILES, STORES, LISTS = frozenset({"image", "mask"}), frozenset({"store"}), frozenset({"lora", "embedding", "text_encoder"})
 """Options that are paths, that are paths where there is a separator in them, and that are lists of paths."""
 UNAVAILABLE = (401, 403, 429, 503)
 """Statuses with which the server says that it does not take the call."""

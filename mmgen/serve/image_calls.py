@@ -154,7 +154,7 @@ def public(made: Recipe) -> Recipe:
     """With models by their names: where they lie is nobody's business."""
     files = {
         part: tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in getattr(made, part))
-        for part in ("lora", "embedding")
+        for part in ("lora", "embedding", "text_encoder")
     }
     vae = None if made.vae is None else made.vae.model_copy(update={"file": PurePath(made.vae.file).name})
     return made.model_copy(update={"model": name_of(made.model), "vae": vae, **files})

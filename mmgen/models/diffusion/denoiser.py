@@ -292,7 +292,9 @@ def _own_vae(vae: Path, folder: Path, unet: Any, device: str, dtype: torch.dtype
     from mmgen.models.diffusion.single_file import vae as vae_files
 
     kept = torch.float32 if dtype == torch.float16 else dtype
-    return vae_files.from_path(vae, float(read_json(config).get("scaling_factor", 0.18215)), device, kept)
+    said = read_json(config)
+    scales = {name: float(said[name]) for name in ("scaling_factor", "shift_factor") if said.get(name) is not None}
+    return vae_files.from_path(vae, scales, device, kept)
 
 
 def _images(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoencoder:

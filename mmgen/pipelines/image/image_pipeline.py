@@ -104,6 +104,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         lora: Sequence[str] = (),
         embedding: Sequence[str] = (),
         vae: str | None = None,
+        text_encoder: Sequence[str] = (),
     ) -> None:
         """Opens nothing yet.
 
@@ -111,9 +112,11 @@ class ImagePipeline(StreamingPipeline[Images]):
         lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE.
         embedding: files of textual inversion; the prompt says their words. Those in the home directory are found by name.
         vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
+        text_encoder: for a single file without: files (CLIP-L, CLIP-G, T5-XXL) or folders of text encoders.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
         self.vae = vae
+        self.text_encoder = [text_encoder] if isinstance(text_encoder, str) else list(text_encoder)
         self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -164,7 +167,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
-        client = self.rt.denoiser(self.model, self.lora, self.vae)
+        client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder)
         clock.lap("load")
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
         settled = [replace(one, loras=loras, embeddings=learned) for one in asked]
@@ -215,6 +218,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             lora=loras,
             embedding=learned,
             vae=None if client.vae is None else RecipeFile(file=str(client.vae), sha256=lora_digest(client.vae)),
+            text_encoder=tuple(RecipeFile(file=str(one), sha256=lora_digest(one)) for one in client.text_encoders),
             **options,
             versions=recipe.versions(),
             device=self.rt.device,

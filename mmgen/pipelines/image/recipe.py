@@ -48,6 +48,7 @@ class RecipeOptions(BaseModel):
     lora: tuple[RecipeFile, ...] = ()
     embedding: tuple[RecipeFile, ...] = ()  # textual inversion
     vae: RecipeFile | None = None  # instead of the model's own
+    text_encoder: tuple[RecipeFile, ...] = ()  # of a single file without
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int

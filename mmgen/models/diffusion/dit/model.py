@@ -18,7 +18,9 @@ from mmgen.models.cpu.batch_invariant_layers import AttentionMode, hold
 from mmgen.models.diffusion import pipeline_files
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
+from mmgen.models.diffusion.autoencoder import CLASSES
 from mmgen.models.diffusion.conditioning import Conditioning, stack
+from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
 from mmgen.models.diffusion.dit.family import DiTFamily
@@ -30,6 +32,8 @@ from mmgen.models.diffusion.dit.sana import Sana
 from mmgen.models.diffusion.dit.sd3 import StableDiffusion3
 from mmgen.models.diffusion.dit.z_image import ZImage
 from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
+from mmgen.models.diffusion.single_file import vae as vae_files
+from mmgen.models.diffusion.single_file.transformers import model as transformer_files
 from mmgen.models.diffusion.solver_table import SolverTable
 
 FAMILIES: dict[str, type[DiTFamily]] = {
@@ -173,13 +177,47 @@ def _seen(condition: Conditioning) -> int:
     return 0 if condition.tokens is None else len(condition.tokens)
 
 
-def load(folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> DiTModel:
-    """The registry's loader for diffusion transformers whose loop is ours."""
-    pipeline = pipeline_files.load(folder, device, precision)
+def load(
+    folder: Path,
+    device: str = "cpu",
+    name: str = "",
+    precision: str = "",
+    vae: Path | None = None,
+    text_encoders: Sequence[Path] = (),
+) -> DiTModel:
+    """The registry's loader for diffusion transformers whose loop is ours: from a folder, or a single file.
+
+    vae: an autoencoder, a folder or a file, instead of the model's own.
+    text_encoders: files and folders, for a single file that has none.
+    """
+    if precision not in PRECISIONS:
+        raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
+    if folder.is_file():
+        pipeline = transformer_files.load(folder, device, PRECISIONS[precision], vae, text_encoders)
+    else:
+        if text_encoders:
+            raise BadRequest(f"{name or folder} has its own text encoders; leave --text-encoder out")
+        pipeline = pipeline_files.load(folder, device, precision)
+        if vae is not None:
+            pipeline.vae = _other_vae(vae, pipeline, device)
     return DiTModel(pipeline, FAMILIES[type(pipeline).__name__](pipeline), name or folder.name)
 
 
 def handles(folder: Path) -> bool:
-    """Whether a folder is a model for `load`, by the pipeline that it names."""
+    """Whether a folder or file is a model for `load`, by the pipeline or the tensors that it names."""
+    if folder.is_file():
+        return transformer_files.handles(folder)
     path = folder / "model_index.json"
     return path.is_file() and str(read_json(path).get("_class_name", "")) in FAMILIES
+
+
+def _other_vae(vae: Path, pipeline: Any, device: str) -> Any:
+    """Latents are scaled as the model's own autoencoder says, which a single file does not."""
+    if type(pipeline.vae).__name__ not in CLASSES:
+        raise BadRequest(f"its VAE is of class {type(pipeline.vae).__name__}, for which no other is read; leave --vae out")
+    said = pipeline.vae.config
+    scales = {one: float(said[one]) for one in ("scaling_factor", "shift_factor") if said.get(one) is not None}
+    made: Any = vae_files.from_path(vae, scales, device, pipeline.vae.dtype)
+    if made.channels != int(said["latent_channels"]):
+        raise BadRequest(f"{vae} has {made.channels} latent channels, the model {said['latent_channels']}; take its own VAE")
+    return made.vae

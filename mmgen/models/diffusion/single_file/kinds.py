@@ -15,11 +15,13 @@ TEXT = {
     "Stable Diffusion XL": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
 }
 """The families that run, and where their text encoders' tensors are."""
+TRANSFORMERS = ("Stable Diffusion 3", "FLUX.1", "Z-Image", "Qwen-Image")
+"""Families of single_file/transformers."""
 OTHERS = {
     r"(^|\.)lora_|\.lora[._]|hada_w|lokr_w|oft_blocks": "a LoRA; give it with --lora",
     r"^(control_model\.|controlnet_|input_hint_block|zero_convs)": "a ControlNet, which is not drawn with alone",
-    r"double_blocks\.|single_blocks\.": "FLUX; give a folder in diffusers' format",
-    r"joint_blocks\.": "Stable Diffusion 3; give a folder in diffusers' format",
+    r"double_blocks\.|single_blocks\.": "a relative of FLUX that is not known here",
+    r"joint_blocks\.": "a relative of Stable Diffusion 3 that is not known here",
     r"time_stack|temporal_transformer|motion_modules": "a video model, which does not run here",
     r"^conditioner\.embedders\.0\.model\.": "the refiner of Stable Diffusion XL, which does not run here",
     r"^(emb_params|clip_[lg])$": "textual inversion; give it with --embedding",
@@ -40,10 +42,10 @@ def family(file: SingleFile) -> str:
         for name, prefixes in TEXT.items():
             if all(file.has(prefix) for prefix in prefixes):
                 return name
-        if file.has(f"{UNET}input_blocks.0.0.") and not looks_like(file.shapes, ("FLUX", "3;", "video", "refiner")):
+        if file.has(f"{UNET}input_blocks.0.0.") and not looks_like(file.shapes, ("FLUX", "Diffusion 3", "video", "refiner")):
             raise BadWeights(f"{file.path} has a UNet and no text encoder that is known here; take a file with both")
     told = looks_like(file.shapes) or f"no model that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
-    raise BadWeights(f"{file.path} looks like {told}; single files of {', '.join(TEXT)} are read")
+    raise BadWeights(f"{file.path} looks like {told}; single files of {', '.join((*TEXT, *TRANSFORMERS))} are read")
 
 
 def looks_like(names: Iterable[str], among: tuple[str, ...] = ()) -> str:

@@ -36,8 +36,6 @@ def load(
     """
     file = SingleFile(path)
     family = kinds.family(file)
-    if scaled := [name for name in file.shapes if name.endswith((".scale_weight", "scaled_fp8", ".weight_scale"))]:
-        raise BadWeights(f"{path} holds scaled fp8 weights ({scaled[0]}), which are not read; take the fp16 file")
     if own_vae is None and not file.has(f"{kinds.VAE}decoder."):
         raise BadWeights(f"{path} has no VAE; give one with --vae FILE, such as the one of {family}")
     side = text.load(file, family, device, dtype)

@@ -12,6 +12,10 @@ from mmgen.errors import BadWeights
 from mmgen.models.checkpoints.safetensors_io import read_metadata, some
 from mmgen.weight_files import CONVERT
 
+SCALES = (".scale_weight", ".weight_scale")
+"""Ends of names, behind a layer's, of what its fp8 weights are multiplied with."""
+BESIDE = (*SCALES, ".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant")
+"""Ends of names of tensors that say how weights and inputs are rounded; inputs are not rounded here."""
 PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 """How files of torch.save begin."""
 
@@ -41,21 +45,45 @@ class SingleFile:
         """Whether any tensor's name begins so."""
         return any(name.startswith(beginning) for name in self.shapes)
 
-    def get(self, name: str) -> Tensor:
-        """In fp32 where it is stored in less; fp8 too. Raises BadWeights where it is missing, or not all of it are numbers."""
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Raises BadWeights where it is missing."""
         if name not in self.shapes:
             raise BadWeights(f"{self.path} lacks {name}, so the file is not whole; fetch the model again")
+        return self.shapes[name]
+
+    def get(self, name: str) -> Tensor:
+        """In fp32 where it is stored in less; fp8 too, times its scale.
+
+        Raises BadWeights where it is missing, packed in another way, or not all of it are numbers.
+        """
+        self.shape(name)
         tensor: Tensor = self._file.get_tensor(name)
+        if tensor.dtype in (torch.uint8, torch.int8) and name.endswith(".weight"):
+            kind = f"{self.path} holds weights of {str(tensor.dtype).removeprefix('torch.')} ({name})"
+            raise BadWeights(f"{kind}, a form that is not read here; take the fp16, bf16, fp8 or GGUF file")
         if tensor.is_floating_point():
-            tensor = tensor.float()
+            tensor = self._scaled(name, tensor.float())
             if not bool(torch.isfinite(tensor).all()):
                 raise BadWeights(f"{self.path} holds numbers that are none in {name}; the file is damaged, fetch it again")
         self.read.add(name)
         return tensor
 
+    def _scaled(self, name: str, tensor: Tensor) -> Tensor:
+        layer = name.removesuffix(".weight")
+        for scale in (f"{layer}{end}" for end in SCALES if layer != name):
+            if scale in self.shapes:
+                factor: Tensor = self._file.get_tensor(scale).float()
+                if factor.numel() not in (1, len(tensor)):
+                    raise BadWeights(f"{self.path}: {scale} has {factor.numel()} scales for {len(tensor)} rows; not read here")
+                return tensor * factor.reshape(-1, *[1] * (tensor.dim() - 1))
+        return tensor
+
     def check_all_read(self, beginning: str, model: str) -> None:
         """Raises BadWeights for tensors of a part that nothing was made of."""
-        if left := sorted(name for name in self.shapes.keys() - self.read if name.startswith(beginning)):
+        left = sorted(
+            name for name in self.shapes.keys() - self.read if name.startswith(beginning) and not name.endswith(BESIDE)
+        )
+        if left:
             raise BadWeights(f"{self.path} has tensors that {model} has no place for: {some(left)}; it is of another kind")
 
 

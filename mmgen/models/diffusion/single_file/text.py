@@ -33,22 +33,29 @@ def load(file: SingleFile, family: str, device: str, dtype: torch.dtype) -> Clip
     """The text side of a model. Version 2 and XL read their encoders' last states but one."""
     prefixes = TEXT[family]
     two = len(prefixes) > 1
-    encoders = [
-        (_open_clip if ".model." in prefix else _clip)(file, prefix, last=two).requires_grad_(False).eval().to(device, dtype)
-        for prefix in prefixes
-    ]
+    encoders = []
+    for prefix in prefixes:
+        found = _open_clip(file, prefix, last=two) if ".model." in prefix else clip(file, prefix)
+        encoders.append(found.requires_grad_(False).eval().to(device, dtype))
     ends = ["<|endoftext|>" if prefix.endswith("transformer.") else "!" for prefix in prefixes]
     return ClipConditioner(encoders, [tokenizer(end) for end in ends], zero_null=two)
 
 
-def _clip(file: SingleFile, prefix: str, last: bool) -> Any:
-    """OpenAI's CLIP under transformers' names."""
+def clip(file: SingleFile, prefix: str, projected: bool = False, activation: str = "quick_gelu") -> Any:
+    """A CLIP under transformers' names. `projected`: with the projection of a whole prompt's vector."""
     import transformers
 
     inner = f"{prefix}text_model." if file.has(f"{prefix}text_model.") else prefix
+    config = _config(file, inner, f"{inner}encoder.layers.{{}}.", activation)
+    if projected:
+        config.projection_dim = file.shape(f"{prefix}text_projection.weight")[0]
     with without_init():
-        module = transformers.CLIPTextModel(_config(file, inner, f"{inner}encoder.layers.{{}}.", "quick_gelu"))
-    _fill(file, module, lambda name: inner + name.removeprefix("text_model."))
+        module: Any = (transformers.CLIPTextModelWithProjection if projected else transformers.CLIPTextModel)(config)
+
+    def source(name: str) -> str:
+        return prefix + name if name.startswith("text_projection") else inner + name.removeprefix("text_model.")
+
+    _fill(file, module, source)
     return module
 
 

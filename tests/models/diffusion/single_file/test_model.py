@@ -66,14 +66,17 @@ def test_a_vae_of_its_own(tmp_path: Path) -> None:
     save_file({single_files.vae_name(name): one for name, one in own.state_dict().items()}, tmp_path / "vae.safetensors")
     save_file(own.state_dict(), tmp_path / "theirs.safetensors")
     whole: Any = DenoiserModel.load(path, vae=tmp_path / "vae.safetensors")
-    for images in (whole.images, vae.from_path(tmp_path / "theirs.safetensors", 0.18215, "cpu", torch.float32)):
+    for images in (
+        whole.images,
+        vae.from_path(tmp_path / "theirs.safetensors", {"scaling_factor": 0.18215}, "cpu", torch.float32),
+    ):
         assert all(torch.equal(one, own.state_dict()[name]) for name, one in images.vae.state_dict().items())
         assert images.scale == 0.18215
     with pytest.raises(BadWeights, match="not a safetensors file"):
-        vae.from_path(tmp_path / "x.pt", 1, "cpu", torch.float32)
+        vae.from_path(tmp_path / "x.pt", {}, "cpu", torch.float32)
     save_file({"lora_unet_a.lora_down.weight": torch.ones(1)}, tmp_path / "lora.safetensors")
     with pytest.raises(BadWeights, match="looks like a LoRA; give it with --lora; give --vae the VAE"):
-        vae.from_path(tmp_path / "lora.safetensors", 1, "cpu", torch.float32)
+        vae.from_path(tmp_path / "lora.safetensors", {}, "cpu", torch.float32)
 
 
 def test_what_its_output_means(tmp_path: Path) -> None:
@@ -96,8 +99,8 @@ def test_fp8(tmp_path: Path) -> None:
     ("names", "told"),
     [
         (["lora_unet_x.lora_down.weight"], "looks like a LoRA; give it with --lora; single files of Stable Diffusion 1.x"),
-        (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "looks like FLUX; give a folder"),
-        (["model.diffusion_model.joint_blocks.0.x"], "looks like Stable Diffusion 3"),
+        (["model.diffusion_model.double_blocks.0.img_attn.qkv.weight"], "looks like a relative of FLUX"),
+        (["model.diffusion_model.joint_blocks.0.x"], "looks like a relative of Stable Diffusion 3"),
         (["control_model.zero_convs.0.0.weight"], "looks like a ControlNet"),
         (["decoder.up.0.block.0.conv1.weight"], "looks like an autoencoder; give it with --vae"),
         (["model.layers.0.mlp.weight"], "looks like a language model"),
@@ -131,7 +134,10 @@ def test_damaged_files(tmp_path: Path) -> None:
     refused({f"{name}_more": torch.zeros(1)}, f"has no place for: {name}_more")
     refused({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 9, 3, 3)}, "9 channels .* an inpainting model")
     refused({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 8, 3, 3)}, "8 channels .*InstructPix2Pix")
-    refused({"scaled_fp8": torch.zeros(1)}, "holds scaled fp8 weights")
+    name = "model.diffusion_model.middle_block.1.proj_out.weight"
+    refused({name: whole[name].to(torch.int8)}, f"holds weights of int8 .{name}., a form that is not read here")
+    assert whole[name].shape[0] == 64
+    refused({name.replace("weight", "weight_scale"): torch.ones(3)}, "has 3 scales for 64 rows; not read here")
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(BadWeights, match="is a pickle, which can run code when read; convert it"):
         DenoiserModel.load(path)

@@ -1,0 +1,90 @@
+"""A diffusion transformer's file to a pipeline of diffusers: the network, its text encoders, its autoencoder, its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import pretrained
+from mmgen.models.checkpoints.no_init import without_init
+from mmgen.models.diffusion.single_file import kinds, vae
+from mmgen.models.diffusion.single_file.tensors import SingleFile, first
+from mmgen.models.diffusion.single_file.transformers import families, text_encoders
+from mmgen.models.diffusion.single_file.transformers.families import TransformerFamily
+
+VAES = (kinds.VAE, "vae.")
+"""Where whole models have their autoencoder."""
+
+
+def handles(path: Path) -> bool:
+    """Whether a file is a diffusion transformer's. Raises BadWeights for a damaged one."""
+    return families.find(SingleFile(path)) is not None
+
+
+def load(path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = None, encoders: Sequence[Path] = ()) -> Any:
+    """A pipeline of diffusers.
+
+    Args:
+        own_vae: a file or a folder, instead of the file's own autoencoder.
+        encoders: files and folders of text encoders that the file has not; a whole pipeline's folder also has a VAE.
+
+    Raises BadWeights for a file of another kind, with what it looks like, and for one that lacks parts, naming all of them.
+    """
+    import diffusers
+
+    file = SingleFile(path)
+    found = families.find(file)
+    if found is None:
+        raise BadWeights(f"{path} looks like {kinds.looks_like(file.shapes) or 'no model that is known here'}")
+    family, prefix = found
+    place = _vae_place(family, file, own_vae, encoders)
+    with pretrained.quiet():
+        texts, missing = text_encoders.parts(family, file, encoders, device, dtype)
+        if place is None:
+            missing.append("a VAE")
+        if missing:
+            raise BadWeights(
+                f"{path} is {family.name}'s transformer without {', '.join(missing)}; give --text-encoder FILE or FOLDER for "
+                "each and --vae FILE, or --text-encoder FOLDER of a whole model in diffusers' format"
+            )
+        tensors = family.opened(file, prefix)
+        config = family.config(tensors)
+        with without_init(dtype):
+            network: Any = getattr(diffusers, family.network)(**config)
+        with torch.no_grad():
+            tensors.fill(network)
+        images = _vae(family, place, device, dtype)
+        schedule = diffusers.FlowMatchEulerDiscreteScheduler(**family.scheduler(config))
+        network = network.requires_grad_(False).eval().to(device, dtype)
+        return getattr(diffusers, family.pipeline)(transformer=network, scheduler=schedule, vae=images, **texts)
+
+
+def _vae_place(
+    family: TransformerFamily, file: SingleFile, own: Path | None, encoders: Sequence[Path]
+) -> Path | tuple[SingleFile, str] | None:
+    """A file or folder, or the file itself with what stands before the autoencoder's names."""
+    if own is not None:
+        return own
+    if family.vae is not None and (inside := first(file, [f"{one}decoder." for one in VAES])):
+        return file, inside.removesuffix("decoder.")
+    return next((one / "vae" for one in encoders if (one / "vae" / "config.json").is_file()), None)
+
+
+def _vae(family: TransformerFamily, place: Any, device: str, dtype: torch.dtype) -> Any:
+    import diffusers
+
+    kept = torch.float32 if dtype == torch.float16 else dtype  # fp16 overflows in these
+    if isinstance(place, tuple):
+        return vae.load(*place, family.vae or {}, device, kept).vae
+    if place.is_dir():
+        named = pretrained.class_name(place)
+        if not hasattr(diffusers, named):
+            raise BadWeights(f"{place} is of class {named}, which diffusers here does not have; give the VAE of {family.name}")
+        return pretrained.load(getattr(diffusers, named), place, device, kept)
+    if family.vae is None:
+        raise BadWeights(f"{place} is a file; the VAE of {family.name} is read from a folder in diffusers' format")
+    return vae.from_path(place, family.vae, device, kept).vae
