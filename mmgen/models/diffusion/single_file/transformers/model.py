@@ -79,7 +79,8 @@ def _vae(family: TransformerFamily, place: Any, device: str, dtype: torch.dtype)
 
     kept = torch.float32 if dtype == torch.float16 else dtype  # fp16 overflows in these
     if isinstance(place, tuple):
-        return vae.load(*place, family.vae or {}, device, kept).vae
+        file, prefix = place
+        return vae.load(file, prefix, family.vae or {}, device, kept).vae
     if place.is_dir():
         named = pretrained.class_name(place)
         if not hasattr(diffusers, named):
