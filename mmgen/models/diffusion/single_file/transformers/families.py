@@ -16,7 +16,7 @@ FLUX_VAE = {"scaling_factor": 0.3611, "shift_factor": 0.1159}
 
 
 @dataclass(frozen=True)
-class TextPart:
+class EncoderPart:
     """A text encoder of a pipeline."""
 
     part: str  # as the pipeline calls it
@@ -39,7 +39,7 @@ class TransformerFamily:
     config: Callable[[RenamedTensors], dict[str, Any]]
     scheduler: Callable[[dict[str, Any]], dict[str, Any]]  # from the network's configuration
     vae: Mapping[str, float] | None  # scales of an AutoencoderKL; None: another class, which a folder tells
-    texts: tuple[TextPart, ...]
+    texts: tuple[EncoderPart, ...]
     blocks: str = ""  # the beginning of numbered blocks, if the renaming depends on their number
 
     def opened(self, file: SingleFile, prefix: str) -> RenamedTensors:
@@ -50,7 +50,7 @@ class TransformerFamily:
         return RenamedTensors(file, prefix, same if own else self.renaming(count))
 
 
-CLIP_L = TextPart("text_encoder", "tokenizer", "clip_l", "CLIP-L (clip_l.safetensors)")
+CLIP_L = EncoderPart("text_encoder", "tokenizer", "clip_l", "CLIP-L (clip_l.safetensors)")
 FAMILIES = (
     TransformerFamily(
         "FLUX.1",
@@ -62,7 +62,7 @@ FAMILIES = (
         flux.config,
         flux.scheduler,
         FLUX_VAE,
-        (CLIP_L, TextPart("text_encoder_2", "tokenizer_2", "t5", "T5-XXL (t5xxl_fp16.safetensors)")),
+        (CLIP_L, EncoderPart("text_encoder_2", "tokenizer_2", "t5", "T5-XXL (t5xxl_fp16.safetensors)")),
     ),
     TransformerFamily(
         "Stable Diffusion 3",
@@ -76,8 +76,8 @@ FAMILIES = (
         {"scaling_factor": 1.5305, "shift_factor": 0.0609},
         (
             CLIP_L,
-            TextPart("text_encoder_2", "tokenizer_2", "clip_g", "CLIP-G (clip_g.safetensors)"),
-            TextPart("text_encoder_3", "tokenizer_3", "t5", "T5-XXL (t5xxl_fp16.safetensors)", needed=False),
+            EncoderPart("text_encoder_2", "tokenizer_2", "clip_g", "CLIP-G (clip_g.safetensors)"),
+            EncoderPart("text_encoder_3", "tokenizer_3", "t5", "T5-XXL (t5xxl_fp16.safetensors)", needed=False),
         ),
         "joint_blocks",
     ),
@@ -91,7 +91,7 @@ FAMILIES = (
         z_image.config,
         z_image.scheduler,
         FLUX_VAE,
-        (TextPart("text_encoder", "tokenizer", "llm", "Qwen3 4B (a folder)"),),
+        (EncoderPart("text_encoder", "tokenizer", "llm", "Qwen3 4B (a folder)"),),
     ),
     TransformerFamily(
         "Qwen-Image",
@@ -103,7 +103,7 @@ FAMILIES = (
         qwen_image.config,
         qwen_image.scheduler,
         None,
-        (TextPart("text_encoder", "tokenizer", "llm", "Qwen2.5-VL 7B (a folder)"),),
+        (EncoderPart("text_encoder", "tokenizer", "llm", "Qwen2.5-VL 7B (a folder)"),),
     ),
 )
 

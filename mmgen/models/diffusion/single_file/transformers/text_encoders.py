@@ -16,7 +16,7 @@ from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.single_file import kinds, text
 from mmgen.models.diffusion.single_file.tensors import SingleFile
 from mmgen.models.diffusion.single_file.transformers import t5
-from mmgen.models.diffusion.single_file.transformers.families import TextPart, TransformerFamily
+from mmgen.models.diffusion.single_file.transformers.families import EncoderPart, TransformerFamily
 
 log = logging.getLogger(__name__)
 INSIDE = {"clip_l": "text_encoders.clip_l.transformer.", "clip_g": "text_encoders.clip_g.transformer.",
@@ -87,7 +87,7 @@ def _kind_of(folder: Path) -> str:
 
 
 def _encoder(
-    about: TextPart, place: Any, inner: str, projected: bool, beside: Sequence[Path], device: str, dtype: torch.dtype
+    about: EncoderPart, place: Any, inner: str, projected: bool, beside: Sequence[Path], device: str, dtype: torch.dtype
 ) -> Encoder:
     """`inner`: what stands before a file's names, or the part of a pipeline's folder. `beside`: where a tokenizer may lie."""
     if isinstance(place, Path):
