@@ -29,6 +29,7 @@ def serve(
     cors: Annotated[list[str] | None, typer.Option(help="Allowed CORS origin. Repeatable.")] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for TLS: PEM, with its chain.")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key: PEM, without a passphrase.")] = None,
+    audit: Annotated[Path | None, typer.Option(help="Audit log: a file of JSON lines, one for each call.")] = None,
     history: Annotated[
         bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
@@ -38,7 +39,7 @@ def serve(
 
     told = {
         "host": host, "port": port, "models": model, "cors": cors, "history": history, "ssl_certfile": ssl_certfile,
-        "ssl_keyfile": ssl_keyfile,
+        "ssl_keyfile": ssl_keyfile, "audit": audit,
     }  # fmt: skip
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI
@@ -15,7 +16,9 @@ from starlette.routing import Route
 
 from mmgen import __version__
 from mmgen.serve import errors
+from mmgen.serve.accounts.audit import Audit, AuditLog
 from mmgen.serve.accounts.quotas import Quotas
+from mmgen.serve.batch import batch_calls
 from mmgen.serve.batch.batch_worker import BatchWorker
 from mmgen.serve.dialects.drawings import Drawings
 from mmgen.serve.dialects.error_forms import ErrorForms
@@ -107,6 +110,11 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.router.routes.append(Route("/mcp", mcp.Endpoint()))
     app.add_middleware(RequestIdHeader)
     secure(app, settings, app.state.keys, app.state.token)
+    app.state.audit = None
+    if settings.audit is not None:
+        app.state.audit = audit = AuditLog(settings.audit, int(settings.audit_size), settings.audit_files)
+        app.state.batch_worker.told = partial(batch_calls.audit, app)
+        app.add_middleware(Audit, log=audit, tracker=app.state.tracker, prompts=settings.audit_prompts)
     app.add_middleware(ErrorForms)
     return app
 
@@ -133,7 +141,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(worker.join)
     app.state.pool.shutdown(wait=False)
     app.state.rt.engine.admit = lambda user: None
-    for opened in (app.state.quotas, app.state.keys, app.state.history, app.state.stores, app.state.batches):
+    state = app.state
+    for opened in (state.quotas, state.keys, state.history, state.stores, state.batches, state.audit):
         if opened is not None:
             opened.close()
 

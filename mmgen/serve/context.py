@@ -68,6 +68,8 @@ class Context:
         kind: text, encoder, denoiser or reader. Raises UnknownModel, or BadRequest for one of another kind.
         """
         found: str = self.http.app.state.catalog.find(name, kind)
+        state = self.http.state
+        state.models = [*getattr(state, "models", ()), name or found]  # for the audit log
         return found
 
     def reranker(self, name: str | None) -> str | None:

@@ -21,4 +21,8 @@ class ServeConfig(Config):
     drain_s: float = Field(default=30.0, ge=0)  # what a shutdown waits for requests under way
     fetch_urls: bool = False  # whether images may be given as URLs, of public addresses
     pull: bool = False  # whether a key with scope engine may have models downloaded (/api/pull)
+    audit: UserPath | None = None  # a file of JSON lines: who called what, when, with which outcome
+    audit_prompts: bool = False  # whether bodies are in it, 64 KiB of each
+    audit_size: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0)  # of a file before it is rotated
+    audit_files: int = Field(default=10, ge=1)  # that are kept besides
     history: bool = True  # whether requests and results are kept

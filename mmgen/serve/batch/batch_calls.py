@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Unauthorized
 from mmgen.serve import errors
+from mmgen.serve.accounts.audit import worked
 from mmgen.serve.context import Caller, Context, context
 from mmgen.serve.routes.chat import ChatRequest, ChatStream
 from mmgen.serve.routes.completions import CompletionRequest, CompletionStream
@@ -21,6 +22,8 @@ from mmgen.serve.routes.embeddings import EmbeddingsRequest, answer
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from mmgen.stores.batches import BatchLine, StoredBatch
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,14 @@ def called(app: FastAPI, user: str, endpoint: str, body: Mapping[str, Any]) -> t
         return _failed(why, request.id)
     finally:
         here.tracker.end(request, error)
+
+
+def audit(app: FastAPI, batch: StoredBatch, line: BatchLine, status: int, id: str) -> None:
+    """Writes an answered line to the audit log."""
+    entry = app.state.tracker.get(id) if id else None
+    models = [str(line.body["model"])[:200]] if "model" in line.body else []
+    about = {"user": batch.user, "route": batch.endpoint, "batch": batch.id, "models": models, "status": status}
+    app.state.audit.write({**about, **worked(entry, status)})
 
 
 RETRIED = (429, 499, 503)

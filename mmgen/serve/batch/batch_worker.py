@@ -9,7 +9,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ class BatchWorker:
 
     def __init__(self, app: FastAPI, store: BatchStore) -> None:
         self.app, self.store = app, store
+        self.told: Callable[[StoredBatch, BatchLine, int, str], None] = lambda *answered: None  # for the audit log
         self._woken, self._ended = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -91,6 +92,7 @@ class BatchWorker:
             status, body, id = batch_calls.called(self.app, batch.user, batch.endpoint, line.body)
         except (Busy, Cancelled, Closed, Stuck):
             return False
+        self.told(batch, line, status, id)
         response = {"status_code": status, "request_id": id, "body": body}
         self.store.finish(line, outcome(line, response=response), failed=status >= 400)
         return True
