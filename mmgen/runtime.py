@@ -161,11 +161,13 @@ class Runtime:
         lora: Sequence[str] = (),
         vae: str | None = None,
         text_encoder: Sequence[str] = (),
+        preview_vae: str | None = None,
     ) -> ImageClient:
         """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine.
 
         vae: an autoencoder, a file or a folder in diffusers' format, instead of the model's own.
         text_encoder: files and folders of text encoders, for a single file that has none.
+        preview_vae: a tiny decoder of latents, a file or a folder, that shows previews instead of the model's own.
         """
         from mmgen.clients import image_models
         from mmgen.image_params import LoraWeight
@@ -178,6 +180,9 @@ class Runtime:
         texts = [_place(one) for one in text_encoder]
         key = " with ".join([reference, *(str(one) for one in (own, *texts) if one is not None)])
         client: ImageClient = self._once("denoiser", key, lambda key: image_models.load(self.host, key, reference, own, texts))
+        if preview_vae is not None:
+            tiny, whole = _place(preview_vae), client
+            client = self._once("preview decoder", f"{key} by {tiny}", lambda key: whole.with_preview_decoder(tiny))
         return client.with_loras(loras) if loras else client
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:

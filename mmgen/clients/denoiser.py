@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
+    from mmgen.models.diffusion.autoencoder import Autoencoder
     from mmgen.models.diffusion.conditioning import Conditioning
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
@@ -46,9 +48,18 @@ class DenoiserClient(ImageClient):
 
         super().__init__(host, key, folder)
         self.model, self.size, self.conditional = model, model.size, model.conditional
+        self.preview_decoder: Autoencoder | None = None  # instead of the model's own
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
         host.engine.add_runner(self.denoise, DenoiseRunner(model))
         host.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
+
+    def with_preview_decoder(self, path: Path) -> Self:
+        from mmgen.models.diffusion.single_file import tiny_decoder
+
+        client = copy(self)
+        load = self.host.engine.call_with
+        client.preview_decoder = load(self.denoise, tiny_decoder.load, path, self.model.channels, self.host.device)
+        return client
 
     def resolved(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
@@ -163,6 +174,9 @@ class DenoiserClient(ImageClient):
 
     def _pixels(self, request: Request, latents: Tensor) -> Tensor:
         """Of a preview: (C, h, w) -> (3, H, W) in [-1, 1]; by the decoder's own turns where decoding costs something."""
+        if self.preview_decoder is not None:
+            decoded: Tensor = self.host.engine.call_with(self.denoise, self.preview_decoder.decode, latents[None])
+            return decoded[0].cpu()
         if self.model.cheap:
             return self.model.decode(latents[None])[0]
         pixels: Tensor = self.host.engine.submit(Job(self.decode, latents, request)).result()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 from mmgen import weight_files
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
+from mmgen.errors import BadRequest
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams, LoraWeight
 
@@ -52,6 +53,10 @@ class ImageClient(ABC):
         client = copy(self)
         client.loras = tuple(loras)
         return client
+
+    def with_preview_decoder(self, path: Path) -> Self:
+        """The same model, whose previews a tiny decoder of latents shows. Raises BadRequest where it shows none."""
+        raise BadRequest(f"{self.reference} shows no previews of latents; leave --preview-vae out")
 
     @cached_property
     def weights(self) -> str:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 CONNECT_S = 2.0
 REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "rerank"})
 """Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
-FILES, STORES, LISTS = frozenset({"image", "mask"}), frozenset({"store"}), frozenset({"lora", "embedding", "text_encoder"})
-"""Options that are paths, that are paths where there is a separator in them, and that are lists of paths."""
+FILES, STORES = frozenset({"image", "mask"}), frozenset({"store"})
+"""Options that are paths, and that are paths where there is a separator in them."""
+VERBATIM = frozenset({"lora", "embedding", "text_encoder", "vae", "preview_vae"})
+"""Paths, or lists of them, that results repeat as they were given, so that they have to be absolute."""
 UNAVAILABLE = (401, 403, 429, 503)
 """Statuses with which the server says that it does not take the call."""
 
@@ -160,7 +162,7 @@ class ServedPipeline:
         for name, value in values.items():
             is_file = name in FILES or (name in STORES and is_path(str(value)))
             given = str(Path(value).expanduser()) if is_file else value  # how messages show it
-            if not is_plain(given) or (name in LISTS and not all(Path(one).is_absolute() for one in given)):
+            if not is_plain(given) or (name in VERBATIM and not all_absolute(given)):
                 raise Unavailable
             out[name] = given
             if name in REFERENCES:
@@ -191,6 +193,10 @@ def absolute(reference: str, folder: str) -> str:
     if folder != str(Path.cwd()) and any(Path(folder, head).exists() for head in heads):
         raise Unavailable
     return reference
+
+
+def all_absolute(given: str | Sequence[str]) -> bool:
+    return all(Path(one).is_absolute() for one in ([given] if isinstance(given, str) else given))
 
 
 def is_path(store: str) -> bool:

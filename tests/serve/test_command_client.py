@@ -214,6 +214,7 @@ def test_images_are_the_same_to_the_byte(app: "FastAPI", call: Call) -> None:
         (("img2img", "./gone.png", "a"), 1),
         (("txt2img", "a", "--model", "nowhere"), 1),
         (("txt2img", "a", "--lora", "gone.safetensors"), 0),  # a recipe holds the path as it was given
+        (("txt2img", "a", "--vae", "gone.safetensors"), 0),
         (("rag", "ask", "who?", "--store", "./gone"), 1),
         (("chat", "hi", "--temperature", "nan"), 0),  # JSON has no such number
         (("rag", "ask", " "), 1),

@@ -105,6 +105,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         embedding: Sequence[str] = (),
         vae: str | None = None,
         text_encoder: Sequence[str] = (),
+        preview_vae: str | None = None,
     ) -> None:
         """Opens nothing yet.
 
@@ -113,9 +114,10 @@ class ImagePipeline(StreamingPipeline[Images]):
         embedding: files of textual inversion; the prompt says their words. Those in the home directory are found by name.
         vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
         text_encoder: for a single file without: files (CLIP-L, CLIP-G, T5-XXL) or folders of text encoders.
+        preview_vae: shows unfinished images quickly: a TAESD decoder's file or folder, such as taef1_decoder.safetensors.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
-        self.vae = vae
+        self.vae, self.preview_vae = vae, preview_vae
         self.text_encoder = [text_encoder] if isinstance(text_encoder, str) else list(text_encoder)
         self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
 
@@ -167,7 +169,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
-        client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder)
+        client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder, self.preview_vae)
         clock.lap("load")
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
         settled = [replace(one, loras=loras, embeddings=learned) for one in asked]
