@@ -44,7 +44,7 @@ def test_what_it_is_not(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="decodes latents of 4 channels, the model's have 16; take its own kind"):
         tiny_decoder.load(tmp_path / "taesd_decoder.safetensors", 16, "cpu")
     save_file({"decoder.up.0.block.0.conv1.weight": torch.zeros(1)}, tmp_path / "vae.safetensors")
-    with pytest.raises(BadWeights, match="looks like an autoencoder; .*; give --preview-vae a TAESD decoder"):
+    with pytest.raises(BadWeights, match=r"looks like an autoencoder; .*; give --preview-vae a TAESD decoder"):
         tiny_decoder.load(tmp_path / "vae.safetensors", 4, "cpu")
 
 
