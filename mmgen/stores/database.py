@@ -30,10 +30,10 @@ class Database:
 
     @property
     def outdated(self) -> bool:
-        """Whether the store is of an older format still; another process may have converted it meanwhile."""
+        """Whether the store is of a format without terms still; another process may have converted it meanwhile."""
         if self._outdated:
             with self._connection() as connection, schema.translated_errors(self.path):
-                self._outdated = schema.version_of(connection) < schema.VERSION
+                self._outdated = schema.version_of(connection) < schema.TERMS_SINCE
         return self._outdated
 
     def conditions(self, where: Mapping[str, Scalar] | Sequence[str | MetadataCondition]) -> list[MetadataCondition]:
@@ -47,8 +47,10 @@ class Database:
 
     def upgrade(self) -> None:
         """Brings a store of an older format to today's. Where it cannot be written now, it is read as it is (`outdated`)."""
-        self._outdated = True
-        if not self.outdated:
+        with self._connection() as connection, schema.translated_errors(self.path):
+            version = schema.version_of(connection)
+        self._outdated = version < schema.TERMS_SINCE
+        if version == schema.VERSION:
             return
         try:
             with self._writing, schema.translated_errors(self.path), closing(self._writable()) as connection:

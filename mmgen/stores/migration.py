@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from mmgen.stores import sqlite
 from mmgen.stores.lexical import analyzer, language
-from mmgen.stores.schema import IMAGES, VERSION, WORD_INDEXES, statements, version_of
+from mmgen.stores.lexical.normalization import HAN
+from mmgen.stores.schema import IMAGES, TERMS_SINCE, VERSION, WORD_INDEXES, statements, version_of
 
 log = logging.getLogger(__name__)
 TELL_EVERY = 10.0  # seconds
@@ -44,10 +45,12 @@ def migrate(connection: sqlite3.Connection) -> None:
         version = version_of(connection)
         if version == VERSION:  # another process did it meanwhile
             return
-        script = OLD_WORDS + (IMAGES if version == 1 else IMAGE_WORDS)
-        _run(connection, script)
-        _index_words(connection)
-        _run(connection, WORD_INDEXES + REBUILD)
+        if version < TERMS_SINCE:
+            _run(connection, OLD_WORDS + (IMAGES if version == 1 else IMAGE_WORDS))
+            _index_words(connection)
+            _run(connection, WORD_INDEXES + REBUILD)
+        elif _index_han(connection):
+            _run(connection, REBUILD)
         connection.execute(f"PRAGMA user_version={VERSION}")
 
 
@@ -71,10 +74,28 @@ def _index_words(connection: sqlite3.Connection) -> None:
             )
 
 
+def _index_han(connection: sqlite3.Connection) -> bool:
+    """Makes the terms of texts with Chinese characters anew, as they are simplified now; whether there are any."""
+    changed = False
+    for table, column in (("passages", "text"), ("pictures", "caption")):
+        rows = [number for (number,) in connection.execute(f"SELECT id FROM {table}")]
+        for row in _told(rows):
+            text, code = connection.execute(
+                f"SELECT {table}.{column}, documents.language FROM {table} JOIN documents ON documents.id = document_id "
+                f"WHERE {table}.id = ?",
+                (row,),
+            ).fetchone()
+            if HAN.search(text):
+                changed = True
+                terms = (*analyzer.columns(text, code), row)
+                connection.execute(f"UPDATE {table} SET terms = ?, parts = ? WHERE id = ?", terms)
+    return changed
+
+
 def _told(ids: list[int]) -> Iterator[int]:
     told = time.monotonic()
     for done, number in enumerate(ids):
         if time.monotonic() - told > TELL_EVERY:
             told = time.monotonic()
-            log.warning("a store of an older release gets its word index: %s of %s documents", f"{done:,}", f"{len(ids):,}")
+            log.warning("a store of an older release gets its word index: %s of %s parts", f"{done:,}", f"{len(ids):,}")
         yield number

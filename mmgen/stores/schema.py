@@ -15,7 +15,9 @@ from mmgen.errors import Busy, MmgenError, NotFound, StoreError
 from mmgen.stores import sqlite
 
 APPLICATION = 0x6D6D676E  # "mmgn", in the file's header
-VERSION = 3
+VERSION = 4
+TERMS_SINCE = 3
+"""The format from which `terms` are what words are looked up in."""
 IMAGE_KIND = "picture"
 SHOWN_KIND = f"CASE documents.kind WHEN '{IMAGE_KIND}' THEN 'image' ELSE documents.kind END"
 """SQL."""
@@ -76,7 +78,7 @@ WORD_INDEXES = "".join(
 # The words of a format stay in its SQL, so that the release before reads the stores of this one; callers see SHOWN_KIND.
 # `terms` and `parts` are what mmgen.stores.lexical makes of a text: the words that its index is to find it by. SQLite's own
 # tokenizers part a letter from its marks and know no word of a script without spaces, so that FTS5 only splits at spaces here.
-# Format 1 had no images, format 2 let FTS5 make words of the texts.
+# Format 1 had no images, format 2 let FTS5 make words of the texts, format 3 left traditional Chinese as it is written.
 
 
 def translated_errors(path: Path) -> AbstractContextManager[None]:

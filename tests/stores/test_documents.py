@@ -338,7 +338,7 @@ def test_a_newer_format(store: DocumentStore) -> None:
     with sqlite3.connect(store.file) as connection:
         connection.execute("PRAGMA user_version = 7")
     connection.close()
-    with pytest.raises(StoreError, match="has format 7, this mmgen reads up to 3; upgrade mmgen"):
+    with pytest.raises(StoreError, match="has format 7, this mmgen reads up to 4; upgrade mmgen"):
         DocumentStore(store.path, encoder="tiny", dimension=D)
 
 

@@ -96,6 +96,22 @@ def test_a_process_of_the_release_before_that_goes_on_writing_is_refused(old: Pa
     writer.close()
 
 
+def test_traditional_chinese_of_format_3_is_found_by_simplified_words(tmp_path: Path) -> None:
+    old_stores.make(tmp_path / "s", 1, {"/tw.md": "圖書館翻新工程的總預算為三百二十萬元。", "/en.txt": "The lamps were lit."})
+    with DocumentStore(tmp_path / "s") as store:
+        assert found(store, "图书馆") == found(store, "圖書館") == ["/tw.md"]
+    with sqlite3.connect(tmp_path / "s" / "store.sqlite") as connection:
+        connection.execute("UPDATE passages SET terms = '圖書 書館 館' WHERE text LIKE '圖%'")
+        connection.execute("UPDATE documents SET language = 'ja' WHERE uri = '/tw.md'")
+        connection.execute("INSERT INTO words(words) VALUES ('rebuild')")
+        connection.execute("PRAGMA user_version = 3")
+    connection.close()
+    with DocumentStore(tmp_path / "s") as store:
+        assert found(store, "图书馆") == found(store, "總預算") == ["/tw.md"] and found(store, "lamp") == ["/en.txt"]
+        assert {one.uri: one.language for one in store.documents()}["/tw.md"] == "ja"  # as it was said
+    assert version(tmp_path / "s") == schema.VERSION
+
+
 def test_long_work_is_told(old: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(migration, "TELL_EVERY", 0.0)
     with caplog.at_level(logging.WARNING):

@@ -95,7 +95,7 @@ class Calibration:
         self, candidates: Sequence[Candidate], similarities: Sequence[float], question: str = "", texts: Sequence[str] = ()
     ) -> tuple[float, ...]:
         """Inputs of the regression, of the best candidate: its log-odds against "no answer", its passage's similarity, its
-        lead over the second candidate, the logarithm of how often it occurs; then the verifier's log-odds and four measures
+        lead over the second candidate, the logarithm of how often it occurs; then the verifier's log-odds and five measures
         of what the question says and the passage does not, see question_overlap.py. As many as there are weights."""
         best = candidates[0]
         number, span = best.occurrences[0]
@@ -109,6 +109,7 @@ class Calibration:
         if len(self.weights) > len(values):
             said = overlap(span.asked or question, texts[number], span.start, span.end)
             values += (max(-10.0, min(10.0, span.verified)), min(3, said.names), said.words, said.near, said.negation)
+            values += (min(3, said.opposed),)
         return values[: len(self.weights)]
 
     def assessed(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from mmgen.function_words import FUNCTION_WORDS
+from mmgen.models.reader.antonyms import ANTONYMS
 
 WORD = re.compile(r"\w+(?:['’]\w+)?")
 NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
@@ -26,6 +27,7 @@ class Overlap:
     words: float  # share of its other content words that the passage does not have, 0 to 1
     near: float  # share of all its content words that are not within NEAR characters of the answer, 0 to 1
     negation: int  # 1: one of question and neighbourhood denies, the other does not
+    opposed: int = 0  # its words of which the answer's sentence has the opposite, and its numbers that the sentence has not
 
 
 NEAR = 200
@@ -49,11 +51,16 @@ def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
     every = names + words
     denied = NEGATION.search(question) is not None
     sentence = passage[passage.rfind(". ", 0, start) + 1 : (passage.find(". ", end) + 1 or len(passage))]
+    said = stems(sentence)
+    turned = sum(
+        _stem(w) not in said and any(_stem(o) in said for o in ANTONYMS.get(w.lower(), ())) for w in WORD.findall(question)
+    )
     return Overlap(
         sum(name not in have for name in names),
         sum(word not in have for word in words) / len(words) if words else 0.0,
         sum(word not in close for word in every) / len(every) if every else 0.0,
         int(denied != (NEGATION.search(sentence) is not None)) if denied else 0,
+        turned + sum(name not in said for name in names if name[0].isdigit()),
     )
 
 

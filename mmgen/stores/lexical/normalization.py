@@ -27,8 +27,21 @@ BEYOND = regex.compile(r"(?V1)[\p{L}--[\p{Latin}\p{Greek}]]")
 JOINING = regex.compile(r"(?<=\p{Arabic})\u200c")
 CLOSED_UP = regex.compile(r"[\u00ad\u200c-\u200f\u2060\ufeff\u202a-\u202e\u2066-\u2069\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
 """Soft hyphens, joiners, directions and variants of glyphs: within a word, and no part of it."""
+HAN = regex.compile(r"\p{Han}")
+HAN_BLOCKS = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x323B0))
 DIGIT = regex.compile(r"(?V1)[\p{Nd}--[0-9]]")
 ARABIC_VARIANTS = {"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ہ": "ه", "ھ": "ه", "ۀ": "ه"}
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Traditional Chinese characters by their simplified ones, as OpenCC has them: letter by letter, so that a part of a text
+    becomes the same as the whole. Several traditional ones may share a simplified one; none has two."""
+    import opencc
+
+    letters = [chr(code) for first, last in HAN_BLOCKS for code in range(first, last)]
+    simple = opencc.OpenCC("t2s").convert("\n".join(letters)).split("\n")
+    return {ord(letter): one for letter, one in zip(letters, simple, strict=True) if letter != one and len(one) == 1}
 
 
 @cache
@@ -50,13 +63,15 @@ def _folded() -> dict[int, str | None]:
 
 
 def normalized(text: str, language: str = "") -> str:
-    """NFKC, case folded, digits of every script as 0 to 9; offsets into it mean nothing in `text`."""
+    """NFKC, case folded, digits of every script as 0 to 9, Chinese simplified; offsets into it mean nothing in `text`."""
     if language in DOTLESS:
         text = text.replace("I", "ı").replace("İ", "i")
     if text.isascii():
         return text.lower()
     text = JOINING.sub(" ", text)  # Persian parts its endings by it; elsewhere it is about looks alone
     text = unicodedata.normalize("NFKC", CLOSED_UP.sub("", text)).casefold()
+    if HAN.search(text):
+        text = text.translate(_simplified())
     return str(DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text))
 
 

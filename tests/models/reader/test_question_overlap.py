@@ -26,3 +26,9 @@ def test_denial() -> None:
     assert overlap("What wasn't burned?", TEXT, *at("oil")).negation == 1
     assert overlap("What was burned?", TEXT, *at("oil")).negation == 0
     assert overlap("Which ships were never counted?", TEXT, *at("the ships")).negation == 0
+
+
+def test_opposites_and_numbers_of_the_answers_sentence() -> None:
+    assert overlap("Who lit the last lamp?", "Olga lit the first lamp. The last was dark.", 0, 4).opposed == 1
+    assert overlap("Who lit the first and last lamp?", "Olga lit the first and last lamp.", 0, 4).opposed == 0
+    assert overlap("Who lit it in 1901?", "Olga lit it in 1903. It was new in 1901.", 0, 4).opposed == 1

@@ -24,6 +24,13 @@ def test_one_text_typed_in_two_ways(one: str, other: str) -> None:
     assert normalized(one) == normalized(other) == other.casefold()
 
 
+def test_traditional_characters_are_looked_up_as_simplified_ones() -> None:
+    whole = normalized("圖書館翻新工程的總預算為三百二十萬元。頭髮與發展")
+    assert whole == "图书馆翻新工程的总预算为三百二十万元。头发与发展"
+    assert "".join(normalized(letter) for letter in "圖書館頭髮") == "图书馆头发"  # a part becomes what it is in the whole
+    assert normalized("か゚東京 学校") == "か゚东京 学校"
+
+
 def test_persian_endings_stand_apart() -> None:
     assert normalized("کتاب\u200cها").split() == ["کتاب", "ها"]
 
