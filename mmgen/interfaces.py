@@ -161,6 +161,8 @@ class Runner(Protocol):
     - `estimate(job)` -> `cost_model.Estimate`, called like `reserve`.
     - `counters()` -> name to number, for metrics.
     - `room_ms`: written by the engine before a step: milliseconds that it may take, None for no limit.
+    - `uncontended`: written by the engine before a step: an `Uncontended` while no other job waits, else None. With it a step
+      may do several quanta in a row, whose number it sets as each job's `rounds`, and ends soon after `stop` is set.
     - `pause_with(pause)`: called once by the engine. The runner calls `pause` at its preemption points, between two layers or
       so; due streaming jobs run inside that call.
     """

@@ -25,6 +25,7 @@ from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.step_executor import StepExecutor, StepResult
 from mmgen.engine.telemetry.metrics import Metrics
 from mmgen.engine.telemetry.trace import Trace
+from mmgen.engine.uncontended import Uncontended
 from mmgen.engine.watchdog import Watchdog
 from mmgen.errors import Busy, Closed, MmgenError, Stuck
 from mmgen.interfaces import Runner
@@ -52,6 +53,7 @@ class DeviceLoop:
         self.admission = Admission(models.ledger, models)
         self.active = ActiveJobs()  # submitted and not yet retired
         self.closing = False  # ends once no job is left
+        self.uncontended = Uncontended()
         self.hang = ""  # the watchdog's message, while a step hangs
         self.preemption = PreemptionPoints(lambda: scheduler.streaming or len(self.admission) > 0, self._preempt)
         self._executor = StepExecutor(runners, models, metrics, free_memory, self.preemption)
@@ -68,6 +70,7 @@ class DeviceLoop:
 
     def add(self, job: Job, nbytes: int, kind: str) -> None:
         """Queues a job, `lock` held: for admission if it or its model needs memory. The first one starts the thread."""
+        self.uncontended.stop.value = 1
         job.when_ended = self._note_end
         job.request.when_cancelled(self._note_cancel)  # first, so that no cancel falls between this and the look of `active`
         self.active.add(job)
@@ -83,7 +86,7 @@ class DeviceLoop:
     def close(self, drain: bool, timeout: float | None) -> None:
         """Ends the thread: after the jobs that are queued, or without `drain` after cancelling them."""
         with self.lock:
-            self.closing = True
+            self.closing, self.uncontended.stop.value = True, 1
             requests = [] if drain else self.active.requests()
             self.lock.notify()
         for request in requests:
@@ -103,6 +106,7 @@ class DeviceLoop:
     def _note_cancel(self, request: Request) -> None:
         with self.lock:
             self.active.cancel(request)
+            self.uncontended.stop.value = 1
             self.lock.notify()
 
     def _note_end(self, job: Job) -> None:
@@ -114,7 +118,7 @@ class DeviceLoop:
         try:
             while (batch := self._next_batch()) is not None:
                 if batch:
-                    self._step(batch)
+                    self._step(batch, self.uncontended if self._has_device(batch) else None)
         except BaseException as error:  # a bug of the engine's own: its callers must not wait for a thread that is gone
             log.exception("the engine broke")
             self._fail_all(error)
@@ -132,6 +136,12 @@ class DeviceLoop:
         for job, error in doomed:  # outside the lock: callbacks of these jobs may take locks of their own
             job.fail(error)
         return batch
+
+    def _has_device(self, batch: Sequence[Job]) -> bool:
+        """Whether no job but these waits. From here on, who comes or is cancelled says so by `uncontended.stop`."""
+        with self.lock:
+            self.uncontended.stop.value = int(self.closing)
+            return len(batch) == len(self.scheduler) and not len(self.admission) and not self._ended
 
     def _preempt(self, spent: float, part: float) -> bool:
         """At a preemption point: runs the streaming jobs that are due, see `GapLimiter.due`. True if any ran."""
@@ -158,10 +168,10 @@ class DeviceLoop:
         if self.admission.first is not None and not len(self.scheduler):
             yield self.admission.first, Busy(self.admission.shortage(self.admission.first))
 
-    def _step(self, batch: list[Job]) -> None:
+    def _step(self, batch: list[Job], alone: Uncontended | None = None) -> None:
         runner = batch[0].runner
         self._watchdog.begin(batch)
-        if (took := self._executor.run(batch, self.scheduler.room)) is not None:
+        if (took := self._executor.run(batch, self.scheduler.room, alone)) is not None:
             self._charge(took)
         if self._watchdog.end():
             log.warning("the step of %s came back", runner, extra={"request": batch[0].request.id})
@@ -170,13 +180,14 @@ class DeviceLoop:
     def _charge(self, took: StepResult) -> None:
         batch, milliseconds = took.batch, took.milliseconds
         with self.lock:
-            parts = self.scheduler.charge(batch, milliseconds)
+            rounds = max(job.rounds for job in batch)
+            parts = self.scheduler.charge(batch, milliseconds, rounds)
             for job, part in zip(batch, parts, strict=True):
                 job.device_ms += part
                 job.request.device_ms += part
                 if job.units:
-                    job.quanta += 1
-                    self.forecast.took(job)
+                    job.quanta += rounds
+                    self.forecast.took(job, rounds)
                 if job.waits:
                     self.scheduler.remove(job)
                     self.active.block(job)

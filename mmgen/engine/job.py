@@ -92,6 +92,7 @@ class Job:
     ended: float | None = field(default=None, init=False)  # finish, fail
     device_ms: float = field(default=0.0, init=False)  # the engine, after each quantum
     quanta: int = field(default=0, init=False)  # the engine, after each quantum
+    rounds: int = field(default=1, init=False)  # the runner, in each step: quanta that it did in a row, see `Uncontended`
     expected_quanta: float | None = field(default=None, init=False)  # the engine, from runner.estimate; None: nobody knows
     expected_ms: float | None = field(default=None, init=False)  # the engine: of the device, alone
     expected_end: float | None = field(default=None, init=False)  # the engine, at submission; time.monotonic() seconds

@@ -12,6 +12,7 @@ from mmgen.engine.memory.model_pool import ModelPool
 from mmgen.engine.memory.oom_limits import OOMLimits
 from mmgen.engine.preemption import PreemptionPoints
 from mmgen.engine.telemetry.metrics import Metrics
+from mmgen.engine.uncontended import Uncontended
 from mmgen.interfaces import Runner
 
 
@@ -40,8 +41,13 @@ class StepExecutor:
         self.preemption = preemption
         self._limits = OOMLimits()
 
-    def run(self, batch: list[Job], room_ms: float | None) -> StepResult | None:
-        """None if the model could not be loaded: the jobs have failed. `room_ms`: milliseconds that the step may take."""
+    def run(self, batch: list[Job], room_ms: float | None, alone: Uncontended | None = None) -> StepResult | None:
+        """None if the model could not be loaded: the jobs have failed.
+
+        Args:
+            room_ms: milliseconds that the step may take.
+            alone: nobody else waits.
+        """
         name = batch[0].runner
         if not self._load_model(name, batch):
             return None
@@ -53,6 +59,8 @@ class StepExecutor:
                 self.metrics.observe_start(job)
         if hasattr(runner, "room_ms"):
             runner.room_ms = room_ms
+        if hasattr(runner, "uncontended"):
+            runner.uncontended = alone
         preemption = self.preemption if batch[0].pauses else None
         if preemption is not None and preemption.serving:  # the points are the outer step's
             preemption = None

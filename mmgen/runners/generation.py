@@ -159,10 +159,11 @@ class TextWriter:
         self.text = ""
         self.reason: Reason | None = None
 
-    def take(self, token: int, logits: Tensor, complete: bool) -> None:
-        """The next token. `logits`: the model's own (V,), that it was chosen from; `complete`: nothing may follow."""
+    def take(self, token: int, logits: Tensor | None, complete: bool) -> None:
+        """The next token. `logits`: the model's own (V,), that it was chosen from, where log-probabilities are asked for;
+        `complete`: nothing may follow."""
         self.ids.append(token)
-        if self.request.params.logprobs is not None:
+        if self.request.params.logprobs is not None and logits is not None:
             self.choices.append(choice(logits, token, self.request.params.logprobs))
         piece = "" if token in self.ends else self.stops.push(self.detokenizer.push(token))
         if token in self.ends or complete or self.stops.found is not None:

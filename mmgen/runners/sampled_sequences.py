@@ -96,7 +96,20 @@ class SampledSequences(GenerationState):
         if guessed and turn.sampler.lookup is not None:
             turn.sampler.lookup.learn(guessed, turn.accepted)
         branch.drafts, branch.drawn_from, branch.logits = [], [], None
-        if turn.sampler.writer.reason is not None:
+        self.end_if_done(branch)
+
+    def append(self, branch: TokenSequence, tokens: Sequence[int]) -> int:
+        """Tokens that were chosen elsewhere, the likeliest ones, until the text ends. Returns how many it took."""
+        writer = self.samplers[branch].writer
+        for count, token in enumerate(tokens, 1):
+            writer.take(token, None, False)
+            branch.ids.append(token)
+            if writer.reason is not None:
+                return count
+        return len(tokens)
+
+    def end_if_done(self, branch: TokenSequence) -> None:
+        if self.samplers[branch].writer.reason is not None:
             self.branches.remove(branch)
             self.caches.drop(branch)
 

@@ -99,6 +99,23 @@ def test_a_preemption_point_runs_a_streaming_job_inside_the_step(loop: DeviceLoo
     assert seen[5:] == ["draw released"]
 
 
+def test_a_batch_that_has_the_device_to_itself_is_told_so(loop: DeviceLoop) -> None:
+    first = add(loop, "draw")
+    assert loop._has_device([first]) and not loop.uncontended.stop.value
+    second = add(loop, "text")
+    assert loop.uncontended.stop.value and not loop._has_device([first]) and loop._has_device([first, second])
+    assert not loop.uncontended.stop.value
+    second.request.cancel()
+    assert loop.uncontended.stop.value
+
+
+def test_quanta_in_a_row_are_counted_and_learned_as_such(loop: DeviceLoop) -> None:
+    job = add(loop, "draw")
+    job.rounds = 4
+    turn(loop)
+    assert job.quanta == 4 and 4 * (loop.costs.predict(("draw", 0), 1) or 0) == pytest.approx(job.device_ms)
+
+
 def test_what_never_fits_beside_nothing_is_refused(loop: DeviceLoop) -> None:
     loop.admission.ledger.reserve("weights", 5, "weights")
     job = add(loop, "draw", 8)

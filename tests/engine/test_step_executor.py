@@ -7,6 +7,7 @@ from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.memory.model_pool import ModelPool
 from mmgen.engine.step_executor import StepExecutor
 from mmgen.engine.telemetry.metrics import Metrics
+from mmgen.engine.uncontended import Uncontended
 from mmgen.errors import TooLarge
 
 
@@ -14,6 +15,7 @@ class Sleeper:
     """Bears `most` jobs at once."""
 
     room_ms: float | None = None
+    uncontended: Uncontended | None = Uncontended()
 
     def __init__(self, most: int = 9) -> None:
         self.most = most
@@ -32,7 +34,7 @@ def test_a_step_is_measured_and_told_its_room() -> None:
     runner, jobs = Sleeper(), [Job("r", None), Job("r", None)]
     took = quanta(runner, []).run(jobs, 30.0)
     assert took is not None and took.batch == jobs and took.milliseconds >= 10
-    assert runner.room_ms == 30.0 and all(job.status == "running" for job in jobs)
+    assert runner.room_ms == 30.0 and runner.uncontended is None and all(job.status == "running" for job in jobs)
 
 
 def test_what_did_not_fit_is_not_tried_again() -> None:

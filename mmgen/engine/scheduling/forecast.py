@@ -89,10 +89,10 @@ class Forecast:
             )
         return ahead
 
-    def took(self, job: Job) -> None:
-        """A quantum went by."""
+    def took(self, job: Job, quanta: int = 1) -> None:
+        """So many went by."""
         if left := self._left.get(job):
-            part = min(1.0, left.quanta)
+            part = min(float(quanta), left.quanta)
             left.quanta -= part
             left.queue.quanta -= part
             left.group.quanta -= part

@@ -118,8 +118,9 @@ class GapLimiter:
         batch = self.policy.next()
         return batch if any(job.streams for job in batch) else []
 
-    def charge(self, jobs: Sequence[Job], cost: float) -> list[float]:
-        self.costs.observe(_group(jobs), len(jobs), cost)
+    def charge(self, jobs: Sequence[Job], cost: float, rounds: int = 1) -> list[float]:
+        """`rounds`: quanta in a row that cost so much together."""
+        self.costs.observe(_group(jobs), len(jobs), cost / rounds)
         parts = self.policy.charge(jobs, cost)
         if self._served:
             self._note(jobs, cost)

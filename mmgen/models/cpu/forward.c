@@ -15,6 +15,7 @@ typedef struct {
     const Span *spans;
     float *x, *some, *qkv, *seen, *hidden, *gated, *scores;
     Fixed *fixed, *gated_fixed;
+    Steps *steps;
 } Pass;
 
 INLINE long queries(const Shape *shape) { return shape->heads * shape->size; }
@@ -193,10 +194,40 @@ static void lead(Crew *crew, Pass *pass)
         share(crew, judge, pass, block_units(pass->ends->head.weights, pass->ends->head.chunk));
 }
 
-/* As `decode`, where all products are of GGUF's blocks; texts are rows in order, and a text may have several: its tokens one
-   after another. With `ends` it begins with ids and ends with states behind the last norm, in x, and logits of some. */
-void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, float *x, float *room, const Text *texts,
-                    const Span *spans)
+/* Of a text: the likeliest token. */
+static void choose(const void *about, long row, int thread)
+{
+    const Pass *pass = about;
+    Steps *steps = pass->steps;
+    long words = pass->ends->head.out;
+    float largest;
+    steps->tokens[steps->done * pass->shape->texts + row] = largest_of(pass->ends->logits + row * words, words, &largest);
+    if (!(largest - largest == 0))
+        steps->unsound = 1;
+}
+
+/* Whether another token of each text is to follow the last ones, which are then read next. */
+INLINE int goes_on(Pass *pass, Shape *shape, int64_t *ids, Text *texts, double began)
+{
+    Steps *steps = pass->steps;
+    const int64_t *tokens = steps->tokens + (steps->done - 1) * shape->texts;
+    double spent = omp_get_wtime() - began;
+    int over = steps->unsound || steps->done == steps->most || *(volatile const int32_t *)steps->stop;
+    over |= spent + spent / (double)steps->done > steps->seconds;
+    for (long row = 0; row < shape->texts; row++) {
+        for (long one = 0; one < steps->final_count; one++)
+            over |= tokens[row] == steps->finals[one];
+        ids[row] = tokens[row];
+        texts[row].keys++;
+    }
+    for (int one = 0; one < 2 && shape->cos[one]; one++) {
+        shape->cos[one] += shape->texts * shape->turned;
+        shape->sin[one] += shape->texts * shape->turned;
+    }
+    return !over;
+}
+
+static Pass pass_of(const Layer *layers, const Shape *shape, const Ends *ends, float *x, float *room, const Text *texts, const Span *spans)
 {
     long rows = shape->texts;
     Pass pass = {layers, shape, ends, texts, spans, x};
@@ -205,6 +236,15 @@ void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, f
     pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);
     pass.gated_fixed = (Fixed *)((float *)pass.fixed + rows * shape->padded);
     pass.scores = (float *)pass.gated_fixed + rows * shape->padded;
+    return pass;
+}
+
+/* As `decode`, where all products are of GGUF's blocks; texts are rows in order, and a text may have several: its tokens one
+   after another. With `ends` it begins with ids and ends with states behind the last norm, in x, and logits of some. */
+void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, float *x, float *room, const Text *texts,
+                    const Span *spans)
+{
+    Pass pass = pass_of(layers, shape, ends, x, room, texts, spans);
     Crew crew = {.threads = least(shape->threads, MOST_THREADS)};
 #pragma omp parallel num_threads(crew.threads)
     {
@@ -213,6 +253,33 @@ void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, f
             serve(&crew, thread);
         } else {
             lead(&crew, &pass);
+            dismiss(&crew);
+        }
+    }
+}
+
+/* The same with `ends`, over a token of each text, again and again. `ids` are the ends', and logits of all rows are wanted; texts
+   see one more key after each step, and cosines and sines of all steps lie behind one another: (most, texts, turned). */
+void decode_steps(const Layer *layers, const Shape *shape, const Ends *ends, Steps *steps, float *x, float *room, int64_t *ids,
+                  Text *texts, const Span *spans)
+{
+    Shape now = *shape;
+    Pass pass = pass_of(layers, &now, ends, x, room, texts, spans);
+    Crew crew = {.threads = least(shape->threads, MOST_THREADS)};
+    double began = omp_get_wtime();
+    pass.steps = steps, steps->done = steps->unsound = 0;
+#pragma omp parallel num_threads(crew.threads)
+    {
+        int thread = omp_get_thread_num();
+        if (thread) {
+            serve(&crew, thread);
+        } else {
+            do {
+                pass.layer = layers;
+                lead(&crew, &pass);
+                share(&crew, choose, &pass, shape->texts);
+                steps->done++;
+            } while (goes_on(&pass, &now, ids, texts, began));
             dismiss(&crew);
         }
     }

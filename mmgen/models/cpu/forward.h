@@ -47,6 +47,18 @@ typedef struct {
     Product head;
 } Ends;
 
+/* Multi-step decoding: a token of every text after the other, each the likeliest. */
+typedef struct {
+    long most;             /* tokens of a text */
+    double seconds;        /* no other token is begun that would not be ready by then */
+    const int32_t *stop;   /* nor once this is not 0: others write it */
+    const int64_t *finals; /* nor once a text has one of these tokens, */
+    long final_count;
+    int64_t *tokens;       /* (most, texts): what was chosen */
+    long done;             /* tokens of each text */
+    long unsound;          /* whether logits of the last ones were NaN or infinite */
+} Steps;
+
 static inline const float *cos_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->cos[layer->turns - 1] : 0; }
 static inline const float *sin_of(const Layer *layer, const Shape *shape) { return layer->turns ? shape->sin[layer->turns - 1] : 0; }
 

@@ -119,27 +119,11 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
     }
 }
 
-/* Of each row the largest number and where it lies first; NaN where one is NaN. `width` is a multiple of 16. */
+/* Of each row the largest number and where it lies first; NaN where one is NaN. */
 void find_largest(const float *x, long rows, long width, float *largest, int64_t *places)
 {
-    for (long row = 0; row < rows; row++, x += width) {
-        __m512 most = _mm512_set1_ps(-__builtin_inff());
-        __mmask16 wrong = 0;
-        for (long at = 0; at < width; at += 16) {
-            __m512 some = _mm512_loadu_ps(x + at);
-            wrong |= _mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q);
-            most = _mm512_max_ps(most, some);
-        }
-        largest[row] = wrong ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
-        places[row] = 0;
-        for (long at = 0; !wrong && at < width; at += 16) {
-            __mmask16 found = _mm512_cmp_ps_mask(_mm512_loadu_ps(x + at), _mm512_set1_ps(largest[row]), _CMP_EQ_OQ);
-            if (found) {
-                places[row] = at + __builtin_ctz(found);
-                break;
-            }
-        }
-    }
+    for (long row = 0; row < rows; row++)
+        places[row] = largest_of(x + row * width, width, largest + row);
 }
 
 /* 3. Integers, with the processor's instruction for four products at once. */
@@ -336,7 +320,7 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed), sizeof(Ends)};
+                          sizeof(Fixed), sizeof(Ends), sizeof(Steps)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

@@ -39,19 +39,22 @@ FIXED_GROUP, FIXED_BYTES = 32, ctypes.sizeof(structs.FixedGroup)
 class DecodeBatch:
     """Queries, and where the keys lie that each attends to. Addresses hold as long as this does."""
 
-    def __init__(self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]], counts: Sequence[int] = ()) -> None:
+    def __init__(
+        self, texts: Sequence[tuple[int, Sequence[tuple[int, int]]]], counts: Sequence[int] = (), ahead: int = 0
+    ) -> None:
         """Of each its first row in q, and the spans (start, end) of its keys among all places.
 
         `counts`: rows of each; its last one attends to all keys, the one before it to all but the last, and so on. Empty: one.
+        `ahead`: the last so many of all places are for keys that are still to come, and are not seen yet.
         """
         about, spans = list[int](), list[int]()
         for (row, places), count in zip(texts, counts or (1,) * len(texts), strict=True):
             keys, span = sum(end - start for start, end in places), len(spans) // 2
             for own in range(count):
-                about += (row + own, keys - count + 1 + own, span)
+                about += (row + own, keys - ahead - count + 1 + own, span)
             for start, end in places:
                 spans += (start, end - start)
-        self.count, self.most = len(about) // 3, max(about[1::3])
+        self.count, self.most = len(about) // 3, max(about[1::3]) + ahead
         self._numbers = (ctypes.c_ssize_t * (len(about) + len(spans)))(*about, *spans)
         self.about = ctypes.addressof(self._numbers)
         self.spans = self.about + len(about) * ctypes.sizeof(ctypes.c_ssize_t)
@@ -70,6 +73,7 @@ class Kernels:
         self._attend = self._function("attend", 23, ctypes.c_double)
         self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
         self.forward_blocks = self._bound(ctypes.CDLL, "forward_blocks", 7)
+        self.decode_steps = self._bound(ctypes.CDLL, "decode_steps", 9)
         self.blocks = self._function("multiply_blocks", 9)
         self.pack_blocks = self._bound(ctypes.CDLL, "pack_blocks", 6)
         self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)
@@ -95,7 +99,7 @@ class Kernels:
         return y
 
     def largest(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x.max(-1)` of (B, D), D a multiple of LANES: torch takes fifty times as long for a vocabulary."""
+        """`x.max(-1)` of (B, D): torch takes fifty times as long for a vocabulary."""
         x = x.contiguous()
         (rows, width), most, places = x.shape, x.new_empty(len(x)), torch.empty(len(x), dtype=torch.int64)
         self._find_largest(x.data_ptr(), rows, width, most.data_ptr(), places.data_ptr())
@@ -178,8 +182,7 @@ def fitting(x: Tensor) -> Kernels | None:
 
 def largest(x: Tensor) -> tuple[Tensor, Tensor]:
     """The largest number of each row of (B, D), and where it lies first; NaN where one is NaN."""
-    made = fitting(x) if x.shape[-1] % LANES == 0 else None
-    if made is not None:
+    if (made := fitting(x)) is not None:
         return made.largest(x)
     found = x.max(-1)
     return found.values, found.indices

@@ -10,6 +10,9 @@
 
 INLINE long least(long one, long other) { return one < other ? one : other; }
 
+/* The first `left` of 16. */
+INLINE __mmask16 some_of(long left) { return left < 16 ? (__mmask16)((1 << left) - 1) : 0xffff; }
+
 INLINE void norm_row(const float *x, const float *weight, float *y, long width, double eps)
 {
     __m512 squares[4] = {0};
@@ -47,6 +50,26 @@ INLINE void gate_row(const float *gates, const float *ups, float *y, long width)
         __m512 sigmoid = _mm512_div_ps(_mm512_mask_mov_ps(one, below, small), _mm512_add_ps(one, small));
         _mm512_storeu_ps(y + at, _mm512_mul_ps(_mm512_mul_ps(gate, sigmoid), _mm512_loadu_ps(ups + at)));
     }
+}
+
+/* Where the largest number lies first, and itself; NaN where one is NaN. */
+INLINE long largest_of(const float *x, long width, float *largest)
+{
+    __m512 least = _mm512_set1_ps(-__builtin_inff()), most = least;
+    __mmask16 wrong = 0;
+    for (long at = 0; at < width; at += 16) {
+        __m512 some = _mm512_mask_loadu_ps(least, some_of(width - at), x + at);
+        wrong |= _mm512_cmp_ps_mask(some, some, _CMP_UNORD_Q);
+        most = _mm512_max_ps(most, some);
+    }
+    *largest = wrong ? __builtin_nanf("") : _mm512_reduce_max_ps(most);
+    for (long at = 0; !wrong && at < width; at += 16) {
+        __m512 some = _mm512_mask_loadu_ps(least, some_of(width - at), x + at);
+        __mmask16 found = _mm512_cmp_ps_mask(some, _mm512_set1_ps(*largest), _CMP_EQ_OQ);
+        if (found)
+            return at + __builtin_ctz(found);
+    }
+    return 0;
 }
 
 /* The first `turned` numbers of a head in pairs (i, i + turned / 2); the others as they are. */
@@ -104,7 +127,7 @@ INLINE void attend_heads(const float *q, const float *keys, const float *values,
     for (int head = 0; head < heads; head++) {
         __m512 total = _mm512_setzero_ps();
         for (at = 0; at < text->keys; at += 16) {
-            __mmask16 there = text->keys - at < 16 ? (__mmask16)((1 << (text->keys - at)) - 1) : 0xffff;
+            __mmask16 there = some_of(text->keys - at);
             __m512 far = _mm512_sub_ps(_mm512_maskz_loadu_ps(there, scores + head * each + at), _mm512_set1_ps(most[head]));
             there &= _mm512_cmp_ps_mask(far, _mm512_set1_ps(-87), _CMP_NLE_UQ);
             far = _mm512_maskz_mov_ps(there, exponential(far));

@@ -71,6 +71,16 @@ class ModelEnds(ctypes.Structure):
     _fields_ = [*_fields("ids words norm wanted count logits"), ("head", Product)]
 
 
+class DecodeSteps(ctypes.Structure):
+    """Multi-step decoding: how long it may go on, and what came of it."""
+
+    _fields_ = [
+        ("most", ctypes.c_ssize_t),
+        ("seconds", ctypes.c_double),
+        *_fields("stop finals final_count tokens done unsound"),
+    ]
+
+
 MIRRORED: tuple[type[ctypes.Structure], ...] = (
     DecodeQuery,
     KeySpan,
@@ -80,6 +90,7 @@ MIRRORED: tuple[type[ctypes.Structure], ...] = (
     BlockPart,
     FixedGroup,
     ModelEnds,
+    DecodeSteps,
 )
 """In the order of `struct_size` in kernels.c."""
 

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from mmgen.models.checkpoints.offload import moves
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
-from mmgen.models.cpu.structs import FusedShape, Layer, ModelEnds, Product
+from mmgen.models.cpu.structs import DecodeSteps, FusedShape, Layer, ModelEnds, Product
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention
+from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
@@ -79,13 +80,31 @@ class FusedDecoder:
             return None
         if (made := fitting(paged.pool.keys[0])) is None:
             return None
-        if not 0 <= int(ids.min()) <= int(ids.max()) < config.vocab_size:
-            raise IndexError(f"words are 0 to {config.vocab_size - 1}, not {int(ids.min())} to {int(ids.max())}")
+        _check_words(ids, config.vocab_size)
         x, count = torch.empty(ids.shape[1], config.hidden_size), len(wanted)
         logits, ends = torch.empty(count, config.vocab_size), self._ends
         ends.ids, ends.wanted, ends.count, ends.logits = ids.data_ptr(), wanted.data_ptr(), count, logits.data_ptr()
         self._run(made, x, run, paged.pool, paged.all_rows, ctypes.addressof(ends))
         return x, logits
+
+    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits) -> DecodedSteps | None:
+        """`PagedModel.decode`, where word vectors and head are GGUF's blocks too; `run`: with the rotation of all steps."""
+        model, config = self._model, self.config
+        if model is None or (paged := self._paged(model.transformer, run)) is None or self._ends is None:
+            return None
+        if (made := fitting(paged.pool.keys[0])) is None or (texts := paged.alone) is None:
+            return None
+        _check_words(ids, config.vocab_size)
+        rows, ends, finals = texts.count, self._ends, torch.tensor(limits.finals, dtype=torch.int64)
+        now, wanted, chosen = ids[0].clone(), torch.arange(rows), torch.empty(limits.most, rows, dtype=torch.int64)
+        x, logits = torch.empty(rows, config.hidden_size), torch.empty(rows, config.vocab_size)
+        ends.ids, ends.wanted, ends.count, ends.logits = now.data_ptr(), wanted.data_ptr(), rows, logits.data_ptr()
+        steps = DecodeSteps(
+            limits.most, limits.seconds, ctypes.addressof(limits.stop), finals.data_ptr(), len(finals), chosen.data_ptr(), 0, 0
+        )
+        about = ctypes.addressof(ends), ctypes.addressof(steps)
+        self._run(made, x, run, paged.pool, texts, *about, now.data_ptr())
+        return DecodedSteps(chosen[: steps.done].tolist(), not steps.unsound)
 
     def _paged(self, transformer: Transformer, run: ForwardPass) -> PagedAttention | None:
         """Where keys and values lie, if all is of the kind that it knows."""
@@ -97,7 +116,10 @@ class FusedDecoder:
             return None
         return run.attending if self._looked(transformer.blocks) else None
 
-    def _run(self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch, ends: int = 0) -> Tensor:
+    def _run(
+        self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch, ends: int = 0, steps: int = 0,
+        ids: int = 0,
+    ) -> Tensor:  # fmt: skip
         config, rotations = self.config, (run.rotation, run.windowed)
         threads, each = torch.get_num_threads(), texts.most + LANES
         more, padded = self._numbers
@@ -110,7 +132,9 @@ class FusedDecoder:
         )  # fmt: skip
         room = torch.empty(texts.count * (config.hidden_size + more) + MOST_HEADS * threads * each)
         layers, about = self._layers_of(pool), ctypes.addressof(shape)
-        if self._in_blocks:
+        if steps:
+            made.decode_steps(layers, about, ends, steps, x.data_ptr(), room.data_ptr(), ids, texts.about, texts.spans)
+        elif self._in_blocks:
             made.forward_blocks(layers, about, ends, x.data_ptr(), room.data_ptr(), texts.about, texts.spans)
         else:
             made.decode_all(layers, about, x.data_ptr(), room.data_ptr(), texts.about, texts.spans)
@@ -272,6 +296,11 @@ def _ends(model: HeadedModel, known: WatchedWeights) -> ModelEnds | None:
 def _halves_fit(blocks: nn.ModuleList) -> bool:
     """Whether gates and what they let through lie in units of their own: as one tensor or two."""
     return all(len(block.up.matrix.sizes) <= 2 for block in blocks)  # type: ignore[union-attr, arg-type]
+
+
+def _check_words(ids: Tensor, words: int) -> None:
+    if not 0 <= int(ids.min()) <= int(ids.max()) < words:
+        raise IndexError(f"words are 0 to {words - 1}, not {int(ids.min())} to {int(ids.max())}")
 
 
 def _address(tensor: Tensor | None) -> int:

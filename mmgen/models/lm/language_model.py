@@ -23,6 +23,7 @@ from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
 from mmgen.models.lm.architectures.text_parts import TextTensors
+from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -109,6 +110,10 @@ class LanguageModel(nn.Module):
             return found
         states = self.hidden(ids, attending, positions=positions, **more)[0]
         return states, self.logits(states[wanted])
+
+    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
+        """Several passes in one call, see `PagedModel`: where weights are GGUF's blocks and the kernels compute them."""
+        return self.transformer.decode(ids, attending, positions, limits)
 
     def forward(self, ids: Tensor, mask: Any = None, **more: Any) -> Tensor:
         """(B, N) ids -> (B, N, V)"""

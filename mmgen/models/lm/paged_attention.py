@@ -113,14 +113,15 @@ class PagedAttention:
 
     A text's attention is computed in its own shape whatever stands beside it. Its keys are a view of the pool where its blocks
     lie behind one another. Where they do not, few queries are multiplied with each piece where it lies, and for many the pieces
-    are put together first. Made for one pass.
+    are put together first. Made for one pass, or for several steps of a token of each text: `ahead` are those behind the first,
+    for which the tables have place too.
     """
 
-    def __init__(self, pool: KVPool, readings: Sequence[PagedSequence]) -> None:
-        self.pool, self.readings = pool, readings
+    def __init__(self, pool: KVPool, readings: Sequence[PagedSequence], ahead: int = 0) -> None:
+        self.pool, self.readings, self.ahead = pool, readings, ahead
         self._states: list[tuple[BlockTable, int, RecurrentState]] = []
         self._masks: list[dict[tuple[object, ...], Tensor | None]] = [{} for _ in readings]
-        self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count)) for one in readings]
+        self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count + ahead)) for one in readings]
         new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
         self._span = new[0] if len(new) == 1 else None
         self._single = [number for number, one in enumerate(readings) if one.count == one.answered == 1]
@@ -211,7 +212,7 @@ class PagedAttention:
     def _single_texts(self) -> DecodeBatch | None:
         rows = list(accumulate((one.count for one in self.readings), initial=0))
         pieces = [(rows[number], self._own(number)) for number in self._single]
-        return DecodeBatch(pieces) if pieces and self.pool.keys[0].device.type == "cpu" else None
+        return DecodeBatch(pieces, ahead=self.ahead) if pieces and self.pool.keys[0].device.type == "cpu" else None
 
     def _own(self, number: int) -> list[tuple[int, int]]:
         """Where a text's keys lie."""

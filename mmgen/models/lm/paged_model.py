@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +12,24 @@ from torch import Tensor, nn
 
 from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
 from mmgen.models.transformer_config import KVLayer
+
+
+@dataclass(frozen=True)
+class StepLimits:
+    """How far multi-step decoding goes: whichever comes first."""
+
+    most: int  # tokens of each text
+    seconds: float  # no other token is begun that would not be ready by then
+    stop: ctypes.c_int32  # nor once another thread made this something else than 0
+    finals: Sequence[int]  # nor once a text has one of these tokens
+
+
+@dataclass(frozen=True)
+class DecodedSteps:
+    """What multi-step decoding chose: of each step a token of each text."""
+
+    tokens: Sequence[Sequence[int]]  # (steps, texts)
+    sound: bool  # False: the last step's logits were NaN or infinite somewhere, and its tokens mean nothing
 
 
 class PagedConfig(Protocol):
@@ -56,5 +76,17 @@ class PagedModel(Protocol):
             wanted: (W,) places in the row.
 
         Returns: hidden states (N, D), and logits (W, V) of the wanted places.
+        """
+        ...
+
+    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
+        """Several forward passes in one call: each reads the token that is the likeliest after the one before.
+
+        Args:
+            ids: (1, N), the next token of each text.
+            attending: its tables have place for `limits.most` tokens.
+            positions: (limits.most, N).
+
+        Returns None where the model can only `read`; nothing has changed then.
         """
         ...

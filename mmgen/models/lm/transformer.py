@@ -16,6 +16,7 @@ from mmgen.models.layers.gated_delta import GatedDeltaNet
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
+from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
 from mmgen.models.transformer_config import TransformerConfig
 
 __all__ = ["Transformer", "TransformerConfig"]
@@ -131,6 +132,10 @@ class FusedBlocks(Protocol):
         """(1, N) ids -> states (N, D) and the logits (W, V) of wanted rows; None: not in this call."""
         ...
 
+    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits) -> DecodedSteps | None:
+        """`PagedModel.decode`, with the rotation of all steps; None: not in one call."""
+        ...
+
 
 class Transformer(nn.Module):
     """Embeddings and blocks. The shape and the mask make it an encoder, a decoder or a prefix language model."""
@@ -198,6 +203,12 @@ class Transformer(nn.Module):
         if self.fused is None:
             return None
         return self.fused.read(ids, self._pass(positions, attending, None, None, None, None), wanted)
+
+    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
+        """Several steps in one call, see `PagedModel.decode`; None: step by step."""
+        if self.fused is None or self.rotary is None or self.rotary.by_length:
+            return None
+        return self.fused.decode(ids, self._pass(positions.flatten(), attending, None, None, None, None), limits)
 
     def read_vectors(self, x: Tensor, cache: GrowingCache) -> None:
         """Reads (B, N, D) vectors that stand at the beginning of a text instead of words; their keys and values are cached.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mmgen.models.layers.attention import AttentionBackend, AttentionRules, EncoderMemory
 from mmgen.models.layers.masks import narrowed
+from mmgen.models.lm.paged_model import StepLimits
 from mmgen.models.transformer_config import KVLayer
 from mmgen.models.transformers_backend import linear_layers
 
@@ -178,6 +179,9 @@ class PagedUpstream(nn.Module):
         assert states is not None, "the decoder was run"
         logits = out.logits[0]
         return states[0], logits if len(logits) == len(wanted) else logits[wanted]  # a head that is no module gives all
+
+    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> None:
+        """The library's layers run step by step."""
 
     def _keep(self, module: nn.Module, arguments: object, output: Any) -> None:
         self._states = output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]

@@ -1,12 +1,13 @@
 """All blocks in one call: to the bit what they give one after another, and not used where something is of another kind."""
 
+import ctypes
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from packed_tensors import packed
+from block_models import LLAMA, in_blocks, whole_in_blocks
 from torch import Tensor
 
 from mmgen.models.cpu import build
@@ -14,10 +15,9 @@ from mmgen.models.cpu.onednn import pack
 from mmgen.models.layers.attention import AttentionBackend, VarlenAttention
 from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
-from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged_model import StepLimits
 from mmgen.models.lm.transformer import Transformer
-from mmgen.models.quantization import block_layers
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -25,12 +25,6 @@ pytestmark = [
     pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}"),
     pytest.mark.usefixtures("two_threads"),
 ]
-LLAMA = TransformerConfig(
-    vocab_size=50, hidden_size=64, layers=3, heads=4, num_kv_heads=2, intermediate_size=96,
-    max_tokens=128, positions="rotary", norm="rms",
-    norm_at="pre", norm_eps=1e-5, activation="silu", gated=True, causal=True, qkv_bias=False, out_bias=False,
-    feed_forward_bias=False, embedding_norm=False,
-)  # fmt: skip
 SHAPES = {
     "llama": LLAMA,
     "qwen2": replace(LLAMA, qkv_bias=True),
@@ -58,20 +52,6 @@ def made(config: TransformerConfig, precision: str = "fp32") -> Transformer:
     pack(model)
     install(model)
     return model
-
-
-def in_blocks(model: Transformer) -> None:
-    """Linear layers as a GGUF file has them: q, k and v of several types."""
-    config = model.config
-    sizes = (config.heads, config.kv_heads, config.kv_heads)
-    for block in model.blocks:
-        attention: Any = block.attention
-        kinds = zip(("Q4_1", "Q5_0", "F16"), sizes, strict=True)
-        qkv = [packed(kind, size * config.head_size, config.hidden_size) for kind, size in kinds]
-        block_layers.replace(attention, "qkv", qkv, attention.qkv.bias)
-        for holder, name, kind in ((attention, "out", "Q8_0"), (block, "up", "Q4_0"), (block, "down", "MXFP4")):
-            layer = getattr(holder, name)
-            block_layers.replace(holder, name, [packed(kind, layer.out_features, layer.in_features)])
 
 
 class Calls:
@@ -158,11 +138,7 @@ def test_a_prompt_in_chunks_and_beside_others_is_the_same_to_the_bit() -> None:
 
 
 def test_from_ids_to_logits_in_one_call(calls: Calls) -> None:
-    model: Any = LanguageModel(replace(LLAMA, tied=True)).eval()
-    in_blocks(model.transformer)
-    words = block_layers.replace(model.transformer.embed, "words", [packed("Q8_0", 50, 64)])
-    block_layers.replace(model, "head", words)
-    model.pack()
+    model = whole_in_blocks()
     fused, found = model.transformer.fused, []
     for one in (fused, None):
         pool, tables = KVPool(model.config, 4), [BlockTable(0), BlockTable(0)]
@@ -189,6 +165,55 @@ def test_from_ids_to_logits_in_one_call(calls: Calls) -> None:
     model.read(torch.arange(1)[None], PagedAttention(pool, [PagedSequence(tables[0], 1)]), torch.tensor([0]), torch.tensor([0]))
     handle.remove()
     assert calls.count == 3  # somebody listens
+
+
+@pytest.mark.parametrize("shape", ["llama", "qwen3", "windows in turn"])
+@pytest.mark.parametrize("finals", [(), (7, 30)])
+def test_steps_in_one_call_are_those_of_one_each(shape: str, finals: tuple[int, ...]) -> None:
+    model, texts = whole_in_blocks(SHAPES[shape]), (5, 12, 30)
+    chosen = list[list[list[int]]]()
+    for most in (1, 20):
+        pool, tables, now = KVPool(model.config, 12), [BlockTable(0) for _ in texts], torch.tensor([[3, 4, 5]])
+        for table, count in zip(tables, texts, strict=True):
+            assert pool.extend(table, count + 20) is not None
+            paged = PagedAttention(pool, [PagedSequence(table, count)])
+            model.read(torch.arange(count)[None], paged, torch.arange(count), torch.tensor([count - 1]))
+            table.length = count
+        steps = list[list[int]]()
+        while len(steps) < 20 and not (steps and set(steps[-1]) & set(finals)):
+            limits = StepLimits(most, 60.0, ctypes.c_int32(), finals)
+            places = torch.tensor([table.length for table in tables]) + torch.arange(most)[:, None]
+            paged = PagedAttention(pool, [PagedSequence(table, 1) for table in tables], ahead=most - 1)
+            found = model.decode(now, paged, places, limits)
+            assert found is not None and found.sound and (most == 20 or len(found.tokens) == 1)
+            steps += found.tokens
+            now = torch.tensor([steps[-1]])
+            for table in tables:
+                table.length += len(found.tokens)
+        chosen.append(steps)
+    assert chosen[0] == chosen[1] and len({tuple(step) for step in chosen[0]}) > 1
+
+
+def test_steps_end_when_they_are_told_to() -> None:
+    model, pool, table = whole_in_blocks(), KVPool(LLAMA, 4), BlockTable(0)
+    pool.extend(table, 20)
+
+    def steps(seconds: float, stop: int) -> Any:
+        paged = PagedAttention(pool, [PagedSequence(table, 1)], ahead=9)
+        return model.decode(
+            torch.tensor([[3]]), paged, torch.arange(10)[:, None], StepLimits(10, seconds, ctypes.c_int32(stop), ())
+        )
+
+    assert len(steps(60.0, 1).tokens) == len(steps(0.0, 0).tokens) == 1
+    assert len(steps(60.0, 0).tokens) == 10
+    model.transformer.norm.weight.fill_(float("nan"))
+    found = steps(60.0, 0)
+    assert not found.sound and len(found.tokens) == 1
+    with pytest.raises(IndexError, match="words are 0 to 49"):
+        model.decode(
+            torch.tensor([[50]]), PagedAttention(pool, [PagedSequence(table, 1)]), torch.zeros(1, 1, dtype=torch.long),
+            StepLimits(1, 60.0, ctypes.c_int32(), ()),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
