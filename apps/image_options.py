@@ -25,6 +25,7 @@ ELSEWHERE = frozenset(
         "height",
         "style",
         "preview_every",
+        "control",
     }
 )
 """Options that stand elsewhere on the page, or that it leaves at their defaults."""

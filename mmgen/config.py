@@ -110,6 +110,7 @@ class RuntimeConfig(Config):
     reader: str = "embedded:reader"
     denoiser: str = "embedded:emoji"
     image_encoder: str = "embedded:emoji-clip"
+    control_models: dict[str, str] = Field(default_factory=dict)  # name -> reference of a ControlNet, for --control NAME=IMAGE
     text: str = "embedded:smollm2"  # embedded:books where it was not pulled, unless a conversation is asked for
     store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
     precision: Literal["measured", "safe"] = "measured"  # of references without a #; safe: as each kind of model always did

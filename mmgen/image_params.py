@@ -6,15 +6,16 @@ and the same object travels from the caller to the denoiser's row. Annotations a
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL.Image import Image
 
-from mmgen.errors import NotFound
+from mmgen.errors import BadRequest, NotFound
 from mmgen.params import check, param
-from mmgen.value_checks import MAX_SEED, MAX_TEXT_CHARS
+from mmgen.value_checks import MAX_SEED, MAX_TEXT_CHARS, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 MAX_IMAGES = 1000
 MAX_STEPS = 1000
 MAX_SIDE = 8192  # pixels
+MAX_CONTROLS = 8  # images that control one image
+MAX_CONTROL_SCALE = 10
+CONTROL_KINDS = ("canny", "raw")
+"""What becomes of a control image: its edges are found (Canny 1986), or it is taken as it is."""
 SOLVERS = ("ddpm", "ddim", "euler", "euler-a", "heun", "dpm++2m", "dpm++2m-karras", "unipc", "lcm")
 """Names of `mmgen.models.diffusion.solvers.SOLVERS`, without torch."""
 SAMPLERS = {
@@ -61,6 +66,73 @@ class LoraWeight:
 
     def __str__(self) -> str:
         return f"{self.path}@{self.scale:g}"
+
+
+@dataclass(frozen=True)
+class ControlImage:
+    """An image that controls where things stand, or what they look like: what a ControlNet is given beside the prompt.
+
+    Raises BadRequest for a value out of its limits.
+    """
+
+    model: str  # a name, or the reference of a ControlNet
+    image: ImageSource
+    scale: float = 1.0  # how strongly
+    start: float = 0.0  # from that share of the steps on
+    end: float = 1.0  # up to that share
+    kind: str = ""  # one of CONTROL_KINDS; "": canny where the model's name says so, and otherwise raw
+
+    def __post_init__(self) -> None:
+        name = f"control {self.model}"
+        if not self.kind:
+            object.__setattr__(self, "kind", "canny" if "canny" in Path(self.model).name.lower() else "raw")
+        if self.kind not in CONTROL_KINDS:
+            raise BadRequest(f"{name}: the kind is {self.kind!r}; it can be {' or '.join(CONTROL_KINDS)}")
+        number(f"{name}: the scale", self.scale, 0, MAX_CONTROL_SCALE, f"0 to {MAX_CONTROL_SCALE}, usually up to 1")
+        for word, share in (("start", self.start), ("end", self.end)):
+            number(f"{name}: the {word}", share, 0, 1, "0 (the first step) to 1 (the last)")
+        if self.start >= self.end:
+            raise BadRequest(
+                f"{name}: it would act from {self.start:g} to {self.end:g} of the steps; let it end after its start"
+            )
+
+    @classmethod
+    def read(cls, text: str) -> "ControlImage":
+        """From `MODEL[:KIND]=IMAGE[@SCALE[:START-END]]`, such as `canny=photo.png@0.8` or `depth=map.png@1:0-0.5`."""
+        model, found, rest = text.partition("=")
+        if not (found and model.strip() and rest.strip()):
+            raise BadRequest(f"control is {text[:80]!r}; write MODEL=IMAGE or MODEL=IMAGE@SCALE, such as canny=photo.png@0.8")
+        before, _, kind = model.rpartition(":")
+        model, kind = (before, kind) if before and kind in CONTROL_KINDS else (model, "")
+        image, *numbers = _scaled(rest)
+        return cls(model.strip(), Path(image).expanduser(), *numbers, kind=kind)
+
+
+def _scaled(text: str) -> tuple[str, float, float, float]:
+    """`IMAGE[@SCALE[:START-END]]` -> the image, scale, start, end; any other @ belongs to the file's name."""
+    value = r"-?\d*\.?\d+(?:e-?\d+)?|-?nan|-?inf"
+    found = re.fullmatch(rf"(.+)@({value})(?::({value})-({value}))?", text.strip(), re.DOTALL)
+    if found is None:
+        return text.strip(), 1.0, 0.0, 1.0
+    return found[1], float(found[2]), float(found[3] or 0), float(found[4] or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlInput:
+    """A control image as a client takes it."""
+
+    asked: ControlImage
+    reference: str  # of the model
+    image: Image  # RGB, in its own size
+    pixels: "Tensor | None" = None  # (3, height, width) in [0, 1]: the map in the size drawn
+
+    def note(self, size: tuple[int, int]) -> str:
+        """How it is changed to be of that size, in words; empty where it is not."""
+        if self.image.size == size:
+            return ""
+        theirs, ours = ("{} x {}".format(*one) for one in (self.image.size, size))
+        cut = "" if self.image.width * size[1] == self.image.height * size[0] else "cut and "
+        return f"the image of control {self.asked.model} is {theirs} pixels; it was {cut}scaled to {ours}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,17 +218,31 @@ class ImageParams:
     y: str | None = param(
         None, "its values from top to bottom, likewise.", longest=MAX_TEXT_CHARS, label="Y axis of a plot", recorded=False
     )
+    control: Sequence[ControlImage | str] = param(
+        (),
+        "an image that controls where things stand: MODEL=IMAGE@SCALE, such as canny=photo.png@0.8, or with the share of the "
+        "steps in which it acts, canny=photo.png@0.8:0-0.5. MODEL is a name that control_model gives, that of a file or folder "
+        "in controlnet/ of the home directory, or a reference. Its edges are found for a model called canny; canny:raw takes "
+        "the image as it is. Several may be given.",
+        recorded=False,
+    )
     preview_every: int = param(
         0, "show the unfinished image after so many steps; 0: never.", least=0, most=MAX_STEPS, recorded=False
     )
     pixels: "Tensor | None" = None  # (3, height, width) in [-1, 1]: `image` in the size drawn; the pipeline
     loras: tuple[LoraWeight, ...] = ()  # besides those of the whole call: what the prompt names; the pipeline
     embeddings: tuple[Path, ...] = ()  # files of textual inversion; the pipeline
+    controls: tuple[ControlInput, ...] = ()  # `control` with opened images; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:
         if self.solver is not None and self.solver not in SOLVERS:
             object.__setattr__(self, "solver", solver_of(self.solver) or self.solver)
+        given = [self.control] if isinstance(self.control, str | ControlImage) else self.control
+        control = tuple(ControlImage.read(one) if isinstance(one, str) else one for one in given)
+        if len(control) > MAX_CONTROLS:
+            raise BadRequest(f"{len(control)} images control this one; give {MAX_CONTROLS} at most")
+        object.__setattr__(self, "control", control)
         check(self)
 
     @property

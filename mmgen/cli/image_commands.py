@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mmgen.pipelines.image.image_pipeline import FinishedImage, ImagePipeline
     from mmgen.pipelines.streaming import Event
 
-KINDS = {"start": list[int], "step": Progress, "image": DrawnFile, "images": DrawnFiles}
+KINDS = {"start": list[int], "note": str, "step": Progress, "image": DrawnFile, "images": DrawnFiles}
 """Events that a command reads, as a server sends them."""
 VERBATIM = ("model", "lora", "embedding", "text_encoder")
 """Options that stand in a recipe as they were given."""
@@ -171,6 +171,8 @@ def execute(described: Signature, given: Mapping[str, Any], output: ImageOutput,
                     drawn.take(event)
                     if event.kind == "start":
                         bar.begin(len(drawn.seeds))
+                    elif event.kind == "note":
+                        typer.secho(f"note: {event.value}", fg=typer.colors.YELLOW, err=True)
                     elif event.kind == "step":
                         bar.advance(event.value)
                     elif event.kind == "preview" and output.preview:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from mmgen.clients.control_models import ControlModels
 from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
     from mmgen.models.diffusion.autoencoder import Autoencoder
     from mmgen.models.diffusion.conditioning import Conditioning
+    from mmgen.models.diffusion.control.row_control import RowControl
     from mmgen.models.diffusion.denoiser import DenoiserModel
     from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
     from mmgen.models.diffusion.solver_table import SolverTable
@@ -50,8 +52,10 @@ class DenoiserClient(ImageClient):
         self.model, self.size, self.conditional = model, model.size, model.conditional
         self.preview_decoder: Autoencoder | None = None  # instead of the model's own
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
-        host.engine.add_runner(self.denoise, DenoiseRunner(model))
+        work = DenoiseRunner(model)
+        host.engine.add_runner(self.denoise, work)
         host.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
+        self.controls = ControlModels(host, self.denoise, work, model)
 
     def with_preview_decoder(self, path: Path) -> Self:
         from mmgen.models.diffusion.single_file import tiny_decoder
@@ -82,7 +86,13 @@ class DenoiserClient(ImageClient):
         self._table(resolved)
         self._adapters(resolved)
         self._learned(resolved)
+        for control in resolved.controls:
+            self.controls.get(control.reference)
         return resolved
+
+    def notes(self, params: ImageParams) -> list[str]:
+        """Of control images that are changed to lie over the one that is drawn."""
+        return [note for one in params.controls if self.controls.get(one.reference).spatial and (note := one.note(params.size))]
 
     def check_prompt(self, prompt: str) -> None:
         syntax.parse(prompt)
@@ -109,9 +119,17 @@ class DenoiserClient(ImageClient):
         try:
             adapters = {params.loras: self._adapters(params) for params in rows}
             conditions, latents = self._conditions(rows, adapters), self._latents(rows)
+            controls = {id(one): self.controls.prepared(one) for params in rows for one in params.controls}
             for number, params in enumerate(rows):
+                own = [controls[id(one)] for one in params.controls]
                 payload = self._payload(
-                    params, conditions[params.loras], adapters[params.loras], latents.get(id(params.pixels)), number, request
+                    params,
+                    conditions[params.loras],
+                    adapters[params.loras],
+                    own,
+                    latents.get(id(params.pixels)),
+                    number,
+                    request,
                 )
                 following.add((number, "denoise"), engine.submit(Job(self.denoise, payload, request, seed=params.seed)))
             for (number, stage), event in following:
@@ -150,6 +168,7 @@ class DenoiserClient(ImageClient):
         params: ImageParams,
         conditions: dict[str, Conditioning],
         adapters: ScaledAdapters,
+        controls: Sequence[RowControl],
         latents: Tensor | None,
         number: int,
         request: Request,
@@ -168,6 +187,7 @@ class DenoiserClient(ImageClient):
             known=None if mask is None else latents,
             mask=None if mask is None else F.adaptive_max_pool2d(mask, shape),  # (1, H, W) -> (1, h, w)
             adapters=adapters,
+            controls=controls,
             image=number,
             decode=partial(self._pixels, request),
         )

@@ -43,6 +43,10 @@ class DiffusersClient(ImageClient):
             raise BadRequest(f"{told}; leave {params.embeddings[0].name} out")
         if params.solver is not None:
             raise BadRequest(f"solver is {params.solver!r}, but {self.reference} is a {self.kind} with its own; leave it out")
+        if params.controls:
+            raise BadRequest(
+                f"{self.reference} is a {self.kind}, which no control image reaches here; take a Stable Diffusion model"
+            )
         if params.pixels is not None:
             raise BadRequest(f"{self.reference} is a {self.kind}, which draws from words alone here; take a model with a UNet")
         known = inspect.signature(self.model.pipeline.__call__).parameters

@@ -103,6 +103,7 @@ class ModelHost:
         prepare: Callable[[Any], Any] | None = None,
         precisions: bool = True,
         pinned: bool = False,
+        beside: bool = False,
         workload: Callable[[], Workload] | None = None,
     ) -> OpenedModel:
         """Loads models on the device's thread, and again whenever one of these runners needs them and they had to leave.
@@ -115,6 +116,7 @@ class ModelHost:
             key: names the models together where there is more to tell than the first reference.
             prepare: called with each model before its first use.
             pinned: they stay on the device.
+            beside: the runners need them besides the models that they need already.
             workload: of models of this kind, which measure their precision where a reference names none.
         """
         from mmgen.models.checkpoints.offload import LoadedModel
@@ -135,7 +137,7 @@ class ModelHost:
         name, pool = f"{kind} {key or references[0]}", self.engine.models
         nbytes = sum(path.stat().st_size for folder in folders for path in weight_files.used(folder))
         loaded = self.engine.call(pool.register, name, nbytes, lambda: LoadedModel(load, self.device))
-        pool.serve(name, runners)
+        pool.serve(name, runners, beside)
         if pinned:
             self.engine.call(pool.pin, name, True)
         return OpenedModel(folders, loaded, [one.precision for one in opened], opened[0].chooses)

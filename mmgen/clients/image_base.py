@@ -75,6 +75,10 @@ class ImageClient(ABC):
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 
+    def notes(self, params: ImageParams) -> list[str]:
+        """What of the resolved call is done otherwise than its words say, a line each."""
+        return []
+
     @abstractmethod
     def draw(self, rows: Sequence[ImageParams], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         """Draws an image for each of the resolved rows, all at once. Leaving the iteration early cancels the request."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops
 
-from mmgen import weight_files
+from mmgen import hub, weight_files
 from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.image_events import Progress, image_of
-from mmgen.image_params import ImageParams
+from mmgen.image_params import ControlImage, ControlInput, ImageParams
 from mmgen.pipelines.image import image_checks, image_io, infotext, recipe
 from mmgen.pipelines.image.image_pipeline import lora_digest
 from mmgen.pipelines.image.infotext import Infotext
@@ -70,11 +70,12 @@ def reproduce(
     made = recipe.of(image, str(path))
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
+    controls = recalled_controls(made, path)
     client = client_of(rt, made, model)
     asked = params_of(made)
     for text in (asked.prompt, asked.negative):
         client.check_prompt(text)
-    params = client.resolved(started(asked, client, source, mask))
+    params = client.resolved(started(asked, client, source, mask, controls))
     drawn = image
     for event in client.draw([params], request or Request.new()):
         if isinstance(event, ImageDone):
@@ -82,7 +83,7 @@ def reproduce(
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     later = [f"it says {name}, which a later version of mmgen wrote" for name in recipe.unknown(image)]
-    changed = (*later, *changes(made, client, rt.device, source, mask))
+    changed = (*later, *changes(made, client, rt.device, source, mask), *control_changes(made, controls))
     here = {"weights": client.weights, "versions": recipe.versions(), "device": rt.device, "precision": client.precision}
     now = made.model_copy(update=here)
     difference = most_different(image, drawn)
@@ -142,6 +143,28 @@ def find(part: RecipeFile | None, image: Path, given: Path | None) -> Image.Imag
         if given or path.is_file():
             return image_io.read(path)
     raise NotFound(f"{image} began with {name}, which is not beside it; give it with --image or --mask")
+
+
+def recalled_controls(made: Recipe, image: Path) -> list[ControlInput]:
+    """The control images that the recipe names, opened; they lie beside the image, or in the current folder."""
+    found = []
+    for one in made.control:
+        opened = find(one, image, None)
+        assert opened is not None
+        asked = ControlImage(one.model, opened, one.scale, one.start, one.end, one.kind)
+        found.append(ControlInput(asked, one.reference, image_io.srgb(opened)))
+    return found
+
+
+def control_changes(made: Recipe, controls: Sequence[ControlInput]) -> list[str]:
+    """What differs from then of what controlled the image, in words."""
+    found = []
+    for then, now in zip(made.control, controls, strict=True):
+        if then.sha256 != image_io.digest(now.image):
+            found.append(f"control image {then.file} is another image")
+        if then.weights != weight_files.digest(hub.resolve(then.reference, kind="control")):
+            found.append(f"the weights of control model {then.reference} are others")
+    return found
 
 
 def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None) -> list[str]:

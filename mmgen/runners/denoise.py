@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.conditioning import Conditioning
+from mmgen.models.diffusion.control.row_control import RowControl
 from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.solver_table import HISTORY, SolverTable, fused_update, stack
 from mmgen.runners.preemption_hooks import Pause, pause_between
@@ -46,6 +47,7 @@ class DenoiseRequest:
     known: Tensor | None = None  # (C, h, w): what stays as it is where `mask` is 0
     mask: Tensor | None = None  # (1, h, w) in [0, 1]: 1 is drawn anew
     adapters: ScaledAdapters = ()  # its LoRA files, with their scales
+    controls: Sequence[RowControl] = ()  # what else controls it
     image: int = 0  # its place among the call's images, for Progress and Preview
     decode: Callable[[Tensor], Tensor] | None = None  # latents -> (3, H, W) in [-1, 1], for Preview
 
@@ -73,9 +75,16 @@ class DenoiseRunner:
     def __init__(self, denoiser: DenoiserModel | DiTModel) -> None:
         self.denoiser = denoiser
         self.parameters = denoiser.weight_bytes // denoiser.dtype.itemsize
+        self._pause: Pause | None = None
 
     def pause_with(self, pause: Pause) -> None:
+        self._pause = pause
         pause_between([self.denoiser.network], pause)
+
+    def add_networks(self, modules: Sequence[torch.nn.Module]) -> None:
+        """Networks that take part in the steps from now on; they have preemption points, too."""
+        if self._pause is not None:
+            pause_between(modules, self._pause)
 
     def key(self, job: Job) -> Hashable:
         request: DenoiseRequest = job.payload
@@ -95,8 +104,9 @@ class DenoiseRunner:
         _check(request, shape)
         states = 1 + HISTORY + WORKING + sum(one is not None for one in (request.start, request.known, request.mask))
         rows = 1 + self._guided(request)
-        told = request.condition.bytes * rows
-        return 4 * math.prod(shape) * states + rows * self.denoiser.step_bytes(*shape[1:]) + told
+        told = request.condition.bytes * rows + sum(one.prepared.bytes for one in request.controls)
+        passes = rows * (1 + len(request.controls))
+        return 4 * math.prod(shape) * states + passes * self.denoiser.step_bytes(*shape[1:]) + told
 
     def release(self, job: Job) -> None:
         job.state = None
@@ -153,6 +163,9 @@ class DenoiseRunner:
         timesteps = torch.stack([request.table.timesteps[job.state.row] for job, request in zip(jobs, requests, strict=True)])
         scale = torch.tensor([request.guidance for request in requests])
         adapters = [request.adapters for request in requests] + [requests[n].adapters for n in guided]
+        acting = [_acting(job) for job in jobs]
+        controls = [*acting, *([replace(one, unconditional=True) for one in acting[n]] for n in guided)]
+        more: dict[str, Any] = {"controls": controls} if any(acting) else {}
         for job in jobs:
             job.units = 1 + self._guided(job.payload)
         outputs = self.denoiser.predict(
@@ -161,6 +174,7 @@ class DenoiseRunner:
             [request.condition for request in requests] + [requests[n].negative for n in guided],
             scale if self.denoiser.guidance_embedded else None,
             adapters if any(adapters) else (),
+            **more,
         )
         if not guided:
             return outputs
@@ -221,6 +235,12 @@ def generator_of(job: Job) -> torch.Generator:
     if not 0 <= job.seed < 2**63:
         raise BadRequest(f"seed is {job.seed}; use 0 to {2**63 - 1}")
     return torch.Generator().manual_seed(job.seed)
+
+
+def _acting(job: Job) -> list[RowControl]:
+    """What controls this step."""
+    request: DenoiseRequest = job.payload
+    return [one for one in request.controls if one.acts(job.state.row, len(request.table))]
 
 
 def _noise(job: Job) -> Tensor:

@@ -152,10 +152,14 @@ def encoded(image: Image, kind: Format, quality: int = 100, made: Recipe | None 
 
 def public(made: Recipe) -> Recipe:
     """With models by their names: where they lie is nobody's business."""
-    files = {
+    files: dict[str, Any] = {
         part: tuple(one.model_copy(update={"file": PurePath(one.file).name}) for one in getattr(made, part))
         for part in ("lora", "embedding", "text_encoder")
     }
+    files["control"] = tuple(
+        one.model_copy(update={name: PurePath(getattr(one, name)).name for name in ("file", "reference", "model")})
+        for one in made.control
+    )
     vae = None if made.vae is None else made.vae.model_copy(update={"file": PurePath(made.vae.file).name})
     return made.model_copy(update={"model": name_of(made.model), "vae": vae, **files})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
@@ -62,15 +63,16 @@ class ModelPool:
         self.ledger, self.host_limit = ledger, host_limit
         self.evictions = 0
         self._models: dict[str, PooledModel] = {}
-        self._by_runner: dict[str, PooledModel] = {}
+        self._by_runner: defaultdict[str, list[PooledModel]] = defaultdict(list)
+        self._jobs: Counter[str] = Counter()  # of each runner, admitted and not ended
 
     def __iter__(self) -> Iterator[PooledModel]:
         return iter(list(self._models.values()))
 
     def register(self, name: str, nbytes: int, load: Callable[[], W]) -> W:
         """Loads a new model. `nbytes`: its approximate size. Raises Busy or TooLarge if it does not fit."""
-        if (old := self._models.pop(name, None)) is not None:  # whoever loaded it failed to use it
-            self.ledger.release(old)
+        if name in self._models:  # whoever loaded it failed to use it
+            self._remove(name)
         self.make_room(nbytes)
         began = time.perf_counter()
         weights = load()
@@ -82,47 +84,71 @@ class ModelPool:
         self._models[name] = model
         return weights
 
-    def serve(self, name: str, runners: Iterable[str]) -> None:
-        """Jobs of these runners need that model."""
+    def serve(self, name: str, runners: Iterable[str], beside: bool = False) -> None:
+        """Jobs of these runners need that model; `beside`: besides those that they need already."""
+        model = self._models[name]
         for runner in runners:
-            self._models[name].runners.add(runner)
-            self._by_runner[runner] = self._models[name]
+            if not beside:
+                self._by_runner[runner].clear()
+            model.runners.add(runner)
+            model.jobs += self._jobs[runner]
+            self._by_runner[runner].append(model)
+
+    def forget(self, name: str) -> None:
+        """Frees a model, which no runner needs any more. Raises Busy while jobs do."""
+        if (jobs := self._models[name].jobs) > 0:
+            raise Busy(f"model {name} has {jobs} jobs under way; cancel them or try again later")
+        self._models[name].weights.drop()
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        model = self._models.pop(name)
+        self.ledger.release(model)
+        for needed in self._by_runner.values():
+            if model in needed:
+                needed.remove(model)
 
     def knows(self, runner: str) -> bool:
-        return runner in self._by_runner
+        return bool(self._by_runner.get(runner))
 
     def acquire(self, runner: str) -> bool:
-        """A job is admitted: reserves the model's bytes if they are not yet; False if they do not fit."""
-        model = self._by_runner.get(runner)
-        if model is None:
-            return True
-        if model.state != "awake" and not self._book(model):
+        """A job is admitted: reserves its models' bytes if they are not yet; False if they do not fit."""
+        models = self._needed(runner)
+        booked = [one for one in models if one not in self.ledger and self._book(one)]
+        if not all(one in self.ledger for one in models):
+            for one in booked:
+                self.ledger.release(one)
             return False
-        model.jobs += 1
+        self._jobs[runner] += 1
+        for one in models:
+            one.jobs += 1
         return True
 
     def release(self, runner: str) -> None:
         """A job of that runner ended."""
-        if (model := self._by_runner.get(runner)) is not None:
+        self._jobs[runner] -= 1
+        for model in self._needed(runner):
             model.jobs -= 1
             model.used = time.monotonic()
             if not model.jobs and model.state != "awake":  # it never came: its jobs ended before their first step
                 self.ledger.release(model)
 
     def lacking(self, runner: str) -> int:
-        """Bytes to reserve for its model; 0 if they are reserved already."""
-        model = self._by_runner.get(runner)
-        return 0 if model is None or model in self.ledger else model.nbytes
+        """Bytes to reserve for its models; those that are reserved already are not counted."""
+        return sum(model.nbytes for model in self._needed(runner) if model not in self.ledger)
 
     def load(self, runner: str) -> None:
-        """Before a step: brings the model to the device if it is not there. Raises what loading raises."""
-        if (model := self._by_runner.get(runner)) is not None:
+        """Before a step: brings the models to the device that are not there. Raises what loading raises."""
+        for model in self._needed(runner):
             self._bring(model)
 
+    def _needed(self, runner: str) -> list[PooledModel]:
+        return self._by_runner.get(runner, [])
+
     def visit(self, runner: str) -> None:
-        """Like `load`, for work outside of an admitted job. Raises Busy if the model does not fit."""
-        if (model := self._by_runner.get(runner)) is not None:
-            self.make_room(self.lacking(runner))
+        """Like `load`, for work outside of an admitted job. Raises Busy if they do not fit."""
+        self.make_room(self.lacking(runner), but=runner)
+        for model in self._needed(runner):
             self._bring(model)
             model.used = time.monotonic()
 

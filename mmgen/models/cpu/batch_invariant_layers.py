@@ -75,11 +75,12 @@ class HeldProcessor:
     def __init__(self, processor: Callable[..., Tensor]) -> None:
         self.processor = processor
 
-    def __call__(self, layer: nn.Module, *args: Any, **more: Any) -> Tensor:
+    def __call__(self, layer: nn.Module, *args: Any, temb: Tensor | None = None, **more: Any) -> Tensor:
+        """`temb` is named, as diffusers warns of arguments that a processor does not name."""
         if torch.is_grad_enabled():
-            return self.processor(layer, *args, **more)
+            return self.processor(layer, *args, temb=temb, **more)
         with AttentionMode():
-            return self.processor(layer, *args, **more)
+            return self.processor(layer, *args, temb=temb, **more)
 
 
 KINDS: dict[type[nn.Module], type[nn.Module]] = {

@@ -34,6 +34,8 @@ from mmgen.models.diffusion.conditioning import (
     TextConditioner,
     stack,
 )
+from mmgen.models.diffusion.control.controlled_pass import unet_arguments
+from mmgen.models.diffusion.control.row_control import RowControl
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.prompts import textual_inversion
 from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
@@ -180,6 +182,7 @@ class DenoiserModel(DenoiserBase):
         conditions: Sequence[Conditioning],
         guidance: Tensor | None = None,
         adapters: Sequence[ScaledAdapters] = (),
+        controls: Sequence[Sequence[RowControl]] = (),
     ) -> Tensor:
         """One evaluation of the network.
 
@@ -189,6 +192,7 @@ class DenoiserModel(DenoiserBase):
             conditions: B of them.
             guidance: (B,) scales, read by models with `guidance_embedded` only.
             adapters: B rows of LoRA files with their scales, where any has some.
+            controls: B rows of what controls them, likewise.
 
         Returns:
             (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or image.
@@ -201,6 +205,12 @@ class DenoiserModel(DenoiserBase):
                 "encoder_hidden_states": self._cast(conditioning.tokens),
                 "encoder_attention_mask": None if conditioning.mask is None else conditioning.mask.to(self.device),
             }
+        if controls:
+
+            def told(numbers: Sequence[int], condition: Conditioning) -> dict[str, Any]:
+                return self._extras(x[list(numbers)], condition, None)
+
+            more |= unet_arguments(rows, timesteps.to(self.device), conditions, controls, told)
         with self._adapted(adapters, "unet", range(len(x))):
             out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]

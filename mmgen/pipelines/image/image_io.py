@@ -51,7 +51,7 @@ def colours(image: Image.Image, size: tuple[int, int]) -> Tensor:
 
     Colours of another space, by the image's ICC profile, are converted to sRGB.
     """
-    return _tensor(srgb(image), size) * 2 - 1
+    return scaled(srgb(image), size) * 2 - 1
 
 
 def srgb(image: Image.Image) -> Image.Image:
@@ -80,11 +80,11 @@ def painted(image: Image.Image) -> Image.Image:
 
 def mask(image: Image.Image, size: tuple[int, int]) -> Tensor:
     """(1, height, width) in [0, 1], white is 1; cut and scaled as `colours` does."""
-    return _tensor(painted(image), size)
+    return scaled(painted(image), size)
 
 
-def _tensor(image: Image.Image, size: tuple[int, int]) -> Tensor:
-    """(C, H, W) in [0, 1]"""
+def scaled(image: Image.Image, size: tuple[int, int]) -> Tensor:
+    """(C, H, W) in [0, 1]: cut to the ratio of `size` (width, height) and scaled."""
     import numpy as np
     import torch
 

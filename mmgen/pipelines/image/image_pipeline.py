@@ -16,7 +16,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
 from mmgen.image_params import ImageParams, ImageSource
-from mmgen.pipelines.image import image_checks, image_io, output_paths, plot, prompt_files, recipe, rows
+from mmgen.pipelines.image import control_images, image_checks, image_io, output_paths, plot, prompt_files, recipe, rows
 from mmgen.pipelines.image.axes import cells
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
@@ -60,6 +60,7 @@ class Images:
     timings: dict[str, float] = field(repr=False)  # milliseconds a stage
     request_id: str = ""
     axes: tuple[str | None, str | None] = (None, None)  # of a plot: across, and down
+    notes: tuple[str, ...] = ()  # what was done otherwise than the call's words say
 
     def sheet(self) -> Image:
         """All of them side by side: with their seeds, or as the cells of the plot that was asked for."""
@@ -77,7 +78,8 @@ class Images:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the pixels."""
         made = [one.model_dump(exclude_defaults=True) for one in self.recipes]
-        return {"seeds": self.seeds, "recipes": made, "timings": self.timings, "request_id": self.request_id}
+        told = {"seeds": self.seeds, "recipes": made, "timings": self.timings, "request_id": self.request_id}
+        return {**told, **({"notes": list(self.notes)} if self.notes else {})}
 
     def __str__(self) -> str:
         seeds, (width, height) = ", ".join(map(str, self.seeds)), self.images[0].size
@@ -106,6 +108,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         vae: str | None = None,
         text_encoder: Sequence[str] = (),
         preview_vae: str | None = None,
+        control_model: Sequence[str] = (),
     ) -> None:
         """Opens nothing yet.
 
@@ -115,10 +118,12 @@ class ImagePipeline(StreamingPipeline[Images]):
         vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
         text_encoder: for a single file without: files (CLIP-L, CLIP-G, T5-XXL) or folders of text encoders.
         preview_vae: shows unfinished images quickly: a TAESD decoder's file or folder, such as taef1_decoder.safetensors.
+        control_model: ControlNets by name, NAME=REFERENCE: folders, single safetensors files or repo ids.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
         self.vae, self.preview_vae = vae, preview_vae
         self.text_encoder = [text_encoder] if isinstance(text_encoder, str) else list(text_encoder)
+        self.control_model = [control_model] if isinstance(control_model, str) else list(control_model)
         self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -140,8 +145,9 @@ class ImagePipeline(StreamingPipeline[Images]):
     def stream(self, *args: Any, **options: Any) -> Iterator[Event]:
         """The same call, step by step. Leaving it early cancels the request.
 
-        Events: "start" with the seeds (of candidates: the first of every image), "step" with a Progress, "preview" with a
-        Preview, "image" with a FinishedImage, in the order in which they are finished, and at last "images" with all of them.
+        Events: "start" with the seeds (of candidates: the first of every image), "note" with a text, "step" with a Progress,
+        "preview" with a Preview, "image" with a FinishedImage, in the order in which they are finished, and at last "images"
+        with all of them.
         """
         bound = self.signature.bind(*args, **options)
         bound.apply_defaults()
@@ -168,17 +174,19 @@ class ImagePipeline(StreamingPipeline[Images]):
         request, clock, first = request or Request.new(), Clock(), asked[0]
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
+        controls = control_images.opened(first.control, self.rt, self.control_model)  # type: ignore[arg-type]
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder, self.preview_vae)
         clock.lap("load")
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
         settled = [replace(one, loras=loras, embeddings=learned) for one in asked]
-        settled = rows.settle(settled if first.x or first.y else settled[:1], client, source, mask)
+        settled = rows.settle(settled if first.x or first.y else settled[:1], client, source, mask, controls)
         for text in {text for one in asked for text in (one.prompt, one.negative)}:
             client.check_prompt(text)
         if client.conditional:
             image_checks.prompted([one.prompt for one in asked], client.reference)
-        files = {"image": part(first.image, source), "mask": part(first.mask, mask)}
+        files: dict[str, Any] = {"image": part(first.image, source), "mask": part(first.mask, mask)}
+        files["control"] = tuple(map(control_images.recorded, settled[0].controls))
         each = [n for n, one in enumerate(asked) for _ in range(one.n * one.best_of)]
         seeds = rows.seeds_of(asked)
         drawn = [
@@ -186,6 +194,8 @@ class ImagePipeline(StreamingPipeline[Images]):
             for n, seed in zip(each, seeds, strict=True)
         ]
         yield Event("start", seeds[:: first.best_of])
+        notes = tuple(dict.fromkeys(note for one in settled for note in client.notes(one)))
+        yield from (Event("note", note) for note in notes)
         images: list[FinishedImage | None] = [None] * (len(drawn) // first.best_of)
         events = client.draw(drawn, request)
         for event in best.among(events, drawn) if best else events:
@@ -201,11 +211,11 @@ class ImagePipeline(StreamingPipeline[Images]):
         clock.lap("draw")
         done = [one for one in images if one is not None]
         recipes = [one.recipe for one in done]
-        axes = first.x, first.y
-        result = Images([one.image for one in done], [one.seed for one in done], recipes, clock.laps(), request.id, axes)
+        seeds, axes = [one.seed for one in done], (first.x, first.y)
+        result = Images([one.image for one in done], seeds, recipes, clock.laps(), request.id, axes, notes)
         yield Event("images", result)
 
-    def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, RecipeFile | None]) -> Recipe:
+    def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, Any]) -> Recipe:
         options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recipe.recorded()}
         options |= {"width": drawn.width, "height": drawn.height, **files}
         loras = tuple(

@@ -37,6 +37,17 @@ class RecipeFile(BaseModel):
     scale: float = 1.0  # of a LoRA
 
 
+class RecipeControl(RecipeFile):
+    """A control image, and the model that saw it; see ControlImage."""
+
+    model: str  # as the caller called it
+    reference: str
+    weights: str  # sha256, see `weight_files.digest`
+    kind: str = "raw"
+    start: float = 0.0
+    end: float = 1.0
+
+
 class RecipeOptions(BaseModel):
     """What a recipe says of the call: every field of ImageParams that decides the pixels is one here, under its name."""
 
@@ -83,6 +94,7 @@ class Recipe(CompleteOptions):
 
     image: RecipeFile | None = None  # what it began with
     mask: RecipeFile | None = None
+    control: tuple[RecipeControl, ...] = ()
     versions: dict[str, str]
     device: str
     precision: str = ""  # of the weights and products; empty: not recorded, as before there was a choice: fp32

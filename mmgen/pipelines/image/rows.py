@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
-from mmgen.image_params import ImageParams
-from mmgen.pipelines.image import image_io
+from mmgen.image_params import ControlInput, ImageParams
+from mmgen.pipelines.image import control_images, image_io
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -17,32 +17,47 @@ if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
 
 
-def started(params: ImageParams, client: ImageClient, source: Image | None, mask: Image | None) -> ImageParams:
-    """With the image and the mask as tensors, in the size that was asked for or else suits the model."""
+def started(
+    params: ImageParams,
+    client: ImageClient,
+    source: Image | None,
+    mask: Image | None,
+    controls: Sequence[ControlInput] = (),
+) -> ImageParams:
+    """With the image, the mask and control images as tensors, in the size that was asked for or else suits the model.
+
+    The ratio is that of the image, or else of the first control image.
+    """
+    if source is None and not controls:
+        return params
+    width, height = client.fit(*(controls[0].image if source is None else source).size)
+    size = (params.width or width, params.height or height)
+    params = replace(params, width=size[0], height=size[1], controls=control_images.sized(controls, size))
     if source is None:
         return params
-    width, height = client.fit(*source.size)
-    size = (params.width or width, params.height or height)
     return replace(
         params,
-        width=size[0],
-        height=size[1],
         pixels=image_io.colours(source, size),
         mask_pixels=None if mask is None else image_io.mask(mask, size),
     )
 
 
-def settle(asked: Sequence[ImageParams], client: ImageClient, source: Image | None, mask: Image | None) -> list[ImageParams]:
-    """Each as the model draws it; those of one size share the image that they begin with."""
+def settle(
+    asked: Sequence[ImageParams],
+    client: ImageClient,
+    source: Image | None,
+    mask: Image | None,
+    controls: Sequence[ControlInput] = (),
+) -> list[ImageParams]:
+    """Each as the model draws it; those of one size share the images that they begin with and are controlled by."""
     begun: dict[tuple[int | None, int | None], ImageParams] = {}
     for one in asked:
         if (one.width, one.height) not in begun:
-            begun[one.width, one.height] = started(one, client, source, mask)
+            begun[one.width, one.height] = started(one, client, source, mask, controls)
     begin = [begun[one.width, one.height] for one in asked]
-    return [
-        client.resolved(replace(one, width=at.width, height=at.height, pixels=at.pixels, mask_pixels=at.mask_pixels))
-        for one, at in zip(asked, begin, strict=True)
-    ]
+    names = ("width", "height", "pixels", "mask_pixels", "controls")
+    common = [{name: getattr(at, name) for name in names} for at in begin]
+    return [client.resolved(replace(one, **at)) for one, at in zip(asked, common, strict=True)]
 
 
 def seeds_of(asked: Sequence[ImageParams]) -> list[int]:

@@ -10,7 +10,7 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.memory.model_pool import ModelPool
-from mmgen.errors import Busy, JobFailed, NotFound, TooLarge
+from mmgen.errors import Busy, Cancelled, JobFailed, NotFound, TooLarge
 
 WAIT = 20.0
 
@@ -235,3 +235,29 @@ def test_a_model_that_is_loaded_again_is_booked_once() -> None:
     for _ in range(3):
         pool.register("a", 60, lambda: Counted(60))
     assert pool.ledger.held == 60 and len(list(pool)) == 1
+
+
+def test_a_runner_may_need_several_models() -> None:
+    """All of them come and go with its jobs; one that is added later is counted for jobs under way, and can be forgotten."""
+    engine, models = engine_of(None, main=10)
+    beside = Counted(5)
+    with engine:
+        endless = engine.submit(Job("main", (-1, 0), Request.new()))
+        while not next(iter(engine.models)).jobs:
+            time.sleep(0.001)
+        engine.call(engine.models.register, "beside", 5, lambda: beside)
+        engine.call(engine.models.serve, "beside", ["main"], True)
+        with pytest.raises(Busy, match="model beside has 1 jobs under way"):
+            engine.call(engine.models.forget, "beside")
+        endless.cancel()
+        with pytest.raises(Cancelled):
+            endless.result()
+        for name in ("model main", "beside"):
+            engine.call(engine.models.sleep, name, True)
+        assert models["main"].at == beside.at == "nowhere"
+        assert engine.submit(Job("main", (1, 0), Request.new())).result() == 1
+        assert models["main"].at == beside.at == "device"
+        engine.call(engine.models.forget, "beside")
+        assert beside.at == "nowhere" and [one.name for one in engine.models] == ["model main"]
+        assert engine.submit(Job("main", (1, 0), Request.new())).result() == 1
+        assert beside.at == "nowhere"
