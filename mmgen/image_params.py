@@ -104,8 +104,8 @@ class ControlImage:
             raise BadRequest(f"control is {text[:80]!r}; write MODEL=IMAGE or MODEL=IMAGE@SCALE, such as canny=photo.png@0.8")
         before, _, kind = model.rpartition(":")
         model, kind = (before, kind) if before and kind in CONTROL_KINDS else (model, "")
-        image, *numbers = _scaled(rest)
-        return cls(model.strip(), Path(image).expanduser(), *numbers, kind=kind)
+        image, scale, start, end = _scaled(rest)
+        return cls(model.strip(), Path(image).expanduser(), scale, start, end, kind)
 
 
 def _scaled(text: str) -> tuple[str, float, float, float]:

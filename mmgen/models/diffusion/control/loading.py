@@ -43,10 +43,8 @@ def load(path: Path, base: Any, device: str = "cpu", name: str = "") -> ControlM
     Raises BadRequest for a denoiser that none can control, BadWeights for another kind of model, one for another UNet, and
     weights that are damaged.
     """
-    from diffusers import UNet2DConditionModel
-
-    unet = getattr(base, "unet", None)
-    if not isinstance(unet, UNet2DConditionModel):
+    unet: Any = getattr(base, "unet", None)
+    if type(unet).__name__ != "UNet2DConditionModel":
         raise BadRequest(f"{base.name} has no UNet of Stable Diffusion's kind, so {name} cannot control it; leave it out")
     kind = kind_of(path)
     assert kind in CLASSES
