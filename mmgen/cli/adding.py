@@ -36,7 +36,7 @@ def fetched(
 ) -> tuple[list[Document], list[tuple[str, str]]]:
     """The documents at these addresses, and (address, reason) of those that give none."""
     from mmgen.engine.job import Request
-    from mmgen.serve import web_documents
+    from mmgen.library import web_documents
 
     documents, failed = [], []
     for address in addresses:

@@ -11,11 +11,11 @@ from mmgen.engine.job import Request
 from mmgen.errors import Forbidden, MmgenError, TooLarge, UnreadableFile
 from mmgen.ingest import image_files
 from mmgen.ingest.records import LEFT_OUT, PARTIAL
+from mmgen.ingest.web import url_fetch
 from mmgen.interfaces import Document, Scalar
-from mmgen.library import page_images
+from mmgen.library import page_images, web_documents
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.store_handle import checked
-from mmgen.serve import url_fetch, web_documents
 from mmgen.serve.routes.store_schemas import FileOutcome, FileOutcomes
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.uploads import bare, image

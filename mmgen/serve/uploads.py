@@ -10,8 +10,8 @@ from starlette.datastructures import UploadFile
 
 from mmgen.errors import TooLarge
 from mmgen.ingest import image_files
+from mmgen.ingest.web import url_fetch
 from mmgen.pipelines.language import content_parts
-from mmgen.serve import url_fetch
 from mmgen.serve.settings import ServeConfig
 
 LONGEST_NAME = 200
@@ -59,5 +59,5 @@ def opened(value: Any, settings: ServeConfig) -> Any:
 
 
 def image_at(url: str, settings: ServeConfig) -> Image:
-    """The image at a URL; see mmgen.serve.url_fetch. Blocks; call it in a thread."""
+    """The image at a URL; see mmgen.ingest.web.url_fetch. Blocks; call it in a thread."""
     return image(url_fetch.read(url, settings))

@@ -331,7 +331,7 @@ def test_the_embedded_models_answer(call: Call, tiny_home: Path) -> None:
 
 
 def test_web_addresses_are_fetched_where_asked(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmgen.serve import url_fetch
+    from mmgen.ingest.web import url_fetch
 
     def fetch(url: str, settings: object) -> url_fetch.FetchedFile:
         if "inside" in url:

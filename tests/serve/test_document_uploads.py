@@ -9,9 +9,9 @@ from PIL import Image
 
 from mmgen.engine.job import Request
 from mmgen.errors import NotFound
+from mmgen.ingest.web import url_fetch
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.runtime import Runtime
-from mmgen.serve import url_fetch
 from mmgen.serve.document_uploads import Upload, add_uploads, remove
 from mmgen.serve.settings import ServeConfig
 

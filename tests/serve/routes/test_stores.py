@@ -10,7 +10,7 @@ from pdf_files import lines, pdf_of
 from PIL import Image
 from starlette.testclient import TestClient
 
-from mmgen.serve import url_fetch
+from mmgen.ingest.web import url_fetch
 from mmgen.serve.context import Caller, Context, context, here
 
 if TYPE_CHECKING:

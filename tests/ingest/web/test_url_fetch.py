@@ -10,7 +10,7 @@ import httpcore
 import pytest
 
 from mmgen.errors import BadRequest, Forbidden, TooLarge
-from mmgen.serve import url_fetch
+from mmgen.ingest.web import url_fetch
 from mmgen.serve.settings import ServeConfig
 
 OPEN = ServeConfig(fetch_urls=True, max_body=1000)

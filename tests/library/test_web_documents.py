@@ -4,11 +4,12 @@ import pytest
 
 from mmgen.engine.job import Request
 from mmgen.errors import UnreadableFile
+from mmgen.ingest.web import url_fetch
+from mmgen.ingest.web.url_fetch import FetchedFile
+from mmgen.library import web_documents
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.runtime import Runtime
-from mmgen.serve import url_fetch, web_documents
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.url_fetch import FetchedFile
 
 
 @pytest.mark.parametrize(

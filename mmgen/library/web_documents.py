@@ -8,13 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ByteSize
-
 from mmgen.errors import UnreadableFile
 from mmgen.ingest.loaders import LOADERS, MAX_BYTES
-from mmgen.serve import url_fetch
-from mmgen.serve.settings import ServeConfig
-from mmgen.serve.url_fetch import FetchedFile
+from mmgen.ingest.web import url_fetch
+from mmgen.ingest.web.url_fetch import FetchedFile, OpenFetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +49,7 @@ def document_at(url: str, library: DocumentLibrary, metadata: Mapping[str, Scala
         Forbidden, BadRequest, TooLarge: as `url_fetch.fetch`; at most what a file may have.
         UnreadableFile: it holds no text, or cannot be read.
     """
-    found = url_fetch.fetch(url, ServeConfig(fetch_urls=True, max_body=ByteSize(MAX_BYTES)))
+    found = url_fetch.fetch(url, OpenFetch(MAX_BYTES))
     document = library.load(Path(name_of(found)), text_bytes(found), metadata=metadata, request=request)
     return replace(document, uri=url)
 

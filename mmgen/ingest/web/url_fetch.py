@@ -14,19 +14,35 @@ import ssl
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 import httpcore
 
 from mmgen.errors import BadRequest, Forbidden, TooLarge
-from mmgen.serve.settings import ServeConfig
 
 MOST_REDIRECTS = 3
 MOST_SECONDS = 15.0
 """For all of it, but for the resolver, which has a limit of its own."""
 REDIRECTS = {301, 302, 303, 307, 308}
 dial = httpcore.SyncBackend().connect_tcp
+
+
+class FetchRules(Protocol):
+    """Who may fetch what; a server's settings are such rules."""
+
+    @property
+    def fetch_urls(self) -> bool: ...  # whether http(s) URLs are fetched at all
+    @property
+    def max_body(self) -> int: ...  # bytes at most
+
+
+@dataclass(frozen=True)
+class OpenFetch:
+    """Any public address."""
+
+    max_body: int
+    fetch_urls: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,12 +55,12 @@ class FetchedFile:
     charset: str = ""
 
 
-def read(url: str, settings: ServeConfig) -> bytes:
+def read(url: str, settings: FetchRules) -> bytes:
     """The bytes that `fetch` gives."""
     return fetch(url, settings).data
 
 
-def fetch(url: str, settings: ServeConfig) -> FetchedFile:
+def fetch(url: str, settings: FetchRules) -> FetchedFile:
     """What stands at a URL. Blocks; call it in a thread.
 
     Raises:
