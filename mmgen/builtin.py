@@ -13,6 +13,9 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Generate variations of an image")
     mm.pipelines.add("text", "mmgen.pipelines.text:TextGeneration", "Generate text from a prompt")
     mm.pipelines.add("chat", "mmgen.pipelines.chat:Chat", "Chat with a language model")
+    mm.pipelines.add(
+        "assistant", "mmgen.pipelines.assistant:Assistant", "Chat with tools: documents, images, drawing, arithmetic"
+    )
     mm.pipelines.add("image-search", "mmgen.pipelines.image_search:ImageSearch", "Search a store's images by text or by image")
     mm.pipelines.add(
         "zero-shot-image", "mmgen.pipelines.zero_shot:ZeroShotImage", "Zero-shot classification of an image among given labels"

@@ -41,6 +41,12 @@ def command(name: str, made: Any) -> Callable[..., None]:
     return run
 
 
+def said_by_caller(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line: what does not is left to the pipeline, and to the model's own settings."""
+    source = context.get_parameter_source(name)
+    return source is None or source.name != "DEFAULT"
+
+
 def execute(described: Signature, given: Mapping[str, Any], as_json: bool) -> None:
     """Makes the pipeline with its share of the values, calls it with the rest, prints what it returns."""
     from mmgen.pipelines.factory import pipeline

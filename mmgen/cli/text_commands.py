@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.markup import escape
 
-from mmgen.cli.from_signature import option, shown
+from mmgen.cli.from_signature import option, said_by_caller, shown
 from mmgen.cli.output import print_json
 from mmgen.cli.rag import questions
-from mmgen.errors import MmgenError
+from mmgen.errors import BadRequest, MmgenError
 from mmgen.pipelines import signature
 from mmgen.serve import command_client
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mmgen.pipelines.language.text_pipeline import Completion, Delta, TextPipeline
     from mmgen.serve.command_client import ServedPipeline
 
+TOOLED = frozenset({"tools", "mcp", "allow", "store", "image_model"})
+"""Options of a chat with tools, see mmgen.cli.assistant."""
 SAID = {"prompt": "How the text begins; - reads it from standard input.",
         "message": "What to say; - reads it from standard input, and without one the conversation goes on."}  # fmt: skip
 
@@ -41,6 +43,7 @@ def command(name: str, made: Any) -> Callable[..., None]:
     if chats:
         shown_to = typer.Option([], "--image", help="An image that the message is about; may be given several times.")
         options.append(_own("image", list[Path], shown_to))
+        options += tool_options()
     options.append(_own("as_json", bool, typer.Option(False, "--json", help="Print JSON.")))
     alone = typer.Option(False, "--local", help="Load the model here, even where `mmgen serve` of this home runs.")
     options.append(_own("local", bool, alone))
@@ -51,6 +54,13 @@ def command(name: str, made: Any) -> Callable[..., None]:
         begun, as_json, attention, local = (given.pop(key) for key in (first, "as_json", "attention", "local"))
         images = given.pop("image") if chats else []
         values = {key: value for key, value in given.items() if value is not None and said_by_caller(context, key)}
+        if values.keys() & TOOLED:
+            from mmgen.cli.assistant import converse
+
+            if images or attention is not None:
+                raise BadRequest("--image and --attention are of a chat without tools; leave them out, or --tools and --mcp")
+            converse(begun, values, Path(), as_json, local)
+            return
         options = {key: value for key, value in values.items() if key not in making}
         if attention is not None:
             from mmgen.pipelines.image import output_paths
@@ -75,10 +85,22 @@ def command(name: str, made: Any) -> Callable[..., None]:
     return run
 
 
-def said_by_caller(context: typer.Context, name: str) -> bool:
-    """Whether an option stands on the command line: what does not is left to the pipeline, and to the model's own settings."""
-    source = context.get_parameter_source(name)
-    return source is None or source.name != "DEFAULT"
+def tool_options() -> list[inspect.Parameter]:
+    """Of a chat with tools; what they say stands in `mmgen assistant --help` at length."""
+    kinds: dict[str, tuple[Any, str]] = {
+        "tools": (
+            list[str],
+            "Tools that it may use: docs, images, draw, calc, fetch, mcp, with commas between; see mmgen assistant.",
+        ),
+        "mcp": (list[str], "A Model Context Protocol server, as a URL or a command; can be given several times."),
+        "allow": (list[str], "A tool that runs without asking first."),
+        "store": (str, "With tools: name or path of the store."),
+        "image_model": (str, "With tools: what draws."),
+    }
+    return [
+        _own(name, kind | None, typer.Option(None, f"--{name.replace('_', '-')}", help=said))
+        for name, (kind, said) in kinds.items()
+    ]
 
 
 def opened(name: str, making: Mapping[str, Any], stack: ExitStack) -> TextPipeline[Any]:

@@ -214,6 +214,8 @@ def named(text: str, names: Mapping[str, str]) -> str:
 
 def is_plain(value: Any) -> bool:
     """What JSON says as it is."""
+    if isinstance(value, Mapping):
+        return all(isinstance(key, str) and is_plain(one) for key, one in value.items())
     return isinstance(value, str | bool | int | float) or (isinstance(value, list | tuple) and all(map(is_plain, value)))
 
 

@@ -7,6 +7,7 @@ import re
 from mmgen.errors import MmgenError
 from mmgen.pipelines.agent import calculator, units
 
+LONGEST = 600  # characters of a request that are read
 ONES = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
     "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
@@ -30,6 +31,7 @@ PHRASES: tuple[tuple[str, str], ...] = (
     (N + r"\s*(?:factorial|!)", r"factorial(\1)"),
     (N + r"\s*to the power(?: of)? " + N, r"(\1)**(\2)"),
     (N + r"\s*(?:%|percent|per cent)\s*(?:tip )?(?:of|on)\s*" + N + r"(?: (?:dollars|euros|pounds))?", r"(\1/100)*\2"),
+    (N + r" as a (?:percentage|share) of " + N, r"100*(\1)/(\2)"),
     (r"half of " + N, r"(\1)/2"),
     (r"(?:double|twice) " + N, r"2*\1"),
     (r"(?:the )?difference between " + N + r" and " + N, r"(\1)-(\2)"),
@@ -54,7 +56,7 @@ CONVERSIONS = (
 
 def expression(request: str) -> str | None:
     """What there is to calculate, or None where the words are no plain calculation."""
-    said = TAIL.sub("", _digits(request.lower().strip()))
+    said = TAIL.sub("", _digits(request.lower().strip()[:LONGEST]))
     said = re.sub(r"(?<=\d),(?=\d{3}\b)", "", said)
     if found := _conversion(said):
         return found
