@@ -43,7 +43,7 @@ def test_a_call_that_nobody_allowed(call: Call) -> None:
 
 def test_options_that_do_not_fit(call: Call) -> None:
     called = call("chat", "--tools", "drw", "hi")
-    assert called.code == 2 and 'no tool "drw"; did you mean "draw"' in called.err
+    assert called.code == 2 and 'no tool "drw" (did you mean "draw"?)' in called.err
     called = call("chat", "--tools", "calc", "--top-k", 3, "hi")
     assert called.code == 2 and "the assistant has no option top_k" in called.err
 

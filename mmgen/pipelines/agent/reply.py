@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmgen.pipelines.agent.tool import AssistantCall, ShownImage
@@ -45,7 +45,7 @@ class AssistantReply:
     device_ms: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return asdict(self)
 
     def __str__(self) -> str:
         lines = [self.text]

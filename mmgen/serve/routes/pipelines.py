@@ -28,6 +28,8 @@ SCOPES = {
     **dict.fromkeys(("txt2img", "img2img", "inpaint", "variations", "zero-shot-image", "tags", "caption"), "images"),
 }  # fmt: skip
 """What a key must be for to call ours; for a plugin's it must be for everything, as that may do anything."""
+ELSEWHERE = {"assistant": "/v1/assistant"}
+"""Pipelines that have a route of their own, which knows what each of their tools may do."""
 
 
 class PipelineInfo(BaseModel):
@@ -90,7 +92,9 @@ def described_as(rt: Runtime, name: str) -> tuple[Signature, type[BaseModel]]:
 
 
 def check(name: str, caller: Caller) -> None:
-    """Raises Forbidden for what the key is not for."""
+    """Raises Forbidden for what the key is not for, BadRequest for a pipeline that has its own route."""
+    if name in ELSEWHERE:
+        raise BadRequest(f"{name} is called at {ELSEWHERE[name]}, where its tools are chosen; use that route")
     for scope in (SCOPES[name],) if name in SCOPES else EVERYDAY:
         caller.check(scope)
     if name not in SCOPES and caller.stores is not None:
