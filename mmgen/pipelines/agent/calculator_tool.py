@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmgen.pipelines.agent import calculator, word_arithmetic
 from mmgen.pipelines.agent.tool import AssistantCall, AssistantTool, ToolResult, TurnContext
@@ -22,7 +22,7 @@ class CalculatorTool(AssistantTool):
         ("I save 20 a month, how much is it after 9 months?", {"expression": "20 * 9"}),
         ("What is the interest on 500 at 4 percent for one year?", {"expression": "500 * 4 / 100"}),
     )
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {
             "expression": {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from mmgen.pipelines.agent.tool import AssistantCall, AssistantTool, ToolProgress, ToolResult, TurnContext
 from mmgen.pipelines.rag_text import RagText
@@ -18,7 +18,7 @@ class DocumentTool(AssistantTool):
     name = "docs"
     description = "Answers a question from the user's documents, with quotes."
     acts = False
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {"question": {"type": "string"}},
         "required": ["question"],

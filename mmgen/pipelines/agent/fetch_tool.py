@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import BadRequest
 from mmgen.library import web_documents
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class FetchTool(AssistantTool):
     name = "fetch"
     description = "Reads the text of a web page at a public address."
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {"url": {"type": "string", "pattern": r"^https?://[A-Za-z0-9.:/_?=&%~+,;@!#-]{3,200}$"}},
         "required": ["url"],

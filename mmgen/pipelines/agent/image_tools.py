@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import BadRequest
 from mmgen.pipelines.agent import request_words
@@ -27,7 +27,7 @@ class ImageSearchTool(AssistantTool):
     name = "images"
     description = "Finds images in the user's collection and shows them."
     acts = False
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {"query": {"type": "string", "description": "what the images show"}},
         "required": ["query"],
@@ -61,7 +61,7 @@ class ImageSearchTool(AssistantTool):
 class DrawTool(AssistantTool):
     name = "draw"
     description = "Draws a new image from a description."
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {"prompt": {"type": "string", "description": "what the image shows"}},
         "required": ["prompt"],
@@ -82,7 +82,7 @@ class DrawTool(AssistantTool):
 class EditTool(AssistantTool):
     name = "edit"
     description = "Changes the last image of the conversation."
-    parameters: ClassVar[dict[str, Any]] = {
+    parameters: Mapping[str, Any] = {
         "type": "object",
         "properties": {
             "prompt": {"type": "string", "description": "what the image shows after the change"},

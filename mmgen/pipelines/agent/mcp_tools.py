@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import AsyncExitStack, suppress
-from typing import IO, Any
+from typing import Any, TextIO
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, JobFailed, MmgenError, NotFound
@@ -153,7 +153,7 @@ def _client(server: str, stack: AsyncExitStack) -> Any:
         command, *arguments = shlex.split(server)
     except ValueError as why:
         raise BadRequest(f"{server[:100]!r} is no command ({why}); give one such as 'python server.py', or a URL") from None
-    quiet: IO[str] = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    quiet: TextIO = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123, SIM115
     return Client(stdio_client(StdioServerParameters(command=command, args=arguments), errlog=quiet))
 
 

@@ -98,8 +98,8 @@ class AssistantTurn:
         self.clock.lap("route")
         for call, route in planned:
             yield from self._step(call, route.why)
-        while not self.pending and (call := self._further()):
-            yield from self._step(call, "model")
+        while not self.pending and (more := self._further()):
+            yield from self._step(more, "model")
         self.clock.lap("tools")
 
     def _routes(self) -> Iterator[tuple[Route, str]]:
