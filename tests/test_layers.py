@@ -86,6 +86,7 @@ COVERED_ELSEWHERE = {
     "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",
     "mmgen.serve.dialects.ollama_models": "serve/routes/test_ollama.py",
     "mmgen.serve.image_calls": "serve/routes/test_images.py",
+    "mmgen.serve.telemetry.tracing": "serve/telemetry/test_spans.py",
 }
 """Modules that are parts of another, with the test of the whole."""
 

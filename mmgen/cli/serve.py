@@ -30,6 +30,9 @@ def serve(
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for TLS: PEM, with its chain.")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key: PEM, without a passphrase.")] = None,
     audit: Annotated[Path | None, typer.Option(help="Audit log: a file of JSON lines, one for each call.")] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json: how the log is written on stderr.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error; info: a line for each call.")] = None,
+    otel: Annotated[str | None, typer.Option(help="OpenTelemetry collector for traces, such as http://localhost:4318.")] = None,
     history: Annotated[
         bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
@@ -39,7 +42,7 @@ def serve(
 
     told = {
         "host": host, "port": port, "models": model, "cors": cors, "history": history, "ssl_certfile": ssl_certfile,
-        "ssl_keyfile": ssl_keyfile, "audit": audit,
+        "ssl_keyfile": ssl_keyfile, "audit": audit, "log_format": log_format, "log_level": log_level, "otel": otel,
     }  # fmt: skip
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
@@ -47,8 +50,10 @@ def serve(
     from mmgen.serve.app import create_app
     from mmgen.serve.http_server import listen, server
     from mmgen.serve.port_file import advertised
+    from mmgen.serve.telemetry import logs
     from mmgen.serve.wire import tls
 
+    logs.configure(settings.log_format, settings.log_level)
     certificate = tls.read(settings.ssl_certfile, settings.ssl_keyfile)
     if certificate is not None and certificate.trouble:
         typer.echo(certificate.trouble, err=True)

@@ -24,7 +24,7 @@ from mmgen.engine.scheduling.forecast import Forecast
 from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.step_executor import StepExecutor, StepResult
 from mmgen.engine.telemetry.metrics import Metrics
-from mmgen.engine.telemetry.trace import Trace
+from mmgen.engine.telemetry.observer import JobObserver
 from mmgen.engine.uncontended import Uncontended
 from mmgen.engine.watchdog import Watchdog
 from mmgen.errors import Busy, Closed, MmgenError, Stuck
@@ -43,11 +43,12 @@ class DeviceLoop:
         models: ModelPool,
         costs: CostModel,
         metrics: Metrics,
-        trace: Trace | None,
+        observers: Sequence[JobObserver],
         watchdog_s: float,
         free_memory: Callable[[], None],
     ) -> None:
-        self.runners, self.scheduler, self.costs, self.metrics, self.trace = runners, scheduler, costs, metrics, trace
+        self.runners, self.scheduler, self.costs, self.metrics = runners, scheduler, costs, metrics
+        self.observers = observers  # the engine adds to them
         self.lock = threading.Condition()  # guards all below, the scheduler and runners; notified when there may be work
         self.forecast = Forecast(costs)
         self.admission = Admission(models.ledger, models)
@@ -192,8 +193,8 @@ class DeviceLoop:
                     self.scheduler.remove(job)
                     self.active.block(job)
             self.metrics.observe_quantum(batch[0].runner, batch, milliseconds, parts)
-            if self.trace is not None:
-                self.trace.quantum(batch, took.began, milliseconds, took.away)
+            for observer in self.observers:
+                observer.quantum(batch, took.began, milliseconds, took.away)
 
     def _retire_ended(self, but: Sequence[Job] = ()) -> None:
         """`but`: jobs of an outer step that has not returned."""
@@ -223,8 +224,8 @@ class DeviceLoop:
         if job.status == "done" and job.expected_quanta is not None:
             self.costs.observe_end(job.runner, job.expected_quanta, job.quanta)
         self.metrics.observe_end(job)
-        if self.trace is not None:
-            self.trace.ended(job)
+        for observer in self.observers:
+            observer.ended(job)
         log.debug(
             "request %s: %s job %s after %d quanta and %.0f ms",
             job.request.id, job.runner, job.status, job.quanta, job.device_ms, extra={"request": job.request.id},

@@ -23,6 +23,7 @@ from mmgen.engine.scheduling.forecast import CompletionEstimate
 from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.scheduling.scheduler import Scheduler
 from mmgen.engine.telemetry.metrics import EngineState, Metrics
+from mmgen.engine.telemetry.observer import JobObserver
 from mmgen.engine.telemetry.snapshot import snapshot
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.errors import Clash, Closed, NotFound, Stuck, nearest
@@ -62,10 +63,10 @@ class Engine:
         self.ledger = Ledger() if ledger is None else ledger
         self.models = ModelPool(self.ledger)
         self.metrics = Metrics(self._now) if metrics is None else metrics
-        self.trace = trace
+        self.observers: list[JobObserver] = [] if trace is None else [trace]
         self.admit: Callable[[str], None] = lambda user: None  # raises for a user whose requests are refused now
         self._loop = DeviceLoop(
-            self.runners, self.scheduler, self.models, self.costs, self.metrics, trace, watchdog_s, free_memory
+            self.runners, self.scheduler, self.models, self.costs, self.metrics, self.observers, watchdog_s, free_memory
         )
         for name, runner in runners.items():
             self.add_runner(name, runner)
@@ -128,8 +129,8 @@ class Engine:
             ahead = None if estimate is None else loop.forecast.refuse_late(job, estimate)
             job.submitted = time.monotonic()
             loop.forecast.add(job, ahead)
-            if self.trace is not None:
-                self.trace.submitted(job)
+            for observer in self.observers:
+                observer.submitted(job)
             loop.add(job, nbytes, getattr(runner, "kind", ""))
         log.debug("request %s: %s job of %s", job.request.id, job.runner, job.request.user, extra={"request": job.request.id})
         return Handle(job, lambda: self._refuse_device_thread("wait"))
@@ -173,8 +174,9 @@ class Engine:
         """
         self._refuse_device_thread("close")
         self._loop.close(drain, timeout)
-        if self.trace is not None and not self._loop.alive:
-            self.trace.close()
+        if not self._loop.alive:
+            for observer in self.observers:
+                observer.close()
 
     def stats(self) -> dict[str, Any]:
         """A snapshot: jobs without a quantum so far, jobs with one, bytes held by kind, and `Metrics.snapshot`."""
@@ -195,7 +197,7 @@ class Engine:
         return sorted(alive, key=lambda job: job.submitted or 0.0)
 
     def _now(self) -> EngineState:
-        return snapshot(self._loop.lock, self.jobs(), self.runners, self.models, self.scheduler)
+        return snapshot(self._loop.lock, self.jobs(), self.runners, self.models, self.scheduler, self._loop.forecast)
 
     def _refuse_device_thread(self, what: str) -> None:
         if self._loop.is_current_thread():

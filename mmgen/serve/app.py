@@ -49,6 +49,8 @@ from mmgen.serve.routes import (
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
 from mmgen.serve.store_pool import StorePool
+from mmgen.serve.telemetry import tracing
+from mmgen.serve.telemetry.logs import AccessLog
 from mmgen.serve.temporary_files import TemporaryFiles
 from mmgen.stores.batches import BatchStore
 from mmgen.stores.history import History
@@ -115,6 +117,8 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
         app.state.audit = audit = AuditLog(settings.audit, int(settings.audit_size), settings.audit_files)
         app.state.batch_worker.told = partial(batch_calls.audit, app)
         app.add_middleware(Audit, log=audit, tracker=app.state.tracker, prompts=settings.audit_prompts)
+    app.add_middleware(AccessLog)
+    app.state.end_traces = (lambda: None) if settings.otel is None else tracing.install(app, settings.otel)
     app.add_middleware(ErrorForms)
     return app
 
@@ -145,6 +149,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     for opened in (state.quotas, state.keys, state.history, state.stores, state.batches, state.audit):
         if opened is not None:
             opened.close()
+    app.state.end_traces()
 
 
 class RequestIdHeader:

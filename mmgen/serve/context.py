@@ -12,6 +12,7 @@ from fastapi import Request as HttpRequest
 
 from mmgen.engine.job import Priority, Request
 from mmgen.errors import BadRequest, Forbidden, MmgenError
+from mmgen.serve.telemetry import logs
 from mmgen.stores.keys import ALL, STORE, RateSpec
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Context:
         self.caller.check(scope, store)
         request = self.tracker.begin(kind, self.caller.user, priority)
         self.http.state.request_id = request.id
+        logs.request_id.set(request.id)
         return request
 
     def model(self, name: str | None, kind: str) -> str:

@@ -52,6 +52,7 @@ def server(app: FastAPI, certificate: ServerCertificate | None = None) -> Server
             http=BoundedProtocol,
             log_level="warning",
             access_log=False,
+            log_config=None,  # telemetry/logs.py
             server_header=False,
             ws="none",
             timeout_graceful_shutdown=drain,

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -72,7 +73,7 @@ async def in_thread(context: Context, request: Request, work: Callable[[], T]) -
             context.tracker.end(request, error)
 
     try:
-        future = asyncio.get_running_loop().run_in_executor(context.http.app.state.pool, whole)
+        future = asyncio.get_running_loop().run_in_executor(context.http.app.state.pool, copy_context().run, whole)
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         request.leave()
@@ -110,7 +111,7 @@ async def stream(
             outbox.end(error)
 
     watching = asyncio.create_task(_watch(context.http, request))
-    loop.run_in_executor(context.http.app.state.pool, pump)
+    loop.run_in_executor(context.http.app.state.pool, copy_context().run, pump)
     try:
         first = await outbox.get()
     except asyncio.CancelledError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ByteSize, Field
 
 from mmgen.config import Config, UserPath
@@ -25,4 +27,7 @@ class ServeConfig(Config):
     audit_prompts: bool = False  # whether bodies are in it, 64 KiB of each
     audit_size: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0)  # of a file before it is rotated
     audit_files: int = Field(default=10, ge=1)  # that are kept besides
+    log_format: Literal["text", "json"] = "text"  # of what is told on stderr
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"  # info: a line for each call
+    otel: str | None = None  # an OpenTelemetry collector's address for OTLP by HTTP, such as http://localhost:4318
     history: bool = True  # whether requests and results are kept

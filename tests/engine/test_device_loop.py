@@ -50,7 +50,7 @@ def loop(seen: list[str]) -> DeviceLoop:
     runners = {name: Recording(name, seen) for name in ("draw", "text")}
     costs = CostModel()
     scheduler = GapLimiter(FairScheduler(), costs, 1000.0)
-    loop = DeviceLoop(runners, scheduler, ModelPool(Ledger(10)), costs, Metrics(), None, 600.0, lambda: None)
+    loop = DeviceLoop(runners, scheduler, ModelPool(Ledger(10)), costs, Metrics(), [], 600.0, lambda: None)
     loop._thread = object()  # type: ignore[assignment]  # started already, as far as `add` knows
     return loop
 

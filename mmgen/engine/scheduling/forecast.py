@@ -151,6 +151,10 @@ class Forecast:
         first = max(least, min(rest + part, part / share))
         return FluidEstimate(alone / 1000, min(first, emptying) / 1000, emptying / 1000, max(alone, turns / share) / 1000)
 
+    def todo(self) -> float:
+        """Seconds of the device that all jobs together are expected to take; those of unknown cost count as nothing."""
+        return sum(max(0.0, all_.quanta) * self._each(group, all_.jobs) for group, all_ in self._groups.items()) / 1000
+
     def soonest(self) -> float | None:
         """Seconds until the first of those under way ends: while all get equal shares, the one with the least to do."""
         parts = {group: self._each(group, all_.jobs) for group, all_ in self._groups.items()}

@@ -54,6 +54,7 @@ class EngineState:
     evictions: int = 0
     broken_gaps: Mapping[str, int] = field(default_factory=dict)  # runner -> quanta that exceeded max_gap_ms
     longest_gap_ms: float = 0.0
+    queue_s: float = 0.0  # device time that all queued and running jobs are expected to take
     counters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # runner -> its own counters
     work: Mapping[str, str] = field(default_factory=dict)  # runner -> "text", "image", "encoding", ...
     units: Mapping[str, str] = field(default_factory=dict)  # runner -> what a quantum gives each job: "tokens", "steps"

@@ -104,6 +104,9 @@ def _gauges(now: EngineState) -> Iterator[Any]:
     yield _gauge(
         "mmgen_longest_gap_milliseconds", "Longest time a streaming job waited for others", (), {(): now.longest_gap_ms}
     )
+    yield _gauge(
+        "mmgen_queue_seconds", "Device time that all queued and running jobs are expected to take", (), {(): now.queue_s}
+    )
     own = {(runner, what): value for runner, counts in now.counters.items() for what, value in counts.items()}
     yield _counter("mmgen_runner", "Counters of the runner's own", ("runner", "what"), own)
 

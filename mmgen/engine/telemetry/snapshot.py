@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 from mmgen.engine.job import Job
 from mmgen.engine.memory.model_pool import ModelPool
+from mmgen.engine.scheduling.forecast import Forecast
 from mmgen.engine.scheduling.gap_limiter import GapLimiter
 from mmgen.engine.telemetry.metrics import EngineState
 from mmgen.interfaces import Runner
@@ -19,6 +20,7 @@ def snapshot(
     runners: Mapping[str, Runner],
     models: ModelPool,
     limiter: GapLimiter,
+    forecast: Forecast,
 ) -> EngineState:
     """`lock`: the engine's, held briefly; `jobs`: those that have not ended."""
     queued: Counter[tuple[str, str]] = Counter((job.runner, job.request.priority) for job in jobs if job.started is None)
@@ -35,6 +37,7 @@ def snapshot(
             evictions=models.evictions,
             broken_gaps=dict(limiter.broken),
             longest_gap_ms=limiter.longest_gap,
+            queue_s=forecast.todo(),
             counters={name: dict(one.counters()) for name, one in runners.items() if hasattr(one, "counters")},
             work={name: one.work for name, one in runners.items() if hasattr(one, "work")},
             units={name: one.unit for name, one in runners.items() if hasattr(one, "unit")},

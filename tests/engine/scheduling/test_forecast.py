@@ -57,10 +57,12 @@ def test_who_shares_its_passes_costs_it_nothing(forecast: Forecast) -> None:
 
 def test_work_that_is_done_counts_no_more(forecast: Forecast) -> None:
     forecast.add(bobs := job("bob", 10, key="b"))
+    assert forecast.todo() == pytest.approx(1.0)
     for _ in range(12):
         forecast.took(bobs)
     estimate = forecast.of(job())
     assert estimate is not None and estimate.expected == pytest.approx(1.0)
+    assert forecast.todo() == 0.0
     forecast.remove(bobs)
     forecast.remove(bobs)
     assert not forecast._queues and not forecast._left and not forecast._groups

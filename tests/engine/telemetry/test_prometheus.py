@@ -30,6 +30,7 @@ FAMILIES = [  # what dashboards and alerts are built on
     ("mmgen_evictions", "counter", ()),
     ("mmgen_gap_broken", "counter", ("runner",)),
     ("mmgen_longest_gap_milliseconds", "gauge", ()),
+    ("mmgen_queue_seconds", "gauge", ()),
     ("mmgen_runner", "counter", ("runner", "what")),
 ]
 
