@@ -8,6 +8,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmgen import gguf_files
 from mmgen.clients.denoiser import DenoiserClient
 from mmgen.clients.diffusers_pipeline import DiffusersClient
 from mmgen.clients.dit import DiTClient
@@ -42,7 +43,7 @@ def load(host: ModelHost, key: str, reference: str, vae: Path | None = None, tex
         own = {name: value for name, value in own.items() if value}
         for name in own.keys() - signature(found).parameters.keys():
             raise BadRequest(f"{reference} takes no other {OWN[name]}; leave it out")
-        return partial(found, **own)
+        return with_own_precision(partial(found, **own)) if folder.suffix == gguf_files.SUFFIX else partial(found, **own)
 
     runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
     choose = registered(host.registry.denoisers, kind)
@@ -54,6 +55,15 @@ def load(host: ModelHost, key: str, reference: str, vae: Path | None = None, tex
     client.reference, client.vae, client.text_encoders = reference, vae, tuple(text_encoders)
     client.precision = opened.precision or ("fp32" if opened.chooses else "")
     return client
+
+
+def with_own_precision(loader: ModelLoader) -> ModelLoader:
+    """A loader that names no precision, so that none is measured: a GGUF file has its own."""
+
+    def load(folder: Path, **options: Any) -> Any:
+        return loader(folder, **options)
+
+    return load
 
 
 def workload() -> Workload:

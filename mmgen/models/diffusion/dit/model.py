@@ -69,7 +69,7 @@ class DiTModel(DenoiserBase):
         self.adapted = {"transformer": AdaptedLayers(self.network)}
         self.adapters = AdapterFiles(self.networks, name)
         parts = [hold(part) for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-        self.weight_bytes = sum(parameter.nbytes for part in parts for parameter in part.parameters())
+        self.weight_bytes = sum(one.nbytes for part in parts for one in (*part.parameters(), *part.buffers()))
 
     def _trained(self) -> int:
         """Latent places a side, where the configuration says so; else those of 1,024 pixels."""

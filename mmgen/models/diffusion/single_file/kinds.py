@@ -27,7 +27,7 @@ OTHERS = {
     r"^(emb_params|clip_[lg])$": "textual inversion; give it with --embedding",
     r"^(first_stage_model\.)?(encoder|decoder)\.(down|up|mid)": "an autoencoder; give it with --vae beside a model",
     r"^(model|params_ema)\.\d|rdb1|^body\.|^conv_first": "an upscaler",
-    r"^(model\.)?layers\.\d+\.|embed_tokens": "a language model; give its folder",
+    r"^(model\.)?layers\.\d+\.|embed_tokens|^token_embd": "a language model; give its folder",
     r"^(text_model|encoder\.layers|encoder\.block|transformer\.text_model)": "a text encoder alone",
     r"^down_blocks\.|^mid_block\.": "a UNet in diffusers' format; give the whole model's folder",
 }
@@ -44,8 +44,13 @@ def family(file: SingleFile) -> str:
                 return name
         if file.has(f"{UNET}input_blocks.0.0.") and not looks_like(file.shapes, ("FLUX", "Diffusion 3", "video", "refiner")):
             raise BadWeights(f"{file.path} has a UNet and no text encoder that is known here; take a file with both")
+    raise unknown(file)
+
+
+def unknown(file: SingleFile) -> BadWeights:
+    """The error for a file that is none of ours, with what it looks like."""
     told = looks_like(file.shapes) or f"no model that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
-    raise BadWeights(f"{file.path} looks like {told}; single files of {', '.join((*TEXT, *TRANSFORMERS))} are read")
+    return BadWeights(f"{file.path} looks like {told}; single files of {', '.join((*TEXT, *TRANSFORMERS))} are read")
 
 
 def looks_like(names: Iterable[str], among: tuple[str, ...] = ()) -> str:

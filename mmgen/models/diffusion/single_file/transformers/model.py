@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from mmgen import gguf_files
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.diffusion.single_file import kinds, vae
+from mmgen.models.diffusion.single_file.gguf import GGUFSingleFile, Packing
 from mmgen.models.diffusion.single_file.tensors import SingleFile, first
 from mmgen.models.diffusion.single_file.transformers import families, text_encoders
 from mmgen.models.diffusion.single_file.transformers.families import TransformerFamily
 
+log = logging.getLogger(__name__)
 VAES = (kinds.VAE, "vae.")
 """Where whole models have their autoencoder."""
 
 
 def handles(path: Path) -> bool:
-    """Whether a file is a diffusion transformer's. Raises BadWeights for a damaged one."""
-    return families.find(SingleFile(path)) is not None
+    """Whether a file is a diffusion transformer's, as all GGUF files are taken to be. Raises BadWeights for a damaged one."""
+    return path.suffix == gguf_files.SUFFIX or families.find(opened(path)) is not None
+
+
+def opened(path: Path) -> SingleFile:
+    """Raises BadWeights for a damaged file, and a pickle."""
+    return GGUFSingleFile(path) if path.suffix == gguf_files.SUFFIX else SingleFile(path)
 
 
 def load(path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = None, encoders: Sequence[Path] = ()) -> Any:
@@ -36,10 +45,10 @@ def load(path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = Non
     """
     import diffusers
 
-    file = SingleFile(path)
+    file = opened(path)
     found = families.find(file)
     if found is None:
-        raise BadWeights(f"{path} looks like {kinds.looks_like(file.shapes) or 'no model that is known here'}")
+        raise kinds.unknown(file)
     family, prefix = found
     place = _vae_place(family, file, own_vae, encoders)
     with pretrained.quiet():
@@ -56,11 +65,21 @@ def load(path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = Non
         with without_init(dtype):
             network: Any = getattr(diffusers, family.network)(**config)
         with torch.no_grad():
-            tensors.fill(network)
+            tensors.fill(network, _packing(file, device))
         images = _vae(family, place, device, dtype)
         schedule = diffusers.FlowMatchEulerDiscreteScheduler(**family.scheduler(config))
         network = network.requires_grad_(False).eval().to(device, dtype)
         return getattr(diffusers, family.pipeline)(transformer=network, scheduler=schedule, vae=images, **texts)
+
+
+def _packing(file: SingleFile, device: str) -> Packing | None:
+    """Of a GGUF file on a CPU; elsewhere its tensors are dequantized."""
+    if not isinstance(file, GGUFSingleFile):
+        return None
+    if device != "cpu":
+        log.warning("%s is dequantized: there are kernels for its blocks on a CPU only", file.path)
+        return None
+    return Packing(file)
 
 
 def _vae_place(

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
+from mmgen.models.diffusion.single_file.gguf import GGUFSingleFile, Packing
 from mmgen.models.diffusion.single_file.tensors import SingleFile
+from mmgen.models.quantization.packed_tensor import PackedTensor
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,31 @@ class RenamedTensors:
         count = len(tensor)
         return torch.cat([tensor[count * begin // rows.of : count * end // rows.of] for begin, end in rows.spans])
 
-    def fill(self, module: nn.Module) -> None:
-        """Every weight and stored buffer of a module, in the module's own precision.
+    def packed(self, name: str) -> list[PackedTensor | None]:
+        """The spans of a matrix in their blocks; None for what is no matrix in a GGUF file."""
+        assert isinstance(self.file, GGUFSingleFile)
+        rows = self.renaming(name)
+        whole = self.file.packed(self.prefix + rows.name)
+        if whole is None:
+            return [None]
+        count = whole.shape[0]
+        return [whole.rows(slice(count * begin // rows.of, count * end // rows.of)) for begin, end in rows.spans]
+
+    def fill(self, module: nn.Module, packing: Packing | None = None) -> None:
+        """Every weight and stored buffer of a module, in the module's own precision; or with `packing` in its blocks.
 
         Raises BadWeights for a tensor that is missing, of another shape, or left over.
         """
-        for name, weight in module.state_dict(keep_vars=True).items():
+        for name, weight in sorted(module.state_dict(keep_vars=True).items()):  # a layer's bias before its weight
             shape, own = self.shape(name), tuple(weight.shape)
             if math.prod(shape) != weight.numel() or shape[0] != own[0]:
                 theirs, ours = (" x ".join(map(str, one)) for one in (shape, own))
                 where = f"{self.file.path}: {self.prefix}{self.renaming(name).name}"
                 raise BadWeights(f"{where} is {theirs} and not {ours}, so it is of another model")
+            if packing is not None and packing.take(module, name, self.packed(name)):
+                self.file.read.add(self.prefix + self.renaming(name).name)
+                continue
             weight.data.copy_(self.get(name).view(own))
+        if packing is not None:
+            packing.tell()
         self.file.check_all_read(self.prefix, type(module).__name__)

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 
+from mmgen import gguf_files
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.single_file import kinds, text
+from mmgen.models.diffusion.single_file.gguf import GGUFSingleFile
 from mmgen.models.diffusion.single_file.tensors import SingleFile
 from mmgen.models.diffusion.single_file.transformers import t5
 from mmgen.models.diffusion.single_file.transformers.families import EncoderPart, TransformerFamily
@@ -67,6 +69,13 @@ def _places(file: SingleFile, given: Sequence[Path]) -> Iterator[tuple[str, tupl
 
 
 def _of_file(path: Path) -> tuple[str, tuple[Any, str]]:
+    if path.suffix == gguf_files.SUFFIX:
+        packed = GGUFSingleFile(path)
+        if t5.GGUF_MARK in packed.shapes:
+            return "t5", (packed, "")
+        raise BadWeights(
+            f"{path} looks like {kinds.looks_like(packed.shapes) or 'another model'}; --text-encoder takes GGUF of T5"
+        )
     file = SingleFile(path)
     for prefix in ("", "transformer."):
         if f"{prefix}{t5.MARK}" in file.shapes:
@@ -95,6 +104,8 @@ def _encoder(
         return _module(folder, device, dtype), _tokenizer(
             place / inner.replace("text_encoder", "tokenizer") if inner else place
         )
+    if isinstance(place, GGUFSingleFile):
+        return t5.load(place, inner, device, dtype), t5.gguf_tokenizer(place)
     if about.kind == "t5":
         return t5.load(place, inner, device, dtype), t5.tokenizer(dict.fromkeys([place.path.parent, *beside]))
     activation, padding = ("gelu", "!") if about.kind == "clip_g" else ("quick_gelu", "<|endoftext|>")
