@@ -58,7 +58,7 @@ class PackedLinear(BlockLinear):
     @property
     def weight(self) -> Tensor:
         """float32 (outputs, inputs), dequantized anew."""
-        return self.matrix.rows(torch.arange(self.out_features))  # type: ignore[no-any-return]
+        return self.matrix.rows(torch.arange(self.out_features))
 
 
 class TypedLinear(BlockLinear):

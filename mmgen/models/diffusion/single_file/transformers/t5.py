@@ -92,22 +92,22 @@ def gguf_tokenizer(file: GGUFSingleFile) -> Any:
     """The unigram tokenizer that stands in the file's metadata. Raises BadWeights where none does."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    said = {name: file.metadata.get(f"tokenizer.ggml.{name}") for name in ("model", "tokens", "scores")}
-    if said["model"] != "t5" or not said["tokens"] or len(said["tokens"]) != len(said["scores"] or ()):
+    tokens, scores = (list(file.metadata.get(f"tokenizer.ggml.{name}") or ()) for name in ("tokens", "scores"))
+    if file.metadata.get("tokenizer.ggml.model") != "t5" or not tokens or len(tokens) != len(scores):
         raise BadWeights(
             f"{file.path} holds no tokenizer of T5's kind; take the safetensors file with tokenizer.json beside it"
         )
     unknown, end = (
         int(file.metadata.get(f"tokenizer.ggml.{name}_token_id", usual)) for name, usual in (("unknown", 2), ("eos", 1))
     )
-    made = Tokenizer(models.Unigram(list(zip(said["tokens"], said["scores"], strict=True)), unk_id=unknown))
+    made = Tokenizer(models.Unigram(list(zip(tokens, scores, strict=True)), unk_id=unknown))
     steps: list[Any] = [normalizers.Strip(left=False, right=True), normalizers.Replace(Regex(" {2,}"), " ")]
     if charsmap := file.metadata.get("tokenizer.ggml.precompiled_charsmap"):
         steps.insert(0, normalizers.Precompiled(bytes(one % 256 for one in charsmap)))
     made.normalizer = normalizers.Sequence(steps)
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Metaspace()
-    word = said["tokens"][end]
+    word = tokens[end]
     made.post_processor = processors.TemplateProcessing(single=["$A", word], special_tokens=[(word, end)])
     return _named(tokenizer_object=made)
 
