@@ -52,7 +52,7 @@ class GGUFSingleFile(SingleFile):
         return tensor.packed() if len(tensor.shape) == 2 and ORIGINAL_SHAPE + name not in self.metadata else None
 
 
-class PackedLinear(BlockLinear):
+class GGUFLinear(BlockLinear):
     """A linear layer in its blocks whose matrix adapters may read."""
 
     @property
@@ -77,7 +77,7 @@ Packer = Callable[[BlockMatrix, Tensor | None], BlockLinear]
 class Packing:
     """Puts layers in their blocks into a network on a CPU, and tells which are dequantized for want of a kernel."""
 
-    def __init__(self, file: GGUFSingleFile, packer: Packer = PackedLinear) -> None:
+    def __init__(self, file: GGUFSingleFile, packer: Packer = GGUFLinear) -> None:
         self.file, self.packer = file, packer
         self.dequantized: set[str] = set()
 
