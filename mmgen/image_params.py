@@ -27,7 +27,10 @@ MAX_CONTROLS = 8  # images that control one image
 MAX_CONTROL_SCALE = 10
 CONTROL_KINDS = ("canny", "raw")
 """What becomes of a control image: its edges are found (Canny 1986), or it is taken as it is."""
-SOLVERS = ("ddpm", "ddim", "euler", "euler-a", "heun", "dpm++2m", "dpm++2m-karras", "unipc", "lcm")
+SOLVERS = (
+    "ddpm", "ddim", "euler", "euler-a", "heun", "dpm++2m", "dpm++2m-karras", "dpm++2m-sde", "dpm++2m-sde-karras", "dpm++sde",
+    "dpm++sde-karras", "dpm++3m-sde", "dpm++3m-sde-karras", "unipc", "lcm",
+)  # fmt: skip
 """Names of `mmgen.models.diffusion.solvers.SOLVERS`, without torch."""
 SAMPLERS = {
     "ddpm": "DDPM",
@@ -37,6 +40,12 @@ SAMPLERS = {
     "heun": "Heun",
     "dpm++2m": "DPM++ 2M",
     "dpm++2m-karras": "DPM++ 2M Karras",
+    "dpm++2m-sde": "DPM++ 2M SDE",
+    "dpm++2m-sde-karras": "DPM++ 2M SDE Karras",
+    "dpm++sde": "DPM++ SDE",
+    "dpm++sde-karras": "DPM++ SDE Karras",
+    "dpm++3m-sde": "DPM++ 3M SDE",
+    "dpm++3m-sde-karras": "DPM++ 3M SDE Karras",
     "unipc": "UniPC",
     "lcm": "LCM",
 }
@@ -267,4 +276,4 @@ def solver_of(sampler: str, schedule: str = "") -> str | None:
 def _letters(name: str) -> str:
     """Without case and marks; ComfyUI's and diffusers' spellings as the others'."""
     name = re.sub(r"dpm\+\+|dpmpp", "dpmpp", str(name).lower())
-    return re.sub(r"[^a-z0-9]", "", name.replace("ancestral", "a"))
+    return re.sub(r"[^a-z0-9]", "", name.replace("ancestral", "a").removesuffix("_gpu"))

@@ -20,7 +20,7 @@ from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.batch_invariant_layers import hold
-from mmgen.models.diffusion import solvers
+from mmgen.models.diffusion import edm_schedule, solvers
 from mmgen.models.diffusion import unet as own_unet
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
@@ -37,6 +37,8 @@ from mmgen.models.diffusion.conditioning import (
 from mmgen.models.diffusion.control.controlled_pass import unet_arguments
 from mmgen.models.diffusion.control.row_control import RowControl
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
+from mmgen.models.diffusion.dit import flow_schedule
+from mmgen.models.diffusion.edm_schedule import EDMSchedule
 from mmgen.models.diffusion.prompts import textual_inversion
 from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
 from mmgen.models.diffusion.schedule import NoiseSchedule
@@ -110,7 +112,7 @@ class DenoiserModel(DenoiserBase):
             raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(filter(None, PRECISIONS))} after the #")
         dtype = PRECISIONS[precision]
         if folder.is_file():
-            return cls(*_whole(folder, device, dtype, vae), name or folder.name)
+            return cls(*_whole(folder, device, dtype, vae), name or folder.name)._checked()
         if not handles(folder):
             raise BadWeights(
                 f"{folder} is a {_pipeline(folder)}, which does not run step by step here; run it through diffusers"
@@ -121,7 +123,13 @@ class DenoiserModel(DenoiserBase):
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         unet = _network(folder, found, device, dtype)
         images = _images(folder, unet, device, dtype) if vae is None else _own_vae(vae, folder, unet, device, dtype)
-        return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)
+        return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)._checked()
+
+    def _checked(self) -> DenoiserModel:
+        """Raises ConfigError for noise levels that are not covered."""
+        if self.flow is None:
+            _ = self.schedule
+        return self
 
     def pack(self) -> None:
         """Lays the networks' weights out for drawing on a CPU.
@@ -145,11 +153,24 @@ class DenoiserModel(DenoiserBase):
         return self.guidance_width is not None
 
     @cached_property
-    def schedule(self) -> NoiseSchedule:
-        return NoiseSchedule.from_config(self.scheduler_config)
+    def schedule(self) -> NoiseSchedule | EDMSchedule:
+        """ConfigError for one that is not covered."""
+        edm = self.scheduler_config.get("_class_name") in edm_schedule.SCHEDULERS
+        return (EDMSchedule if edm else NoiseSchedule).from_config(self.scheduler_config)
+
+    @cached_property
+    def flow(self) -> Any:
+        """Its scheduler of diffusers where it was trained by flow matching; None: it was trained on a schedule of noise."""
+        if self.scheduler_config.get("_class_name") != "FlowMatchEulerDiscreteScheduler":
+            return None
+        import diffusers
+
+        return diffusers.FlowMatchEulerDiscreteScheduler.from_config(self.scheduler_config)
 
     def table(self, solver: str, steps: int, strength: float, width: int, height: int) -> SolverTable:
         """The coefficients of one job; see `solvers.tabulate`."""
+        if self.flow is not None:
+            return flow_schedule.tabulate(flow_schedule.levels(self.flow, steps), solver, strength)
         return solvers.tabulate(self.schedule, solver, steps, strength=strength)
 
     def places(self, height: int, width: int) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmgen.errors import ConfigError
+from mmgen.models.diffusion.edm_schedule import EDMSchedule
 from mmgen.models.diffusion.noise_levels import (
     Array,
     NoiseLevels,
@@ -27,8 +28,10 @@ from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solver_table import Coefficients, SolverColumn
 
 
-def _multistep_levels(schedule: NoiseSchedule, steps: SolverSettings, whole: bool) -> NoiseLevels:
+def multistep_levels(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings, whole: bool) -> NoiseLevels:
     """Levels of the DPM-Solver family. `whole`: round the timesteps of Karras levels before the model is told."""
+    if isinstance(schedule, EDMSchedule):
+        return schedule.levels(steps.total).from_step(steps.start)
     training = training_ratios(schedule)
     if steps.karras:
         ratios = karras(training[0], training[-1], steps.total)
@@ -54,11 +57,11 @@ def second_order(levels: NoiseLevels, second: npt.NDArray[np.bool_]) -> tuple[Ar
     return x, x0 * (1 + part), -x0 * part
 
 
-def dpm_2m(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
+def dpm_2m(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """DPM-Solver++(2M); Lu et al. 2022, algorithm 2."""
     _covered(schedule, "algorithm_type", ("dpmsolver++", "deis"))
     _covered(schedule, "solver_type", ("midpoint", "bh1", "bh2", "logrho"))
-    levels = _multistep_levels(schedule, steps, whole=schedule.option("beta_schedule", "linear") != "squaredcos_cap_v2")
+    levels = multistep_levels(schedule, steps, whole=schedule.option("beta_schedule", "linear") != "squaredcos_cap_v2")
     second = np.arange(len(levels)) > 0
     second[-1] &= not (
         schedule.option("final_sigmas_type", "zero") == "zero"
@@ -76,7 +79,7 @@ def unipc(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, 
     two are one linear map here: the saved state is the corrected one.
     """
     _covered(schedule, "solver_type", ("bh2", "midpoint", "heun", "logrho"))
-    levels = _multistep_levels(schedule, steps, whole=True)
+    levels = multistep_levels(schedule, steps, whole=True)
     order = np.minimum(np.minimum(np.arange(len(levels)) + 1, 2), np.arange(len(levels), 0, -1))
     x, x0, last = second_order(levels, order == 2)
     keep = _corrector(levels, order)
@@ -112,7 +115,7 @@ def _corrector(levels: NoiseLevels, order: Array) -> dict[SolverColumn, Array]:
     return out
 
 
-def _covered(schedule: NoiseSchedule, key: str, values: tuple[str, ...]) -> None:
+def _covered(schedule: NoiseSchedule | EDMSchedule, key: str, values: tuple[str, ...]) -> None:
     """ConfigError where the configuration asks for a variant that is not covered.
 
     `values`: the one that is, and names of other families that diffusers reads as this one.

@@ -10,11 +10,14 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from mmgen.errors import BadRequest, ConfigError, nearest
+from mmgen.models.diffusion import edm_schedule
+from mmgen.models.diffusion.edm_schedule import EDMSchedule
 from mmgen.models.diffusion.multistep_solvers import dpm_2m, unipc
 from mmgen.models.diffusion.noise_levels import (
     Array,
@@ -30,13 +33,14 @@ from mmgen.models.diffusion.noise_levels import (
     training_ratios,
 )
 from mmgen.models.diffusion.schedule import NoiseSchedule
+from mmgen.models.diffusion.sde_solvers import dpm_2m_sde, dpm_3m_sde, dpm_sde
 from mmgen.models.diffusion.solver_table import Coefficients, SolverColumn, SolverTable
 
-Builder = Callable[[NoiseSchedule, SolverSettings], tuple[NoiseLevels, Coefficients]]
+Builder = Callable[[Any, SolverSettings], tuple[NoiseLevels, Coefficients]]
 
 
 def tabulate(
-    schedule: NoiseSchedule,
+    schedule: NoiseSchedule | EDMSchedule,
     solver: str,
     steps: int,
     *,
@@ -59,10 +63,15 @@ def tabulate(
     Raises BadRequest, naming the value and the limit.
     """
     check_name(solver)
+    if isinstance(schedule, EDMSchedule) and solver not in edm_schedule.SOLVERS:
+        known = ", ".join(edm_schedule.SOLVERS)
+        raise BadRequest(f"solver is {solver!r}, but a model with EDM's noise levels is drawn with {known}")
     request = _checked(schedule, solver, steps, strength, eta, clip, original_steps)
     with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused below
         levels, columns = SOLVERS[solver](schedule, request)
-        columns = {SolverColumn.CLIP: math.inf, **columns, **_x0_columns(schedule.prediction, levels)}
+        edm = isinstance(schedule, EDMSchedule)
+        x0 = schedule.x0_columns(levels) if edm else _x0_columns(schedule.prediction, levels)
+        columns = {SolverColumn.CLIP: math.inf, **columns, **x0}
     return _table(solver, schedule, levels, columns if clip is None else {**columns, SolverColumn.CLIP: clip})
 
 
@@ -73,7 +82,13 @@ def check_name(solver: str) -> None:
 
 
 def _checked(
-    schedule: NoiseSchedule, solver: str, steps: int, strength: float, eta: float, clip: float | None, original: int | None
+    schedule: NoiseSchedule | EDMSchedule,
+    solver: str,
+    steps: int,
+    strength: float,
+    eta: float,
+    clip: float | None,
+    original: int | None,
 ) -> SolverSettings:
     original = int(schedule.option("original_inference_steps", 50)) if original is None else original
     if solver == "lcm" and not 1 <= original <= schedule.train_steps:
@@ -104,7 +119,7 @@ def _x0_columns(prediction: str, levels: NoiseLevels) -> Coefficients:
     return {SolverColumn.X0_FROM_X: 0.0, SolverColumn.X0_FROM_OUTPUT: 1.0}
 
 
-def _table(solver: str, schedule: NoiseSchedule, levels: NoiseLevels, columns: Coefficients) -> SolverTable:
+def _table(solver: str, schedule: NoiseSchedule | EDMSchedule, levels: NoiseLevels, columns: Coefficients) -> SolverTable:
     values = np.zeros((len(levels), len(SolverColumn)))
     values[:, SolverColumn.TIMESTEP] = levels.timesteps
     for column, multipliers in columns.items():
@@ -118,7 +133,7 @@ def _table(solver: str, schedule: NoiseSchedule, levels: NoiseLevels, columns: C
     return SolverTable(solver, numbers, alpha, sigma, levels.init_noise_sigma)
 
 
-def _clip(schedule: NoiseSchedule, default: bool) -> float:
+def _clip(schedule: NoiseSchedule | EDMSchedule, default: bool) -> float:
     return float(schedule.option("clip_sample_range", 1.0)) if schedule.option("clip_sample", default) else math.inf
 
 
@@ -181,8 +196,12 @@ def lcm(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Co
     }
 
 
-def _euler_levels(schedule: NoiseSchedule, steps: SolverSettings, final: str) -> NoiseLevels:
+def _euler_levels(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings, final: str) -> NoiseLevels:
     """Levels of the Euler and Heun family: timesteps need not be whole."""
+    if isinstance(schedule, EDMSchedule):
+        levels = schedule.levels(steps.total)
+        levels.sigma[-1] = schedule.lowest if final == "sigma_min" else 0.0
+        return levels.from_step(steps.start)
     timesteps = spaced(schedule, steps.total, "linspace").astype(np.float32).astype(np.float64)
     ratios = interpolated(schedule, timesteps)
     if steps.karras:
@@ -194,14 +213,14 @@ def _euler_levels(schedule: NoiseSchedule, steps: SolverSettings, final: str) ->
     return replace(levels, init_noise_sigma=highest).from_step(steps.start)
 
 
-def euler(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
+def euler(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Karras et al. 2022, algorithm 1 without its correction; what DDIM is, too, where x0 is not clipped."""
     levels = _euler_levels(schedule, steps, schedule.option("final_sigmas_type", "zero"))
     x, x0 = first_order(levels)
     return levels, {SolverColumn.X: x, SolverColumn.X0: x0}
 
 
-def euler_ancestral(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
+def euler_ancestral(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Euler to a lower level than asked, then noise up to it: the variances of Song et al. 2021 (DDIM), eq. 16, with eta 1."""
     levels = _euler_levels(schedule, steps, "zero")
     here, there, alpha = levels.ratio[:-1], levels.ratio[1:], levels.alpha
@@ -214,7 +233,7 @@ def euler_ancestral(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[Noi
     }
 
 
-def heun(schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
+def heun(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Karras et al. 2022, algorithm 1: an Euler step, then its correction by the slope at its end; 2n - 1 evaluations.
 
     Rows: Euler step 0, correction 0, Euler step 1, ... and the last Euler step, which has none.
@@ -241,7 +260,9 @@ def _alternate(even: Array, odd: Array) -> Array:
     return out
 
 
-def _with_karras(builder: Builder, schedule: NoiseSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
+def _with_karras(
+    builder: Builder, schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings
+) -> tuple[NoiseLevels, Coefficients]:
     return builder(schedule, replace(steps, karras=True))
 
 
@@ -253,6 +274,12 @@ SOLVERS: dict[str, Builder] = {
     "heun": heun,
     "dpm++2m": dpm_2m,
     "dpm++2m-karras": partial(_with_karras, dpm_2m),
+    "dpm++2m-sde": dpm_2m_sde,
+    "dpm++2m-sde-karras": partial(_with_karras, dpm_2m_sde),
+    "dpm++sde": dpm_sde,
+    "dpm++sde-karras": partial(_with_karras, dpm_sde),
+    "dpm++3m-sde": dpm_3m_sde,
+    "dpm++3m-sde-karras": partial(_with_karras, dpm_3m_sde),
     "unipc": unipc,
     "lcm": lcm,
 }

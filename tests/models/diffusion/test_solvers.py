@@ -43,12 +43,14 @@ PEERS: dict[str, Any] = {
     "heun": diffusers.HeunDiscreteScheduler,
     "dpm++2m": diffusers.DPMSolverMultistepScheduler,
     "dpm++2m-karras": diffusers.DPMSolverMultistepScheduler,
+    "dpm++2m-sde": diffusers.DPMSolverMultistepScheduler,
+    "dpm++2m-sde-karras": diffusers.DPMSolverMultistepScheduler,
     "unipc": diffusers.UniPCMultistepScheduler,
     "lcm": diffusers.LCMScheduler,
 }
-PAIRS = [(s, p) for s in SOLVERS for p in PREDICTIONS if (s, p) != ("euler-a", "sample")]  # which diffusers does not take
+PAIRS = [(s, p) for s in PEERS for p in PREDICTIONS if (s, p) != ("euler-a", "sample")]  # which diffusers does not take
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of torch under diffusers
-TAKES_GENERATOR = ("ddpm", "ddim", "euler-a", "lcm")
+TAKES_GENERATOR = ("ddpm", "ddim", "euler-a", "lcm", "dpm++2m-sde", "dpm++2m-sde-karras")
 KARRAS = {"use_karras_sigmas": True}
 
 
@@ -66,7 +68,8 @@ def theirs(
     solver: str, config: dict[str, Any], steps: int, start: int = 0, clean: Tensor | None = None, **options: Any
 ) -> tuple[Tensor, list[Tensor]]:
     """diffusers' loop as its documentation writes it -> timesteps, and what the model read at each, then the image."""
-    peer = PEERS[solver].from_config(config | (KARRAS if solver.endswith("karras") else {}))
+    sde = {"algorithm_type": "sde-dpmsolver++"} if "sde" in solver else {}
+    peer = PEERS[solver].from_config(config | sde | (KARRAS if solver.endswith("karras") else {}))
     peer.set_timesteps(steps)
     first = start * peer.order
     if hasattr(peer, "set_begin_index"):  # without it diffusers starts at the second of two equal timesteps
@@ -149,7 +152,7 @@ def test_ddim_eta(eta: float) -> None:
         assert_same(ours(table), theirs("ddim", config, 20, eta=eta))
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("solver", PEERS)
 def test_img2img_starts_midway(solver: str) -> None:
     clean = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(3)) * 2 - 1
     table = tabulate(NoiseSchedule.from_config(STABLE_DIFFUSION), solver, 20, strength=0.6)
@@ -227,6 +230,7 @@ def test_who_draws_noise() -> None:
     for solver in ("ddim", "euler", "dpm++2m", "dpm++2m-karras", "unipc"):
         assert draws(solver) == [0, 0, 0, 0]
     assert draws("heun") == [0] * 7
+    assert draws("dpm++2m-sde") == draws("dpm++3m-sde") == [1, 1, 1, 0] and draws("dpm++sde") == [1, 1, 1, 1, 1, 1, 0]
 
 
 def test_inpainting_levels_fall_to_the_clean_image() -> None:

@@ -60,8 +60,10 @@ def test_images_that_say_nothing_of_it() -> None:
         ("Euler a", "", "euler-a"), ("DPM++ 2M Karras", "", "dpm++2m-karras"), ("DPM++ 2M", "Karras", "dpm++2m-karras"),
         ("DPM++ 2M", "Automatic", "dpm++2m"),
         ("dpmpp_2m", "karras", "dpm++2m-karras"), ("euler_ancestral", "normal", "euler-a"),
-        ("UniPC", "", "unipc"), ("DPM++ SDE Karras", "", None), ("Euler", "Karras", None), ("LCM", "SGM Uniform", None),
-        ("DPM++ 2M SDE", "", None), ("ddim", "ddim_uniform", "ddim"),
+        ("UniPC", "", "unipc"), ("DPM++ SDE Karras", "", "dpm++sde-karras"),
+        ("Euler", "Karras", None), ("LCM", "SGM Uniform", None),
+        ("DPM++ 2M SDE", "", "dpm++2m-sde"), ("dpmpp_3m_sde_gpu", "karras", "dpm++3m-sde-karras"),
+        ("DPM++ 2M SDE", "Exponential", None), ("ddim", "ddim_uniform", "ddim"),
     ],
 )  # fmt: skip
 def test_names_of_samplers(sampler: str, schedule: str, ours: str | None) -> None:

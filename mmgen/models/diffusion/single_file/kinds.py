@@ -37,8 +37,6 @@ OTHERS = {
 def family(file: SingleFile) -> str:
     """One of `TEXT`. Raises BadWeights for another kind of file, with what it looks like."""
     if file.has(UNET):
-        if "edm_mean" in file.shapes or any(name.startswith("edm_") for name in file.shapes):
-            raise BadWeights(f"{file.path} was trained with EDM's noise levels, which are not covered; take another model")
         for name, prefixes in TEXT.items():
             if all(file.has(prefix) for prefix in prefixes):
                 return name

@@ -25,6 +25,14 @@ SCHEDULE: dict[str, Any] = {
 }
 """Of every Stable Diffusion: Rombach et al. 2022, appendix D."""
 
+PLAYGROUND = {
+    "_class_name": "EDMDPMSolverMultistepScheduler", "sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5,
+    "prediction_type": "epsilon", "sigma_schedule": "karras",
+}  # fmt: skip
+COSXL = {
+    "_class_name": "EDMEulerScheduler", "sigma_data": 1.0, "prediction_type": "v_prediction", "sigma_schedule": "exponential",
+}  # fmt: skip
+
 
 def load(
     path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = None
@@ -41,11 +49,15 @@ def load(
     side = text.load(file, family, device, dtype)
     pooled = int(side.encoders[-1].config.projection_dim) if len(side.encoders) > 1 else 0
     network = unet.load(file, family, pooled, device, dtype)
+    edm = edm_schedule_of(file)
+    scales = vae.SCALES[family] | (edm or {}).pop("vae", {})
     kept = torch.float32 if dtype == torch.float16 else dtype  # fp16 overflows in these
     if own_vae is None:
-        images = vae.load(file, kinds.VAE, vae.SCALES[family], device, kept)
+        images = vae.load(file, kinds.VAE, scales, device, kept)
     else:
-        images = vae.from_path(own_vae, vae.SCALES[family], device, kept)
+        images = vae.from_path(own_vae, scales, device, kept)
+    if edm is not None:
+        return network, side, images, edm
     predicts = prediction(file, network, family)
     if family == "Stable Diffusion 2.x" and predicts == "epsilon":
         network.register_to_config(sample_size=64)
@@ -53,6 +65,21 @@ def load(
     if "ztsnr" in file.shapes:
         schedule |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     return network, side, images, schedule
+
+
+def edm_schedule_of(file: SingleFile) -> dict[str, Any] | None:
+    """The schedule of a model trained with EDM's noise levels, and its autoencoder's scales as `vae`; None of another model."""
+    if "edm_mean" in file.shapes and "edm_std" in file.shapes:  # Playground 2.5
+        mean, std = (file.get(name).flatten().tolist() for name in ("edm_mean", "edm_std"))
+        scales = {"scaling_factor": 0.5, "latents_mean": mean, "latents_std": std}
+        return {**PLAYGROUND, "vae": scales}
+    names = ("edm_vpred.sigma_min", "edm_vpred.sigma_max")
+    if all(name in file.shapes for name in names):  # CosXL
+        lowest, highest = (float(file.get(name)) for name in names)
+        return {**COSXL, "sigma_min": lowest, "sigma_max": highest}
+    if found := sorted(name for name in file.shapes if name.startswith("edm_")):
+        raise BadWeights(f"{file.path} was trained with EDM's noise levels of an unknown kind ({found[0]}); take another model")
+    return None
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from mmgen.models.diffusion.single_file import kinds
 from mmgen.models.diffusion.single_file.tensors import SingleFile, levels
 from mmgen.models.diffusion.single_file.unet import fill
 
-Scales = Mapping[str, float]
+Scales = Mapping[str, Any]
 """What latents are multiplied with and moved by, as diffusers' configurations call it; a file does not tell."""
 SCALES: dict[str, Scales] = {
     "Stable Diffusion 1.x": {"scaling_factor": 0.18215},

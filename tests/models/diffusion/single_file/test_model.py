@@ -86,6 +86,21 @@ def test_what_its_output_means(tmp_path: Path) -> None:
     assert config["prediction_type"] == "v_prediction" and config["rescale_betas_zero_snr"] is True
     assert config["timestep_spacing"] == "trailing"
     save_file({"v_pred": torch.zeros(1)}, path, {"modelspec.prediction_type": "epsilon"})
+    path = tmp_path / "playground.safetensors"
+    single_files.write(
+        path, 3, edm_mean=torch.tensor([[[[1.0]], [[2.0]], [[3.0]], [[4.0]]]]), edm_std=torch.full((1, 4, 1, 1), 5.0)
+    )
+    made: Any = DenoiserModel.load(path)
+    assert made.scheduler_config["_class_name"] == "EDMDPMSolverMultistepScheduler" and made.table("euler", 4, 1, 32, 32)
+    assert (made.images.scale, made.images.shift.flatten().tolist()) == (0.5, [1, 2, 3, 4])
+    path = tmp_path / "v.safetensors"
+    single_files.write(path, 3, **{"edm_vpred.sigma_max": torch.tensor(120.0), "edm_vpred.sigma_min": torch.tensor(0.002)})
+    cosxl = single_file.edm_schedule_of(tensors.SingleFile(path))
+    assert cosxl is not None and (cosxl["sigma_max"], cosxl["prediction_type"]) == (120, "v_prediction")
+    save_file({"edm_else": torch.zeros(1)}, path)
+    with pytest.raises(BadWeights, match=r"EDM's noise levels of an unknown kind .edm_else."):
+        single_file.edm_schedule_of(tensors.SingleFile(path))
+    save_file({"v_pred": torch.zeros(1)}, path, {"modelspec.prediction_type": "epsilon"})
     assert single_file.prediction(tensors.SingleFile(path), None, FAMILIES[1]) == "epsilon"
 
 
@@ -108,7 +123,6 @@ def test_fp8(tmp_path: Path) -> None:
             ["conditioner.embedders.0.model.ln_final.weight", "model.diffusion_model.input_blocks.0.0.weight"],
             "like the refiner of",
         ),
-        (["model.diffusion_model.input_blocks.0.0.weight", "edm_mean"], "EDM's noise levels, which are not covered"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "has a UNet and no text encoder"),
         (["strange"], "looks like no model that is known here: it holds strange"),
     ],
