@@ -69,9 +69,7 @@ def tabulate(
     request = _checked(schedule, solver, steps, strength, eta, clip, original_steps)
     with np.errstate(divide="ignore", invalid="ignore"):  # what is not finite is refused below
         levels, columns = SOLVERS[solver](schedule, request)
-        edm = isinstance(schedule, EDMSchedule)
-        x0 = schedule.x0_columns(levels) if edm else _x0_columns(schedule.prediction, levels)
-        columns = {SolverColumn.CLIP: math.inf, **columns, **x0}
+        columns = {SolverColumn.CLIP: math.inf, **columns, **_x0_of(schedule, levels)}
     return _table(solver, schedule, levels, columns if clip is None else {**columns, SolverColumn.CLIP: clip})
 
 
@@ -107,6 +105,10 @@ def _checked(
     if clip is not None and not clip > 0:
         raise BadRequest(f"clip is {clip}; use more than 0")
     return SolverSettings(steps, steps - run, eta, original, bool(schedule.option("use_karras_sigmas", False)))
+
+
+def _x0_of(schedule: NoiseSchedule | EDMSchedule, levels: NoiseLevels) -> Coefficients:
+    return schedule.x0_columns(levels) if isinstance(schedule, EDMSchedule) else _x0_columns(schedule.prediction, levels)
 
 
 def _x0_columns(prediction: str, levels: NoiseLevels) -> Coefficients:
