@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 
 from mmgen import __version__
+from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.serve import errors
 from mmgen.serve.accounts.audit import Audit, AuditLog
 from mmgen.serve.accounts.quotas import Quotas
@@ -28,6 +29,7 @@ from mmgen.serve.request_tracker import RequestTracker
 from mmgen.serve.routes import (
     a1111,
     anthropic_messages,
+    assistant,
     audio,
     batches,
     chat,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     chat.router,
+    assistant.router,
     responses.router,
     anthropic_messages.router,
     ollama.router,
@@ -100,6 +103,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
     app.state.responses, app.state.drawings = ResponseStore(), Drawings()
+    app.state.mcp_servers = McpConnections(settings.mcp)
     app.state.batches = BatchStore(rt.home / "batches.db")
     app.state.batch_worker = BatchWorker(app, app.state.batches)
     app.state.quotas = quotas = _quotas(rt, app.state.keys)
@@ -144,6 +148,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.to_thread(tracker.drained, CANCELLING_S)
     await asyncio.to_thread(worker.join)
     app.state.pool.shutdown(wait=False)
+    await asyncio.to_thread(app.state.mcp_servers.close)
     app.state.rt.engine.admit = lambda user: None
     state = app.state
     for opened in (state.quotas, state.keys, state.history, state.stores, state.batches, state.audit):

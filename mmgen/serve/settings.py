@@ -21,7 +21,8 @@ class ServeConfig(Config):
     max_body: ByteSize = Field(default=ByteSize(32 * 2**20), gt=0)  # bytes of a request, or "32 MiB"
     max_requests: int = Field(default=256, ge=1)  # under way at once; more are told to come back
     drain_s: float = Field(default=30.0, ge=0)  # what a shutdown waits for requests under way
-    fetch_urls: bool = False  # whether images may be given as URLs, of public addresses
+    fetch_urls: bool = False  # whether images may be given as URLs, and pages fetched by the assistant; of public addresses
+    mcp: tuple[str, ...] = ()  # MCP servers whose tools the assistant may call: URLs, or commands, which are run here
     pull: bool = False  # whether a key with scope engine may have models downloaded (/api/pull)
     audit: UserPath | None = None  # a file of JSON lines: who called what, when, with which outcome
     audit_prompts: bool = False  # whether bodies are in it, 64 KiB of each
