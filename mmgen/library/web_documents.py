@@ -33,6 +33,7 @@ SUFFIXES = {
     "application/rtf": "rtf",
     "application/epub+zip": "epub",
     "message/rfc822": "eml",
+    "application/mbox": "mbox",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",

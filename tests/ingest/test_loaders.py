@@ -105,6 +105,8 @@ def test_office_files_by_their_names_and_by_their_content(tmp_path: Path) -> Non
         ("a.bin", made, "docx"),
         ("a.doc", rb"{\rtf1 900 euros.}", "rtf"),
         ("a.eml", mail, "mail"),
+        ("a.mbox", b"From a@x.org Mon Jun  3 10:00:00 2024\n" + mail, "mail"),
+        ("Inbox", b"From - Mon Jun  3 10:00:00 2024\n" + mail, "mail"),
         ("a.msg", compound({"__properties_version1.0": bytes(32), "__substg1.0_1000001F": "900".encode("utf-16-le")}), "mail"),
     ):
         document = load(write(tmp_path / name, data))

@@ -8,6 +8,7 @@ import zipfile
 from mmgen.ingest.formats import compound, epub, open_document, presentation, rtf, spreadsheet, word
 from mmgen.ingest.formats.mail import outlook
 from mmgen.ingest.formats.mail.eml import eml
+from mmgen.ingest.formats.mail.mbox import is_mailbox, mbox
 from mmgen.ingest.formats.package import DAMAGE, content_kind
 from mmgen.interfaces import Loader
 
@@ -22,6 +23,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     "rtf": ("rtf", rtf.rtf),
     "eml": ("mail", eml),
     "msg": ("mail", outlook.msg),
+    **dict.fromkeys(("mbox", "mbx"), ("mail", mbox)),
 }
 """Suffix -> the document's kind, and what reads it."""
 COMMENTED = (word.docx, presentation.pptx, spreadsheet.xlsx, open_document.odt, open_document.ods, open_document.odp)
@@ -29,7 +31,7 @@ COMMENTED = (word.docx, presentation.pptx, spreadsheet.xlsx, open_document.odt, 
 
 
 def sniffed(data: bytes) -> str:
-    """The suffix of an office file by its content; empty for another file.
+    """The suffix of an office file or a mailbox by its content; empty for another file.
 
     Old ones are given to a reader that says what they are.
     """
@@ -37,6 +39,8 @@ def sniffed(data: bytes) -> str:
         return "rtf"
     if data.startswith(compound.MAGIC):
         return "msg" if compound.is_message(data) else "docx"
+    if is_mailbox(data):
+        return "mbox"
     if not data.startswith(b"PK\x03\x04"):
         return ""
     try:
