@@ -6,6 +6,7 @@ Knows the words of one page; joins no broken words, which takes the whole docume
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class FlowWord:
     text: str
     box: Box
     confidence: float
+    height: float = 0.0  # of its letters, in points; 0 in tables, and where a recogniser guessed it
 
 
 def flow(page: PageWords, last: PageTable | None = None) -> tuple[list[FlowWord], PageTable | None]:
@@ -98,7 +100,7 @@ def paragraphs(lines: Sequence[Line]) -> Iterator[FlowWord]:
     for line in lines:
         parted = NOTHING if before is None else _between(before, line, usual, right)
         for word in line.words:
-            yield FlowWord(parted, word.text, word.box, word.confidence)
+            yield FlowWord(parted, word.text, word.box, word.confidence, word.height if math.isnan(word.confidence) else 0.0)
             parted = SPACE
         before = line
 

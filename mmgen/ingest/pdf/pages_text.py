@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from mmgen.ingest.pdf.flow import BREAK, COLUMN, NOTHING, PARAGRAPH, SPACE, STOP, FlowWord
+from mmgen.ingest.pdf.flow import BREAK, COLUMN, LINE, NOTHING, PARAGRAPH, SPACE, STOP, FlowWord
+from mmgen.ingest.pdf.headings import headings
 from mmgen.ingest.pdf.hyphens import BROKEN, Hyphenation
 from mmgen.ingest.pdf.words import PageWords
 from mmgen.interfaces import PageLayout
@@ -23,6 +24,7 @@ class PagesText:
         self.words: list[list[str]] = []
         self.before: list[list[str]] = []
         self.places: list[array[float]] = []  # five numbers a word: its box, and the recogniser's confidence
+        self.heights: list[array[float]] = []
         self.characters = 0
         self._known: dict[str, str] = {}
 
@@ -30,26 +32,28 @@ class PagesText:
         self.words.append([self._known.setdefault(word.text, word.text) for word in words])
         self.before.append([word.before for word in words])
         self.places.append(array("f", (value for word in words for value in (*word.box, word.confidence))))
+        self.heights.append(array("f", (word.height for word in words)))
         self.pages.append(PageWords(page.number, page.frame))
         self.characters += sum(len(word.text) + 1 for word in words)
 
     def written(self) -> tuple[str, tuple[int, ...], tuple[PageLayout, ...]]:
-        """The text, where its pages begin, and where the words of each stand."""
+        """The text, where its pages begin, and where the words of each stand; headings with the marks of Markdown."""
         hyphenation = Hyphenation(self._unbroken())
+        marks = self._mark_headings()
         parts: list[str] = []
         at, last = 0, ""
         starts: list[int] = []
         spans: list[array[int]] = []
-        for words, befores in zip(self.words, self.before, strict=True):
+        for page, (words, befores) in enumerate(zip(self.words, self.before, strict=True)):
             spans.append(array("q"))
             begin: int | None = None
-            for word, before in zip(words, befores, strict=True):
+            for number, (word, before) in enumerate(zip(words, befores, strict=True)):
                 parted, cut = _parted(COLUMN if begin is None and before == NOTHING else before, last, word, hyphenation)
                 if cut:
                     parts[-1] = parts[-1][:-1]
                     at -= 1
-                    next(page for page in reversed(spans) if page)[-1] -= 1
-                parts += (parted if parts else "", word)
+                    next(one for one in reversed(spans) if one)[-1] -= 1
+                parts += ((parted if parts else "") + marks.get((page, number), ""), word)
                 at += len(parts[-2])
                 begin = at if begin is None else begin
                 spans[-1].extend((at, at + len(word)))
@@ -58,6 +62,18 @@ class PagesText:
         for n in range(len(starts) - 1, 0, -1):  # a page that is empty begins where the next one does
             starts[n - 1] = min(starts[n - 1], starts[n])
         return "".join(parts), tuple(starts), tuple(map(self._layout, range(len(spans)), spans))
+
+    def _mark_headings(self) -> dict[tuple[int, int], str]:
+        """The marks of headings, by page and first word; each becomes a paragraph on one line."""
+        marks = {}
+        for (page, first), (last, level) in headings(self.words, self.before, self.heights).items():
+            before = self.before[page]
+            before[first] = PARAGRAPH
+            before[first + 1 : last] = [SPACE if parted == LINE else parted for parted in before[first + 1 : last]]
+            if last < len(before):
+                before[last] = PARAGRAPH
+            marks[page, first] = "#" * level + " "
+        return marks
 
     def _layout(self, index: int, spans: array[int]) -> PageLayout:
         places = np.array(self.places[index], np.float32).reshape(-1, 5)

@@ -39,7 +39,7 @@ def test_a_heading_is_a_paragraph_of_its_own() -> None:
         canvas.drawString(72, 775, "Prices")
         canvas.setFont("Helvetica", 11)
 
-    assert text_of(both(heading, lines(*LONG, y=758))) == "Prices\n\n" + " ".join(LONG)
+    assert text_of(both(heading, lines(*LONG, y=758))) == "# Prices\n\n" + " ".join(LONG)
 
 
 def test_turned_text_comes_after_the_rest() -> None:
