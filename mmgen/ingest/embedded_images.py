@@ -1,11 +1,13 @@
-"""Extracts images and their captions from PDF and HTML documents. Decodes no pixels and fetches nothing."""
+"""Extracts images and their captions from PDF and HTML documents, in a worker process. Fetches nothing."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +16,16 @@ from urllib.parse import unquote, unquote_to_bytes
 from mmgen.errors import MmgenError, UnreadableFile
 from mmgen.ingest import extractors, html_tree, loaders
 from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.extraction.limits import Extracted, ExtractionLimits
+from mmgen.ingest.extraction.pool import extract
 from mmgen.ingest.image_files import plain
+from mmgen.ingest.records import PARTIAL
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
     from pypdf import PageObject
 
+log = logging.getLogger(__name__)
 SUFFIXES = ("pdf", "html", "htm", "xhtml")
 LEAST = 32  # pixels: smaller images are decoration
 MOST = 500  # images of a document
@@ -37,19 +43,45 @@ class EmbeddedImage:
     page: int | None = None  # from 1; pdf only
 
 
-def inside(path: Path, data: bytes) -> list[EmbeddedImage]:
-    """The images of a pdf or html file, MOST at most, without those that cannot be extracted.
+def inside(
+    path: Path, data: bytes, limits: ExtractionLimits | None = None, check: Callable[[], None] = lambda: None
+) -> list[EmbeddedImage]:
+    """The images of a pdf or html file as `images_of` finds them, within limits of time, memory and size; what goes beyond
+    the size is left out, and the log says so.
 
-    Of html: `data:` URIs and files below the page's own folder. Raises UnreadableFile for a document that cannot be read.
+    `check`: called while waiting; what it raises ends the work. Raises UnreadableFile for a document that cannot be read.
     """
     try:
-        found = _of_pdf(data) if path.suffix.lower() == ".pdf" else _of_html(path, data)
-        return [
-            EmbeddedImage(f"picture-{n}", one, plain(caption)[:LONGEST_CAPTION], page)
-            for n, (one, caption, page) in zip(range(1, MOST + 1), found, strict=False)
-        ]
+        text, _, metadata, _ = extract(listed, path, data, limits, check)
     except Unreadable as why:
         raise UnreadableFile(f"{path} {why}") from None
+    if PARTIAL in metadata:
+        log.warning("%s: %s", path, metadata[PARTIAL])
+    rows = [json.loads(line) for line in text.splitlines()]
+    return [EmbeddedImage(name, base64.b64decode(packed), caption, page) for name, caption, page, packed in rows]
+
+
+def listed(path: Path, data: bytes) -> Extracted:
+    """`images_of` as lines of JSON: how they leave a worker process."""
+    rows, room, metadata = [], ExtractionLimits.characters_for(len(data)), {}
+    for one in images_of(path, data):
+        row = json.dumps([one.name, one.caption, one.page, base64.b64encode(one.data).decode()]) + "\n"
+        room -= len(row)
+        if room < 0:
+            metadata[PARTIAL] = f"images from {one.name} on: they are much larger than the file"
+            break
+        rows.append(row)
+    return "".join(rows), (), metadata
+
+
+def images_of(path: Path, data: bytes) -> Iterator[EmbeddedImage]:
+    """The images of a pdf or html file, MOST at most, without those that cannot be extracted.
+
+    Of html: `data:` URIs and files below the page's own folder. Raises Unreadable for a document that cannot be read.
+    """
+    found = _of_pdf(data) if path.suffix.lower() == ".pdf" else _of_html(path, data)
+    for n, (one, caption, page) in zip(range(1, MOST + 1), found, strict=False):
+        yield EmbeddedImage(f"picture-{n}", one, plain(caption)[:LONGEST_CAPTION], page)
 
 
 def _of_html(path: Path, data: bytes) -> Iterator[tuple[bytes, str, None]]:

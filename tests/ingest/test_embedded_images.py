@@ -8,7 +8,10 @@ import pytest
 from PIL import Image
 
 from mmgen.errors import UnreadableFile
-from mmgen.ingest.embedded_images import EmbeddedImage, inside
+from mmgen.ingest.charset import Unreadable
+from mmgen.ingest.embedded_images import EmbeddedImage, images_of, inside, listed
+from mmgen.ingest.extraction.limits import ExtractionLimits
+from mmgen.ingest.records import PARTIAL
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -20,7 +23,7 @@ def png(colour: tuple[int, int, int], size: int = 40) -> bytes:
 
 
 def found(path: Path) -> list[EmbeddedImage]:
-    return inside(path, path.read_bytes())
+    return list(images_of(path, path.read_bytes()))
 
 
 def html(folder: Path, body: str) -> Path:
@@ -101,8 +104,21 @@ def test_bombs_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_documents_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7 and no more")
-    with pytest.raises(UnreadableFile, match=r"a\.pdf is a damaged pdf"):
+    with pytest.raises(Unreadable, match=r"is a damaged pdf"):
         found(tmp_path / "a.pdf")
     (tmp_path / "b.html").write_bytes(bytes(range(256)) * 40)
     with pytest.raises(UnreadableFile, match=r"b\.html is a binary file"):
-        found(tmp_path / "b.html")
+        inside(tmp_path / "b.html", (tmp_path / "b.html").read_bytes())
+
+
+def test_they_come_from_a_worker_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = pdf(tmp_path / "a.pdf", ([RED, BLUE], ["Figure 1: é"]))
+    data = path.read_bytes()
+    assert inside(path, data) == found(path) and not caplog.text
+
+
+def test_what_is_much_larger_than_the_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = pdf(tmp_path / "a.pdf", ([RED, BLUE], []))
+    monkeypatch.setattr(ExtractionLimits, "characters_for", lambda size: 300)
+    text, _, metadata = listed(path, path.read_bytes())
+    assert len(text.splitlines()) == 1 and metadata[PARTIAL].startswith("images from picture-2 on")
