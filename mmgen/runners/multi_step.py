@@ -15,6 +15,7 @@ from mmgen.engine.uncontended import Uncontended
 from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.lm.paged_model import PagedModel, StepLimits
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.runners.generation import GenerationState, TokenSequence
 from mmgen.runners.sampled_sequences import SampledSequences
 
@@ -39,7 +40,7 @@ class MultiStep:
 
     def decode(self, pool: KVPool, texts: Sequence[NextToken], alone: Uncontended) -> int:
         """Lets all texts go on. Returns by how many tokens each; 0: they are to be read as others are, nothing has changed."""
-        if not self.able or not all(map(_takes_likeliest, texts)):
+        if not self.able or not all(map(_is_drawn_alone, texts)):
             return 0
         most = min(MOST, *(text.decoding.samplers[text.branch].left for text in texts))  # type: ignore[attr-defined]
         if most < 2 or sum(pool.needed(text.table, most) for text in texts) > pool.free:
@@ -51,7 +52,8 @@ class MultiStep:
         finals = {token for text in texts for token in text.decoding.samplers[text.branch].writer.ends}  # type: ignore[attr-defined]
         limits = StepLimits(most, alone.seconds, alone.stop, sorted(finals))
         paged = PagedAttention(pool, [PagedSequence(text.table, 1, text.decoding.start) for text in texts], ahead=most - 1)
-        found = self.lm.decode(ids, paged, starts + torch.arange(most)[:, None], limits)
+        plans = [text.decoding.plan(text.branch, most) for text in texts]  # type: ignore[attr-defined]
+        found = self.lm.decode(ids, paged, starts + torch.arange(most)[:, None], limits, plans)
         self.able = found is not None
         steps = [] if found is None else found.tokens if found.sound else found.tokens[:-1]
         for number, text in enumerate(texts):
@@ -72,13 +74,13 @@ def _append(pool: KVPool, text: NextToken, tokens: Sequence[int]) -> None:
         job.fail(error)
 
 
-def _takes_likeliest(text: NextToken) -> bool:
-    """Whether its tokens are the likeliest ones and nothing is asked for besides."""
+def _is_drawn_alone(text: NextToken) -> bool:
+    """Whether its tokens depend on the model's logits alone, and nothing is asked for besides."""
     decoding, branch, request = text.decoding, text.branch, text.decoding.request
     if not isinstance(decoding, SampledSequences) or decoding.wants_prompt_logits or len(decoding.writers) < request.params.n:
         return False
     sampling = request.params.sampling
-    free = sampling.greedy and not sampling.adjusts and sampling.logprobs is None and request.rules is None
+    free = DrawPlan.fits(sampling) and not sampling.adjusts and sampling.logprobs is None and request.rules is None
     free = free and request.adapter is None and not request.lookup and not request.draft and not branch.drafts
     free = free and branch.constraint is None and branch.memory is None
     return free and len(branch.ids) > decoding.start  # the first token is its prompt's to choose

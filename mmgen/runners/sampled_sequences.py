@@ -18,7 +18,7 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.errors import BadWeights
 from mmgen.models.cpu.kernels import largest
-from mmgen.models.lm.sampling import Candidates, adjusted, candidates, pick
+from mmgen.models.lm.sampling import Candidates, DrawPlan, UniformStream, adjusted, candidates, draw
 from mmgen.models.lm.speculative import PromptLookup, accept
 from mmgen.runners.generation import (
     CacheOperations,
@@ -39,7 +39,7 @@ class SamplerState:
     """Sampling state of one text."""
 
     writer: TextWriter
-    uniforms: random.Random  # one number per token
+    uniforms: UniformStream  # one number per token
     guesses: random.Random  # for tokens that the draft model samples
     lookup: PromptLookup | None  # where the request asks for drafts by prompt lookup
 
@@ -63,7 +63,7 @@ class SampledSequences(GenerationState):
         seed = self.job.seed + len(self.writers)
         self.writers.append(TextWriter(self.job, len(self.writers), self.vocabulary))
         lookup = PromptLookup(self.request.lookup) if self.request.lookup else None
-        self.samplers[branch] = SamplerState(self.writers[-1], random.Random(seed), random.Random(f"draft {seed}"), lookup)
+        self.samplers[branch] = SamplerState(self.writers[-1], UniformStream(seed), random.Random(f"draft {seed}"), lookup)
 
     def look_up(self, most: int) -> None:
         """Drafts by prompt lookup, at most `most` tokens each, for sequences in decode (only their last token is unread)."""
@@ -99,14 +99,22 @@ class SampledSequences(GenerationState):
         self.end_if_done(branch)
 
     def append(self, branch: TokenSequence, tokens: Sequence[int]) -> int:
-        """Tokens that were chosen elsewhere, the likeliest ones, until the text ends. Returns how many it took."""
-        writer = self.samplers[branch].writer
-        for count, token in enumerate(tokens, 1):
+        """Tokens that were chosen elsewhere by the branch's `plan`, until the text ends. Returns how many it took."""
+        writer, taken = self.samplers[branch].writer, 0
+        for token in tokens:
             writer.take(token, None, False)
             branch.ids.append(token)
+            taken += 1
             if writer.reason is not None:
-                return count
-        return len(tokens)
+                break
+        if not self.request.params.sampling.greedy:
+            self.samplers[branch].uniforms.take(taken)
+        return taken
+
+    def plan(self, branch: TokenSequence, most: int) -> DrawPlan:
+        """How so many next tokens are drawn."""
+        sampling = self.request.params.sampling
+        return DrawPlan(sampling, () if sampling.greedy else self.samplers[branch].uniforms.ahead(most))
 
     def end_if_done(self, branch: TokenSequence) -> None:
         if self.samplers[branch].writer.reason is not None:
@@ -184,10 +192,11 @@ def _choose(turns: Sequence[TokenTurn]) -> Iterator[tuple[TokenTurn, int]]:
 
 def _draw(turns: list[TokenTurn], logits: Tensor) -> Iterator[tuple[TokenTurn, int]]:
     """Samples from (B, V); where a draft model sampled the next token, by speculative sampling (Leviathan et al. 2023)."""
-    found = candidates(logits, turns[0].sampling)
-    uniforms = [turn.sampler.uniforms.random() for turn in turns]
-    for row, (turn, token) in enumerate(zip(turns, pick(found, uniforms), strict=True)):
-        if turn.accepted < len(turn.branch.drawn_from):
+    sampling, guessed = turns[0].sampling, any(turn.accepted < len(turn.branch.drawn_from) for turn in turns)
+    uniforms = [turn.sampler.uniforms.take()[0] for turn in turns]
+    found = candidates(logits, sampling) if guessed else None
+    for row, (turn, token) in enumerate(zip(turns, draw(logits, sampling, uniforms), strict=True)):
+        if found is not None and turn.accepted < len(turn.branch.drawn_from):
             p = _row(found, row).over(logits.shape[-1])[0]
             token = accept(turn.branch.drafts[turn.accepted], p, turn.branch.drawn_from[turn.accepted], uniforms[row])
         yield turn, token

@@ -59,6 +59,15 @@ def test_texts_are_those_of_a_token_a_quantum(lm: Any) -> None:
         assert written(lm, request, several=True) == [expected]
 
 
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=0.7, top_p=0.8), Sampling(top_k=5), Sampling(min_p=0.1)])
+def test_drawn_texts_take_their_numbers_in_order(lm: Any, sampling: Sampling) -> None:
+    requests = [text_request(prompt, 40 + 9 * number, sampling, n=2) for number, prompt in enumerate(PROMPTS)]
+    requests[1] = text_request(PROMPTS[1], 30, GREEDY)
+    one = written(lm, *requests, several=False)
+    assert written(lm, *requests, several=True) == one and one[0][0] != one[0][1]
+    assert written(lm, requests[0], several=True) == one[:1]
+
+
 def test_texts_end_where_they_end(lm: Any) -> None:
     [[whole]] = written(lm, text_request(PROMPTS[0], 40, GREEDY), several=False)
     stop = whole.text[10:12]
@@ -71,10 +80,11 @@ def test_texts_end_where_they_end(lm: Any) -> None:
     assert ended[0][0].finish_reason == "stop" and ended[0][0] == ended[0][1]
 
 
-@pytest.mark.parametrize(
-    "more", [{"repetition_penalty": 1.2}, {"logprobs": 1}, {"temperature": 0.7}, {"lookup": 4}, {"logit_bias": {3: 1.0}}]
-)
-def test_what_needs_more_than_the_likeliest_token_takes_a_quantum_each(lm: Any, more: dict[str, Any]) -> None:
+OTHERS = [{"repetition_penalty": 1.2}, {"logprobs": 1}, {"lookup": 4}, {"logit_bias": {3: 1.0}}]
+
+
+@pytest.mark.parametrize("more", [*OTHERS, {"temperature": 0.7, "typical_p": 0.9}])
+def test_what_needs_more_than_logits_takes_a_quantum_each(lm: Any, more: dict[str, Any]) -> None:
     request = text_request(PROMPTS[0], 12, GREEDY, **more)
     job, runner = Job("text", request, seed=3), TextRunner(lm, Vocabulary(decode, frozenset()), memory=1 << 20)
     with Engine({"text": runner}) as engine:

@@ -5,6 +5,7 @@
    the next product. */
 
 #include "crew.h"
+#include "draw.h"
 
 /* A pass over one layer, as its units read it. */
 typedef struct {
@@ -194,16 +195,21 @@ static void lead(Crew *crew, Pass *pass)
         share(crew, judge, pass, block_units(pass->ends->head.weights, pass->ends->head.chunk));
 }
 
-/* Of a text: the likeliest token. */
+/* Of a text: the next token. */
 static void choose(const void *about, long row, int thread)
 {
     const Pass *pass = about;
     Steps *steps = pass->steps;
+    const Draw *draw = steps->draws + row;
     long words = pass->ends->head.out;
-    float largest;
-    steps->tokens[steps->done * pass->shape->texts + row] = largest_of(pass->ends->logits + row * words, words, &largest);
+    const float *logits = pass->ends->logits + row * words;
+    float largest, *room = steps->room + thread * 3 * words;
+    long word = largest_of(logits, words, &largest);
     if (!(largest - largest == 0))
         steps->unsound = 1;
+    else if (draw->temperature > 0)
+        word = draw_word(logits, words, largest, draw, draw->uniforms[steps->done], room, (Candidate *)(room + words));
+    steps->tokens[steps->done * pass->shape->texts + row] = word;
 }
 
 /* Whether another token of each text is to follow the last ones, which are then read next. */

@@ -47,7 +47,15 @@ typedef struct {
     Product head;
 } Ends;
 
-/* Multi-step decoding: a token of every text after the other, each the likeliest. */
+/* How words are drawn. */
+typedef struct {
+    double temperature; /* 0: the likeliest, whatever else is said */
+    double top_p, min_p;
+    long top_k;
+    const double *uniforms; /* in [0, 1), one for each word */
+} Draw;
+
+/* Multi-step decoding: a token of every text after the other. */
 typedef struct {
     long most;             /* tokens of a text */
     double seconds;        /* no other token is begun that would not be ready by then */
@@ -55,6 +63,8 @@ typedef struct {
     const int64_t *finals; /* nor once a text has one of these tokens, */
     long final_count;
     int64_t *tokens;       /* (most, texts): what was chosen */
+    const Draw *draws;     /* of each text */
+    float *room;           /* for 3 numbers of each word, of each thread */
     long done;             /* tokens of each text */
     long unsound;          /* whether logits of the last ones were NaN or infinite */
 } Steps;

@@ -6,7 +6,7 @@
    TILE_N output columns: that is how oneDNN lays out what it multiplies often on AVX-512, and so large batches can go on
    through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
-#include "rows.h"
+#include "draw.h"
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
@@ -124,6 +124,16 @@ void find_largest(const float *x, long rows, long width, float *largest, int64_t
 {
     for (long row = 0; row < rows; row++)
         places[row] = largest_of(x + row * width, width, largest + row);
+}
+
+/* Of each row a word, with the first uniform number of its draw. `room`: for 3 numbers of each word. */
+void draw_words(const float *logits, long rows, long words, const Draw *draws, float *room, int64_t *places)
+{
+    for (long row = 0; row < rows; row++, logits += words) {
+        float largest;
+        largest_of(logits, words, &largest);
+        places[row] = draw_word(logits, words, largest, draws + row, *draws[row].uniforms, room, (Candidate *)(room + words));
+    }
 }
 
 /* 3. Integers, with the processor's instruction for four products at once. */
@@ -320,7 +330,7 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed), sizeof(Ends), sizeof(Steps)};
+                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

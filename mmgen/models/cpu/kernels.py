@@ -61,7 +61,7 @@ class DecodeBatch:
 
 
 class Kernels:
-    """The functions of kernels.c and blocks.c. Numbers are addresses and counts; a count of rows also comes first."""
+    """The functions of the sources in C. Numbers are addresses and counts; a count of rows also comes first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -70,6 +70,7 @@ class Kernels:
         self._rms_norm = self._function("rms_norm", 5, ctypes.c_double)
         self._gated_silu = self._function("gated_silu", 4)
         self._find_largest = self._bound(ctypes.PyDLL, "find_largest", 5)
+        self._draw_words = self._bound(ctypes.PyDLL, "draw_words", 6)
         self._attend = self._function("attend", 23, ctypes.c_double)
         self.decode_all = self._bound(ctypes.CDLL, "decode", 6)
         self.forward_blocks = self._bound(ctypes.CDLL, "forward_blocks", 7)
@@ -104,6 +105,15 @@ class Kernels:
         (rows, width), most, places = x.shape, x.new_empty(len(x)), torch.empty(len(x), dtype=torch.int64)
         self._find_largest(x.data_ptr(), rows, width, most.data_ptr(), places.data_ptr())
         return most, places
+
+    def draw(self, logits: Tensor, draws: int) -> list[int]:
+        """A word of each row of (B, V), whose largest logit is finite. `draws`: address of a `structs.Draw` for each, with one
+        uniform number."""
+        logits = logits.contiguous()
+        (rows, words), places = logits.shape, torch.empty(len(logits), dtype=torch.int64)
+        room = torch.empty(3 * words)
+        self._draw_words(logits.data_ptr(), rows, words, draws, room.data_ptr(), places.data_ptr())
+        return places.tolist()
 
     def attend(
         self, texts: DecodeBatch, q: Tensor, keys: Tensor, values: Tensor, scale: float, window: int | None = None

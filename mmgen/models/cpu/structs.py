@@ -77,8 +77,14 @@ class DecodeSteps(ctypes.Structure):
     _fields_ = [
         ("most", ctypes.c_ssize_t),
         ("seconds", ctypes.c_double),
-        *_fields("stop finals final_count tokens done unsound"),
+        *_fields("stop finals final_count tokens draws room done unsound"),
     ]
+
+
+class Draw(ctypes.Structure):
+    """How words are drawn, and the uniform numbers for them."""
+
+    _fields_ = [*_fields("temperature top_p min_p", ctypes.c_double), *_fields("top_k uniforms")]
 
 
 MIRRORED: tuple[type[ctypes.Structure], ...] = (
@@ -91,6 +97,7 @@ MIRRORED: tuple[type[ctypes.Structure], ...] = (
     FixedGroup,
     ModelEnds,
     DecodeSteps,
+    Draw,
 )
 """In the order of `struct_size` in kernels.c."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import call, is_
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from mmgen.models.cpu.structs import DecodeSteps, FusedShape, Layer, ModelEnds, 
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention
 from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.sampling import DrawPlan, DrawPlans
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
@@ -87,7 +88,7 @@ class FusedDecoder:
         self._run(made, x, run, paged.pool, paged.all_rows, ctypes.addressof(ends))
         return x, logits
 
-    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits) -> DecodedSteps | None:
+    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits, draws: Sequence[DrawPlan]) -> DecodedSteps | None:
         """`PagedModel.decode`, where word vectors and head are GGUF's blocks too; `run`: with the rotation of all steps."""
         model, config = self._model, self.config
         if model is None or (paged := self._paged(model.transformer, run)) is None or self._ends is None:
@@ -98,10 +99,12 @@ class FusedDecoder:
         rows, ends, finals = texts.count, self._ends, torch.tensor(limits.finals, dtype=torch.int64)
         now, wanted, chosen = ids[0].clone(), torch.arange(rows), torch.empty(limits.most, rows, dtype=torch.int64)
         x, logits = torch.empty(rows, config.hidden_size), torch.empty(rows, config.vocab_size)
+        plans, room = DrawPlans(draws), torch.empty(torch.get_num_threads(), 3, config.vocab_size)
         ends.ids, ends.wanted, ends.count, ends.logits = now.data_ptr(), wanted.data_ptr(), rows, logits.data_ptr()
         steps = DecodeSteps(
-            limits.most, limits.seconds, ctypes.addressof(limits.stop), finals.data_ptr(), len(finals), chosen.data_ptr(), 0, 0
-        )
+            limits.most, limits.seconds, ctypes.addressof(limits.stop), finals.data_ptr(), len(finals), chosen.data_ptr(),
+            plans.address, room.data_ptr(), 0, 0,
+        )  # fmt: skip
         about = ctypes.addressof(ends), ctypes.addressof(steps)
         self._run(made, x, run, paged.pool, texts, *about, now.data_ptr())
         return DecodedSteps(chosen[: steps.done].tolist(), not steps.unsound)

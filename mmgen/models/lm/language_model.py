@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
 from mmgen.models.lm.architectures.text_parts import TextTensors
 from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.transformer_config import TransformerConfig
 
@@ -111,9 +112,11 @@ class LanguageModel(nn.Module):
         states = self.hidden(ids, attending, positions=positions, **more)[0]
         return states, self.logits(states[wanted])
 
-    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
+    def decode(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]
+    ) -> DecodedSteps | None:
         """Several passes in one call, see `PagedModel`: where weights are GGUF's blocks and the kernels compute them."""
-        return self.transformer.decode(ids, attending, positions, limits)
+        return self.transformer.decode(ids, attending, positions, limits, draws)
 
     def forward(self, ids: Tensor, mask: Any = None, **more: Any) -> Tensor:
         """(B, N) ids -> (B, N, V)"""

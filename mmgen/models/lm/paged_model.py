@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.models.layers.attention import AttentionBackend, EncoderMemory
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.transformer_config import KVLayer
 
 
@@ -79,13 +80,16 @@ class PagedModel(Protocol):
         """
         ...
 
-    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
-        """Several forward passes in one call: each reads the token that is the likeliest after the one before.
+    def decode(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]
+    ) -> DecodedSteps | None:
+        """Several forward passes in one call: each reads the token that was chosen after the one before.
 
         Args:
             ids: (1, N), the next token of each text.
             attending: its tables have place for `limits.most` tokens.
             positions: (limits.most, N).
+            draws: of each text, with `limits.most` uniform numbers, unless it takes the likeliest.
 
         Returns None where the model can only `read`; nothing has changed then.
         """

@@ -4,12 +4,15 @@ The order is that of transformers' `generate`: logit bias, penalties, (a constra
 top-k, top-p, min-p, typical-p; each filter renormalises what the one before it left. The repetition penalty looks at prompt and
 answer, as in transformers; presence and frequency look at the answer alone, as in OpenAI's API and vLLM.
 
-One uniform number chooses one token by the inverse of the cumulative distribution, so that whoever keeps a stream of uniforms
-per request gets the same tokens alone and in any batch.
+Rows on a CPU are drawn by our kernel, where it has the filters; it takes the same tokens as torch, but for rounding. One
+uniform number chooses one token by the inverse of the cumulative distribution, so that whoever keeps a stream of uniforms per
+request gets the same tokens alone and in any batch.
 """
 
 from __future__ import annotations
 
+import ctypes
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmgen.models.cpu import structs
+from mmgen.models.cpu.kernels import fitting
 from mmgen.text_params import Sampling
 
 FIRST = (256, 2048)
@@ -44,6 +49,60 @@ class Candidates:
         if self.ids is None:
             return self.probabilities
         return self.probabilities.new_zeros(len(self.ids), vocabulary).scatter_(1, self.ids, self.probabilities)
+
+
+class UniformStream:
+    """A text's numbers in [0, 1), one for each token that is drawn. They can be seen before they are taken."""
+
+    def __init__(self, seed: int) -> None:
+        self._random, self._seen = random.Random(seed), list[float]()
+
+    def ahead(self, count: int) -> list[float]:
+        """The next ones, which stay."""
+        self._seen += [self._random.random() for _ in range(count - len(self._seen))]
+        return self._seen[:count]
+
+    def take(self, count: int = 1) -> list[float]:
+        taken = self.ahead(count)
+        del self._seen[:count]
+        return taken
+
+
+@dataclass(frozen=True)
+class DrawPlan:
+    """How the next tokens of a text are drawn, one after another."""
+
+    sampling: Sampling
+    uniforms: Sequence[float] = ()  # one for each; none where the likeliest is taken
+
+    @staticmethod
+    def fits(sampling: Sampling) -> bool:
+        """Whether our kernel has all its filters."""
+        return sampling.typical_p == 1
+
+
+class DrawPlans:
+    """Of a text each, as our kernels read them. Addresses hold as long as this does."""
+
+    def __init__(self, plans: Sequence[DrawPlan]) -> None:
+        most = max(1, *(len(plan.uniforms) for plan in plans))
+        self._numbers = (ctypes.c_double * (most * len(plans)))()
+        self._draws = (structs.Draw * len(plans))()
+        for number, plan in enumerate(plans):
+            sampling, at = plan.sampling, number * most
+            self._numbers[at : at + len(plan.uniforms)] = [*plan.uniforms]
+            address = ctypes.addressof(self._numbers) + at * ctypes.sizeof(ctypes.c_double)
+            self._draws[number] = structs.Draw(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k, address)
+        self.address = ctypes.addressof(self._draws)
+
+
+def draw(logits: Tensor, sampling: Sampling, uniforms: Sequence[float]) -> list[int]:
+    """A token of each row of (B, V), whose largest logit is finite. Not for temperature 0."""
+    made = fitting(logits) if DrawPlan.fits(sampling) else None
+    if made is None:
+        return pick(candidates(logits, sampling), uniforms)
+    plans = DrawPlans([DrawPlan(sampling, [uniform]) for uniform in uniforms])
+    return made.draw(logits, plans.address)
 
 
 def adjusted(logits: Tensor, sampling: Sampling, prompt: Sequence[int], written: Sequence[int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
 from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.transformer_config import TransformerConfig
 
 __all__ = ["Transformer", "TransformerConfig"]
@@ -132,7 +134,7 @@ class FusedBlocks(Protocol):
         """(1, N) ids -> states (N, D) and the logits (W, V) of wanted rows; None: not in this call."""
         ...
 
-    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits) -> DecodedSteps | None:
+    def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits, draws: Sequence[DrawPlan]) -> DecodedSteps | None:
         """`PagedModel.decode`, with the rotation of all steps; None: not in one call."""
         ...
 
@@ -204,11 +206,13 @@ class Transformer(nn.Module):
             return None
         return self.fused.read(ids, self._pass(positions, attending, None, None, None, None), wanted)
 
-    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> DecodedSteps | None:
+    def decode(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]
+    ) -> DecodedSteps | None:
         """Several steps in one call, see `PagedModel.decode`; None: step by step."""
         if self.fused is None or self.rotary is None or self.rotary.by_length:
             return None
-        return self.fused.decode(ids, self._pass(positions.flatten(), attending, None, None, None, None), limits)
+        return self.fused.decode(ids, self._pass(positions.flatten(), attending, None, None, None, None), limits, draws)
 
     def read_vectors(self, x: Tensor, cache: GrowingCache) -> None:
         """Reads (B, N, D) vectors that stand at the beginning of a text instead of words; their keys and values are cached.

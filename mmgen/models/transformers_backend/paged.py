@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mmgen.models.layers.attention import AttentionBackend, AttentionRules, EncoderMemory
 from mmgen.models.layers.masks import narrowed
 from mmgen.models.lm.paged_model import StepLimits
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.transformer_config import KVLayer
 from mmgen.models.transformers_backend import linear_layers
 
@@ -180,7 +181,9 @@ class PagedUpstream(nn.Module):
         logits = out.logits[0]
         return states[0], logits if len(logits) == len(wanted) else logits[wanted]  # a head that is no module gives all
 
-    def decode(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits) -> None:
+    def decode(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]
+    ) -> None:
         """The library's layers run step by step."""
 
     def _keep(self, module: nn.Module, arguments: object, output: Any) -> None:

@@ -17,9 +17,11 @@ from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
 from mmgen.models.lm.paged_model import StepLimits
+from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
+from mmgen.text_params import Sampling
 
 pytestmark = [
     pytest.mark.skipif(build.library() is None, reason=f"there are no kernels here: {build.reason()}"),
@@ -184,7 +186,7 @@ def test_steps_in_one_call_are_those_of_one_each(shape: str, finals: tuple[int, 
             limits = StepLimits(most, 60.0, ctypes.c_int32(), finals)
             places = torch.tensor([table.length for table in tables]) + torch.arange(most)[:, None]
             paged = PagedAttention(pool, [PagedSequence(table, 1) for table in tables], ahead=most - 1)
-            found = model.decode(now, paged, places, limits)
+            found = model.decode(now, paged, places, limits, [DrawPlan(Sampling(temperature=0))] * 3)
             assert found is not None and found.sound and (most == 20 or len(found.tokens) == 1)
             steps += found.tokens
             now = torch.tensor([steps[-1]])
@@ -197,11 +199,16 @@ def test_steps_in_one_call_are_those_of_one_each(shape: str, finals: tuple[int, 
 def test_steps_end_when_they_are_told_to() -> None:
     model, pool, table = whole_in_blocks(), KVPool(LLAMA, 4), BlockTable(0)
     pool.extend(table, 20)
+    likeliest = DrawPlan(Sampling(temperature=0))
 
     def steps(seconds: float, stop: int) -> Any:
         paged = PagedAttention(pool, [PagedSequence(table, 1)], ahead=9)
         return model.decode(
-            torch.tensor([[3]]), paged, torch.arange(10)[:, None], StepLimits(10, seconds, ctypes.c_int32(stop), ())
+            torch.tensor([[3]]),
+            paged,
+            torch.arange(10)[:, None],
+            StepLimits(10, seconds, ctypes.c_int32(stop), ()),
+            [likeliest],
         )
 
     assert len(steps(60.0, 1).tokens) == len(steps(0.0, 0).tokens) == 1
@@ -212,7 +219,7 @@ def test_steps_end_when_they_are_told_to() -> None:
     with pytest.raises(IndexError, match="words are 0 to 49"):
         model.decode(
             torch.tensor([[50]]), PagedAttention(pool, [PagedSequence(table, 1)]), torch.zeros(1, 1, dtype=torch.long),
-            StepLimits(1, 60.0, ctypes.c_int32(), ()),
+            StepLimits(1, 60.0, ctypes.c_int32(), ()), [likeliest],
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The filters are transformers' own, alone and in a batch; one uniform number is one token."""
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmgen.errors import BadRequest
-from mmgen.models.lm.sampling import Candidates, adjusted, candidates, choice, pick
+from mmgen.models.lm.sampling import Candidates, UniformStream, adjusted, candidates, choice, draw, pick
 from mmgen.text_params import Sampling
 
 SETTINGS = [
@@ -106,6 +107,31 @@ def test_the_last_uniform_number_never_takes_a_filtered_token() -> None:
 def test_a_tiny_temperature_is_the_likeliest_token() -> None:
     scores = logits(2)
     assert pick(candidates(scores, Sampling(temperature=1e-30)), [0.9, 0.1]) == scores.argmax(-1).tolist()
+    with torch.inference_mode():
+        assert draw(scores, Sampling(temperature=1e-30), [0.9, 0.1]) == scores.argmax(-1).tolist()
+
+
+@pytest.mark.parametrize("sampling", SETTINGS, ids=str)
+@pytest.mark.parametrize("spread", [0.05, 3.0])
+def test_the_kernel_draws_what_torch_draws(sampling: Sampling, spread: float) -> None:
+    scores, uniforms = logits(1, 1501, spread), [number / 97 for number in range(97)]
+    scores[0, 3:900:3] = float("-inf")
+    found = candidates(scores, sampling).over(1501)[0].double()
+    order = found.argsort(descending=True, stable=True) if candidates(scores, sampling).ids is not None else torch.arange(1501)
+    ends = found[order].cumsum(0)
+    with torch.inference_mode():
+        drawn = draw(scores.expand(97, -1), sampling, uniforms)
+        assert drawn[40] == draw(scores, sampling, uniforms[40:41])[0]  # a row alone
+    for token, uniform in zip(drawn, uniforms, strict=True):
+        place = int((order == token).nonzero())
+        assert found[token] > 0 and ends[place] - found[token] - 1e-5 <= uniform <= ends[place] + 1e-5
+
+
+def test_uniform_numbers_are_seen_before_they_are_taken() -> None:
+    stream, plain = UniformStream(5), random.Random(5)
+    expected = [plain.random() for _ in range(6)]
+    assert stream.ahead(3) == expected[:3] and stream.take() == expected[:1] and stream.ahead(2) == expected[1:3]
+    assert stream.take(5) == expected[1:]
 
 
 def test_choice_tells_the_models_own_log_probabilities() -> None:
