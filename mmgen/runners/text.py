@@ -158,7 +158,9 @@ class TextRunner:
         late = self._guess(begun)
         rows = self._plan([job for job in begun if job.ended is None], late)
         for job in begun:
-            job.units, job.rounds = sum(row.count for row in rows if row.job is job), 1
+            job.units, job.rounds = 0, 1
+        for row in rows:
+            row.job.units += row.count
         if rows and not self._decode(rows):
             self._pass(rows)
 

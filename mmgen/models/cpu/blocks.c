@@ -284,29 +284,52 @@ void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long coun
 
 /* 3. Products. */
 
-static void fix(const float *x, Fixed *to, int planes)
+/* The largest of 32 sizes; NaN where one is NaN. */
+INLINE float largest_size(const __m512 *parts)
 {
-    const int most = planes == 3 ? 127 << 16 : 127;
-    __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
     __m512i sizes[2], all = _mm512_set1_epi32(0x7fffffff);
     for (int half = 0; half < 2; half++)
         sizes[half] = _mm512_and_si512(_mm512_castps_si512(parts[half]), all);
     int32_t size = _mm512_reduce_max_epi32(_mm512_max_epi32(sizes[0], sizes[1])); /* as integers: NaN is larger than all */
-    float largest, step;
+    float largest;
     memcpy(&largest, &size, 4);
-    step = largest < 1e-30f ? 0 : largest / (float)most; /* false for NaN */
+    return largest;
+}
+
+/* In 8 bits. */
+static void fix_to_bytes(const float *x, Fixed *to)
+{
+    __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+    float largest = largest_size(parts), step = largest < 1e-30f ? 0 : largest / 127; /* false for NaN */
+    __m512 by = _mm512_set1_ps(largest < 1e-30f ? 0 : 127 / largest);
+    __m128i halves[2];
+    for (int half = 0; half < 2; half++)
+        halves[half] = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(parts[half], by)));
+    __m256i all = _mm256_set_m128i(halves[1], halves[0]);
+    __m256i sums = _mm256_sad_epu8(_mm256_xor_si256(all, _mm256_set1_epi8(-128)), _mm256_setzero_si256()); /* of 8, each plus 128 */
+    _mm256_storeu_si256((__m256i *)to->planes[0], all);
+    to->lower[0] = (int32_t)(_mm256_extract_epi64(sums, 0) + _mm256_extract_epi64(sums, 1)) - 16 * 128;
+    to->lower[1] = (int32_t)(_mm256_extract_epi64(sums, 2) + _mm256_extract_epi64(sums, 3)) - 16 * 128;
+    to->upper[0] = to->upper[1] = 0;
+    to->step = step;
+    to->total = step * (float)(to->lower[0] + to->lower[1]);
+}
+
+/* In 24 bits. */
+static void fix(const float *x, Fixed *to)
+{
+    __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+    float largest = largest_size(parts), step = largest < 1e-30f ? 0 : largest / (float)(127 << 16); /* false for NaN */
     __m512 by = _mm512_set1_ps(step == 0 ? 1 : step);
     for (int half = 0; half < 2; half++) {
-        __m512i number = _mm512_cvtps_epi32(_mm512_div_ps(parts[half], by)), last = number, upper = number;
-        if (planes == 3) {
-            __m512i high = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(32896)), 16);
-            upper = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(128)), 8);
-            last = _mm512_sub_epi32(number, _mm512_slli_epi32(upper, 8));
-            _mm_storeu_si128((__m128i *)(to->planes[0] + half * 16), _mm512_cvtepi32_epi8(high));
-            _mm_storeu_si128((__m128i *)(to->planes[1] + half * 16), _mm512_cvtepi32_epi8(upper)); /* modulo 256 */
-        }
-        _mm_storeu_si128((__m128i *)(to->planes[planes - 1] + half * 16), _mm512_cvtepi32_epi8(last));
-        to->upper[half] = planes == 3 ? _mm512_reduce_add_epi32(upper) : 0;
+        __m512i number = _mm512_cvtps_epi32(_mm512_div_ps(parts[half], by));
+        __m512i high = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(32896)), 16);
+        __m512i upper = _mm512_srai_epi32(_mm512_add_epi32(number, _mm512_set1_epi32(128)), 8);
+        __m512i last = _mm512_sub_epi32(number, _mm512_slli_epi32(upper, 8));
+        _mm_storeu_si128((__m128i *)(to->planes[0] + half * 16), _mm512_cvtepi32_epi8(high));
+        _mm_storeu_si128((__m128i *)(to->planes[1] + half * 16), _mm512_cvtepi32_epi8(upper)); /* modulo 256 */
+        _mm_storeu_si128((__m128i *)(to->planes[2] + half * 16), _mm512_cvtepi32_epi8(last));
+        to->upper[half] = _mm512_reduce_add_epi32(upper);
         to->lower[half] = _mm512_reduce_add_epi32(last);
     }
     to->step = step;
@@ -473,7 +496,10 @@ static void multiply_panel(const Part *part, long first, const float *plain, con
 void fix_inputs(const float *x, Fixed *to, long groups, long planes)
 {
     for (long group = 0; group < groups; group++)
-        fix(x + group * 32, to + group, planes);
+        if (planes == 3)
+            fix(x + group * 32, to + group);
+        else
+            fix_to_bytes(x + group * 32, to + group);
 }
 
 INLINE long units_of(const Part *part) { return (part->out + UNIT - 1) / UNIT; }

@@ -69,12 +69,12 @@ static void place(const void *about, long row, int thread)
     }
 }
 
-/* Heads that attend at once: as many as share keys, or a part of them. */
+/* Heads that attend at once: as many as share keys, or a part of them; fewer where threads would else have none. */
 INLINE int heads_at_once(const Shape *shape)
 {
-    long shared = shape->heads / shape->groups;
+    long shared = shape->heads / shape->groups, all = shape->texts * shape->heads;
     int heads = MOST_HEADS;
-    while (shared % heads)
+    while (heads > 1 && (shared % heads || all / heads < 2 * shape->threads))
         heads--;
     return heads;
 }
