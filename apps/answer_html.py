@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from mmgen.stores.documents import DocumentSummary
 
 MOST_CITATIONS = 5
-EMPTY = """<div class='empty'><p>Upload files on the left, or load the sample documents, and ask questions about them here.</p>
-<p>An answer quotes your documents, unless you choose free generation. Click a citation to see it in its passage. A question
-that the documents do not answer gets no answer.</p>
+HEADING = re.compile(r"^#{1,6} +(.+)$", re.MULTILINE)
+EMPTY = """<div class='empty'><p>Add documents, or load the sample documents, and ask questions about them here.</p>
+<p>An answer quotes your documents. Click a citation to see it in its passage. A question that the documents do not answer gets
+no answer.</p>
 </div>"""
-NO_DOCUMENTS = "<div class='empty'><p>No documents yet.</p></div>"
+NO_DOCUMENTS = "<div class='empty'><p>No documents yet: upload files, or load the sample documents.</p></div>"
 
 
 def transcript(cards: Sequence[str]) -> str:
@@ -48,10 +50,7 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[i
     shown, rewritten = _illustrations(found.images, thumbnails), _searched(found.rewritten)
     rewritten += f"<p class='warn'>{escape(found.note)}</p>" if found.note else ""
     if found.abstained:
-        names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
-        looked = f"Searched in {', '.join(names)}." if names else "No passage was found."
-        body = f"{rewritten}<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>{shown}{facts}"
-        return _turn(found.question, body, "absent")
+        return _turn(found.question, f"{rewritten}{_abstained(found)}{shown}", "absent")
     quotes = "".join(
         _quote(number, found, one, pages.get(number)) for number, one in enumerate(found.citations[:MOST_CITATIONS], 1)
     )
@@ -62,6 +61,21 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[i
     if not found.citations:
         quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
     return _turn(found.question, f"{rewritten}<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
+
+
+def _abstained(found: Answer) -> str:
+    """What is known all the same: a guess with its confidence, one click away, or that nothing was found."""
+    names = list(dict.fromkeys(Path(hit.uri).name for hit in found.passages))
+    looked = f"Searched in {', '.join(names)}." if names else "No passage was found."
+    guess = next((hit for hit in found.passages if found.guess and hit.passage_id == found.guess.passage_id), None)
+    if found.guess is None or guess is None:
+        return f"<p class='text'>{escape(found.text)}</p><p>{escape(looked)}</p>"
+    sure = f"{meter(found.confidence)} {found.confidence:.0%}"
+    summary = f"<summary>Show the best guess <small>confidence {sure}</small></summary>"
+    body = f"<p>“{escape(found.guess.quote)}” <small>{escape(_place(found.guess))}</small></p>"
+    body += f"<blockquote>{_marked(guess, found.guess)}</blockquote>"
+    told = "No answer is sure enough to give."
+    return f"<p class='text'>{told}</p><p>{escape(looked)}</p><details class='citation guess'>{summary}{body}</details>"
 
 
 def documents(rows: Sequence[DocumentSummary]) -> str:
@@ -77,7 +91,12 @@ def _extent(row: DocumentSummary) -> str:
     missing = row.metadata.get(PARTIAL)
     copies = f", {len(row.copies)} more with the same bytes" if row.copies else ""
     part = f", <em title='{escape(str(missing), quote=True)}'>read in part</em>" if missing else ""
-    return f"<small>{row.passages} passages{copies}{part}</small>"
+    return f"<small>{counted(row.passages, 'passage')}{copies}{part}</small>"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 passage`, `2 passages`"""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def meter(share: float) -> str:
@@ -108,12 +127,13 @@ def image(webp: bytes, name: str) -> str:
 
 def _illustrations(found: Sequence[IllustratingImage], thumbnails: Mapping[str, bytes]) -> str:
     figures = "".join(
-        f"<figure>{image(thumbnails[one.uri], str(one))}<figcaption>{escape(str(one))}</figcaption></figure>"
+        f"<figure title='{escape(one.why, quote=True)}'>{image(thumbnails[one.uri], str(one))}"
+        f"<figcaption>{escape(str(one))}</figcaption></figure>"
         for one in found
         if one.uri in thumbnails
     )
-    told = "Images that were found beside the passages; the answer is not read from them."
-    return f"<div class='illustrations' title='{told}'>{figures}</div>" if figures else ""
+    told = "<p class='facts'>Images of the store that show what the question names; the answer is not read from them.</p>"
+    return f"<div class='related'>{told}<div class='illustrations'>{figures}</div></div>" if figures else ""
 
 
 def _searched(rewritten: str) -> str:
@@ -127,15 +147,22 @@ def _turn(question: str, body: str, kind: str) -> str:
 
 def _quote(number: int, found: Answer, citation: Citation, page: bytes | None) -> str:
     hit = next(hit for hit in found.passages if hit.passage_id == citation.passage_id)
-    place = escape(str(citation) + (f", {citation.heading}" if citation.heading else ""))
+    place = escape(_place(citation) + (f", {citation.heading}" if citation.heading else ""))
     summary = f"<summary>[{number}] “{escape(citation.quote)}” <small>{place}</small></summary>"
     name = f"Page {citation.page} of {Path(citation.document).name}, with the quote marked"
     shown = f"<div class='page'>{image(page, name)}</div>" if page else ""
     return f"<details class='citation'>{summary}<blockquote>{_marked(hit, citation)}</blockquote>{shown}</details>"
 
 
+def _place(citation: Citation) -> str:
+    page = f", page {citation.page}" if citation.page else ""
+    sure = "" if citation.recognized is None else f", read by OCR ({citation.recognized:.0%} sure)"
+    return f"{Path(citation.document).name}{page}{sure}"
+
+
 def _marked(hit: Hit, citation: Citation) -> str:
-    """The passage with the quote in a mark."""
+    """The passage with the quote in a mark, and Markdown's headings without their signs."""
     text, offset = hit.passage.text, hit.passage.start
     start, end = citation.start - offset, citation.end - offset
-    return f"{escape(text[:start])}<mark>{escape(text[start:end])}</mark>{escape(text[end:])}"
+    shown = f"{escape(text[:start])}<mark>{escape(text[start:end])}</mark>{escape(text[end:])}"
+    return HEADING.sub(r"<strong>\1</strong>", shown)

@@ -87,10 +87,6 @@ def memory(now: EngineState) -> str:
     return _section("Memory ledger", answer_html.bars(shown, "Memory by kind"))
 
 
-def model(name: str, state: str, nbytes: int) -> str:
-    return f"<p class='resident'><b>{escape(name)}</b> <small>{escape(state)}, {size(nbytes)}</small></p>"
-
-
 def user(name: str) -> str:
     """A browser's session is long; its beginning tells it from others."""
     return f"browser {name[:4]}" if len(name) > 8 and name.isalnum() else name

@@ -17,7 +17,7 @@ from mmgen.registry import RegistryEntry, one_line
 from mmgen.runtime import Runtime
 
 from . import answer_html, forms
-from .sessions import Sessions, error_toasts
+from .sessions import Pages, Sessions, error_toasts
 
 EMPTY = """<div class='empty'><p>Plugin pipelines appear here automatically, each with a form generated from its signature.</p>
 <p>None is installed. <code>examples/plugins/mmgen_pixel</code> is a complete example.</p></div>"""
@@ -28,9 +28,9 @@ def plugin_pipelines(rt: Runtime) -> list[RegistryEntry]:
     return [entry for entry in rt.registry.pipelines if entry.owner != BUILTIN.name]
 
 
-def tab(rt: Runtime) -> Sessions:
-    """Builds the tab -> its sessions, whose requests the caller cancels when a page closes."""
-    sessions, entries = Sessions(), plugin_pipelines(rt)
+def tab(rt: Runtime, pages: Pages) -> None:
+    """Builds the tab."""
+    sessions, entries = Sessions(pages), plugin_pipelines(rt)
     if not entries:
         gr.HTML(EMPTY)
     for number, entry in enumerate(entries):
@@ -43,7 +43,6 @@ def tab(rt: Runtime) -> Sessions:
     for plugin in rt.registry.plugins:
         if plugin.status == "failed":
             gr.HTML(answer_html.notice(f"plugin {plugin.name} failed to load: {plugin.error}"))
-    return sessions
 
 
 def form(filled: FormHandlers, entry: RegistryEntry) -> None:

@@ -52,6 +52,7 @@ THEME = gr.themes.Soft(
 LOOKS: dict[str, Any] = {
     "theme": THEME,
     "css_paths": Path(__file__).with_name("web.css"),
+    "head": f"<script>{Path(__file__).with_name('web.js').read_text()}</script>",
     "footer_links": [],
     "ssr_mode": False,
     "max_file_size": "64mb",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from mmgen import hub
 from mmgen.errors import BadRequest
-from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 from mmgen.stores.history import History
 
@@ -14,8 +14,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 
 import gradio as gr
 
-from . import ask_tab, draw_tab, engine_tab, plugins_tab, see_tab, write_tab
+from . import ask_tab, engine_tab, models_tab, plugins_tab, write_tab
 from .history_panel import HistoryPanel
+from .images import draw_tab, see_tab
+from .model_chooser import ModelChooser
+from .page_stores import PageStores
+from .sessions import Pages
 from .theme import LOOKS
 
 if TYPE_CHECKING:
@@ -27,52 +31,71 @@ HEADER = (
     "</header>"
 )
 ENGINE_TAB = "Engine"
+MODELS_TAB = "Models"
 
 
 def page(
-    rt: Runtime, *, store: str | None = None, model: str | None = None, history: History | None = None, keep: bool = True
+    rt: Runtime,
+    *,
+    store: str | None = None,
+    model: str | None = None,
+    history: History | None = None,
+    keep: bool = True,
+    server: FastAPI | None = None,
+    pull: models_tab.Pull = hub.resolve,
 ) -> gr.Blocks:
     """All tabs.
 
-    store: the store of the Ask and Image search tabs.
-    model: the text-to-image model.
+    store: the store that is chosen first in the Ask and Image search tabs.
+    model: the text-to-image model, likewise.
     history: where results are saved; default: in the home directory.
     keep: False saves no history.
+    server: the application that the page is part of. Without one it serves the owner of this machine alone, who may name any
+        folder, file or repo id.
+    pull: fetches a model that the owner asks for.
     """
     past = HistoryPanel((history or History(rt.home / "history")) if keep else None)
-    rag = RagText(rt, store=store)
+    local = server is None
+    stores = PageStores(rt, store, local=local, pool=getattr(getattr(server, "state", None), "stores", None))
+    chooser, pages = ModelChooser(rt, local), Pages()
     blocks: gr.Blocks = gr.Blocks(title="mmgen", analytics_enabled=False, delete_cache=(3600, 24 * 3600), fill_width=True)
     with blocks:
         gr.HTML(HEADER)
         with gr.Tabs() as tabs:
             with gr.Tab("Ask"):
-                sessions = [ask_tab.tab(rag, past)]
+                resumed = [ask_tab.tab(stores, past, chooser, pages)]
             with gr.Tab("Images"):
-                sessions.append(draw_tab.tab(rt, model, past))
+                resumed.append(draw_tab.tab(rt, model, past, chooser, pages))
             with gr.Tab("Image search"):
-                sessions.append(see_tab.tab(rag.library))
+                resumed.append(see_tab.tab(stores, chooser, pages))
             with gr.Tab("Text"):
-                sessions.append(write_tab.tab(rt))
+                resumed.append(write_tab.tab(rt, chooser, pages))
+            with gr.Tab(MODELS_TAB):
+                models = models_tab.tab(rt, chooser, pages, pull)
             with gr.Tab(ENGINE_TAB):
                 timer, look = engine_tab.tab(rt)
             with gr.Tab("Plugins"):
-                sessions.append(plugins_tab.tab(rt))
+                plugins_tab.tab(rt, pages)
         blocks.load(look, show_progress="hidden")
-        tabs.select(watched, None, timer, show_progress="hidden")
-        for one in sessions:
-            blocks.unload(one.cancel)
+        tabs.select(watched, None, [timer, models], show_progress="hidden")
+        name = gr.Textbox(visible=False)
+        opened = blocks.load(pages.opened, name, None, js="() => [mmgenPage()]", show_progress="hidden")
+        for show, inputs, outputs in resumed:
+            opened.then(show, inputs, outputs, show_progress="hidden")
+        blocks.unload(pages.closed)
     blocks.queue(default_concurrency_limit=None)  # the engine schedules requests
     return blocks
 
 
-def watched(event: gr.SelectData) -> gr.Timer:
-    """The timer that refreshes the Engine tab runs only while the tab is visible."""
-    return gr.Timer(active=event.value == ENGINE_TAB)
+def watched(event: gr.SelectData) -> tuple[gr.Timer, gr.Timer]:
+    """The timers that refresh the Engine and Models tabs run only while the tab is visible."""
+    return gr.Timer(active=event.value == ENGINE_TAB), gr.Timer(active=event.value == MODELS_TAB)
 
 
 def mount(app: FastAPI, rt: Runtime, path: str, **options: Any) -> FastAPI:
     """Mounts the UI under a path of another application, such as "/ui". `options`: as of `page`."""
-    mounted: FastAPI = gr.mount_gradio_app(app, page(rt, **options), path=path, show_error=True, **LOOKS)
+    blocks = page(rt, server=app, **options)
+    mounted: FastAPI = gr.mount_gradio_app(app, blocks, path=path, show_error=True, **LOOKS)
     return mounted
 
 

@@ -71,7 +71,7 @@ class ImageParams(image_params.ImageParams):
 image_params.ImageParams = ImageParams  # before anything derives from it
 
 from typer.testing import CliRunner
-from apps import draw_tab, image_options
+from apps.images import draw_tab, image_options
 from mmgen.cli.main import app
 from mmgen.config import RuntimeConfig
 from mmgen.errors import BadRequest

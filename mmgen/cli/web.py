@@ -19,11 +19,13 @@ def web(
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """The web UI: ask documents, generate text and images, search images. Serves this machine only; Ctrl-C ends it."""
+    from mmgen.cli.pull import pull
     from mmgen.runtime import Runtime
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
     with Runtime() as rt:
-        page, address = front_end().serve(rt, port=port, open_browser=open_browser, store=store, model=model)
+        options = {"store": store, "model": model, "pull": pull}
+        page, address = front_end().serve(rt, port=port, open_browser=open_browser, **options)
         typer.echo(f"{address.rstrip('/')} - Ctrl-C ends it")
         try:
             threading.Event().wait()

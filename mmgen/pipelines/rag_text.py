@@ -125,7 +125,8 @@ class RagText(StreamingPipeline[Answer]):
         yield Event("candidates", candidates)
         missing = NOT_READ if unread else NOT_THERE
         answer = Answer(asked, missing, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
-        answer = replace(answer, rewritten="" if question == asked else question, note=note)
+        guess = cite(candidates[0], hits, whole_sentences=False)[0] if candidates else None
+        answer = replace(answer, rewritten="" if question == asked else question, note=note, guess=guess)
         floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if writer else candidates) and (params.grounding == "off" or confidence >= floor):
             if writer is None:
@@ -146,7 +147,7 @@ class RagText(StreamingPipeline[Answer]):
                 else:
                     answer = event.value
         clock.lap("answer")
-        answer = located(answer, store)
+        answer = located(answer if answer.abstained else replace(answer, guess=None), store)
         used = [store.encoder, reader.reference, *([client.reference] if client is not None else [])]
         precisions = {name: self.rt.host.precisions.get(name, "") for name in used}
         yield Event("answer", replace(answer, timings=clock.laps(), precisions=precisions))

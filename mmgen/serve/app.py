@@ -15,6 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Route
 
 from mmgen import __version__
+from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.serve import errors
 from mmgen.serve.accounts.audit import Audit, AuditLog
@@ -50,7 +51,6 @@ from mmgen.serve.routes import (
 )
 from mmgen.serve.security import secure
 from mmgen.serve.settings import ServeConfig
-from mmgen.serve.store_pool import StorePool
 from mmgen.serve.telemetry import tracing
 from mmgen.serve.telemetry.logs import AccessLog
 from mmgen.serve.temporary_files import TemporaryFiles

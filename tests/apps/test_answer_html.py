@@ -39,6 +39,24 @@ def test_an_abstention_looks_different() -> None:
     assert "Searched in a&lt;i&gt;.md." in page
 
 
+def test_a_guess_stands_behind_a_click() -> None:
+    answer = found(abstained=True, text="Not in the documents.", confidence=0.12)
+    page = answer_html.answer(replace(answer, citations=[], guess=answer.citations[0]))
+    assert "No answer is sure enough" in page and "Show the best guess <small>confidence" in page and "12%" in page
+    assert "<mark>&lt;b&gt;lens&lt;/b&gt;</mark>" in page
+
+
+def test_headings_of_markdown_have_no_signs() -> None:
+    text = "## The <lens>\n\nIt is big."
+    hit = Hit(7, 1, "a.md", Passage(text, 0, len(text)), 1.0)
+    page = answer_html.answer(found(passages=[hit], citations=[Citation("a.md", 1, 7, 17, 23, "It is big")]))
+    assert "<strong>The &lt;lens&gt;</strong>" in page and "##" not in page
+
+
+def test_one_is_singular() -> None:
+    assert [answer_html.counted(number, "image") for number in (0, 1, 2000)] == ["0 images", "1 image", "2,000 images"]
+
+
 def test_free_text_says_that_it_has_no_source() -> None:
     assert "no source supports" in answer_html.answer(found(citations=[]))
 

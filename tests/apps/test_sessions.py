@@ -1,5 +1,6 @@
 """A session's requests are its own: cancelled together, and forgotten when they end."""
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,29 @@ def test_who_leaves_early_cancels() -> None:
     with pytest.raises(ZeroDivisionError), made.request(ANN, "normal") as request:
         _ = 1 // 0
     assert request.cancelled
+
+
+def test_a_page_that_comes_back_keeps_its_requests_one_that_is_gone_does_not() -> None:
+    pages = sessions.Pages(grace=0.01)
+    made, name = sessions.Sessions(pages), "0123456789ab"
+    pages.opened(name, ANN)
+    with made.request(ANN, "normal") as request:
+        assert request.user == name
+        pages.closed(ANN)
+        pages.opened(name, BOB)  # the same page after a reload
+        pages._gone(f"local/{name}")
+        assert not request.cancelled
+        pages.closed(BOB)
+        until = time.monotonic() + 20
+        while not request.cancelled and time.monotonic() < until:
+            time.sleep(0.01)
+        assert request.cancelled
+
+
+def test_a_page_without_a_proper_name_is_its_session() -> None:
+    pages = sessions.Pages()
+    pages.opened("../x", ANN)
+    assert pages.page(ANN) == "ann"
 
 
 def test_the_user_of_a_key() -> None:

@@ -28,10 +28,10 @@ async def test_it_is_mounted_under_a_path(tiny_runtime: "Runtime") -> None:
         assert (await client.get("/healthz")).json() == "ok"
         parts = (await client.get("/ui/config")).json()["components"]
         labels = [one["props"].get("label") for one in parts if one["type"] == "tabitem"]
-        assert labels == ["Ask", "Images", "Image search", "Text", "Engine", "Plugins"]
+        assert labels == ["Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"]
 
 
-@pytest.mark.parametrize(("tab", "active"), [("Engine", True), ("Ask", False)])
-def test_the_engine_is_watched_while_it_is_seen(tab: str, active: bool) -> None:
+@pytest.mark.parametrize(("tab", "active"), [("Engine", [True, False]), ("Models", [False, True]), ("Ask", [False, False])])
+def test_a_tab_is_refreshed_while_it_is_seen(tab: str, active: list[bool]) -> None:
     event: Any = SimpleNamespace(value=tab)
-    assert web.watched(event).active is active
+    assert [timer.active for timer in web.watched(event)] == active

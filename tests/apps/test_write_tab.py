@@ -1,4 +1,4 @@
-"""What Write's columns do: a strategy each, the same text for the same seed, stopped in between, attention at the end."""
+"""What the Text tab does: three strategies of one request, the same text for the same seed, stopped together, attention."""
 
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pytest
 
+from apps.model_chooser import ModelChooser
+from apps.sessions import Pages
 from apps.write_tab import WriteHandlers
 from mmgen.pipelines.text import TextGeneration
 
@@ -17,43 +19,43 @@ BROWSER: Any = SimpleNamespace(session_hash="me")
 
 @pytest.fixture
 def writing(writer: "Runtime") -> WriteHandlers:
-    return WriteHandlers(TextGeneration(writer))
+    return WriteHandlers(writer, ModelChooser(writer, local=True), Pages())
 
 
-def test_greedy_shows_probabilities_and_keeps_its_text(writing: WriteHandlers) -> None:
-    *_, (html, text) = writing.write("greedy")("the ", 6, 1.0, None, False, BROWSER)
-    assert html.count("class='token'") > 1 and "instead of" in html and "6 tokens in" in html
-    assert text == TextGeneration(writing.text.rt)("the ", max_tokens=6, strategy="greedy").text
+def write(writing: WriteHandlers, most: int = 6, seed: float | None = None, lock: bool = False, prompt: str = "the ") -> Any:
+    return writing.write(prompt, None, most, 1.0, seed, lock, BROWSER)
 
 
-def test_the_sample_tells_its_seed_which_writes_it_again(writing: WriteHandlers) -> None:
-    *_, (_, text, seed) = writing.write("sample")("the ", 8, 1.0, None, False, BROWSER)
-    *_, (_, again, same) = writing.write("sample")("the ", 8, 1.0, seed, True, BROWSER)
-    assert (again, same) == (text, seed)
+def test_three_texts_and_the_seed_that_writes_the_sample_again(writing: WriteHandlers) -> None:
+    shown = list(write(writing))
+    greedy, sample, beam, *texts, seed = shown[-1]
+    assert greedy.count("class='token'") > 1 and "instead of" in greedy and "6 tokens in" in greedy
+    assert texts[0] == TextGeneration(writing.rt)("the ", max_tokens=6, strategy="greedy").text
+    assert "class='token'" not in beam and texts[2] and f"seed {seed}" in sample
+    *_, again = write(writing, seed=seed, lock=True)
+    assert (again[4], again[-1]) == (texts[1], seed)
 
 
-def test_beam_search_comes_at_the_end_without_probabilities(writing: WriteHandlers) -> None:
-    shown = list(writing.write("beam")("the ", 5, 1.0, None, False, BROWSER))
-    assert "shows its text at the end" in shown[0][0] and "class='token'" not in shown[-1][0] and shown[-1][1]
-
-
-def test_a_stop_keeps_what_is_there(writing: WriteHandlers) -> None:
-    column = writing.write("greedy")("the ", 200, 1.0, None, False, BROWSER)
-    next(column), next(column)
+def test_a_stop_stops_all_three_and_keeps_what_is_there(writing: WriteHandlers) -> None:
+    shown = write(writing, most=200)
+    next(shown), next(shown)
+    assert len({job.request.id for job in writing.rt.engine.jobs()}) <= 1, "one click is one request"
     writing.sessions.cancel(BROWSER)
-    *_, (html, _) = column
-    assert "Stopped." in html and not writing.text.rt.engine.jobs()
+    *_, last = shown
+    assert "Stopped." in last[0] and "Stopped." in last[1] and not writing.rt.engine.jobs()
 
 
 def test_a_mistake_is_told_once(writing: WriteHandlers) -> None:
+    shown: list[Any] = []
     with pytest.raises(gr.Error, match="the prompt is empty"):
-        list(writing.write("greedy")("", 5, 1.0, None, False, BROWSER))
-    *_, (html, text) = writing.write("beam")("", 5, 1.0, None, False, BROWSER)
-    assert "the prompt is empty" in html and text == ""
+        for frame in write(writing, prompt=""):
+            shown.append(frame)
+    assert all("the prompt is empty" in html for html in shown[-1][:3]) and shown[-1][3:6] == ("", "", "")
 
 
 def test_attention_is_drawn_of_the_chosen_text(writing: WriteHandlers) -> None:
-    alone, longer = writing.attention("greedy", "the ", "", "a a", ""), writing.attention("sample", "the ", "", "a a", "")
+    alone = writing.attention("greedy", "the ", None, "", "a a", "")
+    longer = writing.attention("sample", "the ", None, "", "a a", "")
     assert alone.tobytes() != longer.tobytes()
     with pytest.raises(gr.Error, match="attention is drawn of 256"):
-        writing.attention("greedy", "x" * 400, "", "", "")
+        writing.attention("greedy", "x" * 400, None, "", "", "")

@@ -41,11 +41,12 @@ def test_see_write_and_watch(page: "Page") -> None:
     page.locator("#write-attention").click()
     expect(page.locator("#write-maps img")).to_be_visible()
 
-    page.get_by_role("tab", name="Engine").click()
-    model = page.locator(".model", has_text="text embedded:books")
-    expect(model).to_contain_text("on the device")
+    page.get_by_role("tab", name="Models").click()
+    model = page.locator(".model", has_text="embedded:books")
+    expect(model).to_contain_text("in memory")
     model.get_by_role("button", name="Sleep").click()
     expect(model.get_by_role("button", name="Wake")).to_be_visible()
+    page.get_by_role("tab", name="Engine").click()
     expect(page.locator("#engine-tables")).to_contain_text("weights")
     expect(page.locator("#engine-plots svg")).to_have_count(2)
 
@@ -81,8 +82,10 @@ def test_a_image_is_dropped_painted_and_drawn_again(page: "Page", tmp_path: Path
 
     source = page.locator("#draw-gallery img").first.evaluate("image => image.src")
     (tmp_path / "mine.png").write_bytes(page.request.get(source).body())
-    page.get_by_role("button", name="Reproduce from a PNG").click()
+    page.get_by_role("button", name="Settings from an image").click()
     page.locator("#draw-again input[type=file]").set_input_files(tmp_path / "mine.png")
+    expect(page.locator("#draw-read")).to_contain_text("written by mmgen, are in the form")
+    page.locator("#draw-reproduce").click()
     expect(page.locator("#draw-progress")).to_contain_text("mine.png is reproduced bit by bit")
 
 

@@ -64,6 +64,7 @@ class Answer:
     quoted: str = ""  # why it is the quote although a sentence was asked for
     precisions: dict[str, str] = field(default_factory=dict)  # of the models that took part, by reference; "": a model's own
     rewritten: str = ""  # the question as it was searched and read, where the history completes it
+    guess: Citation | None = None  # of an abstention: what the reader would have answered, had it been sure enough
 
     @property
     def standalone(self) -> str:

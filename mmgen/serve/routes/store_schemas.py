@@ -250,6 +250,9 @@ class AnswerResponse(BaseModel):
     style: str = Field(description="sentence: a language model's, made of the first citation and checked; otherwise quote.")
     quoted: str | None = Field(default=None, description="Why it is the quote although a sentence was asked for.")
     citations: list[CitationInfo]
+    guess: CitationInfo | None = Field(
+        default=None, description="Of an abstention: what would have been answered, had the confidence been high enough."
+    )
     passages: list[PassageResult] = Field(description="What was read.")
     images: list[ImageResult]
     timings: dict[str, float] = Field(description="Milliseconds a stage.")
@@ -262,6 +265,7 @@ class AnswerResponse(BaseModel):
             confidence=answer.confidence, grounding=answer.grounding, style=answer.style, quoted=answer.quoted or None,
             timings=answer.timings,
             citations=[CitationInfo.of(one) for one in answer.citations],
+            guess=None if answer.guess is None else CitationInfo.of(answer.guess),
             passages=[PassageResult.of(hit) for hit in answer.passages],
             images=[ImageResult.of(one) for one in answer.images],
         )  # fmt: skip

@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.library import page_images
+from mmgen.library import page_images, store_pool
+from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.factory import pipeline
 from mmgen.pipelines.rag_text import RagText
-from mmgen.serve import document_uploads, pipeline_calls, store_pool, uploads
+from mmgen.serve import document_uploads, pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
 from mmgen.serve.document_uploads import Upload
 from mmgen.serve.model_catalog import name_of
@@ -39,7 +40,6 @@ from mmgen.serve.routes.store_schemas import (
     Stores,
     shown,
 )
-from mmgen.serve.store_pool import StorePool
 from mmgen.serve.wire import bodies
 
 router = APIRouter(prefix="/v1/stores", tags=["stores"])

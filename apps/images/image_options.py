@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from mmgen import image_params
-from mmgen.clients.denoiser import GUIDANCE, STEPS
+from mmgen.errors import BadRequest
+from mmgen.image_params import SAMPLERS
 from mmgen.pipelines.signature import Parameter, alternatives, declared
 
 ELSEWHERE = frozenset(
@@ -16,13 +17,12 @@ ELSEWHERE = frozenset(
         "image",
         "mask",
         "prompt",
+        "negative",
         "strength",
         "n",
         "best_of",
         "seed",
         "guidance_rescale",
-        "width",
-        "height",
         "style",
         "preview_every",
         "control",
@@ -30,26 +30,38 @@ ELSEWHERE = frozenset(
 )
 """Options that stand elsewhere on the page, or that it leaves at their defaults."""
 OPTIONS = tuple(one for one in declared(image_params.ImageParams) if one.name not in ELSEWHERE)
-INITIAL = {"steps": STEPS, "guidance": GUIDANCE}
-"""Where the field's own default is the model's choice, and a slider needs a value to stand at."""
+OWN = "model default"
+"""What an empty field says where the field's default is the model's choice."""
 
 
 def component(one: Parameter) -> Any:
     """What asks for it, with its default in place."""
     info = one.info
-    value: Any = INITIAL.get(one.name, one.default)
+    value = one.default
     told: dict[str, Any] = {"label": label(one), "elem_id": f"draw-{one.name}"}
     kinds = alternatives(one.annotation)
-    if info.slider is not None:
+    if info.slider is not None and value is not None:
         low, high, step = info.slider
         return gr.Slider(low, high, value, step=step, **told)
     if info.choices:
-        return gr.Dropdown([("Model default", ""), *((name, name) for name in info.choices)], value=value or "", **told)
+        names = [(SAMPLERS.get(name, name), name) for name in info.choices]
+        return gr.Dropdown([("Model default", ""), *names], value=value or "", **told)
     if bool in kinds:
         return gr.Checkbox(bool(value), **told)
     if int in kinds or float in kinds:
+        if value is None:
+            return gr.Textbox("", placeholder=OWN, **told)  # gr.Number shows nothing as 0
         return gr.Number(value, precision=None if float in kinds else 0, **told)
     return gr.Textbox(value or "", **told)
+
+
+def shown(one: Parameter, value: Any) -> Any:
+    """What its component shows for a value of ImageParams; None: the default."""
+    if one.info.choices:
+        return value or ""
+    if one.default is None:
+        return "" if value is None else f"{value:g}" if isinstance(value, int | float) else value
+    return one.default if value is None else value
 
 
 def label(one: Parameter) -> str:
@@ -64,4 +76,10 @@ def values(given: Sequence[Any]) -> dict[str, Any]:
 def _value(one: Parameter, answer: Any) -> Any:
     if answer in ("", None):
         return one.default
-    return int(answer) if alternatives(one.annotation) == [int] else answer
+    kinds = alternatives(one.annotation)
+    if not isinstance(answer, str) or str in kinds:
+        return int(answer) if kinds == [int] else answer
+    try:
+        return int(answer) if float not in kinds else float(answer)
+    except ValueError:
+        raise BadRequest(f"{label(one)} is {answer[:40]!r}; it is a number, or empty for the model's own") from None

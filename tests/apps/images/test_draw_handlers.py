@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from apps import image_options
-from apps.draw_handlers import DrawHandlers
 from apps.history_panel import HistoryPanel
+from apps.images import image_options
+from apps.images.draw_handlers import DrawHandlers
+from apps.model_chooser import ModelChooser
+from apps.sessions import Pages
 from mmgen.pipelines.image import recipe
 from mmgen.stores.history import History
 
@@ -26,31 +29,24 @@ NOTHING = {"background": None, "layers": [], "composite": None}
 @pytest.fixture
 def drawing(studio: "Runtime", tmp_path: Path) -> Iterator[DrawHandlers]:
     with History(tmp_path / "history") as history:
-        made = DrawHandlers(studio, None, HistoryPanel(history))
+        made = DrawHandlers(studio, None, HistoryPanel(history), ModelChooser(studio, local=True), Pages())
         made.begun = tmp_path / "begun"
         yield made
 
 
-def draw(
-    drawing: DrawHandlers, keep: Path, edited: Any = NOTHING, n: int = 1, steps: int = 2, prompt: str = "a cat", **more: Any
-) -> list[tuple[Any, ...]]:
+def form(prompt: str = "a cat", edited: Any = NOTHING, **more: Any) -> list[Any]:
+    """What the components hold."""
+    given: dict[str, Any] = {"negative": "", "model": None, "n": 1, "style": "", "seed": 5, "lock": True, "strength": 0.5}
+    given |= {"steps": 2, "guidance": 2.0, "solver": "", **more}
+    options = [given.get(one.name, one.default) for one in image_options.OPTIONS]
+    names = ("negative", "model", "n", "style", "seed", "lock")
+    return [prompt, *(given[name] for name in names), edited, given["strength"], *options]
+
+
+def draw(drawing: DrawHandlers, keep: Path, edited: Any = NOTHING, **more: Any) -> list[tuple[Any, ...]]:
     """All that the page is shown; the files of the last are copied, as Gradio does."""
-    given: dict[str, Any] = {
-        "style": "",
-        "seed": 5,
-        "lock": True,
-        "negative": "",
-        "guidance": 2.0,
-        "solver": "",
-        "strength": 0.5,
-        "x": "",
-        "y": "",
-    }
-    given |= more
     shown = []
-    options = [{**given, "steps": steps}[one.name] for one in image_options.OPTIONS]
-    for one in drawing.draw(prompt, n, given["style"], given["seed"], given["lock"], edited, given["strength"], BROWSER,
-                            *options):  # fmt: skip
+    for one in drawing.draw(BROWSER, *form(edited=edited, **more)):
         shown.append(one)
         for path, _ in one[0] if isinstance(one[0], list) else []:
             (keep / Path(path).name).write_bytes(Path(path).read_bytes())
@@ -126,16 +122,48 @@ def test_kept_images_come_back(drawing: DrawHandlers, tmp_path: Path) -> None:
     assert recipes == [first] and '"prompt": "a <b>cat"' in first
 
 
-def test_a_mistake_is_one_line_and_the_button_comes_back(drawing: DrawHandlers, tmp_path: Path) -> None:
+def test_a_mistake_is_one_line_and_what_is_shown_stays(drawing: DrawHandlers, tmp_path: Path) -> None:
     shown: list[tuple[Any, ...]] = []
     with pytest.raises(gr.Error, match="the prompt is empty"):
-        for one in drawing.draw("", 1, "", None, False, NOTHING, 0.5, BROWSER, "", 2, 2.0, "", "", ""):
+        for one in drawing.draw(BROWSER, *form("")):
             shown.append(one)
-    assert shown[-1][5]["interactive"] and drawing.past.entries(["txt2img"], "") == []
+    assert shown[-1][5]["interactive"] and "the prompt is empty" in shown[-1][1] and drawing.past.entries(["txt2img"], "") == []
+    assert all(one[0] == one[3] == gr.skip() for one in shown), "the images of before are still there"
 
 
-def test_cancel_stops_the_engine(drawing: DrawHandlers, studio: "Runtime", tmp_path: Path) -> None:
+def test_an_interruption_stops_the_engine_and_leaves_no_half_image(
+    drawing: DrawHandlers, studio: "Runtime", tmp_path: Path
+) -> None:
     threading.Timer(0.3, lambda: drawing.sessions.cancel(BROWSER)).start()
-    shown = draw(drawing, tmp_path, n=8, steps=100, solver="ddpm")
-    assert "Stopped." in shown[-1][1]
+    images, note, *_ = draw(drawing, tmp_path, n=8, steps=100, solver="ddpm")[-1]
+    assert "Interrupted: 0 of 8 finished" in note and images == []
     assert not studio.engine.jobs()
+
+
+def test_a_scaled_input_image_is_told(drawing: DrawHandlers, tmp_path: Path) -> None:
+    note = draw(drawing, tmp_path, {"background": Image.new("RGB", (40, 40)), "layers": []})[-1][1]
+    assert "16 x 16 pixels (the input image has 40 x 40: it was scaled" in note
+
+
+def test_settings_of_a_dropped_image_fill_the_form(drawing: DrawHandlers, tmp_path: Path) -> None:
+    file = last_file(draw(drawing, tmp_path, steps=3, negative="red", style="noto", solver="ddim"), tmp_path)
+    note, prompt, negative, model, style, seed, lock, *options = drawing.settings([str(file)])
+    assert f"Settings of {file.name}, written by mmgen, are in the form" in note and model == drawing.default
+    assert (prompt, negative, style, seed, lock) == ("a cat in noto style", "red", "", 5, True)
+    again = [prompt, negative, model, 1, style, seed, lock, NOTHING, 0.5, *options]
+    *_, (images, *_) = drawing.draw(BROWSER, *again)
+    with Image.open(images[0][0]) as one, Image.open(file) as other:
+        assert one.tobytes() == other.tobytes()
+
+
+def test_settings_of_another_tool_and_of_none(drawing: DrawHandlers, tmp_path: Path) -> None:
+    info = PngInfo()
+    info.add_text("parameters", "a cat\nNegative prompt: dog\nSteps: 7, Sampler: Euler a, CFG scale: 4, Seed: 3, Model: dreamy")
+    Image.new("RGB", (8, 8)).save(tmp_path / "theirs.png", pnginfo=info)
+    note, prompt, negative, model, _, seed, _, *options = drawing.settings([str(tmp_path / "theirs.png")])
+    held = image_options.values(options)
+    assert (prompt, negative, seed, held["steps"], held["solver"], model) == ("a cat", "dog", 3, 7, "euler-a", gr.skip())
+    assert "model dreamy is another tool" in note
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
+    with pytest.raises(gr.Error, match=r"plain\.png holds no recipe"):
+        drawing.settings([str(tmp_path / "plain.png")])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mmgen.errors import BadRequest, Closed, NotFound
-from mmgen.serve.store_pool import StorePool
+from mmgen.library.store_pool import StorePool
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from apps import mask_editor
+from apps.images import mask_editor
 from mmgen.errors import BadRequest
 
 RED = Image.new("RGBA", (8, 6), "red")

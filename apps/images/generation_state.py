@@ -19,10 +19,11 @@ HINT = "<p class='empty'>Enter a prompt and press Generate; previews appear here
 class ImageGenerationState:
     """The images of one call as they stand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, given: tuple[int, int] | None = None) -> None:
+        """`given`: width and height of the input image."""
+        self.folder, self.given = folder, given
         self.seeds: list[int] = []
-        self.task = "txt2img"
+        self.task, self.size = "txt2img", (0, 0)
         self.images: dict[int, str] = {}  # place -> the file of a preview or of the image
         self.recipes: dict[int, str] = {}
         self.steps: dict[int, tuple[int, int]] = {}
@@ -45,7 +46,14 @@ class ImageGenerationState:
     def put(self, place: int, image: Image, made: Recipe) -> None:
         """A finished image."""
         self.images[place] = self._file(image, made)
-        self.recipes[place], self.task = recipe_text(made), made.task
+        self.recipes[place], self.task, self.size = recipe_text(made), made.task, image.size
+
+    def interrupted(self) -> str:
+        """Only finished images stay; says how many there are."""
+        self.images = {place: file for place, file in self.images.items() if place in self.recipes}
+        return f"Interrupted: {len(self.images)} of {len(self.seeds) or 1} finished" + (
+            f", {self._size()}" if self.images else ""
+        )
 
     def finished(self) -> list[Path]:
         """Files of the finished images."""
@@ -66,10 +74,15 @@ class ImageGenerationState:
             return "Encoding the prompt"
         of = round(of * len(self.seeds) / len(self.steps))  # those that have not begun will take as many
         if len(self.recipes) == len(self.seeds):
-            return f"{len(self.seeds)} generated, seed {self.seeds[0]}" + (
-                f" to {self.seeds[-1]}" if len(self.seeds) > 1 else ""
-            )
+            last = f" to {self.seeds[-1]}" if len(self.seeds) > 1 else ""
+            return f"{len(self.seeds)} generated, seed {self.seeds[0]}{last}, {self._size()}"
         return f"<progress max='{of}' value='{done}'></progress> step {done} of {of}"
+
+    def _size(self) -> str:
+        own = "{} x {} pixels".format(*self.size)
+        if self.given is None or self.given == self.size:
+            return own
+        return f"{own} (the input image has {'{} x {}'.format(*self.given)}: it was scaled to a size that the model draws)"
 
     def shown(self, note: str, busy: bool, images: bool = True) -> tuple[Any, ...]:
         """For the tab's outputs. `images` False: they stay as they are, which spares sending them at every step."""
@@ -83,7 +96,7 @@ class ImageGenerationState:
             shown if images else gr.skip(),
             f"<p class='status'>{note}</p>" if note else HINT,
             seed,
-            recipes,
+            recipes if images else gr.skip(),
             first,
             gr.update(interactive=not busy),
             gr.update(interactive=busy),

@@ -1,0 +1,1 @@
+"""The Images and Image search tabs."""

@@ -1,0 +1,26 @@
+/* What Python cannot do on the page: a name for this tab of the browser, and the page's tab that was open before a reload. */
+
+function mmgenPage() {
+  let name = sessionStorage.getItem("mmgen-page");
+  if (!name) {
+    name = Array.from(crypto.getRandomValues(new Uint8Array(16)), (one) => one.toString(16).padStart(2, "0")).join("");
+    sessionStorage.setItem("mmgen-page", name);
+  }
+  return name;
+}
+
+function mmgenTabs() {
+  const tabs = () => Array.from(document.querySelectorAll(".gradio-container [role=tablist] [role=tab]"));
+  if (!tabs().length) return false;
+  const name = (one) => one.textContent.trim();
+  const before = sessionStorage.getItem("mmgen-tab");
+  tabs().find((one) => name(one) === before)?.click();
+  const keep = () => {
+    const chosen = tabs().find((one) => one.getAttribute("aria-selected") === "true");
+    if (chosen) sessionStorage.setItem("mmgen-tab", name(chosen));
+  };
+  new MutationObserver(keep).observe(document.body, { subtree: true, attributeFilter: ["aria-selected"] });
+  return true;
+}
+
+const mmgenWaiting = setInterval(() => mmgenTabs() && clearInterval(mmgenWaiting), 50);
