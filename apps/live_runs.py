@@ -29,8 +29,9 @@ class LiveRun:
         self._folder = Path(tempfile.mkdtemp(prefix="mmgen-page-"))
         self._cleanup = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._before = before
-        values = before._values if before else []
-        self._values = [(0, value) for _, value in values]  # of each output: the frame that brought it, and the value
+        self._values: list[tuple[int, Any]] = []  # of each output: the number of the frame that brought it, and the value
+        if before is not None:
+            self._values = [(0, value) for _, value in before._values]
         self._frames, self._ended = 0, False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -41,7 +42,8 @@ class LiveRun:
         """What came after the frame `seen` in one, then what comes; -1: also what stood before. Raises what the call raised."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._frames > seen or self._ended)
+                while not (self._frames > seen or self._ended):
+                    self._changed.wait()
                 frame = tuple(value if number > seen else gr.skip() for number, value in self._values)
                 new, seen, ended = self._frames > seen, self._frames, self._ended
             if new and frame:

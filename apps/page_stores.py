@@ -32,7 +32,7 @@ class PageStores:
             local: the page serves the owner of this machine alone, whose folders can be watched.
             pool: of the server that the page is part of.
         """
-        self.rt, self.local, self.default = rt, local, default or rt.config.store or "default"
+        self.rt, self.local, self.default = rt, local, str(default or rt.config.store or "default")
         self.pool = pool or StorePool(rt)
         self._opened: dict[str, RagText] = {}
         self._watched: dict[tuple[str, str], threading.Event] = {}

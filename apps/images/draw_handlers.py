@@ -53,7 +53,7 @@ class DrawForm:
 
     @classmethod
     def of(cls, given: Sequence[Any]) -> DrawForm:
-        return cls(*given[:9], options=given[9:])
+        return cls(*given[:9], given[9:])
 
     def params(self) -> dict[str, Any]:
         """As the pipelines take them."""
@@ -76,7 +76,7 @@ class DrawHandlers:
 
         def steps(folder: Path) -> Iterator[Frame]:
             under = mask_editor.begun(form.edited)
-            board = ImageGenerationState(folder, under and under.size)
+            board = ImageGenerationState(folder, None if under is None else under.size)
             yield from ended(board, self._drawn(board, form, http))
 
         yield from self.runs.start(http, steps)
