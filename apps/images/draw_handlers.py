@@ -53,7 +53,8 @@ class DrawForm:
 
     @classmethod
     def of(cls, given: Sequence[Any]) -> DrawForm:
-        return cls(*given[:9], given[9:])
+        fixed: Any = given[:9]
+        return cls(*fixed, options=given[9:])
 
     def params(self) -> dict[str, Any]:
         """As the pipelines take them."""
