@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ class DrawForm:
 
     @classmethod
     def of(cls, given: Sequence[Any]) -> DrawForm:
-        fixed: Any = given[:9]
-        return cls(*fixed, options=given[9:])
+        *fixed, _ = (one.name for one in fields(cls))
+        return cls(**dict(zip(fixed, given[: len(fixed)], strict=True)), options=given[len(fixed) :])
 
     def params(self) -> dict[str, Any]:
         """As the pipelines take them."""
