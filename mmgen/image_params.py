@@ -25,6 +25,7 @@ MAX_STEPS = 1000
 MAX_SIDE = 8192  # pixels
 MAX_CONTROLS = 8  # images that control one image
 MAX_CONTROL_SCALE = 10
+IP_ADAPTER = "ip-adapter"  # the name of the model that reads image prompts
 CONTROL_KINDS = ("canny", "raw")
 """What becomes of a control image: its edges are found (Canny 1986), or it is taken as it is."""
 SOLVERS = (
@@ -216,6 +217,12 @@ class ImageParams:
         None, "pixels, as width.", least=1, most=MAX_SIDE, limits=f"1 to {MAX_SIDE} pixels"
     )  # fmt: skip
     style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
+    image_prompt: Sequence[ControlImage | str | Path] = param(
+        (),
+        "an image that says what it shall look like: IMAGE@SCALE, for the IP-Adapter that is called ip-adapter, as control "
+        "takes it. Several may be given.",
+        recorded=False,
+    )
     x: str | None = param(
         None,
         'an X/Y plot: an option and its values from left to right, such as "steps=4,8,20" or "prompt=cat|dog" '
@@ -247,8 +254,12 @@ class ImageParams:
     def __post_init__(self) -> None:
         if self.solver is not None and self.solver not in SOLVERS:
             object.__setattr__(self, "solver", solver_of(self.solver) or self.solver)
-        given = [self.control] if isinstance(self.control, str | ControlImage) else self.control
-        control = tuple(ControlImage.read(one) if isinstance(one, str) else one for one in given)
+        single = str | Path | ControlImage
+        given = [self.control] if isinstance(self.control, single) else self.control
+        prompts = [self.image_prompt] if isinstance(self.image_prompt, single) else self.image_prompt
+        said = [*given, *(f"{IP_ADAPTER}={one}" if isinstance(one, str | Path) else one for one in prompts)]
+        control = tuple(ControlImage.read(one) if isinstance(one, str) else one for one in said)
+        object.__setattr__(self, "image_prompt", ())
         if len(control) > MAX_CONTROLS:
             raise BadRequest(f"{len(control)} images control this one; give {MAX_CONTROLS} at most")
         object.__setattr__(self, "control", control)

@@ -26,6 +26,7 @@ ELSEWHERE = frozenset(
         "style",
         "preview_every",
         "control",
+        "image_prompt",
     }
 )
 """Options that stand elsewhere on the page, or that it leaves at their defaults."""

@@ -19,7 +19,7 @@ from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.image_events import Preview, Progress
-from mmgen.image_params import ImageParams, LoraWeight
+from mmgen.image_params import ControlInput, ImageParams, LoraWeight
 from mmgen.models.diffusion.prompts import syntax
 
 if TYPE_CHECKING:
@@ -90,9 +90,12 @@ class DenoiserClient(ImageClient):
             self.controls.get(control.reference)
         return resolved
 
+    def overlays(self, control: ControlInput) -> bool:
+        return self.controls.get(control.reference).spatial
+
     def notes(self, params: ImageParams) -> list[str]:
         """Of control images that are changed to lie over the one that is drawn."""
-        return [note for one in params.controls if self.controls.get(one.reference).spatial and (note := one.note(params.size))]
+        return [note for one in params.controls if self.overlays(one) and (note := one.note(params.size))]
 
     def check_prompt(self, prompt: str) -> None:
         syntax.parse(prompt)

@@ -18,7 +18,7 @@ from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.image_events import Preview, Progress
-from mmgen.image_params import ImageParams, LoraWeight
+from mmgen.image_params import ControlInput, ImageParams, LoraWeight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +74,10 @@ class ImageClient(ABC):
     @abstractmethod
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
+
+    def overlays(self, control: ControlInput) -> bool:
+        """Whether a control image lies over the one that is drawn, and has its size. Raises what opening its model raises."""
+        return True
 
     def notes(self, params: ImageParams) -> list[str]:
         """What of the resolved call is done otherwise than its words say, a line each."""

@@ -24,7 +24,7 @@ from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
 from mmgen.serve.wire.bounds import MOST_ITEMS, entries
 
-FILES = frozenset({"lora", "adapter", "embedding", "vae", "control", "control_model"})
+FILES = frozenset({"lora", "adapter", "embedding", "vae", "control", "control_model", "image_prompt"})
 """String parameters that are file paths."""
 MODELS = frozenset({"model", "encoder", "reader", "draft"})
 STORE = "store"

@@ -37,6 +37,6 @@ def test_the_oldest_is_freed(
 
 def test_what_is_none_is_not_kept(client: DenoiserClient, stable_diffusion: Path) -> None:
     for _ in range(2):
-        with pytest.raises(BadWeights, match="of class UNet2DConditionModel; give a ControlNet"):
+        with pytest.raises(BadWeights, match="of class UNet2DConditionModel; give a ControlNet, T2I-Adapter or IP-Adapter"):
             client.controls.get(str(stable_diffusion / "unet"))
     assert not any(one.name.startswith("control ") for one in client.host.engine.models)

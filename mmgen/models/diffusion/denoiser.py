@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from mmgen.models.diffusion.conditioning import (
     TextConditioner,
     stack,
 )
-from mmgen.models.diffusion.control.controlled_pass import unet_arguments
+from mmgen.models.diffusion.control.controlled_pass import image_prompts, unet_arguments
+from mmgen.models.diffusion.control.image_prompts import ImagePrompts
 from mmgen.models.diffusion.control.row_control import RowControl
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit import flow_schedule
@@ -153,6 +155,10 @@ class DenoiserModel(DenoiserBase):
         return self.guidance_width is not None
 
     @cached_property
+    def image_prompts(self) -> ImagePrompts:
+        return ImagePrompts(self.unet)
+
+    @cached_property
     def schedule(self) -> NoiseSchedule | EDMSchedule:
         """ConfigError for one that is not covered."""
         edm = self.scheduler_config.get("_class_name") in edm_schedule.SCHEDULERS
@@ -232,7 +238,8 @@ class DenoiserModel(DenoiserBase):
                 return self._extras(x[list(numbers)], condition, None)
 
             more |= unet_arguments(rows, timesteps.to(self.device), conditions, controls, told)
-        with self._adapted(adapters, "unet", range(len(x))):
+        prompts = image_prompts(controls)
+        with self._adapted(adapters, "unet", range(len(x))), self.image_prompts.use(prompts) if prompts else nullcontext():
             out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FOLDER = "controlnet"
 """Of the home directory, where models are found by name: folders, and single files."""
+ENCODER = "image_encoder"
+"""The CLIP image encoder of IP-Adapters beside it, which is none."""
 
 
 def opened(asked: Sequence[ControlImage], rt: Runtime, given: Sequence[str] = ()) -> tuple[ControlInput, ...]:
@@ -69,13 +71,13 @@ def _at_home(home: Path) -> dict[str, Path]:
 
 def _models(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix == ".safetensors" or (path / "config.json").is_file():
+        if path.suffix == ".safetensors" or (path.name != ENCODER and any(path.glob("*.safetensors"))):
             yield path
 
 
-def sized(inputs: Sequence[ControlInput], size: tuple[int, int]) -> tuple[ControlInput, ...]:
-    """With their maps in that size: cut to its ratio and scaled."""
-    return tuple(replace(one, pixels=_map(one, size)) for one in inputs)
+def sized(given: ControlInput, size: tuple[int, int]) -> ControlInput:
+    """With its map in that size: cut to its ratio and scaled."""
+    return replace(given, pixels=_map(given, size))
 
 
 def _map(given: ControlInput, size: tuple[int, int]) -> Tensor:

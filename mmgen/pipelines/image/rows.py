@@ -28,11 +28,13 @@ def started(
 
     The ratio is that of the image, or else of the first control image.
     """
-    if source is None and not controls:
-        return params
-    width, height = client.fit(*(controls[0].image if source is None else source).size)
+    over = [one for one in controls if client.overlays(one)]
+    if source is None and not over:
+        return replace(params, controls=tuple(controls))
+    width, height = client.fit(*(over[0].image if source is None else source).size)
     size = (params.width or width, params.height or height)
-    params = replace(params, width=size[0], height=size[1], controls=control_images.sized(controls, size))
+    ready = tuple(control_images.sized(one, size) if one in over else one for one in controls)
+    params = replace(params, width=size[0], height=size[1], controls=ready)
     if source is None:
         return params
     return replace(

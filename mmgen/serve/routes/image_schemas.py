@@ -25,7 +25,9 @@ MOST = {"seed": LARGEST_SEED, "guidance": 100}
 """Where the network takes less than ImageParams."""
 NAMES = {"negative": "negative_prompt"}
 """Options under another name here."""
-OTHERWISE = frozenset({"image", "mask", "n", "best_of", "width", "height", "x", "y", "preview_every", "control"})
+OTHERWISE = frozenset(
+    {"image", "mask", "n", "best_of", "width", "height", "x", "y", "preview_every", "control", "image_prompt"}
+)
 """Options that these routes have in OpenAI's form (files, n, size, partial_images), or that multiply what a call may cost."""
 B = TypeVar("B", bound="ImageOptionsBody")
 

@@ -75,7 +75,7 @@ def test_the_ratio_is_the_images_and_a_change_is_told(rt: Runtime, photo: Path) 
 
 def test_edges_are_found_where_asked(rt: Runtime, photo: Path) -> None:
     (plain, found) = (
-        control_images.sized(control_images.opened([ControlImage("lines", photo, kind=kind)], rt), (32, 16))[0].pixels
+        control_images.sized(control_images.opened([ControlImage("lines", photo, kind=kind)], rt)[0], (32, 16)).pixels
         for kind in ("raw", "canny")
     )
     assert plain is not None and found is not None

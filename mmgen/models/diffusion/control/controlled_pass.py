@@ -9,7 +9,10 @@ from torch import Tensor
 
 from mmgen.models.diffusion.conditioning import Conditioning, stack
 from mmgen.models.diffusion.control.controlnet import ControlNet
+from mmgen.models.diffusion.control.image_prompts import RowPrompts
+from mmgen.models.diffusion.control.ip_adapter import IPAdapter
 from mmgen.models.diffusion.control.row_control import RowControl
+from mmgen.models.diffusion.control.t2i_adapter import T2IAdapter
 
 Place = tuple[int, int]
 """A row, and the number of one of its controls."""
@@ -31,6 +34,35 @@ def unet_arguments(
         controls: of B rows.
         told: what the UNet is told besides of these rows, which have that stacked condition.
     """
+    found: dict[str, Any] = {}
+    features = {
+        (row, number): [tensor * one.scale for tensor in one.tensors]
+        for row, own in enumerate(controls)
+        for number, one in enumerate(own)
+        if isinstance(one.model, T2IAdapter)
+    }
+    if features:
+        found["down_intrablock_additional_residuals"] = _summed(features, len(x))
+    if parts := _residuals(x, timesteps, conditions, controls, told):
+        *down, middle = _summed(parts, len(x))
+        found |= {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
+    return found
+
+
+def image_prompts(controls: Sequence[Sequence[RowControl]]) -> list[RowPrompts]:
+    """What the rows' IP-Adapters tell; empty where no row has one."""
+    rows = [[(one.model, one.tensors[0], one.scale) for one in own if isinstance(one.model, IPAdapter)] for own in controls]
+    return rows if any(rows) else []  # type: ignore[return-value]
+
+
+def _residuals(
+    x: Tensor,
+    timesteps: Tensor,
+    conditions: Sequence[Conditioning],
+    controls: Sequence[Sequence[RowControl]],
+    told: Callable[[Sequence[int], Conditioning], dict[str, Any]],
+) -> dict[Place, list[Tensor]]:
+    """Of every ControlNet of every row, scaled; each network is asked once for all rows of one length."""
     groups: dict[tuple[int, int], list[Place]] = {}
     for row, own in enumerate(controls):
         for number, one in enumerate(own):
@@ -47,10 +79,7 @@ def unet_arguments(
         made = used[0].model.residuals(x[rows], timesteps[rows], tokens, seen, told(rows, said))
         for n, place in enumerate(places):
             parts[place] = [one[n] * used[n].scale for one in made]
-    if not parts:
-        return {}
-    *down, middle = _summed(parts, len(x))
-    return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": middle}
+    return parts
 
 
 def _length(condition: Conditioning) -> int:
@@ -60,8 +89,8 @@ def _length(condition: Conditioning) -> int:
 
 def _summed(parts: dict[Place, list[Tensor]], batch: int) -> list[Tensor]:
     """(B, ...) each: a row's parts added in the order of its controls, zeros for a row without."""
-    found = [one.new_zeros(batch, *one.shape) for one in next(iter(parts.values()))]
+    found = [one.new_zeros(batch, *one.shape) for one in max(parts.values(), key=len)]
     for row, number in sorted(parts):
-        for total, own in zip(found, parts[row, number], strict=True):
+        for total, own in zip(found, parts[row, number], strict=False):  # a T2I-Adapter may add nothing to the middle
             total[row] += own
     return found

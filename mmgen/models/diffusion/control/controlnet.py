@@ -38,7 +38,6 @@ class ControlNet:
         self.device, self.dtype = network.device, network.dtype
         for module in self.modules():
             hold(module)
-        self.weight_bytes = sum(one.nbytes for module in self.modules() for one in module.parameters())
 
     @torch.inference_mode()
     def prepare(self, given: ControlInput) -> PreparedControl:

@@ -11,12 +11,13 @@ import torch
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.diffusion.adapters.adapter import WIDTHS
-from mmgen.models.diffusion.control import controlnet
+from mmgen.models.diffusion.control import controlnet, ip_adapter, t2i_adapter
 from mmgen.models.diffusion.control.row_control import ControlModel
 from mmgen.models.diffusion.single_file import kinds
 from mmgen.models.diffusion.single_file.tensors import SingleFile
 
-CLASSES = ("ControlNetModel",)
+CLASSES = ("ControlNetModel", "T2IAdapter")
+GIVE = "a ControlNet, T2I-Adapter or IP-Adapter"
 ELSEWHERE = {
     "ControlNetUnionModel": "a ControlNet of many kinds in one (union), which is not read here",
     "MultiControlNetUnionModel": "several ControlNets of many kinds in one (union), which are not read here",
@@ -31,6 +32,8 @@ UNREAD = {
     "control_add_embedding.": "a ControlNet of many kinds in one (union), which is not read here",
     "lora_controlnet": "a Control-LoRA, which is not read here",
     "lllite_": "a ControlNet-LLLite, which is not read here",
+    "body.0.": "a T2I-Adapter in one file; give its folder in diffusers' format instead",
+    "adapter.body.0.": "a T2I-Adapter without its config.json; give its folder in diffusers' format instead",
 }
 """Beginnings of tensors' names that only such files have."""
 INSTEAD = "take a ControlNet made for {}"
@@ -46,17 +49,26 @@ def load(path: Path, base: Any, device: str = "cpu", name: str = "") -> ControlM
     unet: Any = getattr(base, "unet", None)
     if type(unet).__name__ != "UNet2DConditionModel":
         raise BadRequest(f"{base.name} has no UNet of Stable Diffusion's kind, so {name} cannot control it; leave it out")
-    kind = kind_of(path)
-    assert kind in CLASSES
-    made = controlnet.load(path, unet, device, base.dtype)
-    check_shape(made.network.config, unet.config, base, name)
+    made: ControlModel
+    if (file := ip_adapter.file_in(path)) is not None:
+        made = ip_adapter.load(file, base, device, name)
+    elif kind_of(path) == "T2IAdapter":
+        made = t2i_adapter.load(path, base, device, name)
+    else:
+        made = _controlnet(path, base, device, name)
+    _check_numbers(made.modules(), path)
+    return made
+
+
+def _controlnet(path: Path, base: Any, device: str, name: str) -> controlnet.ControlNet:
+    made = controlnet.load(path, base.unet, device, base.dtype)
+    check_shape(made.network.config, base.unet.config, base, name)
     reduced = 2 ** (len(made.network.config.conditioning_embedding_out_channels) - 1)
     if reduced != base.factor:
         raise BadWeights(
             f"{name} reduces its image {reduced} times, {base.name}'s latents are {base.factor} times smaller; "
             + INSTEAD.format(base.name)
         )
-    _check_numbers(made.modules(), path)
     return made
 
 
@@ -65,16 +77,16 @@ def kind_of(path: Path) -> str:
     if path.is_dir():
         found = pretrained.class_name(path)
         if found not in CLASSES:
-            raise BadWeights(f"{path} is {ELSEWHERE.get(found, f'of class {found}')}; give a ControlNet")
+            raise BadWeights(f"{path} is {ELSEWHERE.get(found, f'of class {found}')}; give {GIVE}")
         return found
     file = SingleFile(path)
     for beginning, words in UNREAD.items():
         if file.has(beginning):
-            raise BadWeights(f"{path} is {words}; give a ControlNet")
+            raise BadWeights(f"{path} is {words}; give {GIVE}")
     if file.has(f"{controlnet.ORIGINAL}input_hint_block.") or file.has("controlnet_cond_embedding."):
         return CLASSES[0]
     told = kinds.looks_like(file.shapes) or f"no model that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
-    raise BadWeights(f"{path} looks like {told}; give a ControlNet")
+    raise BadWeights(f"{path} looks like {told}; give {GIVE}")
 
 
 def check_shape(config: Mapping[str, Any], unet: Mapping[str, Any], base: Any, name: str) -> None:

@@ -16,7 +16,6 @@ class ControlModel(Protocol):
 
     kind: str  # how people call it, such as "ControlNet"
     spatial: bool  # its image lies over the one that is drawn, so it is given in that size
-    weight_bytes: int
 
     def prepare(self, given: ControlInput) -> PreparedControl: ...  # once an image, before its first step
     def modules(self) -> list[torch.nn.Module]: ...

@@ -1,6 +1,6 @@
 """ControlNets draw what diffusers' pipelines draw, and a row with some draws the same alone and beside rows with others."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,13 @@ import pytest
 import tiny_controls
 import tiny_images
 import torch
+from control_rows import CALL, NEARLY, assert_equal_alone, drawn, row
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mmgen.clients.denoiser import DenoiserClient
-from mmgen.clients.image_base import ImageDone
-from mmgen.config import RuntimeConfig
-from mmgen.engine.job import Request
-from mmgen.image_params import ControlImage, ImageParams
+from mmgen.image_params import ControlImage
 from mmgen.models.diffusion.control.controlnet import _original
-from mmgen.pipelines.image import control_images
 from mmgen.runtime import Runtime
-
-NEARLY = 1 / 255 + 1e-6
-STEPS = 4
 
 
 @pytest.fixture(scope="module")
@@ -38,27 +31,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.fixture(scope="module")
-def rt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    with Runtime(RuntimeConfig(home=tmp_path_factory.mktemp("home"), device="cpu")) as runtime:
-        yield runtime
-
-
-def row(rt: Runtime, base: Path, controls: Sequence[ControlImage], **options: Any) -> ImageParams:
-    """A resolved row, 16 x 16."""
-    inputs = control_images.sized(control_images.opened(controls, rt), (16, 16))
-    asked = {"prompt": "a cat", "steps": STEPS, "solver": "ddim", "guidance": 3.0, "seed": 7, "width": 16, "height": 16}
-    return rt.denoiser(str(base)).resolved(ImageParams(**asked | options, controls=inputs))
-
-
-def drawn(rt: Runtime, base: Path, *rows: ImageParams) -> list[np.ndarray]:
-    """In the same passes; (H, W, 3) in [0, 1]."""
-    client = rt.denoiser(str(base))
-    assert isinstance(client, DenoiserClient)
-    images = {event.image: event.pixels for event in client.draw(rows, Request.new()) if isinstance(event, ImageDone)}
-    return [(images[n].permute(1, 2, 0).numpy() + 1) / 2 for n in range(len(rows))]
-
-
 def theirs(kind: Any, base: Path, nets: Sequence[Path], images: Sequence[Image.Image], **options: Any) -> np.ndarray:
     models = [diffusers.ControlNetModel.from_pretrained(one) for one in nets]
     options |= {"safety_checker": None} if kind is diffusers.StableDiffusionControlNetPipeline else {}
@@ -66,10 +38,7 @@ def theirs(kind: Any, base: Path, nets: Sequence[Path], images: Sequence[Image.I
     pipeline = kind.from_pretrained(base, controlnet=models[0] if len(models) == 1 else models, **loading)
     pipeline.set_progress_bar_config(disable=True)
     given: Any = images[0] if len(images) == 1 else list(images)
-    out = pipeline(
-        "a cat", image=given, num_inference_steps=STEPS, guidance_scale=3.0, height=16, width=16, output_type="np",
-        generator=torch.Generator().manual_seed(7), **options,
-    )  # fmt: skip
+    out = pipeline("a cat", image=given, generator=torch.Generator().manual_seed(7), **CALL, **options)
     return np.asarray(out.images[0])
 
 
@@ -117,9 +86,7 @@ def test_rows_of_every_kind_share_their_passes(rt: Runtime, made: dict[str, Path
         row(rt, made["sd"], [ControlImage(str(made["one"]), made["photo"], 0.3, 0.25, 1)], guidance=1.0),
         row(rt, made["sd"], [one], prompt="two red birds and a dog"),
     ]
-    together = drawn(rt, made["sd"], *rows)
-    for alone, image in zip(rows, together, strict=True):
-        np.testing.assert_array_equal(drawn(rt, made["sd"], alone)[0], image)
+    assert_equal_alone(rt, made["sd"], rows)
 
 
 def test_in_one_file(rt: Runtime, made: dict[str, Path], tmp_path: Path) -> None:

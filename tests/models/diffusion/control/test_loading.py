@@ -37,9 +37,9 @@ def copied(net: Path, folder: Path, **config: object) -> Path:
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        ("ControlNetUnionModel", r"\(union\), which is not read here; give a ControlNet"),
-        ("FluxControlNetModel", "a ControlNet for FLUX, not for a UNet; give a ControlNet"),
-        ("UNet2DConditionModel", "of class UNet2DConditionModel; give a ControlNet"),
+        ("ControlNetUnionModel", r"\(union\), which is not read here; give a ControlNet, T2I-Adapter or IP-Adapter"),
+        ("FluxControlNetModel", "a ControlNet for FLUX, not for a UNet; give a ControlNet, T2I-Adapter or IP-Adapter"),
+        ("UNet2DConditionModel", "of class UNet2DConditionModel; give a ControlNet, T2I-Adapter or IP-Adapter"),
     ],
 )
 def test_another_kind_of_folder(base: DenoiserModel, net: Path, tmp_path: Path, found: str, message: str) -> None:
@@ -91,11 +91,11 @@ def test_files_of_other_kinds(base: DenoiserModel, net: Path, tmp_path: Path) ->
     with pytest.raises(BadWeights, match="is a pickle, which can run code when read; convert it"):
         loading.load(path, base)
     for name, message in (
-        ("lora_controlnet", "is a Control-LoRA, which is not read here; give a ControlNet"),
+        ("lora_controlnet", "is a Control-LoRA, which is not read here; give a ControlNet, T2I-Adapter or IP-Adapter"),
         ("task_embedding", "many kinds in one"),
         ("lllite_unet_x.down.0.weight", "is a ControlNet-LLLite"),
         ("first_stage_model.decoder.mid.x", "looks like an autoencoder"),
-        ("alphabet", "looks like no model that is known here: it holds alphabet; give a ControlNet"),
+        ("alphabet", "looks like no model that is known here: it holds alphabet; give a ControlNet, T2I-Adapter or IP-Adapter"),
     ):
         save_file({name: torch.zeros(2)}, path)
         with pytest.raises(BadWeights, match=message):
