@@ -27,7 +27,7 @@ ROOMS = {path.stem: "base" for path in ROOT.glob("mmgen/*.py")} | {"__main__": "
 LEVEL = {room: level for level, tier in enumerate(TIERS) for room in tier}
 MODELS = (
     "transformer_config", "cpu", "tuning", "quantization", "layers", "checkpoints", "lm", "transformers_backend",
-    "encoders", "reader", "diffusion", "vision", "workloads",
+    "encoders", "reader", "vision", "diffusion", "workloads",
 )  # fmt: skip
 """The rooms within models/: each imports only those before it."""
 MOST_MODULES = 25  # in a folder
