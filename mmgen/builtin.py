@@ -11,6 +11,7 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Generate images from an image and a prompt")
     mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Generate the masked part of an image anew")
     mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Generate variations of an image")
+    mm.pipelines.add("upscale", "mmgen.pipelines.upscale:upscale", "Make an image larger by an upscaler such as Real-ESRGAN's")
     mm.pipelines.add("text", "mmgen.pipelines.text:TextGeneration", "Generate text from a prompt")
     mm.pipelines.add("chat", "mmgen.pipelines.chat:Chat", "Chat with a language model")
     mm.pipelines.add(

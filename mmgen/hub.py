@@ -99,7 +99,7 @@ def _local(reference: str, kind: str | None) -> Path | None:
         weight_files.check(local)
         return local
     if local.is_file():
-        if kind in ("denoiser", "control") and local.suffix == ".safetensors":
+        if kind in ("denoiser", "control", "upscaler") and local.suffix == ".safetensors":
             return local
         if local.suffix in weight_files.PICKLES:
             new = local.with_suffix(".safetensors")

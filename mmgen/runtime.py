@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
     from mmgen.clients.text import TextClient
+    from mmgen.clients.upscaler import UpscalerClient
     from mmgen.engine.telemetry.prometheus import MetricsServer
     from mmgen.interfaces import ImageEncoder, Loader
 
@@ -184,6 +185,12 @@ class Runtime:
             tiny, whole = _place(preview_vae), client
             client = self._once("preview decoder", f"{key} by {tiny}", lambda key: whole.with_preview_decoder(tiny))
         return client.with_loras(loras) if loras else client
+
+    def upscaler(self, reference: str) -> UpscalerClient:
+        """The network of that file that makes images larger, through the engine."""
+        from mmgen.clients import upscaler
+
+        return self._once("upscaler", reference, lambda key: upscaler.load(self.host, key))
 
     def image_encoder(self, reference: str | None = None) -> ImageEncoder:
         """The image encoder of that reference; its passes are `engine.call`s."""

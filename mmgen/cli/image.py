@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -169,6 +169,29 @@ def zero_shot(
             typer.secho(("\n" if number else "") + one.image, bold=True)
         rows = [(label.label, f"{label.probability:6.1%}", bar(label.probability)) for label in one.labels]
         print_columns(("label", "probability", ""), rows)
+
+
+def upscale_command(name: str, made: Any) -> Callable[..., None]:
+    """`mmgen upscale`: the pipeline's arguments, and where the image goes."""
+
+    def upscale(
+        image: Annotated[Path, typer.Argument(help="An image file.")],
+        model: Annotated[str, typer.Option(help="The upscaler, a safetensors file such as RealESRGAN_x4plus.safetensors.")],
+        output: Annotated[Path | None, typer.Option("-o", "--output", help="The PNG to write; beside the image else.")] = None,
+        scale: Annotated[float | None, typer.Option(help="Times as large a side; the network's own unless given.")] = None,
+    ) -> None:
+        """Make an image larger by a network such as Real-ESRGAN's, tile by tile."""
+        from mmgen.pipelines.image import output_paths
+        from mmgen.runtime import Runtime
+
+        path = output or image.with_name(f"{image.stem}-upscaled.png")
+        output_paths.check_png(path)  # fails before a model is loaded
+        with Runtime() as rt:
+            found = made(rt, image, model=model, scale=scale)
+        found.save(path)
+        typer.echo(f"{path} ({found})")
+
+    return upscale
 
 
 def draw(images: ImageSearch, hits: Sequence[ImageHit], text: str, image: Path | None, path: Path) -> None:

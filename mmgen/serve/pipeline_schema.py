@@ -24,7 +24,20 @@ from mmgen.pipelines.signature import Parameter, Signature
 from mmgen.serve import uploads
 from mmgen.serve.wire.bounds import MOST_ITEMS, entries
 
-FILES = frozenset({"lora", "adapter", "embedding", "vae", "control", "control_model", "image_prompt"})
+FILES = frozenset(
+    {
+        "adapter",
+        "control",
+        "control_model",
+        "embedding",
+        "image_prompt",
+        "lora",
+        "preview_vae",
+        "text_encoder",
+        "upscaler",
+        "vae",
+    }
+)
 """String parameters that are file paths."""
 MODELS = frozenset({"model", "encoder", "reader", "draft"})
 STORE = "store"

@@ -10,6 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from mmgen.errors import BadRequest
 from mmgen.pipelines import signature
+from mmgen.pipelines.img2img import Img2Img
+from mmgen.pipelines.inpaint import Inpaint
+from mmgen.pipelines.txt2img import Txt2Img
+from mmgen.pipelines.variations import Variations
 from mmgen.runtime import Runtime
 from mmgen.serve import pipeline_schema
 
@@ -44,3 +48,10 @@ def test_lists_and_objects_have_bounds() -> None:
         with pytest.raises(ValidationError, match=r"10,?000"):
             adapter.validate_python(given)
     assert pipeline_schema.bounded(str | None) == str | None
+
+
+@pytest.mark.parametrize("pipeline", [Txt2Img, Img2Img, Inpaint, Variations])
+def test_what_an_image_pipeline_is_made_with_is_a_model_or_a_file(pipeline: type) -> None:
+    """One more file that it can be given is no field, either."""
+    made = {one.name for one in signature.read("it", pipeline).parameters if one.stage == "make"}
+    assert made - pipeline_schema.FILES == {"model"}

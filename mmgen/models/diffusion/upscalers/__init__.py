@@ -1,0 +1,1 @@
+"""Networks that make images larger: Real-ESRGAN's, and others through spandrel."""
