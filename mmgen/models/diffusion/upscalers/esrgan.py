@@ -26,7 +26,7 @@ class DenseBlock(nn.Module):
         seen = [x]
         for n in range(1, 5):
             seen.append(F.leaky_relu(getattr(self, f"conv{n}")(torch.cat(seen, 1)), SLOPE))
-        out: Tensor = self.conv5(torch.cat(seen, 1))
+        out: Tensor = getattr(self, "conv5")(torch.cat(seen, 1))  # noqa: B009  made above by its name
         return out * RESIDUAL + x
 
 
