@@ -62,6 +62,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.conditioning": "models/diffusion/test_denoiser.py",
     "mmgen.models.diffusion.multistep_solvers": "models/diffusion/test_solvers.py",
     "mmgen.models.diffusion.noise_levels": "models/diffusion/test_solvers.py",
+    "mmgen.models.diffusion.upscalers.esrgan": "models/diffusion/upscalers/test_image_upscaler.py",
     "mmgen.models.diffusion.single_file.tensors": "models/diffusion/single_file/test_model.py",
     "mmgen.models.diffusion.single_file.text": "models/diffusion/single_file/test_model.py",
     "mmgen.models.diffusion.single_file.transformers.renamed": "models/diffusion/single_file/transformers/test_model.py",
