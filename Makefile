@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
+SLOW := $(VENV)/.ready-slow
 
 # The tests of the page need a browser. Where it cannot be installed they are skipped, and say so.
 BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
@@ -39,7 +40,7 @@ lint: $(DEV)
 docs: $(DEV)
 	MMGEN_HOME=.demo NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-check-slow: $(DEV)
+check-slow: $(SLOW)
 	$(BIN)/python -m pytest -m slow --timeout=3600
 
 # Nine minutes on one card. The environment must have a torch for it: constraints.txt pins a CPU's.
@@ -71,3 +72,8 @@ $(DEV): pyproject.toml constraints.txt
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
 	$(install)
 	@touch $(READY) $@
+
+$(SLOW): EXTRAS := ocr,dev,docs,deploy
+$(SLOW): $(DEV)
+	$(install)
+	@touch $@

@@ -1,40 +1,29 @@
-"""The wheel, installed outside the checkout: assets and configurations travel in it."""
+"""The wheel, installed outside the checkout: assets and configurations travel in it; built twice it is the same."""
 
-import os
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from built_wheel import build, installed, run
 
-ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
-
-
-def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MMGEN", "PYTHON"))}
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+MOST_BYTES = 100 * 2**20
+"""What package indexes take."""
 
 
 @pytest.fixture(scope="module")
 def mmgen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The installed command of an empty environment. Its dependencies are this environment's, by path; mmgen is not."""
-    place = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT, cwd=place)
-    (wheel,) = place.glob("mmgen-*.whl")
-    run(sys.executable, "-m", "venv", "--without-pip", place / "venv", cwd=place)
-    python = place / "venv" / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=place)
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=place).strip())
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")  # its own .pth files are not read
-    return place / "venv" / "bin" / "mmgen"
+    return installed(tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    """Whenever and in whichever folder: dates come from SOURCE_DATE_EPOCH, or are fixed."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first = build(tmp_path / "a", "--wheel", "--sdist", SOURCE_DATE_EPOCH="1700000000", TZ="UTC")
+    second = build(tmp_path / "b", "--wheel", "--sdist", SOURCE_DATE_EPOCH="1700000000", TZ="Asia/Tokyo")
+    assert [path.suffix for path in first] == [".whl", ".gz"] or [path.suffix for path in first] == [".gz", ".whl"]
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    assert all(path.stat().st_size < MOST_BYTES for path in first), [(path.name, path.stat().st_size) for path in first]
 
 
 def test_it_is_the_wheels(mmgen: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def serve(
     cors: Annotated[list[str] | None, typer.Option(help="Allowed CORS origin. Repeatable.")] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate for TLS: PEM, with its chain.")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Its private key: PEM, without a passphrase.")] = None,
+    keys_file: Annotated[Path | None, typer.Option(help="YAML file of keys that hold from the start.")] = None,
     audit: Annotated[Path | None, typer.Option(help="Audit log: a file of JSON lines, one for each call.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json: how the log is written on stderr.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error; info: a line for each call.")] = None,
@@ -43,6 +44,7 @@ def serve(
     told = {
         "host": host, "port": port, "models": model, "cors": cors, "history": history, "ssl_certfile": ssl_certfile,
         "ssl_keyfile": ssl_keyfile, "audit": audit, "log_format": log_format, "log_level": log_level, "otel": otel,
+        "keys_file": keys_file,
     }  # fmt: skip
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it

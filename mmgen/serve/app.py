@@ -18,6 +18,7 @@ from mmgen import __version__
 from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.serve import errors
+from mmgen.serve.accounts import keys_file
 from mmgen.serve.accounts.audit import Audit, AuditLog
 from mmgen.serve.accounts.quotas import Quotas
 from mmgen.serve.batch import batch_calls
@@ -98,6 +99,9 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     # FastAPI's own docs pages load scripts from a CDN
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
     app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
+    app.state.quotas = quotas = _quotas(rt, app.state.keys)
+    if settings.keys_file is not None:
+        keys_file.apply(settings.keys_file, app.state.keys, quotas.store)
     app.state.token = secrets.token_urlsafe(32)  # of the home's owner, for the port file
     app.state.history = History(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
@@ -106,7 +110,6 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     app.state.mcp_servers = McpConnections(settings.mcp)
     app.state.batches = BatchStore(rt.home / "batches.db")
     app.state.batch_worker = BatchWorker(app, app.state.batches)
-    app.state.quotas = quotas = _quotas(rt, app.state.keys)
     app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest, quotas.check)
     rt.engine.admit = quotas.check  # of the page's requests, too
     app.state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-serve")  # one thread per concurrent request

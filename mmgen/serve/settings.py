@@ -24,6 +24,7 @@ class ServeConfig(Config):
     fetch_urls: bool = False  # whether images may be given as URLs, and pages fetched by the assistant; of public addresses
     mcp: tuple[str, ...] = ()  # MCP servers whose tools the assistant may call: URLs, or commands, which are run here
     pull: bool = False  # whether a key with scope engine may have models downloaded (/api/pull)
+    keys_file: UserPath | None = None  # YAML, keys that are there from the start; see docs/howto/operate.md
     audit: UserPath | None = None  # a file of JSON lines: who called what, when, with which outcome
     audit_prompts: bool = False  # whether bodies are in it, 64 KiB of each
     audit_size: ByteSize = Field(default=ByteSize(64 * 2**20), gt=0)  # of a file before it is rotated

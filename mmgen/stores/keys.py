@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL, weight REAL NOT NULL, rate TEXT,
     scopes TEXT NOT NULL, stores TEXT, created REAL NOT NULL, expires REAL, revoked REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS given_keys (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 COLUMNS = "id, name, weight, rate, scopes, stores, created, expires, revoked"
 
@@ -136,19 +137,52 @@ class KeyStore:
         Raises BadRequest for a value out of its range, Clash for a name that has a key.
         """
         _check(name, weight, scopes, stores)
-        limit = None if rate is None else str(RateSpec.parse(rate))
-        key, id, salt, proof = _drawn()
-        allowed = None if stores is None else " ".join(sorted(set(stores)))
-        row = (id, name, salt, proof, weight, limit, " ".join(sorted(set(scopes))), allowed, self._clock(), expires, None)
+        key = f"mm-{secrets.token_urlsafe(32)}"
+        row = (*_hashed(name, key), *_rights(weight, rate, scopes, stores), self._clock(), expires, None)
         with self._tables.transaction() as connection:
             if connection.execute("SELECT 1 FROM keys WHERE name = ?", (name,)).fetchone():
                 raise Clash(f'there is a key "{name}" already; give another name, or a new key: mmgen keys rotate {name}')
             connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
         return key
 
+    def put(
+        self,
+        name: str,
+        key: str,
+        weight: float = 1.0,
+        rate: str | None = None,
+        scopes: Sequence[str] = EVERYDAY,
+        stores: Sequence[str] | None = None,
+    ) -> None:
+        """Makes this the user's key, with these rights, which `create` describes; what was there of that name ends.
+
+        Raises BadRequest for a value out of its range, and for a key that is not `mm-` and 43 letters, digits, - or _.
+        """
+        _check(name, weight, scopes, stores)
+        if not KEY.fullmatch(key):
+            raise BadRequest(f"the key of {name} has another form; draw one: echo mm-$(openssl rand -hex 32 | cut -c -43)")
+        id, _, salt, proof = _hashed(name, key)
+        rights, now = _rights(weight, rate, scopes, stores), self._clock()
+        with self._tables.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO given_keys VALUES (?)", (name,))
+            connection.execute("DELETE FROM keys WHERE name = ? OR id = ?", (name, id))
+            row = (id, name, salt, proof, *rights, now, None, None)
+            connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
+
+    def keep_given(self, names: Collection[str]) -> None:
+        """Revokes keys that were once put and are not among `names`."""
+        with self._tables.transaction() as connection:
+            gone = [(one,) for (one,) in connection.execute("SELECT name FROM given_keys") if one not in names]
+            now = self._clock()
+            connection.executemany(
+                "UPDATE keys SET revoked = coalesce(revoked, ?) WHERE name = ?", [(now, *one) for one in gone]
+            )
+            connection.executemany("DELETE FROM given_keys WHERE name = ?", gone)
+
     def rotate(self, name: str) -> str:
         """A new key in place of that user's, with all the same rights; the old one ends now. A revoked one lives again."""
-        key, id, salt, proof = _drawn()
+        key = f"mm-{secrets.token_urlsafe(32)}"
+        id, _, salt, proof = _hashed(name, key)
         self._change(name, "id = ?, salt = ?, hash = ?, created = ?, revoked = NULL", (id, salt, proof, self._clock()))
         return key
 
@@ -233,12 +267,19 @@ def _check(name: str, weight: float, scopes: Sequence[str], stores: Sequence[str
             raise BadRequest(f'store "{store}" is no bare name; give one such as notes, not a path')
 
 
-def _drawn() -> tuple[str, str, bytes, bytes]:
-    """A new key, its id, a salt, and the hash of its secret part."""
-    key, salt = f"mm-{secrets.token_urlsafe(32)}", secrets.token_bytes(16)
-    match = KEY.fullmatch(key)
+def _hashed(name: str, key: str) -> tuple[str, str, bytes, bytes]:
+    """A key's id, its user, a salt, and the hash of its secret part."""
+    match, salt = KEY.fullmatch(key), secrets.token_bytes(16)
     assert match is not None
-    return key, match[1], salt, _scrypt(match[2], salt)
+    return match[1], name, salt, _scrypt(match[2], salt)
+
+
+def _rights(
+    weight: float, rate: str | None, scopes: Sequence[str], stores: Sequence[str] | None
+) -> tuple[float, str | None, str, str | None]:
+    """As the table holds them."""
+    limit = None if rate is None else str(RateSpec.parse(rate))
+    return weight, limit, " ".join(sorted(set(scopes))), None if stores is None else " ".join(sorted(set(stores)))
 
 
 def _scrypt(secret: str, salt: bytes) -> bytes:
