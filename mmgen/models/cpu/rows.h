@@ -99,6 +99,37 @@ INLINE void keep(const float *k, const float *v, const float *cos, const float *
     }
 }
 
+/* Of 16 vectors the sum of each, in order. A sum's additions have the same order whatever stands beside it. */
+INLINE __m512 sums_of(const __m512 *x)
+{
+    __m512 pairs[8], fours[4], halves[2];
+    for (int one = 0; one < 8; one++)
+        pairs[one] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * one], x[2 * one + 1]), _mm512_unpackhi_ps(x[2 * one], x[2 * one + 1]));
+    for (int one = 0; one < 4; one++) {
+        __m512d a = _mm512_castps_pd(pairs[2 * one]), b = _mm512_castps_pd(pairs[2 * one + 1]);
+        fours[one] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+    }
+    for (int one = 0; one < 2; one++) {
+        __m512 a = fours[2 * one], b = fours[2 * one + 1];
+        halves[one] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    return _mm512_add_ps(_mm512_shuffle_f32x4(halves[0], halves[1], 0x88), _mm512_shuffle_f32x4(halves[0], halves[1], 0xdd));
+}
+
+/* Products of a query with up to 16 keys that lie behind one another. */
+INLINE __m512 products(const float *q, const float *keys, long size, long count)
+{
+    __m512 sums[16];
+    for (int one = 0; one < 16; one++)
+        sums[one] = _mm512_setzero_ps();
+    for (long part = 0; part < size; part += 16) {
+        __m512 some = _mm512_loadu_ps(q + part);
+        for (int one = 0; one < 16; one++) /* there are sums that nobody wants, so that all of them stay in registers */
+            sums[one] = _mm512_fmadd_ps(some, _mm512_loadu_ps(keys + least(one, count - 1) * size + part), sums[one]);
+    }
+    return sums_of(sums);
+}
+
 /* Of `heads` queries beside each other that share keys and values, which are then read once; `scores`: each has `each` numbers,
    16 more than there are keys. */
 INLINE void attend_heads(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
@@ -106,23 +137,28 @@ INLINE void attend_heads(const float *q, const float *keys, const float *values,
 {
     long first = window && text->keys > window ? text->keys - window : 0, at = 0;
     float most[MOST_HEADS];
-    for (int head = 0; head < heads; head++)
-        most[head] = -__builtin_inff();
-    for (const Span *span = spans + text->span; at < text->keys; span++)
-        for (long place = 0; place < span->count && at < text->keys; place++, at++) {
+    __m512 mosts[MOST_HEADS], unseen = _mm512_set1_ps(-__builtin_inff());
+    for (int head = 0; head < heads; head++) {
+        mosts[head] = unseen;
+        for (long before = 0; before < first; before += 16)
+            _mm512_storeu_ps(scores + head * each + before, unseen);
+    }
+    for (const Span *span = spans + text->span; at < text->keys; span++) {
+        long place = first > at ? least(first - at, span->count) : 0, count = least(span->count, text->keys - at);
+        for (long some; place < count; place += some) {
             const float *key = keys + (span->start + place) * size;
-            __m512 sums[MOST_HEADS];
-            for (int head = 0; head < heads; head++)
-                sums[head] = _mm512_setzero_ps();
-            for (long part = 0; at >= first && part < size; part += 16)
-                for (int head = 0; head < heads; head++)
-                    sums[head] = _mm512_fmadd_ps(_mm512_loadu_ps(q + head * size + part), _mm512_loadu_ps(key + part), sums[head]);
+            some = least(16, count - place);
             for (int head = 0; head < heads; head++) {
-                float score = at < first ? -__builtin_inff() : _mm512_reduce_add_ps(sums[head]) * scale;
-                scores[head * each + at] = score;
-                most[head] = score > most[head] ? score : most[head];
+                __m512 found = some == 16 ? products(q + head * size, key, size, 16) : products(q + head * size, key, size, some);
+                found = _mm512_mul_ps(found, _mm512_set1_ps(scale));
+                _mm512_mask_storeu_ps(scores + head * each + at + place, some_of(some), found);
+                mosts[head] = _mm512_mask_max_ps(mosts[head], some_of(some), found, mosts[head]); /* its second, where one is NaN */
             }
         }
+        at += count;
+    }
+    for (int head = 0; head < heads; head++)
+        most[head] = _mm512_reduce_max_ps(mosts[head]);
     __m512 whole[MOST_HEADS];
     for (int head = 0; head < heads; head++) {
         __m512 total = _mm512_setzero_ps();
