@@ -69,12 +69,12 @@ static void place(const void *about, long row, int thread)
     }
 }
 
-/* Heads that attend at once: as many as share keys, or a part of them; fewer where threads would else have none. */
+/* Heads that attend at once: as many as share keys, or a part of them. */
 INLINE int heads_at_once(const Shape *shape)
 {
-    long shared = shape->heads / shape->groups, all = shape->texts * shape->heads;
+    long shared = shape->heads / shape->groups;
     int heads = MOST_HEADS;
-    while (heads > 1 && (shared % heads || all / heads < 2 * shape->threads))
+    while (shared % heads)
         heads--;
     return heads;
 }
