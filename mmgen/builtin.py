@@ -9,6 +9,7 @@ def register(mm: Registry) -> None:
     mm.pipelines.add("rag-text", "mmgen.pipelines.rag_text:RagText", "Answer a question from your documents, with citations")
     mm.pipelines.add("txt2img", "mmgen.pipelines.txt2img:Txt2Img", "Generate images from a prompt")
     mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Generate images from an image and a prompt")
+    mm.pipelines.add("edit", "mmgen.pipelines.edit:Edit", "Edit an image as an instruction says")
     mm.pipelines.add("inpaint", "mmgen.pipelines.inpaint:Inpaint", "Generate the masked part of an image anew")
     mm.pipelines.add("variations", "mmgen.pipelines.variations:Variations", "Generate variations of an image")
     mm.pipelines.add("upscale", "mmgen.pipelines.upscale:upscale", "Make an image larger by an upscaler such as Real-ESRGAN's")

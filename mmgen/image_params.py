@@ -208,6 +208,14 @@ class ImageParams:
     guidance_rescale: float = param(
         0.0, "0 to 1: takes back the contrast that a high guidance adds.", least=0, most=1, slider=(0, 1, 0.05)
     )
+    image_guidance: float | None = param(
+        None,
+        "how closely an edit keeps to its image, 1 (no more than it must) to 3; 1.5 unless said. Read by InstructPix2Pix.",
+        least=1,
+        most=100,
+        label="Image CFG scale",
+        slider=(1, 3, 0.1),
+    )
     solver: str | None = param(None, f"{', '.join(SOLVERS[:-1])} or {SOLVERS[-1]}.", choices=SOLVERS, label="Sampler (solver)")
     width: int | None = param(
         None, "pixels; the default suits the model, and the given image's ratio.", least=1, most=MAX_SIDE,

@@ -26,6 +26,7 @@ ELSEWHERE = frozenset(
         "style",
         "preview_every",
         "control",
+        "image_guidance",
         "image_prompt",
     }
 )

@@ -18,6 +18,7 @@ from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
+from mmgen.errors import BadRequest
 from mmgen.image_events import Preview, Progress
 from mmgen.image_params import ControlInput, ImageParams, LoraWeight
 from mmgen.models.diffusion.prompts import syntax
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 Loras = tuple[LoraWeight, ...]
 STEPS, GUIDANCE, SOLVER = 20, 5.0, "dpm++2m"
 """What a UNet draws with unless the caller says otherwise ..."""
+IMAGE_GUIDANCE = 1.5
+"""... of one that edits images, how closely it keeps to them ..."""
 CONSISTENCY_STEPS = 4
 """... and one that was distilled for consistency sampling (LCM)."""
 
@@ -74,14 +77,29 @@ class DenoiserClient(ImageClient):
                 solver=solver,
                 steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
                 guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
+                image_guidance=IMAGE_GUIDANCE if params.image_guidance is None and self.edits else params.image_guidance,
             )
         )
+
+    @property
+    def edits(self) -> bool:
+        return self.model.told == "edit"
+
+    def _check_images(self, params: ImageParams) -> None:
+        """Raises BadRequest where the network is told of an image that is not there, or the other way round."""
+        if self.model.told == "inpaint" and params.mask_pixels is None:
+            raise BadRequest(f"{self.reference} is an inpainting model; give it an image and a mask (inpaint), or take another")
+        if self.model.told == "edit" and params.pixels is None:
+            raise BadRequest(f"{self.reference} edits images; give it one and say what to change (edit), or take another model")
+        if params.image_guidance is not None and self.model.told != "edit":
+            raise BadRequest(f"{self.reference} takes no image guidance; leave it out")
 
     def _checked(self, params: ImageParams) -> ImageParams:
         """With the model's own size where none is asked for. Raises BadRequest for what the model cannot draw."""
         width = self.model.size if params.width is None else params.width
         height = self.model.size if params.height is None else params.height
         resolved = replace(params, width=width, height=height)
+        self._check_images(resolved)
         self.model.latent_shape(*resolved.size)
         self._table(resolved)
         self._adapters(resolved)
@@ -121,7 +139,7 @@ class DenoiserClient(ImageClient):
         engine, following, ended = self.host.engine, EventMerge(), False
         try:
             adapters = {params.loras: self._adapters(params) for params in rows}
-            conditions, latents = self._conditions(rows, adapters), self._latents(rows)
+            conditions, latents, references = self._conditions(rows, adapters), self._latents(rows), self._references(rows)
             controls = {id(one): self.controls.prepared(one) for params in rows for one in params.controls}
             for number, params in enumerate(rows):
                 own = [controls[id(one)] for one in params.controls]
@@ -130,7 +148,7 @@ class DenoiserClient(ImageClient):
                     conditions[params.loras],
                     adapters[params.loras],
                     own,
-                    latents.get(id(params.pixels)),
+                    (latents.get(id(params.pixels)), references.get(id(params.pixels))),
                     number,
                     request,
                 )
@@ -161,10 +179,19 @@ class DenoiserClient(ImageClient):
         return found
 
     def _latents(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
-        """Of every image that rows begin with, by its `id`, encoded once."""
-        images = {id(one.pixels): one.pixels for one in rows if one.pixels is not None}
+        """Of every image that rows begin with or keep, by its `id`, encoded once."""
+        used = [one for one in rows if one.strength < 1 or (one.mask_pixels is not None and not self.model.told)]
+        images = {id(one.pixels): one.pixels for one in used if one.pixels is not None}
         engine, encode = self.host.engine, self.model.encode
         return {key: engine.call_with(self.denoise, encode, image[None])[0].cpu() for key, image in images.items()}
+
+    def _references(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
+        """What the network is told of these images in every step, likewise; empty where it is told of none."""
+        if not self.model.told:
+            return {}
+        engine, see = self.host.engine, self.model.reference
+        images = {id(one.pixels): one for one in rows if one.pixels is not None}
+        return {key: engine.call_with(self.denoise, see, one.pixels, one.mask_pixels).cpu() for key, one in images.items()}
 
     def _payload(
         self,
@@ -172,7 +199,7 @@ class DenoiserClient(ImageClient):
         conditions: dict[str, Conditioning],
         adapters: ScaledAdapters,
         controls: Sequence[RowControl],
-        latents: Tensor | None,
+        image: tuple[Tensor | None, Tensor | None],
         number: int,
         request: Request,
     ) -> DenoiseRequest:
@@ -180,7 +207,9 @@ class DenoiserClient(ImageClient):
 
         from mmgen.runners.denoise import DenoiseRequest
 
-        shape, mask = self.model.latent_shape(*params.size)[1:], params.mask_pixels
+        latents, reference = image
+        shape = self.model.latent_shape(*params.size)[1:]
+        mask = None if self.model.told else params.mask_pixels  # a network that is told of it keeps to it by itself
         return DenoiseRequest(
             params,
             condition=conditions[params.prompt],
@@ -191,6 +220,7 @@ class DenoiserClient(ImageClient):
             mask=None if mask is None else F.adaptive_max_pool2d(mask, shape),  # (1, H, W) -> (1, h, w)
             adapters=adapters,
             controls=controls,
+            reference=reference,
             image=number,
             decode=partial(self._pixels, request),
         )

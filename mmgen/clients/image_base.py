@@ -75,6 +75,11 @@ class ImageClient(ABC):
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 
+    @property
+    def edits(self) -> bool:
+        """Whether it changes an image as an instruction says, and does nothing else."""
+        return False
+
     def overlays(self, control: ControlInput) -> bool:
         """Whether a control image lies over the one that is drawn, and has its size. Raises what opening its model raises."""
         return True

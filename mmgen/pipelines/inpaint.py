@@ -12,7 +12,7 @@ class Inpaint(ImagePipeline):
 
     task = "inpaint"
     required = ("image", "mask", "prompt")
-    omitted = ("best_of",)
+    omitted = ("best_of", "image_guidance")
     helps: ClassVar[dict[str, str]] = {
         "image": "the image.",
         "strength": "how far from what is there: above 0 (hardly) to 1 (nothing of it is left).",

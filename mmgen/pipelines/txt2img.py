@@ -10,4 +10,4 @@ class Txt2Img(ImagePipeline):
 
     task = "txt2img"
     required = ("prompt",)
-    omitted = ("image", "mask", "strength")
+    omitted = ("image", "mask", "strength", "image_guidance")

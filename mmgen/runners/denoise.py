@@ -48,12 +48,17 @@ class DenoiseRequest:
     mask: Tensor | None = None  # (1, h, w) in [0, 1]: 1 is drawn anew
     adapters: ScaledAdapters = ()  # its LoRA files, with their scales
     controls: Sequence[RowControl] = ()  # what else controls it
+    reference: Tensor | None = None  # what the network is told of an image besides, see its `reference`
     image: int = 0  # its place among the call's images, for Progress and Preview
     decode: Callable[[Tensor], Tensor] | None = None  # latents -> (3, H, W) in [-1, 1], for Preview
 
     @property
     def guidance(self) -> float:
         return 1.0 if self.params.guidance is None else self.params.guidance
+
+    @property
+    def image_guidance(self) -> float:
+        return 1.0 if self.params.image_guidance is None else self.params.image_guidance
 
 
 @dataclass(eq=False)
@@ -94,7 +99,7 @@ class DenoiseRunner:
         """Each weight is used in so many places."""
         request: DenoiseRequest = job.payload
         _, height, width = self.denoiser.latent_shape(*request.params.size)
-        used = self.parameters * (1 + self._guided(request)) * self.denoiser.places(height, width)
+        used = self.parameters * self._rows(request) * self.denoiser.places(height, width)
         return Estimate(len(request.table), milliseconds(used, self.parameters, self.denoiser.device))
 
     def reserve(self, job: Job) -> int:
@@ -103,7 +108,7 @@ class DenoiseRunner:
         shape = self.denoiser.latent_shape(*request.params.size)
         _check(request, shape)
         states = 1 + HISTORY + WORKING + sum(one is not None for one in (request.start, request.known, request.mask))
-        rows = 1 + self._guided(request)
+        rows = self._rows(request)
         told = request.condition.bytes * rows + sum(one.prepared.bytes for one in request.controls)
         passes = rows * (1 + len(request.controls))
         return 4 * math.prod(shape) * states + passes * self.denoiser.step_bytes(*shape[1:]) + told
@@ -138,6 +143,13 @@ class DenoiseRunner:
     def _guided(self, request: DenoiseRequest) -> bool:
         return request.negative is not None and request.guidance > 1 and not self.denoiser.guidance_embedded
 
+    def _blind(self, request: DenoiseRequest) -> bool:
+        """A third row is told neither the prompt nor the image."""
+        return self._guided(request) and request.image_guidance != 1
+
+    def _rows(self, request: DenoiseRequest) -> int:
+        return 1 + self._guided(request) + self._blind(request)
+
     def _advance(self, jobs: Sequence[Job]) -> None:
         """All of them by one step; if the pass fails, each alone, so that the bad job fails alone."""
         if not jobs:
@@ -159,19 +171,24 @@ class DenoiseRunner:
         """The one forward pass -> (B, C, h, w), guidance applied."""
         requests = [job.payload for job in jobs]
         guided = [n for n, request in enumerate(requests) if self._guided(request)]
+        blind = [n for n, request in enumerate(requests) if self._blind(request)]
+        twice = [*guided, *blind]
         x = torch.stack([job.state.x for job in jobs])
         timesteps = torch.stack([request.table.timesteps[job.state.row] for job, request in zip(jobs, requests, strict=True)])
         scale = torch.tensor([request.guidance for request in requests])
-        adapters = [request.adapters for request in requests] + [requests[n].adapters for n in guided]
+        adapters = [request.adapters for request in requests] + [requests[n].adapters for n in twice]
         acting = [_acting(job) for job in jobs]
-        controls = [*acting, *([replace(one, unconditional=True) for one in acting[n]] for n in guided)]
+        controls = [*acting, *([replace(one, unconditional=True) for one in acting[n]] for n in twice)]
         more: dict[str, Any] = {"controls": controls} if any(acting) else {}
+        if any(request.reference is not None for request in requests):
+            seen = [requests[n].reference for n in (*range(len(requests)), *guided)]
+            more["references"] = [*seen, *(torch.zeros_like(requests[n].reference) for n in blind)]
         for job in jobs:
-            job.units = 1 + self._guided(job.payload)
+            job.units = self._rows(job.payload)
         outputs = self.denoiser.predict(
-            torch.cat([x, x[guided]]),
-            torch.cat([timesteps, timesteps[guided]]),
-            [request.condition for request in requests] + [requests[n].negative for n in guided],
+            torch.cat([x, x[twice]]),
+            torch.cat([timesteps, timesteps[twice]]),
+            [request.condition for request in requests] + [requests[n].negative for n in twice],
             scale if self.denoiser.guidance_embedded else None,
             adapters if any(adapters) else (),
             **more,
@@ -179,7 +196,12 @@ class DenoiseRunner:
         if not guided:
             return outputs
         rescale = torch.tensor([request.params.guidance_rescale for request in requests])
-        return self.denoiser.guide(outputs, torch.tensor(guided, device=outputs.device), scale, rescale)
+        both = len(jobs) + len(guided)
+        mixed = self.denoiser.guide(outputs[:both], torch.tensor(guided, device=outputs.device), scale, rescale)
+        for row, n in enumerate(blind, both):  # Brooks et al. 2023, eq. 3, whose part of the prompt is done
+            seeing = outputs[len(jobs) + guided.index(n)]
+            mixed[n] += (requests[n].image_guidance - 1) * (seeing - outputs[row])
+        return mixed
 
     def _update(self, jobs: Sequence[Job], outputs: Tensor) -> None:
         device = self.denoiser.device

@@ -92,9 +92,13 @@ class LatentAutoencoder:
         latents: Tensor = (out.latent_dist.mode() if hasattr(out, "latent_dist") else out.latents).float()
         return (latents - self.shift.to(latents.device)) / self.spread.to(latents.device)
 
+    def unscaled(self, latents: Tensor) -> Tensor:
+        """As the network gives them, before its configuration's scale and shift."""
+        return latents * self.spread.to(latents.device) + self.shift.to(latents.device)
+
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        latents = latents * self.spread.to(latents.device) + self.shift.to(latents.device)
+        latents = self.unscaled(latents)
         out: Tensor = self.vae.decode(latents.to(self.device, self.dtype), return_dict=False)[0].float()
         return out.clamp(-1, 1)
 

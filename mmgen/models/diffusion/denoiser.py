@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,6 +54,11 @@ PIPELINES = frozenset(
         "StableDiffusionPipeline",
         "StableDiffusionImg2ImgPipeline",
         "StableDiffusionXLPipeline",
+        "StableDiffusionXLImg2ImgPipeline",
+        "StableDiffusionInpaintPipeline",
+        "StableDiffusionXLInpaintPipeline",
+        "StableDiffusionInstructPix2PixPipeline",
+        "StableDiffusionXLInstructPix2PixPipeline",
         "LatentConsistencyModelPipeline",
         "DDPMPipeline",
         "DDIMPipeline",
@@ -61,11 +66,8 @@ PIPELINES = frozenset(
 )
 """Pipelines of diffusers whose loop is ours: one UNet, asked once a step for every row."""
 PRECISIONS = {"": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-KINDS = {
-    5: "it is an inpainting model, which is told mask and image: not done here, take the model that it was made from",
-    4: "it is told an image to edit (InstructPix2Pix), which is not done here: take another model",
-}
-"""By how many channels more a UNet takes than it gives."""
+Told = Literal["", "inpaint", "edit"]
+"""Of what image a UNet is told beside the latents: none, one with a mask in it, or one to edit."""
 
 
 class DenoiserModel(DenoiserBase):
@@ -79,13 +81,14 @@ class DenoiserModel(DenoiserBase):
         self.scheduler_config = dict(scheduler_config)
         self.device, self.dtype = unet.device, unet.dtype
         config = unet.config
-        self.channels = int(config.in_channels)
-        if images.channels != self.channels or int(config.out_channels) != self.channels:
-            kind = KINDS.get(self.channels - images.channels, "only models where all three agree run here")
+        self.channels, takes = int(images.channels), int(config.in_channels)
+        kinds: dict[int, Told] = {self.channels: "", 2 * self.channels: "edit", 2 * self.channels + 1: "inpaint"}
+        if takes not in kinds or int(config.out_channels) != self.channels:
             raise BadWeights(
-                f"the UNet takes {self.channels} channels and gives {config.out_channels}, its images have "
-                f"{images.channels}; {kind}"
+                f"the UNet takes {takes} channels and gives {config.out_channels}, its images have {self.channels}; only "
+                "models where all three agree run here, and those that are told an image to inpaint or to edit"
             )
+        self.told = kinds[takes]
         self.conditional = hasattr(config, "cross_attention_dim")
         self.guidance_width = getattr(config, "time_cond_proj_dim", None)
         self.grain = images.factor * 2 ** (len(config.block_out_channels) - 1)
@@ -210,6 +213,7 @@ class DenoiserModel(DenoiserBase):
         guidance: Tensor | None = None,
         adapters: Sequence[ScaledAdapters] = (),
         controls: Sequence[Sequence[RowControl]] = (),
+        references: Sequence[Tensor] = (),
     ) -> Tensor:
         """One evaluation of the network.
 
@@ -220,6 +224,7 @@ class DenoiserModel(DenoiserBase):
             guidance: (B,) scales, read by models with `guidance_embedded` only.
             adapters: B rows of LoRA files with their scales, where any has some.
             controls: B rows of what controls them, likewise.
+            references: of B rows what `reference` made of their images, where the UNet is told some.
 
         Returns:
             (B, C, h, w) fp32, what the model's own prediction type says: noise, velocity or image.
@@ -240,8 +245,30 @@ class DenoiserModel(DenoiserBase):
             more |= unet_arguments(rows, timesteps.to(self.device), conditions, controls, told)
         prompts = image_prompts(controls)
         with self._adapted(adapters, "unet", range(len(x))), self.image_prompts.use(prompts) if prompts else nullcontext():
+            if references:
+                rows = torch.cat([rows, torch.stack(list(references)).to(rows)], dim=1)
             out = self.unet(rows, timesteps.to(self.device), return_dict=False, **more)
         return out[0].float()  # type: ignore[no-any-return]
+
+    def reference(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the UNet is told of an image beside the latents, in every step.
+
+        Args:
+            pixels: (3, H, W) in [-1, 1].
+            mask: (1, H, W) in [0, 1], of an inpainting model: what is at least one half is drawn anew.
+
+        Returns:
+            (E, h, w): latents, without the scale in which they are drawn (Brooks et al. 2023, InstructPix2Pix); or the mask,
+            and the latents of the image with mid-grey behind it (Rombach et al. 2022).
+        """
+        if self.told == "edit":
+            assert isinstance(self.images, LatentAutoencoder)
+            return self.images.unscaled(self.encode(pixels[None]))[0]
+        assert mask is not None
+        hole = (mask >= 0.5).float()
+        latents = self.encode((pixels * (1 - hole))[None])[0]
+        places = torch.nn.functional.interpolate(hole[None], latents.shape[-2:])[0]
+        return torch.cat([places.to(latents), latents])
 
     def _extras(self, x: Tensor, conditioning: Conditioning, guidance: Tensor | None) -> dict[str, Any]:
         """What only some models are told: the pooled prompt, the image's size, the guidance scale."""
@@ -352,6 +379,8 @@ def _text_side(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Text
         index = folder / "model_index.json"
         zero_null = index.is_file() and bool(read_json(index).get("force_zeros_for_empty_prompt", False))
         return ClipConditioner.load(folder, device, dtype, zero_null)
+    if (folder / "text_encoder_2").is_dir():
+        raise BadWeights(f"{folder} is the refiner of Stable Diffusion XL, which does not run here; take the base model alone")
     raise BadWeights(f"{folder} has neither text_encoder/ nor mmgen.json, so prompts cannot reach its UNet")
 
 

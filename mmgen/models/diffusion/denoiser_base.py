@@ -27,6 +27,7 @@ class DenoiserBase:
     size: int  # pixels a side that it was trained at
     grain: int  # pixels: the least side, and what the model draws best are multiples of it
     step: int  # pixels: a side is a multiple of it
+    told: str  # of what image the network is told in every step: "", "inpaint" or "edit"
     adapted: Mapping[str, AdaptedLayers]  # by the names of the networks that LoRA files know
 
     @property

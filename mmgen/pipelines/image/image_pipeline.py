@@ -13,7 +13,7 @@ from PIL.Image import Image
 from mmgen import image_params, weight_files
 from mmgen.clients.image_base import ImageDone
 from mmgen.engine.job import Request
-from mmgen.errors import UnreadableFile
+from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
 from mmgen.image_params import ImageParams, ImageSource
 from mmgen.pipelines.image import control_images, image_checks, image_io, output_paths, plot, prompt_files, recipe, rows
@@ -163,6 +163,11 @@ class ImagePipeline(StreamingPipeline[Images]):
         every = cells([ImageParams(**options, prompt=prompt) for prompt in prompts], self.signature.parameters)
         return image_checks.calls(every)
 
+    def suit(self, client: ImageClient) -> None:
+        """Raises BadRequest for a model that this task is not for."""
+        if client.edits:
+            raise BadRequest(f"{client.reference} edits images by instruction; use `mmgen edit`, or the pipeline edit")
+
     def completed(self, given: dict[str, Any]) -> dict[str, Any]:
         """The call's values, with what the task knows besides."""
         return given
@@ -178,6 +183,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
         client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder, self.preview_vae)
         clock.lap("load")
+        self.suit(client)
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
         settled = [replace(one, loras=loras, embeddings=learned) for one in asked]
         settled = rows.settle(settled if first.x or first.y else settled[:1], client, source, mask, controls)

@@ -63,6 +63,7 @@ class DiTModel(DenoiserBase):
         self.images = autoencoder_of(pipeline.vae)
         self.device, self.dtype = self.network.device, self.network.dtype
         self.channels = family.channels
+        self.told = ""
         self.grain = self.step = self.images.factor * 2  # two latent places a side make a token
         self.size = self.images.factor * int(getattr(pipeline, "default_sample_size", None) or self._trained())
         self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
