@@ -190,8 +190,8 @@ class DenoiserClient(ImageClient):
         if not self.model.told:
             return {}
         engine, see = self.host.engine, self.model.reference
-        images = {id(one.pixels): one for one in rows if one.pixels is not None}
-        return {key: engine.call_with(self.denoise, see, one.pixels, one.mask_pixels).cpu() for key, one in images.items()}
+        images = {id(one.pixels): (one.pixels, one.mask_pixels) for one in rows if one.pixels is not None}
+        return {key: engine.call_with(self.denoise, see, *given).cpu() for key, given in images.items()}
 
     def _payload(
         self,
