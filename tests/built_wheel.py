@@ -21,7 +21,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 def build(place: Path, *kinds: str, **environment: str) -> list[Path]:
-    """Distributions of this checkout: "--wheel", "--sdist"."""
+    """Distributions of this checkout: "--wheel", "--sdist", or both, the wheel from the sdist."""
     run(sys.executable, "-m", "build", *kinds, "--no-isolation", "--outdir", place, ROOT, cwd=place, **environment)
     return sorted(place.glob("mmgen-*"))
 
