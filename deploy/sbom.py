@@ -25,7 +25,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ALLOWED = frozenset({
-    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python", "HPND",
+    "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CNRI-Python",
+    "HPND",
     "ISC", "MIT",
     "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib", "bzip2-1.0.6",
     "LGPL-2.1-or-later",  # as libraries that anybody can replace
@@ -116,14 +117,15 @@ def requirements(distribution: metadata.Distribution, extras: Sequence[str]) -> 
             yield requirement
 
 
+@lru_cache
 def reference(distribution: metadata.Distribution) -> str:
     return f"pkg:pypi/{canonicalize_name(distribution.metadata['Name'])}@{distribution.version}"
 
 
 def component(distribution: metadata.Distribution, kind: str = "library") -> dict[str, Any]:
-    about = {"type": kind, "bom-ref": reference(distribution), "name": distribution.metadata["Name"],
-             "version": distribution.version, "purl": reference(distribution)}  # fmt: skip
-    if expression := licence(distribution.metadata):
+    found, purl = distribution.metadata, reference(distribution)  # it is parsed each time
+    about = {"type": kind, "bom-ref": purl, "name": found["Name"], "version": found["Version"], "purl": purl}
+    if expression := licence(found):
         about["licenses"] = [{"expression": expression}]
     return about
 
