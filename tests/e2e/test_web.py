@@ -46,7 +46,7 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
     expect(page.locator("#draw-gallery img")).to_have_count(1)
 
     page.get_by_role("button", name="Options").last.click()
-    page.locator("#draw-steps textarea").fill("100")
+    page.locator("#draw-steps textarea").fill("1000")
     page.get_by_label("number input for Batch size").fill("8")
     cancel_at_once(page)
     draw(page, "a red apple")
@@ -77,7 +77,7 @@ def test_two_visitors_at_once(visit: Any, address: str, tmp_path: Path) -> None:
         for page in (one, other):
             page.get_by_role("tab", name="Images", exact=True).click()
             page.get_by_role("button", name="Options").last.click()
-            page.locator("#draw-steps textarea").fill("60")
+            page.locator("#draw-steps textarea").fill("1000" if page is one else "60")
             if page is one:
                 cancel_at_once(page)
             draw(page, "a crown")
