@@ -83,7 +83,7 @@ def documents(rows: Sequence[DocumentSummary]) -> str:
     items = "".join(f"<li><span>{escape(Path(row.uri).name)}</span>{_extent(row)}</li>" for row in rows if row.passages)
     if not items:
         return NO_DOCUMENTS
-    return f"<ul class='documents' aria-label='Documents'>{items}</ul>"
+    return f"<ul class='documents' tabindex='0' aria-label='Documents'>{items}</ul>"
 
 
 def _extent(row: DocumentSummary) -> str:

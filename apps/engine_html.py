@@ -103,7 +103,7 @@ def _remaining(group: Sequence[Job]) -> str:
 
 
 def _section(title: str, body: str) -> str:
-    return f"<section class='panel'><h3>{escape(title)}</h3>{body}</section>"
+    return f"<section class='panel'><h2>{escape(title)}</h2>{body}</section>"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

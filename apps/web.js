@@ -1,4 +1,5 @@
-/* What Python cannot do on the page: a name for this tab of the browser, and the page's tab that was open before a reload. */
+/* What Python cannot do on the page: a name for this tab of the browser, the page's tab that was open before a reload, and
+   a role for the empty galleries that Gradio names without one. */
 
 function mmgenPage() {
   let name = sessionStorage.getItem("mmgen-page");
@@ -19,6 +20,11 @@ function mmgenTabs() {
     const chosen = tabs().find((one) => one.getAttribute("aria-selected") === "true");
     if (chosen) sessionStorage.setItem("mmgen-tab", name(chosen));
   };
+  const named = () => {
+    for (const one of document.querySelectorAll("div.empty[aria-label]:not([role])")) one.setAttribute("role", "img");
+  };
+  new MutationObserver(named).observe(document.body, { subtree: true, childList: true });
+  named();
   new MutationObserver(keep).observe(document.body, { subtree: true, attributeFilter: ["aria-selected"] });
   return true;
 }

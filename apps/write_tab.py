@@ -57,7 +57,7 @@ def tab(rt: Runtime, chooser: ModelChooser, pages: Pages) -> Shows:
     with gr.Row(elem_classes="columns"):
         for strategy, (name, about) in STRATEGIES.items():
             with gr.Column(min_width=260):
-                gr.HTML(f"<h3>{name}</h3><p class='facts'>{about}</p>")
+                gr.HTML(f"<h2>{name}</h2><p class='facts'>{about}</p>")
                 shown[strategy] = gr.HTML(EMPTY.format("Nothing generated yet."), elem_id=f"write-{strategy}")
                 texts[strategy] = gr.State("")
     gr.HTML(

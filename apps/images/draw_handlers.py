@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from mmgen.errors import BadRequest, Cancelled, MmgenError, UnreadableFile
+from mmgen.models.diffusion.prompts import syntax
 from mmgen.pipelines.image import image_io, recipe
 from mmgen.pipelines.image.image_pipeline import recalled
 from mmgen.pipelines.image.recipe import Recipe
@@ -103,6 +105,21 @@ class DrawHandlers:
         if mask is None:
             return Img2Img(self.rt, model=model).stream(under, form.prompt, strength=form.strength, **options)
         return Inpaint(self.rt, model=model).stream(under, mask, form.prompt, strength=form.strength, **options)
+
+    def counted(self, prompt: str, model: str | None) -> str:
+        """How many tokens the prompt has, once the model is loaded; or what in it cannot be read."""
+        try:
+            reference = self.chooser.checked("denoiser", self.default, model)
+            if not prompt.strip() or all(one.name != f"denoiser {reference}" for one in self.rt.engine.models):
+                return ""
+            found = self.rt.denoiser(reference).count_tokens(syntax.loras(prompt)[0])
+        except MmgenError as why:
+            return f"<p class='facts warn'>{escape(str(why))}</p>"
+        if found is None:
+            return ""
+        tokens, window = found
+        parts = f", read in {math.ceil(tokens / window)} parts of {window}" if tokens > window else f" of {window}"
+        return f"<p class='facts'>{tokens} tokens{parts}</p>"
 
     def settings(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
         """What the dropped image says, for the form: a note, prompt, negative prompt, model, style, seed, whether it is fixed,

@@ -39,6 +39,7 @@ class RequestPanel:
     """What is asked for: the prompt with its buttons, which stand above the result on a phone, and the options below."""
 
     prompt: Any
+    tokens: Any  # how many the prompt has
     negative: Any
     go: Any
     stop: Any
@@ -48,11 +49,12 @@ class RequestPanel:
         prompt = gr.Textbox(
             label="Prompt", placeholder=EXAMPLES[0], lines=1, max_lines=8, info=ENTER, elem_id="draw-prompt"
         )  # fmt: skip
+        tokens = gr.HTML("", elem_id="draw-tokens")
         negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=4, elem_id="draw-negative")
         with gr.Row():
             go = gr.Button("Generate", variant="primary", min_width=100, elem_id="draw-go")
             stop = gr.Button("Interrupt", interactive=False, min_width=100, elem_id="draw-cancel")
-        return cls(prompt, negative, go, stop)
+        return cls(prompt, tokens, negative, go, stop)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,10 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel, chooser: ModelChoose
     done = gr.on(
         [ask.prompt.submit, ask.negative.submit, ask.go.click], drawn.draw, given, outputs, show_progress="hidden",
         trigger_mode="once",
+    )  # fmt: skip
+    gr.on(
+        [ask.prompt.change, how.model.change, made.recipes.change], drawn.counted, [ask.prompt, how.model], ask.tokens,
+        show_progress="hidden", trigger_mode="always_last",
     )  # fmt: skip
     done.then(past.newer, earlier, earlier, show_progress="hidden")
     form = [how.read, ask.prompt, ask.negative, how.model, how.style, how.seed, how.lock, *how.options]

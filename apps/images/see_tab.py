@@ -23,7 +23,7 @@ def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
     seeing = SeeHandlers(stores, chooser, pages)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML("<h3>Search images</h3>")
+            gr.HTML("<h2>Search images</h2>")
             store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="see-store")
             text = gr.Textbox(label="Search by text", placeholder="a red fruit", elem_id="see-text")
             like = gr.Image(
@@ -46,7 +46,7 @@ def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
             remove = gr.Button("Remove the chosen image from the store", size="sm", interactive=False, elem_id="see-remove")
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            gr.HTML(f"<h3>Classify an image (zero-shot)</h3>{KNOWS}")
+            gr.HTML(f"<h2>Classify an image (zero-shot)</h2>{KNOWS}")
             model = chooser.dropdown("image encoder", seeing.default, "see-model")
             given = gr.Image(
                 type="filepath", sources=["upload"], label="Image", height=170, buttons=["fullscreen"], elem_id="see-given"

@@ -118,6 +118,9 @@ class DenoiserClient(ImageClient):
     def check_prompt(self, prompt: str) -> None:
         syntax.parse(prompt)
 
+    def count_tokens(self, prompt: str) -> tuple[int, int] | None:
+        return self.model.text.count(prompt)
+
     def _adapters(self, params: ImageParams) -> ScaledAdapters:
         """The LoRA files of a row, read; BadWeights for one that is not of this model."""
         found, get = [], self.model.adapters.get

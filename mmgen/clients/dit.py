@@ -38,6 +38,10 @@ class DiTClient(DenoiserClient):
     def check_prompt(self, prompt: str) -> None:
         """Prompts are read as they stand: these text encoders know no weights."""
 
+    def count_tokens(self, prompt: str) -> tuple[int, int] | None:
+        count = self.model.family.count(prompt)
+        return None if count is None else (count, self.model.family.longest)
+
     def _conditions(
         self, rows: Sequence[ImageParams], adapters: Mapping[Loras, ScaledAdapters]
     ) -> dict[Loras, dict[str, Conditioning]]:

@@ -71,6 +71,10 @@ class ImageClient(ABC):
     def check_prompt(self, prompt: str) -> None:
         """Raises BadRequest for marks in a prompt, or a negative one, that this model cannot follow."""
 
+    def count_tokens(self, prompt: str) -> tuple[int, int] | None:
+        """Of a prompt, and how many are read at once; None: the model does not say. Raises what `check_prompt` raises."""
+        return None
+
     @abstractmethod
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""

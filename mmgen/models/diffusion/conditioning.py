@@ -85,6 +85,7 @@ class TextConditioner(Protocol):
     def embed(
         self, prompts: Sequence[str], learned: Sequence[LearnedWord] = (), adapted: AdaptedRows = ...
     ) -> list[Conditioning]: ...
+    def count(self, prompt: str) -> tuple[int, int] | None: ...  # tokens, and those read at once; None: it does not say
     def widths(self) -> list[int]: ...  # numbers a token, of each CLIP text encoder
     def modules(self) -> list[torch.nn.Module]: ...  # what holds memory
     def networks(self) -> dict[str, torch.nn.Module]: ...  # what LoRA files know, by diffusers' names
@@ -97,6 +98,9 @@ class NoConditioner:
         self, prompts: Sequence[str], learned: Sequence[LearnedWord] = (), adapted: AdaptedRows = unadapted
     ) -> list[Conditioning]:
         return [Conditioning() for _ in prompts]
+
+    def count(self, prompt: str) -> None:
+        return None
 
     def widths(self) -> list[int]:
         return []
@@ -118,6 +122,9 @@ class PromptConditioner:
         self, prompts: Sequence[str], learned: Sequence[LearnedWord] = (), adapted: AdaptedRows = unadapted
     ) -> list[Conditioning]:
         return list(self.text.embed(prompts))
+
+    def count(self, prompt: str) -> None:
+        return None
 
     def widths(self) -> list[int]:
         return []
@@ -156,6 +163,9 @@ class SentenceConditioner:
                 own = slice(at, at + len(part))
                 conditions[n], at = self._condition(states[own], lengths[own], vectors[own]), at + len(part)
         return conditions
+
+    def count(self, prompt: str) -> tuple[int, int]:
+        return sum(len(one.ids) for one in windows(prompt, self._words, self.tokens - 2)), self.tokens - 2
 
     def _words(self, words: Sequence[str]) -> list[list[int]]:
         return [list(one.ids) for one in self.encoder.tokenizer.encode_many(words)]
@@ -226,6 +236,10 @@ class ClipConditioner:
                 tokens, pooled = tokens * 0, None if pooled is None else pooled * 0
             conditions.append(Conditioning(tokens, None, pooled))
         return conditions
+
+    def count(self, prompt: str) -> tuple[int, int]:
+        """By the first encoder."""
+        return sum(len(one.ids) for one in self._windows(prompt, ())[0]), self.tokenizers[0].model_max_length - 2
 
     def _windows(self, prompt: str, learned: Sequence[LearnedWord]) -> list[list[TokenWindow]]:
         """For each encoder, equally many."""

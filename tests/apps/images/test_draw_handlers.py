@@ -1,5 +1,6 @@
 """What Draw's buttons do: from words, from an image, of a painted part, again by a recipe; kept, and really cancelled."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -143,6 +144,13 @@ def test_an_interruption_stops_the_engine_and_leaves_no_half_image(
 def test_a_scaled_input_image_is_told(drawing: DrawHandlers, tmp_path: Path) -> None:
     note = draw(drawing, tmp_path, {"background": Image.new("RGB", (40, 40)), "layers": []})[-1][1]
     assert "16 x 16 pixels (the input image has 40 x 40: it was scaled" in note
+
+
+def test_tokens_of_a_prompt_are_counted_once_the_model_is_loaded(drawing: DrawHandlers, tmp_path: Path) -> None:
+    draw(drawing, tmp_path)
+    assert re.search(r"\d+ tokens of \d+<", drawing.counted("a cat", None)) and drawing.counted(" ", None) == ""
+    assert re.search(r"\d+ tokens, read in \d+ parts of \d+<", drawing.counted("a cat " * 60, None))
+    assert "class='facts warn'" in drawing.counted("a (cat:" + "9" * 40 + ")", None)
 
 
 def test_settings_of_a_dropped_image_fill_the_form(drawing: DrawHandlers, tmp_path: Path) -> None:

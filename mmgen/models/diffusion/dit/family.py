@@ -107,9 +107,13 @@ class DiTFamily(ABC):
 
     def check_length(self, prompt: str) -> None:
         """TooLong for a prompt that the pipeline would cut in silence."""
-        tokenizer = getattr(self.pipeline, self.counts_with, None)
-        if tokenizer is not None and (tokens := len(tokenizer(prompt, verbose=False)["input_ids"])) > self.longest:
+        if (tokens := self.count(prompt) or 0) > self.longest:
             raise TooLong(f"the prompt is {tokens} tokens, the model reads {self.longest}; shorten it")
+
+    def count(self, prompt: str) -> int | None:
+        """Tokens of a prompt; None where the pipeline has nothing to count them with."""
+        tokenizer = getattr(self.pipeline, self.counts_with, None)
+        return None if tokenizer is None else len(tokenizer(prompt, verbose=False)["input_ids"])
 
 
 def pack(latents: Tensor) -> Tensor:

@@ -1,0 +1,44 @@
+"""What a screen reader and a keyboard find on the page: no serious fault by axe-core's rules, light and dark."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+GRAVE = ("serious", "critical")
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_no_serious_fault_in_any_tab(visit: "Callable[[str], AbstractContextManager[Page]]", address: str, scheme: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    with visit(address) as page:
+        page.emulate_media(color_scheme=scheme)
+        page.locator("#ask-store").wait_for()
+        tabs = page.get_by_role("tab")
+        names = [tabs.nth(number).inner_text() for number in range(tabs.count())]
+        assert {"Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"} <= set(names)
+        found = []
+        for name in names:
+            page.get_by_role("tab", name=name, exact=True).click()
+            page.wait_for_timeout(500)  # what the tab shows when it is opened
+            for fault in Axe().run(page).response["violations"]:
+                if fault["impact"] in GRAVE:
+                    found.append((name, fault["id"], [node["html"][:200] for node in fault["nodes"]]))
+        assert not found
+
+
+def test_all_tabs_are_in_reach_on_a_phone(visit: "Callable[[str], AbstractContextManager[Page]]", address: str) -> None:
+    from playwright.sync_api import expect
+
+    with visit(address) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.reload()
+        page.get_by_role("tab", name="Plugins", exact=True).click()
+        expect(page.get_by_role("tab", name="Plugins", exact=True)).to_have_attribute("aria-selected", "true")
+        page.get_by_role("tab", name="Images", exact=True).click()
+        expect(page.locator("#draw-progress")).to_be_in_viewport()  # where the result will be
