@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_IMAGES = 1000
 MAX_STEPS = 1000
 MAX_SIDE = 8192  # pixels
+MAX_HIRES = 4
 MAX_CONTROLS = 8  # images that control one image
 MAX_CONTROL_SCALE = 10
 IP_ADAPTER = "ip-adapter"  # the name of the model that reads image prompts
@@ -145,6 +146,25 @@ class ControlInput:
         return f"the image of control {self.asked.model} is {theirs} pixels; it was {cut}scaled to {ours}"
 
 
+@dataclass(frozen=True)
+class HiresFix:
+    """An image drawn once more at a larger size, begun with itself."""
+
+    scale: float  # of a side
+    strength: float = 0.5
+
+    @classmethod
+    def read(cls, text: str) -> "HiresFix":
+        """From `2x@0.5`, `2@0.5` or `2x`. Raises BadRequest for another text, and values out of their limits."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)x?\s*(?:@\s*(\d*\.?\d+))?\s*", text)
+        if found is None:
+            raise BadRequest(f"hires is {text[:40]!r}; write SCALE@STRENGTH, such as 2x@0.5")
+        made = cls(float(found[1]), float(found[2] or 0.5))
+        number("the scale of hires", made.scale, 1, MAX_HIRES, f"above 1 to {MAX_HIRES}", above=True)
+        number("the strength of hires", made.strength, 0, 1, "above 0 to 1", above=True)
+        return made
+
+
 @dataclass(frozen=True, eq=False)
 class ImageParams:
     """One image, or `n` of them under successive seeds. What is None is the model's choice, until a client has resolved it.
@@ -224,6 +244,12 @@ class ImageParams:
     height: int | None = param(
         None, "pixels, as width.", least=1, most=MAX_SIDE, limits=f"1 to {MAX_SIDE} pixels"
     )  # fmt: skip
+    hires: str | None = param(
+        None,
+        "draws the image once more at a larger size, begun with itself (hires fix): SCALE@STRENGTH, such as 2x@0.5.",
+        longest=40,
+        label="Hires fix",
+    )
     style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
     image_prompt: Sequence[ControlImage | str | Path] = param(
         (),
@@ -272,6 +298,8 @@ class ImageParams:
             raise BadRequest(f"{len(control)} images control this one; give {MAX_CONTROLS} at most")
         object.__setattr__(self, "control", control)
         check(self)
+        if self.hires is not None:
+            HiresFix.read(self.hires)
 
     @property
     def size(self) -> tuple[int, int]:

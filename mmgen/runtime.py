@@ -163,12 +163,14 @@ class Runtime:
         vae: str | None = None,
         text_encoder: Sequence[str] = (),
         preview_vae: str | None = None,
+        upscaler: str | None = None,
     ) -> ImageClient:
         """The text-to-image model of that reference, called with these LoRA files (PATH or PATH@SCALE), through the engine.
 
         vae: an autoencoder, a file or a folder in diffusers' format, instead of the model's own.
         text_encoder: files and folders of text encoders, for a single file that has none.
         preview_vae: a tiny decoder of latents, a file or a folder, that shows previews instead of the model's own.
+        upscaler: a network's file that makes the images larger, with hires fix before they are drawn again.
         """
         from mmgen.clients import image_models
         from mmgen.image_params import LoraWeight
@@ -184,6 +186,8 @@ class Runtime:
         if preview_vae is not None:
             tiny, whole = _place(preview_vae), client
             client = self._once("preview decoder", f"{key} by {tiny}", lambda key: whole.with_preview_decoder(tiny))
+        if upscaler is not None:
+            client = client.with_upscaler(self.upscaler(upscaler), Path(upscaler).expanduser())
         return client.with_loras(loras) if loras else client
 
     def upscaler(self, reference: str) -> UpscalerClient:

@@ -43,8 +43,11 @@ def _ours(made: recipe.Recipe, unknown: list[str]) -> ImageSettings:
     if made.image is not None:
         told.append(f"it began with the image {made.image.file}: drop that one as input image")
     told += [f"LoRA {one.file} at {one.scale:g}: name it in the prompt as <lora:NAME:{one.scale:g}>" for one in made.lora]
-    if made.vae is not None:
-        told.append(f"VAE {made.vae.file} is not followed on this page")
+    told += [
+        f"{kind} {one.file} is not followed on this page"
+        for kind, one in (("VAE", made.vae), ("upscaler", made.upscaler))
+        if one
+    ]
     return ImageSettings({**made.options(), "seed": made.seed}, made.model, told)
 
 

@@ -11,8 +11,9 @@ from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from mmgen.clients import hires
 from mmgen.clients.control_models import ControlModels
 from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
@@ -26,6 +27,7 @@ from mmgen.models.diffusion.prompts import syntax
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mmgen.clients.upscaler import UpscalerClient
     from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
     from mmgen.models.diffusion.autoencoder import Autoencoder
     from mmgen.models.diffusion.conditioning import Conditioning
@@ -54,6 +56,7 @@ class DenoiserClient(ImageClient):
         super().__init__(host, key, folder)
         self.model, self.size, self.conditional = model, model.size, model.conditional
         self.preview_decoder: Autoencoder | None = None  # instead of the model's own
+        self.upscaler: UpscalerClient | None = None
         self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
         work = DenoiseRunner(model)
         host.engine.add_runner(self.denoise, work)
@@ -66,6 +69,11 @@ class DenoiserClient(ImageClient):
         client = copy(self)
         load = self.host.engine.call_with
         client.preview_decoder = load(self.denoise, tiny_decoder.load, path, self.model.channels, self.host.device)
+        return client
+
+    def with_upscaler(self, upscaler: UpscalerClient, path: Path) -> Self:
+        client = copy(self)
+        client.upscaler, client.upscaler_path = upscaler, path
         return client
 
     def resolved(self, params: ImageParams) -> ImageParams:
@@ -104,6 +112,12 @@ class DenoiserClient(ImageClient):
         self._table(resolved)
         self._adapters(resolved)
         self._learned(resolved)
+        if resolved.hires is not None:
+            if self.model.told:
+                raise BadRequest(f"{self.reference} is told the image in its first size, where hires is not done; leave it out")
+            larger = self._larger(resolved)
+            self.model.latent_shape(*larger.size)
+            self._table(larger)
         for control in resolved.controls:
             self.controls.get(control.reference)
         return resolved
@@ -144,29 +158,44 @@ class DenoiserClient(ImageClient):
             adapters = {params.loras: self._adapters(params) for params in rows}
             conditions, latents, references = self._conditions(rows, adapters), self._latents(rows), self._references(rows)
             controls = {id(one): self.controls.prepared(one) for params in rows for one in params.controls}
-            for number, params in enumerate(rows):
+            stages = [hires.stages(params, self.upscaler is not None) for params in rows]
+
+            def job(number: int, stage: str, value: Any) -> Job:
+                """Of a row's next stage, from what the one before it gave."""
+                params = rows[number]
+                if stage == "decode":
+                    return Job(self.decode, value, request)
+                if stage == "upscale":
+                    assert self.upscaler is not None
+                    return self.upscaler.job(kept(params, value), request)
                 own = [controls[id(one)] for one in params.controls]
-                payload = self._payload(
-                    params,
-                    conditions[params.loras],
-                    adapters[params.loras],
-                    own,
-                    (latents.get(id(params.pixels)), references.get(id(params.pixels))),
-                    number,
-                    request,
-                )
-                following.add((number, "denoise"), engine.submit(Job(self.denoise, payload, request, seed=params.seed)))
-            for (number, stage), event in following:
+                begun = latents.get(id(params.pixels)), references.get(id(params.pixels))
+                if stage == "again":
+                    params = replace(self._larger(params), pixels=hires.resized(value, self._larger(params).size))
+                    begun = self._encoded(params), None
+                payload = self._payload(params, conditions[params.loras], adapters[params.loras], own, begun, number, request)
+                if "again" in stages[number]:
+                    tables = [len(self._table(one)) for one in (rows[number], self._larger(rows[number]))]
+                    payload = replace(payload, before=tables[0] if stage == "again" else 0, total=sum(tables))
+                return Job(self.denoise, payload, request, seed=params.seed)
+
+            for number in range(len(rows)):
+                following.add((number, 0), engine.submit(job(number, "denoise", None)))
+            for (number, at), event in following:
                 if not isinstance(event, JobEnded):
                     yield event
-                elif stage == "denoise":
-                    following.add((number, "decode"), engine.submit(Job(self.decode, event.value, request)))
+                elif at + 1 < len(stages[number]):
+                    following.add((number, at + 1), engine.submit(job(number, stages[number][at + 1], event.value)))
                 else:
-                    yield ImageDone(number, kept(rows[number], event.value))
+                    last = stages[number][at]
+                    yield ImageDone(number, event.value if last == "upscale" else kept(rows[number], event.value))
             ended = True
         finally:
             if not ended:
                 request.leave()
+
+    def _larger(self, params: ImageParams) -> ImageParams:
+        return hires.larger(params, self.model.step)
 
     def _conditions(
         self, rows: Sequence[ImageParams], adapters: Mapping[Loras, ScaledAdapters]
@@ -184,9 +213,13 @@ class DenoiserClient(ImageClient):
     def _latents(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
         """Of every image that rows begin with or keep, by its `id`, encoded once."""
         used = [one for one in rows if one.strength < 1 or (one.mask_pixels is not None and not self.model.told)]
-        images = {id(one.pixels): one.pixels for one in used if one.pixels is not None}
-        engine, encode = self.host.engine, self.model.encode
-        return {key: engine.call_with(self.denoise, encode, image[None])[0].cpu() for key, image in images.items()}
+        images = {id(one.pixels): one for one in used if one.pixels is not None}
+        return {key: self._encoded(one) for key, one in images.items()}
+
+    def _encoded(self, params: ImageParams) -> Tensor:
+        assert params.pixels is not None
+        latents: Tensor = self.host.engine.call_with(self.denoise, self.model.encode, params.pixels[None])
+        return latents[0].cpu()
 
     def _references(self, rows: Sequence[ImageParams]) -> dict[int, Tensor]:
         """What the network is told of these images in every step, likewise; empty where it is told of none."""

@@ -38,6 +38,8 @@ class DiffusersClient(ImageClient):
             raise BadRequest(
                 f"{self.reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet"
             )
+        if params.hires is not None:
+            raise BadRequest(f"{self.reference} runs through diffusers, where there is no hires fix; leave it out")
         if params.embeddings:
             told = f"{self.reference} runs through diffusers, where embeddings are not loaded"
             raise BadRequest(f"{told}; leave {params.embeddings[0].name} out")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmgen.clients.host import ModelHost
+    from mmgen.clients.upscaler import UpscalerClient
 
 
 @attributes(picture="image")
@@ -46,6 +47,7 @@ class ImageClient(ABC):
         self.host, self.reference, self.folder = host, reference, folder
         self.vae: Path | None = None  # instead of the model's own
         self.text_encoders: tuple[Path, ...] = ()  # of a single file that has none
+        self.upscaler_path: Path | None = None
         self.loras: Sequence[LoraWeight] = ()  # of every row, besides its own
 
     def with_loras(self, loras: Sequence[LoraWeight]) -> Self:
@@ -57,6 +59,10 @@ class ImageClient(ABC):
     def with_preview_decoder(self, path: Path) -> Self:
         """The same model, whose previews a tiny decoder of latents shows. Raises BadRequest where it shows none."""
         raise BadRequest(f"{self.reference} shows no previews of latents; leave --preview-vae out")
+
+    def with_upscaler(self, upscaler: UpscalerClient, path: Path) -> Self:
+        """The same model, whose images a network makes larger. Raises BadRequest where that is not done."""
+        raise BadRequest(f"{self.reference} runs through diffusers; make its images larger by mmgen upscale")
 
     @cached_property
     def weights(self) -> str:

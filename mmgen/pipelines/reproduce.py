@@ -117,7 +117,7 @@ def client_of(rt: Runtime, made: Recipe, model: str | None = None) -> ImageClien
     """The model, or the one to take instead, in the recipe's precision; where none is recorded in fp32, if it can be chosen."""
     vae = None if made.vae is None else made.vae.file
     lora, wanted, reference = [f"{one.file}@{one.scale:g}" for one in made.lora], made.precision, model or made.model
-    parts = lora, vae, [one.file for one in made.text_encoder]
+    parts = lora, vae, [one.file for one in made.text_encoder], None, None if made.upscaler is None else made.upscaler.file
     if "#" in reference:
         return rt.denoiser(reference, *parts)
     client = rt.denoiser(f"{reference}#{wanted}" if wanted else reference, *parts)
@@ -177,6 +177,8 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
             found.append(f"LoRA {now.path} is another")
     if made.vae is not None and client.vae is not None and made.vae.sha256 != lora_digest(client.vae):
         found.append(f"VAE {client.vae} is another")
+    if made.upscaler is not None and client.upscaler_path and made.upscaler.sha256 != lora_digest(client.upscaler_path):
+        found.append(f"upscaler {client.upscaler_path} is another")
     for then, path in zip(made.text_encoder, client.text_encoders, strict=True):
         if then.sha256 != lora_digest(path):
             found.append(f"text encoder {path} is another")

@@ -50,6 +50,8 @@ class DenoiseRequest:
     controls: Sequence[RowControl] = ()  # what else controls it
     reference: Tensor | None = None  # what the network is told of an image besides, see its `reference`
     image: int = 0  # its place among the call's images, for Progress and Preview
+    before: int = 0  # steps of the same image that were done by another job
+    total: int = 0  # steps of the image; 0: the table's
     decode: Callable[[Tensor], Tensor] | None = None  # latents -> (3, H, W) in [-1, 1], for Preview
 
     @property
@@ -232,11 +234,12 @@ class DenoiseRunner:
         drawing.row += 1
         done, of = drawing.row, len(request.table)
         drawing.x, drawing.history = self._keep_known(request, drawing, x), history
-        job.emit(Progress(request.image, done, of))
+        said, total = request.before + done, request.total or of
+        job.emit(Progress(request.image, said, total))
         if done == of:
             job.finish(drawing.x.cpu())
         elif (every := request.params.preview_every) and done % every == 0:
-            job.emit(Preview(request.image, done, of, x0.cpu(), request.decode))
+            job.emit(Preview(request.image, said, total, x0.cpu(), request.decode))
 
     def _keep_known(self, request: DenoiseRequest, drawing: DenoiseState, x: Tensor) -> Tensor:
         """Inpainting: outside the mask stands the given image, noised to the level just reached.

@@ -31,7 +31,9 @@ REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "reran
 """Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
 FILES, STORES = frozenset({"image", "mask"}), frozenset({"store"})
 """Options that are paths, and that are paths where there is a separator in them."""
-VERBATIM = frozenset({"lora", "embedding", "text_encoder", "vae", "preview_vae", "control", "control_model", "image_prompt"})
+VERBATIM = frozenset(
+    {"lora", "embedding", "text_encoder", "vae", "preview_vae", "upscaler", "control", "control_model", "image_prompt"}
+)
 """Paths, or lists of them, that results repeat as they were given, so that they have to be absolute. Those of control images
 stand behind a name, so that the work is always done here."""
 UNAVAILABLE = (401, 403, 429, 503)

@@ -160,8 +160,10 @@ def public(made: Recipe) -> Recipe:
         one.model_copy(update={name: PurePath(getattr(one, name)).name for name in ("file", "reference", "model")})
         for one in made.control
     )
-    vae = None if made.vae is None else made.vae.model_copy(update={"file": PurePath(made.vae.file).name})
-    return made.model_copy(update={"model": name_of(made.model), "vae": vae, **files})
+    for part in ("vae", "upscaler"):
+        if (one := getattr(made, part)) is not None:
+            files[part] = one.model_copy(update={"file": PurePath(one.file).name})
+    return made.model_copy(update={"model": name_of(made.model), **files})
 
 
 def published(drawn: Images) -> Images:

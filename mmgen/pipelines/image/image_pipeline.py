@@ -108,6 +108,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         vae: str | None = None,
         text_encoder: Sequence[str] = (),
         preview_vae: str | None = None,
+        upscaler: str | None = None,
         control_model: Sequence[str] = (),
     ) -> None:
         """Opens nothing yet.
@@ -118,10 +119,11 @@ class ImagePipeline(StreamingPipeline[Images]):
         vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
         text_encoder: for a single file without: files (CLIP-L, CLIP-G, T5-XXL) or folders of text encoders.
         preview_vae: shows unfinished images quickly: a TAESD decoder's file or folder, such as taef1_decoder.safetensors.
+        upscaler: makes the images larger, or with hires what is drawn again: a file such as RealESRGAN_x4plus.safetensors.
         control_model: ControlNets by name, NAME=REFERENCE: folders, single safetensors files or repo ids.
         """
         self.rt, self.model, self.lora = rt, model, [lora] if isinstance(lora, str) else list(lora)
-        self.vae, self.preview_vae = vae, preview_vae
+        self.vae, self.preview_vae, self.upscaler = vae, preview_vae, upscaler
         self.text_encoder = [text_encoder] if isinstance(text_encoder, str) else list(text_encoder)
         self.control_model = [control_model] if isinstance(control_model, str) else list(control_model)
         self.embedding = [embedding] if isinstance(embedding, str) else list(embedding)
@@ -181,7 +183,8 @@ class ImagePipeline(StreamingPipeline[Images]):
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
         controls = control_images.opened(first.control, self.rt, self.control_model)  # type: ignore[arg-type]
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
-        client = self.rt.denoiser(self.model, self.lora, self.vae, self.text_encoder, self.preview_vae)
+        parts = self.vae, self.text_encoder, self.preview_vae, self.upscaler
+        client = self.rt.denoiser(self.model, self.lora, *parts)
         clock.lap("load")
         self.suit(client)
         loras = tuple(dict.fromkeys(lora for one in asked for lora in one.loras))
@@ -223,7 +226,8 @@ class ImagePipeline(StreamingPipeline[Images]):
 
     def _recipe(self, client: ImageClient, params: ImageParams, drawn: Image, files: Mapping[str, Any]) -> Recipe:
         options: dict[str, Any] = {one.name: getattr(params, one.name) for one in recipe.recorded()}
-        options |= {"width": drawn.width, "height": drawn.height, **files}
+        size = drawn.size if params.hires is None and client.upscaler_path is None else params.size
+        options |= {"width": size[0], "height": size[1], **files}
         loras = tuple(
             RecipeFile(file=str(one.path), sha256=lora_digest(one.path), scale=one.scale)
             for one in (*client.loras, *params.loras)
@@ -235,7 +239,8 @@ class ImagePipeline(StreamingPipeline[Images]):
             weights=client.weights,
             lora=loras,
             embedding=learned,
-            vae=None if client.vae is None else RecipeFile(file=str(client.vae), sha256=lora_digest(client.vae)),
+            vae=file_of(client.vae),
+            upscaler=file_of(client.upscaler_path),
             text_encoder=tuple(RecipeFile(file=str(one), sha256=lora_digest(one)) for one in client.text_encoders),
             **options,
             versions=recipe.versions(),
@@ -249,6 +254,10 @@ def part(given: ImageSource | None, opened: Image | None) -> RecipeFile | None:
     if given is None or opened is None:
         return None
     return RecipeFile(file=image_io.name_of(given), sha256=image_io.digest(opened))
+
+
+def file_of(path: Path | None) -> RecipeFile | None:
+    return None if path is None else RecipeFile(file=str(path), sha256=lora_digest(path))
 
 
 def lora_digest(path: Path) -> str:

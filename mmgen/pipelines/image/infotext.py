@@ -27,6 +27,7 @@ MEANT = {
     "Seed",
     "Size",
     "Denoising strength",
+    "Hires upscale",
     "Model",
     "Model hash",
     "Version",
@@ -91,6 +92,8 @@ def options(found: Infotext) -> tuple[dict[str, Any], list[str]]:
             given[name] = _as(kind, key, settings[key])
     if "Denoising strength" in settings and "Hires upscale" not in settings:
         told.append("it began with another image (denoising strength), which it does not hold")
+    if "Hires upscale" in settings:
+        given["hires"] = f"{settings['Hires upscale']}x@{settings.get('Denoising strength', '0.5')}"
     if size := re.fullmatch(r"(\d+)x(\d+)", settings.get("Size", "")):
         given["width"], given["height"] = int(size[1]), int(size[2])
     told += [f"{name}: {value} is not followed" for name, value in settings.items() if name not in MEANT]

@@ -60,10 +60,11 @@ class RecipeOptions(BaseModel):
     embedding: tuple[RecipeFile, ...] = ()  # textual inversion
     vae: RecipeFile | None = None  # instead of the model's own
     text_encoder: tuple[RecipeFile, ...] = ()  # of a single file without
+    upscaler: RecipeFile | None = None
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int
-    width: int  # of the image, pixels
+    width: int  # of the image, pixels; before it is made larger, where hires or an upscaler does
     height: int
 
     def options(self) -> dict[str, Any]:
@@ -106,6 +107,7 @@ class Recipe(CompleteOptions):
         letters, which every text encoder reads alike.
         """
         options = self.options()
+        hires = None if options["hires"] is None else image_params.HiresFix.read(options["hires"])
         settings = {
             "Steps": options["steps"],
             "Sampler": image_params.SAMPLERS.get(options["solver"] or "", options["solver"]),
@@ -114,7 +116,10 @@ class Recipe(CompleteOptions):
             "Size": f"{self.width}x{self.height}",
             "Model hash": self.weights[:10],
             "Model": self.model,
-            "Denoising strength": options["strength"] if self.image else None,
+            "Denoising strength": hires.strength if hires else options["strength"] if self.image else None,
+            "Hires upscale": hires.scale if hires else None,
+            "Hires upscaler": (stem(self.upscaler) if self.upscaler else "Lanczos") if hires else None,
+            "Postprocess upscaler": stem(self.upscaler) if self.upscaler and not hires else None,
             "Lora hashes": ", ".join(f"{stem(one)}: {one.sha256[:12]}" for one in self.lora) or None,
             "Version": f"mmgen {self.versions.get('mmgen', '')}",
         }

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmgen.errors import BadRequest
-from mmgen.image_params import SAMPLERS
+from mmgen.image_params import MAX_HIRES, SAMPLERS
 from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.serve.image_calls import public
 from mmgen.serve.routes.image_schemas import LARGEST_SEED, MOST_IMAGES
@@ -75,6 +75,21 @@ class DrawingBody(BaseModel):
 
 class Txt2ImgBody(DrawingBody):
     """POST /sdapi/v1/txt2img"""
+
+    hr_scale: float = Field(2.0, gt=1, le=MAX_HIRES)
+    denoising_strength: float | None = Field(None, gt=0, le=1)
+    hr_upscaler: str | None = None
+    hr_second_pass_steps: int | None = Field(0, ge=0)
+
+    def given(self) -> dict[str, Any]:
+        if not self.enable_hr:
+            return super().given()
+        if self.hr_second_pass_steps:
+            raise BadRequest("hr_second_pass_steps is given, and this server draws the second pass by steps; leave it out")
+        if self.hr_upscaler not in (None, "", "None", "Latent", "Lanczos"):
+            raise BadRequest(f"hr_upscaler is {self.hr_upscaler[:40]!r}, and this server resizes by itself; leave it out")
+        plain = self.model_copy(update={"enable_hr": False})
+        return DrawingBody.given(plain) | {"hires": f"{self.hr_scale:g}x@{self.denoising_strength or 0.7:g}"}
 
 
 class Img2ImgBody(DrawingBody):

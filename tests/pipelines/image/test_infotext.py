@@ -37,7 +37,7 @@ def test_options_and_what_is_not_followed() -> None:
     options, told = infotext.options(infotext.parse(TEXT))
     assert (options["solver"], options["steps"], options["guidance"], options["seed"]) == ("dpm++2m-karras", 28, 6.5, 12)
     assert (options["width"], options["height"]) == (64, 48)
-    assert told[0] == "Hires upscale: 2 is not followed" and "noise was drawn by another program" in told[-1]
+    assert options["hires"] == "2x@0.5" and "noise was drawn by another program" in told[-1]
     _, told = infotext.options(infotext.parse("x\nSteps: 2, Sampler: DPM fast, Schedule type: Beta, Seed: 1"))
     assert told[0] == "sampler DPM fast Beta is not here, so the model's usual one draws"
     with pytest.raises(BadRequest, match="Steps of the image's parameters is 'many'; it should be a number"):

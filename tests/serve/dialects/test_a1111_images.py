@@ -28,7 +28,8 @@ def test_samplers() -> None:
 
 @pytest.mark.parametrize(
     "more",
-    [{"enable_hr": True}, {"restore_faces": True}, {"tiling": True}, {"script_name": "x"}, {"subseed_strength": 0.5},
+    [{"enable_hr": True, "hr_upscaler": "R-ESRGAN 4x+"}, {"enable_hr": True, "hr_second_pass_steps": 9},
+     {"restore_faces": True}, {"tiling": True}, {"script_name": "x"}, {"subseed_strength": 0.5},
      {"alwayson_scripts": {"controlnet": {}}}, {"batch_size": 4, "n_iter": 4}],
 )  # fmt: skip
 def test_what_would_be_passed_over_is_refused(more: Any) -> None:
@@ -36,3 +37,12 @@ def test_what_would_be_passed_over_is_refused(more: Any) -> None:
         Txt2ImgBody(**more).given()
     with pytest.raises(BadRequest):
         Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()
+
+
+def test_hires_fix() -> None:
+    assert (
+        Txt2ImgBody(enable_hr=True, hr_scale=1.5, denoising_strength=0.4, hr_upscaler="Latent").given()["hires"] == "1.5x@0.4"
+    )
+    assert Txt2ImgBody(enable_hr=True).given()["hires"] == "2x@0.7" and "hires" not in Txt2ImgBody().given()
+    with pytest.raises(BadRequest, match="enable_hr is given"):
+        Img2ImgBody(init_images=["x"], enable_hr=True).given()

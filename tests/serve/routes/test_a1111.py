@@ -58,7 +58,7 @@ def test_models_samplers_and_options(client: TestClient) -> None:
     assert client.post("/sdapi/v1/options", json={"sd_model_checkpoint": chosen}).status_code == 200
     for wrong in ({"sd_model_checkpoint": "none"}, {"CLIP_stop_at_last_layers": 2}, {"samples_format": "jpg"}):
         assert client.post("/sdapi/v1/options", json=wrong).status_code in (400, 404)
-    assert "detail" in client.post("/sdapi/v1/txt2img", json={"prompt": "x", "enable_hr": True}).json()
+    assert "detail" in client.post("/sdapi/v1/txt2img", json={"prompt": "x", "restore_faces": True}).json()
 
 
 def test_progress_and_interrupt(client: TestClient, served: Runtime, monkeypatch: Any) -> None:
