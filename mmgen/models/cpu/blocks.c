@@ -512,6 +512,16 @@ long block_units(const Part *parts, long count)
     return units;
 }
 
+long unit_begin(const Part *parts, long unit)
+{
+    long before = 0;
+    for (; unit >= units_of(parts); parts++) {
+        unit -= units_of(parts);
+        before += parts->out;
+    }
+    return before + unit * UNIT;
+}
+
 long unit_size(const Part *parts, long unit)
 {
     for (; unit >= units_of(parts); parts++)
@@ -519,20 +529,22 @@ long unit_size(const Part *parts, long unit)
     return least(UNIT, parts->out - unit * UNIT);
 }
 
-long multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long whole,
+int takes_floats(const Part *parts, long count)
+{
+    int some = 0;
+    for (long one = 0; one < count; one++)
+        some |= is_plain(parts[one].type);
+    return some;
+}
+
+void multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long step,
                    long rows, long in, long planes)
 {
-    const Part *part = parts;
-    long before = 0;
-    for (; unit >= units_of(part); part++) {
-        unit -= units_of(part);
-        before += part->out;
-    }
-    long first = unit * UNIT, column = before + first;
-    const float *added = bias ? bias + column : 0;
-    for (long at = 0; at < least(UNIT, part->out - first); at += LANES)
-        multiply_panel(part, first + at, x, fixed, added ? added + at : 0, y + column + at, whole, rows, in, planes);
-    return column;
+    const float *added = bias ? bias + unit_begin(parts, unit) : 0;
+    for (; unit >= units_of(parts); parts++)
+        unit -= units_of(parts);
+    for (long at = 0; at < least(UNIT, parts->out - unit * UNIT); at += LANES)
+        multiply_panel(parts, unit * UNIT + at, x, fixed, added ? added + at : 0, y + at, step, rows, in, planes);
 }
 
 void multiply_blocks(const float *x, const Part *parts, const float *bias, float *y, Fixed *room, long count, long rows, long in,
@@ -546,5 +558,5 @@ void multiply_blocks(const float *x, const Part *parts, const float *bias, float
         fix_inputs(x + row * in, room + row * groups, groups, planes);
 #pragma omp parallel for schedule(static)
     for (long unit = 0; unit < units; unit++)
-        multiply_unit(x, parts, bias, y, room, unit, whole, rows, in, planes);
+        multiply_unit(x, parts, bias, y + unit_begin(parts, unit), room, unit, whole, rows, in, planes);
 }

@@ -21,20 +21,21 @@ typedef struct {
 /* y (count, in): the matrix's rows of these outputs, the values that gguf-py gives. */
 void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long count, long in);
 
-/* Outputs that are computed together: two panels. */
-#define UNIT 32
-
 /* (groups, 32) numbers as integers, of so many planes. */
 void fix_inputs(const float *x, Fixed *to, long groups, long planes);
 
 /* Units of all parts together; a part's last one may be smaller. */
 long block_units(const Part *parts, long count);
 
-/* Outputs of one. */
+/* The first output of one, and how many it has. */
+long unit_begin(const Part *parts, long unit);
 long unit_size(const Part *parts, long unit);
 
-/* One unit's outputs of y, of which a row is `whole` long; `fixed`: of x. Returns the first of them. */
-long multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long whole,
+/* Whether one of the parts multiplies inputs as they are, and not as integers. */
+int takes_floats(const Part *parts, long count);
+
+/* One unit's outputs: y begins with the first of them, and its rows are `step` apart; `fixed`: of x. */
+void multiply_unit(const float *x, const Part *parts, const float *bias, float *y, const Fixed *fixed, long unit, long step,
                    long rows, long in, long planes);
 
 /* y (rows, outputs of all parts) = x (rows, in) times the parts + bias; `room`: for rows * in / 32; `planes`: 3 or 1.

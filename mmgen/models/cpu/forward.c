@@ -14,7 +14,7 @@ typedef struct {
     const Ends *ends;
     const Text *texts;
     const Span *spans;
-    float *x, *some, *qkv, *seen, *hidden, *gated, *scores;
+    float *x, *some, *qkv, *seen, *own, *gated, *scores;
     Fixed *fixed, *gated_fixed;
     Steps *steps;
 } Pass;
@@ -45,7 +45,8 @@ static void project(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
     const Product *by = &pass->layer->qkv;
-    multiply_unit(pass->some, by->weights, by->bias, pass->qkv, pass->fixed, unit, by->out, pass->shape->texts, by->in, by->planes);
+    multiply_unit(pass->some, by->weights, by->bias, pass->qkv + unit_begin(by->weights, unit), pass->fixed, unit, by->out,
+                  pass->shape->texts, by->in, by->planes);
 }
 
 /* Of a row: its queries and keys turned, its keys and values in their place. */
@@ -99,43 +100,50 @@ static void fix_seen(const void *about, long row, int thread)
     fix_inputs(pass->seen + row * size, pass->fixed + row * (size / 32), size / 32, pass->layer->out.planes);
 }
 
+/* Of a thread its own: 2 * UNIT outputs of each row. In the rows' full width they would be pages apart, and in the same places of
+   the first cache. */
+INLINE float *own_room(const Pass *pass, int thread) { return pass->own + thread * pass->shape->texts * 2 * UNIT; }
+
 /* A unit of the product, added to x. */
-INLINE void add_unit(const Pass *pass, const Product *by, const float *x, const Fixed *fixed, long unit)
+INLINE void add_unit(const Pass *pass, const Product *by, const float *x, const Fixed *fixed, long unit, int thread)
 {
-    long rows = pass->shape->texts, width = pass->shape->width;
-    long first = multiply_unit(x, by->weights, by->bias, pass->some, fixed, unit, width, rows, by->in, by->planes);
-    long last = first + unit_size(by->weights, unit);
+    long rows = pass->shape->texts, width = pass->shape->width, first = unit_begin(by->weights, unit), size = unit_size(by->weights, unit);
+    float *own = own_room(pass, thread);
+    multiply_unit(x, by->weights, by->bias, own, fixed, unit, UNIT, rows, by->in, by->planes);
     for (long row = 0; row < rows; row++)
-        for (long at = first; at < last; at++)
-            pass->x[row * width + at] += pass->some[row * width + at];
+        for (long at = 0; at < size; at++)
+            pass->x[row * width + first + at] += own[row * UNIT + at];
 }
 
 static void add_seen(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
-    add_unit(pass, &pass->layer->out, pass->seen, pass->fixed, unit);
+    add_unit(pass, &pass->layer->out, pass->seen, pass->fixed, unit, thread);
 }
 
-/* 32 gates and what they let through, as integers of the next product. */
+/* 32 gates and what they let through, as integers of the next product, or as they are if it takes them so. */
 static void gate(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
-    const Product *by = &pass->layer->up;
-    long rows = pass->shape->texts, hidden = pass->shape->hidden, at = unit * UNIT;
+    const Product *by = &pass->layer->up, *next = &pass->layer->down;
+    long rows = pass->shape->texts, hidden = pass->shape->hidden;
+    float *own = own_room(pass, thread), some[UNIT];
+    int floats = takes_floats(next->weights, next->chunk);
     for (long half = 0; half < 2; half++)
-        multiply_unit(pass->some, by->weights, by->bias, pass->hidden, pass->fixed, unit + half * (hidden / UNIT), 2 * hidden, rows, by->in,
-                      by->planes);
+        multiply_unit(pass->some, by->weights, by->bias, own + half * UNIT, pass->fixed, unit + half * (hidden / UNIT), 2 * UNIT, rows,
+                      by->in, by->planes);
     for (long row = 0; row < rows; row++) {
-        const float *gates = pass->hidden + row * 2 * hidden + at;
-        gate_row(gates, gates + hidden, pass->gated + row * hidden + at, UNIT);
-        fix_inputs(pass->gated + row * hidden + at, pass->gated_fixed + row * (hidden / 32) + unit, 1, pass->layer->down.planes);
+        const float *gates = own + row * 2 * UNIT;
+        float *gated = floats ? pass->gated + row * hidden + unit * UNIT : some;
+        gate_row(gates, gates + UNIT, gated, UNIT);
+        fix_inputs(gated, pass->gated_fixed + row * (hidden / 32) + unit, 1, next->planes);
     }
 }
 
 static void add_network(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
-    add_unit(pass, &pass->layer->down, pass->gated, pass->gated_fixed, unit);
+    add_unit(pass, &pass->layer->down, pass->gated, pass->gated_fixed, unit, thread);
 }
 
 static void find_words(const void *about, long row, int thread)
@@ -166,7 +174,8 @@ static void judge(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
     const Product *by = &pass->ends->head;
-    multiply_unit(pass->some, by->weights, by->bias, pass->ends->logits, pass->fixed, unit, by->out, pass->ends->count, by->in, by->planes);
+    multiply_unit(pass->some, by->weights, by->bias, pass->ends->logits + unit_begin(by->weights, unit), pass->fixed, unit, by->out,
+                  pass->ends->count, by->in, by->planes);
 }
 
 static void lead(Crew *crew, Pass *pass)
@@ -238,7 +247,7 @@ static Pass pass_of(const Layer *layers, const Shape *shape, const Ends *ends, f
     long rows = shape->texts;
     Pass pass = {layers, shape, ends, texts, spans, x};
     pass.some = room, pass.qkv = pass.some + rows * shape->width, pass.seen = pass.qkv + rows * layers->qkv.out;
-    pass.hidden = pass.seen + rows * queries(shape), pass.gated = pass.hidden + rows * 2 * shape->hidden;
+    pass.own = pass.seen + rows * queries(shape), pass.gated = pass.own + rows * shape->threads * 2 * UNIT;
     pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);
     pass.gated_fixed = (Fixed *)((float *)pass.fixed + rows * shape->padded);
     pass.scores = (float *)pass.gated_fixed + rows * shape->padded;

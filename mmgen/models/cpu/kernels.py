@@ -28,6 +28,8 @@ MAX_HEAD_DIM = build.LIMITS["MAX_HEAD_DIM"]
 """Numbers of a head."""
 MOST_HEADS = build.LIMITS["MOST_HEADS"]
 """Heads that attend at once, each with scores of its own."""
+UNIT = build.LIMITS["UNIT"]
+"""Outputs of a matrix in blocks that are computed together."""
 MAX_GEMV_ROWS = 32
 """Rows up to which they are faster than oneDNN."""
 SHORT = build.LIMITS["TILE_M"]

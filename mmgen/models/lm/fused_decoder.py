@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.models.checkpoints.offload import moves
-from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, DecodeBatch, Kernels, fitting
+from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, UNIT, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import DecodeSteps, FusedShape, Layer, ModelEnds, Product
 from mmgen.models.layers.norms import RMSNorm
@@ -126,6 +126,7 @@ class FusedDecoder:
         config, rotations = self.config, (run.rotation, run.windowed)
         threads, each = torch.get_num_threads(), texts.most + LANES
         more, padded = self._numbers
+        between = max(2 * config.intermediate_size, 2 * UNIT * threads)  # numbers of a row between up and down
         turned = 0 if run.rotation is None else run.rotation.cos.shape[-1]
         shape = FusedShape(
             config.layers, texts.count, config.hidden_size, config.heads, config.kv_heads, config.head_size,
@@ -133,7 +134,7 @@ class FusedDecoder:
             *(0 if one is None else one.cos.data_ptr() for one in rotations),
             *(0 if one is None else one.sin.data_ptr() for one in rotations), config.norm_eps,
         )  # fmt: skip
-        room = torch.empty(texts.count * (config.hidden_size + more) + MOST_HEADS * threads * each)
+        room = torch.empty(texts.count * (config.hidden_size + between + more) + MOST_HEADS * threads * each)
         layers, about = self._layers_of(pool), ctypes.addressof(shape)
         if steps:
             made.decode_steps(layers, about, ends, steps, x.data_ptr(), room.data_ptr(), ids, texts.about, texts.spans)
@@ -170,7 +171,7 @@ class FusedDecoder:
         padded = max(max(product.padded, product.inputs) for product in products)
         config = self.config
         self._numbers = (
-            layers[0].qkv.outputs + config.heads * config.head_size + 3 * config.intermediate_size + 2 * padded,
+            layers[0].qkv.outputs + config.heads * config.head_size + config.intermediate_size + 2 * padded,
             padded,
         )
         return self._known.hold()  # not where somebody listens
