@@ -34,12 +34,12 @@ def ask(page: Page) -> None:
     for number, question in enumerate(("How far could the light at Cordouan be seen?", "Who won the world cup in 1998?")):
         page.locator("#ask-question input, #ask-question textarea").fill(question)
         page.locator("#ask-go").click()
-        page.locator(".turn .facts").nth(number).wait_for()
+        page.locator(".turn .text").nth(number).wait_for()
     page.locator(".citation summary").first.click()
 
 
 def draw(page: Page) -> None:
-    page.get_by_label("number input for Images").fill("6")
+    page.get_by_label("number input for Batch size").fill("6")
     page.locator("#draw-prompt textarea").fill("a smiling cat with heart eyes")
     page.locator("#draw-go").click()
     page.get_by_text("6 generated, seed").wait_for()
@@ -83,9 +83,9 @@ def work(page: Page, address: str, tab: str) -> None:
     """Keeps the engine busy from another window."""
     open_tab(page, address, tab)
     if tab == "Images":
-        page.get_by_label("number input for Images").fill("8")
+        page.get_by_label("number input for Batch size").fill("8")
         page.get_by_role("button", name="Options").last.click()
-        page.get_by_label("number input for Steps").fill("60")
+        page.locator("#draw-steps textarea").fill("60")
         page.locator("#draw-prompt textarea").fill("a crown on a blue background")
     else:
         page.get_by_label("number input for Max tokens").fill("256")
