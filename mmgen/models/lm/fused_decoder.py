@@ -99,7 +99,8 @@ class FusedDecoder:
         rows, ends, finals = texts.count, self._ends, torch.tensor(limits.finals, dtype=torch.int64)
         now, wanted, chosen = ids[0].clone(), torch.arange(rows), torch.empty(limits.most, rows, dtype=torch.int64)
         x, logits = torch.empty(rows, config.hidden_size), torch.empty(rows, config.vocab_size)
-        plans, room = DrawPlans(draws), torch.empty(torch.get_num_threads(), 3, config.vocab_size)
+        plans, drawn = DrawPlans(draws), any(not plan.sampling.greedy for plan in draws)
+        room = torch.empty(torch.get_num_threads() if drawn else 0, 3, config.vocab_size)
         ends.ids, ends.wanted, ends.count, ends.logits = now.data_ptr(), wanted.data_ptr(), rows, logits.data_ptr()
         steps = DecodeSteps(
             limits.most, limits.seconds, ctypes.addressof(limits.stop), finals.data_ptr(), len(finals), chosen.data_ptr(),
