@@ -1,0 +1,1 @@
+"""The Chat tab: conversations with the assistant, its steps, images and sources."""

@@ -1,0 +1,65 @@
+"""Markdown of a model's text as HTML: headings, lists, code, bold, italics. No links, no images, no HTML of the text's own.
+
+A text may come from a document or a web page. An image or a link in it would carry what its address says to another server.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+FENCE = re.compile(r"^\s*```")
+ITEM = re.compile(r"^\s*(?:[-*+]|(\d+)[.)])\s+(.*)$")
+HEADING = re.compile(r"^(#{1,6})\s+(.*)$")
+CODE = re.compile(r"`([^`\n]+)`")
+STRONG = re.compile(r"\*\*(?=\S)(.+?)(?<=\S)\*\*")
+EMPHASIS = re.compile(r"(?<![*\w])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![*\w])")
+LONGEST = 200_000  # characters that are shown
+
+
+def html(text: str) -> str:
+    """Whatever it holds, all of it is text of the page."""
+    out: list[str] = []
+    lines, place = text[:LONGEST].split("\n"), 0
+    while place < len(lines):
+        line = lines[place]
+        if FENCE.match(line):
+            end = next((n for n in range(place + 1, len(lines)) if FENCE.match(lines[n])), len(lines))
+            out.append(f"<pre><code>{escape(chr(10).join(lines[place + 1 : end]))}</code></pre>")
+            place = end + 1
+        elif heading := HEADING.match(line):
+            out.append(f"<h4>{inline(heading[2])}</h4>")
+            place += 1
+        elif ITEM.match(line):
+            end = next((n for n in range(place, len(lines)) if not ITEM.match(lines[n])), len(lines))
+            out.append(_list(lines[place:end]))
+            place = end
+        elif line.strip():
+            end = next((n for n in range(place, len(lines)) if n > place and _starts(lines[n])), len(lines))
+            out.append(f"<p>{'<br>'.join(map(inline, lines[place:end]))}</p>")
+            place = end
+        else:
+            place += 1
+    return "".join(out)
+
+
+def inline(text: str) -> str:
+    """Code, bold and italics within a line."""
+    parts = CODE.split(text)
+    return "".join(f"<code>{escape(part)}</code>" if n % 2 else _accents(escape(part)) for n, part in enumerate(parts))
+
+
+def _accents(escaped: str) -> str:
+    return EMPHASIS.sub(r"<em>\1</em>", STRONG.sub(r"<strong>\1</strong>", escaped))
+
+
+def _starts(line: str) -> bool:
+    """Whether a paragraph ends before that line."""
+    return not line.strip() or any(one.match(line) for one in (FENCE, HEADING, ITEM))
+
+
+def _list(lines: list[str]) -> str:
+    items = [found for line in lines if (found := ITEM.match(line))]
+    kind = "ol" if items[0][1] else "ul"
+    start = f" start='{int(items[0][1][:6])}'" if items[0][1] and items[0][1] != "1" else ""
+    return f"<{kind}{start}>{''.join(f'<li>{inline(one[2])}</li>' for one in items)}</{kind}>"
