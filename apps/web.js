@@ -30,3 +30,17 @@ function mmgenTabs() {
 }
 
 const mmgenWaiting = setInterval(() => mmgenTabs() && clearInterval(mmgenWaiting), 50);
+
+/* The conversation is shown from its end, unless somebody scrolled up. */
+function mmgenChat() {
+  const box = document.querySelector("#chat-messages");
+  if (!box) return false;
+  let atEnd = true;
+  box.addEventListener("scroll", () => { atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80; });
+  const end = () => { if (atEnd) box.scrollTop = box.scrollHeight; };
+  new MutationObserver(end).observe(box, { subtree: true, childList: true, characterData: true });
+  new ResizeObserver(end).observe(box);
+  return true;
+}
+
+const mmgenChatWaiting = setInterval(() => mmgenChat() && clearInterval(mmgenChatWaiting), 100);

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.errors import BadRequest
 from mmgen.runtime import Runtime
+from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio is imported, which the tabs do
@@ -15,6 +19,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when gradio i
 import gradio as gr
 
 from . import ask_tab, engine_tab, models_tab, plugins_tab, write_tab
+from .chat import chat_tab
 from .history_panel import HistoryPanel
 from .images import draw_tab, see_tab
 from .model_chooser import ModelChooser
@@ -62,8 +67,10 @@ def page(
     with blocks:
         gr.HTML(HEADER)
         with gr.Tabs() as tabs:
+            with gr.Tab("Chat"):
+                resumed = [chat_tab.tab(rt, stores, chooser, pages, conversations(rt, keep), model, fetches(server))]
             with gr.Tab("Ask"):
-                resumed = [ask_tab.tab(stores, past, chooser, pages)]
+                resumed.append(ask_tab.tab(stores, past, chooser, pages))
             with gr.Tab("Images"):
                 resumed.append(draw_tab.tab(rt, model, past, chooser, pages))
             with gr.Tab("Image search"):
@@ -85,6 +92,21 @@ def page(
         blocks.unload(pages.closed)
     blocks.queue(default_concurrency_limit=None)  # the engine schedules requests
     return blocks
+
+
+def conversations(rt: Runtime, keep: bool) -> Conversations:
+    """In the home's history; or until the process ends."""
+    if keep:
+        return Conversations(rt.home / "history")
+    folder = tempfile.TemporaryDirectory(prefix="mmgen-chat-", ignore_cleanup_errors=True)
+    made = Conversations(Path(folder.name))
+    weakref.finalize(made, folder.cleanup)
+    return made
+
+
+def fetches(server: FastAPI | None) -> bool:
+    """Whether web pages may be fetched: by the owner of the machine, and where the server's settings say so."""
+    return server is None or bool(getattr(getattr(server.state, "settings", None), "fetch_urls", False))
 
 
 def watched(event: gr.SelectData) -> tuple[gr.Timer, gr.Timer]:

@@ -10,9 +10,9 @@ from typing import Any
 from . import safe_markdown
 
 LABELS = {
-    "docs": "Documents", "images": "Image search", "draw": "Draw", "edit": "Edit image", "calc": "Calculator", "fetch": "Web page",
+    "docs": "Documents", "images": "Image search", "draw": "Draw", "edit": "Edit image", "calc": "Calculator",
+    "fetch": "Web page",
 }  # fmt: skip
-STOPPED = {"user": "Stopped.", "failed": ""}
 KINDS = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 

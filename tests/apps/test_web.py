@@ -28,7 +28,7 @@ async def test_it_is_mounted_under_a_path(tiny_runtime: "Runtime") -> None:
         assert (await client.get("/healthz")).json() == "ok"
         parts = (await client.get("/ui/config")).json()["components"]
         labels = [one["props"].get("label") for one in parts if one["type"] == "tabitem"]
-        assert labels == ["Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"]
+        assert labels == ["Chat", "Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"]
 
 
 @pytest.mark.parametrize(("tab", "active"), [("Engine", [True, False]), ("Models", [False, True]), ("Ask", [False, False])])

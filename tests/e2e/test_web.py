@@ -96,6 +96,7 @@ def add_document(page: "Page", tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     (tmp_path / "hirta.md").write_text(DOCUMENT)
+    page.get_by_role("tab", name="Ask", exact=True).click()
     page.locator("#ask-files input[type=file]").set_input_files(tmp_path / "hirta.md")
     expect(page.locator("#ask-shelf .report")).to_be_visible()
     expect(page.locator("#ask-shelf")).to_contain_text("hirta.md")

@@ -12,6 +12,8 @@ from mmgen.pipelines.agent.tool import AssistantCall, AssistantTool
 SWITCHES = ("docs", "images", "draw", "calc", "fetch", "mcp")
 DEFAULT = ("docs", "images", "draw", "calc")
 MOST_ROUNDS = 16
+SCOPES = {"docs": "stores", "images": "stores", "draw": "images", "calc": "chat", "fetch": "chat", "mcp": "chat"}
+"""What a key must be for, beside chat, to switch a tool on."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Forbidden
-from mmgen.pipelines.agent.permissions import MOST_ROUNDS, SWITCHES, switches
+from mmgen.pipelines.agent.permissions import MOST_ROUNDS, SCOPES, SWITCHES, switches
 from mmgen.pipelines.assistant import Assistant
 from mmgen.serve import pipeline_calls, serialization
 from mmgen.serve.context import Context, Here
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from mmgen.pipelines.streaming import Event
 
 router = APIRouter(tags=["assistant"])
-SCOPES = {"docs": "stores", "images": "stores", "draw": "images", "calc": "chat", "fetch": "chat", "mcp": "chat"}
-"""What a key must be for, beside chat, to switch a tool on."""
 Name = Annotated[str, Field(max_length=64)]
 
 

@@ -1,0 +1,45 @@
+"""The Chat tab in a real browser: an example in one click, a conversation over a reload, and what is done with it."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+
+def test_a_conversation(page: "Page") -> None:
+    from playwright.sync_api import expect
+
+    expect(page.get_by_role("tab", name="Chat", exact=True)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name="How far could the light at Cordouan be seen?").click()
+    expect(page.locator("#chat-past .citation summary")).to_contain_text("32 kilometres")
+    page.locator("#chat-past .citation summary").click()
+    expect(page.locator("#chat-past blockquote mark")).to_have_text("more than 32 kilometres away")
+    page.locator("#chat-past .steps summary").click()
+    expect(page.locator("#chat-past .steps li")).to_contain_text("lighthouses.md")
+
+    page.locator("#chat-box textarea").fill("Draw a red apple")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-past .chat-images img")).to_have_count(1)
+    page.locator("#chat-box textarea").fill("What is 15% of 240?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-past .turn")).to_have_count(6)
+    page.reload()
+    expect(page.locator("#chat-past .turn")).to_have_count(6)  # the conversation is still there
+    expect(page.locator("#chat-past .turn").last).to_contain_text("= 36")
+
+    page.locator("#chat-manage button").first.click()
+    page.locator("#chat-name textarea, #chat-name input").fill("Lights")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-list label")).to_have_text(["Lights"])
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as Markdown").click()
+    assert download.value.suggested_filename == "Lights.md"
+    page.locator("#chat-after input").fill("2")
+    page.locator("#chat-branch").click()
+    expect(page.locator("#chat-past .turn")).to_have_count(2)
+    expect(page.locator("#chat-list label")).to_have_text(["Lights (branch)", "Lights"])
+    page.locator("#chat-delete").click()
+    expect(page.locator("#chat-empty")).to_be_visible()
+    page.locator("#chat-search textarea, #chat-search input").fill("apple")
+    page.locator("#chat-list label", has_text="Lights").click()
+    expect(page.locator("#chat-past .turn")).to_have_count(6)
