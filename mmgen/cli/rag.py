@@ -19,7 +19,6 @@ from mmgen.errors import BadRequest, MmgenError, NotFound
 from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
-    from mmgen.pipelines.rag.answer import Answer
     from mmgen.pipelines.rag_text import RagText
 
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
@@ -150,9 +149,7 @@ def ask(
     reader: Reader = None,
     model: Model = None,
     as_json: Json = False,
-    local: Annotated[
-        bool, typer.Option("--local", help="Load the models here, even where a server of this home runs.")
-    ] = False,
+    local: Local = False,
 ) -> None:
     """Answer a question with exact quotes, or say that it is not in the documents."""
     from mmgen.pipelines.rag.answer import Answer
@@ -182,10 +179,18 @@ def chat(
     store: Store = None,
     reader: Reader = None,
     model: Model = None,
+    local: Local = False,
 ) -> None:
     """Ask one question after another, each with those before in mind; an empty line or Ctrl-D ends."""
-    history: list[Answer] = []
+    from mmgen.pipelines.rag import conversation
+    from mmgen.pipelines.rag.answer import Answer
+    from mmgen.serve import command_client
+
+    history: list[dict[str, str]] = []
+    making = {key: value for key, value in (("store", store), ("reader", reader), ("model", model)) if value is not None}
+    given = {name: value for name, value in vars(params).items() if value is not None}
     with opened(store, reader, model=model) as rag:
+        asked = rag if local else command_client.at_server("rag-text", {"answer": Answer}, making, lambda: rag)
         documents = len(rag.library.filled().uris())
         if sys.stdin.isatty():
             typer.echo(f"{documents} documents in {rag.library.path}. Ask; an empty line ends.")
@@ -193,8 +198,9 @@ def chat(
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
             try:
-                history.append(rag(question, params=params, history=history))
-                print_answer(history[-1])
+                *_, last = asked.stream(question, history=history, **given)
+                history += conversation.messages_of(last.value)
+                print_answer(last.value)
             except MmgenError as error:
                 typer.echo(f"error: {error}", err=True)
 

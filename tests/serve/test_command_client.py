@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -234,6 +235,15 @@ def test_answers_are_the_same(app: "FastAPI", call: Call) -> None:
     assert calls(app) == 1 and there["citations"] and there["passages"]
     assert {**there, **dict.fromkeys(CHANGING)} == {**here, **dict.fromkeys(CHANGING)}
     assert call(*asked[:-1]).out.splitlines()[:4] == call(*asked[:-1], "--local").out.splitlines()[:4]
+
+
+def test_a_conversation_about_documents(app: "FastAPI", call: Call) -> None:
+    """Each question with those before, which go to the server with it."""
+    Path("tea.txt").write_text("Tea is drunk hot. The lamp of Argand burnt oil, and was lit at dusk.")
+    assert call("rag", "add", "tea.txt", "--store", "./notes").code == 0
+    chat, lines = ("rag", "chat", "--threshold", "0", "--store", "./notes"), b"What is the lamp of Argand?\nWhen was it lit?\n"
+    told = [re.sub(r"\d+ ms", "", call(*chat, *more, stdin=lines).out) for more in ((), ("--local",))]
+    assert calls(app) == 2 and told[0] == told[1] and "(searched: When was the lamp of Argand lit?)" in told[0]
 
 
 def test_a_message_with_more_than_text_stays_here() -> None:

@@ -38,6 +38,12 @@ def turns(history: Sequence[Any]) -> list[Turn]:
     return found[-MOST_TURNS:]
 
 
+def messages_of(answer: Answer) -> list[dict[str, str]]:
+    """The question and what `turns` reads of its answer, as messages."""
+    (turn,) = turns([answer])
+    return [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
+
+
 def question_and_history(question: str | None, messages: Sequence[Any] | None) -> tuple[str, list[Any]]:
     """What is asked, and what was said before: without a question the last message, which has to be the user's."""
     before = list(messages or ())
