@@ -165,8 +165,35 @@ def sana(folder: Path) -> Any:
     )  # fmt: skip
 
 
+def flux2(folder: Path, klein: bool = False) -> Any:
+    sizes: dict[str, Any] = {
+        "vocab_size": len(WORDS), "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 30, "num_attention_heads": 1,
+        "num_key_value_heads": 1, "head_dim": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1,
+    }  # fmt: skip
+    made = (transformers.Qwen3ForCausalLM, transformers.Qwen3Config)
+    encoder, config = made if klein else (transformers.MistralForCausalLM, transformers.MistralConfig)
+    autoencoder = diffusers.AutoencoderKLFlux2(
+        block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        latent_channels=4, norm_num_groups=4, layers_per_block=1, sample_size=16,
+    )  # fmt: skip
+    torch.nn.init.normal_(autoencoder.bn.running_mean)
+    torch.nn.init.uniform_(autoencoder.bn.running_var, 0.5, 2)
+    return (diffusers.Flux2KleinPipeline if klein else diffusers.Flux2Pipeline)(
+        transformer=diffusers.Flux2Transformer2DModel(
+            in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=24, timestep_guidance_channels=16, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=not klein,
+        ),
+        scheduler=flow(use_dynamic_shifting=True, shift=3.0), vae=autoencoder, text_encoder=encoder(config(**sizes)),
+        tokenizer=tokenizer(),
+    )  # fmt: skip
+
+
+def flux2_klein(folder: Path) -> Any:
+    return flux2(folder, klein=True)
+
+
 FAMILIES: dict[str, Callable[[Path], Any]] = {
-    one.__name__: one for one in (sd3, flux, schnell, qwen_image, z_image, lumina2, pixart, sana)
+    one.__name__: one for one in (sd3, flux, schnell, flux2, flux2_klein, qwen_image, z_image, lumina2, pixart, sana)
 }
 
 

@@ -1,10 +1,11 @@
-"""Autoencoders that only diffusion transformers have: Qwen-Image's, made for video, and Sana's, which folds 32 x 32 pixels."""
+"""Autoencoders that only diffusion transformers have: Qwen-Image's, made for video, Sana's, of 32 x 32 pixels, FLUX.2's."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen.errors import BadWeights
@@ -79,15 +80,50 @@ class DeepCompressionAutoencoder:
         return [self.vae]
 
 
+class PatchedAutoencoder:
+    """AutoencoderKLFlux2: squares of 2 x 2 latents are one, normed by the statistics of a batch norm."""
+
+    cheap = False
+
+    def __init__(self, vae: Any) -> None:
+        self.vae, config = vae, vae.config
+        self.channels = 4 * int(config.latent_channels)
+        self.factor: int = 2 ** len(config.block_out_channels)
+        self.width = int(config.block_out_channels[0])
+        self.edge = 512 // self.factor
+        self.mean = vae.bn.running_mean.view(1, -1, 1, 1).float()
+        self.spread = (vae.bn.running_var.view(1, -1, 1, 1).float() + config.batch_norm_eps).sqrt()
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Tensor:
+        latents: Tensor = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist.mode().float()
+        return (F.pixel_unshuffle(latents, 2) - self.mean.to(latents)) / self.spread.to(latents)
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        latents = F.pixel_shuffle(latents * self.spread.to(latents) + self.mean.to(latents), 2)
+        image: Tensor = self.vae.decode(latents.to(self.vae.device, self.vae.dtype), return_dict=False)[0]
+        return image.float().clamp(-1, 1)
+
+    def decode_bytes(self, height: int, width: int) -> int:
+        return 4 * 2 * self.width * height * width * self.factor**2 * int(self.vae.dtype.itemsize)
+
+    def modules(self) -> list[torch.nn.Module]:
+        return [self.vae]
+
+
+OTHERS = {
+    "AutoencoderKLQwenImage": FrameAutoencoder,
+    "AutoencoderDC": DeepCompressionAutoencoder,
+    "AutoencoderKLFlux2": PatchedAutoencoder,
+}
+
+
 def autoencoder_of(vae: Any) -> Autoencoder:
     """Raises BadWeights for a class that none of ours reads."""
     name = type(vae).__name__
-    if name == "AutoencoderKLQwenImage":
-        return FrameAutoencoder(vae)
-    if name == "AutoencoderDC":
-        return DeepCompressionAutoencoder(vae)
+    if name in OTHERS:
+        return OTHERS[name](vae)
     if name not in CLASSES:
-        raise BadWeights(
-            f"its vae is of class {name}; known are {', '.join(CLASSES)}, AutoencoderKLQwenImage and AutoencoderDC"
-        )
+        raise BadWeights(f"its vae is of class {name}; known are {', '.join((*CLASSES, *OTHERS))}")
     return LatentAutoencoder(vae)

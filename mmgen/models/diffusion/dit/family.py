@@ -26,6 +26,7 @@ class DiTFamily(ABC):
 
     guided_by_default = True
     sigmas_given = True  # the pipeline gives its scheduler levels from 1 to 1 / steps
+    patch = 2  # latent places a side make a token
     longest = 512  # tokens of a prompt
     counts_with = "tokenizer"  # the pipeline's part that counts them
     negative_unheard = ""  # why a negative prompt cannot be heard; empty: it can
@@ -60,6 +61,11 @@ class DiTFamily(ABC):
     def guidance(self) -> float:
         """What the pipeline takes unless it is told otherwise."""
         return float(self.called["guidance_scale"].default)
+
+    @property
+    def sample_size(self) -> int | None:
+        """Latent places a side that its pipeline draws unless it is told otherwise; None: it does not say."""
+        return getattr(self.pipeline, "default_sample_size", None)
 
     def tokens(self, height: int, width: int) -> int:
         """Of a latent of that size."""

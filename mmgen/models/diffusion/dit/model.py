@@ -25,6 +25,7 @@ from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
 from mmgen.models.diffusion.dit.family import DiTFamily
 from mmgen.models.diffusion.dit.flux import Flux
+from mmgen.models.diffusion.dit.flux2 import Flux2, Flux2Klein
 from mmgen.models.diffusion.dit.lumina2 import Lumina2
 from mmgen.models.diffusion.dit.pixart import PixArt
 from mmgen.models.diffusion.dit.qwen_image import QwenImage
@@ -39,6 +40,8 @@ from mmgen.models.diffusion.solver_table import SolverTable
 FAMILIES: dict[str, type[DiTFamily]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
     "FluxPipeline": Flux,
+    "Flux2Pipeline": Flux2,
+    "Flux2KleinPipeline": Flux2Klein,
     "QwenImagePipeline": QwenImage,
     "ZImagePipeline": ZImage,
     "Lumina2Pipeline": Lumina2,
@@ -64,8 +67,8 @@ class DiTModel(DenoiserBase):
         self.device, self.dtype = self.network.device, self.network.dtype
         self.channels = family.channels
         self.told = ""
-        self.grain = self.step = self.images.factor * 2  # two latent places a side make a token
-        self.size = self.images.factor * int(getattr(pipeline, "default_sample_size", None) or self._trained())
+        self.grain = self.step = self.images.factor * family.patch
+        self.size = self.images.factor * int(family.sample_size or self._trained())
         self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
         self.adapted = {"transformer": AdaptedLayers(self.network)}
         self.adapters = AdapterFiles(self.networks, name)

@@ -47,7 +47,7 @@ def theirs(pipeline: Any, seed: int, steps: int, guidance: float, prompt: str) -
         told |= {"use_resolution_binning": False, "clean_caption": False}
     side = 4 * SIDE if kind == "Lumina2Pipeline" else SIDE  # it takes every autoencoder to shrink images eightfold
     out = pipeline(
-        prompt, num_inference_steps=steps, height=side, width=side, generator=torch.Generator().manual_seed(seed),
+        prompt=prompt, num_inference_steps=steps, height=side, width=side, generator=torch.Generator().manual_seed(seed),
         output_type="np", **told,
     )  # fmt: skip
     return np.asarray(out.images[0])
