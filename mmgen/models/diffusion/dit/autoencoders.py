@@ -97,7 +97,8 @@ class PatchedAutoencoder:
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist.mode().float()
-        return (F.pixel_unshuffle(latents, 2) - self.mean.to(latents)) / self.spread.to(latents)
+        patches: Tensor = F.pixel_unshuffle(latents, 2)
+        return (patches - self.mean.to(latents)) / self.spread.to(latents)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -112,7 +113,7 @@ class PatchedAutoencoder:
         return [self.vae]
 
 
-OTHERS = {
+OTHERS: dict[str, type[Any]] = {
     "AutoencoderKLQwenImage": FrameAutoencoder,
     "AutoencoderDC": DeepCompressionAutoencoder,
     "AutoencoderKLFlux2": PatchedAutoencoder,
@@ -123,7 +124,8 @@ def autoencoder_of(vae: Any) -> Autoencoder:
     """Raises BadWeights for a class that none of ours reads."""
     name = type(vae).__name__
     if name in OTHERS:
-        return OTHERS[name](vae)
+        other: Autoencoder = OTHERS[name](vae)
+        return other
     if name not in CLASSES:
         raise BadWeights(f"its vae is of class {name}; known are {', '.join((*CLASSES, *OTHERS))}")
     return LatentAutoencoder(vae)
