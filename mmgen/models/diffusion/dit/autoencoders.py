@@ -97,8 +97,8 @@ class PatchedAutoencoder:
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Tensor:
         latents: Tensor = self.vae.encode(images.to(self.vae.device, self.vae.dtype)).latent_dist.mode().float()
-        patches: Tensor = F.pixel_unshuffle(latents, 2)
-        return (patches - self.mean.to(latents)) / self.spread.to(latents)
+        normed: Tensor = (F.pixel_unshuffle(latents, 2) - self.mean.to(latents)) / self.spread.to(latents)
+        return normed
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
