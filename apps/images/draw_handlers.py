@@ -106,7 +106,12 @@ class DrawHandlers:
             return Img2Img(self.rt, model=model).stream(under, form.prompt, strength=form.strength, **options)
         return Inpaint(self.rt, model=model).stream(under, mask, form.prompt, strength=form.strength, **options)
 
-    def counted(self, prompt: str, model: str | None) -> str:
+    def counted(self, prompt: str | None, model: str | None) -> Any:
+        """Nothing to see where there is nothing to tell."""
+        told = self.told_of(prompt or "", model)
+        return gr.update(value=told, visible=bool(told))
+
+    def told_of(self, prompt: str, model: str | None) -> str:
         """How many tokens the prompt has, once the model is loaded; or what in it cannot be read."""
         try:
             reference = self.chooser.checked("denoiser", self.default, model)

@@ -49,7 +49,7 @@ class RequestPanel:
         prompt = gr.Textbox(
             label="Prompt", placeholder=EXAMPLES[0], lines=1, max_lines=8, info=ENTER, elem_id="draw-prompt"
         )  # fmt: skip
-        tokens = gr.HTML("", elem_id="draw-tokens")
+        tokens = gr.HTML("", visible=False, elem_id="draw-tokens")
         negative = gr.Textbox(label="Negative prompt", lines=1, max_lines=4, elem_id="draw-negative")
         with gr.Row():
             go = gr.Button("Generate", variant="primary", min_width=100, elem_id="draw-go")

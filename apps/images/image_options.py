@@ -54,7 +54,7 @@ def component(one: Parameter) -> Any:
         if value is None:
             return gr.Textbox("", placeholder=OWN, **told)  # gr.Number shows nothing as 0
         return gr.Number(value, precision=None if float in kinds else 0, **told)
-    return gr.Textbox(value or "", **told)
+    return gr.Textbox(value or "", info=one.help[:1].upper() + one.help[1:], **told)
 
 
 def shown(one: Parameter, value: Any) -> Any:

@@ -148,9 +148,10 @@ def test_a_scaled_input_image_is_told(drawing: DrawHandlers, tmp_path: Path) -> 
 
 def test_tokens_of_a_prompt_are_counted_once_the_model_is_loaded(drawing: DrawHandlers, tmp_path: Path) -> None:
     draw(drawing, tmp_path)
-    assert re.search(r"\d+ tokens of \d+<", drawing.counted("a cat", None)) and drawing.counted(" ", None) == ""
-    assert re.search(r"\d+ tokens, read in \d+ parts of \d+<", drawing.counted("a cat " * 60, None))
-    assert "class='facts warn'" in drawing.counted("a (cat:" + "9" * 40 + ")", None)
+    assert re.search(r"\d+ tokens of \d+<", drawing.told_of("a cat", None))
+    assert not drawing.counted(" ", None)["visible"] and not drawing.counted(None, None)["visible"]
+    assert re.search(r"\d+ tokens, read in \d+ parts of \d+<", drawing.told_of("a cat " * 60, None))
+    assert "class='facts warn'" in drawing.told_of("a (cat:" + "9" * 40 + ")", None)
 
 
 def test_settings_of_a_dropped_image_fill_the_form(drawing: DrawHandlers, tmp_path: Path) -> None:
