@@ -25,6 +25,16 @@ class Progress:
     of: int
 
 
+@dataclass(frozen=True)
+class CachedSteps:
+    """How many steps of an image were not computed, and by how much the outputs that stood in for them were off at most."""
+
+    image: int  # its place among the call's images
+    reused: int
+    of: int
+    error: float  # relative, L1: against the network's next output
+
+
 @attributes(picture="image")
 @dataclass(frozen=True, eq=False)
 class Preview:

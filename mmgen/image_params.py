@@ -250,6 +250,14 @@ class ImageParams:
         longest=40,
         label="Hires fix",
     )
+    step_cache: float = param(
+        0.0,
+        "diffusion transformers: a step whose first block adds about the same as before is not computed. The relative change "
+        "up to which that holds, such as 0.1; 0: every step is computed.",
+        least=0,
+        most=1,
+        label="Step cache (threshold)",
+    )
     style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
     image_prompt: Sequence[ControlImage | str | Path] = param(
         (),

@@ -20,7 +20,7 @@ from mmgen.clients.image_base import ImageClient, ImageDone
 from mmgen.engine.event_merge import EventMerge, JobEnded
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
-from mmgen.image_events import Preview, Progress
+from mmgen.image_events import CachedSteps, Preview, Progress
 from mmgen.image_params import ControlInput, ImageParams, LoraWeight
 from mmgen.models.diffusion.prompts import syntax
 
@@ -78,6 +78,8 @@ class DenoiserClient(ImageClient):
 
     def resolved(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
+        if params.step_cache:
+            raise BadRequest(f"step_cache is for diffusion transformers, and {self.reference} is a UNet; leave it out")
         solver = params.solver or ("lcm" if consistency else SOLVER)
         return self._checked(
             replace(
@@ -158,6 +160,7 @@ class DenoiserClient(ImageClient):
             adapters = {params.loras: self._adapters(params) for params in rows}
             conditions, latents, references = self._conditions(rows, adapters), self._latents(rows), self._references(rows)
             controls = {id(one): self.controls.prepared(one) for params in rows for one in params.controls}
+            cached: dict[int, CachedSteps] = {}
             stages = [hires.stages(params, self.upscaler is not None) for params in rows]
 
             def job(number: int, stage: str, value: Any) -> Job:
@@ -182,13 +185,16 @@ class DenoiserClient(ImageClient):
             for number in range(len(rows)):
                 following.add((number, 0), engine.submit(job(number, "denoise", None)))
             for (number, at), event in following:
-                if not isinstance(event, JobEnded):
+                if isinstance(event, CachedSteps):
+                    cached[number] = event
+                elif not isinstance(event, JobEnded):
                     yield event
                 elif at + 1 < len(stages[number]):
                     following.add((number, at + 1), engine.submit(job(number, stages[number][at + 1], event.value)))
                 else:
                     last = stages[number][at]
-                    yield ImageDone(number, event.value if last == "upscale" else kept(rows[number], event.value))
+                    pixels = event.value if last == "upscale" else kept(rows[number], event.value)
+                    yield ImageDone(number, pixels, cached.get(number))
             ended = True
         finally:
             if not ended:

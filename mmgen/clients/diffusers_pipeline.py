@@ -38,6 +38,8 @@ class DiffusersClient(ImageClient):
             raise BadRequest(
                 f"{self.reference} runs through diffusers, where LoRA files are not loaded; take a model with a UNet"
             )
+        if params.step_cache:
+            raise BadRequest(f"{self.reference} runs through diffusers, where no steps are cached; leave step_cache out")
         if params.hires is not None:
             raise BadRequest(f"{self.reference} runs through diffusers, where there is no hires fix; leave it out")
         if params.embeddings:

@@ -26,6 +26,8 @@ class DiTClient(DenoiserClient):
         family = self.model.family
         if params.negative and family.negative_unheard:
             raise BadRequest(f"{self.reference} takes no negative prompt: {family.negative_unheard}; leave it out")
+        if params.step_cache:
+            _ = self.model.first_block
         return self._checked(
             replace(
                 params,

@@ -17,7 +17,7 @@ from mmgen import weight_files
 from mmgen.deprecated import attributes
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
-from mmgen.image_events import Preview, Progress
+from mmgen.image_events import CachedSteps, Preview, Progress
 from mmgen.image_params import ControlInput, ImageParams, LoraWeight
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class ImageDone:
 
     image: int  # its place among the call's images
     pixels: Tensor
+    cached: CachedSteps | None = None  # where steps could be left out
 
 
 class ImageClient(ABC):

@@ -18,7 +18,7 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.cost_model import Estimate
 from mmgen.errors import BadRequest, out_of_memory
-from mmgen.image_events import Preview, Progress
+from mmgen.image_events import CachedSteps, Preview, Progress
 from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.conditioning import Conditioning
@@ -27,10 +27,13 @@ from mmgen.models.diffusion.denoiser import DenoiserModel
 from mmgen.models.diffusion.solver_table import HISTORY, SolverTable, fused_update, stack
 from mmgen.runners.preemption_hooks import Pause, pause_between
 from mmgen.runners.roofline import milliseconds
+from mmgen.runners.step_cache import StepCache
 
 if TYPE_CHECKING:
     from mmgen.models.diffusion.dit.model import DiTModel
 
+FIRST_BLOCK = 0.1
+"""What a step costs of which only the first block is computed, in steps, about."""
 WORKING = 8
 """States that the update of one row holds at once, besides what the job keeps."""
 
@@ -71,6 +74,7 @@ class DenoiseState:
     history: Tensor  # (HISTORY, C, h, w)
     generator: torch.Generator
     noise: Tensor | None  # that the image began with; kept for inpainting only
+    cache: StepCache | None = None  # where steps may be left out
     row: int = 0  # of the table, next
 
 
@@ -140,7 +144,8 @@ class DenoiseRunner:
         else:
             x = request.table.noised(request.start.to(device, torch.float32), noise)
         history = torch.zeros(HISTORY, *shape, device=device)
-        return DenoiseState(x, history, generator, noise if request.mask is not None else None)
+        cache = StepCache(request.params.step_cache) if request.params.step_cache else None
+        return DenoiseState(x, history, generator, noise if request.mask is not None else None, cache)
 
     def _guided(self, request: DenoiseRequest) -> bool:
         return request.negative is not None and request.guidance > 1 and not self.denoiser.guidance_embedded
@@ -157,7 +162,7 @@ class DenoiseRunner:
         if not jobs:
             return
         try:
-            outputs = self._evaluate(jobs)
+            outputs = self._cached(jobs)
         except Exception as error:
             if out_of_memory(error):  # the engine makes room, or smaller batches
                 raise
@@ -168,6 +173,31 @@ class DenoiseRunner:
                 self._advance([job])
             return
         self._update(jobs, outputs)
+
+    def _cached(self, jobs: Sequence[Job]) -> Tensor:
+        """Of every job: computed, or for those with a step cache the one that was computed before."""
+        residuals = {n: self._residual(job) for n, job in enumerate(jobs) if job.state.cache is not None}
+        last = [job.state.row + 1 == len(job.payload.table) for job in jobs]
+        again = {n for n, residual in residuals.items() if jobs[n].state.cache.fits(residual, last[n])}
+        fresh = [n for n in range(len(jobs)) if n not in again]
+        computed = self._evaluate([jobs[n] for n in fresh]) if fresh else None
+        outputs: list[Tensor] = [torch.empty(0)] * len(jobs)
+        for place, n in enumerate(fresh):
+            assert computed is not None
+            outputs[n] = computed[place]
+            if n in residuals:
+                jobs[n].state.cache.keep(residuals[n], outputs[n])
+        for n in again:
+            outputs[n], jobs[n].units = jobs[n].state.cache.use(), FIRST_BLOCK
+        return torch.stack(outputs)
+
+    def _residual(self, job: Job) -> Tensor:
+        """What the first block adds in the job's next step, without the unconditional rows."""
+        request = job.payload
+        scale = torch.tensor([request.guidance]) if self.denoiser.guidance_embedded else None
+        timesteps = request.table.timesteps[job.state.row : job.state.row + 1]
+        adapters = [request.adapters] if request.adapters else ()
+        return self.denoiser.first_residuals(job.state.x[None], timesteps, [request.condition], scale, adapters)[0]
 
     def _evaluate(self, jobs: Sequence[Job]) -> Tensor:
         """The one forward pass -> (B, C, h, w), guidance applied."""
@@ -236,6 +266,8 @@ class DenoiseRunner:
         drawing.x, drawing.history = self._keep_known(request, drawing, x), history
         said, total = request.before + done, request.total or of
         job.emit(Progress(request.image, said, total))
+        if done == of and (cache := drawing.cache) is not None:
+            job.emit(CachedSteps(request.image, cache.reused, of, cache.error))
         if done == of:
             job.finish(drawing.x.cpu())
         elif (every := request.params.preview_every) and done % every == 0:

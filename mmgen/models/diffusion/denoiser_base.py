@@ -12,6 +12,7 @@ from mmgen.models.diffusion import autoencoder
 from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.autoencoder import Autoencoder
+from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.guidance import guide
 
 LARGEST = 8
@@ -43,6 +44,17 @@ class DenoiserBase:
     def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
         """See `mmgen.models.diffusion.guidance.guide`."""
         return guide(outputs, guided, scale, rescale)
+
+    def first_residuals(
+        self,
+        x: Tensor,
+        timesteps: Tensor,
+        conditions: Sequence[Conditioning],
+        guidance: Tensor | None = None,
+        adapters: Sequence[ScaledAdapters] = (),
+    ) -> list[Tensor]:
+        """What the first block of a transformer adds to each row. Raises BadRequest for another network."""
+        raise BadRequest(f"step_cache is for diffusion transformers, which {self.name} is not; leave it out")
 
     def decode(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 3, H, W) in [-1, 1] on the CPU, a large image tile by tile."""

@@ -13,8 +13,6 @@ from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.prompts import syntax
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mmgen.interfaces import ImageEncoder
     from mmgen.runtime import Runtime
 
@@ -34,25 +32,24 @@ class BestOf:
         An ImageDone keeps its number among the rows, by which its seed is found; the others get the image's.
         """
         steps: dict[int, dict[int, int]] = defaultdict(dict)
-        drawn: dict[int, dict[int, Tensor]] = defaultdict(dict)
+        drawn: dict[int, dict[int, ImageDone]] = defaultdict(dict)
         for event in events:
             image, candidate = divmod(event.index if isinstance(event, Preview) else event.image, self.of)
             if isinstance(event, Progress):
                 steps[image][candidate] = event.step
                 yield Progress(image, sum(steps[image].values()), self.of * event.of)
             elif isinstance(event, ImageDone):
-                drawn[image][event.image] = event.pixels
+                drawn[image][event.image] = event
                 if len(drawn[image]) == self.of:
                     yield self._best(drawn.pop(image), rows)
             elif candidate == 0:
                 yield replace(event, index=image)
 
-    def _best(self, candidates: dict[int, Tensor], rows: Sequence[ImageParams]) -> ImageDone:
+    def _best(self, candidates: dict[int, ImageDone], rows: Sequence[ImageParams]) -> ImageDone:
         """By their numbers among the rows. Of equally good ones the first."""
         import torch
 
         numbers = sorted(candidates)
-        images = torch.stack([candidates[number] for number in numbers])
+        images = torch.stack([candidates[number].pixels for number in numbers])
         scores = self.rt.engine.call(self.encoder.score, images, [syntax.plain(rows[number].prompt) for number in numbers])
-        number = numbers[int(scores.argmax())]
-        return ImageDone(number, candidates[number])
+        return candidates[numbers[int(scores.argmax())]]

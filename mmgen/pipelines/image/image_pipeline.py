@@ -20,7 +20,7 @@ from mmgen.pipelines.image import control_images, image_checks, image_io, output
 from mmgen.pipelines.image.axes import cells
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
-from mmgen.pipelines.image.recipe import Recipe, RecipeFile
+from mmgen.pipelines.image.recipe import Recipe, RecipeCache, RecipeFile
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 
@@ -215,6 +215,10 @@ class ImagePipeline(StreamingPipeline[Images]):
             elif isinstance(event, ImageDone):
                 image, index = image_of(event.pixels), event.image // first.best_of
                 made = self._recipe(client, drawn[event.image], image, files)
+                if (left := event.cached) is not None:
+                    made = made.model_copy(
+                        update={"cached": RecipeCache(reused=left.reused, of=left.of, error=round(left.error, 4))}
+                    )
                 images[index] = finished = FinishedImage(index, image, made)
                 yield Event("image", finished)
         clock.lap("draw")

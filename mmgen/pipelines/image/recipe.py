@@ -48,6 +48,16 @@ class RecipeControl(RecipeFile):
     end: float = 1.0
 
 
+class RecipeCache(BaseModel):
+    """What step caching left out, and what it cost."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reused: int  # steps that were not computed ...
+    of: int  # ... of so many
+    error: float  # by how much their outputs were off at most: relative, L1, against the network's next output
+
+
 class RecipeOptions(BaseModel):
     """What a recipe says of the call: every field of ImageParams that decides the pixels is one here, under its name."""
 
@@ -98,6 +108,7 @@ class Recipe(CompleteOptions):
     control: tuple[RecipeControl, ...] = ()
     versions: dict[str, str]
     device: str
+    cached: RecipeCache | None = None  # where steps could be left out
     precision: str = ""  # of the weights and products; empty: not recorded, as before there was a choice: fp32
 
     def parameters(self) -> str:
