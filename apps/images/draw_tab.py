@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from mmgen.pipelines.image import control_images
 from mmgen.pipelines.image.prompt_files import LORAS
 from mmgen.runtime import Runtime
 
@@ -25,7 +26,8 @@ EXAMPLES = [
     "a crown on a blue background",
 ]
 STYLES = [("Default", ""), ("noto", "noto"), ("twemoji", "twemoji")]
-TASKS = ("txt2img", "img2img", "inpaint", "variations")
+TASKS = ("txt2img", "img2img", "inpaint", "edit", "variations")
+KINDS = [("As the model's name says", ""), ("canny", "canny"), ("none (the image is a map)", "raw")]
 BEGIN = "<p class='facts'>Drop an image for image-to-image. Paint a mask over a part to inpaint only that part.</p>"
 AGAIN = (
     "<p class='facts'>Drop an image that mmgen, A1111 or Forge wrote: its settings go into the form. Reproduce generates a "
@@ -69,6 +71,7 @@ class OptionsPanel:
     canvas: Any
     beginning: Any  # the accordion around the canvas
     strength: Any
+    control: list[Any]  # the control image, its model, kind and scale
     again: Any
     reproduce: Any
     read: Any  # what was read from the dropped image
@@ -95,12 +98,13 @@ class OptionsPanel:
                 elem_id="draw-canvas",
             )  # fmt: skip
             strength = gr.Slider(0.05, 1, 0.7, step=0.05, label="Denoising strength", elem_id="draw-strength")
+        control = control_panel(drawn.rt)
         with gr.Accordion("Settings from an image (PNG info)", open=False):
             gr.HTML(AGAIN)
             again = gr.File(label="Image", file_types=["image"], file_count="multiple", height=120, elem_id="draw-again")
             read = gr.HTML("", elem_id="draw-read")
             reproduce = gr.Button("Reproduce", size="sm", elem_id="draw-reproduce")
-        return cls(model, n, style, seed, lock, canvas, beginning, strength, again, reproduce, read, options)
+        return cls(model, n, style, seed, lock, canvas, beginning, strength, control, again, reproduce, read, options)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel, chooser: ModelChoose
             earlier = past.panel("Image history", TASKS, prompt_of, drawn.reopened, None, reopened)
         with gr.Column(min_width=300, elem_classes="area-options"):
             how = OptionsPanel.built(drawn, ask.prompt)
-    given = [ask.prompt, ask.negative, how.model, how.n, how.style, how.seed, how.lock, how.canvas, how.strength, *how.options]
+    given = [ask.prompt, ask.negative, how.model, how.n, how.style, how.seed, how.lock, how.canvas, how.strength]
+    given += [*how.control, *how.options]
     outputs = [made.gallery, made.progress, how.seed, made.recipes, made.shown, ask.go, ask.stop]
     done = gr.on(
         [ask.prompt.submit, ask.negative.submit, ask.go.click], drawn.draw, given, outputs, show_progress="hidden",
@@ -168,6 +173,22 @@ def tab(rt: Runtime, model: str | None, past: HistoryPanel, chooser: ModelChoose
     made.gallery.select(chosen, made.recipes, [made.shown, made.picked], show_progress="hidden")
     made.use.click(begin_with, [made.gallery, made.picked], [how.canvas, how.beginning], show_progress="hidden")
     return drawn.runs.resume, None, outputs
+
+
+def control_panel(rt: Runtime) -> list[Any]:
+    """A control image, and which model sees it in what way; the models are looked for when the page is loaded."""
+
+    def names() -> list[str]:
+        return control_images.names(rt)
+
+    with gr.Accordion("Control image (ControlNet, T2I-Adapter, IP-Adapter)", open=False):
+        image = gr.Image(type="pil", sources=["upload", "clipboard"], height=200, show_label=False, elem_id="draw-control")
+        with gr.Row():
+            model = gr.Dropdown(names(), value=None, label="Control model", elem_id="draw-control-model")
+            kind = gr.Dropdown(KINDS, value="", label="Preprocessor", elem_id="draw-control-kind")
+        scale = gr.Slider(0, 2, 1, step=0.05, label="Control weight", elem_id="draw-control-scale")
+    model.attach_load_event(lambda: gr.update(choices=names()), None)
+    return [image, model, kind, scale]
 
 
 def lora_chooser(folder: Path, prompt: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class ImageGenerationState:
         self.images: dict[int, str] = {}  # place -> the file of a preview or of the image
         self.recipes: dict[int, str] = {}
         self.steps: dict[int, tuple[int, int]] = {}
+        self.told: list[str] = []  # what was done otherwise than the call says
         self.plot = ""  # the file of all cells of an X/Y plot
 
     def take(self, kind: str, value: Any) -> bool:
@@ -39,6 +41,8 @@ class ImageGenerationState:
             self.images[value.index] = self._file(value.image)
         elif kind == "image":
             self.put(value.index, value.image, value.recipe)
+        elif kind == "note":
+            self.told.append(value)
         elif kind == "images" and any(value.axes):
             self.plot = self._file(value.sheet())
         return kind in ("preview", "image", "images")
@@ -75,7 +79,8 @@ class ImageGenerationState:
         of = round(of * len(self.seeds) / len(self.steps))  # those that have not begun will take as many
         if len(self.recipes) == len(self.seeds):
             last = f" to {self.seeds[-1]}" if len(self.seeds) > 1 else ""
-            return f"{len(self.seeds)} generated, seed {self.seeds[0]}{last}, {self._size()}"
+            told = "".join(f"; {escape(one)}" for one in self.told)
+            return f"{len(self.seeds)} generated, seed {self.seeds[0]}{last}, {self._size()}{told}"
         return f"<progress max='{of}' value='{done}'></progress> step {done} of {of}"
 
     def _size(self) -> str:

@@ -77,18 +77,19 @@ class DenoiserClient(ImageClient):
         return client
 
     def resolved(self, params: ImageParams) -> ImageParams:
+        return self._checked(self.standard(params))
+
+    def standard(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
         if params.step_cache:
             raise BadRequest(f"step_cache is for diffusion transformers, and {self.reference} is a UNet; leave it out")
         solver = params.solver or ("lcm" if consistency else SOLVER)
-        return self._checked(
-            replace(
-                params,
-                solver=solver,
-                steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
-                guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
-                image_guidance=IMAGE_GUIDANCE if params.image_guidance is None and self.edits else params.image_guidance,
-            )
+        return replace(
+            params,
+            solver=solver,
+            steps=(CONSISTENCY_STEPS if solver == "lcm" else STEPS) if params.steps is None else params.steps,
+            guidance=(GUIDANCE if self.conditional else 1.0) if params.guidance is None else params.guidance,
+            image_guidance=IMAGE_GUIDANCE if params.image_guidance is None and self.edits else params.image_guidance,
         )
 
     @property

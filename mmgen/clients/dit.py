@@ -22,19 +22,17 @@ class DiTClient(DenoiserClient):
 
     model: DiTModel  # type: ignore[assignment]
 
-    def resolved(self, params: ImageParams) -> ImageParams:
+    def standard(self, params: ImageParams) -> ImageParams:
         family = self.model.family
         if params.negative and family.negative_unheard:
             raise BadRequest(f"{self.reference} takes no negative prompt: {family.negative_unheard}; leave it out")
         if params.step_cache:
             _ = self.model.first_block
-        return self._checked(
-            replace(
-                params,
-                solver=params.solver or family.solver,
-                steps=family.steps if params.steps is None else params.steps,
-                guidance=family.guidance if params.guidance is None else params.guidance,
-            )
+        return replace(
+            params,
+            solver=params.solver or family.solver,
+            steps=family.steps if params.steps is None else params.steps,
+            guidance=family.guidance if params.guidance is None else params.guidance,
         )
 
     def check_prompt(self, prompt: str) -> None:

@@ -74,6 +74,10 @@ class ImageClient(ABC):
     def resolved(self, params: ImageParams) -> ImageParams:
         """With what this model takes where the caller left it open. Raises BadRequest for what it cannot do."""
 
+    def standard(self, params: ImageParams) -> ImageParams:
+        """As `resolved`, also where an image is not there yet that the model needs."""
+        return self.resolved(params)
+
     @abstractmethod
     def check_prompt(self, prompt: str) -> None:
         """Raises BadRequest for marks in a prompt, or a negative one, that this model cannot follow."""

@@ -73,6 +73,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     anthropic_messages.router,
     ollama.router,
     a1111.router,
+    a1111.controlnet,
     audio.router,
     batches.router,
     completions.router,

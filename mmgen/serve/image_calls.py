@@ -16,17 +16,19 @@ from PIL.Image import Image
 from mmgen.clients.denoiser import DenoiserClient
 from mmgen.clients.image_base import ImageClient
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, NotFound
 from mmgen.image_events import Preview
-from mmgen.image_params import ImageParams
+from mmgen.image_params import ControlImage, ImageParams
 from mmgen.pipelines.factory import pipeline
-from mmgen.pipelines.image import recipe
+from mmgen.pipelines.image import control_images, recipe
 from mmgen.pipelines.image.image_pipeline import FinishedImage, Images
 from mmgen.pipelines.image.recipe import Recipe
+from mmgen.serve import uploads
 from mmgen.serve.context import Context
 from mmgen.serve.model_catalog import name_of
 from mmgen.serve.pipeline_calls import ServerEvent
 from mmgen.serve.routes.image_schemas import (
+    ControlBody,
     Format,
     ImageData,
     ImageOptionsBody,
@@ -61,6 +63,7 @@ class ImageCall:
             data=data,
             output_format=self.options.output_format,
             size=f"{width}x{height}",
+            notes=list(drawn.notes) or None,
             usage=usage(client, drawn.recipes[0].prompt, len(data), (width, height)),
         )
 
@@ -87,11 +90,25 @@ class ImageCall:
         """The model, and the pipeline that draws with it."""
         reference = self.context.model(self.options.model, "denoiser")
         client = self.context.rt.denoiser(reference)
-        return client, pipeline(self.task, runtime=self.context.rt, model=reference)
+        return client, pipeline(self._task(client), runtime=self.context.rt, model=reference)
+
+    def _task(self, client: ImageClient) -> str:
+        """A model that follows instructions edits the image that another one would begin with."""
+        return "edit" if self.task == "img2img" and client.edits else self.task
 
     def _arguments(self, client: ImageClient) -> dict[str, Any]:
         options = self.options
         found: dict[str, Any] = {"n": options.n, **options.given(), **self.images}
+        if isinstance(options, StreamedImageBody) and (controls := options.controls()):
+            found["control"] = [control_image(one, self.context) for one in controls]
+        if self._task(client) == "edit":
+            if found.pop("strength", None) is not None:
+                raise BadRequest(
+                    f"{options.model or client.reference} edits by instruction and reads no strength; leave it out"
+                )
+            found["image_guidance"] = getattr(options, "image_guidance", None)
+        elif getattr(options, "image_guidance", None) is not None:
+            raise BadRequest("image_guidance is of models that edit by instruction (InstructPix2Pix); leave it out")
         if self.task == "variations":
             if options.pixels not in (None, fit := client.fit(*self.images["image"].size)):
                 raise bad_size(options.size, "variations of this image are drawn at", ["{}x{}".format(*fit)])
@@ -105,14 +122,14 @@ class ImageCall:
         if not self.options.partial_images:
             return 0
         said = self.options.given()
-        steps = client.resolved(ImageParams(steps=said.get("steps"), solver=said.get("solver"))).steps or 1
+        steps = client.standard(ImageParams(steps=said.get("steps"), solver=said.get("solver"))).steps or 1
         strength: float = said.get("strength", 1.0)
         return max(1, math.ceil(steps * strength / (self.options.partial_images + 1)))
 
     def _kept(self, drawn: Images) -> list[bytes]:
         """The images as files, which the history keeps."""
         files = [self._encoded(image, made) for image, made in zip(drawn.images, drawn.recipes, strict=True)]
-        asked = self.options.model_dump(mode="json", exclude_defaults=True, exclude={"image", "images", "mask"})
+        asked = self.options.model_dump(mode="json", exclude_defaults=True, exclude={"image", "images", "mask", "control"})
         names = [f"{number}.{self.options.output_format}" for number in range(1, len(files) + 1)]
         self.context.keep(self.request, asked, published(drawn).to_dict(), dict(zip(names, files, strict=True)))
         return files
@@ -138,6 +155,16 @@ class ImageCall:
 
     def _encoded(self, image: Image, made: Recipe | None = None) -> bytes:
         return encoded(image, self.options.output_format, self.options.output_compression, made)
+
+
+def control_image(given: ControlBody, context: Context) -> ControlImage:
+    """Opened, for a model that the server knows by name. Raises NotFound for another, UnreadableFile for what is no image."""
+    known = control_images.names(context.rt)
+    if given.model not in known:
+        raise NotFound(f"control model {given.model[:60]!r} is not here; there are {', '.join(known) or 'none'}")
+    url = given.image if ":" in given.image else f"data:;base64,{given.image}"
+    image = uploads.image_at(url, context.http.app.state.settings)
+    return ControlImage(given.model, image, given.scale, given.start, given.end, given.kind)
 
 
 def encoded(image: Image, kind: Format, quality: int = 100, made: Recipe | None = None) -> bytes:

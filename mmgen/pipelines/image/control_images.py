@@ -29,9 +29,9 @@ def opened(asked: Sequence[ControlImage], rt: Runtime, given: Sequence[str] = ()
     given: NAME=REFERENCE of models, besides those of the configuration and the home directory.
     Raises NotFound for a name that no model has, and what reading an image raises.
     """
-    known = named(given) | dict(rt.config.control_models)
+    every = known(rt) | named(given)
     return tuple(
-        ControlInput(one, reference(one.model, known, rt.home), image_io.srgb(image_io.read(one.image))) for one in asked
+        ControlInput(one, reference(one.model, every, rt.home), image_io.srgb(image_io.read(one.image))) for one in asked
     )
 
 
@@ -48,17 +48,21 @@ def named(given: Sequence[str]) -> dict[str, str]:
 
 def names(rt: Runtime) -> list[str]:
     """Names of models that a caller from elsewhere can ask for."""
-    return sorted({*rt.config.control_models, *_at_home(rt.home)})
+    return sorted(known(rt))
 
 
-def reference(model: str, known: Mapping[str, str], home: Path) -> str:
+def known(rt: Runtime) -> dict[str, str]:
+    """Their references."""
+    return {name: str(path) for name, path in _at_home(rt.home).items()} | dict(rt.config.control_models)
+
+
+def reference(model: str, every: Mapping[str, str], home: Path) -> str:
     """Of what a caller calls a model: a known name, one of the home directory, or a path or repo id, as which it stands."""
-    at_home = _at_home(home)
-    if model in known or model in at_home:
-        return known.get(model) or str(at_home[model])
+    if model in every:
+        return every[model]
     if "/" in model or "\\" in model or model.endswith(".safetensors"):
         return model
-    hint = nearest(model, [*known, *at_home])
+    hint = nearest(model, list(every))
     raise NotFound(
         f"no control model is called {model}{hint}; say which it is with --control-model {model}=REFERENCE, or put it into "
         f"{home / FOLDER}"

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from mmgen.errors import BadRequest
 from mmgen.image_params import MAX_HIRES, SAMPLERS
 from mmgen.pipelines.image.image_pipeline import Images
+from mmgen.serve.dialects import a1111_controlnet
 from mmgen.serve.image_calls import public
-from mmgen.serve.routes.image_schemas import LARGEST_SEED, MOST_IMAGES
+from mmgen.serve.routes.image_schemas import LARGEST_SEED, MOST_IMAGES, ControlBody
 from mmgen.serve.wire.bounds import entries
 
 BY_NAME = {name.lower(): solver for solver, name in SAMPLERS.items()} | {solver: solver for solver in SAMPLERS}
@@ -54,6 +55,10 @@ class DrawingBody(BaseModel):
             raise BadRequest(f"batch_size {self.batch_size} and n_iter {self.n_iter} are over {MOST_IMAGES} images")
         return self.batch_size * self.n_iter
 
+    def controls(self) -> list[ControlBody]:
+        """What the ControlNet extension is told. Raises BadRequest."""
+        return a1111_controlnet.units(self.alwayson_scripts)
+
     @property
     def checkpoint(self) -> str | None:
         said = (self.override_settings or {}).get("sd_model_checkpoint")
@@ -61,8 +66,7 @@ class DrawingBody(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """What the pipelines are told. Raises BadRequest."""
-        names = ("subseed_strength", "restore_faces", "tiling", "enable_hr", "refiner_checkpoint", "script_name",
-                 "alwayson_scripts", "styles")  # fmt: skip
+        names = ("subseed_strength", "restore_faces", "tiling", "enable_hr", "refiner_checkpoint", "script_name", "styles")
         if asked := [name for name in names if getattr(self, name)]:
             raise BadRequest(f"{asked[0]} is given, and this server draws without it; leave it out")
         said = {

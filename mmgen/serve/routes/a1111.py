@@ -16,6 +16,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Cancelled
 from mmgen.image_params import SAMPLERS
 from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.image import control_images
 from mmgen.pipelines.image.image_pipeline import FinishedImage, Images
 from mmgen.serve import pipeline_calls, serialization, uploads
 from mmgen.serve.context import Context, Here
@@ -23,10 +24,11 @@ from mmgen.serve.dialects import a1111_images
 from mmgen.serve.dialects.a1111_images import DrawingBody, Img2ImgBody, Txt2ImgBody
 from mmgen.serve.dialects.drawings import Drawings
 from mmgen.serve.dialects.json_lines import described, reader
-from mmgen.serve.image_calls import check_size, encoded, published
+from mmgen.serve.image_calls import check_size, control_image, encoded, published
 from mmgen.serve.model_catalog import ServedModel
 
 router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
+controlnet = APIRouter(prefix="/controlnet", tags=["a1111"])
 PREVIEW_EVERY = 4
 """Steps between two images that /progress can show."""
 BODIES = (Txt2ImgBody, Img2ImgBody)
@@ -126,8 +128,24 @@ async def schedulers(context: Here) -> list[dict[str, Any]]:
     return [{"name": name, "label": name.title(), "aliases": None} for name in ("automatic", "karras")]
 
 
+@controlnet.get("/model_list")
+def control_models(context: Here) -> dict[str, list[str]]:
+    """Names of the control models, as the extension's API lists them."""
+    context.caller.check("images")
+    return {"model_list": control_images.names(context.rt)}
+
+
+@controlnet.get("/module_list")
+async def control_modules(context: Here) -> dict[str, Any]:
+    """Preprocessors."""
+    return {"module_list": ["none", "canny"], "module_detail": {}}
+
+
 async def drawn(context: Context, task: str, body: DrawingBody, images: Mapping[str, Image]) -> DrawnResponse:
-    arguments = {**body.given(), **images}
+    arguments, controls = {**body.given(), **images}, body.controls()
+    if controls:
+        context.caller.check("images")
+        arguments["control"] = await run_in_threadpool(lambda: [control_image(one, context) for one in controls])
     model = body.checkpoint or _drawings(context).model(context.caller.user)
     reference = context.model(model, "denoiser")
     request = context.begin(task, "images")
@@ -157,13 +175,13 @@ def _draw(
     finally:
         drawings.end(user, drawing)
     if result is not None:
-        asked = body.model_dump(exclude_defaults=True, exclude={"init_images", "mask"})
+        asked = body.model_dump(exclude_defaults=True, exclude={"init_images", "mask", "alwayson_scripts"})
         files = serialization.files(result)
         names = {f"{number}.png": file for number, file in enumerate(files, 1)}
         context.keep(request, asked, published(result).to_dict(), names)
     else:
         files = [encoded(one.image, "png", made=one.recipe) for _, one in sorted(whole.items())]
-    said = body.model_dump(exclude={"init_images", "mask"})
+    said = body.model_dump(exclude={"init_images", "mask", "alwayson_scripts"})
     sent = [base64.b64encode(file).decode() for file in files] if body.send_images else []
     return DrawnResponse(images=sent, parameters=said, info="{}" if result is None else a1111_images.info(result))
 

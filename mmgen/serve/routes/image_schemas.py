@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model, model_validator
 
 from mmgen import image_params
+from mmgen.errors import BadRequest
 from mmgen.params import ParamInfo, infos
 from mmgen.pipelines import signature
 from mmgen.pipelines.image.image_pipeline import ImagePipeline
@@ -71,6 +72,24 @@ class ImageOptionsBody(BaseModel):
         return {name: value for name, value in found.items() if value is not None}
 
 
+class ControlBody(BaseModel):
+    """An image that controls where things stand, or what they look like."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    model: str = Field(max_length=200, description="A name that the server knows: of its configuration or its home directory.")
+    image: str = Field(description="A data: URL, or base64.")
+    scale: float = Field(1.0, ge=0, le=image_params.MAX_CONTROL_SCALE)
+    start: float = Field(0.0, ge=0, le=1, description="From that share of the steps on.")
+    end: float = Field(1.0, ge=0, le=1, description="Up to that share.")
+    kind: Literal["", "canny", "raw"] = Field(
+        "", description="canny: its edges are found here; raw: it is a map already; without it as the model's name says."
+    )
+
+
+Controls = Annotated[list[ControlBody], Field(max_length=image_params.MAX_CONTROLS)]
+
+
 def takes(pipeline: type[ImagePipeline]) -> Callable[[type[B]], type[B]]:
     """Gives a body a field for every option of the pipeline's call that has no other form here."""
 
@@ -103,10 +122,19 @@ class StreamedImageBody(ImageOptionsBody):
     partial_images: int = Field(default=0, ge=0, le=3, description="Unfinished images to send while one is drawn.")
     moderation: Literal["auto", "low"] = Field(default="auto", description="Read and passed over.")
 
+    def controls(self) -> list[ControlBody]:
+        """Raises BadRequest for what is none."""
+        return []
+
 
 @takes(Txt2Img)
 class ImageGenerationBody(StreamedImageBody):
     """POST /v1/images/generations"""
+
+    control: Controls = Field(default_factory=list, description="Images that control it: ControlNet and its kin.")
+
+    def controls(self) -> list[ControlBody]:
+        return self.control
 
 
 @takes(Img2Img)
@@ -122,6 +150,23 @@ class ImageEditBody(StreamedImageBody):
         "transparent places, or where it has none all of it.",
     )  # fmt: skip
     input_fidelity: Literal["high", "low"] = Field(default="low", description="Read and passed over; see strength.")
+    image_guidance: float | None = Field(
+        None, ge=1, le=100, description="Of InstructPix2Pix: how closely to keep to the image."
+    )
+    control: list[str] = Field(
+        default_factory=list, max_length=image_params.MAX_CONTROLS,
+        description="JSON of an object each, as /v1/images/generations takes them.",
+    )  # fmt: skip
+
+    def controls(self) -> list[ControlBody]:
+        try:
+            return [ControlBody.model_validate_json(one) for one in self.control]
+        except ValidationError as why:
+            first = why.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "control"
+            raise BadRequest(
+                f"control is no JSON of a control image ({where}: {first['msg']}); see /v1/images/generations"
+            ) from None
 
 
 @takes(Variations)
@@ -157,4 +202,5 @@ class ImagesResponse(BaseModel):
     background: Literal["opaque"] = "opaque"
     output_format: Format
     size: str
+    notes: list[str] | None = Field(None, description="What was done otherwise than the call's words say.")
     usage: ImageUsage | None = None

@@ -41,7 +41,8 @@ def form(prompt: str = "a cat", edited: Any = NOTHING, **more: Any) -> list[Any]
     given |= {"steps": 2, "guidance": 2.0, "solver": "", **more}
     options = [given.get(one.name, one.default) for one in image_options.OPTIONS]
     names = ("negative", "model", "n", "style", "seed", "lock")
-    return [prompt, *(given[name] for name in names), edited, given["strength"], *options]
+    control = [given.get("control"), given.get("control_model"), given.get("control_kind", ""), given.get("control_scale", 1.0)]
+    return [prompt, *(given[name] for name in names), edited, given["strength"], *control, *options]
 
 
 def draw(drawing: DrawHandlers, keep: Path, edited: Any = NOTHING, **more: Any) -> list[tuple[Any, ...]]:
@@ -159,7 +160,7 @@ def test_settings_of_a_dropped_image_fill_the_form(drawing: DrawHandlers, tmp_pa
     note, prompt, negative, model, style, seed, lock, *options = drawing.settings([str(file)])
     assert f"Settings of {file.name}, written by mmgen, are in the form" in note and model == drawing.default
     assert (prompt, negative, style, seed, lock) == ("a cat in noto style", "red", "", 5, True)
-    again = [prompt, negative, model, 1, style, seed, lock, NOTHING, 0.5, *options]
+    again = [prompt, negative, model, 1, style, seed, lock, NOTHING, 0.5, None, None, "", 1.0, *options]
     *_, (images, *_) = drawing.draw(BROWSER, *again)
     with Image.open(images[0][0]) as one, Image.open(file) as other:
         assert one.tobytes() == other.tobytes()
@@ -176,3 +177,24 @@ def test_settings_of_another_tool_and_of_none(drawing: DrawHandlers, tmp_path: P
     Image.new("RGB", (8, 8)).save(tmp_path / "plain.png")
     with pytest.raises(gr.Error, match=r"plain\.png holds no recipe"):
         drawing.settings([str(tmp_path / "plain.png")])
+
+
+def test_a_control_image(drawing: DrawHandlers, stable_diffusion: Path, tmp_path: Path) -> None:
+    """Its model is one that the server knows by name; what it changed is told, and it is drawn again by its recipe."""
+    import tiny_controls
+
+    from mmgen.pipelines.image import control_images
+
+    folder = drawing.rt.home / control_images.FOLDER / "lines"
+    tiny_controls.controlnet(folder, stable_diffusion)
+    photo = Image.open(tiny_controls.photo(tmp_path / "photo.png", (32, 16)))
+    shown = draw(drawing, tmp_path, control=photo, control_model="lines", control_kind="canny", control_scale=0.5)
+    assert "it was scaled to 24 x 12" in shown[-1][1]
+    path = last_file(shown, tmp_path)
+    (made,) = recipe.read(path).control
+    assert (made.model, made.kind, made.scale) == ("lines", "canny", 0.5)
+    *_, again = drawing.again([str(path)], BROWSER)
+    assert "is reproduced bit by bit" in again[1]
+    for model in (None, str(folder)):
+        with pytest.raises(gr.Error, match="choose the control image's model; lines"):
+            draw(drawing, tmp_path, control=photo, control_model=model)
