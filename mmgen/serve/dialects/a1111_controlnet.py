@@ -53,10 +53,8 @@ class ControlUnit(BaseModel):
         thresholds = ((self.threshold_a, 100), (self.threshold_b, 200))
         if module == "canny" and any(one not in (None, -1, usual) for one, usual in thresholds):
             raise BadRequest("canny has thresholds 100 and 200 here; leave threshold_a and threshold_b out")
-        image, mask = self.image, self.mask
-        if isinstance(image, dict):
-            image, mask = image.get("image"), image.get("mask") or mask
-        image = image or self.input_image
+        parts = self.image if isinstance(self.image, dict) else {"image": self.image}
+        image, mask = parts.get("image") or self.input_image, parts.get("mask") or self.mask
         if mask:
             raise BadRequest("a control unit has a mask, and this server controls the whole image; leave it out")
         if not isinstance(image, str) or not image:
