@@ -18,6 +18,9 @@ from mmgen.hub_download import Repository
 
 REPOSITORY = re.compile(r"([\w][\w.-]*/[\w][\w.-]*)(?:@([\w./-]+))?(?::([\w./-]+))?")
 
+ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+"""How diffusers and PEFT call a LoRA file."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:
@@ -110,6 +113,38 @@ def _local(reference: str, kind: str | None) -> Path | None:
         gguf_files.parts(local)
         return local
     return None
+
+
+def adapter(reference: str) -> Path:
+    """The LoRA file of a repository, `org/name[@revision]` or `org/name:FILE.safetensors`; from the cache where it is there.
+
+    Raises NotFound where there is none, BadRequest where there are several and none is the usual one.
+    """
+    match = REPOSITORY.fullmatch(reference)
+    if match is None:
+        raise NotFound(f"LoRA {reference} is no file here and no repo id of the form org/name[:FILE.safetensors]")
+    where = Repository(match[1], match[2], match[3] or "")
+    if (folder := where.snapshot) is not None:
+        here = [path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")]
+        if where.wanted in here or (not where.wanted and len(here) == 1):
+            return folder / (where.wanted or here[0])
+    files = hub_download.listed(where)
+    chosen = _adapter_file(where, [name for name in files.sizes if name.endswith(".safetensors")])
+    beside = (PurePosixPath(chosen).parent / "adapter_config.json").as_posix()
+    return hub_download.fetch(where, [*([beside] if beside in files.sizes else []), chosen], files) / chosen
+
+
+def _adapter_file(where: Repository, names: list[str]) -> str:
+    if where.wanted:
+        if where.wanted not in names:
+            raise NotFound(f"LoRA {where} is not in {where.name}; it holds {', '.join(sorted(names)[:5]) or 'no safetensors'}")
+        return where.wanted
+    usual = [name for name in names if PurePosixPath(name).name in ADAPTERS]
+    if len(names) == 1 or len(usual) == 1:
+        return (usual or names)[0]
+    if not names:
+        raise NotFound(f"LoRA {where} holds no *.safetensors; take a repository of a LoRA")
+    raise BadRequest(f"LoRA {where} holds {len(names)} files; name one, such as {where.name}:{sorted(names)[0]}")
 
 
 def _gguf_from_hub(where: Repository) -> Path:

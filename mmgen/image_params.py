@@ -65,15 +65,20 @@ class LoraWeight:
 
     @classmethod
     def read(cls, text: str) -> "LoraWeight":
-        """From `PATH` or `PATH@SCALE`."""
+        """From `PATH`, `PATH@SCALE`, or a repository's `org/name[:FILE][@SCALE]`, which is fetched unless it is here."""
         path, _, scale = text.rpartition("@")
         try:
             lora = cls(Path(path).expanduser(), float(scale)) if path else cls(Path(text).expanduser())
         except ValueError:  # the @ belongs to the path
             lora = cls(Path(text).expanduser())
-        if not lora.path.exists():
-            raise NotFound(f"LoRA {lora.path} does not exist; give a safetensors file, or FILE@SCALE")
-        return lora
+        name = str(lora.path)
+        if lora.path.exists():
+            return lora
+        if name.count("/") == 0 or name.startswith(("/", "~", ".")) or (name.endswith(".safetensors") and ":" not in name):
+            raise NotFound(f"LoRA {name} does not exist; give a safetensors file, or FILE@SCALE")
+        from mmgen import hub
+
+        return cls(hub.adapter(name), lora.scale)
 
     def __str__(self) -> str:
         return f"{self.path}@{self.scale:g}"

@@ -11,8 +11,9 @@ from cli_call import Call
 from fake_hub import COMMIT, FakeHub
 
 from mmgen import hub, hub_download
-from mmgen.errors import BadWeights, MmgenError, NotFound, TooLarge
+from mmgen.errors import BadRequest, BadWeights, MmgenError, NotFound, TooLarge
 from mmgen.hub_download import Repository
+from mmgen.image_params import LoraWeight
 
 LARGE = os.urandom(1_300_000)
 PIPELINE = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "U"], "safety_checker": ["s", "S"]}
@@ -139,3 +140,21 @@ def test_what_the_hub_refuses(
     with pytest.raises(MmgenError, match=said) as error:
         hub.resolve(reference)
     assert "\n" not in str(error.value) and language.fetched == []
+
+
+def test_a_lora_of_a_repository(fake_hub: FakeHub) -> None:
+    """The usual file, one alone, or the one that is named; nothing else is fetched, and nothing twice."""
+    usual, own = "pytorch_lora_weights.safetensors", "sub/oil.safetensors"
+    fake_hub.repositories["org/lora"] = {"README.md": b"x", usual: b"usual", own: b"own", "adapter_config.json": b"{}"}
+    fake_hub.repositories["org/many"] = {"a.safetensors": b"a", "b.safetensors": b"b"}
+    assert hub.adapter("org/lora").read_bytes() == b"usual" and fake_hub.fetched == ["adapter_config.json", usual]
+    assert LoraWeight.read(f"org/lora:{own}@0.5") == LoraWeight(cached("org/lora") / own, 0.5)
+    fake_hub.status = 500
+    assert hub.adapter(f"org/lora@main:{own}").read_bytes() == b"own"
+    fake_hub.status = 0
+    with pytest.raises(BadRequest, match=r"LoRA org/many holds 2 files; name one, such as org/many:a\.safetensors"):
+        hub.adapter("org/many")
+    with pytest.raises(NotFound, match=r"is not in org/many; it holds a\.safetensors, b\.safetensors"):
+        LoraWeight.read("org/many:c.safetensors@0.5")
+    with pytest.raises(NotFound, match=r"LoRA org/gone\.safetensors does not exist; give a safetensors file"):
+        LoraWeight.read("org/gone.safetensors@0.5")

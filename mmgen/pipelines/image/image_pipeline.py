@@ -114,7 +114,7 @@ class ImagePipeline(StreamingPipeline[Images]):
         """Opens nothing yet.
 
         model: what draws: embedded:NAME, a folder, a single safetensors file or a repo id.
-        lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE.
+        lora: LoRA files (LoCon, LoHa, LoKr, DoRA, OFT and whole differences too), each PATH or PATH@SCALE, or a repo id.
         embedding: files of textual inversion; the prompt says their words. Those in the home directory are found by name.
         vae: an autoencoder instead of the model's own: a safetensors file, or a folder in diffusers' format.
         text_encoder: for a single file without: files (CLIP-L, CLIP-G, T5-XXL) or folders of text encoders.
