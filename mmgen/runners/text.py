@@ -152,13 +152,15 @@ class TextRunner:
 
     @torch.inference_mode()
     def step(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.rounds = 1
         begun = [job for job in jobs if self._begin(job)]
         for job in begun:
             self.places.renew(job)
         late = self._guess(begun)
         rows = self._plan([job for job in begun if job.ended is None], late)
         for job in begun:
-            job.units, job.rounds = 0, 1
+            job.units = 0
         for row in rows:
             row.job.units += row.count
         if rows and not self._decode(rows):
