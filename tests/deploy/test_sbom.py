@@ -43,6 +43,7 @@ def test_every_licence_is_on_the_list() -> None:
     assert TOOL["unlisted"](EXTRAS) == []
 
 
+@pytest.mark.slow
 def test_the_bill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     made = TOOL["bill"](EXTRAS)

@@ -106,7 +106,7 @@ class Img2ImgBody(DrawingBody):
     inpaint_full_res: bool | None = False
 
     def given(self) -> dict[str, Any]:
-        if self.inpaint_full_res:
+        if self.inpaint_full_res and self.mask:  # clients say it without a mask, too
             raise BadRequest("inpaint_full_res is set, and this server draws the whole image; set it to false")
         return super().given() | {"strength": self.denoising_strength}
 
