@@ -35,6 +35,7 @@ const mmgenWaiting = setInterval(() => mmgenTabs() && clearInterval(mmgenWaiting
 function mmgenChat() {
   const box = document.querySelector("#chat-messages");
   if (!box) return false;
+  for (const [name, value] of [["role", "log"], ["tabindex", "0"], ["aria-label", "Conversation"]]) box.setAttribute(name, value);
   let atEnd = true;
   box.addEventListener("scroll", () => { atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 80; });
   const end = () => { if (atEnd) box.scrollTop = box.scrollHeight; };

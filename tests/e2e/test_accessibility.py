@@ -18,10 +18,10 @@ def test_no_serious_fault_in_any_tab(visit: "Callable[[str], AbstractContextMana
 
     with visit(address) as page:
         page.emulate_media(color_scheme=scheme)
-        page.locator("#ask-store").wait_for()
+        page.locator("#chat-box").wait_for()
         tabs = page.get_by_role("tab")
         names = [tabs.nth(number).inner_text() for number in range(tabs.count())]
-        assert {"Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"} <= set(names)
+        assert {"Chat", "Ask", "Images", "Image search", "Text", "Models", "Engine", "Plugins"} <= set(names)
         found = []
         for name in names:
             page.get_by_role("tab", name=name, exact=True).click()

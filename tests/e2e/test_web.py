@@ -56,6 +56,7 @@ def test_ask_draw_and_find_it_again(page: "Page", tmp_path: Path) -> None:
     page.reload()
     expect(page.get_by_role("tab", name="Images", exact=True)).to_have_attribute("aria-selected", "true")
     page.get_by_role("tab", name="Ask", exact=True).click()
+    expect(page.locator("#ask-answers .turn")).to_have_count(2)  # before another answer is opened
     open_ = page.get_by_role("button", name="Who lit the lamp of Hirta?")
     page.get_by_role("button", name="Question history").click()
     open_.click()
