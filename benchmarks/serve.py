@@ -1,6 +1,7 @@
 """The HTTP server under load, what HTTP costs, and `transformers serve` on the same weights in one run; ratios last.
 
-python benchmarks/serve.py [--parts load overhead peers] [--clients 64] [--calls 4] [--tokens 48] [--repeats 3] [--short]
+python benchmarks/serve.py [--parts load overhead peers dialects gguf] [--clients 64] [--calls 4] [--tokens 48] [--repeats 3]
+    [--short] [--llama-cpp PYTHON]
 Clients are threads of a process of their own; the server runs here, on the embedded models, with its usual settings.
 
 load: every client makes its calls one after another: streamed chats, images and embeddings, mixed. No call may fail or get
@@ -10,6 +11,10 @@ arrivals again by the costs that the engine's model learned before the load.
 overhead: the same streamed chats, and images, by HTTP and by calling the pipelines in this process, in turn.
 peers: a random Llama in a folder, chats of `transformers serve` (one by one, and with its continuous batching) and ours; it has
 no embeddings, so that those are compared with a server of ten lines over sentence-transformers (serve_peer.py).
+dialects: as load, in every API there is: chats by Chat Completions, Responses, Anthropic and Ollama with embedded:smollm2,
+images by OpenAI's and A1111's, embeddings.
+gguf: 16 clients that stream from embedded:smollm2's file, ours while two more draw images, and `python -m llama_cpp.server` of
+another environment (--llama-cpp), which draws none and answers one by one. Both get the tokens that they sent last.
 """
 
 from __future__ import annotations
@@ -64,6 +69,22 @@ def image(words: str) -> dict[str, Any]:
 
 def embed(texts: Sequence[str]) -> dict[str, Any]:
     return {"path": EMBED, "body": {"input": list(texts), "model": "embedded:minilm"}}
+
+
+def talk(path: str, words: str, tokens: int) -> dict[str, Any]:
+    """A streamed chat in the dialect of that path."""
+    body: dict[str, Any] = {"model": "embedded:smollm2", "stream": True}
+    said = [{"role": "user", "content": words}]
+    if path == "/v1/responses":
+        return {"path": path, "body": {**body, "input": words, "max_output_tokens": tokens}, "ends": '"usage":{'}
+    if path == "/v1/messages":
+        return {"path": path, "body": {**body, "messages": said, "max_tokens": tokens}, "ends": "message_stop"}
+    if path == "/api/chat":
+        return {"path": path, "body": {**body, "messages": said, "options": {"num_predict": tokens}}, "ends": '"done":true'}
+    return {"path": path, "body": {**body, "messages": said, "max_tokens": tokens}}
+
+
+TALKS = (CHAT, "/v1/responses", "/v1/messages", "/api/chat")
 
 
 def ask(port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> tuple[list[dict[str, Any]], float]:
@@ -162,6 +183,66 @@ def load(args: argparse.Namespace) -> list[str]:
     ]
 
 
+def dialects(args: argparse.Namespace) -> list[str]:
+    def one(client: int, number: int) -> dict[str, Any]:
+        kind = (client + number) % 7
+        if kind < len(TALKS):
+            return talk(TALKS[kind], f"What is the number {client} good for?", args.tokens)
+        if kind == 4:
+            return {"path": "/sdapi/v1/txt2img", "body": {"prompt": f"a red lamp, number {client}", "steps": 10}}
+        return image(f"a red lamp, number {client}") if kind == 5 else embed([f"{TEXT} {n} {client}" for n in range(8)])
+
+    clients = [[one(client, number) for number in range(args.calls)] for client in range(args.clients)]
+    with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder))) as rt, served(rt) as port:
+        results, took = ask(port, clients)
+        under_way = rt.engine.stats()["running"] + rt.engine.stats()["queued"]
+    calls, bad = sum(map(len, clients)), [one for one in results if not one["done"]]
+    print(f"  dialects, {calls} calls of {args.clients} clients in {took:.1f} s")
+    for failed in bad[:5]:
+        print(f"  dialects, failed: {failed['status']} {failed['answer']}")
+    return [f"dialects, errors: {len(bad)} (target 0)", f"dialects, lost: {calls - len(results) + under_way} (target 0)"]
+
+
+def gguf(args: argparse.Namespace) -> list[str]:
+    if args.llama_cpp is None:
+        return ["gguf, not run: --llama-cpp names the Python of an environment with llama-cpp-python[server]"]
+    file, count, drawing = str(hub.resolve("embedded:smollm2")), 16, 2
+
+    def said(n: int, mark: str) -> list[dict[str, Any]]:
+        body = {"prompt": f"{mark} The {n}th tale of the sea. Once upon a time", "max_tokens": 2 * args.tokens, "stream": True}
+        return [{"path": "/v1/completions", "body": {**body, "model": "smollm2", "temperature": 0.0}}]
+
+    def measured(port: int, beside: Sequence[Sequence[dict[str, Any]]] = ()) -> tuple[float, float]:
+        """Tokens a second and seconds to the first one at 99 %, of those who stream; the medians of the repeats."""
+        speeds, firsts = list[float](), list[float]()
+        for repeat in range(args.repeats + 1):
+            results, _ = ask(port, [*(said(n, str(repeat)) for n in range(count)), *beside])
+            texts = [one for one in results if one.get("events")][:count]
+            if failed := [one for one in results if not one["done"]]:
+                print(f"  gguf, {len(failed)} of {len(results)} calls failed: {failed[0]}")
+            speeds.append(sum(one["events"] for one in texts) / max(one["seconds"] for one in texts))
+            firsts.append(late([one["first"] for one in texts]))
+        return statistics.median(speeds[1:]), statistics.median(firsts[1:])
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Runtime(RuntimeConfig(home=Path(folder))) as rt,
+        served(rt, models=(f"smollm2={file}",)) as port,
+    ):
+        alone = measured(port)
+        ours = measured(port, [[image("a red lamp")] * 4] * drawing)
+    command = (args.llama_cpp, "-m", "llama_cpp.server", "--model", file, "--model_alias", "smollm2", "--n_ctx", "2048")
+    command += ("--interrupt_requests", "False")  # else a call ends the one before it
+    with process(*command, "--n_threads", "2", "--n_threads_batch", "2", "--port", "PORT", ready="/v1/models") as port:
+        theirs = measured(port)
+    for name, (speed, first) in (("mmgen, alone", alone), ("mmgen, beside images", ours), ("llama_cpp.server", theirs)):
+        print(f"  gguf, {name:22} {speed:7.1f} tokens a second, first token at 99 % {first:6.2f} s")
+    return [
+        f"gguf, tokens of {count} clients, mmgen beside images / llama_cpp.server: {ours[0] / theirs[0]:.2f}x (target 2x)",
+        f"gguf, first token at 99 %, mmgen beside images / llama_cpp.server: {ours[1] / theirs[1]:.2f} (target 0.5)",
+    ]
+
+
 def simulated(before: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> list[float]:
     """Seconds from submission to end of the jobs of `events`, by what quanta cost `before`."""
     known, learned = simulator.arrivals(before)
@@ -246,7 +327,7 @@ def make_llama(folder: Path, args: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def process(*command: str) -> Iterator[int]:
+def process(*command: str, ready: str = "/health") -> Iterator[int]:
     """The port of a peer, once it is healthy. `PORT` in the command stands for it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
@@ -257,7 +338,7 @@ def process(*command: str) -> Iterator[int]:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5).close()
                 break
             except OSError:
                 if time.monotonic() > until or started.poll() is not None:
@@ -320,7 +401,7 @@ def peers(args: argparse.Namespace) -> list[str]:
     ]
 
 
-PARTS = {"load": load, "overhead": overhead, "peers": peers}
+PARTS = {"load": load, "overhead": overhead, "peers": peers, "dialects": dialects, "gguf": gguf}
 
 
 def main() -> None:
@@ -331,8 +412,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--short", action="store_true", help="a smaller random Llama")
+    parser.add_argument("--llama-cpp", help="the Python of an environment with llama-cpp-python[server]")
     args = parser.parse_args()
-    print("\n".join(line for part in args.parts for line in PARTS[part](args)))
+    print(*[line for part in args.parts for line in PARTS[part](args)], sep="\n")
 
 
 if __name__ == "__main__":

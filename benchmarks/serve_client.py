@@ -1,20 +1,25 @@
 """Clients of an HTTP server, a thread each, in a process that imports nothing heavy: benchmarks/serve.py starts it.
 
-Standard input: JSON {"port": ..., "clients": [[{"path", "body"}, ...], ...]}, each client's calls one after another, over one
-connection. Standard output: a list a client of {"status", "first", "seconds", "events", "done", "bytes", "answer"}.
+Standard input: JSON {"port": ..., "clients": [[{"path", "body", "ends"}, ...], ...]}, each client's calls one after another,
+over one connection. `ends`: what the last event of a stream holds; "[DONE]" where it is not said.
+Standard output: a list a client of {"status", "first", "seconds", "events", "done", "bytes", "answer"}.
 """
 
 import http.client
 import json
+import re
 import sys
 import threading
 import time
 from typing import Any
 
+ERROR = re.compile(rb'"error":\s*(?!null)')
+STREAMS = ("event-stream", "ndjson")
 
-def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]) -> dict[str, Any]:
+
+def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any], ends: str = "[DONE]") -> dict[str, Any]:
     began = time.perf_counter()
-    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json", "anthropic-version": "2023-06-01"})
     response = connection.getresponse()
     data, first = b"", None
     while part := response.read1(65536):
@@ -22,10 +27,10 @@ def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]
         data += part
     seconds = time.perf_counter() - began
     response.close()  # the connection takes the next call
-    streamed = "event-stream" in response.headers.get("content-type", "")
-    done = b"[DONE]" in data and b'"error"' not in data if streamed else response.status == 200
+    streamed = any(kind in response.headers.get("content-type", "") for kind in STREAMS)
+    done = ends.encode() in data and not ERROR.search(data) if streamed else response.status == 200
     answer = None if streamed else json.loads(data)
-    if answer is not None and "data" in answer:
+    if isinstance(answer, dict) and "data" in answer:
         answer["data"] = len(answer["data"])  # vectors and images are not needed any more
     told = {"status": response.status, "first": first, "seconds": seconds, "events": data.count(b"data: {")}
     return {**told, "done": done, "bytes": len(data), "answer": answer}
@@ -38,7 +43,7 @@ def client(port: int, calls: list[dict[str, Any]], out: list[dict[str, Any]], op
     opened.wait()
     for one in calls:
         try:
-            out.append(call(connection, one["path"], one["body"]))
+            out.append(call(connection, **one))
         except Exception as why:
             connection.close()
             out.append({"status": 0, "done": False, "answer": repr(why)})
