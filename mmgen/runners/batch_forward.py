@@ -27,6 +27,7 @@ class SequenceChunk:
     memory: EncoderMemory | None = None  # an encoder-decoder's encoder states
     adapter: str | None = None  # name of the LoRA adapter
     prompt: int | None = None  # where the answer begins in the sequence, see `PagedSequence`
+    states: bool = False  # whether hidden states are asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class ChunkOutput:
     """A chunk's part of the outputs."""
 
     logits: Tensor  # (wanted, V)
-    states: Tensor  # (N, D) hidden states of its N tokens
+    states: Tensor  # (N, D) hidden states of its N tokens, where they were asked for
 
 
 def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters: Adapters | None = None) -> list[ChunkOutput]:
@@ -49,11 +50,13 @@ def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters:
     last = [index for part, end in zip(parts, ends, strict=True) for index in range(end - part.wanted, end)]
     wanted = torch.tensor(last, dtype=torch.long, device=device)
     with nullcontext() if adapters is None else adapters.use(_rows(parts, adapters, device), wanted):
-        states, logits = lm.read(ids, paged, positions, wanted, **more)
+        asked = any(part.states for part in parts)
+        states, logits = lm.read(ids, paged, positions, wanted, asked, **more)
     paged.commit()
     if len(parts) == 1:
         return [ChunkOutput(logits, states)]
-    own_states, own_logits = states.split([len(part.ids) for part in parts]), logits.split([part.wanted for part in parts])
+    own_states = states.split([len(part.ids) if len(states) else 0 for part in parts])
+    own_logits = logits.split([part.wanted for part in parts])
     return [ChunkOutput(*own) for own in zip(own_logits, own_states, strict=True)]
 
 

@@ -56,7 +56,10 @@ class SequenceRow:
     def part(self) -> SequenceChunk:
         start, branch = self.table.length, self.branch
         ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
-        return SequenceChunk(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter, self.job.state.start)
+        states = isinstance(self.job.state, ContrastiveSequences)
+        return SequenceChunk(
+            self.table, ids, self.wanted, branch.memory, self.job.payload.adapter, self.job.state.start, states
+        )
 
 
 class TextRunner:

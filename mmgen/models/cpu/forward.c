@@ -17,6 +17,8 @@ typedef struct {
     float *x, *some, *qkv, *seen, *own, *gated, *scores;
     Fixed *fixed, *gated_fixed;
     Steps *steps;
+    Text *chosen; /* of wanted rows, once only these go on */
+    Shape narrow;
 } Pass;
 
 INLINE long queries(const Shape *shape) { return shape->heads * shape->size; }
@@ -166,7 +168,8 @@ static void want(const void *about, long number, int thread)
     const Pass *pass = about;
     long width = pass->shape->width;
     float *row = pass->some + number * width;
-    __builtin_memcpy(row, pass->x + pass->ends->wanted[number] * width, width * sizeof(float));
+    long from = pass->texts == pass->chosen ? number : pass->ends->wanted[number];
+    __builtin_memcpy(row, pass->x + from * width, width * sizeof(float));
     fix_inputs(row, pass->fixed + number * (width / 32), width / 32, pass->ends->head.planes);
 }
 
@@ -176,6 +179,19 @@ static void judge(const void *about, long unit, int thread)
     const Product *by = &pass->ends->head;
     multiply_unit(pass->some, by->weights, by->bias, pass->ends->logits + unit_begin(by->weights, unit), pass->fixed, unit, by->out,
                   pass->ends->count, by->in, by->planes);
+}
+
+/* From here on wanted rows alone: all keys and values of the last layer have their place. */
+INLINE void narrow(Pass *pass)
+{
+    long width = pass->shape->width;
+    pass->narrow = *pass->shape, pass->narrow.texts = pass->ends->count;
+    for (long number = 0; number < pass->ends->count; number++) {
+        long row = pass->ends->wanted[number];
+        pass->chosen[number] = pass->texts[row];
+        __builtin_memmove(pass->x + number * width, pass->x + row * width, width * sizeof(float));
+    }
+    pass->shape = &pass->narrow, pass->texts = pass->chosen;
 }
 
 static void lead(Crew *crew, Pass *pass)
@@ -189,6 +205,10 @@ static void lead(Crew *crew, Pass *pass)
         share(crew, begin_attention, pass, rows);
         share(crew, project, pass, block_units(layer->qkv.weights, layer->qkv.chunk));
         share(crew, place, pass, rows);
+        if (pass->ends && pass->ends->only && number + 1 == shape->layers) {
+            narrow(pass);
+            shape = pass->shape, rows = shape->texts;
+        }
         share(crew, look, pass, rows * (shape->heads / heads_at_once(shape)));
         share(crew, fix_seen, pass, rows);
         share(crew, add_seen, pass, block_units(layer->out.weights, layer->out.chunk));
@@ -246,7 +266,7 @@ static Pass pass_of(const Layer *layers, const Shape *shape, const Ends *ends, f
 {
     long rows = shape->texts;
     Pass pass = {layers, shape, ends, texts, spans, x};
-    pass.some = room, pass.qkv = pass.some + rows * shape->width, pass.seen = pass.qkv + rows * layers->qkv.out;
+    pass.chosen = (Text *)room, pass.some = (float *)(pass.chosen + rows), pass.qkv = pass.some + rows * shape->width, pass.seen = pass.qkv + rows * layers->qkv.out;
     pass.own = pass.seen + rows * queries(shape), pass.gated = pass.own + rows * shape->threads * 2 * UNIT;
     pass.fixed = (Fixed *)(pass.gated + rows * shape->hidden);
     pass.gated_fixed = (Fixed *)((float *)pass.fixed + rows * shape->padded);
@@ -255,7 +275,8 @@ static Pass pass_of(const Layer *layers, const Shape *shape, const Ends *ends, f
 }
 
 /* As `decode`, where all products are of GGUF's blocks; texts are rows in order, and a text may have several: its tokens one
-   after another. With `ends` it begins with ids and ends with states behind the last norm, in x, and logits of some. */
+   after another. With `ends` it begins with ids and ends with states behind the last norm, in x, of all rows or of the wanted
+   ones, and logits of these. */
 void forward_blocks(const Layer *layers, const Shape *shape, const Ends *ends, float *x, float *room, const Text *texts,
                     const Span *spans)
 {

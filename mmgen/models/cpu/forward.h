@@ -43,6 +43,7 @@ typedef struct {
     const float *norm;     /* behind the last layer */
     const int64_t *wanted; /* rows whose logits are asked for */
     long count;            /* of them */
+    long only;             /* whether the states of others count for nothing; wanted rows then ascend */
     float *logits;         /* (count, head.out) */
     Product head;
 } Ends;

@@ -68,7 +68,7 @@ class FusedShape(ctypes.Structure):
 class ModelEnds(ctypes.Structure):
     """What a pass begins and ends with: ids, word vectors, the last norm and the head over the wanted rows."""
 
-    _fields_ = [*_fields("ids words norm wanted count logits"), ("head", Product)]
+    _fields_ = [*_fields("ids words norm wanted count only logits"), ("head", Product)]
 
 
 class DecodeSteps(ctypes.Structure):

@@ -66,7 +66,8 @@ def attention_maps(model: PagedModel, ids: Tensor, read: Tensor | None = None) -
     """
     watching, memory = AttentionRecorder(), None if read is None else RecordedMemory(model.encode(read[None]))
     places = torch.arange(len(ids), device=ids.device)
-    model.read(ids[None], watching, places, places[-1:], **({} if memory is None else {"memory": memory}))
+    more: dict[str, Any] = {} if memory is None else {"memory": memory}
+    model.read(ids[None], watching, places, places[-1:], **more)
     return AttentionMaps(_stacked(watching.weights), None if memory is None else _stacked(memory.weights))
 
 

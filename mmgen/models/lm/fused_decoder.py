@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmgen.models.checkpoints.offload import moves
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, UNIT, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
-from mmgen.models.cpu.structs import DecodeSteps, FusedShape, Layer, ModelEnds, Product
+from mmgen.models.cpu.structs import DecodeQuery, DecodeSteps, FusedShape, Layer, ModelEnds, Product
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.lm.paged_attention import KVPool, PagedAttention
 from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
@@ -74,8 +74,11 @@ class FusedDecoder:
             return None
         return self._run(made, x.clone(), run, paged.pool, texts)
 
-    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
-        """(1, N) ids -> states (N, D) behind the last norm, and logits (W, V) of the wanted rows; None: as of `__call__`."""
+    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor, states: bool = True) -> tuple[Tensor, Tensor] | None:
+        """(1, N) ids -> states (N, D) behind the last norm, and logits (W, V) of the wanted rows; None: as of `__call__`.
+
+        `states`: False: none are returned, (0, D), and the last block is computed for wanted rows alone, which ascend.
+        """
         model, config = self._model, self.config
         if model is None or (paged := self._paged(model.transformer, run)) is None or self._ends is None:
             return None
@@ -85,8 +88,9 @@ class FusedDecoder:
         x, count = torch.empty(ids.shape[1], config.hidden_size), len(wanted)
         logits, ends = torch.empty(count, config.vocab_size), self._ends
         ends.ids, ends.wanted, ends.count, ends.logits = ids.data_ptr(), wanted.data_ptr(), count, logits.data_ptr()
+        ends.only = not states
         self._run(made, x, run, paged.pool, paged.all_rows, ctypes.addressof(ends))
-        return x, logits
+        return x if states else x[:0], logits
 
     def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits, draws: Sequence[DrawPlan]) -> DecodedSteps | None:
         """`PagedModel.decode`, where word vectors and head are GGUF's blocks too; `run`: with the rotation of all steps."""
@@ -102,6 +106,7 @@ class FusedDecoder:
         plans, drawn = DrawPlans(draws), any(not plan.sampling.greedy for plan in draws)
         room = torch.empty(torch.get_num_threads() if drawn else 0, 3, config.vocab_size)
         ends.ids, ends.wanted, ends.count, ends.logits = now.data_ptr(), wanted.data_ptr(), rows, logits.data_ptr()
+        ends.only = 0
         steps = DecodeSteps(
             limits.most, limits.seconds, ctypes.addressof(limits.stop), finals.data_ptr(), len(finals), chosen.data_ptr(),
             plans.address, room.data_ptr(), 0, 0,
@@ -128,6 +133,7 @@ class FusedDecoder:
         threads, each = torch.get_num_threads(), texts.most + LANES
         more, padded = self._numbers
         between = max(2 * config.intermediate_size, 2 * UNIT * threads)  # numbers of a row between up and down
+        about_row = ctypes.sizeof(DecodeQuery) // ctypes.sizeof(ctypes.c_float)
         turned = 0 if run.rotation is None else run.rotation.cos.shape[-1]
         shape = FusedShape(
             config.layers, texts.count, config.hidden_size, config.heads, config.kv_heads, config.head_size,
@@ -135,7 +141,7 @@ class FusedDecoder:
             *(0 if one is None else one.cos.data_ptr() for one in rotations),
             *(0 if one is None else one.sin.data_ptr() for one in rotations), config.norm_eps,
         )  # fmt: skip
-        room = torch.empty(texts.count * (config.hidden_size + between + more) + MOST_HEADS * threads * each)
+        room = torch.empty(texts.count * (config.hidden_size + between + more + about_row) + MOST_HEADS * threads * each)
         layers, about = self._layers_of(pool), ctypes.addressof(shape)
         if steps:
             made.decode_steps(layers, about, ends, steps, x.data_ptr(), room.data_ptr(), ids, texts.about, texts.spans)
@@ -295,7 +301,7 @@ def _ends(model: HeadedModel, known: WatchedWeights) -> ModelEnds | None:
         return None
     for holder, name in ((transformer, "norm"), (transformer.embed, "words"), (model, "head")):
         known.add(holder, name)  # type: ignore[arg-type]
-    return ModelEnds(0, ctypes.addressof(words.matrix.parts()), transformer.norm.weight.data_ptr(), 0, 0, 0, head)
+    return ModelEnds(0, ctypes.addressof(words.matrix.parts()), transformer.norm.weight.data_ptr(), 0, 0, 0, 0, head)
 
 
 def _halves_fit(blocks: nn.ModuleList) -> bool:

@@ -104,13 +104,13 @@ class LanguageModel(nn.Module):
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def read(
-        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, states: bool = True, **more: Any
     ) -> tuple[Tensor, Tensor]:
         """A row of many texts, see `PagedModel`: states (N, D), and logits (W, V) of the wanted places."""
-        if not more and (found := self.transformer.read(ids, attending, positions, wanted)) is not None:
+        if not more and (found := self.transformer.read(ids, attending, positions, wanted, states)) is not None:
             return found
-        states = self.hidden(ids, attending, positions=positions, **more)[0]
-        return states, self.logits(states[wanted])
+        hidden = self.hidden(ids, attending, positions=positions, **more)[0]
+        return hidden, self.logits(hidden[wanted])
 
     def decode(
         self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]

@@ -66,7 +66,7 @@ class PagedModel(Protocol):
         ...
 
     def read(
-        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, states: bool = True, **more: Any
     ) -> tuple[Tensor, Tensor]:
         """One forward pass over the next tokens of many texts.
 
@@ -74,7 +74,8 @@ class PagedModel(Protocol):
             ids: (1, N) token ids.
             attending: holds each text's earlier keys and values, and takes the new ones.
             positions: (N,) of each token in its text.
-            wanted: (W,) places in the row.
+            wanted: (W,) places in the row, ascending.
+            states: whether hidden states are asked for; otherwise they may be missing, (0, D).
 
         Returns: hidden states (N, D), and logits (W, V) of the wanted places.
         """

@@ -130,8 +130,8 @@ class FusedBlocks(Protocol):
         """(B, N, D) -> (B, N, D) after the last block, before the final norm; None: the blocks are to run one by one."""
         ...
 
-    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
-        """(1, N) ids -> states (N, D) and the logits (W, V) of wanted rows; None: not in this call."""
+    def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor, states: bool = True) -> tuple[Tensor, Tensor] | None:
+        """(1, N) ids -> states (N, D), or none, and the logits (W, V) of wanted rows; None: not in this call."""
         ...
 
     def decode(self, ids: Tensor, run: ForwardPass, limits: StepLimits, draws: Sequence[DrawPlan]) -> DecodedSteps | None:
@@ -200,11 +200,13 @@ class Transformer(nn.Module):
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
 
-    def read(self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor] | None:
-        """(1, N) ids to states (N, D) and the logits (W, V) of wanted rows in one call; None: layer by layer, see `forward`."""
+    def read(
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, states: bool = True
+    ) -> tuple[Tensor, Tensor] | None:
+        """As of `PagedModel.read`, in one call; None: layer by layer, see `forward`."""
         if self.fused is None:
             return None
-        return self.fused.read(ids, self._pass(positions, attending, None, None, None, None), wanted)
+        return self.fused.read(ids, self._pass(positions, attending, None, None, None, None), wanted, states)
 
     def decode(
         self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]

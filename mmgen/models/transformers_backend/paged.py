@@ -163,7 +163,7 @@ class PagedUpstream(nn.Module):
         raise AssertionError("a decoder alone encodes nothing")
 
     def read(
-        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, **more: Any
+        self, ids: Tensor, attending: AttentionBackend, positions: Tensor, wanted: Tensor, states: bool = True, **more: Any
     ) -> tuple[Tensor, Tensor]:
         """A row of many texts, see `PagedModel`: states (N, D), and logits (W, V) of the wanted places."""
         some = {"logits_to_keep": wanted} if self._selects else {}
@@ -176,10 +176,10 @@ class PagedUpstream(nn.Module):
                 return_dict=True,
                 **some,
             )
-        states, self._states = self._states, None
-        assert states is not None, "the decoder was run"
+        hidden, self._states = self._states, None
+        assert hidden is not None, "the decoder was run"
         logits = out.logits[0]
-        return states[0], logits if len(logits) == len(wanted) else logits[wanted]  # a head that is no module gives all
+        return hidden[0], logits if len(logits) == len(wanted) else logits[wanted]  # a head that is no module gives all
 
     def decode(
         self, ids: Tensor, attending: AttentionBackend, positions: Tensor, limits: StepLimits, draws: Sequence[DrawPlan]

@@ -156,6 +156,15 @@ def test_from_ids_to_logits_in_one_call(calls: Calls) -> None:
             for table, count in zip(tables, counts, strict=True):
                 table.length += count
     assert calls.count == 3
+    table = tables[0]
+    for wanted in ([], [2], [0, 1, 4]):  # the last block of wanted rows alone
+        pool.extend(table, 5)
+        read, both = (torch.arange(5)[None], torch.arange(5) + table.length, torch.tensor(wanted, dtype=torch.long)), []
+        model.transformer.fused = fused
+        for states in (True, False):
+            both.append(model.read(read[0], PagedAttention(pool, [PagedSequence(table, 5)]), *read[1:], states))
+        assert torch.equal(both[0][1], both[1][1]) and len(both[1][0]) == 0
+    assert calls.count == 9
     for ours, apart in zip(found[:3], found[3:], strict=True):
         torch.testing.assert_close(ours, apart, rtol=1e-4, atol=1e-4)  # attention of a prompt is torch's in the other
     model.transformer.fused = fused
@@ -166,7 +175,7 @@ def test_from_ids_to_logits_in_one_call(calls: Calls) -> None:
     handle = model.head.register_forward_hook(lambda *_: None)
     model.read(torch.arange(1)[None], PagedAttention(pool, [PagedSequence(tables[0], 1)]), torch.tensor([0]), torch.tensor([0]))
     handle.remove()
-    assert calls.count == 3  # somebody listens
+    assert calls.count == 9  # somebody listens
 
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3", "windows in turn"])
