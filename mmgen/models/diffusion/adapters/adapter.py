@@ -15,7 +15,7 @@ from torch import nn
 
 from mmgen.errors import BadWeights, NotFound
 from mmgen.models.checkpoints.safetensors_io import some
-from mmgen.models.diffusion.adapters import lora_file
+from mmgen.models.diffusion.adapters import lora_file, original_layers
 from mmgen.models.diffusion.adapters.adapted_layers import Deltas
 from mmgen.models.diffusion.adapters.layer_names import layers_by_name
 from mmgen.models.diffusion.adapters.weight_delta import DenseDelta, LowRankDelta, NormDelta, WeightDelta, delta_of
@@ -60,6 +60,8 @@ def load(path: Path, networks: Mapping[str, nn.Module], model: str) -> ImageAdap
     Raises BadWeights for a file that is damaged, is of another model, or holds any tensor that would not be used.
     """
     file, known = lora_file.read(path), layers_by_name(networks)
+    if (transformer := networks.get("transformer")) is not None:
+        file = original_layers.translated(file, transformer)
     strange = [name for name in file.layers if name not in known]
     if len(strange) == len(file.layers):
         raise BadWeights(
