@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
+
+from mmgen.models.transformers_backend import processor
 
 WORDS = ("<pad>", "</s>", "<unk>", "a", "red", "cat", "blue", "car", "with", "two", "green", "stars")
 TEMPLATE = "{% for m in messages %}user {{ m['content'] }} </s>{% endfor %}assistant"
@@ -192,15 +196,59 @@ def flux2_klein(folder: Path) -> Any:
     return flux2(folder, klein=True)
 
 
+def flux_kontext(folder: Path) -> Any:
+    """FLUX.1 that changes an image."""
+    made = diffusers.FluxKontextPipeline(**flux(folder).components)
+    heeding(made.transformer)
+    return made
+
+
+def heeding(transformer: torch.nn.Module) -> None:
+    """With weights so large that tokens matter to each other."""
+    with torch.no_grad():
+        for parameter in transformer.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(4)
+
+
+def qwen_image_edit(folder: Path) -> Any:
+    """Qwen-Image that changes an image, which its text encoder sees as 25 tokens."""
+    import tiny_vision_chat
+
+    seeing = tiny_vision_chat.saved("qwen2_5_vl", folder / "chat")
+    path, pixels = seeing / "preprocessor_config.json", 140 * 140
+    size = {"min_pixels": pixels, "max_pixels": pixels, "size": {"shortest_edge": pixels, "longest_edge": pixels}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | size))
+    text, plain = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(seeing), qwen_image(folder)
+    width = {"joint_attention_dim": text.config.text_config.hidden_size}
+    transformer = diffusers.QwenImageTransformer2DModel(**{**plain.transformer.config, **width})
+    heeding(transformer)
+    reads = processor.load(seeing)
+    type(reads).__module__ = "transformers"  # the library saves it under that name, and its part for videos not at all
+    reads.save_pretrained = lambda path, **_: shutil.copytree(
+        seeing, path, ignore=shutil.ignore_patterns("config.json", "*.safetensors"), dirs_exist_ok=True
+    )
+    return diffusers.QwenImageEditPipeline(
+        scheduler=plain.scheduler,
+        vae=plain.vae,
+        text_encoder=text,
+        transformer=transformer,
+        tokenizer=transformers.AutoTokenizer.from_pretrained(seeing),
+        processor=reads,
+    )
+
+
 FAMILIES: dict[str, Callable[[Path], Any]] = {
     one.__name__: one for one in (sd3, flux, schnell, flux2, flux2_klein, qwen_image, z_image, lumina2, pixart, sana)
 }
+EDITING: dict[str, Callable[[Path], Any]] = {one.__name__: one for one in (flux_kontext, qwen_image_edit)}
+"""Those that change an image."""
 
 
 def make(name: str, folder: Path) -> Any:
     """The pipeline, which is in `folder` now."""
     torch.manual_seed(7)
-    pipeline = FAMILIES[name](folder)
+    pipeline = {**FAMILIES, **EDITING}[name](folder)
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
             part.eval()

@@ -10,9 +10,12 @@ from mmgen.clients.denoiser import DenoiserClient, Loras
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmgen.image_params import ImageParams
     from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
     from mmgen.models.diffusion.conditioning import Conditioning
+    from mmgen.models.diffusion.control.row_control import RowControl
     from mmgen.models.diffusion.dit.model import DiTModel
     from mmgen.runners.denoise import DenoiseRequest
 
@@ -26,6 +29,8 @@ class DiTClient(DenoiserClient):
         family = self.model.family
         if params.negative and family.negative_unheard:
             raise BadRequest(f"{self.reference} takes no negative prompt: {family.negative_unheard}; leave it out")
+        if params.image_guidance is not None:
+            raise BadRequest(f"{self.reference} takes no image guidance; leave it out")
         if params.step_cache:
             _ = self.model.first_block
         return replace(
@@ -45,6 +50,8 @@ class DiTClient(DenoiserClient):
     def _conditions(
         self, rows: Sequence[ImageParams], adapters: Mapping[Loras, ScaledAdapters]
     ) -> dict[Loras, dict[str, Conditioning]]:
+        if self.model.family.prompts_see:
+            return self._seeing(rows)
         found = super()._conditions(rows, adapters)
         if self.model.family.negative_apart:
             for text in dict.fromkeys(one.negative for one in rows):
@@ -53,9 +60,39 @@ class DiTClient(DenoiserClient):
                     conditions[_negative(text)] = condition
         return found
 
-    def _payload(self, params: ImageParams, conditions: dict[str, Conditioning], *more: Any) -> DenoiseRequest:
-        made = super()._payload(params, conditions, *more)
+    def _seeing(self, rows: Sequence[ImageParams]) -> dict[Loras, dict[str, Conditioning]]:
+        """Of every prompt beside the image that it changes."""
+        embed = self.model.embed_seeing
+        found: dict[Loras, dict[str, Conditioning]] = {}
+        for params in rows:
+            assert params.pixels is not None
+            own = found.setdefault(params.loras, {})
+            for text in (params.prompt, params.negative):
+                if (key := _beside(params, text)) not in own:
+                    own[key] = self.host.engine.call_with(self.denoise, embed, text, params.pixels)
+        return found
+
+    def _payload(
+        self,
+        params: ImageParams,
+        conditions: dict[str, Conditioning],
+        adapters: ScaledAdapters,
+        controls: Sequence[RowControl],
+        image: tuple[Tensor | None, Tensor | None],
+        *more: Any,
+    ) -> DenoiseRequest:
+        latents, reference = image
+        if self.model.family.prompts_see:
+            conditions = {text: conditions[_beside(params, text)] for text in (params.prompt, params.negative)}
+        if reference is not None:
+            conditions = {text: replace(one, image=reference) for text, one in conditions.items()}
+        made = super()._payload(params, conditions, adapters, controls, (latents, None), *more)
         return replace(made, negative=conditions.get(_negative(params.negative), made.negative))
+
+
+def _beside(params: ImageParams, text: str) -> str:
+    """The key of a prompt that is embedded beside the row's image."""
+    return f"\0{id(params.pixels)}\0{text}"
 
 
 def _negative(text: str) -> str:

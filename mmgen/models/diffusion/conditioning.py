@@ -27,21 +27,24 @@ class Conditioning:
     tokens: Tensor | None = None  # (N, D): the keys of cross-attention
     mask: Tensor | None = None  # (N,) bool: which of them are seen; None: all
     pooled: Tensor | None = None  # (P,): the whole prompt in one vector
+    image: Tensor | None = None  # (C, h, w): latents of an image that the prompt changes, whose tokens a transformer reads
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """Equal for conditions that can be stacked: the numbers a token, those of the whole prompt."""
-        return tuple(None if one is None else one.shape[-1] for one in (self.tokens, self.pooled))
+        """Equal for conditions that can be stacked: the numbers a token, those of the whole prompt, the size of the image."""
+        numbers = tuple(None if one is None else one.shape[-1] for one in (self.tokens, self.pooled))
+        return numbers if self.image is None else (*numbers, tuple(self.image.shape))
 
     @property
     def bytes(self) -> int:
-        return sum(one.nbytes for one in (self.tokens, self.mask, self.pooled) if one is not None)
+        return sum(one.nbytes for one in (self.tokens, self.mask, self.pooled, self.image) if one is not None)
 
 
 def stack(conditions: Sequence[Conditioning]) -> Conditioning:
     """Conditions of one kind as rows of a batch. Shorter ones are filled up with places that the mask hides."""
     pooled = [one.pooled for one in conditions if one.pooled is not None]
-    return Conditioning(*_tokens(conditions), torch.stack(pooled) if pooled else None)
+    images = [one.image for one in conditions if one.image is not None]
+    return Conditioning(*_tokens(conditions), torch.stack(pooled) if pooled else None, torch.stack(images) if images else None)
 
 
 def _tokens(conditions: Sequence[Conditioning]) -> tuple[Tensor | None, Tensor | None]:

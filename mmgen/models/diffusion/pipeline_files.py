@@ -11,6 +11,10 @@ from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
 from mmgen.models.diffusion.denoiser import PRECISIONS
+from mmgen.models.transformers_backend import processor
+
+PROCESSOR = "processor"
+"""The part that reads images and texts for a text encoder that sees."""
 
 
 def load(folder: Path, device: str = "cpu", precision: str = "") -> Any:
@@ -26,6 +30,8 @@ def load(folder: Path, device: str = "cpu", precision: str = "") -> Any:
         raise BadWeights(f"{folder} is of class {found or 'unknown'}, which diffusers {diffusers.__version__} does not have")
     dtype = PRECISIONS[precision]
     parts = {part: pretrained.load(cls_, folder / part, device, dtype) for part, cls_ in _modules(folder, index)}
+    if isinstance(index.get(PROCESSOR), list) and (folder / PROCESSOR).is_dir():
+        parts[PROCESSOR] = processor.load(folder / PROCESSOR)
     try:
         with pretrained.quiet():
             pipeline = made.from_pretrained(folder, **parts, use_safetensors=True, local_files_only=True, dtype=dtype)

@@ -25,6 +25,8 @@ class DiTFamily(ABC):
     """
 
     guided_by_default = True
+    edits = False  # it changes an image as the prompt says: conditions bring its latents
+    prompts_see = False  # prompts are embedded beside that image: see `embed_seeing`
     sigmas_given = True  # the pipeline gives its scheduler levels from 1 to 1 / steps
     patch = 2  # latent places a side make a token
     longest = 512  # tokens of a prompt
@@ -74,6 +76,10 @@ class DiTFamily(ABC):
     @abstractmethod
     def embed(self, prompt: str) -> Conditioning:
         """One prompt by itself, so that no other one pads it."""
+
+    def embed_seeing(self, prompt: str, pixels: Tensor) -> Conditioning:
+        """One prompt beside the image that it changes, (3, H, W) in [-1, 1]."""
+        return self.embed(prompt)
 
     def embed_negative(self, prompt: str) -> Conditioning:
         """What the unconditional rows are told."""

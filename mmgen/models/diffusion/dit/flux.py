@@ -40,9 +40,13 @@ class Flux(DiTFamily):
     def predict(self, x: Tensor, timesteps: Tensor, told: Conditioning, scale: Tensor | None) -> Tensor:
         assert told.tokens is not None
         _, _, height, width = x.shape
-        places = self.pipeline._prepare_latent_image_ids(len(x), height // 2, width // 2, x.device, x.dtype)
+        places, tokens = self._places(x), pack(x)
+        if told.image is not None:
+            behind = self._places(told.image.to(x))
+            behind[..., 0] = 1
+            places, tokens = torch.cat([places, behind]), torch.cat([tokens, pack(told.image.to(x))], dim=1)
         out = self.network(
-            hidden_states=pack(x),
+            hidden_states=tokens,
             timestep=timesteps.to(x.dtype) / 1000,
             guidance=None if scale is None else scale.float(),
             pooled_projections=told.pooled,
@@ -51,4 +55,10 @@ class Flux(DiTFamily):
             img_ids=places,
             return_dict=False,
         )[0]
-        return unpack(out, height, width)
+        return unpack(out[:, : self.tokens(height, width)], height, width)
+
+    def _places(self, x: Tensor) -> Tensor:
+        """Of the tokens of latents, (h w / 4, 3)."""
+        _, _, height, width = x.shape
+        found: Tensor = self.pipeline._prepare_latent_image_ids(len(x), height // 2, width // 2, x.device, x.dtype)
+        return found

@@ -28,9 +28,11 @@ from mmgen.models.diffusion.dit.family import DiTFamily
 from mmgen.models.diffusion.dit.first_block import FirstBlock
 from mmgen.models.diffusion.dit.flux import Flux
 from mmgen.models.diffusion.dit.flux2 import Flux2, Flux2Klein
+from mmgen.models.diffusion.dit.flux_kontext import FluxKontext
 from mmgen.models.diffusion.dit.lumina2 import Lumina2
 from mmgen.models.diffusion.dit.pixart import PixArt
 from mmgen.models.diffusion.dit.qwen_image import QwenImage
+from mmgen.models.diffusion.dit.qwen_image_edit import QwenImageEdit
 from mmgen.models.diffusion.dit.sana import Sana
 from mmgen.models.diffusion.dit.sd3 import StableDiffusion3
 from mmgen.models.diffusion.dit.z_image import ZImage
@@ -42,9 +44,11 @@ from mmgen.models.diffusion.solver_table import SolverTable
 FAMILIES: dict[str, type[DiTFamily]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
     "FluxPipeline": Flux,
+    "FluxKontextPipeline": FluxKontext,
     "Flux2Pipeline": Flux2,
     "Flux2KleinPipeline": Flux2Klein,
     "QwenImagePipeline": QwenImage,
+    "QwenImageEditPipeline": QwenImageEdit,
     "ZImagePipeline": ZImage,
     "Lumina2Pipeline": Lumina2,
     "Lumina2Text2ImgPipeline": Lumina2,
@@ -68,7 +72,7 @@ class DiTModel(DenoiserBase):
         self.images = autoencoder_of(pipeline.vae)
         self.device, self.dtype = self.network.device, self.network.dtype
         self.channels = family.channels
-        self.told = ""
+        self.told = "edit" if family.edits else ""
         self.grain = self.step = self.images.factor * family.patch
         self.size = self.images.factor * int(family.sample_size or self._trained())
         self.networks: dict[str, torch.nn.Module] = {"transformer": self.network}
@@ -103,6 +107,16 @@ class DiTModel(DenoiserBase):
         """What the unconditional rows of a guided image are told."""
         self.family.check_length(prompt)
         return self.family.embed_negative(prompt)
+
+    @torch.inference_mode()
+    def embed_seeing(self, prompt: str, pixels: Tensor) -> Conditioning:
+        """A prompt beside the image that it changes, (3, H, W) in [-1, 1]."""
+        self.family.check_length(prompt)
+        return self.family.embed_seeing(prompt, pixels)
+
+    def reference(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Latents of an image to be changed, (3, H, W) in [-1, 1] -> (C, h, w)."""
+        return self.encode(pixels[None])[0]
 
     def learned_word(self, path: Path) -> LearnedWord:
         """Raises BadRequest: textual inversion is of CLIP."""
@@ -182,8 +196,8 @@ class DiTModel(DenoiserBase):
 
     def _told(self, conditions: Sequence[Conditioning]) -> Conditioning:
         made = stack(conditions)
-        tokens, mask, pooled = (None if one is None else one.to(self.device) for one in (made.tokens, made.mask, made.pooled))
-        return Conditioning(tokens, mask, pooled)
+        parts = (made.tokens, made.mask, made.pooled, made.image)
+        return Conditioning(*(None if one is None else one.to(self.device) for one in parts))
 
     def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
         """See `mmgen.models.diffusion.guidance.guide`; families differ in how they mix."""
@@ -195,14 +209,18 @@ class DiTModel(DenoiserBase):
 
     def places(self, height: int, width: int) -> float:
         """How often a weight is used in an evaluation, about, at that latent size."""
-        return float(self.family.tokens(height, width))
+        return float(self._tokens(height, width))
+
+    def _tokens(self, height: int, width: int) -> int:
+        """Of the latents, and of an image that is changed."""
+        return self.family.tokens(height, width) * (2 if self.family.edits else 1)
 
     def step_bytes(self, height: int, width: int) -> int:
         """About what one row of a forward pass holds at its peak, at that latent size; as large a prompt as is read."""
         config = self.network.config
         heads = config.get("num_attention_heads") or config.get("n_heads") or 1
         width_of_token = config.get("dim") or config.get("hidden_size") or heads * (config.get("attention_head_dim") or 64)
-        tokens = self.family.tokens(height, width) + self.family.longest
+        tokens = self._tokens(height, width) + self.family.longest
         return int(self.dtype.itemsize) * TENSORS * tokens * int(width_of_token)
 
 

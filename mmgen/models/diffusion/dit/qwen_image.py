@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mmgen.models.diffusion.conditioning import Conditioning
@@ -29,16 +30,20 @@ class QwenImage(DiTFamily):
 
     def predict(self, x: Tensor, timesteps: Tensor, told: Conditioning, scale: Tensor | None) -> Tensor:
         _, _, height, width = x.shape
+        tokens, shapes = pack(x), [(1, height // 2, width // 2)]
+        if told.image is not None:
+            tokens = torch.cat([tokens, pack(told.image.to(x))], dim=1)
+            shapes.append((1, told.image.shape[-2] // 2, told.image.shape[-1] // 2))
         out = self.network(
-            hidden_states=pack(x),
+            hidden_states=tokens,
             timestep=timesteps.to(x.dtype) / 1000,
             guidance=None if scale is None else scale.float(),
             encoder_hidden_states=told.tokens,
             encoder_hidden_states_mask=told.mask,
-            img_shapes=[[(1, height // 2, width // 2)]] * len(x),
+            img_shapes=[shapes] * len(x),
             return_dict=False,
         )[0]
-        return unpack(out, height, width)
+        return unpack(out[:, : self.tokens(height, width)], height, width)
 
     def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
         mixed = super().guide(outputs, guided, scale, rescale)
