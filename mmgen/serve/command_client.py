@@ -149,6 +149,8 @@ class ServedPipeline:
                 yield self._event(json.loads(data), names)
         except (OSError, HTTPException):
             pass
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise Closed("the server of this home answered what this command cannot read; use --local") from None
         raise Closed("the server of this home ended before its answer did; ask again")
 
     def _event(self, told: Mapping[str, Any], names: Mapping[str, str]) -> Event:

@@ -14,13 +14,13 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Request as HttpRequest
 from fastapi.responses import StreamingResponse
 
 from mmgen.engine.job import Request
 from mmgen.serve import errors
 from mmgen.serve.context import Context
+from mmgen.serve.wire.one_line import one_line
 
 T = TypeVar("T")
 GATHER_S = 0.005
@@ -202,8 +202,8 @@ async def _watch(http: HttpRequest, request: Request) -> None:
 
 def server_sent(message: Mapping[str, Any] | ServerEvent) -> bytes:
     if isinstance(message, ServerEvent):
-        return b"event: " + message.event.encode() + b"\ndata: " + orjson.dumps(message.data) + b"\n\n"
-    return b"data: " + orjson.dumps(message) + b"\n\n"
+        return b"event: " + message.event.encode() + b"\ndata: " + one_line(message.data) + b"\n\n"
+    return b"data: " + one_line(message) + b"\n\n"
 
 
 OPENAI = StreamFormat(server_sent, server_sent, b"data: [DONE]\n\n")

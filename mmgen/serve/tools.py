@@ -61,7 +61,7 @@ class Tools:
         if self.named:
             return None, [_call(self.names_offered[0], text)]
         content, calls = written.found(text, self.names_offered)
-        called = [_call(name, json.dumps(given, ensure_ascii=False)) for name, given in calls]
+        called = [_call(name, _sayable(json.dumps(given, ensure_ascii=False))) for name, given in calls]
         return content if content or not calls else None, called
 
     def reason(self, reason: str, called: Sequence[Any]) -> str:
@@ -71,6 +71,11 @@ class Tools:
     @property
     def names_offered(self) -> list[str]:
         return [tool["function"]["name"] for tool in self.offered]
+
+
+def _sayable(text: str) -> str:
+    """Without halves of surrogate pairs, which a model can write as escapes and no answer can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _call(name: str, arguments: str) -> dict[str, Any]:

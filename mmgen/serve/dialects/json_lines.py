@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 from mmgen.serve.pipeline_calls import StreamFormat
 from mmgen.serve.wire import bodies
+from mmgen.serve.wire.one_line import one_line
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -35,7 +35,7 @@ def described(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _line(message: Any) -> bytes:
-    return orjson.dumps(message) + b"\n"
+    return one_line(message) + b"\n"
 
 
 STREAM = StreamFormat(

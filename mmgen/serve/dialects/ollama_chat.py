@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from mmgen.errors import BadRequest
 from mmgen.serve.dialects.turn import ChatTurn, Piece
 
@@ -138,8 +140,8 @@ class OllamaEvents:
 
 def _call(call: Mapping[str, str]) -> dict[str, Any]:
     try:
-        given = json.loads(call["arguments"] or "{}")
-    except ValueError:  # cut in the middle
+        given = orjson.loads(call["arguments"] or "{}")
+    except ValueError:  # cut in the middle, or nothing that an answer can hold
         given = {"arguments": call["arguments"]}
     return {"function": {"name": call["name"], "arguments": given}}
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 access = logging.getLogger("mmgen.serve.access")
+PROBES = ("/healthz", "/readyz")
+"""Asked every few seconds: no lines of the access log."""
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request that this thread or task works for."""
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
@@ -77,7 +79,7 @@ class AccessLog:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not access.isEnabledFor(logging.INFO):
+        if scope["type"] != "http" or scope["path"] in PROBES or not access.isEnabledFor(logging.INFO):
             await self.app(scope, receive, send)
             return
         status, began = 0, time.perf_counter()

@@ -36,7 +36,8 @@ def test_what_would_be_passed_over_is_refused(more: Any) -> None:
     with pytest.raises(BadRequest):
         Txt2ImgBody(**more).given()
     with pytest.raises(BadRequest):
-        Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()
+        Img2ImgBody(init_images=["x"], mask="x", inpaint_full_res=True).given()
+    Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()  # without a mask it means nothing
 
 
 def test_hires_fix() -> None:

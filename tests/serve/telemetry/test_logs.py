@@ -65,6 +65,7 @@ def test_a_line_for_each_call(make_app: "Callable[..., FastAPI]", capsys: pytest
     with TestClient(make_app(), base_url="http://localhost") as client:
         answer = client.post("/v1/completions?key=secret", json={"model": "tiny", "prompt": "a", "max_tokens": 1})
         client.get("/v1/requests/a%0Ab")
+        client.get("/healthz")
     done, other = (json.loads(line) for line in capsys.readouterr().err.splitlines() if "mmgen.serve.access" in line)
     assert done["message"].startswith("POST /v1/completions 200 ") and done["request"] == answer.headers["x-request-id"]
     assert other["message"].startswith(r"GET /v1/requests/a\nb 404 ") and "request" not in other
