@@ -37,6 +37,11 @@ def _network(name: str) -> Any:
             in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=32, num_attention_heads=1,
             joint_attention_dim=WIDTH, pooled_projection_dim=64, guidance_embeds=name == "flux", axes_dims_rope=(4, 14, 14),
         )  # fmt: skip
+    if name in ("flux2", "klein"):
+        return diffusers.Flux2Transformer2DModel(
+            in_channels=16, num_layers=2, num_single_layers=2, attention_head_dim=16, num_attention_heads=2,
+            joint_attention_dim=24, timestep_guidance_channels=16, axes_dims_rope=(4, 4, 4, 4), guidance_embeds=name == "flux2",
+        )  # fmt: skip
     if name in ("sd3", "sd35"):
         more = {} if name == "sd3" else {"dual_attention_layers": (0,), "qk_norm": "rms_norm"}
         return diffusers.SD3Transformer2DModel(
@@ -57,7 +62,9 @@ def _network(name: str) -> Any:
 def original(name: str, module: Any) -> dict[str, Tensor]:
     """Its tensors by their original names."""
     state = dict(module.state_dict())
-    made = {"flux": flux, "schnell": flux, "sd3": sd3, "sd35": sd3, "z_image": z_image}.get(name, lambda one: one)(state)
+    made = {"flux": flux, "schnell": flux, "sd3": sd3, "sd35": sd3, "z_image": z_image, "flux2": flux2, "klein": flux2}.get(
+        name, lambda one: one
+    )(state)
     return {key: one.contiguous().clone() for key, one in made.items()}
 
 
@@ -150,6 +157,47 @@ def sd3(state: dict[str, Tensor]) -> dict[str, Tensor]:
                     name = re.sub(rf"(^|\.){re.escape(ours)}", rf"\g<1>{theirs}", name, count=1)
                     break
         found[name.replace("transformer_blocks.", "joint_blocks.")] = one
+    return found
+
+
+FLUX2 = {
+    "time_guidance_embed.timestep_embedder.linear_1": "time_in.in_layer", "x_embedder": "img_in", "context_embedder": "txt_in",
+    "time_guidance_embed.timestep_embedder.linear_2": "time_in.out_layer", "proj_out": "final_layer.linear",
+    "time_guidance_embed.guidance_embedder.linear_1": "guidance_in.in_layer",
+    "time_guidance_embed.guidance_embedder.linear_2": "guidance_in.out_layer",
+    "double_stream_modulation_img.linear": "double_stream_modulation_img.lin",
+    "double_stream_modulation_txt.linear": "double_stream_modulation_txt.lin",
+    "single_stream_modulation.linear": "single_stream_modulation.lin",
+}  # fmt: skip
+FLUX2_BLOCK = {
+    "attn.to_out.0": "img_attn.proj", "attn.to_add_out": "txt_attn.proj", "ff.linear_in": "img_mlp.0",
+    "ff.linear_out": "img_mlp.2", "ff_context.linear_in": "txt_mlp.0", "ff_context.linear_out": "txt_mlp.2",
+    "attn.to_qkv_mlp_proj": "linear1", "attn.to_out": "linear2",
+}  # fmt: skip
+
+
+def flux2(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for block in sorted({key.rsplit(".attn.", 1)[0] for key in state if ".attn.to_q." in key}):
+        for side, pattern in (("img", "to_{}"), ("txt", "add_{}_proj")):
+            layers = [f"{block}.attn.{pattern.format(one)}" for one in "qkv"]
+            place = f"double_blocks.{block.split('.')[1]}.{side}_attn.qkv."
+            found |= {place + end: one for end, one in fused(state, layers).items()}
+    for key, one in state.items():
+        path, _, end = key.rpartition(".")
+        if path == "norm_out.linear":
+            found[f"final_layer.adaLN_modulation.1.{end}"] = halves(one)
+        elif path in FLUX2:
+            found[f"{FLUX2[path]}.{end}"] = one
+        else:
+            block = re.fullmatch(r"(single_)?transformer_blocks\.(\d+)\.(.+)", path)
+            assert block is not None, key
+            begin = f"{'single' if block[1] else 'double'}_blocks.{block[2]}."
+            if ".norm_" in path:
+                side = "" if block[1] else "txt_attn." if "added" in path else "img_attn."
+                found[f"{begin}{side}norm.{'query' if path.endswith('q') else 'key'}_norm.scale"] = one
+            else:
+                found[f"{begin}{FLUX2_BLOCK[block[3]]}.{end}"] = one
     return found
 
 

@@ -15,7 +15,7 @@ TEXT = {
     "Stable Diffusion XL": ("conditioner.embedders.0.transformer.", "conditioner.embedders.1.model."),
 }
 """The families that run, and where their text encoders' tensors are."""
-TRANSFORMERS = ("Stable Diffusion 3", "FLUX.1", "Z-Image", "Qwen-Image")
+TRANSFORMERS = ("Stable Diffusion 3", "FLUX.1", "FLUX.2 dev", "FLUX.2 klein", "Z-Image", "Qwen-Image")
 """Families of single_file/transformers."""
 OTHERS = {
     r"(^|\.)lora_|\.lora[._]|hada_w|lokr_w|oft_blocks": "a LoRA; give it with --lora",

@@ -105,7 +105,7 @@ def test_what_has_no_kernel_is_dequantized_and_told(
     monkeypatch.setattr("mmgen.models.quantization.block_matrix.reads", lambda tensor: tensor.type != "Q4_1")
     ours = made_files.network("qwen_image")
     with caplog.at_level(logging.WARNING):
-        families.FAMILIES[3].opened(file, "").fill(ours, Packing(file))
+        families.FAMILIES[-1].opened(file, "").fill(ours, Packing(file))
     assert [one.message.split(": ")[1] for one in caplog.records] == [
         "tensors of Q4_1 are dequantized to float32, as there is no kernel for them"
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mmgen.models.diffusion.single_file.tensors import SingleFile
-from mmgen.models.diffusion.single_file.transformers import flux, qwen_image, sd3, z_image
+from mmgen.models.diffusion.single_file.transformers import flux, flux2, qwen_image, sd3, z_image
 from mmgen.models.diffusion.single_file.transformers.renamed import RenamedTensors, Renaming, same
 
 PREFIXES = ("model.diffusion_model.", "", "diffusion_model.", "transformer.")
@@ -40,7 +41,15 @@ class TransformerFamily:
     scheduler: Callable[[dict[str, Any]], dict[str, Any]]  # from the network's configuration
     vae: Mapping[str, float] | None  # scales of an AutoencoderKL; None: another class, which a folder tells
     texts: tuple[EncoderPart, ...]
+    options: Callable[[Path], dict[str, Any]] = lambda path: {}  # of the pipeline, from the file's name
+    variants: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a word of the file's name -> another pipeline of the same network
     blocks: str = ""  # the beginning of numbered blocks, if the renaming depends on their number
+
+    def pipeline_of(self, path: Path) -> str:
+        """Of diffusers; networks of one shape do not tell what they were trained for, their files' names do."""
+        return next((made for word, made in self.variants.items() if word in path.name.lower()), self.pipeline)
 
     def opened(self, file: SingleFile, prefix: str) -> RenamedTensors:
         own = all(prefix + mark in file.shapes for mark in self.own_marks)
@@ -63,6 +72,32 @@ FAMILIES = (
         flux.scheduler,
         FLUX_VAE,
         (CLIP_L, EncoderPart("text_encoder_2", "tokenizer_2", "t5", "T5-XXL (t5xxl_fp16.safetensors)")),
+        variants={"kontext": "FluxKontextPipeline"},
+    ),
+    TransformerFamily(
+        "FLUX.2 dev",
+        "Flux2Pipeline",
+        "Flux2Transformer2DModel",
+        ("single_stream_modulation.lin.weight", "guidance_in.in_layer.weight"),
+        ("single_stream_modulation.linear.weight", "time_guidance_embed.guidance_embedder.linear_1.weight"),
+        lambda blocks: flux2.rows,
+        flux2.config,
+        flux2.scheduler,
+        None,
+        (EncoderPart("text_encoder", "tokenizer", "llm", "Mistral Small 3 (a folder)"),),
+    ),
+    TransformerFamily(
+        "FLUX.2 klein",
+        "Flux2KleinPipeline",
+        "Flux2Transformer2DModel",
+        ("single_stream_modulation.lin.weight", "double_stream_modulation_img.lin.weight"),
+        ("single_stream_modulation.linear.weight", "double_stream_modulation_img.linear.weight"),
+        lambda blocks: flux2.rows,
+        flux2.config,
+        flux2.scheduler,
+        None,
+        (EncoderPart("text_encoder", "tokenizer", "llm", "Qwen3 (a folder)"),),
+        options=lambda path: {"is_distilled": "base" not in path.name.lower()},
     ),
     TransformerFamily(
         "Stable Diffusion 3",
@@ -79,7 +114,7 @@ FAMILIES = (
             EncoderPart("text_encoder_2", "tokenizer_2", "clip_g", "CLIP-G (clip_g.safetensors)"),
             EncoderPart("text_encoder_3", "tokenizer_3", "t5", "T5-XXL (t5xxl_fp16.safetensors)", needed=False),
         ),
-        "joint_blocks",
+        blocks="joint_blocks",
     ),
     TransformerFamily(
         "Z-Image",

@@ -69,7 +69,10 @@ def load(path: Path, device: str, dtype: torch.dtype, own_vae: Path | None = Non
         images = _vae(family, place, device, dtype)
         schedule = diffusers.FlowMatchEulerDiscreteScheduler(**family.scheduler(config))
         network = network.requires_grad_(False).eval().to(device, dtype)
-        return getattr(diffusers, family.pipeline)(transformer=network, scheduler=schedule, vae=images, **texts)
+        options = family.options(path)
+        return getattr(diffusers, family.pipeline_of(path))(
+            transformer=network, scheduler=schedule, vae=images, **texts, **options
+        )
 
 
 def _packing(file: SingleFile, device: str) -> Packing | None:

@@ -25,6 +25,8 @@ from mmgen.runtime import Runtime
 CONVERTERS: dict[str, Callable[..., dict[str, Any]]] = {
     "flux": single_file_utils.convert_flux_transformer_checkpoint_to_diffusers,
     "schnell": single_file_utils.convert_flux_transformer_checkpoint_to_diffusers,
+    "flux2": single_file_utils.convert_flux2_transformer_checkpoint_to_diffusers,
+    "klein": single_file_utils.convert_flux2_transformer_checkpoint_to_diffusers,
     "sd3": single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers,
     "sd35": single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers,
     "z_image": single_file_utils.convert_z_image_transformer_checkpoint_to_diffusers,
@@ -116,6 +118,21 @@ def test_parts_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(NotFound, match=r"T5's encoder has no tokenizer in .*; put tokenizer\.json or spiece\.model of"):
         dit.load(network, vae=vae, text_encoders=[clip, t5])
+
+
+def test_what_a_files_name_tells(tmp_path: Path) -> None:
+    """FLUX.2 klein's base is guided, its distilled one is not; Kontext is told an image."""
+    theirs = tiny_dit.make("flux2_klein", tmp_path / "folder")
+    tensors = made_files.original("klein", theirs.transformer)
+    for name, distilled in (("flux-2-klein-4b", True), ("flux-2-klein-base-4b", False)):
+        save_file(tensors, tmp_path / f"{name}.safetensors")
+        found = dit.load(tmp_path / f"{name}.safetensors", text_encoders=[tmp_path / "folder"])
+        assert (found.family.guidance, found.family.steps) == ((1.0, 4) if distilled else (4.0, 50))
+    state = theirs.transformer.state_dict()
+    assert all(torch.equal(one, state[key]) for key, one in found.network.state_dict().items())
+    family = families.FAMILIES[0]
+    assert family.pipeline_of(Path("flux1-dev-Kontext.safetensors")) == "FluxKontextPipeline"
+    assert family.pipeline_of(Path("flux1-dev.safetensors")) == "FluxPipeline"
 
 
 def test_rounded_weights(tmp_path: Path) -> None:
