@@ -65,6 +65,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.upscalers.esrgan": "models/diffusion/upscalers/test_image_upscaler.py",
     "mmgen.models.diffusion.single_file.tensors": "models/diffusion/single_file/test_model.py",
     "mmgen.models.diffusion.single_file.text": "models/diffusion/single_file/test_model.py",
+    "mmgen.models.diffusion.single_file.transformers.flux2": "models/diffusion/single_file/transformers/test_model.py",
     "mmgen.models.diffusion.single_file.transformers.renamed": "models/diffusion/single_file/transformers/test_model.py",
     "mmgen.models.diffusion.single_file.transformers.sd3": "models/diffusion/single_file/transformers/test_model.py",
     "mmgen.models.diffusion.single_file.transformers.text_encoders": "models/diffusion/single_file/transformers/test_model.py",
