@@ -98,7 +98,8 @@ def _relation(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic:
             continue
         head = found[phrase.head]
         related = relational(head) and head.low not in english.VAGUE
-        if related or (few and found[phrase.first].low == "the" and not topics.known(phrase.words)):
+        compound = any(token.tag == "N" for token in found[phrase.first : phrase.head])  # "the world cup" stands by itself
+        if related or (few and found[phrase.first].low == "the" and not compound and not topics.known(phrase.words)):
             return found[last.last - 1].end, f" of {topic.text}"
     return None
 

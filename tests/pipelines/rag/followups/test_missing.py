@@ -41,6 +41,7 @@ def test_the_topic_is_added(question: str, whole: str) -> None:
         "Who was Jacques Cousteau?",
         "How do sharks sleep?",
         "What is the capital of Peru?",
+        "Who won the football world cup in 1998?",
         "Does it rain?",
         "What was the safety bicycle?",
         "Are there advantages of knowing the languages?",
