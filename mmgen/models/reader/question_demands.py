@@ -1,7 +1,8 @@
 """What some questions ask of an answer that a span alone does not show: that it holds now, is the most, a count or another.
 
 A reader finds the span that looks like the answer and compares nothing; where the words around it do not make the comparison
-themselves, an answer would be a guess. English.
+themselves, an answer would be a guess. So it is where the span's own sentence speaks of something else; see contradictions.py.
+English.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 
 from mmgen.function_words import FUNCTION_WORDS
+from mmgen.models.reader.contradictions import SENTENCE, around, contradicted
 
 NOW = re.compile(r"\b(?:now|nowadays|currently|current|today|these days|at present|latest|newest|most recent|still)\b", re.I)
 ENDED = re.compile(
@@ -44,7 +46,7 @@ CLAUSE = re.compile(r"[.;:!?\n](?=\s|$)|,\s(?=(?:and|but|while|since|until|in \d
 
 def unmet(question: str, passage: str, start: int, end: int) -> str:
     """Why the answer `passage[start:end]` may be another than what was asked for; empty where nothing speaks against it."""
-    sentence, clause = _around(passage, start, end, re.compile(r"[.!?\n](?=\s|$)")), _around(passage, start, end, CLAUSE)
+    sentence, clause = around(passage, start, end, SENTENCE), around(passage, start, end, CLAUSE)
     if NOW.search(question) and ENDED.search(clause) and not HOLDS.search(clause):
         return "it was so, not that it is"
     if PRESENT.search(question) and STOPPED.search(clause) and not HOLDS.search(clause):
@@ -58,14 +60,8 @@ def unmet(question: str, passage: str, start: int, end: int) -> str:
     left_out, said = BUT.search(question), _words(passage[start:end])
     if left_out and said and said <= _words(left_out[1]):
         return "it is what was left out"
-    return ""
+    return contradicted(question, passage, start, end)
 
 
 def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"\w+", text.lower()) if word not in FUNCTION_WORDS}
-
-
-def _around(text: str, start: int, end: int, cuts: re.Pattern[str]) -> str:
-    first = max((cut.end() for cut in cuts.finditer(text, 0, start)), default=0)
-    last = cuts.search(text, end)
-    return text[first : last.start() if last else len(text)]
