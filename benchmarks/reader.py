@@ -50,6 +50,21 @@ def with_gold(model: str, questions: list[Question]) -> dict[str, float]:
     return {"gold EM": mean([exact_match(*one) for one in texts]), "gold F1": mean([f1(*one) for one in texts])}
 
 
+def fitted(model: str, verifier: str, development: list[Question], most: int) -> dict[str, object]:
+    """The confidence's calibration, fitted on so many questions: as they are, without their passages, and recombined. The
+    similarity's weight in ranking stays the model's."""
+    some = random.Random(2).sample(development, most)
+    made = recombined(some, random.Random(0))
+    with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder))) as rt:
+        library = reader_calibration.index(rt, development, Path(folder) / "store")
+        reader = rt.reader(model)
+        reader.verifier = verifier or reader.verifier
+        asked = [reader_calibration.ask(library, reader, q, 5, answerable) for q in some for answerable in (True, False)]
+        asked += [reader_calibration.ask(library, reader, q, 5, False) for q in made]
+        kept = reader.model.calibration
+    return reader_calibration.fit(asked, kept.threshold, kept.similarity).settings()
+
+
 def cases(model: str) -> dict[str, object]:
     """Questions to a few sentences each, where a wrong answer is near: how many are right, refused or wrong, and these."""
     rows = [json.loads(line) for line in (Path(__file__).parent / "reader_cases.jsonl").read_text().splitlines()]
@@ -80,12 +95,17 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="only that many questions, drawn by a fixed seed")
     parser.add_argument("--gold", type=int, help="only exact match and F1 with the gold passage, on so many of both parts")
     parser.add_argument("--cases", action="store_true", help="only reader_cases.jsonl: now, latest, most, how many, not")
+    parser.add_argument("--fit", type=int, help="only fit the confidence on so many development questions, and print it")
+    parser.add_argument("--verifier", default="", help="with --fit: a cross-encoder that judges the reader's answers")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     if args.cases:
         print(json.dumps(cases(args.model), indent=2, ensure_ascii=False))
         return
     development, test = held_out(load(args.config, ReaderRecipe), args.data)
+    if args.fit:
+        print(json.dumps(fitted(args.model, args.verifier, development, args.fit), indent=2))
+        return
     if args.gold:
         print(json.dumps(with_gold(args.model, random.Random(3).sample(test + development, args.gold)), indent=2))
         return

@@ -67,8 +67,8 @@ def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: i
     return CalibrationQuestion(question, answerable, texts, similarities, found)
 
 
-def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibration:
-    """The similarity weight with the best F1, then a logistic regression from features to "is right".
+def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5, similarity: float | None = None) -> Calibration:
+    """The similarity weight with the best F1, unless it is given, then a logistic regression from features to "is right".
 
     Answerable and unanswerable questions weigh the same together, however many there are of each.
     """
@@ -81,7 +81,7 @@ def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5) -> Calibra
     def quality(calibration: Calibration) -> float:
         return sum(f1(one.candidates(calibration)[0].text, one.question.answers) for one in answerable)
 
-    best = max(grid, key=quality)
+    best = max(grid, key=quality) if similarity is None else replace(start, similarity=similarity)
     rows, labels, weights = [], [], []
     share = len(answerable) / max(1, len(asked) - len(answerable))
     for one in asked:
