@@ -129,7 +129,7 @@ class Recipe(CompleteOptions):
             "Model": self.model,
             "Denoising strength": hires.strength if hires else options["strength"] if self.image else None,
             "Hires upscale": hires.scale if hires else None,
-            "Hires upscaler": (stem(self.upscaler) if self.upscaler else "Lanczos") if hires else None,
+            "Hires upscaler": (stem(self.upscaler) if self.upscaler else "Bicubic") if hires else None,
             "Postprocess upscaler": stem(self.upscaler) if self.upscaler and not hires else None,
             "Lora hashes": ", ".join(f"{stem(one)}: {one.sha256[:12]}" for one in self.lora) or None,
             "Version": f"mmgen {self.versions.get('mmgen', '')}",
