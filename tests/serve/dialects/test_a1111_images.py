@@ -30,7 +30,7 @@ def test_samplers() -> None:
     "more",
     [{"enable_hr": True, "hr_upscaler": "R-ESRGAN 4x+"}, {"enable_hr": True, "hr_second_pass_steps": 9},
      {"restore_faces": True}, {"tiling": True}, {"script_name": "x"}, {"subseed_strength": 0.5},
-     {"alwayson_scripts": {"controlnet": {}}}, {"batch_size": 4, "n_iter": 4}],
+     {"batch_size": 4, "n_iter": 4}],
 )  # fmt: skip
 def test_what_would_be_passed_over_is_refused(more: Any) -> None:
     with pytest.raises(BadRequest):
