@@ -15,7 +15,11 @@ from .page_stores import PageStores
 from .sessions import Pages, Shows
 from .store_handlers import StoreHandlers
 
-EXAMPLES = ["How far could the light at Cordouan be seen?", "Who found the Antikythera mechanism?", "How old was the dough?"]
+EXAMPLES = [
+    "How far could the light at Cordouan be seen?",
+    "Who found the Antikythera mechanism?",
+    "How long should the dough rest?",
+]
 GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
 STYLES = [("Quotes", "quote"), ("A sentence by a language model", "sentence")]
 EVERY = 3.0  # seconds between two looks at whether another window changed the store

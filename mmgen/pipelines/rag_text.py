@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 
+STOOD_ALONE = 0.05
+"""Cosine by which a question lies nearer to a passage than with the words that the conversation would add, where it was whole."""
+
+
 class RagText(StreamingPipeline[Answer]):
     """Answer a question from your documents, with exact quotes.
 
@@ -93,10 +97,6 @@ class RagText(StreamingPipeline[Answer]):
         asked, before = checked(question), conversation.turns(history)
         request, clock = request or Request.new(priority="interactive"), Clock()
         question = standalone(asked, before)
-        if before:
-            clock.lap("rewrite")
-        if question != asked:
-            yield Event("rewritten", question)
         store = self.library.filled()  # told before a model is loaded for nothing
         gallery = self.library.gallery() if params.images else None
         if gallery:
@@ -107,6 +107,12 @@ class RagText(StreamingPipeline[Answer]):
         client = None if self.model is None else self.rt.text(self.model)
         writer = None if says else client
         clock.lap("load")
+        if conversation.only_adds(asked, question):
+            question = self._nearer(asked, question, params, request)
+        if before:
+            clock.lap("rewrite")
+        if question != asked:
+            yield Event("rewritten", question)
         hits = self.library.search(question, k=params.k, where=params.where, rerank=params.rerank, request=request)
         clock.lap("retrieve")
         yield Event("passages", hits)
@@ -151,6 +157,14 @@ class RagText(StreamingPipeline[Answer]):
         used = [store.encoder, reader.reference, *([client.reference] if client is not None else [])]
         precisions = {name: self.rt.host.precisions.get(name, "") for name in used}
         yield Event("answer", replace(answer, timings=clock.laps(), precisions=precisions))
+
+    def _nearer(self, asked: str, rewritten: str, params: RagParams, request: Request) -> str:
+        """The rewritten question, unless what was asked lies nearer to a passage: then it stood alone."""
+        found = [
+            self.library.search(text, k=1, where=params.where, method="dense", request=request) for text in (asked, rewritten)
+        ]
+        own, leaning = (hits[0].scores["dense"] if hits else 0.0 for hits in found)
+        return asked if own > leaning + STOOD_ALONE else rewritten
 
     def _read(self, reader: ReaderClient, best: Candidate, answer: Answer, request: Request) -> Iterator[Event]:
         """The reader's words: what it found, or what it writes to the passage where it found it."""

@@ -38,6 +38,12 @@ def turns(history: Sequence[Any]) -> list[Turn]:
     return found[-MOST_TURNS:]
 
 
+def only_adds(asked: str, rewritten: str) -> bool:
+    """Whether words were put into the question, and none was taken out: "the height" became "the height of the tower"."""
+    words = iter(rewritten.lower().rstrip("?").split())
+    return asked != rewritten and all(word in words for word in asked.lower().rstrip("?").split())
+
+
 def messages_of(answer: Answer) -> list[dict[str, str]]:
     """The question and what `turns` reads of its answer, as messages."""
     (turn,) = turns([answer])

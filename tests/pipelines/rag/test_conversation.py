@@ -6,7 +6,7 @@ import pytest
 
 from mmgen.errors import BadRequest
 from mmgen.pipelines.rag.answer import NOT_THERE, Answer
-from mmgen.pipelines.rag.conversation import MOST_TURNS, question_and_history, turns
+from mmgen.pipelines.rag.conversation import MOST_TURNS, messages_of, only_adds, question_and_history, turns
 from mmgen.pipelines.rag.followups.rewriter import Turn
 
 ASKED = {"role": "user", "content": "Who?"}
@@ -40,3 +40,15 @@ def test_the_last_message_is_the_question() -> None:
         question_and_history(None, [SAID])
     with pytest.raises(BadRequest, match="there is no question"):
         question_and_history(None, None)
+
+
+def test_words_that_are_put_in() -> None:
+    assert only_adds("How old was the dough?", "How old was the dough of Krakatoa?") and not only_adds("Who?", "Who?")
+    assert not only_adds("Who built it?", "Who built the Pharos?") and not only_adds(
+        "When was it lit?", "When was the lamp lit?"
+    )
+
+
+def test_an_answer_as_messages_is_the_same_turn() -> None:
+    for one in (answer("Ann", False), answer(NOT_THERE, True)):
+        assert turns(messages_of(one)) == turns([one])
