@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 STOOD_ALONE = 0.05
-"""Cosine by which a question lies nearer to a passage than with the words that the conversation would add, where it was whole."""
+"""Cosine by which a question that was whole lies nearer to a passage than with the words that the conversation would add."""
 
 
 class RagText(StreamingPipeline[Answer]):
