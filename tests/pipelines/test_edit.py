@@ -1,5 +1,7 @@
 """Models that are told of an image in every step draw what diffusers' pipelines draw, alone and in a batch."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +122,13 @@ def test_the_refiner_is_refused_at_load(tmp_path: Path) -> None:
         (folder / name).rename(folder / f"no_{name}")
     with pytest.raises(BadWeights, match="is the refiner of Stable Diffusion XL, which does not run here; take the base model"):
         DenoiserModel.load(folder)
+
+
+def test_cosxl_edit_is_told_scaled_latents(made: dict[str, Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made["edit"], tmp_path / "cosxl"))
+    plain = DenoiserModel.load(folder)
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"is_cosxl_edit": True}))
+    cosxl, pixels = DenoiserModel.load(folder), torch.rand(3, 16, 16)
+    torch.testing.assert_close(cosxl.reference(pixels), cosxl.encode(pixels[None])[0])
+    torch.testing.assert_close(plain.reference(pixels) * 0.2, cosxl.reference(pixels))  # the autoencoder's scaling_factor

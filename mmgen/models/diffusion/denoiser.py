@@ -89,6 +89,7 @@ class DenoiserModel(DenoiserBase):
                 "models where all three agree run here, and those that are told an image to inpaint or to edit"
             )
         self.told = kinds[takes]
+        self.scaled_reference = self.scheduler_config.get("_class_name") in edm_schedule.SCHEDULERS  # as CosXL edit has it
         self.conditional = hasattr(config, "cross_attention_dim")
         self.guidance_width = getattr(config, "time_cond_proj_dim", None)
         self.grain = images.factor * 2 ** (len(config.block_out_channels) - 1)
@@ -128,7 +129,10 @@ class DenoiserModel(DenoiserBase):
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         unet = _network(folder, found, device, dtype)
         images = _images(folder, unet, device, dtype) if vae is None else _own_vae(vae, folder, unet, device, dtype)
-        return cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)._checked()
+        made = cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)._checked()
+        index = folder / "model_index.json"
+        made.scaled_reference |= index.is_file() and bool(read_json(index).get("is_cosxl_edit", False))
+        return made
 
     def _checked(self) -> DenoiserModel:
         """Raises ConfigError for noise levels that are not covered."""
@@ -258,12 +262,13 @@ class DenoiserModel(DenoiserBase):
             mask: (1, H, W) in [0, 1], of an inpainting model: what is at least one half is drawn anew.
 
         Returns:
-            (E, h, w): latents, without the scale in which they are drawn (Brooks et al. 2023, InstructPix2Pix); or the mask,
-            and the latents of the image with mid-grey behind it (Rombach et al. 2022).
+            (E, h, w): latents, without the scale in which they are drawn (Brooks et al. 2023, InstructPix2Pix) but for CosXL
+            edit; or the mask, and the latents of the image with mid-grey behind it (Rombach et al. 2022).
         """
         if self.told == "edit":
             assert isinstance(self.images, LatentAutoencoder)
-            return self.images.unscaled(self.encode(pixels[None]))[0]
+            latents = self.encode(pixels[None])
+            return (latents if self.scaled_reference else self.images.unscaled(latents))[0]
         assert mask is not None
         hole = (mask >= 0.5).float()
         latents = self.encode((pixels * (1 - hole))[None])[0]
