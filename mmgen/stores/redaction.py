@@ -45,6 +45,11 @@ def words(value: Any) -> Iterator[str]:
         yield from words(part)
 
 
+def without_keys(text: str) -> str:
+    """With stars in place of API keys."""
+    return KEY.sub("mm-***", text)
+
+
 def digest(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()} ({len(data):,} bytes)"
 
@@ -62,4 +67,4 @@ def _text(text: str) -> str:
             return digest(base64.b64decode(encoded))
         except (binascii.Error, ValueError):
             return digest(encoded.encode("utf-8", "replace"))
-    return KEY.sub("mm-***", text).encode("utf-8", "replace").decode()
+    return without_keys(text).encode("utf-8", "replace").decode()

@@ -34,7 +34,7 @@ def app(served: "Runtime", make_app: "Callable[..., FastAPI]", tmp_path: Path, m
     """Over a home of its own."""
     monkeypatch.setattr(module, "COST", 2**4)
     monkeypatch.setattr(served, "home", tmp_path / "home")
-    return make_app(history=True, max_body=100_000)
+    return make_app(history=True, max_body=100_000, audit=tmp_path / "home" / "audit.jsonl", audit_prompts=True)
 
 
 @pytest.fixture

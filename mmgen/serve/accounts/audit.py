@@ -23,6 +23,7 @@ from starlette.datastructures import Headers
 from mmgen.errors import BadRequest, NotFound
 from mmgen.serve.auth import is_api
 from mmgen.serve.request_tracker import RequestTracker, TrackedRequest
+from mmgen.stores.redaction import without_keys
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -140,7 +141,7 @@ class _Call:
         }
         kind = Headers(scope=scope).get("content-type", "")
         if self._body and kind.startswith(("application/json", "text/")):
-            line["body"] = self._body.decode("utf-8", "replace")
+            line["body"] = without_keys(self._body.decode("utf-8", "replace"))
         return line
 
 
@@ -168,4 +169,4 @@ def _told_of(scope: Scope) -> bool:
 
 
 def _sayable(text: str) -> str:
-    return text[:MOST_PATH].encode("utf-8", "replace").decode()
+    return without_keys(text)[:MOST_PATH].encode("utf-8", "replace").decode()

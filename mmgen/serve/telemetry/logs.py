@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from mmgen.stores.redaction import without_keys
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,7 +48,7 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         about = f" [{id}]" if (id := getattr(record, "request", "")) else ""
         text = f"{_moment(record)} {record.levelname} {record.name}{about}: {record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return without_keys(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -68,8 +70,8 @@ class JsonFormatter(logging.Formatter):
 
 
 def _sayable(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON cannot say."""
-    return text.encode("utf-8", "replace").decode()
+    """Without API keys, and without halves of surrogate pairs, which JSON cannot say."""
+    return without_keys(text.encode("utf-8", "replace").decode())
 
 
 class AccessLog:
@@ -95,5 +97,7 @@ class AccessLog:
             await self.app(scope, receive, look)
         finally:
             took, said = time.perf_counter() - began, {"request": state.get("request_id", "")}
-            path = scope["path"][:500].encode("unicode_escape").decode()  # nobody writes lines of their own into the log
+            path = (
+                without_keys(scope["path"])[:500].encode("unicode_escape").decode()
+            )  # nobody writes lines of their own into the log
             access.info("%s %s %s %.3f s", scope["method"], path, status or "left", took, extra=said)
