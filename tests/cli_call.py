@@ -1,8 +1,9 @@
 """Calls the `mmgen` command in this process: the same door as the script's, without its start-up time."""
 
 import io
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -21,8 +22,8 @@ Call = Callable[..., Called]
 
 
 @pytest.fixture
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """`call("rag", "list", stdin=b"...")`"""
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Call]:
+    """`call("rag", "list", stdin=b"...")`; the log that a command set up, over this test's stderr, is put back."""
 
     from mmgen.cli.main import main
 
@@ -35,4 +36,9 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         assert exit_.value.code is None or isinstance(exit_.value.code, int)
         return Called(exit_.value.code or 0, captured.out, captured.err)
 
-    return run
+    root, own = logging.getLogger(), logging.getLogger("mmgen")
+    before = root.handlers[:], root.level, own.level
+    yield run
+    root.handlers[:], level, own_level = before
+    root.setLevel(level)
+    own.setLevel(own_level)

@@ -128,7 +128,7 @@ class Reading:
     def __init__(self, folder: Path, slow: bool, warm: Path) -> None:
         self.folder = folder / "checkout"
         self.folder.mkdir()
-        for name in ("assets", "configs", "examples", "benchmarks"):  # as in a checkout
+        for name in ("assets", "configs", "deploy", "examples", "benchmarks"):  # as in a checkout
             (self.folder / name).symlink_to(ROOT / name)
         path = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
         self.environment = {**os.environ, "PATH": path, "MMGEN_HOME": str(folder / "home")}

@@ -98,8 +98,13 @@ def one_value(pair: str) -> tuple[str, Scalar]:
 
 
 @contextmanager
-def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -> Iterator[Callable[[IndexProgress], None]]:
-    """A bar with files and units a second, on a terminal; nothing elsewhere. At Ctrl-C it says how much is stored."""
+def progress_bar(
+    quiet: bool, what: str = "documents", unit: str = "passages", count: Callable[[], int] = lambda: 0
+) -> Iterator[Callable[[IndexProgress], None]]:
+    """A bar with files and units a second, on a terminal; nothing elsewhere. At Ctrl-C it says how much is stored.
+
+    count: how much the store holds: what was stored just before Ctrl-C was told to nobody yet.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -111,7 +116,7 @@ def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -
         TextColumn("{task.fields[speed]}"),
         TimeElapsedColumn(),
     )
-    stored = 0
+    stored, before = 0, count()
     try:
         with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
             task = progress.add_task("reading", total=None, speed="")
@@ -125,5 +130,6 @@ def progress_bar(quiet: bool, what: str = "documents", unit: str = "passages") -
 
             yield advance
     except KeyboardInterrupt:
+        stored = max(stored, count() - before)
         typer.echo(f"{stored} {what} were stored and stay; the same command goes on from there", err=True)
         raise

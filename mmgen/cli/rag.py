@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -88,7 +89,7 @@ def add(
     files, addresses = parted(paths, fetch)
     piped = [sys.stdin.buffer.read(loaders.MAX_BYTES + 1)] if "-" in paths else []
     typed = [loaders.load_stdin(data, name, metadata) for data in piped]
-    with opened(store, encoder=encoder) as rag, progress_bar(quiet=as_json) as advance:
+    with opened(store, encoder=encoder) as rag, progress_bar(as_json, count=partial(held, rag)) as advance:
         found, failed = fetched(rag, addresses, metadata)
         if failed and not (files or typed or found):
             end(failed)
@@ -301,6 +302,14 @@ def questions() -> Iterator[str]:
             yield line
         elif terminal:
             return
+
+
+def held(rag: RagText) -> int:
+    """Documents in the store; 0 where there is none yet."""
+    try:
+        return len(rag.library.readable().uris())
+    except NotFound:
+        return 0
 
 
 def matching(rag: RagText, name: str) -> str:

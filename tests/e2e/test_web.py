@@ -114,11 +114,13 @@ def draw(page: "Page", prompt: str) -> None:
 
 
 def cancel_at_once(page: "Page") -> None:
-    """Stop is pressed as soon as it can be: the tiny model may be done before a robot looks again."""
+    """Interrupt is pressed as soon as it can be, until it is heard: a tiny model may be done before a robot looks again."""
     page.evaluate("""() => {
+        let pressed = 0;
         const timer = setInterval(() => {
             const stop = document.querySelector("#draw-cancel");
-            if (!stop.disabled) { clearInterval(timer); stop.click(); }
+            if (!stop.disabled && pressed++ % 40 == 0) stop.click();
+            if (pressed && stop.disabled) clearInterval(timer);
         }, 5);
     }""")
 

@@ -10,6 +10,10 @@ def test_a_conversation(page: "Page") -> None:
     from playwright.sync_api import expect
 
     expect(page.get_by_role("tab", name="Chat", exact=True)).to_have_attribute("aria-selected", "true")
+    page.get_by_role("tab", name="Ask", exact=True).click()
+    page.locator("#ask-sample").click()  # another test may have filled this store with documents of its own
+    expect(page.locator("#ask-shelf")).to_contain_text("lighthouses.md")
+    page.get_by_role("tab", name="Chat", exact=True).click()
     page.get_by_role("button", name="How far could the light at Cordouan be seen?").click()
     expect(page.locator("#chat-past .citation summary")).to_contain_text("32 kilometres")
     page.locator("#chat-past .citation summary").click()

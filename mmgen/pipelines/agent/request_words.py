@@ -26,7 +26,7 @@ DRAW_PLAIN = re.compile(
     re.IGNORECASE,
 )
 AGAIN = re.compile(
-    r"^(?:it |that |this )?(?:again|another(?: one)?|one more|more|two more|it|that|anew|a new one)?$", re.IGNORECASE
+    r"^(?:it |that |this )?(?:again|one|another(?: one)?|one more|more|two more|it|that|anew|a new one)?$", re.IGNORECASE
 )
 FIND = re.compile(
     rf"^{POLITE}(?:(?:show|find|search|get|give|let|look|browse|display|retrieve|pull|bring|list|open|do i have|are there|"
