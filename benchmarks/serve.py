@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -332,7 +333,10 @@ def process(*command: str, ready: str = "/health") -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     started = subprocess.Popen(
-        [one.replace("PORT", str(port)) for one in command], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [one.replace("PORT", str(port)) for one in command],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"},  # a peer's own
     )
     try:
         until = time.monotonic() + PATIENCE

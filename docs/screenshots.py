@@ -28,6 +28,14 @@ COLOURS = 160  # of a PNG: enough for a page, and a fifth of its bytes
 SECONDS = 120_000
 
 
+def chat(page: Page) -> None:
+    page.get_by_role("button", name="How far could the light at Cordouan be seen?").click()
+    page.locator("#chat-past .citation summary").wait_for()
+    page.locator("#chat-box textarea").fill("Draw a red apple")
+    page.keyboard.press("Enter")
+    page.locator("#chat-past .chat-images img").wait_for()
+
+
 def ask(page: Page) -> None:
     page.locator("#ask-sample").click()
     page.locator("#ask-shelf .documents").wait_for()
@@ -68,7 +76,7 @@ def engine(page: Page) -> None:
     page.wait_for_timeout(20_000)
 
 
-SHOTS = {"Ask": ask, "Images": draw, "Image search": see, "Text": write, "Engine": engine}
+SHOTS = {"Chat": chat, "Ask": ask, "Images": draw, "Image search": see, "Text": write, "Engine": engine}
 """A tab's name -> what is done in it; the file is named by the function."""
 
 
