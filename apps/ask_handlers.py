@@ -76,7 +76,9 @@ class AskHandlers:
             params = RagParams(k=int(k), grounding=grounding, style=style)
             rag = self.stores.rag(store, http)
             if style == "sentence":
+                library = rag.library  # opened already
                 rag = RagText(rag.rt, store=rag.where, model=self.chooser.checked("text", self.default, model))
+                rag.library = library
         params = replace(params, images=IMAGES if images and has_images(rag.library) else 0)
         yield from self.runs.start(http, lambda _: self._answered(rag, question, params, history, http))
 
@@ -124,7 +126,7 @@ class AskHandlers:
         question, said = question_of(entry), ""
         try:
             answer = TypeAdapter(Answer).validate_python(entry.result)
-            library = RagText(self.stores.rt, store=entry.asked.get("store") or self.stores.default).library
+            library = self.stores.opened(entry.asked.get("store") or self.stores.default).library
             card = answer_html.answer(answer, thumbnails(library, answer), page_views(library, answer))
             question, said = answer.standalone, "" if answer.abstained else answer.text
         except ValidationError:  # a call by HTTP, whose result has another form

@@ -51,6 +51,10 @@ class PageStores:
             caller.check(scope)
         if name not in self.names(http):
             raise NotFound(f'there is no store "{name[:100]}"; make it first')
+        return self.opened(name)
+
+    def opened(self, name: str) -> RagText:
+        """Once for all visitors, whoever may use it."""
         with self._guard:
             if name not in self._opened:
                 self._opened[name] = RagText(self.rt, store=name)
@@ -101,9 +105,11 @@ class PageStores:
         library = self.library(name, http, "stores:write")
         store, gone = library.writable(make=False), 0
         for uri in uris:
-            if (id := store.id_of(uri)) is not None:
-                page_images.forget(library, store.document(id).content_hash)
+            id = store.id_of(uri)
+            content = "" if id is None else store.document(id).content_hash
             gone += bool(store.remove(uri))
+            if id is not None and all(one.id != id for one in store.documents()):  # it had no other name
+                page_images.forget(library, content)
             if store.images is not None:
                 gone += bool(store.images.remove(uri)) if uri in store.images.sources() else 0
         return gone

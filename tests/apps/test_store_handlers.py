@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import pytest
+from pdf_files import lines, pdf_of
 
 from apps.page_stores import PageStores
 from apps.sessions import Pages
@@ -56,6 +57,24 @@ def test_documents_come_and_go_and_other_windows_learn_of_it(handlers: StoreHand
     (uri,) = (uri for name, uri in removing["choices"] if name == "mill.md")
     shelf, removing, _ = handlers.remove(None, [uri], BROWSER)
     assert "1 document removed" in shelf and [name for name, _ in removing["choices"]] == ["hirta.md"]
+
+
+def test_a_copy_keeps_the_pages_of_both(handlers: StoreHandlers, tmp_path: Path) -> None:
+    """Two files with the same bytes are one document, whose original is kept until its last name goes."""
+    for name in ("mill.pdf", "copy.pdf"):
+        (tmp_path / name).write_bytes(pdf_of(lines("The mill of Hirta was built by Greta Holm in 1742.")))
+    add(handlers, None, tmp_path / "mill.pdf", tmp_path / "copy.pdf")
+    library = handlers.stores.library(None, BROWSER)
+
+    def kept() -> int:
+        return sum(path.suffix == ".pdf" for path in library.path.rglob("*"))
+
+    first, second = sorted(library.readable().uris())
+    assert kept() == 1
+    handlers.remove(None, [first], BROWSER)
+    assert kept() == 1
+    handlers.remove(None, [second], BROWSER)
+    assert kept() == 0
 
 
 def test_the_unreadable_are_told(handlers: StoreHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
