@@ -83,6 +83,7 @@ COVERED_ELSEWHERE = {
     "mmgen.pipelines.language.text_pipeline": "pipelines/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
+    "mmgen.stores.relational.documents": "stores/test_documents.py",
     "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",
     "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",
     "mmgen.serve.dialects.ollama_models": "serve/routes/test_ollama.py",

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from mmgen.stores.database import Database
 from mmgen.stores.lexical import query as lexical_query
 from mmgen.stores.lexical.query import MOST_TERMS, STOP_WORDS
-from mmgen.stores.metadata_filter import MetadataCondition, within
+from mmgen.stores.metadata_filter import MetadataCondition
+from mmgen.stores.schema import WORD_INDEX_OF
 
 
 def bm25(
@@ -16,21 +17,18 @@ def bm25(
     query: str,
     depth: int,
     conditions: Sequence[MetadataCondition],
-    words: str = "words",
     table: str = "passages",
 ) -> dict[int, float]:
-    """Passage -> BM25 (Robertson and Zaragoza 2009), higher is better, best first; at most `depth`.
-
-    `words`: the full-text index of `table`.
-    """
+    """Passage, or image -> BM25 (Robertson and Zaragoza 2009), higher is better, best first; at most `depth`."""
+    words = WORD_INDEX_OF[table]
     if database.outdated:
         expression = old_match(query)
     else:
         languages = [code for (code,) in database.all("SELECT DISTINCT language FROM documents")]
-        expression = lexical_query.expression(query, languages, lambda term: _holds(database, words, term))
+        expression = lexical_query.parsed(query, languages, lambda term: _holds(database, words, term)).fts5()
     if not expression:
         return {}
-    clause, parameters = within(conditions, "rowid", table)
+    clause, parameters = database.within(conditions, "rowid", table)
     sql = f"SELECT rowid, -rank FROM {words} WHERE {words} MATCH ? {clause} ORDER BY rank LIMIT ?"
     return dict(database.all(sql, (expression, *parameters, depth)))
 

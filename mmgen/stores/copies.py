@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 
 from mmgen.interfaces import Document
-from mmgen.stores.database import Database
+from mmgen.stores.relational.interface import RelationalDatabase, Transaction
 
 TABLE = (
     "CREATE TABLE IF NOT EXISTS copies (uri TEXT PRIMARY KEY, document_id INTEGER NOT NULL "
@@ -20,13 +19,13 @@ TABLE = (
 class Copies:
     """The table of names beside those in `documents`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: RelationalDatabase) -> None:
         self._database, self._there = database, False
 
     @property
     def there(self) -> bool:
         """Whether the store has the table."""
-        self._there = self._there or self._database.one("SELECT 1 FROM sqlite_master WHERE name = 'copies'") is not None
+        self._there = self._there or self._database.has_table("copies")
         return self._there
 
     def names(self) -> list[str]:
@@ -37,7 +36,7 @@ class Copies:
         found: dict[int, tuple[str, ...]] = {}
         if self.there:
             for number, uri in self._database.all(
-                "SELECT document_id, uri FROM copies WHERE document_id IN (SELECT value FROM json_each(?)) ORDER BY uri",
+                f"SELECT document_id, uri FROM copies WHERE document_id {self._database.among} ORDER BY uri",
                 (json.dumps(sorted(set(documents))),),
             ):
                 found[number] = (*found.get(number, ()), uri)
@@ -59,15 +58,16 @@ class Copies:
 
     def add_many(self, names: Iterable[tuple[str, str]]) -> None:
         """Further names, each with the first name of a document that is there. What a name stood for before goes."""
+        missing = () if self.there else TABLE
         with self._database.transaction() as connection:
-            for statement in TABLE:
+            for statement in missing:
                 connection.execute(statement)
             for uri, of in names:
                 release(connection, uri, copies=True)
                 connection.execute("INSERT INTO copies SELECT ?, id FROM documents WHERE uri = ?", (uri, of))
 
 
-def release(connection: sqlite3.Connection, uri: str, copies: bool) -> bool:
+def release(connection: Transaction, uri: str, copies: bool) -> bool:
     """Takes a name away, within a transaction; with its last name the document goes. Whether there was such a name.
 
     `copies`: whether the store has the table.
@@ -76,13 +76,15 @@ def release(connection: sqlite3.Connection, uri: str, copies: bool) -> bool:
         return True
     heir = (
         connection.execute(
-            "SELECT min(copies.uri), document_id FROM copies JOIN documents d ON d.id = document_id WHERE d.uri = ?", (uri,)
+            "SELECT copies.uri, document_id FROM copies JOIN documents d ON d.id = document_id WHERE d.uri = ? "
+            "ORDER BY copies.uri LIMIT 1",
+            (uri,),
         ).fetchone()
         if copies
-        else (None, None)
+        else None
     )
-    if heir[0] is None:
-        return connection.execute("DELETE FROM documents WHERE uri = ?", (uri,)).rowcount > 0
+    if heir is None:
+        return bool(connection.execute("DELETE FROM documents WHERE uri = ?", (uri,)).rowcount)
     connection.execute("DELETE FROM copies WHERE uri = ?", (heir[0],))
     connection.execute("UPDATE documents SET uri = ? WHERE id = ?", heir)
     return True

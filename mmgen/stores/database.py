@@ -10,10 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmgen.errors import BadRequest, Busy, Closed, StoreError
 from mmgen.interfaces import Scalar
 from mmgen.stores import metadata_filter, migration, schema, sqlite
 from mmgen.stores.metadata_filter import MetadataCondition
+from mmgen.stores.relational.interface import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +24,11 @@ log = logging.getLogger(__name__)
 class Database:
     """Any number of threads and processes read while one writes; every read sees whole transactions."""
 
+    among = "IN (SELECT value FROM json_each(?))"
+
     def __init__(self, path: Path, readonly: bool, timeout: float) -> None:
         """`timeout`: seconds to wait for another process that writes; then Busy."""
-        self.path, self.readonly, self.timeout = path, readonly, timeout
+        self.path, self.readonly, self.timeout, self.name = path, readonly, timeout, str(path.parent)
         self.closed = self.wrote = self._outdated = False
         self._idle: list[sqlite3.Connection] = []
         self._guard, self._writing = threading.Lock(), threading.Lock()
@@ -44,6 +49,10 @@ class Database:
                 f"store {self.path.parent} is of an older release and tells no languages; make it writable, to convert it"
             )
         return found
+
+    def within(self, conditions: Sequence[MetadataCondition], column: str, table: str) -> tuple[str, list[Scalar]]:
+        """See `metadata_filter.within`."""
+        return metadata_filter.within(conditions, column, table)
 
     def upgrade(self) -> None:
         """Brings a store of an older format to today's. Where it cannot be written now, it is read as it is (`outdated`)."""
@@ -70,6 +79,18 @@ class Database:
         """The first row, or None."""
         with self._connection() as connection, schema.translated_errors(self.path):
             return connection.execute(sql, parameters).fetchone()
+
+    def insert(self, connection: Transaction, sql: str, parameters: Sequence[Any]) -> int:
+        """Executes an INSERT of one row -> its id."""
+        return int(connection.execute(sql, parameters).lastrowid)
+
+    def vector(self, vector: np.ndarray) -> bytes:
+        """(D,) float32 as a parameter."""
+        return vector.tobytes()
+
+    def has_table(self, name: str) -> bool:
+        """Tables that not every store has are made with their first row."""
+        return self.one("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)) is not None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

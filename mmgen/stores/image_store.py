@@ -11,13 +11,12 @@ import numpy as np
 
 from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.interfaces import ImageHit, Scalar
-from mmgen.stores import bm25, fusion
-from mmgen.stores.database import Database
+from mmgen.stores import fusion
 from mmgen.stores.lexical.analyzer import columns
 from mmgen.stores.lexical.language import detected
-from mmgen.stores.metadata_filter import MetadataCondition, within
+from mmgen.stores.metadata_filter import MetadataCondition
+from mmgen.stores.relational.interface import RelationalDatabase, VectorSearch, WordSearch
 from mmgen.stores.schema import IMAGE_KIND
-from mmgen.stores.vector_cache import VectorCache
 
 DEPTH = 100  # candidates that each query brings
 
@@ -42,25 +41,26 @@ class StoredImage:
 class ImageStore:
     """The images of a store that is open. Thread-safe as the store is."""
 
-    def __init__(self, database: Database, path: Path, index: str, encoder: str, dimension: int) -> None:
+    def __init__(
+        self, database: RelationalDatabase, index: VectorSearch, words: WordSearch, encoder: str, dimension: int
+    ) -> None:
         """`encoder`, `dimension`: the image space, as `space` tells or `make` made it."""
-        self.path, self.encoder, self.dimension = path, encoder, dimension
-        self._database = database
-        file = path / "pictures.faiss"
-        self._cache = VectorCache(database, file, dimension, index, "pictures", "removed_pictures")
+        self.encoder, self.dimension = encoder, dimension
+        self._database, self._index, self._words = database, index, words
 
     @staticmethod
-    def space(database: Database) -> tuple[str, int] | None:
+    def space(database: RelationalDatabase) -> tuple[str, int] | None:
         """The image space of a store, encoder and dimension, or None where it has none yet."""
         meta = dict(database.all("SELECT key, value FROM meta WHERE key LIKE 'picture_%'"))
         return (str(meta["picture_encoder"]), int(meta["picture_dimension"])) if meta else None
 
     @staticmethod
-    def make(database: Database, encoder: str, dimension: int) -> None:
+    def make(database: RelationalDatabase, encoder: str, dimension: int) -> None:
         """Gives the store this image space; one that has another keeps it."""
         with database.transaction() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO meta VALUES (?, ?)", [("picture_encoder", encoder), ("picture_dimension", dimension)]
+                "INSERT INTO meta(key, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [("picture_encoder", encoder), ("picture_dimension", str(dimension))],
             )
 
     def check_space(self, encoder: str, dimension: int | None = None) -> None:
@@ -68,13 +68,13 @@ class ImageStore:
         kept = self.encoder.partition("#")[0]
         if kept != encoder.partition("#")[0] or (dimension and dimension != self.dimension):
             raise StoreError(
-                f"the images of store {self.path} were embedded by {self.encoder} ({self.dimension} dimensions), not "
+                f"the images of store {self._database.name} were embedded by {self.encoder} ({self.dimension} dimensions), not "
                 f"{encoder}; use that encoder, or another --store"
             )
 
     def close(self) -> None:
         """Keeps the index if it changed."""
-        self._cache.close()
+        self._index.close()
 
     def replace(self, source: str, images: Sequence[StoredImage], vectors: np.ndarray) -> None:
         """One file's images in place of those that it had before; see `replace_many`."""
@@ -91,16 +91,17 @@ class ImageStore:
                 for image, vector in zip(images, np.asarray(vectors, dtype=np.float32), strict=True):
                     connection.execute("DELETE FROM documents WHERE uri = ?", (image.uri,))
                     language = detected(image.caption)
-                    number = connection.execute(
+                    number = self._database.insert(
+                        connection,
                         "INSERT INTO documents(uri, kind, content_hash, text, pages, metadata, language) "
                         "VALUES (?, ?, ?, ?, '[]', ?, ?)",
                         (image.uri, IMAGE_KIND, image.content_hash, image.caption, json.dumps(dict(image.metadata)), language),
-                    ).lastrowid
+                    )
                     connection.execute(
                         "INSERT INTO pictures(document_id, source, source_hash, dhash, width, height, page, caption, "
                         "thumbnail, vector, terms, parts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                         (number, source, image.source_hash, image.dhash, image.width, image.height, image.page,
-                         image.caption, image.thumbnail, vector.tobytes(), *columns(image.caption, language)),
+                         image.caption, image.thumbnail, self._database.vector(vector), *columns(image.caption, language)),
                     )  # fmt: skip
 
     def remove(self, source: str) -> int:
@@ -151,12 +152,12 @@ class ImageStore:
             (image,),
         )
         if row is None:
-            raise NotFound(f"store {self.path} has no image {image!r} (any more); search again")
+            raise NotFound(f"store {self._database.name} has no image {image!r} (any more); search again")
         return str(row[0]), str(row[1]), bytes(row[2])
 
     def all(self, where: Mapping[str, Scalar] | Sequence[MetadataCondition | str] = ()) -> list[ImageHit]:
         """Every image, by uri, with a score of 0."""
-        clause, parameters = within(self._database.conditions(where), "p.id", "pictures")
+        clause, parameters = self._database.within(self._database.conditions(where), "p.id", "pictures")
         return sorted(self._hits(clause, parameters, {}, {}), key=lambda hit: hit.uri)
 
     def search(
@@ -184,26 +185,21 @@ class ImageStore:
         queries = {name: vector for name, vector in (("text", text), ("image", image)) if vector is not None}
         conditions = self._database.conditions(where)
         depth = max(DEPTH, k)
-        captions = bm25.bm25(self._database, words_of, depth, conditions, "captions", "pictures") if words_of else {}
+        captions = self._words(words_of, depth, conditions, "pictures") if words_of else {}
         found = {name: self._nearest(vector, depth, conditions) for name, vector in queries.items()}
-        ids, vectors = self._cache.vectors(sorted({number for one in (*found.values(), captions) for number in one}))
+        ids, vectors = self._index.vectors(sorted({number for one in (*found.values(), captions) for number in one}))
         for name, vector in queries.items():
             found[name] = dict(zip(ids.tolist(), (vectors @ vector).tolist(), strict=True))
         scores = _fused(found, captions, weight)
         best = sorted(scores, key=lambda number: -scores[number])[:k]
-        clause, parameters = "AND p.id IN (SELECT value FROM json_each(?))", [json.dumps(best)]
+        clause, parameters = f"AND p.id {self._database.among}", [json.dumps(best)]
         hits = self._hits(clause, parameters, scores, {**found, "caption": captions})
         return sorted(hits, key=lambda hit: -hit.score)
 
     def _nearest(self, vector: np.ndarray, depth: int, conditions: Sequence[MetadataCondition]) -> dict[int, float]:
         if vector.shape != (self.dimension,):
             raise BadRequest(f"query vector has shape {vector.shape}, these images have ({self.dimension},); use their encoder")
-        allowed = None
-        if conditions:
-            clause, parameters = within(conditions, "id", "pictures")
-            rows = self._database.all(f"SELECT id FROM pictures WHERE 1 {clause}", parameters)
-            allowed = np.array([number for (number,) in rows], np.int64)
-        return self._cache.nearest(vector, depth, allowed)
+        return self._index.nearest(vector, depth, conditions)
 
     def _hits(
         self,
@@ -214,7 +210,7 @@ class ImageStore:
     ) -> list[ImageHit]:
         rows = self._database.all(
             "SELECT p.id, p.document_id, d.uri, p.source, p.page, p.caption, p.width, p.height, d.metadata FROM pictures p "
-            f"JOIN documents d ON d.id = p.document_id WHERE 1 {clause}",
+            f"JOIN documents d ON d.id = p.document_id WHERE 1 = 1 {clause}",
             parameters,
         )
         return [

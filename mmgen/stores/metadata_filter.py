@@ -8,7 +8,7 @@ and a date alone is its whole day. Quotes keep a text a text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,11 +38,8 @@ class MetadataCondition:
         """An expression over `documents` and its parameters."""
         path = f'$."{self.key}"'
         column, parameters = "json_extract(documents.metadata, ?)", (path,)
-        if self.key == "kind" and self.value == IMAGE_KIND:
-            tell(f"the filter kind{self.operator}{IMAGE_KIND}", f"kind{self.operator}image")
-            column = f"coalesce({column}, documents.kind)"
-        elif self.key in COLUMNS:
-            column = f"coalesce({column}, {COLUMNS[self.key]})"
+        if own := self.column():
+            column = f"coalesce({column}, {own})"
         if self.written is not None and (span := instants(self.written)):
             return self._dated(column, parameters, *span)
         if self.written is not None and not isinstance(self.value, str) and self.operator in ("=", "!="):
@@ -54,6 +51,13 @@ class MetadataCondition:
         # to SQLite every text is larger than every number
         same = f"(typeof({column}) = 'text') = {int(isinstance(self.value, str))}"
         return f"{same} AND {column} {self.operator} ?", (*parameters, *parameters, self.value)
+
+    def column(self) -> str:
+        """SQL: the column of `documents` that counts where the metadata have no such key; "" for none."""
+        if self.key == "kind" and self.value == IMAGE_KIND:
+            tell(f"the filter kind{self.operator}{IMAGE_KIND}", f"kind{self.operator}image")
+            return "documents.kind"
+        return COLUMNS.get(self.key, "")
 
     def _dated(self, column: str, parameters: tuple[Scalar, ...], first: float, last: float) -> tuple[str, tuple[Scalar, ...]]:
         """Compares with the instants from `first` to `last`; a text that is no date is compared as a text."""
@@ -126,11 +130,16 @@ def instants(text: str) -> tuple[float, float] | None:
     return first, first + 86_400 - 1e-6 if len(text) == len("2024-05-01") else first
 
 
-def within(conditions: Sequence[MetadataCondition], column: str, table: str = "passages") -> tuple[str, list[Scalar]]:
-    """`AND column IN (passages, or images, of fitting documents)`, or nothing."""
+def within(
+    conditions: Sequence[MetadataCondition],
+    column: str,
+    table: str = "passages",
+    sql_of: Callable[[MetadataCondition], tuple[str, Sequence[Scalar]]] = MetadataCondition.sql,
+) -> tuple[str, list[Scalar]]:
+    """`AND column IN (passages, or images, of fitting documents)`, or nothing. `sql_of`: a condition in a database's SQL."""
     if not conditions:
         return "", []
-    parts = [condition.sql() for condition in conditions]
+    parts = [sql_of(condition) for condition in conditions]
     sql = " AND ".join(expression for expression, _ in parts)
     inner = f"SELECT {table}.id FROM {table} JOIN documents ON documents.id = {table}.document_id WHERE {sql}"
     return f"AND {column} IN ({inner})", [value for _, values in parts for value in values]

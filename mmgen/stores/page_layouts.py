@@ -6,7 +6,6 @@ The table is made when the first document with pages comes, so that stores of ea
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 from mmgen.interfaces import PageBox, PageLayout
 
 if TYPE_CHECKING:
-    from mmgen.stores.database import Database
+    from mmgen.stores.relational.interface import RelationalDatabase, Transaction
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS page_layouts (
@@ -26,17 +25,18 @@ CREATE TABLE IF NOT EXISTS page_layouts (
 APART = 2.0  # heights of a line by which words of one rectangle may stand apart
 
 
-def store(connection: sqlite3.Connection, document_id: int, layout: Sequence[PageLayout]) -> None:
+def store(database: RelationalDatabase, connection: Transaction, document_id: int, layout: Sequence[PageLayout]) -> None:
     """Keeps a document's layout; it goes when the document does."""
     if layout:
-        connection.execute(TABLE)
+        if not _kept(database):
+            connection.execute(TABLE)
         connection.executemany(
             "INSERT INTO page_layouts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(document_id, p.number, p.start, p.end, p.width, p.height, p.recognized, p.packed) for p in layout],
         )
 
 
-def between(database: Database, document_id: int, start: int, end: int) -> list[PageLayout]:
+def between(database: RelationalDatabase, document_id: int, start: int, end: int) -> list[PageLayout]:
     """The layouts of the pages on which the document's characters from `start` to `end` stand."""
     if not _kept(database):
         return []
@@ -48,13 +48,13 @@ def between(database: Database, document_id: int, start: int, end: int) -> list[
     return [PageLayout(*row) for row in rows]
 
 
-def recognized(database: Database, passages: Sequence[int]) -> dict[int, float]:
+def recognized(database: RelationalDatabase, passages: Sequence[int]) -> dict[int, float]:
     """Of the passages that stand on pages whose text was recognised: the recogniser's mean confidence on these."""
     if not _kept(database):
         return {}
     rows = database.all(
         "SELECT p.id, avg(l.recognized) FROM passages p JOIN page_layouts l ON l.document_id = p.document_id "
-        'AND l.start < p."end" AND l."end" > p.start WHERE p.id IN (SELECT value FROM json_each(?)) GROUP BY p.id',
+        f'AND l.start < p."end" AND l."end" > p.start WHERE p.id {database.among} GROUP BY p.id',
         (json.dumps(list(passages)),),
     )
     return {number: round(mean, 3) for number, mean in rows if mean is not None}
@@ -100,5 +100,5 @@ def _beside(line: PageBox, box: PageBox) -> bool:
     return line.page == box.page and level and apart < APART * height
 
 
-def _kept(database: Database) -> bool:
-    return database.one("SELECT 1 FROM sqlite_master WHERE name = 'page_layouts'") is not None
+def _kept(database: RelationalDatabase) -> bool:
+    return database.has_table("page_layouts")

@@ -64,12 +64,12 @@ END;
 """
 PART_WEIGHT = 0.4
 """Of a word within a compound, where the word itself counts 1."""
+WORD_INDEX_OF = {"passages": "words", "pictures": "captions"}
+REMOVED = {"passages": "removed", "pictures": "removed_pictures"}
+"""Table -> the table of ids that once were in it."""
 WORD_INDEXES = "".join(
-    WORD_INDEX.format(index=index, table=table, row=row, removed=removed, weight=PART_WEIGHT)
-    for index, table, row, removed in (
-        ("words", "passages", "passage", "removed"),
-        ("captions", "pictures", "picture", "removed_pictures"),
-    )
+    WORD_INDEX.format(index=index, table=table, row=table[:-1], removed=REMOVED[table], weight=PART_WEIGHT)
+    for table, index in WORD_INDEX_OF.items()
 )
 # Passages keep their text beside the document's: a search then never reads a whole document to show a passage.
 # `commits` numbers the transactions; the random token tells this store's generation 7 from that of a restored or other one.

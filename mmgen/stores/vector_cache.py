@@ -11,6 +11,7 @@ import numpy as np
 
 from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import VectorIndex, choose, stamp_and_count
+from mmgen.stores.metadata_filter import MetadataCondition
 from mmgen.stores.rw_lock import ReadWriteLock
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,14 @@ class VectorCache:
         with self._lock.shared():
             return index.search(vectors, k, allowed, self.vectors)
 
-    def nearest(self, vector: np.ndarray, k: int, allowed: np.ndarray | None = None) -> dict[int, float]:
-        """The `k` nearest to (D,) and their scores, best first; few that are allowed are compared one by one."""
+    def nearest(self, vector: np.ndarray, k: int, conditions: Sequence[MetadataCondition] = ()) -> dict[int, float]:
+        """The `k` nearest to (D,) of fitting documents and their scores, best first; where few fit, these are compared one
+        by one."""
+        allowed = None
+        if conditions:
+            clause, parameters = self.database.within(conditions, "id", self.table)
+            rows = self.database.all(f"SELECT id FROM {self.table} WHERE 1 = 1 {clause}", parameters)
+            allowed = np.array([number for (number,) in rows], np.int64)
         if allowed is not None and len(allowed) <= EXACT_UNTIL and self.kind != "flat":
             scores, ids = self.exact(vector[None], k, allowed.tolist())
         else:
@@ -64,10 +71,14 @@ class VectorCache:
         """Those of the ids that are there, growing: (N,) and their vectors (N, D)."""
         return self._arrays(
             self.database.all(
-                f"SELECT id, vector FROM {self.table} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                f"SELECT id, vector FROM {self.table} WHERE id {self.database.among} ORDER BY id",
                 (json.dumps(list(ids)),),
             )
         )
+
+    def check(self, asked: str) -> None:
+        """Raises BadRequest for what is no index."""
+        choose(0, asked)
 
     @property
     def kind(self) -> str:

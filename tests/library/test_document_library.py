@@ -239,11 +239,11 @@ def test_the_index_is_kept_with_the_store(library: DocumentLibrary, folder: Path
     assert (library.path / "vectors.faiss").is_file(), "built at once"
     library.close()
     for _ in range(2):
-        assert library.search("lamp", k=3) and library.readable()._cache.kind == "hnsw"
+        assert library.search("lamp", k=3) and library.readable()._index.kind == "hnsw"
         library.add(documents=[load_stdin("More.", "more.txt")])
         library.close()
     library.add(folder, index="auto")
-    assert library.readable()._cache.kind == "flat"
+    assert library.readable()._index.kind == "flat"
 
 
 @pytest.mark.parametrize("index", ["flat", "ivfpq"])

@@ -256,7 +256,7 @@ def test_the_index_of_a_store_is_kept(tmp_path: Path) -> None:
     assert loaded is not None and (loaded.kind, len(loaded)) == ("hnsw", 4)
     with DocumentStore(tmp_path / "s", readonly=True) as store:
         assert store.search(vector=v[1], method="dense", k=1)[0].passage_id == 2
-        assert store._cache.kind == "hnsw"
+        assert store._index.kind == "hnsw"
     with pytest.raises(BadRequest, match="index 'tree' is unknown"):
         store.use_index("tree")
 
@@ -270,7 +270,7 @@ def test_a_writer_leaves_the_index_that_its_size_asks_for(tmp_path: Path, monkey
         store.search(vector=v[0], method="dense")
         store.add_many([(*document(f"/{number}", "Tea."), v[number : number + 1]) for number in range(90, 150)])
         assert store.search(vector=v[149], method="dense", k=1)[0].uri == "/149"
-        assert store._cache.kind == "flat"
+        assert store._index.kind == "flat"
     loaded = VectorIndex.load(path / "vectors.faiss", D)
     assert loaded is not None and (loaded.kind, len(loaded)) == ("hnsw", 150)
     before = (path / "vectors.faiss").stat().st_mtime_ns

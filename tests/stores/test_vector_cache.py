@@ -7,6 +7,7 @@ import pytest
 
 from mmgen.stores import schema
 from mmgen.stores.database import Database
+from mmgen.stores.metadata_filter import parse
 from mmgen.stores.vector_cache import VectorCache
 
 D = 4
@@ -47,7 +48,8 @@ def test_it_follows_what_is_added_and_removed(database: Database, tmp_path: Path
     with database.transaction() as connection:
         connection.execute("DELETE FROM passages WHERE id = 3")
     assert 3 not in vectors.nearest(query, 3)
-    assert set(vectors.nearest(query, 3, allowed=np.array([2]))) == {2}
+    assert {number for number in vectors.search(query[None], 3, allowed=np.array([2]))[1][0].tolist() if number >= 0} == {2}
+    assert set(vectors.nearest(query, 3, parse(["uri=a"]))) == {1, 2} and not vectors.nearest(query, 3, parse(["uri=b"]))
     scores, ids = vectors.exact(query[None], 2, [1, 2, 99])
     assert sorted(ids[0].tolist()) == [1, 2] and scores.shape == (1, 2)
     vectors.close()

@@ -1,8 +1,9 @@
-"""A query as an FTS5 expression over an index of terms and parts, in every language that the index holds."""
+"""A query as the terms and parts of an index that it asks for, in every language that the index holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from mmgen.function_words import FUNCTION_WORDS
 from mmgen.stores.lexical import analyzer
@@ -22,51 +23,62 @@ LINKS = ("", "s", "es", "n", "en", "er", "e")
 """What stands between the parts of German, Dutch and Scandinavian compounds."""
 
 
-def expression(query: str, languages: Iterable[str], known: Callable[[str], bool]) -> str:
-    """An FTS5 expression that any of the query's words satisfies; its signs and operators are just words. "" for no word.
+@dataclass(frozen=True)
+class LexicalQuery:
+    """What a word index is asked for: any of these."""
+
+    terms: tuple[tuple[str, bool], ...]  # terms; True: all that begin so
+    phrases: tuple[tuple[str, ...], ...]  # `analyzer.pieces` that follow each other within a long word
+
+    def fts5(self) -> str:
+        """As an FTS5 expression over the columns `terms` and `parts`; "" for nothing."""
+        if not self.terms:
+            return ""
+        either = f"terms : ({' OR '.join(_quoted(term) + ' *' * prefix for term, prefix in self.terms)})"
+        inside = " OR ".join(_quoted(" ".join(pieces)) for pieces in self.phrases)
+        return f"{either} OR parts : ({inside})" if inside else either
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def parsed(query: str, languages: Iterable[str], known: Callable[[str], bool]) -> LexicalQuery:
+    """The query's words; its signs and operators are just words.
 
     Args:
         languages: of the documents; a word is looked for as each of them stems it.
         known: whether the index holds a term: a compound is split into parts that it holds.
     """
-    found: dict[str, None] = {}
-    inside: dict[str, None] = {}
+    terms: dict[tuple[str, bool], None] = {}
+    phrases: dict[tuple[str, ...], None] = {}
     for language in languages:
-        for term, part in _asked(query, language, known):
-            found[term] = None
-            if part:
-                inside[part] = None
-    if not found:
-        return ""
-    either = f"terms : ({' OR '.join(list(found)[:MOST_TERMS])})"
-    return f"{either} OR parts : ({' OR '.join(list(inside)[:MOST_TERMS])})" if inside else either
+        for term, prefix, pieces in _asked(query, language, known):
+            terms[term, prefix] = None
+            if pieces:
+                phrases[pieces] = None
+    return LexicalQuery(tuple(terms)[:MOST_TERMS], tuple(phrases)[:MOST_TERMS])
 
 
-def _asked(query: str, language: str, known: Callable[[str], bool]) -> Iterable[tuple[str, str]]:
-    """Terms as FTS5 writes them, each with the phrase that finds it in compounds or ""."""
+def _asked(query: str, language: str, known: Callable[[str], bool]) -> Iterable[tuple[str, bool, tuple[str, ...]]]:
+    """Terms, whether others that begin so count too, and the pieces that find them in compounds or nothing."""
     words = list(dict.fromkeys(analyzer.words(query, language)))
     words = [(word, kind) for word, kind in words if word not in STOP_WORDS] or words
     for word, kind in words:
         if kind:
             grams = _ngrams(word, NGRAM[kind])
-            for gram in [gram for gram in grams if gram.strip('"') not in JAPANESE_ENDINGS] or grams:
-                yield gram, ""
+            for gram, prefix in [(gram, prefix) for gram, prefix in grams if gram not in JAPANESE_ENDINGS] or grams:
+                yield gram, prefix, ()
             continue
-        for term in stems(word, language):
-            yield f'"{term}"', _phrase(term) if language in COMPOUNDING else ""
-        if language in COMPOUNDING:
-            for part in split(word, language, known):
-                yield f'"{part}"', _phrase(part)
+        compounding = language in COMPOUNDING
+        for term in (*stems(word, language), *(split(word, language, known) if compounding else ())):
+            yield term, False, tuple(analyzer.pieces(term)) if compounding else ()
 
 
-def _ngrams(run: str, n: int) -> list[str]:
+def _ngrams(run: str, n: int) -> list[tuple[str, bool]]:
     """A run shorter than the index's terms is the beginning of one."""
     grams = analyzer.ngrams(run, n)
-    return [f'"{gram}"' for gram in grams[: 1 - n]] if len(grams) >= n else [f'"{grams[0]}" *']
-
-
-def _phrase(term: str) -> str:
-    return f'"{" ".join(pieces)}"' if (pieces := analyzer.pieces(term)) else ""
+    return [(gram, False) for gram in grams[: 1 - n]] if len(grams) >= n else [(grams[0], True)]
 
 
 def split(word: str, language: str, known: Callable[[str], bool]) -> list[str]:

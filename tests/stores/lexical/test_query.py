@@ -1,4 +1,10 @@
-from mmgen.stores.lexical.query import MOST_TERMS, expression, split
+from collections.abc import Callable, Sequence
+
+from mmgen.stores.lexical.query import MOST_TERMS, parsed, split
+
+
+def expression(query: str, languages: Sequence[str], known: Callable[[str], bool]) -> str:
+    return parsed(query, languages, known).fts5()
 
 
 def none(term: str) -> bool:
