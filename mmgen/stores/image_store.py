@@ -107,9 +107,10 @@ class ImageStore:
     def remove(self, source: str) -> int:
         """All images of a file -> how many there were."""
         with self._database.transaction() as connection:
-            return connection.execute(
+            gone: int = connection.execute(
                 "DELETE FROM documents WHERE id IN (SELECT document_id FROM pictures WHERE source = ?)", (source,)
             ).rowcount
+        return gone
 
     def count(self) -> int:
         return int(self._database.one("SELECT count(*) FROM pictures")[0])

@@ -111,7 +111,7 @@ class RelationalDocumentStore:
 
     def add_many(self, rows: Iterable[tuple[Document, Sequence[Passage], np.ndarray]]) -> list[int]:
         """Several documents in one transaction: all are stored when it returns, or none."""
-        ids, copies = [], self.copies.there
+        ids, copies, packed = [], self.copies.there, self._database.vector
         with self._database.transaction() as connection:
             for document, passages, vectors in rows:
                 self._check(document, passages, vectors)
@@ -128,16 +128,7 @@ class RelationalDocumentStore:
                     'INSERT INTO passages(document_id, start, "end", page, heading, text, vector, terms, parts) '
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (
-                            number,
-                            p.start,
-                            p.end,
-                            p.page,
-                            p.heading,
-                            p.text,
-                            self._database.vector(v),
-                            *columns(p.text, language),
-                        )
+                        (number, p.start, p.end, p.page, p.heading, p.text, packed(v), *columns(p.text, language))
                         for p, v in zip(passages, np.asarray(vectors, dtype=np.float32), strict=True)
                     ],
                 )
