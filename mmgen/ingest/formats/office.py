@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import zipfile
 
-from mmgen.ingest.formats import compound, epub, open_document, presentation, rtf, spreadsheet, word
+from mmgen.ingest.formats import compound, epub, open_document, presentation, rtf, spreadsheet
 from mmgen.ingest.formats.mail import outlook
 from mmgen.ingest.formats.mail.eml import eml
 from mmgen.ingest.formats.mail.mbox import is_mailbox, mbox
 from mmgen.ingest.formats.package import DAMAGE, content_kind
+from mmgen.ingest.formats.word.document import docx
 from mmgen.interfaces import Loader
 
 LOADERS: dict[str, tuple[str, Loader]] = {
-    **dict.fromkeys(("docx", "docm", "dotx", "dotm"), ("docx", word.docx)),
+    **dict.fromkeys(("docx", "docm", "dotx", "dotm"), ("docx", docx)),
     **dict.fromkeys(("pptx", "pptm", "ppsx", "ppsm", "potx"), ("pptx", presentation.pptx)),
     **dict.fromkeys(("xlsx", "xlsm", "xltx", "xltm"), ("xlsx", spreadsheet.xlsx)),
     **dict.fromkeys(("odt", "ott"), ("odt", open_document.odt)),
@@ -26,7 +27,7 @@ LOADERS: dict[str, tuple[str, Loader]] = {
     **dict.fromkeys(("mbox", "mbx"), ("mail", mbox)),
 }
 """Suffix -> the document's kind, and what reads it."""
-COMMENTED = (word.docx, presentation.pptx, spreadsheet.xlsx, open_document.odt, open_document.ods, open_document.odp)
+COMMENTED = (docx, presentation.pptx, spreadsheet.xlsx, open_document.odt, open_document.ods, open_document.odp)
 """Those that can read comments too: `comments=True`."""
 
 

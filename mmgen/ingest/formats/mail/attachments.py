@@ -9,8 +9,9 @@ from typing import Any
 
 from mmgen.ingest import extractors, html, notebook
 from mmgen.ingest.charset import Unreadable, brief
-from mmgen.ingest.formats import epub, open_document, presentation, rtf, spreadsheet, word
+from mmgen.ingest.formats import epub, open_document, presentation, rtf, spreadsheet
 from mmgen.ingest.formats.text_builder import OutputFull, TextBuilder
+from mmgen.ingest.formats.word.document import docx
 from mmgen.ingest.pdf.extract import pdf
 from mmgen.ingest.records import LEFT_OUT, PARTIAL
 from mmgen.interfaces import Loader
@@ -23,7 +24,7 @@ READERS: dict[str, Loader] = {
     **dict.fromkeys(("jsonl", "ndjson"), extractors.jsonl),
     "json": extractors.json,
     "ipynb": notebook.ipynb,
-    **dict.fromkeys(("docx", "docm", "dotx", "dotm", "doc"), word.docx),
+    **dict.fromkeys(("docx", "docm", "dotx", "dotm", "doc"), docx),
     **dict.fromkeys(("pptx", "pptm", "ppsx", "ppsm", "potx", "ppt"), presentation.pptx),
     **dict.fromkeys(("xlsx", "xlsm", "xltx", "xls"), spreadsheet.xlsx),
     **dict.fromkeys(("odt", "ott"), open_document.odt),

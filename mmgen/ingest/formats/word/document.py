@@ -12,9 +12,11 @@ from mmgen.ingest.formats import drawings
 from mmgen.ingest.formats.office_names import attribute, child, children, is_on
 from mmgen.ingest.formats.package import Package
 from mmgen.ingest.formats.text_builder import OutputFull, TextBuilder
-from mmgen.ingest.formats.word_numbering import WordNumbering
-from mmgen.ingest.formats.word_styles import WordStyles
-from mmgen.ingest.formats.word_text import WordContext, WordText
+from mmgen.ingest.formats.word.context import WordContext
+from mmgen.ingest.formats.word.notes import NOTES, WordNotes
+from mmgen.ingest.formats.word.numbering import WordNumbering
+from mmgen.ingest.formats.word.styles import WordStyles
+from mmgen.ingest.formats.word.text import WordText
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -37,7 +39,7 @@ def docx(path: Path, data: bytes, comments: bool = False) -> Extracted:
     package = Package(data, "docx")
     builder = TextBuilder(len(data))
     main = package.related("", "officeDocument") or "word/document.xml"
-    context = WordContext(builder, comments=comments)
+    context = WordContext(builder, WordNotes(builder, comments))
     context.drawing = lambda part, node: drawings.texts(package, part, node, builder)
     _prepare(package, main, context)
     body = WordText(package, main, context, builder.add)
@@ -67,14 +69,14 @@ def _prepare(package: Package, main: str, context: WordContext) -> None:
                 setattr(context, kind, make(package.tree(part)))
             except Unreadable as why:
                 context.builder.damaged(f"{kind}", why)
-    for kind in ("footnotes", "endnotes", "comments"):
+    for kind in (f"{note}s" for note in NOTES):
         if part := package.related(main, kind):
             try:
                 WordText(package, part, context, lambda *blocks: None).read()
             except Unreadable as why:
                 context.builder.damaged(kind, why)
-    if not context.comments and (count := sum(kind == "comment" for kind, _ in context.notes)):
-        context.builder.leave_out("{} comments", count)
+    if context.notes.hidden:
+        context.builder.leave_out("{} comments", context.notes.hidden)
 
 
 def _margins(package: Package, main: str, context: WordContext, sections: Sequence[_Element], kind: str) -> list[str]:

@@ -5,8 +5,8 @@ from lxml import etree
 from office_files import W, paragraph, word
 
 from mmgen.ingest.formats.numerals import chinese, letters, ordinal, roman
-from mmgen.ingest.formats.word import docx
-from mmgen.ingest.formats.word_numbering import WordNumbering
+from mmgen.ingest.formats.word.document import docx
+from mmgen.ingest.formats.word.numbering import WordNumbering
 from mmgen.ingest.records import PARTIAL
 
 

@@ -7,7 +7,7 @@ from office_files import cell, paragraph, run, table, word, zipped
 
 from mmgen.ingest.charset import Unreadable
 from mmgen.ingest.formats import package
-from mmgen.ingest.formats.word import docx
+from mmgen.ingest.formats.word.document import docx
 from mmgen.ingest.records import LEFT_OUT, PARTIAL
 
 PATH = Path("a.docx")
