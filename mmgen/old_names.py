@@ -40,8 +40,8 @@ MOVED: Mapping[str, str] = {
     "mmgen.models.detokenize": "mmgen.models.lm.detokenizer",
     "mmgen.models.constrain": "mmgen.models.lm.guided_decoding",
     "mmgen.models.attention_maps": "mmgen.models.lm.attention_maps",
-    "mmgen.models.blocks": "mmgen.models.lm.block_manager",
-    "mmgen.models.paged": "mmgen.models.lm.paged_attention",
+    "mmgen.models.blocks": "mmgen.models.lm.paged.block_manager",
+    "mmgen.models.paged": "mmgen.models.lm.paged.attention",
     "mmgen.models.sampling": "mmgen.models.lm.sampling",
     "mmgen.models.search": "mmgen.models.lm.sequence_search",
     "mmgen.models.speculate": "mmgen.models.lm.speculative",
@@ -376,7 +376,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "WatchedMemory": "RecordedMemory",
         "Watching": "AttentionRecorder",
     },
-    "mmgen.models.lm.block_manager": {"Blocks": "BlockManager", "Table": "BlockTable"},
+    "mmgen.models.lm.paged.block_manager": {"Blocks": "BlockManager", "Table": "BlockTable"},
     "mmgen.models.lm.fused_decoder": {"Fused": "FusedDecoder", "Known": "WatchedWeights", "Shape": "FusedShape"},
     "mmgen.models.lm.guided_decoding": {"Grammars": "GrammarCompiler"},
     "mmgen.models.lm.language_model": {"TextModel": "mmgen.models.lm.text_model:TextModel"},
@@ -386,10 +386,10 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "Lora": "LoraLayer",
         "Place": "AdapterSite",
     },
-    "mmgen.models.lm.paged_attention": {
-        "Memories": "EncoderMemories",
+    "mmgen.models.lm.paged.attention": {
+        "Memories": "mmgen.models.lm.paged.encoder_memory:EncoderMemories",
         "Paged": "PagedAttention",
-        "Pool": "KVPool",
+        "Pool": "mmgen.models.lm.paged.kv_pool:KVPool",
         "Reading": "PagedSequence",
     },
     "mmgen.models.lm.sampling": {

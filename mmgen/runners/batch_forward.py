@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import EncoderMemory
-from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.lora import Adapters
-from mmgen.models.lm.paged_attention import EncoderMemories, KVPool, PagedAttention, PagedSequence
-from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.encoder_memory import EncoderMemories
+from mmgen.models.lm.paged.kv_pool import KVPool
+from mmgen.models.lm.paged.model import PagedModel
 
 
 @dataclass(frozen=True, eq=False)

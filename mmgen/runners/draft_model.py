@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.paged.model import PagedModel
 from mmgen.models.lm.sampling import candidates, pick
 from mmgen.runners.batch_forward import SequenceChunk, read
 from mmgen.runners.generation import TokenSequence

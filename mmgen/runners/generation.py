@@ -16,9 +16,9 @@ from torch import Tensor
 from mmgen.engine.job import Job
 from mmgen.errors import BadRequest, TooLong
 from mmgen.models.layers.attention import EncoderMemory
-from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.detokenizer import Detokenizer, Stops
 from mmgen.models.lm.guided_decoding import Constraint
+from mmgen.models.lm.paged.block_manager import BlockTable
 from mmgen.models.lm.sampling import SampledToken, choice
 from mmgen.models.transformers_backend.sequence_cache import SequenceCache
 from mmgen.text_params import TextParams

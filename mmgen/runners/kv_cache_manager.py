@@ -8,9 +8,9 @@ from itertools import takewhile
 
 from mmgen.engine.job import Job
 from mmgen.models.lm.adapters.prefix_tuning import Prefix
-from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
-from mmgen.models.lm.paged_attention import KVPool
-from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.paged.block_manager import SIZE, BlockTable, digests
+from mmgen.models.lm.paged.kv_pool import KVPool
+from mmgen.models.lm.paged.model import PagedModel
 from mmgen.runners.generation import CacheOperations, GenerationState, TokenSequence
 
 ANSWER = 512

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from mmgen.engine.uncontended import Uncontended
-from mmgen.models.lm.block_manager import BlockTable
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
-from mmgen.models.lm.paged_model import PagedModel, StepLimits
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
+from mmgen.models.lm.paged.model import PagedModel, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.runners.generation import GenerationState, TokenSequence
 from mmgen.runners.sampled_sequences import SampledSequences

@@ -22,9 +22,9 @@ from mmgen.engine.uncontended import Uncontended
 from mmgen.errors import BadRequest, TooLarge
 from mmgen.models.layers.attention import EncoderMemory
 from mmgen.models.lm.adapters.prefix_tuning import Prefix
-from mmgen.models.lm.block_manager import SIZE, BlockTable, digests
 from mmgen.models.lm.lora import Adapters
-from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.paged.block_manager import SIZE, BlockTable, digests
+from mmgen.models.lm.paged.model import PagedModel
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.runners import progress
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformer_configs import KINDS, LLAMA, ids, model
 
-from mmgen.models.lm.block_manager import BlockTable
-from mmgen.models.lm.paged_attention import KVPool
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 from mmgen.runners.batch_forward import SequenceChunk, read

@@ -8,8 +8,8 @@ from text_requests import text_request
 
 from mmgen.engine.job import Job
 from mmgen.models.lm import language_model
-from mmgen.models.lm.block_manager import SIZE, digests
 from mmgen.models.lm.language_model import LanguageModel
+from mmgen.models.lm.paged.block_manager import SIZE, digests
 from mmgen.runners.generation import Vocabulary
 from mmgen.runners.kv_cache_manager import KVCacheManager
 from mmgen.runners.sampled_sequences import SampledSequences

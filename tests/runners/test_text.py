@@ -19,9 +19,9 @@ from mmgen.engine.engine import Engine
 from mmgen.engine.job import Handle, Job, Request
 from mmgen.errors import BadRequest, BadWeights, Cancelled, JobFailed, MmgenError, TooLarge, TooLong
 from mmgen.models.lm import language_model
-from mmgen.models.lm.block_manager import SIZE
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
+from mmgen.models.lm.paged.block_manager import SIZE
 from mmgen.models.lm.sequence_search import Contrastive
 from mmgen.runners.generation import GenerationResult, TextPiece, TextRequest, Vocabulary
 from mmgen.runners.kv_cache_manager import KVCacheManager

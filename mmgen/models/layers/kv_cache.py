@@ -1,4 +1,4 @@
-"""A cache of one batch: keys and values that grow by concatenation, and states; the paged one is lm/paged_attention.py."""
+"""A cache of one batch: keys and values that grow by concatenation, and states; the paged one is lm/paged/attention.py."""
 
 from __future__ import annotations
 

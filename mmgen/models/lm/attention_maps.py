@@ -12,7 +12,7 @@ from torch import Tensor
 from mmgen.models.layers.attention import AttentionRules, EncoderMemory
 from mmgen.models.layers.gated_delta import Scan
 from mmgen.models.layers.sdpa import attention_weights, dot_product
-from mmgen.models.lm.paged_model import PagedModel
+from mmgen.models.lm.paged.model import PagedModel
 
 
 @dataclass(frozen=True)

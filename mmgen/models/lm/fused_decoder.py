@@ -21,8 +21,9 @@ from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HE
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import DecodeQuery, DecodeSteps, FusedShape, Layer, ModelEnds, Product
 from mmgen.models.layers.norms import RMSNorm
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention
-from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.paged.attention import PagedAttention
+from mmgen.models.lm.paged.kv_pool import KVPool
+from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan, DrawPlans
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
 from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear

@@ -23,7 +23,7 @@ from mmgen.models.layers.feed_forward import ACTIVATIONS
 from mmgen.models.layers.norms import norm
 from mmgen.models.lm import families, fused_decoder
 from mmgen.models.lm.architectures.text_parts import TextTensors
-from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.transformer_config import TransformerConfig

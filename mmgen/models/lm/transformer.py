@@ -17,7 +17,7 @@ from mmgen.models.layers.gated_delta import GatedDeltaNet
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Alibi, RelativeBias, Rotary, Rotation, sinusoids
-from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.transformer_config import TransformerConfig
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mmgen.models.layers.attention import AttentionBackend, AttentionRules, EncoderMemory
 from mmgen.models.layers.masks import narrowed
-from mmgen.models.lm.paged_model import StepLimits
+from mmgen.models.lm.paged.model import StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.transformer_config import KVLayer
 from mmgen.models.transformers_backend import linear_layers

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from mmgen.models.layers.attention import AttentionRules, attend_rows
-from mmgen.models.lm.block_manager import BlockTable
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.transformer_config import KVLayer
 from mmgen.models.transformers_backend.linear_layers import CalledLinears
 from mmgen.models.transformers_backend.paged import PagedUpstream, UnpagedError, UpstreamConfig

@@ -13,9 +13,10 @@ from torch import Tensor
 from mmgen.config import assets_dir
 from mmgen.models.checkpoints import gguf_checkpoint, quantized
 from mmgen.models.cpu.kernels import kernels
-from mmgen.models.lm.block_manager import SIZE, BlockTable
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import SIZE, BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.lm.text_model import TextModel
 from mmgen.models.quantization.block_layers import BlockLinear
 from mmgen.models.tuning import gates

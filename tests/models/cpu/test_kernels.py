@@ -19,8 +19,9 @@ from mmgen.models.layers.attention import AttentionRules
 from mmgen.models.layers.feed_forward import Gated
 from mmgen.models.layers.norms import RMSNorm
 from mmgen.models.layers.positions import Rotary
-from mmgen.models.lm.block_manager import BlockTable
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.quantization import int4, int8
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear

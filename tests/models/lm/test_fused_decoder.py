@@ -13,10 +13,11 @@ from torch import Tensor
 from mmgen.models.cpu import build
 from mmgen.models.cpu.onednn import pack
 from mmgen.models.layers.attention import AttentionBackend, VarlenAttention
-from mmgen.models.lm.block_manager import BlockTable
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
-from mmgen.models.lm.paged_attention import KVPool, PagedAttention, PagedSequence
-from mmgen.models.lm.paged_model import StepLimits
+from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
+from mmgen.models.lm.paged.model import StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize

@@ -1,23 +1,24 @@
-"""Paged KV cache (Kwon et al. 2023) and the attention backend that reads and writes it."""
+"""The attention backend that reads and writes the paged KV cache (Kwon et al. 2023)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmgen.models.cpu.kernels import DecodeBatch, Kernels, fitting, readable
-from mmgen.models.layers.attention import AttentionRules, EncoderMemory, attend_rows
+from mmgen.models.layers.attention import AttentionRules, attend_rows
 from mmgen.models.layers.gated_delta import RecurrentState, Scan
 from mmgen.models.layers.positions import Rotation
-from mmgen.models.layers.sdpa import dot_product, softmax
-from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable
-from mmgen.models.transformer_config import KVLayer
+from mmgen.models.layers.sdpa import dot_product
+from mmgen.models.lm.paged.block_manager import SIZE, BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool, spans_of
+from mmgen.models.lm.paged.pieces import attend_pieces
 
 FEW = 16
 """Queries of a text in a pass for which its keys are not put together, on a GPU."""
@@ -26,70 +27,6 @@ TILE = 64
 bit, depends on its place alone, whatever was read with it in one pass."""
 LONG = 4 * SIZE
 """Tokens without a gap that are worth a product of their own."""
-
-
-class CachedShape(Protocol):
-    """A model's configuration, as far as the pool needs it."""
-
-    @property
-    def kv_layers(self) -> Sequence[KVLayer]: ...  # what a token leaves in each layer
-    @property
-    def state_bytes(self) -> int: ...  # what a text leaves in layers that keep a state instead; 0: there are none
-
-
-IDLE_BYTES = 2**30
-"""Keys and values that texts leave behind for others that begin alike, on a CPU: memory is taken as it is written to."""
-
-
-class KVPool(BlockManager):
-    """The blocks themselves: a tensor of keys and one of values a layer, (kv_heads, tokens, d). Memory is used once written.
-
-    Layers without keys and values keep a state of each table's text. A state is that of one length, so such texts share none.
-    """
-
-    def __init__(self, config: CachedShape, count: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
-        shapes = [((one.heads, count * SIZE, one.key), (one.heads, count * SIZE, one.value)) for one in config.kv_layers]
-        token = sum(one.heads * (one.key + one.value) for one in config.kv_layers) * dtype.itemsize
-        super().__init__(count, IDLE_BYTES // (SIZE * token) if device == "cpu" and token else None)
-        self.keys = [torch.empty(key, device=device, dtype=dtype) for key, _ in shapes]
-        self.values = [torch.empty(value, device=device, dtype=dtype) for _, value in shapes]
-        self.recurrent = config.state_bytes > 0
-        self.states: dict[BlockTable, dict[int, RecurrentState]] = {}  # by layer; a state is replaced, never written to
-
-    def extend(self, table: BlockTable, tokens: int) -> list[tuple[int, int]] | None:
-        copies = super().extend(table, tokens)
-        for old, new in copies or ():
-            for layer in (*self.keys, *self.values):
-                layer[:, new * SIZE : (new + 1) * SIZE] = layer[:, old * SIZE : (old + 1) * SIZE]
-        return copies
-
-    def match(self, ids: Sequence[int], want: int = 0, salt: bytes = b"", rope_length: int = 0) -> BlockTable:
-        return BlockTable(want, salt, rope_length) if self.recurrent else super().match(ids, want, salt, rope_length)
-
-    def keep(self, table: BlockTable, ids: Sequence[int]) -> None:
-        if not self.recurrent:
-            super().keep(table, ids)
-
-    def fork(self, table: BlockTable, want: int = 0) -> BlockTable:
-        twin = super().fork(table, want)
-        if table in self.states:
-            self.states[twin] = dict(self.states[table])
-        return twin
-
-    def release(self, table: BlockTable) -> None:
-        super().release(table)
-        self.states.pop(table, None)
-
-    def write(self, table: BlockTable, layers: Tensor) -> None:
-        """Puts keys and values, (layers, 2, kv_heads, P, d), into the table's first places; of those it has not already."""
-        first, count = table.length, layers.shape[3]
-        at = first
-        for start, stop in _spans(table, first, count):
-            part = slice(at, at + stop - start)
-            for number, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
-                keys[:, start:stop], values[:, start:stop] = layers[number, 0, :, part], layers[number, 1, :, part]
-            at += stop - start
-        table.length = count
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +58,8 @@ class PagedAttention:
         self.pool, self.readings, self.ahead = pool, readings, ahead
         self._states: list[tuple[BlockTable, int, RecurrentState]] = []
         self._masks: list[dict[tuple[object, ...], Tensor | None]] = [{} for _ in readings]
-        self._pieces = [_pieces(_spans(one.table, 0, one.table.length + one.count + ahead)) for one in readings]
-        new = [span for one in readings for span in _spans(one.table, one.table.length, one.table.length + one.count)]
+        self._pieces = [_pieces(spans_of(one.table, 0, one.table.length + one.count + ahead)) for one in readings]
+        new = [span for one in readings for span in spans_of(one.table, one.table.length, one.table.length + one.count)]
         self._span = new[0] if len(new) == 1 else None
         self._single = [number for number, one in enumerate(readings) if one.count == one.answered == 1]
         self._texts = self._single_texts()
@@ -275,43 +212,6 @@ class PagedAttention:
         return masks[rules.kind]
 
 
-def attend_pieces(rules: AttentionRules, q: Tensor, pieces: Sequence[tuple[Tensor, Tensor]], mask: Tensor | None) -> Tensor:
-    """`sdpa.dot_product` over keys and values that lie in pieces, without putting them together.
-
-    Args:
-        q: (1, heads, N, d).
-        pieces: keys (kv_heads, m, d) and values (kv_heads, m, e), M of them in all.
-        mask: bool (N, M), or (heads, N, M) to be added.
-
-    Returns: (1, heads, N, e)
-    """
-    groups, (_, heads, count, width) = len(pieces[0][0]), q.shape
-    folded = q[0].reshape(groups, -1, width)  # heads that share keys, and their queries, as rows of one product
-    scores = torch.cat([folded @ k.mT for k, _ in pieces], 2).view(groups, -1, count, sum(k.shape[1] for k, _ in pieces))
-    scores = scores * rules.scale  # (kv_heads, heads / kv_heads, N, M)
-    if rules.softcap is not None:
-        scores = rules.softcap * torch.tanh(scores / rules.softcap)
-    if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    elif mask is not None:
-        scores = scores + mask.view(groups, -1, *mask.shape[1:])
-    weights = softmax(scores.flatten(0, 1), rules.sinks).view_as(scores)
-    parts = weights.flatten(1, 2).split([k.shape[1] for k, _ in pieces], 2)
-    y = torch.stack([weight @ v for weight, (_, v) in zip(parts, pieces, strict=True)]).sum(0)
-    return y.view(1, heads, count, -1)
-
-
-class EncoderMemories(EncoderMemory):
-    """What the encoder read of each text in a pass, as one `EncoderMemory` for the decoder's row (1, N)."""
-
-    def __init__(self, parts: Sequence[tuple[EncoderMemory, int]]) -> None:
-        self.parts = parts  # a text's memory, and how many of its tokens are in the row
-
-    def attend(self, rules: AttentionRules, q: Tensor, keys_values: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
-        rows = q.split([count for _, count in self.parts], 2)
-        return torch.cat([part.attend(rules, row, keys_values) for (part, _), row in zip(self.parts, rows, strict=True)], 2)
-
-
 def _read(pool: Tensor, spans: list[tuple[int, int]]) -> Tensor:
     """(kv_heads, M, d): a view where it is one span."""
     if len(spans) == 1:
@@ -323,17 +223,6 @@ def _filled(pool: Tensor, spans: list[tuple[int, int]], length: int, size: int) 
     """(1, kv_heads, size, d): the first `length` places of a text, and zeros."""
     found = _read(pool, spans)[:, :length]
     return F.pad(found, (0, 0, 0, size - length))[None]
-
-
-def _spans(table: BlockTable, start: int, stop: int) -> list[tuple[int, int]]:
-    """Where in the pool the table's tokens from `start` to `stop` have their place, as spans without gaps."""
-    spans, at = [], 0
-    for first, count in table.runs:
-        low, high = max(start, at), min(stop, at + count * SIZE)
-        if low < high:
-            spans.append((first * SIZE + low - at, first * SIZE + high - at))
-        at += count * SIZE
-    return spans
 
 
 def _pieces(spans: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:

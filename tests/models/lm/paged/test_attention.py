@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mmgen.models.layers.attention import AttentionRules, attend_rows
-from mmgen.models.lm.block_manager import SIZE, BlockTable
-from mmgen.models.lm.paged_attention import FEW, LONG, KVPool, PagedAttention, PagedSequence
+from mmgen.models.lm.paged.attention import FEW, LONG, PagedAttention, PagedSequence
+from mmgen.models.lm.paged.block_manager import SIZE, BlockTable
+from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.transformer_config import TransformerConfig
 
 HEADS, GROUPS, D = 4, 2, 16

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from mmgen.models.lm.block_manager import SIZE, BlockManager, BlockTable, digests
+from mmgen.models.lm.paged.block_manager import SIZE, BlockManager, BlockTable, digests
 
 
 class Account(RuleBasedStateMachine):
