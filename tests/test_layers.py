@@ -56,6 +56,7 @@ COVERED_ELSEWHERE = {
     "mmgen.clients.diffusers_pipeline": "runners/test_diffusers_pipeline.py",
     "mmgen.embedded": "test_hub.py",
     "mmgen.library.document_indexing": "library/test_document_library.py",
+    "mmgen.library.file_choice": "library/test_document_library.py",
     "mmgen.library.image_indexing": "library/test_image_library.py",
     "mmgen.models.checkpoints.gguf_config": "models/checkpoints/test_gguf_checkpoint.py",
     "mmgen.models.checkpoints.gguf_writer": "cli/training/test_quantize.py",

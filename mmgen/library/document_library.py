@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,9 @@ from mmgen.deprecated import keywords, warn
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
+from mmgen.library import document_sources
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
+from mmgen.library.file_choice import FileChoice
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked, prompts_of
 from mmgen.stores.fusion import CrossEncoderReranker
 from mmgen.stores.lexical.language import checked as checked_language
@@ -114,33 +115,31 @@ class DocumentLibrary:
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata, language = checked(metadata or {}), checked_language(language) if language else ""
         gallery = self._gallery(images)
-        left_out: list[tuple[str, str]] = []
-        unread = Counter[str]()
         from mmgen.ingest.pdf import recognition
 
         if ocr and not recognition.is_installed():
             raise BadRequest(f"ocr needs a recogniser, which is not installed; {recognition.EXTRA}")
-        files, seen = _parted(given, include, exclude, gallery, None if ignored else left_out, unread, ocr is True)
-        own = self.path.resolve()  # of a store that lies in one of the folders nothing is read
+        choice = FileChoice.find(
+            given, include, exclude, gallery, ignored=ignored, ocr=ocr is True, outside=self.path.resolve()
+        )
+        files, seen = choice.only(only)
         extra = [replace(document, language=language) if language else document for document in documents]
-        kept = [path for path in files if not path.is_relative_to(own)]
-        files = [path for path in kept if only is None or only(path)]
-        seen = [path for path in seen if not path.is_relative_to(own) and (only is None or only(path))]
         if not files and not seen and not extra and not sync:
-            raise _nothing_to_read(given, left_out, unread)
+            raise choice.nothing()
         began, store = time.perf_counter(), self.writable()
         if index is not None:
             store.use_index(INDEXES[index])
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         request = request or Request.new(priority="batch")
         adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra), self._stored)
-        adding.report.ignored, adding.report.unread = left_out, dict(+unread)
+        adding.report.ignored, adding.report.unread = choice.left_out, dict(+choice.unread)
         load = partial(self.load, metadata=metadata, request=request, ocr=ocr, comments=comments, progress=adding.page)
-        for uri, unchanged, read in self._sources(store, files, extra, metadata, language, load):
-            adding.take(uri, unchanged, read)
+        sources = document_sources.of_files(store, files, metadata, language, load)
+        for source in chain(sources, document_sources.of_documents(store, extra)):
+            adding.take(source.uri, source.unchanged, source.read)
         adding.flush()
         if sync:
-            adding.remove_vanished(given, kept)
+            adding.remove_vanished(given, choice.documents)
         if gallery is not None and (seen or sync):
             adding.report.with_images(gallery.read(seen, given if sync else (), metadata, progress=progress, request=request))
         if index is not None:
@@ -263,91 +262,3 @@ class DocumentLibrary:
             except NotFound:
                 wanted = False
         return self.gallery() if wanted else None
-
-    def _sources(
-        self,
-        store: Store,
-        files: Sequence[Path],
-        documents: Sequence[Document],
-        metadata: Mapping[str, Scalar],
-        language: str,
-        load: Callable[[Path], Document],
-    ) -> Iterator[tuple[str, bool, Callable[[], Document]]]:
-        """What is to be read: its uri, whether the store holds it as it is, and how to read it."""
-        for path in files:
-            shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
-            unchanged = shown == str(path) and _unchanged(store, shown, _digest(path), metadata, language)
-            yield shown, unchanged, partial(_in_language, load, path, language)
-        for document in documents:
-            unchanged = _unchanged(store, document.uri, document.content_hash, document.metadata, document.language)
-            yield document.uri, unchanged, lambda document=document: document  # type: ignore[misc]
-
-
-def _nothing_to_read(given: Sequence[Path], left_out: Sequence[tuple[str, str]], unread: Counter[str]) -> BadRequest:
-    where = ", ".join(map(str, given)) or "the given paths"
-    if left_out:
-        return BadRequest(f"{where}: no files to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
-    beside = ", ".join(f"{count} {kind}" for kind, count in (+unread).most_common())
-    return BadRequest(
-        f"{where}: no files to read; give files or a folder with txt, md, html, pdf, office files, mails or code"
-        + (f"; left out as hidden or without text: {beside}" if beside else "")
-    )
-
-
-def _parted(
-    given: Sequence[Path],
-    include: Sequence[str],
-    exclude: Sequence[str],
-    gallery: ImageLibrary | None,
-    left_out: list[tuple[str, str]] | None,
-    unread: Counter[str],
-    ocr: bool = False,
-) -> tuple[list[Path], list[Path]]:
-    """Files to read as documents, and those whose images `gallery` takes: a pdf is both. Raises NotFound for a path.
-
-    `ocr`: image files are documents too.
-    """
-    from mmgen.ingest import file_discovery, image_files, image_text
-
-    ignored = left_out is None
-    found = file_discovery.files(given, include=include, exclude=exclude, ignored=ignored, left_out=left_out, unread=unread)
-    files = [path.resolve() for path in found]
-    if ocr:
-        patterns = include or image_text.PATTERNS
-        more = file_discovery.files(given, include=patterns, exclude=exclude, ignored=ignored, left_out=[])
-        files = list(dict.fromkeys([*files, *(path.resolve() for path in more)]))
-    if ocr or gallery is not None:
-        for suffix in image_files.SUFFIXES:
-            del unread[suffix]
-    if gallery is None:
-        return files, []
-    seen = [path for path in gallery.files(given, include, exclude, ignored) if gallery.takes(path)]
-    return [path for path in files if ocr or not gallery.is_image(path)], seen
-
-
-def _digest(path: Path) -> str:
-    """As `Document.content_hash`; empty where the loader has something to say."""
-    from mmgen.ingest.loaders import MAX_BYTES
-
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            return ""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
-def _in_language(load: Callable[[Path], Document], path: Path, language: str) -> Document:
-    document = load(path)
-    return replace(document, language=language) if language else document
-
-
-def _unchanged(store: Store, uri: str, content_hash: str, metadata: Mapping[str, Scalar], language: str = "") -> bool:
-    """Whether the store holds this content, with these metadata among its own, in that language where one is given."""
-    if not store.unchanged(uri, content_hash):
-        return False
-    if not metadata and not language:
-        return True
-    kept = store.document(uri)
-    return kept.metadata == {**kept.metadata, **metadata} and language in ("", kept.language)
