@@ -1,4 +1,4 @@
-"""Compiles kernels.c, blocks.c and forward.c on the machine that runs them, into the user's cache. Knows no tensors."""
+"""Compiles kernels.c, blocks.c, forward.c and encoder.c on the machine that runs them, into the user's cache. Knows no tensors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import torch
 
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
-SOURCES = tuple(FOLDER / name for name in ("kernels.c", "blocks.c", "forward.c"))
-HEADERS = tuple(FOLDER / name for name in ("blocks.h", "forward.h", "rows.h", "draw.h", "crew.h"))
+SOURCES = tuple(FOLDER / name for name in ("kernels.c", "blocks.c", "forward.c", "encoder.c"))
+HEADERS = tuple(FOLDER / name for name in ("blocks.h", "forward.h", "rows.h", "draw.h", "crew.h", "encoder.h"))
 LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256, "MOST_HEADS": 4, "UNIT": 32}
 """What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a
 head, heads that attend at once, outputs of blocks that are computed together: two panels."""

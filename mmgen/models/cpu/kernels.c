@@ -7,6 +7,7 @@
    through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
 #include "draw.h"
+#include "encoder.h"
 #include <immintrin.h>
 #include <omp.h>
 #include <stdint.h>
@@ -141,39 +142,6 @@ void draw_words(const float *logits, long rows, long words, const Draw *draws, f
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 
 int has_integers(void) { return 1; }
-
-/* max |x|, compared as integers, which have the same order; NaN is larger than all. */
-INLINE float largest(const float *x, long in)
-{
-    __m512i most = _mm512_setzero_si512(), size = _mm512_set1_epi32(0x7fffffff);
-    for (long at = 0; at < in; at += 16) {
-        __mmask16 there = in - at < 16 ? (__mmask16)((1 << (in - at)) - 1) : 0xffff;
-        most = _mm512_max_epi32(most, _mm512_and_si512(size, _mm512_castps_si512(_mm512_maskz_loadu_ps(there, x + at))));
-    }
-    int32_t found = _mm512_reduce_max_epi32(most);
-    float same;
-    __builtin_memcpy(&same, &found, 4);
-    return same;
-}
-
-/* x (in) -> round(x / step) + `zero` as bytes; returns the step, of which 127 reach to the largest. */
-INLINE float rounded(const float *x, uint8_t *bytes, long in, float zero)
-{
-    float step = largest(x, in) * (1.0f / 127), shift = zero + 0.5f;
-    if (step == 0) {
-        for (long at = 0; at < in; at++)
-            bytes[at] = (uint8_t)zero;
-        return 0;
-    }
-    long at = 0;
-    for (; at + 16 <= in; at += 16) {
-        __m512 scaled = _mm512_add_ps(_mm512_div_ps(_mm512_loadu_ps(x + at), _mm512_set1_ps(step)), _mm512_set1_ps(shift));
-        _mm_storeu_si128((__m128i *)(bytes + at), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(scaled)));
-    }
-    for (; at < in; at++)
-        bytes[at] = (uint8_t)(int)(x[at] / step + shift);
-    return step;
-}
 
 INLINE __m512i four(const uint8_t *bytes)
 {
@@ -330,7 +298,7 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw)};
+                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw), sizeof(Sequence), sizeof(EncoderLayer), sizeof(EncoderShape)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

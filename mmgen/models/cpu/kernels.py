@@ -82,6 +82,13 @@ class Kernels:
         self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)
         self.blocks_bytes = self._bound(ctypes.PyDLL, "blocks_bytes", 3)
         self.blocks_bytes.restype = ctypes.c_ssize_t
+        self.encodes = bool(ctypes.CDLL(str(path)).has_encoder())
+        if self.encodes:
+            self._encode, self._encoder_room = (
+                self._bound(ctypes.CDLL, "encode", 6),
+                self._bound(ctypes.PyDLL, "encoder_room", 1),
+            )
+            self._encoder_room.restype = ctypes.c_ssize_t
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
 
@@ -139,6 +146,13 @@ class Kernels:
         cos, sin, turned = (0, 0, 0) if turns is None else (turns[0].data_ptr(), turns[1].data_ptr(), turns[0].shape[-1])
         new = k.data_ptr(), v.data_ptr(), cos, sin, turned, k.stride(0), v.stride(0)
         return self._attended(texts, q, keys, values, scale, window, new)
+
+    def encode(self, layers: Any, shape: structs.EncoderShape, sequences: Any, x: Tensor, seen: Tensor) -> None:
+        """All blocks of an encoder over x (rows, width), in place; arrays of structs. `seen`: room, (rows, heads size)."""
+        about = ctypes.addressof(shape)
+        room = torch.empty(shape.threads * self._encoder_room(about), dtype=torch.uint8)
+        addresses = (ctypes.addressof(layers), about, ctypes.addressof(sequences))
+        self._encode(*addresses, x.data_ptr(), seen.data_ptr(), room.data_ptr())
 
     def _attended(
         self,

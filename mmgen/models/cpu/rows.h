@@ -211,4 +211,37 @@ static inline void attend_some(const float *q, const float *keys, const float *v
 #undef HEADS
 }
 
+/* max |x|, compared as integers, which have the same order; NaN is larger than all. */
+INLINE float largest(const float *x, long in)
+{
+    __m512i most = _mm512_setzero_si512(), size = _mm512_set1_epi32(0x7fffffff);
+    for (long at = 0; at < in; at += 16) {
+        __mmask16 there = in - at < 16 ? (__mmask16)((1 << (in - at)) - 1) : 0xffff;
+        most = _mm512_max_epi32(most, _mm512_and_si512(size, _mm512_castps_si512(_mm512_maskz_loadu_ps(there, x + at))));
+    }
+    int32_t found = _mm512_reduce_max_epi32(most);
+    float same;
+    __builtin_memcpy(&same, &found, 4);
+    return same;
+}
+
+/* x (in) -> round(x / step) + `zero` as bytes; returns the step, of which 127 reach to the largest. */
+INLINE float rounded(const float *x, uint8_t *bytes, long in, float zero)
+{
+    float step = largest(x, in) * (1.0f / 127), shift = zero + 0.5f;
+    if (step == 0) {
+        for (long at = 0; at < in; at++)
+            bytes[at] = (uint8_t)zero;
+        return 0;
+    }
+    long at = 0;
+    for (; at + 16 <= in; at += 16) {
+        __m512 scaled = _mm512_add_ps(_mm512_div_ps(_mm512_loadu_ps(x + at), _mm512_set1_ps(step)), _mm512_set1_ps(shift));
+        _mm_storeu_si128((__m128i *)(bytes + at), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(scaled)));
+    }
+    for (; at < in; at++)
+        bytes[at] = (uint8_t)(int)(x[at] / step + shift);
+    return step;
+}
+
 #endif

@@ -87,6 +87,31 @@ class Draw(ctypes.Structure):
     _fields_ = [*_fields("temperature top_p min_p", ctypes.c_double), *_fields("top_k uniforms")]
 
 
+class PackedSequence(ctypes.Structure):
+    """Rows of a pass that attend to each other, and rows of an earlier pass that they see too."""
+
+    _fields_ = _fields("first count past_first past_count")
+
+
+class EncoderLayer(ctypes.Structure):
+    """An encoder's block: addresses of its norms and weights, of its own queries, keys and values, and of earlier ones."""
+
+    _fields_ = [
+        *_fields("norm norm_bias second_norm second_norm_bias"),
+        *_fields("qkv out up down", Product),
+        *_fields("states past"),
+    ]
+
+
+class EncoderShape(ctypes.Structure):
+    """What all of an encoder's blocks share."""
+
+    _fields_ = [
+        *_fields("layers rows sequences width heads size hidden activation pre causal tile most threads"),
+        *_fields("scale eps", ctypes.c_double),
+    ]
+
+
 MIRRORED: tuple[type[ctypes.Structure], ...] = (
     DecodeQuery,
     KeySpan,
@@ -98,6 +123,9 @@ MIRRORED: tuple[type[ctypes.Structure], ...] = (
     ModelEnds,
     DecodeSteps,
     Draw,
+    PackedSequence,
+    EncoderLayer,
+    EncoderShape,
 )
 """In the order of `struct_size` in kernels.c."""
 

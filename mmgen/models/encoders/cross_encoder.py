@@ -30,6 +30,7 @@ from mmgen.models.encoders.cross_encoder_config import ARCHITECTURE
 from mmgen.models.encoders.transformers_cross_encoder import DecoderReranker, TransformersCrossEncoder
 from mmgen.models.layers.attention import VarlenAttention
 from mmgen.models.layers.masks import padding_mask
+from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
 from mmgen.models.quantization.int8 import quantize
@@ -189,4 +190,6 @@ def load(
         quantize(model.network)
     elif precision == "bf16":
         bf16_products(model.network.transformer)
+    if precision in ("bf16", "int8"):
+        fused_encoder.install(model.network.transformer, model.network.transformer.config)
     return model

@@ -21,6 +21,7 @@ from mmgen.models.encoders.prompts import Prompts, Side
 from mmgen.models.encoders.prompts import read as read_prompts
 from mmgen.models.encoders.sentence_transformers import SentenceTransformerEncoder
 from mmgen.models.layers.attention import VarlenAttention
+from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
@@ -149,4 +150,6 @@ def load(
         quantize(encoder.transformer)
     elif precision == "bf16":
         bf16_products(encoder.transformer)
+    if precision in ("bf16", "int8"):
+        fused_encoder.install(encoder.transformer, encoder.config)
     return encoder

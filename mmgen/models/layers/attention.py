@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,35 @@ class AttentionBackend(Protocol):
 
 
 @dataclass(frozen=True)
+class PackedRows:
+    """How the rows of a pass attend: sequences one behind another, each to itself and to rows of an earlier pass."""
+
+    counts: Sequence[int]  # rows of each sequence
+    past: Sequence[tuple[int, int]]  # of each, where its earlier rows begin, and how many they are
+    causal: bool = False  # whether a row sees its sequence up to itself, whatever the layers' rules say
+    states: Tensor | None = None  # (layers, rows, 3 heads d) of the earlier pass
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> PackedRows:
+        return cls(counts, [(0, 0)] * len(counts))
+
+
+@runtime_checkable
+class PackingBackend(Protocol):
+    """An attention backend that can say how its rows attend, so that all layers can be computed in one call."""
+
+    keeps: bool  # whether it is given the queries, keys and values of the pass
+
+    def packed(self, x: Tensor) -> PackedRows | None:
+        """Of (B, N, D); None: it cannot be said so."""
+        ...
+
+    def keep(self, states: Tensor) -> None:
+        """(layers, B N, 3 heads d)"""
+        ...
+
+
+@dataclass(frozen=True)
 class VarlenAttention:
     """Backend for variable-length rows packed into one, without padding; each row attends to itself only.
 
@@ -88,6 +117,7 @@ class VarlenAttention:
     """
 
     runs: tuple[tuple[int, int], ...]  # neighbours of equal length: how many, how long
+    keeps: ClassVar[bool] = False
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> VarlenAttention:
@@ -109,6 +139,11 @@ class VarlenAttention:
             at = run.stop
         return torch.cat(parts).transpose(0, 1)[None]
 
+    def packed(self, x: Tensor) -> PackedRows:
+        return PackedRows.of([length for count, length in self.runs for _ in range(count)])
+
+    def keep(self, states: Tensor) -> None: ...
+
     def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
         """See `RecurrentBackend`."""
         runs = x[0].split([count * length for count, length in self.runs])
@@ -118,6 +153,8 @@ class VarlenAttention:
 
 class PaddedAttention:
     """Backend for padded rows (B, N) with one mask and a growing KV cache. Made for one forward pass."""
+
+    keeps = False
 
     def __init__(self, mask: Tensor | None = None, cache: GrowingCache | None = None) -> None:
         self.given, self.cache = mask, cache
@@ -132,6 +169,11 @@ class PaddedAttention:
         given = self.given
         mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
         return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
+
+    def packed(self, x: Tensor) -> PackedRows | None:
+        return PackedRows.of([x.shape[1]] * len(x)) if self.given is None and self.cache is None else None
+
+    def keep(self, states: Tensor) -> None: ...
 
     def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
         """See `RecurrentBackend`; every place is read, in order."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from operator import call, is_
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from mmgen.models.checkpoints.offload import moves
 from mmgen.models.cpu.kernels import LANES, MAX_GEMV_ROWS, MAX_HEAD_DIM, MOST_HEADS, UNIT, DecodeBatch, Kernels, fitting
 from mmgen.models.cpu.onednn import PackedLinear
 from mmgen.models.cpu.structs import DecodeQuery, DecodeSteps, FusedShape, Layer, ModelEnds, Product
@@ -26,6 +24,7 @@ from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan, DrawPlans
 from mmgen.models.lm.transformer import Block, ForwardPass, Transformer
+from mmgen.models.lm.watched_weights import WatchedWeights, address
 from mmgen.models.quantization.block_layers import BlockEmbedding, BlockLinear
 from mmgen.models.quantization.int4 import Int4Linear
 from mmgen.models.quantization.int8 import Int8Linear
@@ -64,7 +63,7 @@ class FusedDecoder:
         self._ends: ModelEnds | None = None  # where word vectors and head are of them too
         self._numbers = (0, 0)  # how many more a text takes than its width, and the most inputs of a product
 
-    def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
+    def __call__(self, transformer: nn.Module, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(1, N, D) after all blocks, as they would give it; None: something here is not of the kind that it knows."""
         made = fitting(x)
         if made is None or (paged := self._paged(transformer, run)) is None:
@@ -185,50 +184,6 @@ class FusedDecoder:
         return self._known.hold()  # not where somebody listens
 
 
-class WatchedWeights:
-    """Layers of the blocks and their weights, and where they were found: in lists, as each token asks for it."""
-
-    def __init__(self) -> None:
-        self.holders: list[dict[str, Any]] = []  # of layers: the modules that hold them, and their names in these
-        self.names: list[str] = []
-        self.layers: list[nn.Module] = []
-        self.hooks: list[Mapping[int, Any]] = []  # of layers: one is filled once somebody listens
-        self.weight_holders: list[dict[str, Any]] = []  # of weights: their layer, or its matrix
-        self.weight_names: list[str] = []
-        self.weights: list[weakref.ref[Tensor]] = []  # they can leave
-        self.moves = moves()
-
-    def add(self, holder: nn.Module, name: str) -> None:
-        layer = getattr(holder, name)
-        self.holders.append(holder._modules)
-        self.names.append(name)
-        self.layers.append(layer)
-        self.hooks += (layer._forward_hooks, layer._forward_pre_hooks)
-        for where, own in _weights(layer):
-            self.weight_holders.append(where)
-            self.weight_names.append(own)
-            self.weights.append(weakref.ref(where[own]))
-
-    def hold(self) -> bool:
-        """Whether these are the same layers with the same weights, and nobody listens."""
-        if self.moves != moves() or any(self.hooks):
-            return False
-        same = all(map(is_, map(dict.get, self.holders, self.names), self.layers))  # without a step of Python: 450 of them
-        return same and all(map(is_, map(dict.get, self.weight_holders, self.weight_names), map(call, self.weights)))
-
-
-def _weights(layer: Any) -> list[tuple[dict[str, Any], str]]:
-    """Where a layer keeps what is replaced when weights come and go."""
-    if isinstance(layer, BlockLinear | BlockEmbedding):
-        return [(layer.matrix._buffers, name) for name in layer.matrix._buffers]
-    name = PRODUCTS.get(type(layer), "weight")
-    return [(layer._parameters if name in layer._parameters else vars(layer), name)]
-
-
-PRODUCTS: dict[type, str] = {PackedLinear: "weight", Int8Linear: "packed", Int4Linear: "packed"}
-"""Layers that are known, and what of them is replaced when weights come and go."""
-
-
 def _fits(config: TransformerConfig) -> bool:
     """Whether blocks of that shape are Llama's, or Qwen's, or Mistral's."""
     plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
@@ -272,17 +227,17 @@ def _product(layer: nn.Module) -> Product | None:
     if type(layer) is BlockLinear and layer.matrix.kernels is not None and layer.matrix.plain:
         matrix = layer.matrix
         at, parts = ctypes.addressof(matrix.parts()), len(matrix.sizes)
-        return Product(0, at, _address(layer.bias), 0, 0, matrix.inputs, matrix.outputs, matrix.inputs, parts, matrix.planes)
+        return Product(0, at, address(layer.bias), 0, 0, matrix.inputs, matrix.outputs, matrix.inputs, parts, matrix.planes)
     if type(layer) is PackedLinear and layer.few is not None:
         at = torch.ops.mkldnn.data_ptr(layer.weight)
-        numbers = (32, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.few.padded, layer.few.chunk)
+        numbers = (32, at, address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.few.padded, layer.few.chunk)
         return Product(*numbers)
     if type(layer) is Int8Linear and layer.kernels is not None:
         at, scales, sums = torch.ops.mkldnn.data_ptr(layer.packed), layer.scales.data_ptr(), layer.sums.data_ptr()
-        return Product(8, at, _address(layer.bias), scales, sums, layer.in_features, layer.out_features, layer.padded, 0)
+        return Product(8, at, address(layer.bias), scales, sums, layer.in_features, layer.out_features, layer.padded, 0)
     if type(layer) is Int4Linear and layer.kernels is not None:
         at = layer.packed.data_ptr()
-        return Product(4, at, _address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.in_features, 0)
+        return Product(4, at, address(layer.bias), 0, 0, layer.in_features, layer.out_features, layer.in_features, 0)
     return None
 
 
@@ -313,7 +268,3 @@ def _halves_fit(blocks: nn.ModuleList) -> bool:
 def _check_words(ids: Tensor, words: int) -> None:
     if not 0 <= int(ids.min()) <= int(ids.max()) < words:
         raise IndexError(f"words are 0 to {words - 1}, not {int(ids.min())} to {int(ids.max())}")
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()

@@ -126,7 +126,7 @@ class Block(nn.Module):
 class FusedBlocks(Protocol):
     """All blocks in one call."""
 
-    def __call__(self, transformer: Transformer, x: Tensor, run: ForwardPass) -> Tensor | None:
+    def __call__(self, transformer: nn.Module, x: Tensor, run: ForwardPass) -> Tensor | None:
         """(B, N, D) -> (B, N, D) after the last block, before the final norm; None: the blocks are to run one by one."""
         ...
 
@@ -153,7 +153,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, layer, bias) for layer in range(config.layers))
         self.norm = None if config.norm_at == "post" else norm(config)
         self.rotary, self.windowed = _rotaries(config)
-        self.fused: FusedBlocks | None = None  # installed where weights are packed, see lm/fused_decoder.py
+        self.fused: FusedBlocks | None = None  # installed where weights are packed, see lm/fused_{decoder,encoder}.py
 
     @property
     def device(self) -> torch.device:

@@ -19,6 +19,7 @@ from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS
 from mmgen.models.layers.kv_cache import GrowingCache
+from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
@@ -91,6 +92,7 @@ class ReaderModel:
         safetensors_io.fill(reader, tensors)
         if settings.get("activations") == "int8" and device == "cpu" and not exact:
             quantize(reader.transformer)
+            fused_encoder.install(reader.transformer, shape)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 
     def save(self, folder: Path) -> None:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from mmgen.errors import BadRequest
 from mmgen.models.cpu import onednn
 from mmgen.models.cpu.bf16 import bf16_products
+from mmgen.models.lm import fused_encoder
+from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.vision.preprocess import ImagePreprocess, to_images
 from mmgen.models.vision.vit import VisionTransformer
@@ -100,3 +102,8 @@ def prepare(module: nn.Module, precision: str) -> None:
     elif precision == "bf16" and next(module.parameters()).device.type == "cpu":
         bf16_products(module)
     onednn.pack(module)
+    for part in module.modules() if precision in ("bf16", "int8") else ():
+        if isinstance(part, VisionTransformer):
+            fused_encoder.install(part, part.config.blocks)
+        elif isinstance(part, Transformer):
+            fused_encoder.install(part, part.config)

@@ -20,7 +20,7 @@ from mmgen.models.layers import feed_forward
 from mmgen.models.layers.attention import CrossAttention, EncoderMemory, PaddedAttention
 from mmgen.models.layers.norms import norm
 from mmgen.models.layers.positions import Rotation
-from mmgen.models.lm.transformer import Block, ForwardPass
+from mmgen.models.lm.transformer import Block, ForwardPass, FusedBlocks
 from mmgen.models.transformer_config import Activation, OldShapeKeys, TransformerConfig
 
 Pooling = Literal["class", "mean", "attention", "places"]
@@ -112,6 +112,7 @@ class VisionTransformer(nn.Module):
         self.rotary = Rotary2d(config) if config.positions == "rotary2d" else None
         self.embedding_norm = norm(shape) if config.embedding_norm else None
         self.blocks = nn.ModuleList(Block(shape, layer) for layer in range(config.layers))
+        self.fused: FusedBlocks | None = None  # installed where weights are rounded, see lm/fused_encoder.py
         self.norm = norm(shape)
         self.pool = AttentionPooling(shape) if config.pooling == "attention" else None
         flat = config.pooling == "places"
@@ -162,6 +163,8 @@ class VisionTransformer(nn.Module):
             x = self.embedding_norm(x)
         rotation = None if self.rotary is None else self.rotary(height, width, images.device)
         run = ForwardPass(PaddedAttention(), rotation, None, None, None)
+        if self.fused is not None and (fused := self.fused(self, x, run)) is not None:
+            return fused
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
         return x
