@@ -1,4 +1,4 @@
-"""Compiles kernels.c, blocks.c, forward.c and encoder.c on the machine that runs them, into the user's cache. Knows no tensors."""
+"""Compiles the sources in C on the machine that runs them, into the user's cache. Knows no tensors."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """All blocks of an encoder in one native call, over rows that lie side by side. For BERT's and ViT's kind of block.
 
 Between a block's products torch starts a dozen operations, each over all rows and through memory; in `cpu/encoder.c` a tile of
-rows goes through all of them while it is in the caches. Products are of bfloat16 or int8 factors, as the blocks' layers have them.
+rows goes through all of them while it is in the caches. Products are of bfloat16 or int8 factors, as the blocks' layers have
+them.
 """
 
 from __future__ import annotations
