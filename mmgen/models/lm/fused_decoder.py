@@ -115,7 +115,7 @@ class FusedDecoder:
         self._run(made, x, run, paged.pool, texts, *about, now.data_ptr())
         return DecodedSteps(chosen[: steps.done].tolist(), not steps.unsound)
 
-    def _paged(self, transformer: Transformer, run: ForwardPass) -> PagedAttention | None:
+    def _paged(self, transformer: nn.Module, run: ForwardPass) -> PagedAttention | None:
         """Where keys and values lie, if all is of the kind that it knows."""
         if not isinstance(run.attending, PagedAttention) or transformer.training:
             return None
@@ -123,7 +123,7 @@ class FusedDecoder:
             return None
         if run.rotation is not None and run.rotation.query_scale is not None:
             return None
-        return run.attending if self._looked(transformer.blocks) else None
+        return run.attending if self._looked(transformer.blocks) else None  # type: ignore[arg-type]
 
     def _run(
         self, made: Kernels, x: Tensor, run: ForwardPass, pool: KVPool, texts: DecodeBatch, ends: int = 0, steps: int = 0,

@@ -19,7 +19,7 @@ from mmgen.models.cpu.bf16 import Bf16Linear
 from mmgen.models.cpu.kernels import TILE_N, Kernels, fitting, kernels
 from mmgen.models.cpu.structs import EncoderLayer, EncoderShape, PackedSequence, Product
 from mmgen.models.layers.attention import PackedRows, PackingBackend
-from mmgen.models.lm.paged_model import DecodedSteps, StepLimits
+from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Block, ForwardPass, FusedBlocks
 from mmgen.models.lm.watched_weights import WatchedWeights, address
@@ -117,8 +117,9 @@ class FusedEncoder:
         """Whether all blocks are of the kind that it knows."""
         if self._layers is None or not self._known.hold():
             self._known, self._biases = WatchedWeights(), []
-            layers = [self._layer(block) for block in self.blocks]  # type: ignore[arg-type]
-            self._layers = (EncoderLayer * len(layers))(*layers) if None not in layers else ()
+            looked = [self._layer(block) for block in self.blocks]  # type: ignore[arg-type]
+            layers = [layer for layer in looked if layer is not None]
+            self._layers = (EncoderLayer * len(layers))(*layers) if len(layers) == len(looked) else ()
         return bool(self._layers) and self._known.hold()  # not where somebody listens
 
     def _layer(self, block: Block) -> EncoderLayer | None:
