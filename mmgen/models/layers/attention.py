@@ -81,7 +81,7 @@ class AttentionBackend(Protocol):
 
 
 @dataclass(frozen=True)
-class PackedRows:
+class PackedPass:
     """How the rows of a pass attend: sequences one behind another, each to itself and to rows of an earlier pass."""
 
     counts: Sequence[int]  # rows of each sequence
@@ -90,7 +90,7 @@ class PackedRows:
     states: Tensor | None = None  # (layers, rows, 3 heads d) of the earlier pass
 
     @classmethod
-    def of(cls, counts: Sequence[int]) -> PackedRows:
+    def of(cls, counts: Sequence[int]) -> PackedPass:
         return cls(counts, [(0, 0)] * len(counts))
 
 
@@ -100,7 +100,7 @@ class PackingBackend(Protocol):
 
     keeps: bool  # whether it is given the queries, keys and values of the pass
 
-    def packed(self, x: Tensor) -> PackedRows | None:
+    def packed(self, x: Tensor) -> PackedPass | None:
         """Of (B, N, D); None: it cannot be said so."""
         ...
 
@@ -139,8 +139,8 @@ class VarlenAttention:
             at = run.stop
         return torch.cat(parts).transpose(0, 1)[None]
 
-    def packed(self, x: Tensor) -> PackedRows:
-        return PackedRows.of([length for count, length in self.runs for _ in range(count)])
+    def packed(self, x: Tensor) -> PackedPass:
+        return PackedPass.of([length for count, length in self.runs for _ in range(count)])
 
     def keep(self, states: Tensor) -> None: ...
 
@@ -170,8 +170,8 @@ class PaddedAttention:
         mask = _once(rules, self.masks, lambda: _within(rules.mask(*_places(q, k)), given))
         return dot_product(q, k, v, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks)
 
-    def packed(self, x: Tensor) -> PackedRows | None:
-        return PackedRows.of([x.shape[1]] * len(x)) if self.given is None and self.cache is None else None
+    def packed(self, x: Tensor) -> PackedPass | None:
+        return PackedPass.of([x.shape[1]] * len(x)) if self.given is None and self.cache is None else None
 
     def keep(self, states: Tensor) -> None: ...
 

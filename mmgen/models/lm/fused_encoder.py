@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mmgen.models.cpu.bf16 import Bf16Linear
 from mmgen.models.cpu.kernels import TILE_N, Kernels, fitting, kernels
 from mmgen.models.cpu.structs import EncoderLayer, EncoderShape, PackedSequence, Product
-from mmgen.models.layers.attention import PackedRows, PackingBackend
+from mmgen.models.layers.attention import PackedPass, PackingBackend
 from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Block, ForwardPass, FusedBlocks
@@ -89,7 +89,7 @@ class FusedEncoder:
         """An encoder decodes nothing."""
         return None
 
-    def _run(self, made: Kernels, x: Tensor, attending: PackingBackend, packed: PackedRows) -> Tensor:
+    def _run(self, made: Kernels, x: Tensor, attending: PackingBackend, packed: PackedPass) -> Tensor:
         config, past, layers = self.config, packed.states, self._layers
         inner, rows, threads = config.heads * config.head_size, x.shape[0] * x.shape[1], torch.get_num_threads()
         counts = packed.counts

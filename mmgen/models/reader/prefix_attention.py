@@ -8,7 +8,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from mmgen.models.layers.attention import AttentionRules, PackedRows, VarlenAttention
+from mmgen.models.layers.attention import AttentionRules, PackedPass, VarlenAttention
 from mmgen.models.layers.sdpa import dot_product
 
 
@@ -33,7 +33,7 @@ class PrefixAttention:
         self.layers[rules.layer] = k[0], v[0]
         return self.rows.attend(rules, q, k, v)
 
-    def packed(self, x: Tensor) -> PackedRows:
+    def packed(self, x: Tensor) -> PackedPass:
         return self.rows.packed(x)
 
     def keep(self, states: Tensor) -> None:
@@ -65,12 +65,12 @@ class AnswerAttention:
         own = (x.split(self.length, 2) for x in (q, k, v))
         return torch.cat([self._one(rules, row, *x) for row, *x in zip(self.rows, *own, strict=True)], 2)
 
-    def packed(self, x: Tensor) -> PackedRows | None:
+    def packed(self, x: Tensor) -> PackedPass | None:
         prefixes = self.prefixes
         if prefixes.states is None:
             return None
         places = [(prefixes.places[row], prefixes.places[row + 1] - prefixes.places[row]) for row in self.rows]
-        return PackedRows([self.length] * len(self.rows), places, True, prefixes.states)
+        return PackedPass([self.length] * len(self.rows), places, True, prefixes.states)
 
     def keep(self, states: Tensor) -> None: ...
 
