@@ -16,8 +16,6 @@ from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.reader.prefix_attention import AnswerAttention, PrefixAttention
 from mmgen.models.transformer_config import TransformerConfig
-from mmgen.models.vision.image_model import prepare
-from mmgen.models.vision.vit import VisionConfig, VisionTransformer
 
 made = kernels()
 pytestmark = [
@@ -127,17 +125,6 @@ def test_a_nan_stays_in_its_sequence() -> None:
     rows[1][rows[1] == 7] = 8
     ill, sound = states(model, rows)
     assert ill.isnan().all() and torch.equal(sound, states(model, rows[1:])[0])
-
-
-def test_images() -> None:
-    config = VisionConfig(32, 8, 64, 2, 2, 128, activation="quick_gelu", embedding_norm=True)
-    model = VisionTransformer(config).eval()
-    prepare(model, "bf16")
-    images = torch.randn(3, 3, 32, 32)
-    together, fused = model.pooled(images), model.fused
-    assert fused is not None and torch.equal(model.pooled(images[1:2])[0], together[1])
-    model.fused = None
-    assert near(together, model.pooled(images))
 
 
 def test_used_only_where_it_computes_the_same() -> None:
