@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mmgen.clients.image_base import ImageClient
     from mmgen.clients.image_encoder import ImageEncoderClient
     from mmgen.clients.reader import ReaderClient
+    from mmgen.clients.reward import RewardClient
     from mmgen.clients.text import TextClient
     from mmgen.clients.upscaler import UpscalerClient
     from mmgen.engine.telemetry.prometheus import MetricsServer
@@ -189,6 +190,12 @@ class Runtime:
         if upscaler is not None:
             client = client.with_upscaler(self.upscaler(upscaler), Path(upscaler).expanduser())
         return client.with_loras(loras) if loras else client
+
+    def reward_model(self, reference: str) -> RewardClient:
+        """The reward model of that folder, through the engine."""
+        from mmgen.clients import reward
+
+        return self._once("reward", reference, lambda key: reward.load(self.host, key))
 
     def upscaler(self, reference: str) -> UpscalerClient:
         """The network of that file that makes images larger, through the engine."""

@@ -78,6 +78,8 @@ COVERED_ELSEWHERE = {
     "mmgen.models.diffusion.single_file.vae": "models/diffusion/single_file/test_model.py",
     "mmgen.models.lm.architectures.tables": "models/lm/architectures/test_llama_kin.py",
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
+    "mmgen.cli.training.reward": "training/recipes/test_reward.py",
+    "mmgen.models.lm.reward_model": "training/recipes/test_reward.py",
     "mmgen.models.lm.rope_config": "models/lm/test_families.py",
     "mmgen.models.quantization.formats.fp8": "models/checkpoints/test_dequantized.py",
     "mmgen.models.vision.vision_tensor_names": "models/vision/test_vision_families.py",

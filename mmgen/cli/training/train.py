@@ -57,6 +57,11 @@ RECIPES = {
         "SFTRecipe",
         "Supervised fine-tuning of a causal language model, full, LoRA or prefix. DATA: JSON lines of messages.",
     ),
+    "reward": (
+        "reward",
+        "RewardRecipe",
+        "A reward model; OUT/model is what `mmgen reward score` takes. DATA: JSON lines of prompt, chosen and rejected.",
+    ),
     "dpo": (
         "dpo",
         "DPORecipe",

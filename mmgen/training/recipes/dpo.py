@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmgen.errors import BadRequest, UnreadableFile
+from mmgen.errors import BadRequest
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.text_model import TextModel
 from mmgen.training import checkpoint, loop, mixed_precision, optimizers
 from mmgen.training.chunked_cross_entropy import IGNORED
-from mmgen.training.data import chat_data, text_files
+from mmgen.training.data import text_files
 from mmgen.training.data.chat_data import ChatBatch, ChatExample, collate, example_of, sample_examples
+from mmgen.training.data.preference_pairs import conversations
 from mmgen.training.loop import TaskHooks
 from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
 from mmgen.training.recipes.sft import split
@@ -85,8 +86,8 @@ class DPORun(TaskHooks):
         pairs = []
         for path in text_files.files(self.recipe.data):
             for number, row in enumerate(text_files.rows(path), 1):
-                chosen, rejected = answers_of(row, f"{path}, row {number}")
-                pairs.append((example_of(self.text, chosen), example_of(self.text, rejected)))
+                chosen, rejected = (example_of(self.text, one) for one in conversations(row, f"{path}, row {number}"))
+                pairs.append((chosen, rejected))
         most = max_conversation_tokens(self.recipe, self.text)
         kept = [pair for pair in pairs if all(len(one.ids) <= most and any(one.learned) for one in pair)]
         if not kept:
@@ -114,17 +115,6 @@ class DPORun(TaskHooks):
 
 def collate_pairs(pairs: Sequence[tuple[ChatExample, ChatExample]]) -> PreferencePairs:
     return PreferencePairs(collate([chosen for chosen, _ in pairs] + [rejected for _, rejected in pairs]))
-
-
-def answers_of(row: Mapping[str, Any], where: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Rows with prompt, chosen and rejected, each a text or messages -> two conversations."""
-    prompt, both = row.get("prompt", []), (row.get("chosen"), row.get("rejected"))
-    asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-    if not isinstance(asked, list) or any(not isinstance(one, str | list) for one in both):
-        raise UnreadableFile(f"{where}: prompt, chosen and rejected should each be a text or messages")
-    answers = [[{"role": "assistant", "content": one}] if isinstance(one, str) else one for one in both]
-    chosen, rejected = (chat_data.messages_of({"messages": [*asked, *(part or [])]}, where) for part in answers)
-    return chosen, rejected
 
 
 def train(recipe: DPORecipe, *, stop_after_minutes: float | None = None) -> bool:
