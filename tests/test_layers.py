@@ -18,7 +18,7 @@ TIERS = (
     ("library",),
     ("runtime",),
     ("clients",),
-    ("runners",),
+    ("runners", "cluster"),
     ("engine", "models", "stores", "ingest"),
     ("base",),
 )

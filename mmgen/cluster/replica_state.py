@@ -1,0 +1,86 @@
+"""What the router knows of a replica: its models, what was sent there, and how long that is expected to take."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from mmgen.cluster.work import ClusterRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model needs."""
+
+    nbytes: int = 0  # of device memory
+    load_s: float = 5.0  # seconds until it can be used
+
+
+class RandomSet(Generic[T]):
+    """A set from which one is drawn in constant time. `items` and `places` are read by who is in a hurry."""
+
+    __slots__ = ("items", "places")
+
+    def __init__(self) -> None:
+        self.items: list[T] = []
+        self.places: dict[T, int] = {}
+
+    def add(self, item: T) -> None:
+        if item not in self.places:
+            self.places[item] = len(self.items)
+            self.items.append(item)
+
+    def discard(self, item: T) -> None:
+        place = self.places.pop(item, None)
+        if place is None:
+            return
+        last = self.items.pop()
+        if place < len(self.items):
+            self.items[place] = last
+            self.places[last] = place
+
+    def draw(self, rng: random.Random) -> T:
+        items = self.items
+        return items[int(rng.random() * len(items))]
+
+
+@dataclass(eq=False)
+class ReplicaState:
+    """One engine, as the router sees it."""
+
+    name: str
+    may_hold: frozenset[str]  # models that are placed here
+    memory: int | None = None  # bytes; None: whatever is asked
+    slots: int = 64  # requests at once, at most
+    models: OrderedDict[str, int] = field(default_factory=OrderedDict)  # loaded -> bytes, the last used at the end
+    sent: dict[str, ClusterRequest] = field(default_factory=dict)
+    company: Counter[str] = field(default_factory=Counter)  # model -> requests that are here
+    queue_s: float = 0.0  # device-seconds that these are expected to take
+    draining: bool = False  # gets nothing new
+    reserved: str | None = None  # ... until there is place for this model
+
+    def fits(self, info: ModelInfo) -> bool:
+        """Whether it ever can hold that model."""
+        return self.memory is None or info.nbytes <= self.memory
+
+    def can_load(self, info: ModelInfo) -> bool:
+        """Whether it can now: beside the models that are in use."""
+        if self.memory is None:
+            return True
+        return info.nbytes + sum(nbytes for model, nbytes in self.models.items() if self.company[model]) <= self.memory
+
+    def load(self, model: str, info: ModelInfo) -> list[str]:
+        """The model is here from now on; returns those that had to go, the longest unused first."""
+        gone: list[str] = []
+        if self.memory is not None:
+            for other in [other for other in self.models if not self.company[other]]:
+                if sum(self.models.values()) + info.nbytes <= self.memory:
+                    break
+                del self.models[other]
+                gone.append(other)
+        self.models[model] = info.nbytes
+        return gone

@@ -1,0 +1,301 @@
+"""Sends requests to replicas: the least served user first, to where the request is expected to be done first.
+
+A replica gets requests until those sent there are expected to take `window_s`; the others wait here, in fair order. Where one
+goes: of two replicas drawn at random that have its model and room (Mitzenmacher 2001, the power of two choices), and of those
+that have read the beginning of its prompt, the one with the least predicted finish. A model that is loaded nowhere, or whose
+requests wait for longer than it takes to load, goes to one more replica. A decision looks at the same few whatever their
+number is, and at one request for each model that somebody waits for.
+
+The bound on fairness. Let two users have requests waiting all the time that may go to any of N replicas, and c be the most
+that one of their requests takes. What they were charged differs, by weight, by c at most; what they were given differs by
+c and by what is under way, N (window_s + c): so much may be one user's alone. `bound_s` is this sum. It counts predictions
+as right; what they are off is settled at the user's next request.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from mmgen.cluster.prefixes import PrefixIndex
+from mmgen.cluster.replica_state import ModelInfo, RandomSet, ReplicaState
+from mmgen.cluster.waiting import FairWaiting
+from mmgen.cluster.work import ClusterRequest, RequestCosts, SentTo
+from mmgen.errors import BadRequest, Clash, NotFound, TooLarge
+
+KNOWN = 3
+"""Replicas looked at that have read a prompt's beginning, the last that did."""
+READING = 0.5
+"""Part of a request's cost that reading its prompt is taken to be."""
+
+
+class ClusterRouter:
+    """Free of threads and clocks: who calls it holds a lock, and tells it what happens."""
+
+    def __init__(
+        self,
+        models: Mapping[str, ModelInfo],
+        window_s: float = 2.0,
+        costs: RequestCosts | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """
+        Args:
+            models: what each needs, by its name.
+            window_s: predicted seconds of requests that a replica has at once, so that it can batch them; more wait here.
+        """
+        self.models, self.window_s = dict(models), window_s
+        self.costs, self.rng = costs or RequestCosts(), rng or random.Random()
+        self.replicas: dict[str, ReplicaState] = {}
+        self.prefixes, self.waiting = PrefixIndex(), FairWaiting()
+        self.moves = self.decisions = self.looked_at = 0  # models loaded; requests sent; replicas and queues seen for it
+        self._holders: dict[str, RandomSet[str]] = {}  # model -> replicas that have it
+        self._open: dict[str, RandomSet[str]] = {}  # ... and room besides
+        self._room: dict[str, RandomSet[str]] = {}  # model -> replicas with room that may hold it and do not
+        self._reserved: set[str] = set()  # models that a replica is kept for, see `_reserve`
+        self._placed: dict[str, RandomSet[str]] = {}  # model -> replicas that may hold it
+
+    def bound_s(self, most_s: float) -> float:
+        """Device-seconds by which two users of equal weight who always wait can differ; `most_s`: of a request."""
+        return most_s + len(self.replicas) * (self.window_s + most_s)
+
+    def set_weight(self, user: str, weight: float) -> None:
+        """A user of weight 2 gets twice the device-seconds of one of weight 1 while both wait. Raises BadRequest."""
+        if not (weight > 0 and math.isfinite(weight)):
+            raise BadRequest(f"weight of {user} is {weight}; it must be above 0")
+        self.waiting.shares.weights[user] = weight
+        if user in self.waiting.shares.flows:
+            self.waiting.shares.flows[user].weight = weight
+
+    def join(self, replica: ReplicaState) -> None:
+        """A replica begins. Raises Clash for a name that is taken."""
+        if replica.name in self.replicas:
+            raise Clash(f'there is already a replica "{replica.name}"; use another name')
+        self.replicas[replica.name] = replica
+        for model in replica.may_hold:
+            for table in (self._holders, self._open, self._room):
+                table.setdefault(model, RandomSet())
+            self._placed.setdefault(model, RandomSet()).add(replica.name)
+            if model in replica.models:
+                self._holders[model].add(replica.name)
+        if self._has_room(replica):
+            self._reopen(replica)
+
+    def leave(self, name: str) -> list[ClusterRequest]:
+        """A replica died, or ended. Returns what was under way there, which waits now, first of its users' requests."""
+        replica = self.replicas[name]
+        self._close(replica)
+        del self.replicas[name]
+        self._reserved.discard(replica.reserved or "")
+        for model in replica.may_hold:
+            self._holders[model].discard(name)
+            self._placed[model].discard(name)
+        self.prefixes.drop(name)
+        lost = list(replica.sent.values())
+        for request in reversed(lost):
+            request.replica = None
+            self.waiting.add(request, first=True)
+        return lost
+
+    def drain(self, name: str) -> None:
+        """It gets nothing new."""
+        replica = self.replicas[name]
+        self._close(replica)
+        replica.draining = True
+
+    def submit(self, request: ClusterRequest) -> None:
+        """It waits for `decide`. Raises NotFound for a model that no replica may hold, TooLarge where none is large enough."""
+        self.check(request.model)
+        request.cost_s = self.costs.seconds(request.model, request.units)
+        self.waiting.add(request)
+
+    def check(self, model: str) -> None:
+        """Raises what `submit` has against a model."""
+        info = self.models.get(model)
+        if info is None:
+            raise NotFound(f'no replica may hold "{model}"; place it in the cluster\'s configuration')
+        if model in self._holders and self._holders[model].items:
+            return  # it fits
+        able = [one for one in self.replicas.values() if model in one.may_hold]
+        if able and not any(one.fits(info) for one in able):
+            largest = max(one.memory or 0 for one in able)
+            raise TooLarge(
+                f"{model} takes {info.nbytes:,} bytes, the largest replica it is placed on has {largest:,}; "
+                "place it on a larger one, or take it in a lower precision"
+            )
+
+    def ready(self) -> Iterator[SentTo]:
+        """All decisions that can be made now."""
+        while (sent := self.decide()) is not None:
+            yield sent
+
+    def decide(self) -> SentTo | None:
+        """The next request and where it goes; None: nobody waits, or there is no room."""
+        self.looked_at += len(self.waiting.models)
+        first = [self.waiting.first(model) for model in self.waiting.models if self._can_go(model)]
+        for _, request in sorted(first, key=_virtual) if len(first) > 1 else first:
+            found = self._where(request)
+            if found is not None:
+                self.waiting.take(request)
+                return self._send(request, found[1], found[0])
+            self._reserve(request.model)
+        return None
+
+    def finished(self, request: ClusterRequest, device_ms: float | None = None) -> None:
+        """It is done on its replica. `device_ms`: what it took; None: it did not end well, and teaches nothing."""
+        replica = self._off(request)
+        if device_ms is not None and replica is not None:
+            self.costs.observe(request.model, request.units * (1 - READING * request.cached), request.company, device_ms)
+            self.waiting.settle(request, device_ms / 1000)
+
+    def cancel(self, request: ClusterRequest) -> None:
+        """It is wanted no more, wherever it is."""
+        if not self.waiting.remove(request):
+            self._off(request)
+
+    def report(self, name: str, models: Mapping[str, int]) -> None:
+        """What a replica says that it has loaded, with bytes."""
+        replica = self.replicas[name]
+        for model in models.keys() - replica.models.keys():
+            if model in replica.may_hold:
+                self._loaded(replica, model)
+        for model in [model for model in replica.models if model not in models and not replica.company[model]]:
+            del replica.models[model]
+            self._unloaded(replica, model)
+
+    def queue_s(self, models: frozenset[str]) -> float:
+        """Predicted device-seconds of all requests for these models, waiting and under way."""
+        waiting = sum(queue.seconds for model, queue in self.waiting.models.items() if model in models)
+        return waiting + sum(one.queue_s for one in self.replicas.values() if one.may_hold & models)
+
+    def _can_go(self, model: str) -> bool:
+        return bool(self._open[model].items) or (bool(self._room[model].items) and self._worth_loading(model))
+
+    def _worth_loading(self, model: str) -> bool:
+        """Whether its requests would wait for longer than another replica takes to load it."""
+        holders = len(self._holders[model].items)
+        return not holders or self.waiting.models[model].seconds / holders + self.window_s > self.models[model].load_s
+
+    def _where(self, request: ClusterRequest) -> tuple[float, ReplicaState] | None:
+        """The predicted finish, and the replica."""
+        model = request.model
+        best: tuple[float, ReplicaState] | None = None
+        part, known = self.prefixes.longest(model, request.prefix) if request.prefix else (0.0, dict[str, None]())
+        open_, near = self._open[model], set[str]()
+        if known:
+            near = {name for name in islice(reversed(known), KNOWN) if name in open_.places}
+        drawn = {open_.draw(self.rng), open_.draw(self.rng)} if open_.items else set[str]()
+        for name in near | drawn:
+            self.looked_at += 1
+            replica = self.replicas[name]
+            cached = part if name in near else 0.0
+            finish = replica.queue_s + self._cost(request, replica, cached)
+            if best is None or finish < best[0]:
+                best, request.cached = (finish, replica), cached
+        if best is None or self._worth_loading(model):
+            best = self._beside(request, best)
+        return best
+
+    def _beside(self, request: ClusterRequest, best: tuple[float, ReplicaState] | None) -> tuple[float, ReplicaState] | None:
+        """The same, with replicas that have to load its model first."""
+        room, info = self._room[request.model], self.models[request.model]
+        for name in {room.draw(self.rng), room.draw(self.rng)} if room.items else ():
+            self.looked_at += 1
+            replica = self.replicas[name]
+            if replica.can_load(info):
+                finish = replica.queue_s + info.load_s + self._cost(request, replica, 0.0)
+                if best is None or finish < best[0]:
+                    best, request.cached = (finish, replica), 0.0
+        return best
+
+    def _reserve(self, model: str) -> None:
+        """What is loaded nowhere, since others are in use everywhere, has one replica emptied for it."""
+        if model in self._reserved or self._holders[model].items:
+            return
+        drawn = [self.replicas[self._placed[model].draw(self.rng)] for _ in range(2)]
+        able = [one for one in drawn if one.fits(self.models[model]) and self._has_room(one)]
+        if able:
+            chosen = min(able, key=lambda one: one.queue_s)
+            self._shut(chosen)
+            chosen.reserved = model
+            self._reserved.add(model)
+
+    def _cost(self, request: ClusterRequest, replica: ReplicaState, cached: float) -> float:
+        company = replica.company[request.model] + 1
+        return self.costs.seconds(request.model, request.units, company) * (1 - READING * cached)
+
+    def _send(self, request: ClusterRequest, replica: ReplicaState, finish: float) -> SentTo:
+        loads = request.model not in replica.models
+        if loads:
+            self.moves += 1
+            for gone in replica.load(request.model, self.models[request.model]):
+                self._unloaded(replica, gone)
+            self._loaded(replica, request.model)
+        replica.models.move_to_end(request.model)
+        self._change(replica, request, 1)
+        request.company = replica.company[request.model]
+        self.prefixes.add(replica.name, request.model, request.prefix)
+        self.decisions += 1
+        return SentTo(request, replica.name, loads, finish)
+
+    def _off(self, request: ClusterRequest) -> ReplicaState | None:
+        replica = None if request.replica is None else self.replicas.get(request.replica)
+        if replica is not None and request.id in replica.sent:
+            self._change(replica, request, -1)
+            request.replica = None
+        return replica
+
+    def _change(self, replica: ReplicaState, request: ClusterRequest, sign: int) -> None:
+        """A request comes or goes; so may the replica's room."""
+        had = self._has_room(replica)
+        if sign > 0:
+            replica.sent[request.id] = request
+            request.replica, request.plays = replica.name, request.plays + 1
+        else:
+            del replica.sent[request.id]
+        replica.company[request.model] += sign
+        replica.queue_s = max(0.0, replica.queue_s + sign * request.cost_s) if replica.sent else 0.0
+        if replica.reserved and replica.can_load(self.models[replica.reserved]):
+            self._reserved.discard(replica.reserved)
+            replica.reserved = None
+        if had and not self._has_room(replica):
+            self._shut(replica)
+        elif self._has_room(replica) and not had:
+            self._reopen(replica)
+
+    def _has_room(self, replica: ReplicaState) -> bool:
+        return (
+            not (replica.draining or replica.reserved) and replica.queue_s < self.window_s and len(replica.sent) < replica.slots
+        )
+
+    def _close(self, replica: ReplicaState) -> None:
+        if self._has_room(replica):
+            self._shut(replica)
+
+    def _reopen(self, replica: ReplicaState) -> None:
+        for model in replica.may_hold:
+            (self._open if model in replica.models else self._room)[model].add(replica.name)
+
+    def _shut(self, replica: ReplicaState) -> None:
+        for model in replica.may_hold:
+            (self._open if model in replica.models else self._room)[model].discard(replica.name)
+
+    def _loaded(self, replica: ReplicaState, model: str) -> None:
+        replica.models.setdefault(model, self.models[model].nbytes)
+        self._holders[model].add(replica.name)
+        if self._has_room(replica):
+            self._room[model].discard(replica.name)
+            self._open[model].add(replica.name)
+
+    def _unloaded(self, replica: ReplicaState, model: str) -> None:
+        self._holders[model].discard(replica.name)
+        self.prefixes.drop(replica.name, model)
+        if self._has_room(replica):
+            self._open[model].discard(replica.name)
+            self._room[model].add(replica.name)
+
+
+def _virtual(first: tuple[float, ClusterRequest]) -> float:
+    return first[0]

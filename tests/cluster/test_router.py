@@ -1,0 +1,198 @@
+import random
+from collections import Counter, defaultdict
+
+import pytest
+
+from mmgen.cluster.prefixes import BLOCK, chain
+from mmgen.cluster.replica_state import ModelInfo, ReplicaState
+from mmgen.cluster.router import ClusterRouter
+from mmgen.cluster.work import ClusterRequest, SentTo
+from mmgen.errors import BadRequest, Clash, NotFound, TooLarge
+
+
+def router(replicas: int = 2, models: str = "a", loaded: str = "a", window_s: float = 2.0, **options: object) -> ClusterRouter:
+    """Models are letters; a unit takes 50 ms until something is known."""
+    made = ClusterRouter({model: ModelInfo(100, 5.0) for model in models}, window_s, rng=random.Random(0))
+    for number in range(replicas):
+        state = ReplicaState(f"r{number}", frozenset(models), **options)  # type: ignore[arg-type]
+        state.models.update(dict.fromkeys(loaded, 100))
+        made.join(state)
+    return made
+
+
+def asked(number: int, user: str = "ann", model: str = "a", units: float = 10.0, text: str = "") -> ClusterRequest:
+    return ClusterRequest(f"{user}{number}", user, model, units, chain(text))
+
+
+def submit(made: ClusterRouter, *requests: ClusterRequest) -> list[SentTo]:
+    for one in requests:
+        made.submit(one)
+    return list(made.ready())
+
+
+def test_work_spreads_by_predicted_finish() -> None:
+    made = router(4, window_s=10.0)
+    sent = submit(made, *(asked(number) for number in range(40)))
+    counts = Counter(one.replica for one in sent)
+    assert len(sent) == 40 and max(counts.values()) <= 13, "two choices: far from one at random"
+    assert made.queue_s(frozenset("a")) == pytest.approx(20.0)
+
+
+def test_what_has_no_room_waits_and_goes_on_when_something_is_done() -> None:
+    made = router(2, window_s=1.0)
+    sent = submit(made, *(asked(number) for number in range(10)))
+    assert len(sent) == 4 and len(made.waiting) == 6, "half a second each: two on each replica"
+    made.finished(sent[0].request, 500.0)
+    again = list(made.ready())
+    assert [one.replica for one in again] == [sent[0].replica]
+
+
+def test_a_request_goes_where_its_beginning_is_cached() -> None:
+    text = "x" * (4 * BLOCK)
+    made = router(16, window_s=60.0)
+    first = submit(made, asked(0, text=text))[0]
+    made.finished(first.request)
+    for number in range(1, 9):
+        later = submit(made, asked(number, text=text + str(number)))[0]
+        assert later.replica == first.replica and later.request.cached == 1.0
+        made.finished(later.request)
+    submit(made, asked(9, text=text))
+    made.leave(first.replica)
+    assert {one.replica for one in made.ready()}.isdisjoint({first.replica}), "and elsewhere once that is gone"
+
+
+def test_a_cached_beginning_is_no_reason_to_wait_long() -> None:
+    text = "x" * (4 * BLOCK)
+    made = router(4, window_s=60.0)
+    sent = submit(made, *(asked(number, text=text) for number in range(40)))
+    assert len({one.replica for one in sent}) == 4
+
+
+def test_a_model_is_loaded_where_it_is_nowhere_and_spreads_when_it_has_to() -> None:
+    made = router(4, models="ab", loaded="a")
+    sent = submit(made, asked(0, model="b"))
+    assert sent[0].loads and sent[0].finish_s == pytest.approx(5.5) and made.moves == 1
+    more = submit(made, *(asked(number, model="b") for number in range(1, 4)))
+    assert made.moves == 1 and {one.replica for one in more} == {sent[0].replica}, "a second load would take longer"
+    submit(made, *(asked(number, model="b") for number in range(4, 40)))
+    assert 2 <= made.moves <= 4, "now it takes less than waiting"
+
+
+def test_memory_evicts_what_is_idle_and_never_what_is_in_use() -> None:
+    made = router(1, models="abc", loaded="ab", memory=200)
+    in_use = submit(made, asked(0, model="b"))[0]
+    assert submit(made, asked(1, model="c"))[0].loads
+    assert list(made.replicas["r0"].models) == ["b", "c"]
+    assert submit(made, asked(2, model="a")) == [], "both are in use"
+    made.finished(in_use.request, None)
+    assert [one.request.model for one in made.ready()] == ["a"]
+    assert list(made.replicas["r0"].models) == ["c", "a"]
+
+
+def test_what_finds_no_memory_holds_up_no_others_and_gets_a_replica_that_empties() -> None:
+    made = router(2, models="abc", loaded="ab", memory=200)
+    busy = submit(made, *(asked(number, model="ab"[number % 2], units=1) for number in range(20)))
+    assert all(made.replicas[name].company[model] for name in ("r0", "r1") for model in "ab")
+    sent = submit(made, asked(90, "zoe", "c"), *(asked(number, units=1) for number in range(91, 99)))
+    kept = next(one for one in made.replicas.values() if one.reserved == "c")
+    assert len(sent) == 8 and {one.replica for one in sent}.isdisjoint({kept.name})
+    for one in busy:
+        made.finished(one.request, 50.0)
+    found = list(made.ready())
+    assert [(one.request.user, one.replica, one.loads) for one in found] == [("zoe", kept.name, True)] and not kept.reserved
+
+
+def test_lost_requests_come_first_and_are_charged_once() -> None:
+    made = router(2, window_s=1.0)
+    sent = submit(made, *(asked(number) for number in range(8)))
+    virtual = made.waiting.shares.flows["ann"].virtual
+    dead = sent[0].replica
+    lost = made.leave(dead)
+    assert lost == [one.request for one in sent if one.replica == dead]
+    for one in [one.request for one in sent if one.replica != dead]:
+        made.finished(one, 500.0)
+    again = list(made.ready())
+    assert [one.request for one in again] == lost and all(one.request.plays == 2 for one in again)
+    assert made.waiting.shares.flows["ann"].virtual == virtual
+    made.finished(lost[0], 500.0)
+    made.finished(lost[0], 500.0)
+    assert len(made.replicas[again[0].replica].sent) == 1, "a second end is none"
+
+
+def test_cancelled_ones_are_nowhere() -> None:
+    made = router(1, window_s=1.0)
+    requests = [asked(number) for number in range(4)]
+    submit(made, *requests)
+    for one in requests:
+        made.cancel(one)
+    assert not len(made.waiting) and not made.replicas["r0"].sent and made.queue_s(frozenset("a")) == 0.0
+    assert submit(made, asked(9))
+
+
+def test_a_draining_replica_gets_nothing_new() -> None:
+    made = router(2)
+    made.drain("r0")
+    assert {one.replica for one in submit(made, *(asked(number) for number in range(4)))} == {"r1"}
+
+
+def test_reports_correct_what_was_guessed() -> None:
+    made = router(2, models="ab", loaded="a")
+    made.report("r0", {"b": 100})
+    assert {one.replica for one in submit(made, asked(0))} == {"r1"}
+    assert submit(made, asked(1, model="b"))[0].replica == "r0" and not made.moves
+
+
+def test_errors_say_what_to_do() -> None:
+    made = router(1, models="ab", loaded="", memory=60)
+    with pytest.raises(TooLarge, match=r"a takes 100 bytes, the largest replica it is placed on has 60; place it on"):
+        made.submit(asked(0))
+    with pytest.raises(NotFound, match='no replica may hold "z"; place it'):
+        made.submit(asked(0, model="z"))
+    with pytest.raises(Clash, match='already a replica "r0"'):
+        made.join(ReplicaState("r0", frozenset("a")))
+    with pytest.raises(BadRequest, match="must be above 0"):
+        made.set_weight("ann", 0)
+
+
+@pytest.mark.parametrize(("weights", "wrong"), [((1.0, 1.0), 0.0), ((3.0, 1.0), 0.0), ((1.0, 1.0), 0.5)])
+def test_shares_of_two_users_stay_within_the_bound(weights: tuple[float, float], wrong: float) -> None:
+    """Four replicas; zoe's requests come in bursts and are five times as long, ann's a hundred at a time. `wrong`: by how much
+    requests take longer or shorter than their like."""
+    rng, made = random.Random(1), router(4, window_s=1.0)
+    for user, weight in zip(("ann", "zoe"), weights, strict=True):
+        made.set_weight(user, weight)
+    served, number, worst = defaultdict[str, float](float), 0, 0.0
+    ends: list[tuple[float, int, ClusterRequest]] = []
+    now = 0.0
+    for _ in range(1500):
+        for user, units in (("ann", 2.0), ("zoe", 10.0)):
+            while len(made.waiting.models["a"].users.get(user, ()) if made.waiting.models else ()) < 30:
+                for _ in range(rng.choice((1, 60))):
+                    number += 1
+                    made.submit(asked(number, user, units=units))
+        for sent in made.ready():
+            took = sent.request.units * 0.05 * rng.uniform(1 - wrong, 1 + wrong)
+            ends.append((now + took, len(ends), sent.request))
+        ends.sort(key=lambda one: one[0])
+        now, _, request = ends.pop(0)
+        served[request.user] += request.units * 0.05
+        made.finished(request, request.units * 50.0)
+        worst = max(worst, abs(served["ann"] / weights[0] - served["zoe"] / weights[1]))
+    assert served["ann"] > 50 and worst <= made.bound_s(0.5)
+
+
+def test_a_decision_looks_at_few_however_many_there_are() -> None:
+    """Of the cost of a decision what can be counted: replicas and queues seen for it."""
+
+    def looks(replicas: int, waiting: int) -> float:
+        made = router(replicas, models="abcd", loaded="ab", window_s=1.0)
+        rng = random.Random(0)
+        for number in range(waiting):
+            made.submit(asked(number, f"user{number % 100}", rng.choice("abcd"), text="x" * rng.randint(0, 9 * BLOCK)))
+        sent, before = [one.request for one in made.ready()], (made.looked_at, made.decisions)
+        for one in sent[:50]:
+            made.finished(one, 500.0)
+            list(made.ready())
+        return (made.looked_at - before[0]) / (made.decisions - before[1])
+
+    assert looks(64, 3000) <= looks(8, 500) + 4 < 20
