@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.training.data.emoji_dataset import SIDE, SOURCES, WORDS, DatasetReport, check, write
-
-DRAWN = 512  # drawing at 64 directly leaves jagged edges
+from mmgen.training.data.emoji_vectors import rasterise
+from mmgen.training.data.emoji_vectors import write as write_vectors
 
 
 def build(folder: Path, packages: Path | None = None, progress: Callable[[int, int], None] | None = None) -> DatasetReport:
@@ -34,7 +32,9 @@ def build(folder: Path, packages: Path | None = None, progress: Callable[[int, i
         if packages is None:
             fetch(tarballs)
         fresh = Path(scratch) / "set"
-        write(fresh, *draw(tarballs, progress))
+        rows, images, vectors = draw(tarballs, progress)
+        write(fresh, rows, images)
+        write_vectors(fresh, {row["file"]: svg for row, svg in zip(rows, vectors, strict=True)})
         report = check(fresh)
         licenses(tarballs, fresh / "LICENSES")
         shutil.copytree(fresh, folder, dirs_exist_ok=True)
@@ -96,14 +96,17 @@ def vocabulary(tarballs: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def draw(tarballs: Path, progress: Callable[[int, int], None] | None = None) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Rows and images of all vendors, about ten minutes of a core.
+def draw(
+    tarballs: Path, progress: Callable[[int, int], None] | None = None
+) -> tuple[list[dict[str, Any]], list[np.ndarray], list[str]]:
+    """Rows, images and SVGs of all vendors, about ten minutes of a core.
 
     Where a vendor draws several emoji alike, one of them is kept (the neutral one, or else the oldest) and names the others
     in `also`. What "fluent" draws exactly as "fluent-flat" does is kept there only.
     """
     emoji = vocabulary(tarballs)
     drawn: dict[str, dict[bytes, list[dict[str, Any]]]] = {}
+    sources: dict[tuple[str, str], str] = {}  # vendor and code points -> SVG
     for place, (vendor, source) in enumerate(SOURCES.items()):
         icons = _json(tarballs, source.package, "icons.json")
         codes = _json(tarballs, source.named_by or source.package, "chars.json")
@@ -114,15 +117,17 @@ def draw(tarballs: Path, progress: Callable[[int, int], None] | None = None) -> 
             svg = _svg(icons, codes.get(e["codepoints"]) or e["name"].lower().replace(":", "").replace(" ", "-"))
             if svg is not None and (pixels := rasterise(svg)).any():
                 groups.setdefault(pixels.tobytes(), []).append(e)
+                sources[vendor, e["codepoints"]] = svg
     drawn["fluent"] = {pixels: alike for pixels, alike in drawn["fluent"].items() if pixels not in drawn["fluent-flat"]}
     order = {e["codepoints"]: n for n, e in enumerate(emoji)}
-    rows, images = [], []
+    rows, images, vectors = [], [], []
     for vendor, groups in drawn.items():
         kept = [(sorted(alike, key=_preference), pixels) for pixels, alike in groups.items()]
         for alike, same in sorted(kept, key=lambda group: order[group[0][0]["codepoints"]]):
             rows.append(_row(vendor, alike[0], alike[1:]))
             images.append(np.frombuffer(same, dtype=np.uint8).reshape(SIDE, SIDE, 4))
-    return rows, images
+            vectors.append(sources[vendor, alike[0]["codepoints"]])
+    return rows, images, vectors
 
 
 def _preference(e: dict[str, Any]) -> tuple[bool, float]:
@@ -145,25 +150,7 @@ def _svg(icons: dict[str, Any], name: str) -> str | None:
     box = [icon.get("left", 0), icon.get("top", 0), icon.get("width", icons["width"]), icon.get("height", icons["height"])]
     space = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     view = " ".join(map(str, box))
-    return f'<svg {space} width="{DRAWN}" height="{DRAWN}" viewBox="{view}">{icon["body"]}</svg>'
-
-
-def rasterise(svg: str) -> np.ndarray:
-    """(64, 64, 4) uint8 RGBA: drawn at 512x512, then box-filtered in premultiplied alpha, in whole numbers."""
-    try:
-        import resvg_py
-    except ImportError:
-        raise NotFound("resvg-py is not installed; pip install resvg-py") from None
-    with Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))) as image:
-        large = np.asarray(image.convert("RGBA"), dtype=np.int64)
-    cell = DRAWN // SIDE
-    alpha = large[..., 3:]
-    premultiplied = np.concatenate((large[..., :3] * alpha, alpha), axis=-1)
-    total = premultiplied.reshape(SIDE, cell, SIDE, cell, 4).sum((1, 3))  # (512, 512, 4) -> (64, 64, 4)
-    seen = total[..., 3:]
-    small = np.concatenate((total[..., :3] / np.maximum(seen, 1), seen / cell**2), axis=-1)
-    pixels: np.ndarray = np.where(np.rint(small[..., 3:]) > 0, np.rint(small), 0).astype(np.uint8)
-    return pixels
+    return f'<svg {space} viewBox="{view}">{icon["body"]}</svg>'
 
 
 def licenses(tarballs: Path, folder: Path) -> None:

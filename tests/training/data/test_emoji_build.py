@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import BadRequest, NotFound
-from mmgen.training.data import emoji_dataset
+from mmgen.training.data import emoji_dataset, emoji_vectors
 from mmgen.training.data.emoji_build import build
 
 SQUARE = '<path d="M0 0h{0}v{0}H0z" fill="#f00"/>'
@@ -65,6 +65,8 @@ def test_building_from_tarballs(tarballs: Path, tmp_path: Path) -> None:
     wide, small = emoji_dataset.read_images(tmp_path / "set", [row["file"] for row in rows[:2]])
     assert (small[:32, :32] == [255, 0, 0, 255]).all() and not small[32:].any() and not small[:, 32:].any()
     assert (wide[16:48, :, 3] == 255).all() and not wide[:16].any()  # centred in its square
+    svgs = list(emoji_vectors.read(tmp_path / "set", [row["file"] for row in rows]))
+    assert all((emoji_vectors.rasterise(svg) == image).all() for svg, image in zip(svgs[:2], (wide, small), strict=True))
     assert len(list((tmp_path / "set" / "LICENSES").iterdir())) == len(emoji_dataset.SOURCES) + len(emoji_dataset.WORDS)
     with pytest.raises(BadRequest, match="is not an empty folder; choose a new one"):
         build(tmp_path / "set", tarballs)
