@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 CARDS = ROOT / "assets" / "models"
-RECIPES = ("reader", "denoiser", "upscaler", "clip", "language_model", "sft", "dpo", "scaling_law")
+RECIPES = ("reader", "denoiser", "upscaler", "super_resolution", "clip", "language_model", "sft", "dpo", "scaling_law")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 

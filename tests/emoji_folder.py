@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmgen.training.data import emoji_dataset
+from mmgen.training.data import emoji_dataset, emoji_vectors
 from mmgen.training.data.emoji_images import EmojiImages
 
 THINGS = [f"{colour} {shape}" for colour in ("dark", "pale", "warm", "cold", "wild", "calm") for shape in "abcdef"]
@@ -44,3 +44,14 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def images(drawings: Path) -> EmojiImages:
     return EmojiImages.load(drawings)
+
+
+def add_vectors(folder: Path) -> Path:
+    """The same drawings as SVG."""
+    svgs = {}
+    for n, one in enumerate(emoji_dataset.read_rows(folder)):
+        colour = "#{:02x}{:02x}{:02x}".format(*drawing(n % len(THINGS), n // len(THINGS))[6, 6, :3])
+        shape = f'<path d="M6 6h14v34h38v18h-52z" fill="{colour}"/>'
+        svgs[one["file"]] = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">{shape}</svg>'
+    emoji_vectors.write(folder, svgs)
+    return folder

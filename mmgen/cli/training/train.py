@@ -25,6 +25,11 @@ RECIPES = {
         "UpscalerRecipe",
         "The x2 upscaler that follows the denoiser of small images. DATA: the folder that `mmgen data emoji` built.",
     ),
+    "super-resolution": (
+        "super_resolution",
+        "SuperResolutionRecipe",
+        "The network that makes a denoiser's images four times as large. DATA: the folder that `mmgen data emoji` built.",
+    ),
     "denoiser": (
         "denoiser",
         "DenoiserRecipe",

@@ -57,15 +57,10 @@ class EmojiImages:
 
         Raises NotFound, UnreadableFile, and BadRequest for a vendor or group that the folder does not have.
         """
-        rows = emoji_dataset.read_rows(folder)
-        _known("vendor", vendors, {row["vendor"] for row in rows})
-        _known("group", leave_out, {row["group"] for row in rows})
-        rows = [r for r in rows if (not vendors or r["vendor"] in vendors) and r["group"] not in leave_out]
+        rows = chosen_rows(folder, vendors, leave_out)
         pixels = np.empty((len(rows), SIDE, 4, SIDE), dtype=np.uint8)
         for out, image in zip(pixels, emoji_dataset.read_images(folder, [row["file"] for row in rows]), strict=True):
-            alpha = image[..., 3:].astype(np.uint16)
-            out[:, :3] = ((image[..., :3] * alpha + 127) // 255).transpose(0, 2, 1)  # (y, x, c) -> (y, c, x)
-            out[:, 3] = image[..., 3]
+            out[:] = premultiplied(image)
         return cls.build(rows, pixels)
 
     @classmethod
@@ -92,6 +87,21 @@ class EmojiImages:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+
+def chosen_rows(folder: Path, vendors: Sequence[str] = (), leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of captions.jsonl, as `EmojiImages.load` takes them, one an image. Raises what it raises."""
+    rows = emoji_dataset.read_rows(folder)
+    _known("vendor", vendors, {row["vendor"] for row in rows})
+    _known("group", leave_out, {row["group"] for row in rows})
+    return [r for r in rows if (not vendors or r["vendor"] in vendors) and r["group"] not in leave_out]
+
+
+def premultiplied(image: np.ndarray) -> np.ndarray:
+    """(S, S, 4) uint8 RGBA -> (S, 4, S) uint8: y, channel, x; RGB premultiplied by alpha."""
+    alpha = image[..., 3:].astype(np.uint16)
+    colours = ((image[..., :3] * alpha + 127) // 255).astype(np.uint8)
+    return np.concatenate((colours, image[..., 3:]), axis=-1).transpose(0, 2, 1)  # (y, x, c) -> (y, c, x)
 
 
 def _known(what: str, given: Sequence[str], known: set[str]) -> None:

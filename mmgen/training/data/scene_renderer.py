@@ -6,6 +6,8 @@ at full and half size keep every pixel exact.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -41,6 +43,19 @@ class Augment(Config):
     vendor: str = ""  # who draws it where no style is named; empty, or where that vendor did not: any of them
 
 
+@dataclass(frozen=True)
+class ScenePlacement:
+    """Where K things of B scenes stand: one entry a thing but for `background`."""
+
+    row: np.ndarray  # of which scene
+    place: np.ndarray  # over those with a lower one
+    image: np.ndarray  # which drawing
+    flip: np.ndarray  # bool: mirrored
+    corner: np.ndarray  # (K, 2) x, y of its upper left, in pixels of the renderer's side
+    width: np.ndarray  # likewise
+    background: np.ndarray  # (B,) in COLOURS, or negative: white
+
+
 class SceneRenderer:
     """Renders on one device at one size; all randomness comes from the generator passed to `draw`."""
 
@@ -68,6 +83,18 @@ class SceneRenderer:
         rng: np.random.Generator,
     ) -> Tensor:
         """Requests, (B,) each -> (B, 3, S, S) in [-1, 1]."""
+        return self.render(self.place(layout, a, b, style, background, rng))
+
+    def place(
+        self,
+        layout: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        style: np.ndarray,
+        background: np.ndarray,
+        rng: np.random.Generator,
+    ) -> ScenePlacement:
+        """Requests, (B,) each, to where their things stand."""
         size, how = len(layout), self.augment
         first, second = self._choose(a, b, style, rng)
         row, place = np.nonzero(CENTRES[layout, :, 0] >= 0)  # (K,) one entry a thing to be drawn
@@ -82,8 +109,20 @@ class SceneRenderer:
             slack = SLACK[layout[row]] * self.side // SIDE
             corner = corner + np.rint(rng.uniform(-1, 1, (size, 4, 2))[row, place] * (slack + 0.49))
         corner = np.rint(self._inside(corner, width, image, flip))
-        columns, lines = (self._filters(corner[:, axis], width, flip & (axis == 0)) for axis in (0, 1))
-        return self._over(self._place(image, lines, columns), row, place, background)
+        return ScenePlacement(row, place, image, flip, corner, width, background)
+
+    def render(self, at: ScenePlacement, pixels: Tensor | None = None, zoom: int = 1) -> Tensor:
+        """The scenes, (B, 3, zoom S, zoom S) in [-1, 1].
+
+        pixels: the K things' drawings at another size, (K, P, 4, P) uint8 as EmojiImages has them; None: those at 64.
+        """
+        if pixels is None:
+            pixels = self.pixels[torch.from_numpy(at.image).to(self.device)]
+        box = pixels.shape[1], zoom * self.side
+        columns, lines = (
+            self._filters(zoom * at.corner[:, axis], zoom * at.width, at.flip & (axis == 0), *box) for axis in (0, 1)
+        )
+        return self._over(self._place(pixels.float(), lines, columns), at)
 
     def _choose(
         self, a: np.ndarray, b: np.ndarray, style: np.ndarray, rng: np.random.Generator
@@ -106,31 +145,31 @@ class SceneRenderer:
         inside: np.ndarray = np.clip(corner, least, np.maximum(least, np.floor(high + 1e-6)))
         return inside
 
-    def _filters(self, corner: np.ndarray, width: np.ndarray, flip: np.ndarray) -> Tensor:
-        """Box filters (K, S, 64): which share of each source pixel lies under each output pixel."""
-        step = torch.tensor(SIDE / width, dtype=torch.float32, device=self.device)[:, None, None]
+    def _filters(self, corner: np.ndarray, width: np.ndarray, flip: np.ndarray, pixels: int, side: int) -> Tensor:
+        """Box filters (K, side, pixels): which share of each source pixel lies under each output pixel."""
+        step = torch.tensor(pixels / width, dtype=torch.float32, device=self.device)[:, None, None]
         begin = torch.tensor(corner, dtype=torch.float32, device=self.device)[:, None, None]
-        low = (torch.arange(self.side, device=self.device)[None, :, None] - begin) * step
-        source = torch.arange(SIDE, device=self.device).expand(len(width), SIDE)
-        source = torch.where(torch.tensor(flip, device=self.device)[:, None], SIDE - 1 - source, source)[:, None, :]
+        low = (torch.arange(side, device=self.device)[None, :, None] - begin) * step
+        source = torch.arange(pixels, device=self.device).expand(len(width), pixels)
+        source = torch.where(torch.tensor(flip, device=self.device)[:, None], pixels - 1 - source, source)[:, None, :]
         overlap = torch.minimum(low + step, source + 1) - torch.maximum(low, source)
         return overlap.clamp_(min=0).div_(step)
 
-    def _place(self, image: np.ndarray, lines: Tensor, columns: Tensor) -> Tensor:
-        """(K,) images through their filters -> (K, 4, S, S) premultiplied, 0-255."""
-        count = len(image)
-        pixels = self.pixels[torch.from_numpy(image).to(self.device)].float().view(count, SIDE, 4 * SIDE)
-        half = lines @ pixels  # (K, S, 64) @ (K, 64, 4 * 64): the rows
-        done = half.view(count, self.side * 4, SIDE) @ columns.transpose(1, 2)  # (K, S * 4, 64) @ (K, 64, S)
-        return done.view(count, self.side, 4, self.side).transpose(1, 2)
+    @staticmethod
+    def _place(pixels: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
+        """(K, P, 4, P) drawings through their filters (K, S, P) -> (K, 4, S, S) premultiplied, 0-255."""
+        (count, own), side = pixels.shape[:2], lines.shape[1]
+        half = lines @ pixels.view(count, own, 4 * own)  # (K, S, P) @ (K, P, 4 * P): the rows
+        done = half.view(count, side * 4, own) @ columns.transpose(1, 2)  # (K, S * 4, P) @ (K, P, S)
+        return done.view(count, side, 4, side).transpose(1, 2)
 
-    def _over(self, things: Tensor, row: np.ndarray, place: np.ndarray, background: np.ndarray) -> Tensor:
+    def _over(self, things: Tensor, at: ScenePlacement) -> Tensor:
         """Things onto their backgrounds, one place after another; Porter and Duff 1984, "over"."""
-        behind = self.colours[torch.from_numpy(np.maximum(background, 0)).to(self.device)]
-        canvas = behind[:, :, None, None].expand(-1, -1, self.side, self.side).clone()
-        for number in range(int(place.max()) + 1):
-            mine = torch.from_numpy(np.flatnonzero(place == number)).to(self.device)
-            where = torch.from_numpy(row[place == number]).to(self.device)
+        behind = self.colours[torch.from_numpy(np.maximum(at.background, 0)).to(self.device)]
+        canvas = behind[:, :, None, None].expand(-1, -1, *things.shape[-2:]).clone()
+        for number in range(int(at.place.max()) + 1):
+            mine = torch.from_numpy(np.flatnonzero(at.place == number)).to(self.device)
+            where = torch.from_numpy(at.row[at.place == number]).to(self.device)
             thing = things[mine]
             canvas[where] = canvas[where] * (1 - thing[:, 3:] / 255) + thing[:, :3]
         return canvas.div_(127.5).sub_(1)

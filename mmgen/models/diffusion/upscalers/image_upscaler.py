@@ -13,7 +13,7 @@ from mmgen.errors import BadWeights
 from mmgen.models.cpu.batch_invariant_layers import hold
 from mmgen.models.diffusion.single_file import kinds
 from mmgen.models.diffusion.single_file.tensors import SingleFile
-from mmgen.models.diffusion.upscalers import compact, esrgan
+from mmgen.models.diffusion.upscalers import compact, esrgan, palette
 
 PREFIXES = ("params_ema.", "params.", "module.")
 TILE = 192  # pixels a side, where an image is not taken whole; see autoencoder.tile_size
@@ -56,7 +56,7 @@ def load(path: Path, device: str = "cpu", name: str = "") -> ImageUpscaler:
     prefix = next((one for one in PREFIXES if all(name.startswith(one) for name in file.shapes)), "")
     tensors = {name.removeprefix(prefix): file.get(name) for name in file.shapes}
     try:
-        network: Any = esrgan.made_of(tensors) or compact.made_of(tensors)
+        network: Any = esrgan.made_of(tensors) or compact.made_of(tensors) or palette.made_of(tensors)
     except (RuntimeError, ValueError, KeyError) as why:
         raise BadWeights(
             f"{path} is an upscaler of another shape than is known here ({str(why).splitlines()[-1].strip()})"
