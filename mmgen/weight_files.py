@@ -15,6 +15,8 @@ from mmgen.weight_sets import WeightSet
 
 UNREAD = ("safety_checker",)
 """Parts of a pipeline that may be left out, and are not loaded where a model is batched step by step."""
+ENLARGER = "super_resolution/model.safetensors"
+"""A denoiser's own network that makes its images larger. Recipes name it by a digest of its own."""
 PICKLES = {".bin", ".ckpt", ".pkl", ".pt", ".pth"}
 CONVERT = (
     "python -c \"import torch; from safetensors.torch import save_file; tensors = torch.load('{old}', weights_only=True, "
@@ -91,9 +93,10 @@ def _unfilled(folder: Path) -> Iterator[Path]:
 
 
 def digest(folder: Path) -> str:
-    """One sha256 over all weights of a folder: of the lines `sha256  name` of its safetensors, as `sha256sum` writes them."""
+    """One sha256 over all weights of a folder but its enlarger's: of the lines `sha256  name`, as `sha256sum` writes them."""
     inside = folder if folder.is_dir() else folder.parent
-    lines = [f"{sha256(path)}  {path.relative_to(inside).as_posix()}\n" for path in weights(folder)]
+    names = {path.relative_to(inside).as_posix(): path for path in weights(folder)}
+    lines = [f"{sha256(path)}  {name}\n" for name, path in names.items() if name != ENLARGER]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

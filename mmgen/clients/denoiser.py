@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mmgen.clients import hires
+from mmgen import weight_files
+from mmgen.clients import first_size, hires
 from mmgen.clients.control_models import ControlModels
 from mmgen.clients.host import ModelHost
 from mmgen.clients.image_base import ImageClient, ImageDone
@@ -54,13 +55,15 @@ class DenoiserClient(ImageClient):
         from mmgen.runners.vae_decode import VAEDecodeRunner
 
         super().__init__(host, key, folder)
-        self.model, self.size, self.conditional = model, model.size, model.conditional
+        self.model, self.size, self.conditional = model, model.best, model.conditional
         self.preview_decoder: Autoencoder | None = None  # instead of the model's own
         self.upscaler: UpscalerClient | None = None
-        self.denoise, self.decode = f"denoise:{key}", f"decode:{key}"
+        self.denoise, self.decode, self.enlarge = f"denoise:{key}", f"decode:{key}", f"decode:enlarge {key}"
         work = DenoiseRunner(model)
         host.engine.add_runner(self.denoise, work)
         host.engine.add_runner(self.decode, VAEDecodeRunner(model.images))
+        if model.enlarger is not None:
+            host.engine.add_runner(self.enlarge, VAEDecodeRunner(model.enlarger))
         self.controls = ControlModels(host, self.denoise, work, model)
 
     def with_preview_decoder(self, path: Path) -> Self:
@@ -107,18 +110,19 @@ class DenoiserClient(ImageClient):
 
     def _checked(self, params: ImageParams) -> ImageParams:
         """With the model's own size where none is asked for. Raises BadRequest for what the model cannot draw."""
-        width = self.model.size if params.width is None else params.width
-        height = self.model.size if params.height is None else params.height
+        width = self.model.best if params.width is None else params.width
+        height = self.model.best if params.height is None else params.height
         resolved = replace(params, width=width, height=height)
         self._check_images(resolved)
-        self.model.latent_shape(*resolved.size)
-        self._table(resolved)
+        self.model.check_size(*resolved.size)
+        (first,) = first_size.reduced([replace(resolved, pixels=None, mask_pixels=None, controls=())], self.model)
+        self._table(first)
         self._adapters(resolved)
         self._learned(resolved)
         if resolved.hires is not None:
             if self.model.told:
                 raise BadRequest(f"{self.reference} is told the image in its first size, where hires is not done; leave it out")
-            larger = self._larger(resolved)
+            larger = self._larger(replace(resolved, width=first.width, height=first.height))
             self.model.latent_shape(*larger.size)
             self._table(larger)
         for control in resolved.controls:
@@ -150,34 +154,40 @@ class DenoiserClient(ImageClient):
         return [self.host.engine.call_with(self.denoise, self.model.learned_word, path) for path in params.embeddings]
 
     def fit(self, width: int, height: int) -> tuple[int, int]:
-        grain = self.model.grain
-        scale = self.model.size / math.sqrt(width * height)
-
+        grain = self.model.grain * (self.model.best // self.model.size)
+        scale = self.model.best / math.sqrt(width * height)
         return max(grain, grain * round(scale * width / grain)), max(grain, grain * round(scale * height / grain))
 
     def draw(self, rows: Sequence[ImageParams], request: Request) -> Iterator[Progress | Preview | ImageDone]:
         engine, following, ended = self.host.engine, EventMerge(), False
+        whole, rows = rows, first_size.reduced(rows, self.model)
         try:
             adapters = {params.loras: self._adapters(params) for params in rows}
             conditions, latents, references = self._conditions(rows, adapters), self._latents(rows), self._references(rows)
             controls = {id(one): self.controls.prepared(one) for params in rows for one in params.controls}
             cached: dict[int, CachedSteps] = {}
-            stages = [hires.stages(params, self.upscaler is not None) for params in rows]
+            sizes = [first_size.final(params, self.model) for params in whole]
+            stages = [
+                hires.stages(one, self.upscaler is not None, size is not None) for one, size in zip(whole, sizes, strict=True)
+            ]
 
             def job(number: int, stage: str, value: Any) -> Job:
                 """Of a row's next stage, from what the one before it gave."""
                 params = rows[number]
                 if stage == "decode":
                     return Job(self.decode, value, request)
+                if stage == "enlarge":
+                    return Job(self.enlarge, value, request)
                 if stage == "upscale":
                     assert self.upscaler is not None
-                    return self.upscaler.job(kept(params, value), request)
+                    return self.upscaler.job(kept(whole[number], value), request)
                 own = [controls[id(one)] for one in params.controls]
                 begun = latents.get(id(params.pixels)), references.get(id(params.pixels))
                 if stage == "again":
                     params = replace(self._larger(params), pixels=hires.resized(value, self._larger(params).size))
                     begun = self._encoded(params), None
-                payload = self._payload(params, conditions[params.loras], adapters[params.loras], own, begun, number, request)
+                payload = self._payload(params, conditions[params.loras], adapters[params.loras], own, begun, number)
+                payload = replace(payload, decode=partial(self._pixels, request, sizes[number]))
                 if "again" in stages[number]:
                     tables = [len(self._table(one)) for one in (rows[number], self._larger(rows[number]))]
                     payload = replace(payload, before=tables[0] if stage == "again" else 0, total=sum(tables))
@@ -190,11 +200,15 @@ class DenoiserClient(ImageClient):
                     cached[number] = event
                 elif not isinstance(event, JobEnded):
                     yield event
-                elif at + 1 < len(stages[number]):
-                    following.add((number, at + 1), engine.submit(job(number, stages[number][at + 1], event.value)))
+                if not isinstance(event, JobEnded):
+                    continue
+                value, size = event.value, sizes[number]
+                if stages[number][at] == "enlarge" and size is not None:
+                    value = hires.resized(value, size)
+                if at + 1 < len(stages[number]):
+                    following.add((number, at + 1), engine.submit(job(number, stages[number][at + 1], value)))
                 else:
-                    last = stages[number][at]
-                    pixels = event.value if last == "upscale" else kept(rows[number], event.value)
+                    pixels = value if stages[number][at] == "upscale" else kept(whole[number], value)
                     yield ImageDone(number, pixels, cached.get(number))
             ended = True
         finally:
@@ -244,7 +258,6 @@ class DenoiserClient(ImageClient):
         controls: Sequence[RowControl],
         image: tuple[Tensor | None, Tensor | None],
         number: int,
-        request: Request,
     ) -> DenoiseRequest:
         import torch.nn.functional as F
 
@@ -265,18 +278,24 @@ class DenoiserClient(ImageClient):
             controls=controls,
             reference=reference,
             image=number,
-            decode=partial(self._pixels, request),
         )
 
-    def _pixels(self, request: Request, latents: Tensor) -> Tensor:
-        """Of a preview: (C, h, w) -> (3, H, W) in [-1, 1]; by the decoder's own turns where decoding costs something."""
+    def _pixels(self, request: Request, size: first_size.Size | None, latents: Tensor) -> Tensor:
+        """Of a preview: (C, h, w) -> (3, H, W) in [-1, 1]; by the decoder's own turns where decoding costs something.
+
+        size: what it is interpolated to, where the finished image goes through the model's enlarger.
+        """
         if self.preview_decoder is not None:
             decoded: Tensor = self.host.engine.call_with(self.denoise, self.preview_decoder.decode, latents[None])
-            return decoded[0].cpu()
-        if self.model.cheap:
-            return self.model.decode(latents[None])[0]
-        pixels: Tensor = self.host.engine.submit(Job(self.decode, latents, request)).result()
-        return pixels
+            pixels = decoded[0].cpu()
+        elif self.model.cheap:
+            pixels = self.model.decode(latents[None])[0]
+        else:
+            pixels = self.host.engine.submit(Job(self.decode, latents, request)).result()
+        return pixels if size is None else hires.resized(pixels, size)
+
+    def enlarged_by(self, params: ImageParams) -> Path | None:
+        return self.folder / weight_files.ENLARGER if first_size.enlarged(params, self.model) else None
 
     def _table(self, params: ImageParams) -> SolverTable:
         assert params.solver is not None and params.steps is not None

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def stages(params: ImageParams, upscaled: bool) -> list[str]:
-    """Jobs of a row, one after another. An upscaler stands before the second drawing, or at the end."""
-    more = ["upscale"] if upscaled else []
-    again = ["again", "decode"] if params.hires is not None else []
-    return ["denoise", "decode", *more, *again]
+def stages(params: ImageParams, upscaled: bool, enlarged: bool = False) -> list[str]:
+    """Jobs of a row, one after another. An upscaler stands before the second drawing, or at the end; the model's own
+    enlarger behind what it draws last."""
+    upscale, enlarge = ["upscale"] if upscaled else [], ["enlarge"] if enlarged else []
+    if params.hires is not None:
+        return ["denoise", "decode", *upscale, "again", "decode", *enlarge]
+    return ["denoise", "decode", *enlarge, *upscale]
 
 
 def larger(params: ImageParams, step: int) -> ImageParams:
@@ -39,4 +41,6 @@ def resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     import torch.nn.functional as F
 
     width, height = size
+    if pixels.shape[-2:] == (height, width):
+        return pixels
     return F.interpolate(pixels[None], (height, width), mode="bicubic", antialias=True).clamp(-1, 1)[0]

@@ -90,6 +90,10 @@ class ImageClient(ABC):
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 
+    def enlarged_by(self, params: ImageParams) -> Path | None:
+        """The file of the model's own network that makes a resolved row's image larger at the end; None: none does."""
+        return None
+
     @property
     def edits(self) -> bool:
         """Whether it changes an image as an instruction says, and does nothing else."""

@@ -45,7 +45,7 @@ def load(host: ModelHost, key: str, reference: str, vae: Path | None = None, tex
             raise BadRequest(f"{reference} takes no other {OWN[name]}; leave it out")
         return with_own_precision(partial(found, **own)) if folder.suffix == gguf_files.SUFFIX else partial(found, **own)
 
-    runners = [f"denoise:{key}", f"decode:{key}", f"pipeline:{key}"]
+    runners = [f"denoise:{key}", f"decode:{key}", f"decode:enlarge {key}", f"pipeline:{key}"]
     choose = registered(host.registry.denoisers, kind)
     opened = host.open("denoiser", reference, runners=runners, loader=loader, key=key, prepare=prepare, workload=workload)
     make: type[Any] = DenoiserClient

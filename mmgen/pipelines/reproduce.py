@@ -16,7 +16,7 @@ from mmgen.errors import BadRequest, NotFound
 from mmgen.image_events import Progress, image_of
 from mmgen.image_params import ControlImage, ControlInput, ImageParams
 from mmgen.pipelines.image import image_checks, image_io, infotext, recipe
-from mmgen.pipelines.image.image_pipeline import lora_digest
+from mmgen.pipelines.image.image_pipeline import lora_digest, own_file
 from mmgen.pipelines.image.infotext import Infotext
 from mmgen.pipelines.image.recipe import Recipe, RecipeFile
 from mmgen.pipelines.image.rows import started
@@ -83,8 +83,16 @@ def reproduce(
         elif progress is not None and isinstance(event, Progress):
             progress(event)
     later = [f"it says {name}, which a later version of mmgen wrote" for name in recipe.unknown(image)]
+    larger = own_file(client, client.enlarged_by(params))
     changed = (*later, *changes(made, client, rt.device, source, mask), *control_changes(made, controls))
-    here = {"weights": client.weights, "versions": recipe.versions(), "device": rt.device, "precision": client.precision}
+    changed = (*changed, *enlarging_changes(made, larger))
+    here = {
+        "super_resolution": larger,
+        "weights": client.weights,
+        "versions": recipe.versions(),
+        "device": rt.device,
+        "precision": client.precision,
+    }
     now = made.model_copy(update=here)
     difference = most_different(image, drawn)
     return Reproduction(str(path), difference == 0, difference, changed, drawn, now)
@@ -165,6 +173,16 @@ def control_changes(made: Recipe, controls: Sequence[ControlInput]) -> list[str]
         if then.weights != weight_files.digest(hub.resolve(then.reference, kind="control")):
             found.append(f"the weights of control model {then.reference} are others")
     return found
+
+
+def enlarging_changes(made: Recipe, now: RecipeFile | None) -> list[str]:
+    """What differs from then of the model's own super-resolution, in words."""
+    then = made.super_resolution
+    if then is None and now is not None:
+        return [f"it was drawn at {made.width} x {made.height} at once, which {made.model} makes by super-resolution now"]
+    if then is not None and now is None:
+        return [f"it was made larger by super-resolution, which {made.model} has not now"]
+    return [f"the super-resolution of {made.model} is another"] if then and now and then.sha256 != now.sha256 else []
 
 
 def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None) -> list[str]:

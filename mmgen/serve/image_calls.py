@@ -202,7 +202,7 @@ def check_size(client: ImageClient, width: int, height: int) -> None:
     if not isinstance(client, DenoiserClient):
         return
     try:
-        client.model.latent_shape(width, height)
+        client.model.check_size(width, height)
     except BadRequest:
         names = [f"{side}x{side}" for side in sides(client)]
         raise bad_size(f"{width}x{height}", "this model draws among others", names) from None
@@ -213,7 +213,7 @@ def sides(client: DenoiserClient) -> list[int]:
     found = []
     for half in range(1, NAMED + 1):
         try:
-            client.model.latent_shape(side := client.model.size * half // 2, side)
+            client.model.check_size(side := client.model.best * half // 2, side)
         except BadRequest:
             continue
         found.append(side)
@@ -230,7 +230,7 @@ def usage(client: ImageClient, prompt: str, n: int, size: tuple[int, int]) -> Im
     """None for a model whose latents nobody here knows."""
     if not isinstance(client, DenoiserClient):
         return None
-    _, height, width = client.model.latent_shape(*size)
+    _, height, width = client.model.latent_shape(*client.model.first_size(*size))
     read, drawn = text_tokens(client.model.text, prompt), n * height * width
     details = TokenDetails(text_tokens=read, image_tokens=0)
     return ImageUsage(input_tokens=read, output_tokens=drawn, total_tokens=read + drawn, input_tokens_details=details)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from mmgen import hub
+from mmgen import hub, weight_files
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.checkpoints.safetensors_io import read_json
@@ -46,6 +46,8 @@ from mmgen.models.diffusion.prompts.textual_inversion import LearnedWord
 from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.solver_table import SolverTable
 from mmgen.models.diffusion.upscaler import HalfSizeAutoencoder, Upscaler
+from mmgen.models.diffusion.upscalers import image_upscaler
+from mmgen.models.diffusion.upscalers.image_upscaler import ImageUpscaler
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder
 
 UNETS = ("UNet2DConditionModel", "UNet2DModel")
@@ -74,10 +76,16 @@ class DenoiserModel(DenoiserBase):
     """A UNet with its text side and its autoencoder, all in evaluation mode on one device."""
 
     def __init__(
-        self, unet: Any, text: TextConditioner, images: Autoencoder, scheduler_config: Mapping[str, Any], name: str = ""
+        self,
+        unet: Any,
+        text: TextConditioner,
+        images: Autoencoder,
+        scheduler_config: Mapping[str, Any],
+        name: str = "",
+        enlarger: ImageUpscaler | None = None,
     ) -> None:
         text = text if hasattr(text, "networks") else PromptConditioner(text)
-        self.unet, self.text, self.images, self.name = unet, text, images, name
+        self.unet, self.text, self.images, self.name, self.enlarger = unet, text, images, name, enlarger
         self.scheduler_config = dict(scheduler_config)
         self.device, self.dtype = unet.device, unet.dtype
         config = unet.config
@@ -99,7 +107,7 @@ class DenoiserModel(DenoiserBase):
         self.channels_last = self.device.type == "cuda"  # on a CPU `pack` gains what it would, and more
         if self.channels_last:
             unet.to(memory_format=torch.channels_last)
-        modules = [hold(module) for module in (unet, *text.modules(), *images.modules())]
+        modules = [hold(module) for module in (unet, *text.modules(), *self._pixel_modules())]
         self.networks: dict[str, torch.nn.Module] = {"unet": unet, **text.networks()}
         self.adapted = {name: AdaptedLayers(network) for name, network in self.networks.items()}
         self.adapters = AdapterFiles(self.networks, name)
@@ -129,7 +137,8 @@ class DenoiserModel(DenoiserBase):
         scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
         unet = _network(folder, found, device, dtype)
         images = _images(folder, unet, device, dtype) if vae is None else _own_vae(vae, folder, unet, device, dtype)
-        made = cls(unet, _text_side(folder, unet, device, dtype), images, scheduler, name or folder.name)._checked()
+        text, enlarger = _text_side(folder, unet, device, dtype), _enlarger(folder, device)
+        made = cls(unet, text, images, scheduler, name or folder.name, enlarger)._checked()
         index = folder / "model_index.json"
         made.scaled_reference |= index.is_file() and bool(read_json(index).get("is_cosxl_edit", False))
         return made
@@ -146,10 +155,14 @@ class DenoiserModel(DenoiserBase):
         In bf16 activations go through in channels-last order: the kernels write what the next one reads, where torch's plain
         order costs 98 reorders a pass of the embedded UNet, 33 of them of weights; a third of the pass where products are fast.
         """
-        for module in (self.unet, *self.images.modules()):
+        for module in (self.unet, *self._pixel_modules()):
             onednn.pack(module, (torch.float32, torch.bfloat16))
         if self.device.type == "cpu" and self.dtype == torch.bfloat16:
             self.channels_last = True
+
+    def _pixel_modules(self) -> list[torch.nn.Module]:
+        """Networks behind the UNet."""
+        return [*self.images.modules(), *(self.enlarger.modules() if self.enlarger else ())]
 
     @property
     def network(self) -> Any:
@@ -373,6 +386,12 @@ def _images(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> Autoenc
     if (folder / "upscaler").is_dir():
         return HalfSizeAutoencoder(Upscaler.load(folder / "upscaler", device))
     return PixelAutoencoder(int(unet.config.in_channels))
+
+
+def _enlarger(folder: Path, device: str) -> ImageUpscaler | None:
+    """A network of the model's own that makes its images larger."""
+    path = folder / weight_files.ENLARGER
+    return image_upscaler.load(path, device) if path.is_file() else None
 
 
 def _text_side(folder: Path, unet: Any, device: str, dtype: torch.dtype) -> TextConditioner:

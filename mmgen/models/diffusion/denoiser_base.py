@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -14,6 +15,9 @@ from mmgen.models.diffusion.adapters.adapter import ScaledAdapters
 from mmgen.models.diffusion.autoencoder import Autoencoder
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.guidance import guide
+
+if TYPE_CHECKING:
+    from mmgen.models.diffusion.upscalers.image_upscaler import ImageUpscaler
 
 LARGEST = 8
 """A side may be this many times the size that the model was trained at."""
@@ -28,6 +32,7 @@ class DenoiserBase:
     size: int  # pixels a side that it was trained at
     grain: int  # pixels: the least side, and what the model draws best are multiples of it
     step: int  # pixels: a side is a multiple of it
+    enlarger: ImageUpscaler | None = None  # its own, behind the autoencoder
     told: str  # of what image the network is told in every step: "", "inpaint" or "edit"
     adapted: Mapping[str, AdaptedLayers]  # by the names of the networks that LoRA files know
 
@@ -35,6 +40,11 @@ class DenoiserBase:
     def factor(self) -> int:
         """Pixels a latent place, each way."""
         return self.images.factor
+
+    @property
+    def best(self) -> int:
+        """Pixels a side of the images that it makes best: those of `size`, made larger by its enlarger."""
+        return self.size if self.enlarger is None else self.size * self.enlarger.factor
 
     @property
     def cheap(self) -> bool:
@@ -64,12 +74,34 @@ class DenoiserBase:
         """(B, 3, H, W) in [-1, 1] -> latents (B, C, h, w), deterministic."""
         return self.images.encode(images)
 
+    def first_size(self, width: int, height: int) -> tuple[int, int]:
+        """The size in which an image of that size is drawn, before its enlarger: about that of training, or a larger one that
+        the enlarger brings to the size. It is that size itself up to that of training, and where there is no enlarger."""
+        area = width * height / self.size**2
+        if self.enlarger is None or area <= 1:
+            return width, height
+        share = max(1 / self.enlarger.factor, area**-0.5)
+        across, down = (self.step * max(1, round(share * side / self.step)) for side in (width, height))
+        return across, down
+
+    def check_size(self, width: int, height: int) -> None:
+        """Raises BadRequest for an image that the model cannot make."""
+        first, most = self.first_size(width, height), LARGEST * self.best
+        if first == (width, height):
+            self.latent_shape(width, height)
+            return
+        for word, pixels in (("width", width), ("height", height)):
+            if not self.grain <= pixels <= most:
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {self.grain} to {most}, best at {self.best}")
+        if not all(self.grain <= side <= LARGEST * self.size for side in first):
+            raise BadRequest(f"{width} x {height} pixels are too narrow for {self.name}; it draws best at {self.best} each way")
+
     def latent_shape(self, width: int, height: int) -> tuple[int, int, int]:
         """(C, h, w) of an image of that size in pixels; BadRequest if the model cannot draw it."""
         least, most = self.grain, LARGEST * self.size
         for word, pixels in (("width", width), ("height", height)):
             if not least <= pixels <= most:
-                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {least} to {most}, best at {self.size}")
+                raise BadRequest(f"{word} is {pixels} pixels; {self.name} draws {least} to {most}, best at {self.best}")
             if pixels % self.step:
                 near = max(least, min(most, self.step * round(pixels / self.step)))
                 raise BadRequest(f"{word} is {pixels} pixels; {self.name} needs a multiple of {self.step}, such as {near}")

@@ -245,6 +245,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             embedding=learned,
             vae=file_of(client.vae),
             upscaler=file_of(client.upscaler_path),
+            super_resolution=own_file(client, client.enlarged_by(params)),
             text_encoder=tuple(RecipeFile(file=str(one), sha256=lora_digest(one)) for one in client.text_encoders),
             **options,
             versions=recipe.versions(),
@@ -262,6 +263,13 @@ def part(given: ImageSource | None, opened: Image | None) -> RecipeFile | None:
 
 def file_of(path: Path | None) -> RecipeFile | None:
     return None if path is None else RecipeFile(file=str(path), sha256=lora_digest(path))
+
+
+def own_file(client: ImageClient, path: Path | None) -> RecipeFile | None:
+    """One of the model's own files, named within its folder."""
+    if path is None:
+        return None
+    return RecipeFile(file=path.relative_to(client.folder).as_posix(), sha256=weight_files.file_digest(path))
 
 
 def lora_digest(path: Path) -> str:

@@ -71,6 +71,7 @@ class RecipeOptions(BaseModel):
     vae: RecipeFile | None = None  # instead of the model's own
     text_encoder: tuple[RecipeFile, ...] = ()  # of a single file without
     upscaler: RecipeFile | None = None
+    super_resolution: RecipeFile | None = None  # the model's own, where it took part
     prompt: str  # as the model read it, with the style
     negative: str = ""
     seed: int
@@ -131,6 +132,7 @@ class Recipe(CompleteOptions):
             "Hires upscale": hires.scale if hires else None,
             "Hires upscaler": (stem(self.upscaler) if self.upscaler else "Bicubic") if hires else None,
             "Postprocess upscaler": stem(self.upscaler) if self.upscaler and not hires else None,
+            "Super-resolution": self.super_resolution.sha256[:10] if self.super_resolution else None,
             "Lora hashes": ", ".join(f"{stem(one)}: {one.sha256[:12]}" for one in self.lora) or None,
             "Version": f"mmgen {self.versions.get('mmgen', '')}",
         }
