@@ -42,11 +42,13 @@ class PairsRecipe(Config):
     vendors: tuple[str, ...] = ("noto", "twemoji")
     leave_out: tuple[str, ...] = ("flags",)  # groups
     unknown: tuple[str, ...] = ("symbols", "people-body")  # groups that the denoiser was not trained on: these are not redrawn
-    count: int = Field(6000, ge=1)
-    held_out: int = Field(120, ge=0)  # pairs of things that no other pair shows
-    redrawn: float = Field(0.5, ge=0, le=1)  # share of pairs that go through the denoiser; the others through its decoder
+    count: int = Field(default=6000, ge=1)
+    held_out: int = Field(default=120, ge=0)  # pairs of things that no other pair shows
+    redrawn: float = Field(
+        default=0.5, ge=0, le=1
+    )  # share of pairs that go through the denoiser; the others through its decoder
     strength: tuple[float, float] = (0.08, 0.3)  # of the redrawing: the least and the most noise, as of img2img
-    steps: int = Field(20, ge=1)  # of the denoiser at strength 1
+    steps: int = Field(default=20, ge=1)  # of the denoiser at strength 1
     mix: Mix = Mix(single=0.8, relation=0.1, count=0.1, keywords=0.0, more_keywords=0.0, background=0.3)
     seed: int = 0
 
@@ -132,7 +134,7 @@ def write(
     renderer = SceneRenderer(images)
     for begin in range(0, total, TOGETHER):
         rows = np.arange(begin, min(begin + TOGETHER, total))
-        at = renderer.place(*(getattr(pool, one)[rows] for one in ("layout", "a", "b", "style", "background")), rng)
+        at = renderer.place(pool.layout[rows], pool.a[rows], pool.b[rows], pool.style[rows], pool.background[rows], rng)
         small, large = renderer.render(at), renderer.render(at, torch.from_numpy(drawings[at.image]), SCALE)
         drawn = client.model.decode(client.model.encode(small))
         again = np.flatnonzero(redrawn[rows])

@@ -34,20 +34,20 @@ class SuperResolutionRecipe(Config):
     out: Path = Path("runs/super-resolution")
     denoiser: str = "embedded:emoji"  # whose images are made larger
     pairs: PairsRecipe = PairsRecipe()
-    width: int = Field(64, ge=1)  # channels
-    blocks: int = Field(5, ge=1)
-    colours: int = Field(4, ge=1)  # that a place offers
-    crop: int = Field(40, ge=8, le=SIDE)  # pixels of the small image that a row shows
-    clean: float = Field(0.25, ge=0, le=1)  # share of rows that show the box filter of the large image
-    roughness: float = Field(0.02, ge=0)  # maximum standard deviation of noise on the small image, of the range 0 to 1
-    slopes: float = Field(0.5, ge=0)  # weight of the differences of neighbouring pixels
-    steps: int = Field(6000, ge=1)
+    width: int = Field(default=64, ge=1)  # channels
+    blocks: int = Field(default=5, ge=1)
+    colours: int = Field(default=4, ge=1)  # that a place offers
+    crop: int = Field(default=40, ge=8, le=SIDE)  # pixels of the small image that a row shows
+    clean: float = Field(default=0.25, ge=0, le=1)  # share of rows that show the box filter of the large image
+    roughness: float = Field(default=0.02, ge=0)  # maximum standard deviation of noise on the small image, of the range 0 to 1
+    slopes: float = Field(default=0.5, ge=0)  # weight of the differences of neighbouring pixels
+    steps: int = Field(default=6000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # in place of `steps`
-    batch: int = Field(16, ge=1)
+    batch: int = Field(default=16, ge=1)
     learning_rate: float = 1e-3
     warmup: float = 0.03
     mixed_precision: str = "auto"
-    validate_every: int = Field(250, ge=1)  # steps
+    validate_every: int = Field(default=250, ge=1)  # steps
     seed: int = 0
     checkpoint_minutes: float = 4.0
 
@@ -138,6 +138,7 @@ def train(recipe: SuperResolutionRecipe, *, stop_after_minutes: float | None = N
         steps=recipe.steps,
         minutes=recipe.minutes,
         batch=recipe.batch,
+        gradient_clip=1.0,
         schedule=LearningRateSchedule(peak=recipe.learning_rate, floor=0.01, warmup=recipe.warmup),
         seed=recipe.seed,
         validate_every=recipe.validate_every,
