@@ -28,7 +28,6 @@ class SequenceChunk:
     wanted: int  # how many of them, counted from the last, get logits
     memory: EncoderMemory | None = None  # an encoder-decoder's encoder states
     adapter: str | None = None  # name of the LoRA adapter
-    prompt: int | None = None  # where the answer begins in the sequence, see `PagedSequence`
     states: bool = False  # whether hidden states are asked for
 
 
@@ -45,7 +44,7 @@ def read(lm: PagedModel, pool: KVPool, parts: Sequence[SequenceChunk], adapters:
     device = pool.keys[0].device
     ids = torch.tensor([[token for part in parts for token in part.ids]], device=device)
     positions = torch.tensor([position for part in parts for position in _positions(part)], device=device)
-    paged = PagedAttention(pool, [PagedSequence(part.table, len(part.ids), part.prompt) for part in parts])
+    paged = PagedAttention(pool, [PagedSequence(part.table, len(part.ids)) for part in parts])
     memories = [(part.memory, len(part.ids)) for part in parts if part.memory is not None]
     more = {"memory": EncoderMemories(memories)} if memories else {}
     ends = accumulate(len(part.ids) for part in parts)

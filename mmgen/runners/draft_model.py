@@ -101,7 +101,7 @@ class DraftLoop:
         assert pool is not None
         tables = [one.branch.draft_table for one, _, _ in parts]
         rows = [
-            SequenceChunk(table, ids, wanted, prompt=one.decoding.start)
+            SequenceChunk(table, ids, wanted)
             for table, (one, ids, wanted) in zip(tables, parts, strict=True)
             if table is not None
         ]

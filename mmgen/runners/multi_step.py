@@ -52,7 +52,7 @@ class MultiStep:
         starts = torch.tensor([text.table.length for text in texts])
         finals = {token for text in texts for token in text.decoding.samplers[text.branch].writer.ends}  # type: ignore[attr-defined]
         limits = StepLimits(most, alone.seconds, alone.stop, sorted(finals))
-        paged = PagedAttention(pool, [PagedSequence(text.table, 1, text.decoding.start) for text in texts], ahead=most - 1)
+        paged = PagedAttention(pool, [PagedSequence(text.table, 1) for text in texts], ahead=most - 1)
         plans = [text.decoding.plan(text.branch, most) for text in texts]  # type: ignore[attr-defined]
         found = self.lm.decode(ids, paged, starts + torch.arange(most)[:, None], limits, plans)
         self.able = found is not None

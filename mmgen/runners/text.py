@@ -57,9 +57,7 @@ class SequenceRow:
         start, branch = self.table.length, self.branch
         ids = [*branch.ids[start : start + self.count], *branch.drafts][: self.count]
         states = isinstance(self.job.state, ContrastiveSequences)
-        return SequenceChunk(
-            self.table, ids, self.wanted, branch.memory, self.job.payload.adapter, self.job.state.start, states
-        )
+        return SequenceChunk(self.table, ids, self.wanted, branch.memory, self.job.payload.adapter, states)
 
 
 class TextRunner:

@@ -72,22 +72,12 @@ static void place(const void *about, long row, int thread)
     }
 }
 
-/* Heads that attend at once: as many as share keys, or a part of them. */
-INLINE int heads_at_once(const Shape *shape)
-{
-    long shared = shape->heads / shape->groups;
-    int heads = MOST_HEADS;
-    while (shared % heads)
-        heads--;
-    return heads;
-}
-
 static void look(const void *about, long unit, int thread)
 {
     const Pass *pass = about;
     const Shape *shape = pass->shape;
     const Layer *layer = pass->layer;
-    int heads = heads_at_once(shape);
+    int heads = heads_at_once(shape->heads / shape->groups);
     long each = shape->heads / heads, row = unit / each, head = unit % each * heads, size = shape->size;
     long from = head / (shape->heads / shape->groups) * shape->places * size;
     attend_some(pass->qkv + pass->texts[row].row * layer->qkv.out + head * size, layer->keys + from, layer->values + from,
@@ -209,7 +199,7 @@ static void lead(Crew *crew, Pass *pass)
             narrow(pass);
             shape = pass->shape, rows = shape->texts;
         }
-        share(crew, look, pass, rows * (shape->heads / heads_at_once(shape)));
+        share(crew, look, pass, rows * (shape->heads / heads_at_once(shape->heads / shape->groups)));
         share(crew, fix_seen, pass, rows);
         share(crew, add_seen, pass, block_units(layer->out.weights, layer->out.chunk));
         share(crew, begin_network, pass, rows);

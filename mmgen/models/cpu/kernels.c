@@ -95,12 +95,16 @@ void gated_silu(const float *x, float *y, long rows, long width)
         gate_row(x + row * 2 * width, x + (row * 2 + 1) * width, y + row * width, width);
 }
 
+/* Units a thread from which on heads attend together. */
+#define MANY 8
+
 /* softmax(scale q K') V of one query of each of many texts, over keys and values (groups, places, size) that lie in spans.
 
    q (rows, heads, size); the other's rows are as long as q_step, k_step and v_step say. Where there are new k and v, they take
    the place of the last key, and q and k are turned by cos and sin (texts, turned) first, in texts' order.
-   y (texts, heads, size); `room`: for threads * `each`, which is 16 more than the most keys. `size`: a multiple of 16, at most
-   MAX_HEAD_DIM. */
+   y (texts, heads, size); `room`: for threads * MOST_HEADS * `each`, which is 16 more than the most keys. `size`: a multiple of 16,
+   at most MAX_HEAD_DIM. Of many texts, as of a prompt's places, heads that share keys attend at once, and a head's keys stay in the
+   cache while texts follow one another; threads get long and short ones in turn. */
 void attend(const float *q, const float *k, const float *v, const float *cos, const float *sin, float *keys, float *values,
             float *y, float *room, const Text *texts, const Span *spans, long count, long heads, long groups, long size,
             long places, long turned, long q_step, long k_step, long v_step, long each, long threads, long window, double scale)
@@ -108,15 +112,17 @@ void attend(const float *q, const float *k, const float *v, const float *cos, co
     for (long one = 0; k && one < count; one++)
         keep(k + texts[one].row * k_step, v + texts[one].row * v_step, cos + one * turned, sin + one * turned, keys, values, texts + one,
              spans, groups, size, places, turned);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (long one = 0; one < count * heads; one++) {
-        long text = one / heads, head = one % heads, group = head / (heads / groups);
+    long at_once = count * groups < MANY * threads ? 1 : heads_at_once(heads / groups), units = heads / at_once;
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+    for (long one = 0; one < count * units; one++) {
+        long unit = one / count, text = (one + unit) % count, head = unit * at_once, group = head / (heads / groups);
         const float *own = q + texts[text].row * q_step + head * size;
-        float turned_q[MAX_HEAD_DIM];
-        if (turned)
-            turn(own, cos + text * turned, sin + text * turned, turned_q, size, turned);
-        attend_some(turned ? turned_q : own, keys + group * places * size, values + group * places * size, y + one * size,
-                    room + omp_get_thread_num() * each, texts + text, spans, size, each, window, (float)scale, 1);
+        float turned_q[MOST_HEADS * MAX_HEAD_DIM];
+        for (long other = 0; turned && other < at_once; other++)
+            turn(own + other * size, cos + text * turned, sin + text * turned, turned_q + other * size, size, turned);
+        attend_some(turned ? turned_q : own, keys + group * places * size, values + group * places * size,
+                    y + (text * heads + head) * size, room + omp_get_thread_num() * MOST_HEADS * each, texts + text, spans, size, each,
+                    window, (float)scale, (int)at_once);
     }
 }
 

@@ -166,7 +166,7 @@ class Kernels:
     ) -> Tensor:
         (_, heads, size), groups, (k, v, cos, sin, turned, k_step, v_step) = q.shape, keys.shape[0], new
         each, threads = texts.most + LANES, torch.get_num_threads()
-        y, room = q.new_empty(texts.count, heads, size), torch.empty(threads * each)
+        y, room = q.new_empty(texts.count, heads, size), torch.empty(threads * MOST_HEADS * each)
         self._attend(
             texts.count, q.data_ptr(), k, v, cos, sin, keys.data_ptr(), values.data_ptr(), y.data_ptr(), room.data_ptr(),
             texts.about, texts.spans, texts.count, heads, groups, size, keys.stride(0) // size, turned, q.stride(0), k_step,

@@ -191,6 +191,15 @@ INLINE void attend_heads(const float *q, const float *keys, const float *values,
     }
 }
 
+/* Heads that attend at once: as many as share keys, or a part of them. */
+INLINE int heads_at_once(long shared)
+{
+    int heads = MOST_HEADS;
+    while (shared % heads)
+        heads--;
+    return heads;
+}
+
 /* Each count, and heads of 64 numbers, are compiled on their own, with sums in registers. */
 static inline void attend_some(const float *q, const float *keys, const float *values, float *y, float *scores, const Text *text,
                                const Span *spans, long size, long each, long window, float scale, int heads)

@@ -2,7 +2,7 @@
 
 Between two of a block's products there are thirty calls of torch, which take as long as a small model's products. The same
 functions of kernels.c are called as block by block, and so the results are the same, to the bit. Where all weights are GGUF's
-blocks prompts are read so too; their attention is then computed query by query, and not as torch does.
+blocks prompts are read so too.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import cast
 
@@ -23,8 +24,8 @@ from mmgen.models.lm.paged.pieces import attend_pieces
 FEW = 16
 """Queries of a text in a pass for which its keys are not put together, on a GPU."""
 TILE = 64
-"""On a CPU a query of a prompt attends to keys up to a multiple of TILE, those behind its place masked: then its result, to the
-bit, depends on its place alone, whatever was read with it in one pass."""
+"""On a CPU, where our kernel does not attend, a query attends to keys up to a multiple of TILE, those behind its place masked:
+then its result, to the bit, depends on its place alone, whatever was read with it in one pass."""
 LONG = 4 * SIZE
 """Tokens without a gap that are worth a product of their own."""
 
@@ -35,14 +36,6 @@ class PagedSequence:
 
     table: BlockTable
     count: int
-    prompt: int | None = None  # where the answer begins; None: one token alone is an answer's, several are a prompt's
-
-    @property
-    def answered(self) -> int:
-        """How many of its next tokens, the last ones, are the answer's."""
-        if self.prompt is None:
-            return int(self.count == 1)
-        return min(self.count, max(0, self.table.length + self.count - self.prompt))
 
 
 class PagedAttention:
@@ -61,8 +54,6 @@ class PagedAttention:
         self._pieces = [_pieces(spans_of(one.table, 0, one.table.length + one.count + ahead)) for one in readings]
         new = [span for one in readings for span in spans_of(one.table, one.table.length, one.table.length + one.count)]
         self._span = new[0] if len(new) == 1 else None
-        self._single = [number for number, one in enumerate(readings) if one.count == one.answered == 1]
-        self._texts = self._single_texts()
         if self._span is None:
             slots = [slot for start, stop in new for slot in range(start, stop)]
             self._slots = torch.tensor(slots, device=pool.keys[0].device)
@@ -70,16 +61,14 @@ class PagedAttention:
     @property
     def alone(self) -> DecodeBatch | None:
         """For our kernel, if every text reads one token."""
-        return self._texts if len(self._single) == len(self.readings) else None
+        return self.all_rows if all(one.count == 1 for one in self.readings) else None
 
-    @property
+    @cached_property
     def all_rows(self) -> DecodeBatch:
         """For our kernel, every token of every text as a query of its own."""
-        if (alone := self.alone) is not None:
-            return alone
         counts = [one.count for one in self.readings]
         rows = list(accumulate(counts, initial=0))
-        return DecodeBatch([(rows[number], self._own(number)) for number in range(len(counts))], counts)
+        return DecodeBatch([(rows[number], self._own(number)) for number in range(len(counts))], counts, ahead=self.ahead)
 
     @property
     def lengths(self) -> Tensor:
@@ -97,16 +86,10 @@ class PagedAttention:
         keys, values = self.pool.keys[rules.layer], self.pool.values[rules.layer]
         self._write(keys, k[0])
         self._write(values, v[0])
-        if len(self.readings) == 1:
-            return self._one(0, rules, q, keys, values)
-        parts, at, alone = list[Tensor](), 0, self._singly(rules, q[0].transpose(0, 1), keys, values)
-        for number, reading in enumerate(self.readings):
-            if alone is not None and number in self._single:
-                parts.append(alone[:, :, self._single.index(number)].unsqueeze(2))
-            else:
-                parts.append(self._one(number, rules, q[:, :, at : at + reading.count], keys, values))
-            at += reading.count
-        return torch.cat(parts, 2)
+        if (made := self._kernels(rules, rows := q[0].transpose(0, 1).contiguous(), keys, values)) is not None:
+            return made.attend(self.all_rows, rows, keys, values, rules.scale, rules.window).transpose(0, 1)[None]
+        parts = q.split([one.count for one in self.readings], 2)
+        return torch.cat([self._one(number, rules, part, keys, values) for number, part in enumerate(parts)], 2)
 
     def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
         """See `RecurrentBackend`: each text by itself. Its state counts once the pass is done: see `commit`."""
@@ -134,22 +117,10 @@ class PagedAttention:
         turns = None if rotation is None else (rotation.cos[:, 0], rotation.sin[:, 0])
         return made.decode(self.alone, q[0], k[0], v[0], turns, keys, values, rules.scale, rules.window)[None]
 
-    def _singly(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor | None:
-        """Of all texts that read one token, (N, heads, d) -> (1, heads, texts, d); None: our kernel does not do it."""
-        made = self._kernels(rules, q, keys, values)
-        if made is None or self._texts is None:
-            return None
-        return made.attend(self._texts, q, keys, values, rules.scale, rules.window).transpose(0, 1)[None]
-
     def _kernels(self, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Kernels | None:
         known = rules.bias is None and rules.sparse is None and rules.chunk is None
         plain = known and rules.softcap is None and rules.sinks is None
         return fitting(q) if plain and readable(q, keys, values) else None
-
-    def _single_texts(self) -> DecodeBatch | None:
-        rows = list(accumulate((one.count for one in self.readings), initial=0))
-        pieces = [(rows[number], self._own(number)) for number in self._single]
-        return DecodeBatch(pieces, ahead=self.ahead) if pieces and self.pool.keys[0].device.type == "cpu" else None
 
     def _own(self, number: int) -> list[tuple[int, int]]:
         """Where a text's keys lie."""
@@ -173,23 +144,16 @@ class PagedAttention:
         return attend_pieces(rules, q, parts, self._mask(number, rules))
 
     def _by_place(self, number: int, rules: AttentionRules, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """An answer's tokens each by itself, by our kernel where it does it; all others in tiles."""
+        """In tiles."""
         reading, parts = self.readings[number], list[Tensor]()
-        rows = q[0].transpose(0, 1)
-        made = self._kernels(rules, rows, keys, values) if reading.answered else None
-        first, last = reading.table.length, reading.table.length + reading.count - (reading.answered if made else 0)
-        if first < last:
-            size = -(-last // TILE) * TILE
-            k, v = (_filled(pool, self._own(number), last, size) for pool in (keys, values))
-            for at in range(first // TILE * TILE, last, TILE):
-                start, end = max(first, at), min(last, at + TILE)
-                tile = q[:, :, start - first : end - first], k[:, :, : at + TILE], v[:, :, : at + TILE]
-                mask = self._tile_mask(number, rules, start, end, at + TILE)
-                parts.append(dot_product(*tile, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks))
-        if made is not None:
-            answered = DecodeBatch([(0, self._own(number))], [reading.answered])
-            y = made.attend(answered, rows[last - first :], keys, values, rules.scale, rules.window)
-            parts.append(y.transpose(0, 1)[None])
+        first, last = reading.table.length, reading.table.length + reading.count
+        size = -(-last // TILE) * TILE
+        k, v = (_filled(pool, self._own(number), last, size) for pool in (keys, values))
+        for at in range(first // TILE * TILE, last, TILE):
+            start, end = max(first, at), min(last, at + TILE)
+            tile = q[:, :, start - first : end - first], k[:, :, : at + TILE], v[:, :, : at + TILE]
+            mask = self._tile_mask(number, rules, start, end, at + TILE)
+            parts.append(dot_product(*tile, mask, scale=rules.scale, softcap=rules.softcap, sinks=rules.sinks))
         return torch.cat(parts, 2) if len(parts) > 1 else parts[0]
 
     def _tile_mask(self, number: int, rules: AttentionRules, start: int, end: int, keys: int) -> Tensor:
