@@ -178,11 +178,14 @@ class ModelHost:
             return self.engine.runners[name]
 
     def add_rows(self, name: str, model: Any, run: Callable[[Sequence[Any]], Sequence[Any]], row_bytes: int) -> None:
-        """Gives the engine a runner of a text encoder's rows; a model without `pads` is taken to pad them."""
+        """Gives the engine a runner of a text encoder's rows; a model without `pads` is taken to pad them.
+
+        On a CPU rows of one length alone share a pass of such a model, so that none is padded and its bits are as alone.
+        """
         from mmgen.runners.token_batch import TokenBatchRunner
 
         budget = 768 if self.device == "cpu" else 16_384  # tokens: activations that stay in a core's cache
-        padding = 1.15 if getattr(model, "pads", True) else float("inf")
+        padding = float("inf") if not getattr(model, "pads", True) else 1.0 if self.device == "cpu" else 1.15
         self.engine.add_runner(name, TokenBatchRunner(run, budget=budget, row_bytes=row_bytes, padding=padding))
 
     @cached_property

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.pretrained import quiet
+from mmgen.models.cpu.batch_invariant_layers import AttentionMode, hold
 from mmgen.models.encoders import kinds, known_scripts, prompts
 from mmgen.models.encoders.prompts import Side
 
@@ -51,6 +52,7 @@ class SentenceTransformerEncoder:
             raise BadWeights(
                 f"{folder} is no sentence-transformers model ({line}); give a folder saved by that package"
             ) from None
+        hold(self.model)
         self.tokenizer = _measuring(self.model.tokenizer, folder)
         _check_whole(self.model[0], folder)
         self.name = name or folder.name
@@ -76,19 +78,23 @@ class SentenceTransformerEncoder:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def embed_rows(self, rows: Sequence[TextRow]) -> np.ndarray:
-        """(B, D) float32, unit length: the package's `encode_query`, `encode_document` or `encode`."""
+        """(B, D) float32, unit length: the package's `encode_query`, `encode_document` or `encode`.
+
+        On a CPU a row's bits do not depend on others of its length; the package pads those of different ones.
+        """
         out = np.empty((len(rows), self.dimension), dtype=np.float32)
         for prompt, side in dict.fromkeys((row.prompt, row.side) for row in rows):
             places = [n for n, row in enumerate(rows) if (row.prompt, row.side) == (prompt, side)]
-            out[places] = self.model.encode(  # float32, where the checkpoint is fp16
-                [rows[n].text for n in places],
-                prompt=prompt,
-                batch_size=len(places),
-                normalize_embeddings=True,
-                convert_to_numpy=True,
-                show_progress_bar=False,
-                **({"task": side} if side else {}),
-            )
+            with AttentionMode():
+                out[places] = self.model.encode(  # float32, where the checkpoint is fp16
+                    [rows[n].text for n in places],
+                    prompt=prompt,
+                    batch_size=len(places),
+                    normalize_embeddings=True,
+                    convert_to_numpy=True,
+                    show_progress_bar=False,
+                    **({"task": side} if side else {}),
+                )
         return out
 
 

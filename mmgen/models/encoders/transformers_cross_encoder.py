@@ -10,6 +10,7 @@ import numpy as np
 
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.cpu.batch_invariant_layers import AttentionMode, hold
 from mmgen.registry import one_line
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
@@ -48,6 +49,7 @@ class TransformersCrossEncoder:
             )
         except Exception as why:  # the package lets all kinds of errors out, those of the libraries below it too
             raise BadWeights(f"{folder} is no cross-encoder ({one_line(why)}); give a folder that holds one whole") from None
+        hold(self.model)
         self.name = name or folder.name
         self.max_tokens = int(self.model.max_seq_length or 512)
 
@@ -58,9 +60,10 @@ class TransformersCrossEncoder:
         return [TextPair(query, text, min(self.max_tokens, asked + n)) for text, n in zip(texts, lengths, strict=True)]
 
     def score_rows(self, pairs: Sequence[TextPair]) -> np.ndarray:
-        """(B,) float32, higher is more relevant."""
+        """(B,) float32, higher is more relevant. On a CPU a pair's bits do not depend on others of its length."""
         both = [(pair.query, pair.text) for pair in pairs]
-        scores: np.ndarray = self.model.predict(both, batch_size=len(both), show_progress_bar=False)
+        with AttentionMode():
+            scores: np.ndarray = self.model.predict(both, batch_size=len(both), show_progress_bar=False)
         return scores.astype(np.float32, copy=False)
 
 
@@ -80,7 +83,7 @@ class DecoderReranker:
             )
         except Exception as why:  # as above
             raise BadWeights(f"{folder} is no causal language model ({one_line(why)}); fetch it again") from None
-        self.model.to(device).eval()
+        hold(self.model).to(device).eval()
         words = self.tokenizer.get_vocab()
         if "yes" not in words or "no" not in words:
             raise BadWeights(f"the tokenizer of {folder} has no tokens yes and no, between which a reranker decides")
@@ -103,7 +106,7 @@ class DecoderReranker:
         return [[*before, *ids[:room], *after] for ids in read]
 
     def score_rows(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
-        """(B,) float32; rows are padded on the left."""
+        """(B,) float32; rows are padded on the left. On a CPU a row's bits do not depend on others of its length."""
         import torch
 
         size = max(map(len, rows))
@@ -112,7 +115,7 @@ class DecoderReranker:
             ids[n, size - len(row) :], mask[n, size - len(row) :] = torch.tensor(list(row)), 1
         places = (mask.cumsum(1) - 1).clamp(min=0)
         device = self.model.device
-        with torch.inference_mode():
+        with torch.inference_mode(), AttentionMode():
             logits = self.model(
                 input_ids=ids.to(device), attention_mask=mask.to(device), position_ids=places.to(device), logits_to_keep=1
             ).logits[:, -1]

@@ -35,6 +35,8 @@ def test_another_architecture(tmp_path: Path, model: type) -> None:
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(vectors, whole.encode(tiny.TEXTS, normalize_embeddings=True), atol=1e-6)
     np.testing.assert_allclose(vectors, np.concatenate([ours.embed_rows([row]) for row in rows]), atol=1e-6)
+    alike = ours.tokenize(["red lamp", "lamp red", "red red", "lamp lamp"])
+    assert np.array_equal(ours.embed_rows(alike), np.concatenate([ours.embed_rows([row]) for row in alike])), "to the bit"
     assert ours.token_spans("red lamp") == [(0, 3), (4, 8)]
     assert ours.tokenize([]) == []
 
@@ -55,6 +57,7 @@ def test_through_the_runtime(tmp_path: Path) -> None:
         encoder = rt.encoder(str(tmp_path / "whole"))
         assert isinstance(encoder.model, SentenceTransformerEncoder)
         vectors = encoder.embed_text(tiny.TEXTS)
+        assert np.array_equal(vectors, np.concatenate([encoder.embed_text([text]) for text in tiny.TEXTS])), "to the bit"
     np.testing.assert_allclose(vectors, whole.encode(tiny.TEXTS, normalize_embeddings=True), atol=1e-6)
 
 

@@ -24,6 +24,8 @@ def test_scores_are_the_packages(kind: str, tmp_path: Path) -> None:
     scores = model.score_rows(model.pairs(QUERY, TEXTS))
     np.testing.assert_allclose(scores, Package(str(folder)).predict([(QUERY, text) for text in TEXTS]), atol=1e-6)
     assert len(set(scores.tolist())) == 4
+    alike = model.pairs(QUERY, ["lamp red", "sea lamp", "red sea"])
+    assert np.array_equal(model.score_rows(alike), np.concatenate([model.score_rows([pair]) for pair in alike])), "to the bit"
     with pytest.raises(BadRequest, match="is not run in int8; write the reference without #int8"):
         load(folder, precision="int8")
 
@@ -49,6 +51,8 @@ def test_a_decoder_is_asked_for_yes_or_no(tmp_path: Path) -> None:
             last = upstream(torch.tensor([row])).logits[0, -1]
         expected.append(float(torch.stack((last[no], last[yes])).softmax(0)[1]))
     np.testing.assert_allclose(model.score_rows(rows), expected, atol=1e-5)
+    alike = model.pairs(QUERY, ["lamp", "lamp", "lamp"])
+    assert np.array_equal(model.score_rows(alike), np.concatenate([model.score_rows([row]) for row in alike])), "to the bit"
     assert model.tokenizer.decode(rows[0][-60:]).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
     with pytest.raises(BadRequest, match=r"the query is \d+ tokens with its instruction, .* reads 400; shorten it"):
         model.pairs("sea " * 500, ["lamp"])
