@@ -7,6 +7,7 @@ from mmgen.registry import Registry
 
 def register(mm: Registry) -> None:
     mm.pipelines.add("rag-text", "mmgen.pipelines.rag_text:RagText", "Answer a question from your documents, with citations")
+    mm.pipelines.add("rag-search", "mmgen.pipelines.rag_search:RagSearch", "The passages of a store nearest to a query")
     mm.pipelines.add("txt2img", "mmgen.pipelines.txt2img:Txt2Img", "Generate images from a prompt")
     mm.pipelines.add("img2img", "mmgen.pipelines.img2img:Img2Img", "Generate images from an image and a prompt")
     mm.pipelines.add("edit", "mmgen.pipelines.edit:Edit", "Edit an image as an instruction says")
@@ -23,6 +24,7 @@ def register(mm: Registry) -> None:
         "zero-shot-image", "mmgen.pipelines.zero_shot:ZeroShotImage", "Zero-shot classification of an image among given labels"
     )
     mm.pipelines.add("image-embed", "mmgen.pipelines.image_embed:image_embed", "Embed images as vectors")
+    mm.pipelines.add("analogy", "mmgen.pipelines.analogy:analogy", "The words nearest to a sum, such as king - man + woman")
     mm.pipelines.add("tags", "mmgen.pipelines.tags:tags", "Tag an image with the nearest words of a vocabulary")
     mm.pipelines.add("caption", "mmgen.pipelines.caption:caption", "Caption an image with a vision-language model")
     mm.encoders.add(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mmgen.cli.output import print_columns, print_json
+from mmgen.cli.rag import Local
 
 app = typer.Typer(help="Word vectors: analogies and nearest neighbours.", no_args_is_help=True)
 
@@ -26,20 +27,21 @@ def analogy(
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Words shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    local: Local = False,
 ) -> None:
     """The words nearest to a sum: `mmgen embed analogy king - man + woman`."""
-    from mmgen.config import assets_dir
-    from mmgen.models.encoders.word_vectors import WordSum, nearest
+    from mmgen.config import home, load_runtime
+    from mmgen.models.encoders.word_vectors import WordSum
+    from mmgen.pipelines.analogy import Analogy, vocabulary
     from mmgen.pipelines.image import word_list
-    from mmgen.runtime import Runtime
+    from mmgen.serve import command_client
 
-    asked = WordSum.read(words)
-    with Runtime() as rt:
-        known = word_list.read(among or assets_dir() / "words" / "english.txt")
-        embed, reference = rt.encoder(encoder).embed_text, encoder or rt.config.encoder
-        query = asked.vector(embed(asked.words))
-        vectors = word_list.vectors(rt.home, reference, known, embed, lambda line: typer.echo(line, err=True))
-        found = nearest(query, vectors, known, k, without=asked.words)
+    WordSum.read(words)  # fails before a model is loaded
+    known = vocabulary(among)
+    if not word_list.kept(home(), encoder or load_runtime().encoder, known).is_file():
+        typer.echo(f"encoding {len(known):,} words once ...", err=True)
+    given = {"encoder": encoder, "among": None if among is None else str(among), "k": k}
+    found = command_client.call("analogy", Analogy, {}, " ".join(words), given, local).words
     if as_json:
         print_json(found)
     else:

@@ -11,7 +11,7 @@ import typer
 
 from mmgen.cli.adding import end, progress_bar, tell_left_out, values
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Exclude, Include, Json, Meta, Store, Where, one_of
+from mmgen.cli.rag import Exclude, Include, Json, Local, Meta, Store, Where, one_of
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit
@@ -79,15 +79,19 @@ def search(
     sheet: Annotated[Path | None, typer.Option("--sheet", help="Write a contact sheet of the results to this PNG.")] = None,
     model: Model = None,
     as_json: Json = False,
+    local: Local = False,
 ) -> None:
     """Search images by text, by image, or by both."""
+    from mmgen.interfaces import ImageHit
     from mmgen.pipelines.image import output_paths
+    from mmgen.serve import command_client
 
     if sheet is not None:
         output_paths.check_png(sheet)  # fails before a model is loaded
-    with opened(store, model) as images:
-        hits = images(text, image=image, k=k, where=where or (), weight=weight)
-        if sheet is not None:
+    given = {"image": None if image is None else str(image), "k": k, "where": where, "weight": weight}
+    hits = command_client.call("image-search", list[ImageHit], {"store": store, "model": model}, text, given, local)
+    if sheet is not None:
+        with opened(store, model) as images:
             draw(images, hits, text, image, sheet)
     if as_json:
         print_json(hits)

@@ -262,14 +262,19 @@ def search(
     rerank: Annotated[str | None, typer.Option(help="mmr, or a cross-encoder: folder or repo id.")] = None,
     where: Where = None,
     as_json: Json = False,
+    local: Local = False,
 ) -> None:
     """The passages nearest to a query."""
+    from mmgen.pipelines.rag_search import FoundPassages
+    from mmgen.serve import command_client
+
     if query == "-":
         query = sys.stdin.read()
-    with opened(store) as rag:
-        hits = rag.library.search(query, k=k, method=method, rerank=rerank, where=where or ())
-        if method == "hybrid" and (note := rag.library.note(query)):
-            typer.echo(note, err=True)
+    given = {"k": k, "method": method, "rerank": rerank, "where": where}
+    found = command_client.call("rag-search", FoundPassages, {"store": store}, query, given, local)
+    hits = found.hits
+    if found.note:
+        typer.echo(found.note, err=True)
     if as_json:
         print_json(hits)
         return

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 CONNECT_S = 2.0
 REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "rerank"})
 """Options that may name a local path, as in `folder#int8` or `folder:Q4_K_M`."""
-FILES, STORES = frozenset({"image", "mask"}), frozenset({"store"})
+FILES, STORES = frozenset({"image", "mask", "among"}), frozenset({"store"})
 """Options that are paths, and that are paths where there is a separator in them."""
 VERBATIM = frozenset(
     {"lora", "embedding", "text_encoder", "vae", "preview_vae", "upscaler", "control", "control_model", "image_prompt"}
@@ -38,6 +39,10 @@ VERBATIM = frozenset(
 stand behind a name, so that the work is always done here."""
 UNAVAILABLE = (401, 403, 429, 503)
 """Statuses with which the server says that it does not take the call."""
+
+
+RESULT = "result"
+"""Kind of the one event that a pipeline which does not stream has."""
 
 
 class Unavailable(Exception):
@@ -75,6 +80,33 @@ def at_server(
     return ServedPipeline(server, name, kinds, making, local, verbatim)
 
 
+def call(name: str, kind: Any, making: Mapping[str, Any], first: str, options: Mapping[str, Any], local: bool = False) -> Any:
+    """What one call of the pipeline `name` returns, of type `kind`: by the server of this home, or else in this process.
+
+    Args:
+        making: options of the pipeline's constructor. Those that are None, here and in `options`, are left to the pipeline.
+        local: not by a server.
+    """
+    making, options = ({key: value for key, value in some.items() if value is not None} for some in (making, options))
+    server = None if local else port_file.running()
+    if server is not None and server.conditions == port_file.conditions():
+        served = ServedPipeline(server, name, {RESULT: kind}, making, lambda: None)
+        with suppress(Unavailable):
+            (event,) = served.remote((first,), options)
+            return event.value
+    return _called(name, making, first, options)
+
+
+def _called(name: str, making: Mapping[str, Any], first: str, options: Mapping[str, Any]) -> Any:
+    from mmgen.pipelines.factory import pipeline
+    from mmgen.runtime import Runtime
+
+    with Runtime() as rt:
+        made = pipeline(name, runtime=rt, **making)
+        with closing(made) if hasattr(made, "close") else nullcontext():
+            return made(first, **options)
+
+
 class ServedPipeline:
     """Streams as the pipeline itself does. Leaving a stream early hangs up, which cancels its work at the server."""
 
@@ -97,14 +129,17 @@ class ServedPipeline:
         """The events of the call; from the pipeline in this process, from then on, once the server was unavailable."""
         if self._here is None:
             try:
-                yield from self._remote(first, options)
+                yield from self.remote(first, options)
                 return
             except Unavailable:
                 self._here = self._local()
         yield from self._here.stream(*first, **options)
 
-    def _remote(self, first: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Event]:
-        """Raises Unavailable before the first event, an MmgenError with the pipeline's words, Closed if the server ends."""
+    def remote(self, first: Sequence[Any], options: Mapping[str, Any]) -> Iterator[Event]:
+        """The events of the call at the server.
+
+        Raises Unavailable before the first event, an MmgenError with the pipeline's words, Closed if the server ends.
+        """
         if not all(map(is_text, first)):
             raise Unavailable
         names = dict[str, str]()

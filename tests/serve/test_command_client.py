@@ -219,6 +219,9 @@ def test_images_are_the_same_to_the_byte(app: "FastAPI", call: Call) -> None:
         (("rag", "ask", "who?", "--store", "./gone"), 1),
         (("chat", "hi", "--temperature", "nan"), 0),  # JSON has no such number
         (("rag", "ask", " "), 1),
+        (("rag", "search", "who?", "--store", "./gone"), 1),
+        (("image", "search", "--image", "gone.png"), 1),
+        (("embed", "analogy", "king", "--among", "gone.txt"), 0),
     ],
 )
 def test_the_same_mistakes_of_images_and_answers(app: "FastAPI", call: Call, args: tuple[Any, ...], seen: int) -> None:
@@ -246,6 +249,19 @@ def test_a_conversation_about_documents(app: "FastAPI", call: Call) -> None:
     assert calls(app) == 2 and told[0] == told[1] and "(searched: When was the lamp of Argand lit?)" in told[0]
 
 
+def test_searches_and_analogies_are_the_same(app: "FastAPI", call: Call) -> None:
+    Path("tea.txt").write_text("Tea is drunk hot. The lamp of Argand burnt oil, and was lit at dusk.")
+    Path("words.txt").write_text("king\nqueen\nboat\n")
+    assert call("rag", "add", "tea.txt", "--store", "./notes").code == 0
+    search = ("rag", "search", "who burnt oil?", "--store", "./notes")
+    analogy = ("embed", "analogy", "king", "-", "man", "--among", "words.txt")
+    for number, asked in enumerate((search, (*search, "--json"), analogy), 1):
+        told = call(*asked)
+        assert told.code == 0 and told.out and calls(app) == number
+        here = call(*asked, "--local")
+        assert (here.out, here.err) == (told.out, told.err)
+
+
 def test_a_message_with_more_than_text_stays_here() -> None:
     assert command_client.is_text("a") and command_client.is_text([{"role": "user", "content": "a"}])
     assert not command_client.is_text([{"role": "user", "content": [{"type": "image", "image": "a.png"}]}])
@@ -262,11 +278,12 @@ def test_values_come_back_as_they_went() -> None:
 def test_it_imports_nothing_heavy(app: "FastAPI", home: Path) -> None:
     told = (
         "import sys\nfrom mmgen.cli.main import main\nheavy = 'torch numpy transformers tokenizers fastapi faiss'.split()\n"
-        "for line in ('chat cat --max-tokens 3', 'txt2img cat --steps 1 --output a.png', 'rag ask who'):\n"
+        "for line in ('chat cat --max-tokens 3', 'txt2img cat --steps 1 --output a.png', 'rag ask who', 'rag search who',\n"
+        "             'image search cat', 'embed analogy king --encoder nowhere'):\n"
         " try: main(line.split())\n except SystemExit: pass\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", told], capture_output=True, text=True, check=True, env={**os.environ, "MMGEN_HOME": str(home)}
     )
-    assert done.stdout.endswith("\n[]\n") and calls(app) == 3
+    assert done.stdout.endswith("\n[]\n") and calls(app) == 6

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class WordSum:
 
     def vector(self, vectors: np.ndarray) -> np.ndarray:
         """(words, D) of unit length -> (D,) of unit length; 3CosAdd, Mikolov et al. 2013. BadRequest where nothing is left."""
+        import numpy as np
+
         whole = np.asarray(self.signs, dtype=np.float32) @ vectors
         length = float(np.linalg.norm(whole))
         if length < 1e-6:
@@ -56,6 +60,8 @@ def nearest(
     query: np.ndarray, vectors: np.ndarray, words: Sequence[str], k: int, without: Sequence[str] = ()
 ) -> list[Neighbour]:
     """The k words of greatest cosine to (D,), best first, but for those asked with."""
+    import numpy as np
+
     similar = vectors @ query  # (V,)
     left_out = {word.lower() for word in without}
     order = np.argsort(-similar, kind="stable")

@@ -16,6 +16,7 @@ FLAGS = (
     "amx_int8", "amx_bf16", "amx_fp16", "asimd", "asimddp", "bf16", "i8mm", "sve",
 )  # fmt: skip
 """Instructions of x86 and Arm that matrix products are made of, as Linux lists them."""
+ARM = ("aarch64", "arm64")
 CAPS = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "MMGEN_NATIVE")
 """Environment variables that keep oneDNN, torch and our own kernels from some of them."""
 
@@ -50,7 +51,9 @@ def fallbacks() -> list[str]:
     """What this processor lacks, and what is done instead; empty: nothing."""
     capability = torch.backends.cpu.get_cpu_capability()
     told = []
-    if not capability.startswith(("AVX512", "AMX")):
+    if platform.machine() in ARM:
+        told.append(f"an Arm processor: torch computes with {capability}, as our kernels are for AVX-512")
+    elif not capability.startswith(("AVX512", "AMX")):
         told.append(f"torch computes with {capability}, without AVX-512: products take about twice as long")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         told.append("oneDNN has no bfloat16 products here: #bf16 runs, slowly, through torch's own")

@@ -22,24 +22,27 @@ def read(path: Path) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 
+def kept(home: Path, reference: str, words: Sequence[str]) -> Path:
+    """Where `vectors` keeps what it computed."""
+    name = hashlib.sha256("\n".join([reference, *words]).encode()).hexdigest()[:16]
+    return home / "words" / f"{name}.npy"
+
+
 def vectors(
     home: Path,
     reference: str,
     words: Sequence[str],
     embed: Callable[[Sequence[str]], np.ndarray],
-    tell: Callable[[str], None] = lambda line: None,
 ) -> np.ndarray:
     """(words, D) of unit length, by the model of that reference; computed once, kept in half precision."""
     import numpy as np
 
-    name = hashlib.sha256("\n".join([reference, *words]).encode()).hexdigest()[:16]
-    path = home / "words" / f"{name}.npy"
+    path = kept(home, reference, words)
     if path.is_file():
         return np.asarray(np.load(path), dtype=np.float32)
-    tell(f"encoding {len(words):,} words once ...")
-    found = np.asarray(embed(words))
+    found = np.asarray(embed(words)).astype(np.float16)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{name}.new.npy")
-    np.save(fresh, found.astype(np.float16))
+    fresh = path.with_suffix(".new.npy")
+    np.save(fresh, found)
     fresh.replace(path)
-    return found
+    return found.astype(np.float32)  # as it will be read from now on

@@ -18,6 +18,7 @@ from mmgen.errors import BadRequest, Forbidden, nearest
 from mmgen.pipelines import event_json, signature
 from mmgen.pipelines.factory import pipeline
 from mmgen.serve import pipeline_calls
+from mmgen.serve.command_client import RESULT
 from mmgen.serve.context import Here
 
 router = APIRouter(prefix="/v1/commands", include_in_schema=False)
@@ -34,24 +35,32 @@ class CommandCall(BaseModel):
 
 @router.post("/{name}")
 async def command(name: str, body: CommandCall, context: Here) -> StreamingResponse:
-    """The pipeline's events, each with its value as JSON text, which keeps infinite numbers. Kept in no history."""
+    """The pipeline's events, each with its value as JSON text, which keeps infinite numbers. Kept in no history.
+
+    Of one that does not stream the result, as an event.
+    """
     if not context.caller.owner:
         raise Forbidden("/v1/commands is for commands of the home's owner; use /v1/pipelines")
     made = context.rt.registry.pipelines.get(name)
-    if not hasattr(made, "stream"):
-        raise BadRequest(f'pipeline "{name}" does not stream; use /v1/pipelines')
     known = [parameter.name for parameter in signature.read(name, made).parameters if parameter.stage == "call"]
     for option in body.call:
         if option not in known:
             raise BadRequest(f'{name} has no option "{option}"{nearest(option, known)}; see `mmgen {name} --help`')
-    request = context.begin(name, "chat", made.priority)
+    request = context.begin(name, "chat", getattr(made, "priority", "interactive"))
 
     def work() -> Iterator[Mapping[str, Any]]:
         bound = pipeline(name, runtime=context.rt, **body.make)
         first = () if body.first is None else (body.first,)
         with closing(bound) if hasattr(bound, "close") else nullcontext():
+            if not hasattr(bound, "stream"):
+                yield told(RESULT, bound(*first, **body.call, request=request))
+                return
             for event in bound.stream(*first, **body.call, request=request):
                 if event.kind in body.kinds:
-                    yield {"kind": event.kind, "value": json.dumps(event.value, default=event_json.plain)}
+                    yield told(event.kind, event.value)
 
     return await pipeline_calls.stream(context, request, work)
+
+
+def told(kind: str, value: Any) -> Mapping[str, Any]:
+    return {"kind": kind, "value": json.dumps(value, default=event_json.plain)}

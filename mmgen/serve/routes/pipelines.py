@@ -25,11 +25,12 @@ router = APIRouter(prefix="/v1/pipelines", tags=["pipelines"])
 MOST_KEPT = 20_000  # characters of an argument
 SCOPES = {
     "rag-text": "stores", "image-search": "stores", "text": "chat", "chat": "chat", "image-embed": "embeddings",
+    "analogy": "embeddings",
     **dict.fromkeys(("txt2img", "img2img", "inpaint", "edit", "variations", "upscale"), "images"),
     **dict.fromkeys(("zero-shot-image", "tags", "caption"), "images"),
 }  # fmt: skip
 """What a key must be for to call ours; for a plugin's it must be for everything, as that may do anything."""
-ELSEWHERE = {"assistant": "/v1/assistant"}
+ELSEWHERE = {"assistant": "/v1/assistant", "rag-search": "/v1/stores/NAME/search"}
 """Pipelines that have a route of their own, which knows what each of their tools may do."""
 
 

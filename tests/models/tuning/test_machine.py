@@ -1,12 +1,15 @@
 """What choices are keyed by, and what a processor lacks."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from mmgen.models.cpu import build
 from mmgen.models.tuning import machine
 
 
@@ -41,12 +44,40 @@ for name in ("fp32", "bf16"):
     found = model.predict(x, torch.full((2,), 500), model.embed_prompts(["a cat", ""]))
     exact = found if exact is None else exact
     assert (found - exact).norm() < 0.01 * exact.norm()
+import mmgen
+from mmgen.cli import doctor
+told = [f"{one.about}: {one.found}" for check in (doctor.device, doctor.precision) for one in check()]
+assert any(line.startswith("kernels: torch's alone") for line in told), told
+assert sum(line.startswith("processor: ") for line in told) == 2, told
+for name in ("", "#int8", "#int4"):
+    write = mmgen.pipeline("text", model="embedded:books" + name)
+    assert len(write("Call me", max_tokens=12, temperature=0).text) > 12, name
+mmgen.Runtime.shared().close()
 """
 
 
 @pytest.mark.slow
 def test_a_processor_without_avx512_runs_every_precision() -> None:
-    """As far as oneDNN, torch and our kernels can be kept from it."""
+    """As far as oneDNN, torch and our kernels can be kept from it; doctor tells what it lacks."""
     caps = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MMGEN_NATIVE": "0", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", ON_AVX2], env=os.environ | caps, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", build.SOURCES, ids=lambda path: path.name)
+def test_on_arm_the_kernels_say_what_they_need(source: Path) -> None:
+    """They are not compiled there (build.py asks for AVX-512 first); whoever does it all the same is told in one line."""
+    cross = shutil.which("aarch64-linux-gnu-gcc")
+    if cross is None:
+        pytest.skip("aarch64-linux-gnu-gcc is missing; apt-get install gcc-aarch64-linux-gnu")
+    flags = [flag for flag in build.FLAGS if flag != "-march=native"]
+    done = subprocess.run(
+        [cross, "-c", "-fmax-errors=1", *flags, str(source), "-o", os.devnull], capture_output=True, text=True
+    )
+    assert done.returncode and "the kernels need AVX-512; torch computes elsewhere" in done.stderr, done.stderr
+
+
+def test_arm_is_told_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert machine.fallbacks()[0].startswith("an Arm processor: torch computes")
