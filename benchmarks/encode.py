@@ -1,22 +1,25 @@
-"""Encoding speed: sentence-transformers and mmgen on the same weights and texts in one run; ratios last.
+"""Encoding speed: sentence-transformers, OpenVINO and mmgen on the same weights and texts in one run; ratios last.
 
-python benchmarks/encode.py DATA [--texts 500] [--repeats 3] [--quality]
-DATA is BEIR SciFact's folder. The peer's `encode` (its default backend, with the fastest of the batch sizes 16, 32 and 64) and
-mmgen's `embed_text` (through the engine, as every caller uses it) take turns over a sample of the corpus, each in fp32 and
-bf16; medians are quoted. `--quality` encodes the whole corpus in every precision and prints nDCG@10 on the test queries.
+python benchmarks/encode.py DATA [--tokens 16384] [--repeats 3] [--lengths 16 64 256 mixed] [--processor-time] [--quality]
+DATA is BEIR SciFact's folder. Abstracts are cut to so many tokens; "mixed" has as many of 16 as of 64 and 256. Of each peer
+its fastest way is found first (precision, batch size, for OpenVINO its hint too; encode_peers.py), for each set of texts by
+itself. Then the peers and mmgen in every precision take turns; medians are quoted. All of them begin with texts: mmgen's
+`embed_text` goes through the engine, as every caller uses it. `--quality` encodes the whole corpus in every precision and
+prints nDCG@10 on the test queries.
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import encode_peers
 import numpy as np
-import torch
+from encode_peers import Way
 from retrieval import Task, ndcg, scifact
 from setting import setting
 
@@ -24,54 +27,58 @@ from mmgen import hub
 from mmgen.clients.encoder import EncoderClient
 from mmgen.runtime import Runtime
 
-BATCHES = (16, 32, 64)
 PRECISIONS = ("fp32", "bf16", "int8")
+LENGTHS = ("16", "64", "256", "mixed")
+TARGET = 1.5
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def cut(texts: Sequence[str], length: str, tokens: int, encoder: EncoderClient) -> list[str]:
+    """Texts of so many tokens each, special ones counted, and about `tokens` in all."""
+    sizes = [16, 64, 256] if length == "mixed" else [int(length)]
+    out, room = list[str](), tokens
+    for text, size in zip(itertools.cycle(texts), itertools.cycle(sizes), strict=False):
+        spans = encoder.token_spans(text)[: size - 2]
+        out.append(text[: spans[-1][1]])
+        room -= len(spans) + 2
+        if room <= 0:
+            return out
+    raise AssertionError
 
 
-def fastest_batch(peer: Any, texts: Sequence[str]) -> int:
-    times = {size: seconds(lambda size=size: peer.encode(texts, batch_size=size)) for size in BATCHES}  # type: ignore[misc]
-    return min(times, key=times.__getitem__)
+def fastest(ways: dict[str, Way], texts: Sequence[str], seconds: Callable[[Callable[[], object]], float]) -> dict[str, Way]:
+    """Of each library its fastest way for these texts."""
+    times: dict[str, float] = {}
+    for name, way in ways.items():
+        way(texts[: len(texts) // 4])
+        times[name] = seconds(partial(way, texts))
+    libraries = sorted({name.split()[0] for name in ways})
+    best = [min((name for name in ways if name.startswith(library)), key=times.__getitem__) for library in libraries]
+    return {name: ways[name] for name in best}
 
 
-def peers(args: argparse.Namespace, texts: Sequence[str]) -> dict[str, Callable[[], np.ndarray]]:
-    """sentence-transformers in fp32 and bf16, each with its fastest batch size."""
-    from sentence_transformers import SentenceTransformer
+def speed(
+    texts: list[str], peers: dict[str, Way], ours: dict[str, EncoderClient], args: argparse.Namespace
+) -> dict[str, float]:
+    """Ratios of mmgen's precisions to each library's best."""
+    clock = time.process_time if args.processor_time else time.perf_counter
 
-    ways: dict[str, Callable[[], np.ndarray]] = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        peer = SentenceTransformer(str(hub.resolve(args.model)), device="cpu", model_kwargs={"torch_dtype": dtype})
-        peer.encode(texts[:64])
-        size = fastest_batch(peer, texts[:128])
-        options = {"batch_size": size, "normalize_embeddings": True, "show_progress_bar": False}
-        ways[f"sentence-transformers {name}, batch_size {size}"] = partial(peer.encode, texts, **options)
-    return ways
+    def seconds(work: Callable[[], object]) -> float:
+        began = clock()
+        work()
+        return clock() - began
 
-
-def speed(args: argparse.Namespace, texts: Sequence[str], ours: dict[str, EncoderClient]) -> None:
-    for encoder in ours.values():
-        encoder.embed_text(texts[:64])
-    others = peers(args, texts)
-    ways = {**others, **{f"mmgen {name}": partial(encoder.embed_text, texts) for name, encoder in ours.items()}}
+    best = fastest(peers, texts, seconds)
+    ways: dict[str, Way] = {**best, **{f"mmgen {name}": encoder.embed_text for name, encoder in ours.items()}}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(args.repeats):
-        for name, work in ways.items():
-            times[name].append(seconds(work))
+        for name, way in ways.items():
+            times[name].append(seconds(partial(way, texts)))
     medians = {name: statistics.median(values) for name, values in times.items()}
-    reference = next(iter(ways.values()))()
-    print(f"{len(texts)} texts, {args.repeats} repeats in turn; cosine is the mean to the first")
+    reference = ours["fp32"].embed_text(texts)
     for name, median in medians.items():
-        cosine = float((ways[name]() * reference).sum(1).mean())
-        print(f"{name:44} {median:7.2f} s  {len(texts) / median:7.1f} texts/s  cosine {cosine:.5f}")
-    fp32, best = next(iter(medians.values())), min(medians[name] for name in others)
-    for name in ours:
-        took = medians[f"mmgen {name}"]
-        print(f"mmgen {name} / sentence-transformers fp32: {fp32 / took:.2f}x, / its best: {best / took:.2f}x (target 1.5x)")
+        cosine = float((ways[name](texts) * reference).sum(1).mean())
+        print(f"  {name:52} {median:7.2f} s  {len(texts) / median:7.1f} texts/s  cosine {cosine:.5f}")
+    return {f"{name} / {peer.split()[0]}": medians[peer] / medians[f"mmgen {name}"] for name in ours for peer in best}
 
 
 def quality(encoder: EncoderClient, task: Task) -> float:
@@ -84,8 +91,10 @@ def quality(encoder: EncoderClient, task: Task) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--texts", type=int, default=500)
+    parser.add_argument("--tokens", type=int, default=16384, help="of each set of texts, about")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--lengths", nargs="+", default=LENGTHS, choices=LENGTHS)
+    parser.add_argument("--processor-time", action="store_true", help="beside other work, with one thread: not the wall's time")
     parser.add_argument("--model", default="embedded:minilm")
     parser.add_argument("--quality", action="store_true", help="nDCG@10 on the whole corpus instead of speed")
     args = parser.parse_args()
@@ -93,7 +102,11 @@ def main() -> None:
     with Runtime() as rt:
         rt.encoder(args.model)
         chosen = rt.host.precisions[args.model] or "fp32"
-        print(setting(mmgen=f"{chosen} by choice, and as each line says", peers="fp32 and bf16"))
+        print(
+            setting(
+                mmgen=f"{chosen} by choice, and as each line says", peers="its fastest way of fp32 and bf16, as each line says"
+            )
+        )
         ours = {name: rt.encoder(f"{args.model}#{name}") for name in PRECISIONS}
         if args.quality:
             found = {name: quality(encoder, task) for name, encoder in ours.items()}
@@ -102,7 +115,17 @@ def main() -> None:
                 f"loss of bf16 {found['fp32'] - found['bf16']:.4f} (at most 0.001), of int8 {found['fp32'] - found['int8']:.4f}"
             )
         else:
-            speed(args, random.Random(0).sample(task.texts, min(args.texts, len(task.texts))), ours)
+            peers, ratios = encode_peers.ways(hub.resolve(args.model)), dict[str, dict[str, float]]()
+            corpus = random.Random(0).sample([text for text in task.texts if len(text) > 1200], 500)
+            for length in args.lengths:
+                texts = cut(corpus, length, args.tokens, ours["fp32"])
+                print(
+                    f"{length} tokens, {len(texts)} texts, {args.repeats} repeats in turn; cosine is the mean to mmgen's fp32"
+                )
+                ratios[length] = speed(texts, peers, ours, args)
+            for length, found in ratios.items():
+                told = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in found.items() if not name.startswith("fp32"))
+                print(f"{length}: {told} (target {TARGET}x)")
 
 
 if __name__ == "__main__":

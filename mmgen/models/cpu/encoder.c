@@ -79,40 +79,19 @@ INLINE void byte_dots(const uint8_t *x, long step, long there, const float *step
         }
 }
 
-INLINE __m512 sigmoid(__m512 x)
+/* x s(x) for a curve s from 0 to 1 with s(-x) = 1 - s(x), as of GELU: max(x, 0) - |x| s(-|x|), the latter from a table. NaN
+   propagates. */
+INLINE __m512 gated(__m512 x, const Gate *gate)
 {
-    __m512 one = _mm512_set1_ps(1), small = exponential(_mm512_sub_ps(_mm512_setzero_ps(), _mm512_abs_ps(x)));
-    __mmask16 below = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
-    return _mm512_div_ps(_mm512_mask_mov_ps(one, below, small), _mm512_add_ps(one, small));
-}
-
-/* x times the normal distribution's share below it; absolute error 1e-7 (Abramowitz and Stegun, 7.1.26). */
-INLINE __m512 gelu(__m512 x)
-{
-    const float terms[] = {1.061405429f, -1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f};
-    __m512 one = _mm512_set1_ps(1), size = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678f));
-    __m512 below = _mm512_fmadd_ps(size, _mm512_set1_ps(0.3275911f), one), t = _mm512_rcp14_ps(below);
-    t = _mm512_mul_ps(t, _mm512_fnmadd_ps(below, t, _mm512_set1_ps(2))); /* Newton's step */
-    __m512 sum = _mm512_set1_ps(terms[0]);
-    for (int term = 1; term < 5; term++)
-        sum = _mm512_fmadd_ps(sum, t, _mm512_set1_ps(terms[term]));
-    __m512 tail = _mm512_mul_ps(exponential(_mm512_fnmadd_ps(size, size, _mm512_setzero_ps())), _mm512_mul_ps(sum, t)); /* erfc */
-    __m512 half = _mm512_mul_ps(x, _mm512_set1_ps(0.5f)), part = _mm512_mul_ps(_mm512_abs_ps(half), tail);
-    __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ);
-    return _mm512_mask_sub_ps(_mm512_sub_ps(_mm512_setzero_ps(), part), above, x, part);
-}
-
-INLINE __m512 activated(__m512 x, long activation)
-{
-    if (activation == 0)
-        return gelu(x);
-    if (activation == 1) { /* gelu_tanh: 0.5 (1 + tanh(y)) is the sigmoid of 2 y */
-        __m512 square = _mm512_fmadd_ps(_mm512_mul_ps(x, x), _mm512_set1_ps(2 * 0.79788456f * 0.044715f), _mm512_set1_ps(2 * 0.79788456f));
-        return _mm512_mul_ps(x, sigmoid(_mm512_mul_ps(x, square)));
-    }
-    if (activation == 2)
-        return _mm512_mul_ps(x, sigmoid(_mm512_mul_ps(x, _mm512_set1_ps(1.702f))));
-    return _mm512_max_ps(_mm512_setzero_ps(), x); /* NaN, its second, propagates */
+    const __m512 shift = _mm512_set1_ps(8388608); /* of so large a number the last bits count ones: its piece */
+    __m512 size = _mm512_abs_ps(x), near = _mm512_min_ps(_mm512_set1_ps(gate->reach), size); /* its second, where one is NaN */
+    __m512 piece = _mm512_fmadd_ps(near, _mm512_set1_ps(gate->pieces), shift);
+    __m512 off = _mm512_fnmadd_ps(_mm512_sub_ps(piece, shift), _mm512_set1_ps(1 / gate->pieces), near);
+    __m512i which = _mm512_castps_si512(piece);
+    __m512 sum = _mm512_permutex2var_ps(_mm512_loadu_ps(gate->square), which, _mm512_loadu_ps(gate->square + 16));
+    sum = _mm512_fmadd_ps(sum, off, _mm512_permutex2var_ps(_mm512_loadu_ps(gate->slope), which, _mm512_loadu_ps(gate->slope + 16)));
+    sum = _mm512_fmadd_ps(sum, off, _mm512_permutex2var_ps(_mm512_loadu_ps(gate->value), which, _mm512_loadu_ps(gate->value + 16)));
+    return _mm512_fnmadd_ps(size, sum, _mm512_max_ps(_mm512_setzero_ps(), x));
 }
 
 /* A tile's rows as a product takes them: bfloat16, or bytes with a step each. */
@@ -124,11 +103,27 @@ typedef struct {
 
 INLINE void put_bf16(uint16_t *y, __m512 x) { _mm256_storeu_si256((__m256i *)y, (__m256i)_mm512_cvtneps_pbh(x)); }
 
+/* x (in) -> bytes, 128 for 0; returns the step, of which 127 reach to the largest. As `rounded`, without its divisions. */
+INLINE float rounded_fast(const float *x, uint8_t *bytes, long in)
+{
+    float most = largest(x, in);
+    if (most < 1e-30f) {
+        __builtin_memset(bytes, 128, in);
+        return 0;
+    }
+    __m512 steps = _mm512_set1_ps(127 / most), shift = _mm512_set1_ps(128.5f);
+    for (long at = 0; at < in; at += 16) {
+        __m512 scaled = _mm512_fmadd_ps(_mm512_loadu_ps(x + at), steps, shift);
+        _mm_storeu_si128((__m128i *)(bytes + at), _mm512_cvtepi32_epi8(_mm512_cvttps_epi32(scaled)));
+    }
+    return most * (1.0f / 127);
+}
+
 static void prepare(const Inputs *inputs, const Product *by, const float *x, long step, long rows)
 {
     for (long row = 0; row < rows; row++, x += step)
         if (by->kind == 8)
-            inputs->steps[row] = rounded(x, (uint8_t *)inputs->numbers + row * inputs->step, by->in, 128);
+            inputs->steps[row] = rounded_fast(x, (uint8_t *)inputs->numbers + row * inputs->step, by->in);
         else
             for (long at = 0; at < by->in; at += 16)
                 put_bf16((uint16_t *)inputs->numbers + row * inputs->step + at, _mm512_loadu_ps(x + at));
@@ -137,7 +132,7 @@ static void prepare(const Inputs *inputs, const Product *by, const float *x, lon
 enum { KEPT, ACTIVATED, ACTIVATED_SHORT, ADDED };
 
 /* Products of a tile, and what becomes of them: kept in bfloat16, activated in fp32 or in bfloat16, or added to what is there. */
-INLINE void multiply_tile(const Product *by, const Inputs *inputs, long rows, void *y, long step, long activation, int what)
+INLINE void multiply_tile(const Product *by, const Inputs *inputs, long rows, void *y, long step, const Gate *gate, int what)
 {
     for (long column = 0; column < by->out; column += TILE_N) {
         for (long first = 0; first < rows; first += ROWS) {
@@ -156,7 +151,7 @@ INLINE void multiply_tile(const Product *by, const Inputs *inputs, long rows, vo
                     if (by->bias)
                         sum = _mm512_add_ps(sum, _mm512_loadu_ps(by->bias + column + one * 16));
                     if (what == ACTIVATED || what == ACTIVATED_SHORT)
-                        sum = activated(sum, activation);
+                        sum = gated(sum, gate);
                     if (what == ADDED)
                         sum = _mm512_add_ps(_mm512_loadu_ps((float *)y + at), sum);
                     if (what == ADDED || what == ACTIVATED)
@@ -173,14 +168,14 @@ static void multiply_kept(const Product *by, const Inputs *inputs, long rows, ui
     multiply_tile(by, inputs, rows, y, by->out, 0, KEPT);
 }
 
-static void multiply_activated(const Product *by, const Inputs *inputs, long rows, float *y, long activation)
+static void multiply_activated(const Product *by, const Inputs *inputs, long rows, float *y, const Gate *gate)
 {
-    multiply_tile(by, inputs, rows, y, by->out, activation, ACTIVATED);
+    multiply_tile(by, inputs, rows, y, by->out, gate, ACTIVATED);
 }
 
-static void multiply_short(const Product *by, const Inputs *inputs, long rows, uint16_t *y, long activation)
+static void multiply_short(const Product *by, const Inputs *inputs, long rows, uint16_t *y, const Gate *gate)
 {
-    multiply_tile(by, inputs, rows, y, by->out, activation, ACTIVATED_SHORT);
+    multiply_tile(by, inputs, rows, y, by->out, gate, ACTIVATED_SHORT);
 }
 
 static void multiply_added(const Product *by, const Inputs *inputs, long rows, float *y)
@@ -240,12 +235,12 @@ static void through_block(const void *about, long unit, int thread)
             layer_norm(x, layer->norm, layer->norm_bias, x, rows, width, shape->eps);
         prepare(&inputs, &layer->up, shape->pre ? normed : x, width, rows);
         if (layer->down.kind == 8) {
-            multiply_activated(&layer->up, &inputs, rows, hidden, shape->activation);
+            multiply_activated(&layer->up, &inputs, rows, hidden, shape->gate);
             prepare(&inputs, &layer->down, hidden, shape->hidden, rows);
             multiply_added(&layer->down, &inputs, rows, x);
         } else {
             Inputs activated = {hidden, 0, shape->hidden};
-            multiply_short(&layer->up, &inputs, rows, (uint16_t *)hidden, shape->activation);
+            multiply_short(&layer->up, &inputs, rows, (uint16_t *)hidden, shape->gate);
             multiply_added(&layer->down, &activated, rows, x);
         }
         if (!shape->pre)
@@ -259,30 +254,37 @@ static void through_block(const void *about, long unit, int thread)
     multiply_kept(&next->qkv, &inputs, rows, next->states + first * next->qkv.out);
 }
 
-/* exp(x) for x <= 0, relative error 3e-6: weights are rounded to bfloat16 behind it. NaN propagates. */
-INLINE __m512 weight_of(__m512 x)
+/* 2^x for x <= 0, relative error 1e-4: weights are rounded to bfloat16 behind it. NaN propagates. */
+INLINE __m512 power(__m512 x)
 {
-    const float terms[] = {1.33335581e-3f, 9.61812911e-3f, 5.55041087e-2f, 0.240226507f, 0.693147181f, 1};
-    x = _mm512_max_ps(_mm512_set1_ps(-126), _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)));
+    const float terms[] = {0.05583828f, 0.24263948f, 0.69313673f, 0.99992456f};
+    x = _mm512_max_ps(_mm512_set1_ps(-126), x);
     __m512 whole = _mm512_roundscale_ps(x, 8), left = _mm512_sub_ps(x, whole), sum = _mm512_set1_ps(terms[0]);
-    for (int term = 1; term < 6; term++)
+    for (int term = 1; term < 4; term++)
         sum = _mm512_fmadd_ps(sum, left, _mm512_set1_ps(terms[term]));
     return _mm512_scalef_ps(sum, whole);
 }
 
-/* scores (`seen`) -> weights in bfloat16, 0 behind them up to `wide`; returns what they sum to. */
+/* scores (`seen`) -> weights in bfloat16, 0 behind them up to `wide`; returns what they sum to. `scale`: that of scores, for
+   powers of 2. */
 INLINE float softmax(const float *scores, uint16_t *weights, long seen, long wide, float scale)
 {
-    __m512 most = _mm512_set1_ps(-__builtin_inff()), total = _mm512_setzero_ps();
-    for (long at = 0; at < seen; at += 16)
+    __m512 most = _mm512_set1_ps(-__builtin_inff()), total = _mm512_setzero_ps(), scaled = _mm512_set1_ps(scale);
+    long at = 0;
+    for (; at + 16 <= seen; at += 16)
+        most = _mm512_max_ps(_mm512_loadu_ps(scores + at), most);
+    if (at < seen)
         most = _mm512_mask_max_ps(most, some_of(seen - at), _mm512_loadu_ps(scores + at), most);
-    most = _mm512_set1_ps(_mm512_reduce_max_ps(most));
-    for (long at = 0; at < wide; at += 16) {
-        __mmask16 there = seen > at ? some_of(seen - at) : 0;
-        __m512 far = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(scores + at), most), _mm512_set1_ps(scale));
-        far = _mm512_maskz_mov_ps(there, weight_of(far));
-        total = _mm512_add_ps(total, far);
-        put_bf16(weights + at, far);
+    most = _mm512_mul_ps(_mm512_set1_ps(_mm512_reduce_max_ps(most)), scaled);
+    for (at = 0; at + 16 <= seen; at += 16) {
+        __m512 weight = power(_mm512_fmsub_ps(_mm512_loadu_ps(scores + at), scaled, most));
+        total = _mm512_add_ps(total, weight);
+        put_bf16(weights + at, weight);
+    }
+    for (; at < wide; at += 16) {
+        __m512 weight = _mm512_maskz_mov_ps(seen > at ? some_of(seen - at) : 0, power(_mm512_fmsub_ps(_mm512_loadu_ps(scores + at), scaled, most)));
+        total = _mm512_add_ps(total, weight);
+        put_bf16(weights + at, weight);
     }
     return _mm512_reduce_add_ps(total);
 }
@@ -295,10 +297,12 @@ INLINE void pack_keys(const uint16_t *states, long step, long from, long count, 
         uint32_t *panel = keys + key / TILE_N * TILE_N * (size / 2) + key % TILE_N;
         for (long at = 0; at < size / 2; at++)
             __builtin_memcpy(panel + at * TILE_N, states + skip + at * 2, 4);
-        for (long part = 0; part < size / HALF; part++) {
-            uint16_t *to = values + part * each * HALF + key / 2 * 2 * HALF + key % 2;
-            for (long at = 0; at < HALF; at++)
-                to[at * 2] = states[2 * skip + part * HALF + at];
+        for (long at = 0; at < size; at += 16) {
+            uint16_t *to = values + at / HALF * each * HALF + key / 2 * 2 * HALF + at % HALF * 2;
+            __m512i own = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(states + 2 * skip + at)));
+            if (key % 2) /* behind the other one's */
+                own = _mm512_or_si512(_mm512_slli_epi32(own, 16), _mm512_loadu_si512(to));
+            _mm512_storeu_si512(to, own);
         }
     }
 }
@@ -335,7 +339,7 @@ static void attend_head(const void *about, long unit, int thread)
                     _mm512_storeu_ps(scores + (row + one / 4) * each + panel * TILE_N + one % 4 * 16, sums[one]);
             }
         for (long row = 0; row < there; row++)
-            totals[row] = softmax(scores + row * each, weights + row * each, shape->causal ? past + first + row + 1 : all, wide, (float)shape->scale);
+            totals[row] = softmax(scores + row * each, weights + row * each, shape->causal ? past + first + row + 1 : all, wide, (float)(shape->scale * 1.4426950408889634));
         for (long part = 0; part < size / HALF; part++) {
             dots(weights, each, there, values + part * each * HALF, upto(seen, 2), sums, QUERIES, 2);
             for (long row = 0; row < there; row++)

@@ -304,7 +304,7 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw), sizeof(Sequence), sizeof(EncoderLayer), sizeof(EncoderShape)};
+                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw), sizeof(Sequence), sizeof(EncoderLayer), sizeof(EncoderShape), sizeof(Gate)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

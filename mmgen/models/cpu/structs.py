@@ -107,8 +107,17 @@ class EncoderShape(ctypes.Structure):
     """What all of an encoder's blocks share."""
 
     _fields_ = [
-        *_fields("layers rows sequences width heads size hidden activation pre causal tile most threads"),
+        *_fields("layers rows sequences width heads size hidden pre causal tile most threads gate"),
         *_fields("scale eps", ctypes.c_double),
+    ]
+
+
+class GateTable(ctypes.Structure):
+    """An activation's curve in pieces."""
+
+    _fields_ = [
+        *_fields("value slope square", ctypes.c_float * 32),
+        *_fields("pieces reach", ctypes.c_float),
     ]
 
 
@@ -126,6 +135,7 @@ MIRRORED: tuple[type[ctypes.Structure], ...] = (
     PackedSequence,
     EncoderLayer,
     EncoderShape,
+    GateTable,
 )
 """In the order of `struct_size` in kernels.c."""
 

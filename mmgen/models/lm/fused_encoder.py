@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.models.cpu.bf16 import Bf16Linear
+from mmgen.models.cpu.gate_table import CURVES, gate_table
 from mmgen.models.cpu.kernels import TILE_N, Kernels, fitting, kernels
 from mmgen.models.cpu.structs import EncoderLayer, EncoderShape, PackedSequence, Product
 from mmgen.models.layers.attention import PackedPass, PackingBackend
@@ -26,8 +27,6 @@ from mmgen.models.lm.watched_weights import WatchedWeights, address
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
 
-ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "relu")
-"""In the order of `activated` in encoder.c."""
 ROWS, MOST_ROWS = 6, 48
 """Rows that are multiplied at once, and that go through a block together."""
 
@@ -55,7 +54,7 @@ def fits(config: TransformerConfig) -> bool:
     """Whether blocks of that shape are BERT's or ViT's, in sizes that the kernel takes."""
     plain = config.norm == "layer" and config.norm_at in ("pre", "post") and not config.parallel and not config.shared_norm
     plain = plain and config.residual_multiplier == 1 and config.delta is None and not config.attention_gate
-    fed = config.activation in ACTIVATIONS and not config.gated and not config.experts
+    fed = config.activation in CURVES and not config.gated and not config.experts
     seen = config.softcap is None and config.window is None and not config.sparse_block and config.encoder is None
     seen = seen and not config.sinks and not config.qk_norm and config.kv_heads == config.heads
     seen = seen and config.positions in ("none", "learned", "sinusoidal")
@@ -103,9 +102,9 @@ class FusedEncoder:
             first += count
         shape = EncoderShape(
             config.layers, rows, len(counts), config.hidden_size, config.heads, config.head_size, config.intermediate_size,
-            ACTIVATIONS.index(config.activation), config.norm_at == "pre", config.causal or packed.causal, _tile(rows, threads),
+            config.norm_at == "pre", config.causal or packed.causal, _tile(rows, threads),
             max(count + past_count for count, (_, past_count) in zip(counts, packed.past, strict=True)), threads,
-            config.score_scale, config.norm_eps,
+            ctypes.addressof(gate_table(config.activation)), config.score_scale, config.norm_eps,
         )  # fmt: skip
         y, seen = x.contiguous().clone(), torch.empty(rows, inner)
         made.encode(layers, shape, sequences, y, seen)
