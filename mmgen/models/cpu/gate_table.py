@@ -1,4 +1,4 @@
-"""Activations x s(x) as encoder.c computes them, s from 0 to 1 with s(-x) = 1 - s(x): a parabola for each of 32 pieces of s(-x)."""
+"""Activations x s(x) as encoder.c computes them, where s(-x) = 1 - s(x): a parabola for each of 32 pieces of s(-x)."""
 
 from __future__ import annotations
 
