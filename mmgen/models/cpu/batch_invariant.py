@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmgen.models.cpu import attention as many_queries
+
 ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 DTYPES = {torch.float32} | ({torch.bfloat16} if ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported() else set())
 """That oneDNN multiplies on this processor: bf16 wants AVX-512."""
@@ -91,6 +93,18 @@ def attention(
         return compute(q, k, v, mask, is_causal=causal)[..., :own]
     q, mask = filled_up(q, torch.ones(queries, k.shape[2], dtype=torch.bool).tril() if causal else mask)
     return compute(q, k, v, mask)[:, :, :queries, :own]
+
+
+def dense_attention(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None, *, scale: float, grouped: bool = False
+) -> Tensor:
+    """`attention` of networks that always see a row's queries together: by our own kernel, where it takes them.
+
+    Another number of queries may be computed by other code, so this is nothing for texts that are read in chunks.
+    """
+    if scale > 0 and plain(q) and many_queries.takes(q, k, v, bias):
+        return many_queries.attend(q, k, v, bias, scale=scale)
+    return attention(q, k, v, bias, scale=scale, grouped=grouped)
 
 
 def filled_up(q: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mmgen.models.cpu import batch_invariant
+from mmgen.models.cpu.activations import group_norm
 from mmgen.models.cpu.linear import Linear
 
 
@@ -40,14 +41,14 @@ class GELU(nn.GELU):
 
 
 class GroupNorm(nn.GroupNorm):
-    """In plain order where fp32 comes with its channels last, as behind attention: torch's code for those sees the batch."""
+    """By `activations.group_norm`: torch's code for fp32 with its channels last, as behind attention, sees the batch."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(input.contiguous() if input.dtype == torch.float32 and batch_invariant.plain(input) else input)
+        return group_norm(input, self, activated=False)
 
 
 class AttentionMode(TorchFunctionMode):
-    """Within it attention is `batch_invariant.attention`, in code of others too that asks torch for it."""
+    """Within it attention is `batch_invariant.dense_attention`, in code of others too that asks torch for it."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is not F.scaled_dot_product_attention:
@@ -66,7 +67,9 @@ class AttentionMode(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> Tensor:
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        return batch_invariant.attention(query, key, value, attn_mask, is_causal, scale=scale, grouped=enable_gqa)
+        if is_causal:
+            return batch_invariant.attention(query, key, value, attn_mask, is_causal, scale=scale, grouped=enable_gqa)
+        return batch_invariant.dense_attention(query, key, value, attn_mask, scale=scale, grouped=enable_gqa)
 
 
 class HeldProcessor:

@@ -20,8 +20,9 @@ import torch
 
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
-SOURCES = tuple(FOLDER / name for name in ("kernels.c", "blocks.c", "forward.c", "encoder.c"))
-HEADERS = tuple(FOLDER / name for name in ("blocks.h", "forward.h", "rows.h", "draw.h", "crew.h", "encoder.h"))
+NAMES = ("kernels.c", "blocks.c", "forward.c", "encoder.c", "attention.c", "activations.c")
+INCLUDED = ("blocks.h", "forward.h", "rows.h", "draw.h", "crew.h", "encoder.h", "attention.h", "vectors.h")
+SOURCES, HEADERS = tuple(FOLDER / name for name in NAMES), tuple(FOLDER / name for name in INCLUDED)
 LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256, "MOST_HEADS": 4, "UNIT": 32}
 """What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a
 head, heads that attend at once, outputs of blocks that are computed together: two panels."""

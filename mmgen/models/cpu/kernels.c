@@ -6,6 +6,7 @@
    TILE_N output columns: that is how oneDNN lays out what it multiplies often on AVX-512, and so large batches can go on
    through oneDNN, over the same weights. Pointers need no alignment beyond that of their numbers. */
 
+#include "attention.h"
 #include "draw.h"
 #include "encoder.h"
 #include <immintrin.h>
@@ -304,7 +305,8 @@ int has_integers(void) { return 0; }
 long struct_size(long which)
 {
     const long sizes[] = {sizeof(Text), sizeof(Span), sizeof(Product), sizeof(Layer), sizeof(Shape), sizeof(Part),
-                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw), sizeof(Sequence), sizeof(EncoderLayer), sizeof(EncoderShape), sizeof(Gate)};
+                          sizeof(Fixed), sizeof(Ends), sizeof(Steps), sizeof(Draw), sizeof(Sequence), sizeof(EncoderLayer), sizeof(EncoderShape), sizeof(Gate),
+                          sizeof(Heads), sizeof(Attention)};
     return which < (long)(sizeof(sizes) / sizeof(long)) ? sizes[which] : 0;
 }
 

@@ -1,4 +1,4 @@
-"""Mirrors of the structs in kernels.c. Their sizes are compared when the library is loaded."""
+"""Mirrors of the structs in C. Their sizes are compared when the library is loaded."""
 
 from __future__ import annotations
 
@@ -121,6 +121,22 @@ class GateTable(ctypes.Structure):
     ]
 
 
+class AttentionHeads(ctypes.Structure):
+    """(rows, heads, places, size): an address, and numbers from one to the next."""
+
+    _fields_ = _fields("at row head place")
+
+
+class ManyQueries(ctypes.Structure):
+    """Attention of many queries, see attention.h."""
+
+    _fields_ = [
+        *_fields("q k v y", AttentionHeads),
+        *_fields("bias bias_row bias_head room rows heads key_heads queries keys size narrow threads"),
+        ("scale", ctypes.c_double),
+    ]
+
+
 MIRRORED: tuple[type[ctypes.Structure], ...] = (
     DecodeQuery,
     KeySpan,
@@ -136,6 +152,8 @@ MIRRORED: tuple[type[ctypes.Structure], ...] = (
     EncoderLayer,
     EncoderShape,
     GateTable,
+    AttentionHeads,
+    ManyQueries,
 )
 """In the order of `struct_size` in kernels.c."""
 

@@ -65,6 +65,7 @@ class LatentAutoencoder:
     def __init__(self, vae: Any) -> None:
         self.vae, config = vae, vae.config
         self.device, self.dtype = vae.device, vae.dtype
+        self.layout = torch.contiguous_format  # of what the network is given
         self.channels = int(config.latent_channels)
         levels = config.block_out_channels if type(vae).__name__ == "AutoencoderKL" else config.decoder_block_out_channels
         self.factor: int = 2 ** (len(levels) - 1)
@@ -98,8 +99,8 @@ class LatentAutoencoder:
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        latents = self.unscaled(latents)
-        out: Tensor = self.vae.decode(latents.to(self.device, self.dtype), return_dict=False)[0].float()
+        latents = self.unscaled(latents).to(self.device, self.dtype, memory_format=self.layout)
+        out: Tensor = self.vae.decode(latents, return_dict=False)[0].float()
         return out.clamp(-1, 1)
 
     def decode_bytes(self, height: int, width: int) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.no_init import without_init
+from mmgen.models.cpu.activations import group_norm
 from mmgen.models.cpu.batch_invariant import silu
 from mmgen.models.diffusion.unet_blocks import (
     NearestConv,
@@ -162,7 +163,7 @@ class ConditionalUNet(nn.Module):
         x = self.mid_block(skipped[-1], told)
         for up in self.up_blocks:
             x = up(x, skipped, told)
-        return (self.conv_out(silu(self.conv_norm_out(x))),)
+        return (self.conv_out(group_norm(x, self.conv_norm_out)),)
 
     def _sinusoids(self, timesteps: Tensor) -> Tensor:
         """(B,) -> (B, C) fp32; Ho et al. 2020 (DDPM), appendix B."""

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.cpu.batch_invariant import attention, silu
+from mmgen.models.cpu.activations import gated_gelu, group_norm
+from mmgen.models.cpu.batch_invariant import dense_attention, silu
 from mmgen.models.diffusion.unet_config import UNetConfig
 
 
@@ -47,14 +48,14 @@ class TimedResidual(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h, w)"""
-        hidden = self.conv1(silu(self.norm1(x)))
-        told = self.time_emb_proj(time)[:, :, None, None]
+        hidden = self.conv1(group_norm(x, self.norm1))
+        told = self.time_emb_proj(time)
         if self.scaled:
             scale, shift = told.chunk(2, dim=1)
-            hidden = self.norm2(hidden) * (1 + scale) + shift
+            hidden = group_norm(hidden, self.norm2, scaled=(scale, shift))
         else:
-            hidden = self.norm2(hidden + told)
-        hidden = self.conv2(silu(hidden))
+            hidden = group_norm(hidden, self.norm2, told)
+        hidden = self.conv2(hidden)
         return hidden + (x if self.conv_shortcut is None else self.conv_shortcut(x))  # type: ignore[no-any-return]
 
 
@@ -74,7 +75,7 @@ class PlaceAttention(nn.Module):
         q, k, v = (self._split(part) for part in (self.to_q(x), self.to_k(tokens), self.to_v(tokens)))
         if bias is not None:
             bias = bias.expand(-1, self.heads, -1, -1)
-        out: Tensor = self.to_out(attention(q, k, v, bias, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2))
+        out: Tensor = self.to_out(dense_attention(q, k, v, bias, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2))
         return out
 
     def _split(self, x: Tensor) -> Tensor:
@@ -90,8 +91,7 @@ class GELUGate(nn.Module):
         self.proj = nn.Linear(width, 2 * hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * F.gelu(gate)  # type: ignore[no-any-return]
+        return gated_gelu(self.proj(x))
 
 
 class GELUFeedForward(nn.Module):
@@ -133,7 +133,7 @@ class PlaceTransformer(nn.Module):
 
     def forward(self, image: Tensor, told: UNetConditions) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)"""
-        x: Tensor = self.norm(image)
+        x: Tensor = group_norm(image, self.norm, activated=False)
         height, width = image.shape[2:]
         if not self.linear:
             x = self.proj_in(x)
@@ -144,7 +144,9 @@ class PlaceTransformer(nn.Module):
             x = block(x, told)
         if self.linear:
             x = self.proj_out(x)
-        x = x.unflatten(1, (height, width)).permute(0, 3, 1, 2).contiguous()
+        x = x.unflatten(1, (height, width)).permute(0, 3, 1, 2)  # (B, h w, C) -> (B, C, h, w), channels last
+        if image.is_contiguous():
+            x = x.contiguous()
         if not self.linear:
             x = self.proj_out(x)
         return x + image

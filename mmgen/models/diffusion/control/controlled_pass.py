@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmgen.models.diffusion.conditioning import Conditioning, stack
@@ -69,6 +70,7 @@ def _residuals(
             if isinstance(one.model, ControlNet):
                 groups.setdefault((id(one.model), _length(conditions[row])), []).append((row, number))
     parts: dict[Place, list[Tensor]] = {}
+    layout = torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     for places in groups.values():
         rows = [row for row, _ in places]
         said = stack([conditions[row] for row in rows])
@@ -76,7 +78,8 @@ def _residuals(
         used = [controls[row][number] for row, number in places]
         tokens = said.tokens.to(x.device, x.dtype)
         seen = [one.tensors[0] for one in used]
-        made = used[0].model.residuals(x[rows], timesteps[rows], tokens, seen, told(rows, said))
+        taken = x[rows].contiguous(memory_format=layout)  # indexing lays one row out otherwise than several
+        made = used[0].model.residuals(taken, timesteps[rows], tokens, seen, told(rows, said))
         for n, place in enumerate(places):
             parts[place] = [one[n] * used[n].scale for one in made]
     return parts
