@@ -18,6 +18,7 @@ from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 from mmgen.training.data.qa_data import Question
 from mmgen.training.data.recombined import recombined
+from mmgen.training.data.tricks import read_tricks
 from mmgen.training.eval.qa_metrics import auroc, calibration_error, exact_match, f1
 from mmgen.training.recipes import reader_calibration
 from mmgen.training.recipes.reader import ReaderRecipe, held_out
@@ -50,19 +51,22 @@ def with_gold(model: str, questions: list[Question]) -> dict[str, float]:
     return {"gold EM": mean([exact_match(*one) for one in texts]), "gold F1": mean([f1(*one) for one in texts])}
 
 
-def fitted(model: str, verifier: str, development: list[Question], most: int) -> dict[str, object]:
-    """The confidence's calibration, fitted on so many questions: as they are, without their passages, and recombined. The
-    similarity's weight in ranking stays the model's."""
+def fitted(model: str, verifier: str, development: list[Question], most: int, tricks: Path | None) -> dict[str, object]:
+    """The confidence's calibration, fitted on so many questions: as they are, without their passages, recombined, and on tricks
+    written by hand; and by threshold what would be answered. The similarity's weight in ranking stays the model's."""
     some = random.Random(2).sample(development, most)
     made = recombined(some, random.Random(0))
+    by_hand = read_tricks(tricks, development) if tricks else []
+    asked = [(q, answerable) for q in some for answerable in (True, False)]
+    asked += [(q, False) for q in made] + [(q, not q.kind) for q in by_hand]
     with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder))) as rt:
         library = reader_calibration.index(rt, development, Path(folder) / "store")
         reader = rt.reader(model)
         reader.verifier = verifier or reader.verifier
-        asked = [reader_calibration.ask(library, reader, q, 5, answerable) for q in some for answerable in (True, False)]
-        asked += [reader_calibration.ask(library, reader, q, 5, False) for q in made]
+        read = [reader_calibration.ask(library, reader, q, 5, answerable, every=False) for q, answerable in asked]
         kept = reader.model.calibration
-    return reader_calibration.fit(asked, kept.threshold, kept.similarity).settings()
+    calibration = reader_calibration.fit(read, kept.threshold, kept.similarity)
+    return {**calibration.settings(), "by threshold": reader_calibration.by_threshold(read, calibration)}
 
 
 def cases(model: str) -> dict[str, object]:
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("--gold", type=int, help="only exact match and F1 with the gold passage, on so many of both parts")
     parser.add_argument("--cases", action="store_true", help="only reader_cases.jsonl: now, latest, most, how many, not")
     parser.add_argument("--fit", type=int, help="only fit the confidence on so many development questions, and print it")
+    parser.add_argument("--tricks", type=Path, help="with --fit: also these, as configs/train/reader-tricks-development.jsonl")
     parser.add_argument("--verifier", default="", help="with --fit: a cross-encoder that judges the reader's answers")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
@@ -104,7 +109,7 @@ def main() -> None:
         return
     development, test = held_out(load(args.config, ReaderRecipe), args.data)
     if args.fit:
-        print(json.dumps(fitted(args.model, args.verifier, development, args.fit), indent=2))
+        print(json.dumps(fitted(args.model, args.verifier, development, args.fit, args.tricks), indent=2))
         return
     if args.gold:
         print(json.dumps(with_gold(args.model, random.Random(3).sample(test + development, args.gold)), indent=2))
@@ -133,7 +138,7 @@ def main() -> None:
         scores: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in asked}
         for kind, ones in asked.items():
             for question, answerable in ones:
-                one = reader_calibration.ask(library, reader, question, args.k, answerable)
+                one = reader_calibration.ask(library, reader, question, args.k, answerable, every=False)
                 candidates = one.candidates(calibration)
                 confidence = calibration.assessed(candidates, one.similarities, question.text, one.texts)
                 text = candidates[0].text

@@ -91,12 +91,25 @@ class ReaderClient:
         request: Request | None = None,
     ) -> list[Candidate]:
         """What was read, merged: see `Calibration.candidates`. The best one is judged by the verifier, if there is one."""
-        merged = self.model.calibration.candidates(found, passages, similarities)
-        if not merged or not self.verifier:
-            return merged
-        (number, span), *others = merged[0].occurrences
-        [[judged]] = self.judged(question, [[span]], [passages[number]], request)
-        return [replace(merged[0], occurrences=((number, judged), *others)), *merged[1:]]
+        judged = self.best_judged(question, found, passages, similarities, request)
+        return self.model.calibration.candidates(judged, passages, similarities)
+
+    def best_judged(
+        self,
+        question: str,
+        found: Sequence[Sequence[SpanAnswer]],
+        passages: Sequence[str],
+        similarities: Sequence[float],
+        request: Request | None = None,
+    ) -> list[list[SpanAnswer]]:
+        """The spans, of which the best candidate's likeliest has the verifier's log-odds; see `judged`."""
+        out = [list(spans) for spans in found]
+        merged = self.model.calibration.candidates(found, passages, similarities) if self.verifier else []
+        if merged:
+            number, span = merged[0].occurrences[0]
+            [[judged]] = self.judged(question, [[span]], [passages[number]], request)
+            out[number][out[number].index(span)] = judged
+        return out
 
     def judged(
         self, question: str, found: Sequence[Sequence[SpanAnswer]], passages: Sequence[str], request: Request | None = None

@@ -105,5 +105,7 @@ def test_the_best_candidate_is_judged_by_the_verifier() -> None:
     best, other = client.candidates("Who?", found, texts, [0.5, 0.5])
     assert best.occurrences[0][1].verified == pytest.approx(2.197, abs=1e-3) and other.occurrences[0][1].verified == 0.0
     assert [[round(span.verified, 1) for span in spans] for spans in client.judged("Who?", found, texts)] == [[2.2], [0.0]]
+    best_alone = client.best_judged("Who?", found, texts, [0.5, 0.5])
+    assert [[span.verified > 0 for span in spans] for spans in best_alone] == [[True], [False]]
     client.verifier = ""
-    assert client.judged("Who?", found, texts) == found
+    assert client.judged("Who?", found, texts) == client.best_judged("Who?", found, texts, [0.5, 0.5]) == found

@@ -49,9 +49,12 @@ def index(rt: Runtime, questions: Sequence[Question], folder: Path) -> DocumentL
     return library
 
 
-def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: int, answerable: bool) -> CalibrationQuestion:
+def ask(
+    library: DocumentLibrary, reader: ReaderClient, question: Question, k: int, answerable: bool, every: bool = True
+) -> CalibrationQuestion:
     """Retrieves and reads; the answering passages are left out where `answerable` is False, all of a question that was made
-    unanswerable are read."""
+    unanswerable are read. `every`: the verifier judges all spans, as where the similarity's weight is still to be fitted; else
+    the best one, as for a question that people ask."""
     removing = not answerable and not question.kind
     hits: list[Hit] = library.search(question.text, k=4 * k if removing else k)
     if removing:
@@ -63,8 +66,11 @@ def ask(library: DocumentLibrary, reader: ReaderClient, question: Question, k: i
         ][:k]  # fmt: skip
     texts = [hit.passage.text for hit in hits]
     similarities = [hit.scores["dense"] for hit in hits]
-    found = reader.judged(question.text, reader.read(question.text, texts), texts)
-    return CalibrationQuestion(question, answerable, texts, similarities, found)
+    found = reader.read(question.text, texts)
+    judged = (
+        reader.judged(question.text, found, texts) if every else reader.best_judged(question.text, found, texts, similarities)
+    )
+    return CalibrationQuestion(question, answerable, texts, similarities, judged)
 
 
 def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5, similarity: float | None = None) -> Calibration:
@@ -103,6 +109,27 @@ def fit(asked: Sequence[CalibrationQuestion], threshold: float = 0.5, similarity
             break
     every = tuple(fitted.get(column, 0.0) for column in range(FEATURES))
     return replace(best, weights=every, bias=round(float(model.intercept_[0]), 5), threshold=threshold)
+
+
+THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+
+
+def by_threshold(asked: Sequence[CalibrationQuestion], calibration: Calibration) -> dict[float, dict[str, float]]:
+    """By threshold: the share of answerable questions that is answered, of these answers the right ones, and the share of the
+    others that is refused."""
+    told: list[tuple[bool, float, bool]] = []
+    for one in asked:
+        candidates = one.candidates(calibration)
+        sure = calibration.assessed(candidates, one.similarities, one.question.text, one.texts)
+        told.append((one.answerable, sure, bool(candidates) and f1(candidates[0].text, one.question.answers) >= RIGHT))
+    answerable = sum(ok for ok, _, _ in told)
+    out = {}
+    for threshold in THRESHOLDS:
+        given = [right for ok, sure, right in told if ok and sure >= threshold]
+        refused = sum(sure < threshold for ok, sure, _ in told if not ok)
+        shares = len(given) / max(1, answerable), sum(given) / max(1, len(given)), refused / max(1, len(told) - answerable)
+        out[threshold] = dict(zip(("answered", "right of these", "refused of the others"), shares, strict=True))
+    return out
 
 
 def plot(confidences: Sequence[float], right: Sequence[float], path: Path) -> None:
