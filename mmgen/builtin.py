@@ -59,6 +59,10 @@ def register(mm: Registry) -> None:
     mm.image_encoders.add("vit", "mmgen.models.vision.classifier:load", "ViT image encoders and classifiers")
     mm.image_encoders.add("dinov2", "mmgen.models.vision.classifier:load", "DINOv2 image encoders and classifiers")
     mm.stores.add("documents", "mmgen.stores.documents:DocumentStore", "SQLite: text, vectors and full-text search")
+    for scheme in ("postgres", "postgresql"):
+        mm.stores.add(
+            scheme, "mmgen.stores.postgres.documents:PostgresDocumentStore", "PostgreSQL with pgvector, shared by machines"
+        )
     mm.rerankers.add("mmr", "mmgen.stores.fusion:MMR", "Maximal marginal relevance: relevance balanced with diversity")
     mm.policies.add(
         "fair",

@@ -101,6 +101,12 @@ class Stuck(MmgenError):
     status = 503
 
 
+class Unreachable(StoreError):
+    """A store's server that does not answer; a retry later can succeed."""
+
+    status = 503
+
+
 class NoSpace(StoreError):
     """The disk is full."""
 

@@ -202,12 +202,12 @@ class Store(Protocol):
     Optional: `copies`, a stores.copies.Copies; without it files of the same bytes are stored as often as they come.
 
     The registry's stores are called as `make(path, *, encoder=None, dimension=None, readonly=False)`. With an encoder's name
-    and dimension the store is made where there is none; without them that is NotFound.
+    and dimension the store is made where there is none; without them that is NotFound. What has a true attribute `addressed` is
+    called with the whole address as a text, such as `postgres://user@host/database`, instead of a path.
 
     Optional: `places(document_id, start, end)`, the `PageBox`es of these characters and the recogniser's confidence or None.
     """
 
-    path: Path
     encoder: str  # what its vectors come from
     dimension: int
 

@@ -90,6 +90,8 @@ COVERED_ELSEWHERE = {
     "mmgen.pipelines.language.text_pipeline": "pipelines/test_text.py",
     "mmgen.runners.draft_model": "runners/test_text.py",
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
+    "mmgen.stores.postgres.driver": "stores/postgres/test_server_errors.py",
+    "mmgen.stores.postgres.filters": "stores/test_metadata_filter.py",
     "mmgen.stores.relational.documents": "stores/test_documents.py",
     "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",
     "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",

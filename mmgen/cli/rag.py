@@ -26,7 +26,9 @@ app = typer.Typer(help="Ask your documents: add files, ask questions, see where 
 
 app.command("eval")(rag_eval.evaluate)
 
-Store = Annotated[str | None, typer.Option("--store", "-s", help="Name of the store, or a path such as ./notes.")]
+Store = Annotated[
+    str | None, typer.Option("--store", "-s", help="Name of the store, a path such as ./notes, or postgres://user@host/db.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filter, such as lang=en or year>=2020.")]
 Include = Annotated[list[str] | None, typer.Option(help="Glob of files to read from folders, such as '*.md' or '*.png'.")]
@@ -194,7 +196,7 @@ def chat(
         asked = rag if local else command_client.at_server("rag-text", {"answer": Answer}, making, lambda: rag)
         documents = len(rag.library.filled().uris())
         if sys.stdin.isatty():
-            typer.echo(f"{documents} documents in {rag.library.path}. Ask; an empty line ends.")
+            typer.echo(f"{documents} documents in {rag.library.name}. Ask; an empty line ends.")
         for question in questions():
             if not sys.stdin.isatty():  # whoever reads the answers did not see the questions
                 typer.echo(f"\n> {question.strip()}")
@@ -211,11 +213,11 @@ def list_(store: Store = None, as_json: Json = False) -> None:
     """The documents in the store."""
     with opened(store) as rag:
         documents = rag.library.readable().documents()
-        path = rag.library.path
+        name = rag.library.name
     if as_json:
         print_json(documents)
     elif not documents:
-        typer.echo(f"store {path} is empty; add documents with: mmgen rag add PATH --store {path}")
+        typer.echo(f"store {name} is empty; add documents with: mmgen rag add PATH --store {name}")
     else:
         rows = [
             row
@@ -319,10 +321,10 @@ def held(rag: RagText) -> int:
 
 def matching(rag: RagText, name: str) -> str:
     """The uri of the one document whose uri is `name` or ends with it."""
-    return one_of(rag.library.readable().uris(), name, "document", rag.library.path, "rag")
+    return one_of(rag.library.readable().uris(), name, "document", rag.library.name, "rag")
 
 
-def one_of(known: Sequence[str], name: str, noun: str, store: Path, group: str) -> str:
+def one_of(known: Sequence[str], name: str, noun: str, store: str | Path, group: str) -> str:
     """The one that is `name` or ends with it, of the paths that `mmgen GROUP list` shows."""
     absolute = str(Path(name).absolute())
     found = [uri for uri in known if uri in (name, absolute)] or [uri for uri in known if uri.endswith("/" + name.lstrip("/"))]

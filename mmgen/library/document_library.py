@@ -52,6 +52,11 @@ class DocumentLibrary:
     def path(self) -> Path:
         return self.handle.path
 
+    @property
+    def name(self) -> str:
+        """For people, and for --store."""
+        return self.handle.name
+
     def close(self) -> None:
         self.handle.close()
 
@@ -194,7 +199,7 @@ class DocumentLibrary:
         """(D,)"""
         encoder, prompts = self.rt.encoder(store.encoder), prompts_of(store)
         if prompts is not None and prompts.sides() != encoder.prompts.sides():
-            log.info("store %s keeps to the prompts it was filled with, %s", self.path, prompts.sides())
+            log.info("store %s keeps to the prompts it was filled with, %s", self.handle.name, prompts.sides())
         vector: np.ndarray = encoder.embed_text([query], request, "query", prompts)[0]
         return vector
 

@@ -177,8 +177,9 @@ class ImageLibrary:
     def filled(self) -> ImageStore:
         """The images for reading; NotFound with a remedy where there are none."""
         images: ImageStore | None = self.handle.readable().images
+        name = self.handle.name
         if images is None or not images.count():
-            raise NotFound(f"store {self.path} holds no images; add some first: mmgen image add PATH --store {self.path}")
+            raise NotFound(f"store {name} holds no images; add some first: mmgen image add PATH --store {name}")
         if self.encoder_reference:
             images.check_space(self.encoder_reference)
         return images
@@ -192,7 +193,7 @@ class ImageLibrary:
                 images.check_space(self.encoder_reference)
             return images
         if not make:
-            raise NotFound(f"store {self.path} holds no images")
+            raise NotFound(f"store {self.handle.name} holds no images")
         client = self.rt.seeing(self.encoder_reference)
         made: ImageStore = store.image_space(client.name, client.dimension)
         return made

@@ -1,8 +1,10 @@
-"""One store by its name or path: which kind it is, where it lies, and opening it on first use. Knows no file or question."""
+"""One store by its name, path or address: which kind it is, where it lies, and opening it on first use. Knows no question."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,21 +20,35 @@ if TYPE_CHECKING:
 MOST_HITS = 1000
 DEFAULT_KIND = "documents"
 """The registry's name of our own store."""
+PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*):[^/?#@]*(?=@)|(?<=[?&])[^=&#]*password=[^&#]*&?", re.IGNORECASE)
 
 
 def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
     """The kind of a store and its path.
 
     A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store. `KIND://`
-    before it names a store of the registry. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
+    before it names a store of the registry; of one that has an address, the path is a folder for files that belong to it.
+    Raises BadRequest for what is no name, NotFound for a kind that is not registered.
     """
     chosen = (rt.config.store or "default") if where is None else where
-    kind, _, name = str(chosen).rpartition("://")
+    kind, _, name = str(chosen).partition("://") if "://" in str(chosen) else ("", "", str(chosen))
     kind = rt.registry.stores.entry(kind or DEFAULT_KIND).name
+    if is_addressed(rt, kind):
+        return kind, rt.home / "remote" / hashlib.sha256(shown(str(chosen)).encode()).hexdigest()[:16]
     if name.strip() in {"", ".", ".."} or "\0" in name:
         raise BadRequest(f"store {name!r} is no name; give a name such as notes, or a path such as ./notes")
     separated = isinstance(chosen, Path) or "/" in name or "\\" in name or name.startswith("~")
     return kind, Path(name).expanduser() if separated else rt.home / "stores" / name
+
+
+def is_addressed(rt: Runtime, kind: str) -> bool:
+    """Whether such stores have an address, on a server, instead of a path."""
+    return kind != DEFAULT_KIND and bool(getattr(rt.registry.stores.get(kind), "addressed", False))
+
+
+def shown(where: str) -> str:
+    """A store as it may be shown: an address without its password."""
+    return PASSWORD.sub(lambda found: found["user"] or "", where).rstrip("?&")
 
 
 class StoreHandle:
@@ -46,6 +62,10 @@ class StoreHandle:
         """
         self.rt, self.encoder_reference = rt, encoder
         self.kind, self.path = locate(rt, where)
+        chosen = str((rt.config.store or "default") if where is None else where)
+        self._address = chosen if is_addressed(rt, self.kind) else None
+        prefix = "" if self.kind == DEFAULT_KIND else f"{self.kind}://"
+        self.name = f"{prefix}{self.path}" if self._address is None else shown(self._address)  # for people, and for --store
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._reading: Store | None = None
@@ -68,7 +88,8 @@ class StoreHandle:
                         raise
             if self._store is None:
                 encoder = self.rt.encoder(self.encoder_reference)
-                kept = {"prompts": encoder.prompts.sides()} if self.kind == DEFAULT_KIND else {}
+                own = self.kind == DEFAULT_KIND or self._address is not None
+                kept = {"prompts": encoder.prompts.sides()} if own else {}
                 self._store = self._open(encoder=encoder.name, dimension=encoder.dimension, **kept)
             return self._store
 
@@ -85,12 +106,11 @@ class StoreHandle:
         """`readable`, with something in it; NotFound with a remedy if not."""
         store = self.readable()
         if store.empty():
-            name = str(self.path) if self.kind == DEFAULT_KIND else f"{self.kind}://{self.path}"
-            raise NotFound(f"store {name} is empty; add documents first: mmgen rag add PATH --store {name}")
+            raise NotFound(f"store {self.name} is empty; add documents first: mmgen rag add PATH --store {self.name}")
         return store
 
     def _open(self, **options: Any) -> Store:
-        store: Store = self.rt.registry.stores.get(self.kind)(self.path, **options)
+        store: Store = self.rt.registry.stores.get(self.kind)(self._address or self.path, **options)
         return store
 
 

@@ -29,6 +29,7 @@ from mmgen.errors import (
     TooLarge,
     TooLong,
     Unauthorized,
+    Unreachable,
 )
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ CODES: dict[type[MmgenError], str] = {
     DeadlineExceeded: "deadline_exceeded",
     Closed: "unavailable",
     Stuck: "unavailable",
+    Unreachable: "unavailable",
     NoSpace: "insufficient_storage",
     JobFailed: "server_error",
 }

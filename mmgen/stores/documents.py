@@ -50,7 +50,7 @@ class DocumentStore(RelationalDocumentStore):
             StoreError: no store but something else, a newer format, another encoder, or not writable.
         """
         choose(0, index)  # an unknown name is told at once
-        self.file, self.readonly = path / "store.sqlite", readonly
+        self.path, self.file, self.readonly = path, path / "store.sqlite", readonly
         database = Database(self.file, readonly, timeout)
         if not readonly and encoder and dimension:
             schema.create(self.file, encoder, dimension, timeout, prompts)
@@ -60,7 +60,7 @@ class DocumentStore(RelationalDocumentStore):
             asked = kept if index == "auto" else index
             return VectorCache(database, path / FILES[table], dimension, asked, table, schema.REMOVED[table])
 
-        super().__init__(path, database, partial(bm25.bm25, database), vectors_of)
+        super().__init__(database, partial(bm25.bm25, database), vectors_of)
         try:
             self.check_encoder(encoder, dimension)
         except BaseException:

@@ -1,29 +1,30 @@
 """Names come and go; a document goes with its last one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mmgen.interfaces import Document, Passage
-from mmgen.stores.documents import DocumentStore
+from mmgen.stores.relational.documents import RelationalDocumentStore
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[DocumentStore]:
-    with DocumentStore(tmp_path / "store", encoder="test", dimension=2) as store:
+def store(store_at: Callable[..., Any]) -> Iterator[RelationalDocumentStore]:
+    with store_at(encoder="test", dimension=2) as store:
         put(store, "a.txt", "The drill is every May.")
         store.copies.add_many([("b.txt", "a.txt"), ("c.txt", "a.txt")])
         yield store
 
 
-def put(store: DocumentStore, uri: str, text: str) -> None:
+def put(store: RelationalDocumentStore, uri: str, text: str) -> None:
     passage = Passage(text, 0, len(text))
     store.add(Document(uri, text, "text", f"hash of {text}"), [passage], np.array([[1, 0]], np.float32))
 
 
-def test_every_name_is_one_of_the_document(store: DocumentStore) -> None:
+def test_every_name_is_one_of_the_document(store: RelationalDocumentStore) -> None:
     assert store.uris() == ["a.txt", "b.txt", "c.txt"] and store.count() == 1
     assert store.id_of("b.txt") == store.id_of("a.txt") and store.document("c.txt").uri == "c.txt"
     assert store.unchanged("b.txt", "hash of The drill is every May.") and not store.unchanged("d.txt", "x")
@@ -34,7 +35,7 @@ def test_every_name_is_one_of_the_document(store: DocumentStore) -> None:
 
 
 @pytest.mark.parametrize("gone", ["a.txt", "b.txt"])
-def test_a_name_that_goes_leaves_the_others(store: DocumentStore, gone: str) -> None:
+def test_a_name_that_goes_leaves_the_others(store: RelationalDocumentStore, gone: str) -> None:
     number = store.id_of("c.txt")
     assert store.remove(gone) and not store.remove(gone)
     left = [name for name in ("a.txt", "b.txt", "c.txt") if name != gone]
@@ -44,13 +45,13 @@ def test_a_name_that_goes_leaves_the_others(store: DocumentStore, gone: str) -> 
 
 
 @pytest.mark.parametrize("changed", ["a.txt", "c.txt"])
-def test_a_file_that_changes_is_no_copy_any_more(store: DocumentStore, changed: str) -> None:
+def test_a_file_that_changes_is_no_copy_any_more(store: RelationalDocumentStore, changed: str) -> None:
     put(store, changed, "The drill is every June.")
     assert store.count() == 2 and store.document(changed).text.endswith("June.")
     assert {store.document(name).text[-4:] for name in store.uris() if name != changed} == {"May."}
 
 
-def test_a_name_of_another_document_moves(store: DocumentStore) -> None:
+def test_a_name_of_another_document_moves(store: RelationalDocumentStore) -> None:
     put(store, "d.txt", "Another text.")
     store.copies.add_many([("d.txt", "a.txt")])
     assert store.count() == 1 and store.id_of("d.txt") == store.id_of("a.txt")

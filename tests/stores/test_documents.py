@@ -6,8 +6,9 @@ import sqlite3
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,8 +19,10 @@ from mmgen.interfaces import Document, Passage
 from mmgen.stores import faiss_index
 from mmgen.stores.documents import DocumentStore
 from mmgen.stores.faiss_index import VectorIndex
+from mmgen.stores.relational.documents import RelationalDocumentStore
 
 D = 16
+Opening = Callable[..., Any]
 
 
 def vectors(count: int, seed: int = 0) -> np.ndarray:
@@ -37,12 +40,13 @@ def document(uri: str, *texts: str, **metadata: str | int) -> tuple[Document, li
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[DocumentStore]:
-    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+def store(store_at: Opening) -> Iterator[RelationalDocumentStore]:
+    """Of every kind, one after the other."""
+    with store_at(encoder="tiny", dimension=D) as store:
         yield store
 
 
-def fill(store: DocumentStore) -> np.ndarray:
+def fill(store: RelationalDocumentStore) -> np.ndarray:
     v = vectors(4)
     store.add(*document("/a/lamp.txt", "The lamp was lit in 1823.", "It shone over the sea.", lang="en", year=1823), v[:2])
     store.add(*document("/a/tea.txt", "Tea came to Japan.", lang="en", year=805), v[2:3])
@@ -50,7 +54,7 @@ def fill(store: DocumentStore) -> np.ndarray:
     return v
 
 
-def test_what_went_in_comes_out(store: DocumentStore) -> None:
+def test_what_went_in_comes_out(store: RelationalDocumentStore) -> None:
     v = fill(store)
     assert store.count() == 4
     assert store.uris() == ["/a/lamp.txt", "/a/tea.txt", "/b/tee.txt"]
@@ -62,7 +66,7 @@ def test_what_went_in_comes_out(store: DocumentStore) -> None:
     np.testing.assert_array_equal(store.vectors([2, 1]), v[[1, 0]])
 
 
-def test_the_three_methods(store: DocumentStore) -> None:
+def test_the_three_methods(store: RelationalDocumentStore) -> None:
     v = fill(store)
     words = store.search("who lit the lamps?", method="bm25")
     assert [hit.passage.text for hit in words] == ["The lamp was lit in 1823."]
@@ -74,7 +78,7 @@ def test_the_three_methods(store: DocumentStore) -> None:
     assert [h.score for h in both] == sorted([h.score for h in both], reverse=True)
 
 
-def test_quotes_and_operators_are_just_words(store: DocumentStore) -> None:
+def test_quotes_and_operators_are_just_words(store: RelationalDocumentStore) -> None:
     fill(store)
     for query in ('"', "lamp OR", "NEAR(", "lamp*", "text:lamp", "'; DROP TABLE documents; --", "the of and", "?!", ""):
         store.search(query, method="bm25")
@@ -82,7 +86,7 @@ def test_quotes_and_operators_are_just_words(store: DocumentStore) -> None:
     assert store.count() == 4
 
 
-def test_filters_come_before_the_best_k(store: DocumentStore) -> None:
+def test_filters_come_before_the_best_k(store: RelationalDocumentStore) -> None:
     v = fill(store)
 
     def found(*filters: str, **options: object) -> set[str]:
@@ -101,17 +105,17 @@ def test_filters_come_before_the_best_k(store: DocumentStore) -> None:
 
 
 @pytest.mark.parametrize("text", ["lang", "=de", "la ng=x", "x\"]') OR 1=1 --=1"])
-def test_bad_filters(store: DocumentStore, text: str) -> None:
+def test_bad_filters(store: RelationalDocumentStore, text: str) -> None:
     with pytest.raises(BadRequest, match="cannot be understood"):
         store.parse_where([text])
 
 
-def test_a_filters_value_is_never_sql(store: DocumentStore) -> None:
+def test_a_filters_value_is_never_sql(store: RelationalDocumentStore) -> None:
     fill(store)
     assert store.search("tea", vectors(1)[0], where=store.parse_where(["lang=de' OR '1'='1"])) == []
 
 
-def test_update_replaces(store: DocumentStore) -> None:
+def test_update_replaces(store: RelationalDocumentStore) -> None:
     v = fill(store)
     store.search("warm", v[0])
     new = vectors(1, seed=9)
@@ -122,7 +126,7 @@ def test_update_replaces(store: DocumentStore) -> None:
     assert all(hit.passage.text != "The lamp was lit in 1823." for hit in store.search(vector=v[0], method="dense"))
 
 
-def test_remove(store: DocumentStore) -> None:
+def test_remove(store: RelationalDocumentStore) -> None:
     v = fill(store)
     store.search("warm", v[0])
     assert store.remove("/a/tea.txt") and not store.remove("/a/tea.txt")
@@ -132,7 +136,7 @@ def test_remove(store: DocumentStore) -> None:
         store.document("/a/tea.txt")
 
 
-def test_unchanged_and_vanished(store: DocumentStore) -> None:
+def test_unchanged_and_vanished(store: RelationalDocumentStore) -> None:
     fill(store)
     lamp, _ = document("/a/lamp.txt", "The lamp was lit in 1823.", "It shone over the sea.")
     assert store.unchanged("/a/lamp.txt", lamp.content_hash)
@@ -141,7 +145,7 @@ def test_unchanged_and_vanished(store: DocumentStore) -> None:
     assert store.vanished(Path("/a/lamp.txt"), set()) == ["/a/lamp.txt"]
 
 
-def test_a_transaction_is_whole_or_not_at_all(store: DocumentStore) -> None:
+def test_a_transaction_is_whole_or_not_at_all(store: RelationalDocumentStore) -> None:
     good, bad = document("/good", "One."), document("/bad", "Two.")
     with pytest.raises(BadRequest, match=r"/bad: vectors of shape \(2, 16\) for 1 passages"):
         store.add_many([(*good, vectors(1)), (*bad, vectors(2))])
@@ -150,12 +154,11 @@ def test_a_transaction_is_whole_or_not_at_all(store: DocumentStore) -> None:
         store.add(good[0], [Passage("None", 0, 4)], vectors(1))
 
 
-def test_the_store_is_there_when_opened_again(tmp_path: Path) -> None:
-    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as store:
+def test_the_store_is_there_when_opened_again(store_at: Opening) -> None:
+    with store_at(encoder="tiny", dimension=D) as store:
         v = fill(store)
         first = store.search("tea", v[2])
-    assert (tmp_path / "s" / "vectors.faiss").exists() is True
-    with DocumentStore(tmp_path / "s", readonly=True) as store:
+    with store_at(readonly=True) as store:
         assert store.search("tea", v[2]) == first
         assert (store.encoder, store.dimension) == ("tiny", D)
         with pytest.raises(StoreError, match="opened for reading only"):
@@ -281,12 +284,9 @@ def test_a_writer_leaves_the_index_that_its_size_asks_for(tmp_path: Path, monkey
     assert (path / "vectors.faiss").stat().st_mtime_ns == before, "a small change is not worth writing a large file"
 
 
-def test_another_process_sees_what_was_written(tmp_path: Path) -> None:
-    """Two stores over one folder: the reader's cached index follows the writer's."""
-    with (
-        DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as writer,
-        DocumentStore(tmp_path / "s", readonly=True) as reader,
-    ):
+def test_another_process_sees_what_was_written(store_at: Opening) -> None:
+    """Two stores over one place: the reader's cached index follows the writer's."""
+    with store_at(encoder="tiny", dimension=D) as writer, store_at(readonly=True) as reader:
         v = fill(writer)
         assert len(reader.search("tea", v[0], k=9)) == 4
         writer.remove("/a/lamp.txt")
@@ -294,17 +294,14 @@ def test_another_process_sees_what_was_written(tmp_path: Path) -> None:
         assert {hit.uri for hit in reader.search("tea", v[0], k=9)} == {"/a/tea.txt", "/b/tee.txt", "/c"}
 
 
-def test_a_second_writer_waits_and_then_is_told(tmp_path: Path) -> None:
-    with (
-        DocumentStore(tmp_path / "s", encoder="tiny", dimension=D) as one,
-        DocumentStore(tmp_path / "s", encoder="tiny", dimension=D, timeout=0.2) as two,
-    ):
+def test_a_second_writer_waits_and_then_is_told(store_at: Opening) -> None:
+    with store_at(encoder="tiny", dimension=D) as one, store_at(encoder="tiny", dimension=D, timeout=0.2) as two:
         with one._database.transaction(), pytest.raises(Busy, match="is being written by another process"):
             two.remove("/a")
         assert two.add(*document("/a", "Now it works."), vectors(1)) == 1
 
 
-def test_many_threads_read_while_one_writes(store: DocumentStore) -> None:
+def test_many_threads_read_while_one_writes(store: RelationalDocumentStore) -> None:
     v = fill(store)
     failures: list[BaseException] = []
     done = threading.Event()
@@ -333,7 +330,8 @@ def test_no_store(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_newer_format(store: DocumentStore) -> None:
+def test_a_newer_format(tmp_path: Path) -> None:
+    store = DocumentStore(tmp_path / "s", encoder="tiny", dimension=D)
     store.close()
     with sqlite3.connect(store.file) as connection:
         connection.execute("PRAGMA user_version = 7")
@@ -363,7 +361,8 @@ def _text(path: Path) -> None:
     path.write_text("this is no database at all" * 100)
 
 
-def test_a_damaged_file(store: DocumentStore) -> None:
+def test_a_damaged_file(tmp_path: Path) -> None:
+    store = DocumentStore(tmp_path / "s", encoder="tiny", dimension=D)
     fill(store)
     store.close()
     data = bytearray(store.file.read_bytes())
@@ -373,13 +372,13 @@ def test_a_damaged_file(store: DocumentStore) -> None:
         DocumentStore(store.path, readonly=True).search("tea", method="bm25")
 
 
-def test_another_encoder(store: DocumentStore) -> None:
+def test_another_encoder(store: RelationalDocumentStore, store_at: Opening) -> None:
     with pytest.raises(StoreError, match=r"was filled by tiny \(16 dimensions\), not other"):
-        DocumentStore(store.path, encoder="other", dimension=D)
-    DocumentStore(store.path, encoder="tiny#int8", dimension=D).close()
+        store_at(encoder="other", dimension=D)
+    store_at(encoder="tiny#int8", dimension=D).close()
 
 
-def test_bad_arguments(store: DocumentStore) -> None:
+def test_bad_arguments(store: RelationalDocumentStore, store_at: Opening) -> None:
     with pytest.raises(BadRequest, match="method is 'fuzzy'"):
         store.search("x", method="fuzzy")
     with pytest.raises(BadRequest, match="k is 0"):
@@ -387,7 +386,7 @@ def test_bad_arguments(store: DocumentStore) -> None:
     with pytest.raises(BadRequest, match=r"query vector has shape \(3,\)"):
         store.search(vector=np.ones(3, np.float32), method="dense")
     with pytest.raises(BadRequest, match="index 'tree' is unknown"):
-        DocumentStore(store.path, index="tree")
+        store_at(index="tree")
     with pytest.raises(BadRequest, match="method dense needs a vector"):
         store.search("x", method="dense")
     with pytest.raises(BadRequest, match=r"query vectors have shape \(3,\)"):
@@ -400,13 +399,13 @@ def test_bad_arguments(store: DocumentStore) -> None:
         store.vectors([7])
 
 
-def test_a_pasted_page_is_a_query(store: DocumentStore) -> None:
+def test_a_pasted_page_is_a_query(store: RelationalDocumentStore) -> None:
     fill(store)
     page = "lamp " + " ".join(f"word{number}" for number in range(20_000))
     assert store.search(page, method="bm25")[0].uri == "/a/lamp.txt"
 
 
-def test_a_closed_store_says_so(store: DocumentStore) -> None:
+def test_a_closed_store_says_so(store: RelationalDocumentStore) -> None:
     v = fill(store)
     store.close()
     store.close()
@@ -414,7 +413,7 @@ def test_a_closed_store_says_so(store: DocumentStore) -> None:
         store.search("tea", v[0])
 
 
-def test_threads_that_end_leave_no_connection(store: DocumentStore) -> None:
+def test_threads_that_end_leave_no_connection(store: RelationalDocumentStore) -> None:
     v = fill(store)
     store.search("tea", v[0])
     before = psutil.Process().num_fds()
@@ -515,7 +514,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, request: pytest.FixtureRequ
         DocumentStore(tmp_path / "s", readonly=True)
 
 
-def test_pages_and_headings_are_kept(store: DocumentStore) -> None:
+def test_pages_and_headings_are_kept(store: RelationalDocumentStore) -> None:
     text = "Page one.\n\nPage two."
     passages = [Passage("Page one.", 0, 9, 1, "A > B"), Passage("Page two.", 11, 20, 2, "A")]
     store.add(Document("/p.pdf", text, "pdf", "h", (0, 11)), passages, vectors(2))

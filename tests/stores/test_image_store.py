@@ -3,8 +3,9 @@
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import old_stores
@@ -15,6 +16,7 @@ from mmgen.errors import BadRequest, NotFound, StoreError
 from mmgen.stores import schema
 from mmgen.stores.documents import DocumentStore
 from mmgen.stores.image_store import ImageStore, StoredImage
+from mmgen.stores.relational.documents import RelationalDocumentStore
 
 E = 8
 
@@ -31,13 +33,18 @@ def image(source: str, caption: str = "", inside: str = "", page: int | None = N
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[DocumentStore]:
-    with DocumentStore(tmp_path / "s", encoder="tiny", dimension=16) as store:
+def store(store_at: Callable[..., Any]) -> Iterator[RelationalDocumentStore]:
+    """Of every kind, one after the other."""
+    with store_at(encoder="tiny", dimension=16) as store:
         yield store
 
 
 @pytest.fixture
-def images(store: DocumentStore) -> ImageStore:
+def images(store: RelationalDocumentStore) -> ImageStore:
+    return filled(store)
+
+
+def filled(store: RelationalDocumentStore) -> ImageStore:
     images = store.image_space("eyes", E)
     for n, name in enumerate(("lamp", "tea", "cat")):
         row = image(f"/p/{name}.png", year=2020 + n)
@@ -56,7 +63,7 @@ def test_their_kind_is_image_and_by_its_old_name_they_are_found_for_a_release(
     assert caplog.messages == ["the filter kind=picture is kind=image now; the old name goes in the next release"]
 
 
-def test_what_went_in_comes_out(store: DocumentStore, images: ImageStore) -> None:
+def test_what_went_in_comes_out(store: RelationalDocumentStore, images: ImageStore) -> None:
     assert images.count() == 5 and images.sources() == [f"/p/{n}" for n in ("cat.png", "lamp.png", "report.pdf", "tea.png")]
     hit = images.all()[2]
     assert (hit.uri, hit.source, hit.page, hit.caption) == ("/p/report.pdf#picture-1", "/p/report.pdf", 2, "Sales of lamps")
@@ -103,7 +110,7 @@ def test_filters(images: ImageStore) -> None:
     assert images.search(unit(1), words_of="lamps", where=["kind=text"]) == []
 
 
-def test_a_files_images_are_replaced_together(store: DocumentStore, images: ImageStore) -> None:
+def test_a_files_images_are_replaced_together(store: RelationalDocumentStore, images: ImageStore) -> None:
     images.search(unit(1))  # an index is there
     images.replace("/p/report.pdf", [image("/p/report.pdf", "A cup", "picture-1", 1)], unit(0, 1)[None])
     assert [hit.caption for hit in images.all() if hit.source == "/p/report.pdf"] == ["A cup"]
@@ -130,20 +137,22 @@ def test_exact_duplicates_are_found_elsewhere_only(images: ImageStore) -> None:
     assert images.holding("bytes of /p/cat.png", "/p/cat.png") is None and images.holding("other", "") is None
 
 
-def test_the_space_is_kept(store: DocumentStore, images: ImageStore) -> None:
+def test_the_space_is_kept(store: RelationalDocumentStore, images: ImageStore, store_at: Callable[..., Any]) -> None:
     assert store.image_space("eyes#int8", E).count() == 5  # a precision is no other space
     for encoder, dimension in (("ears", E), ("eyes", E + 1)):
         with pytest.raises(StoreError, match=r"were embedded by eyes \(8 dimensions\), not"):
             store.image_space(encoder, dimension)
     store.close()
-    with DocumentStore(store.path, readonly=True) as again:
+    with store_at(readonly=True) as again:
         assert again.images is not None and again.images.encoder == "eyes"
         assert str(again.images.search(unit(0, 0, 1))[0]) == "cat.png"
         with pytest.raises(StoreError, match="for reading only"):
             again.images.remove("/p/cat.png")
 
 
-def test_the_index_file_is_kept_and_damage_is_no_loss(store: DocumentStore, images: ImageStore) -> None:
+def test_the_index_file_is_kept_and_damage_is_no_loss(tmp_path: Path) -> None:
+    store = DocumentStore(tmp_path / "s", encoder="tiny", dimension=16)
+    images = filled(store)
     images.search(unit(1))
     store.close()
     file = store.path / "pictures.faiss"

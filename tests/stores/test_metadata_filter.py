@@ -1,3 +1,4 @@
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,8 @@ from mmgen.errors import BadRequest
 from mmgen.interfaces import Document, Passage
 from mmgen.stores.documents import DocumentStore
 from mmgen.stores.metadata_filter import MetadataCondition, parse, value, within
+from mmgen.stores.postgres.documents import PostgresDocumentStore
+from mmgen.stores.relational.documents import RelationalDocumentStore
 
 
 @pytest.mark.parametrize(
@@ -51,8 +54,8 @@ def test_within() -> None:
     assert parameters == ['$."lang"', "en", '$."year"', '$."year"', 2000]
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentStore]:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelationalDocumentStore]:
     """Documents a, b, ... with these metadata."""
     rows = [
         {"zip": "01067", "when": "2024-05-01T00:30:00+02:00", "year": 2020},
@@ -61,7 +64,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentStore]:
         {"when": "2024-05-01 23:59", "year": "MMXX", "done": False},
         {"when": "soon"},
     ]
-    with DocumentStore(tmp_path_factory.mktemp("filter") / "s", encoder="tiny", dimension=1) as made:
+    with contextlib.ExitStack() as stack:
+        if request.param == "sqlite":
+            made = stack.enter_context(DocumentStore(tmp_path_factory.mktemp("filter") / "s", encoder="tiny", dimension=1))
+        else:
+            server = request.getfixturevalue("postgres")
+            stack.callback(server.execute, "DROP SCHEMA filters CASCADE")
+            made = stack.enter_context(PostgresDocumentStore(server.url("filters"), encoder="tiny", dimension=1))
         for name, metadata in zip("abcde", rows, strict=True):
             document = Document(name, f"lamp {name}", "text", name, metadata=metadata, language="de" if name == "a" else "en")
             made.add(document, [Passage(f"lamp {name}", 0, 6)], np.ones((1, 1), np.float32))
@@ -93,6 +102,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DocumentStore]:
         (["language=de"], "a"),
     ],
 )
-def test_what_is_declared_is_what_is_compared(store: DocumentStore, filters: Any, expected: str) -> None:
+def test_what_is_declared_is_what_is_compared(store: RelationalDocumentStore, filters: Any, expected: str) -> None:
     hits = store.search(vector=np.ones(1, np.float32), k=9, where=filters, method="dense")
     assert "".join(sorted(hit.uri for hit in hits)) == expected

@@ -1,13 +1,14 @@
 """Quotes find their rectangles; stores without layouts have none."""
 
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mmgen.interfaces import Document, PageBox, PageLayout, Passage
-from mmgen.stores.documents import DocumentStore
 from mmgen.stores.page_layouts import places
+from mmgen.stores.relational.documents import RelationalDocumentStore
 
 TEXT = "The rent is 1,150 euros a month."
 
@@ -26,11 +27,11 @@ def layout(number: int, text: str, at: int, per_line: int = 3, sure: float = np.
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> DocumentStore:
-    return DocumentStore(tmp_path / "store", encoder="e", dimension=2)
+def store(store_at: Callable[..., Any]) -> RelationalDocumentStore:
+    return store_at(encoder="e", dimension=2)
 
 
-def add(store: DocumentStore, text: str, pages: tuple[int, ...], *layouts: PageLayout) -> int:
+def add(store: RelationalDocumentStore, text: str, pages: tuple[int, ...], *layouts: PageLayout) -> int:
     document = Document("a.pdf", text, "pdf", "hash", pages, layout=layouts)
     return store.add(document, [Passage(text, 0, len(text), 1)], np.ones((1, 2), np.float32))
 
@@ -45,7 +46,7 @@ def test_a_quote_has_a_rectangle_a_line_and_of_a_word_its_part() -> None:
     assert places([page], 3, 4) == ((), None), "a space stands nowhere"
 
 
-def test_a_store_keeps_and_finds_them(store: DocumentStore) -> None:
+def test_a_store_keeps_and_finds_them(store: RelationalDocumentStore) -> None:
     second = len(TEXT) + 1
     number = add(store, f"{TEXT} {TEXT}", (0, second), layout(1, TEXT, 0), layout(2, TEXT, second, sure=0.9))
     (hit,) = store.search("rent", method="bm25")
@@ -58,7 +59,7 @@ def test_a_store_keeps_and_finds_them(store: DocumentStore) -> None:
     assert store.places(number, 4, 8) == ((), None), "they go with their document"
 
 
-def test_a_store_without_layouts(store: DocumentStore) -> None:
+def test_a_store_without_layouts(store: RelationalDocumentStore) -> None:
     number = add(store, TEXT, (0,))
     assert store.places(number, 4, 8) == ((), None)
     (hit,) = store.search("rent", method="bm25")

@@ -44,7 +44,7 @@ def evaluate(
         other = RagRun(against.name, rag_outcomes.settings_of(against), list(rag_outcomes.stored(against)))
     with Runtime() as rt, closing(RagText(rt, store=store, reader=reader, model=model)) as rag:
         settings: dict[str, Any] = {
-            "store": str(rag.library.path), "reader": reader or rt.config.reader, "model": model,
+            "store": rag.library.name, "reader": reader or rt.config.reader, "model": model,
             "encoder": rag.library.filled().encoder,
         }  # fmt: skip
         with Progress(disable=as_json, transient=True) as bar:

@@ -51,16 +51,15 @@ class RelationalDocumentStore:
     """Thread-safe: any number of threads search while one writes; other writers wait for it."""
 
     def __init__(
-        self, path: Path, database: RelationalDatabase, words: WordSearch, vectors_of: Callable[[str, int, str], VectorSearch]
+        self, database: RelationalDatabase, words: WordSearch, vectors_of: Callable[[str, int, str], VectorSearch]
     ) -> None:
         """Over a database whose tables are there.
 
         Args:
-            path: a folder for what belongs to the store and is no row.
             words: finds words in its tables.
             vectors_of: (table, dimension, index that was asked for) -> finds vectors in the table.
         """
-        self.path, self._database, self._words, self._vectors_of = path, database, words, vectors_of
+        self._database, self._words, self._vectors_of = database, words, vectors_of
         self.name = database.name
         self.copies = Copies(database)
         meta = dict(database.all("SELECT key, value FROM meta"))

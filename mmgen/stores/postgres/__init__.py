@@ -1,0 +1,1 @@
+"""Stores on a PostgreSQL server, which several machines share. Needs `mmgen[postgres]`; nothing else imports this room."""
