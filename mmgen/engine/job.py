@@ -30,6 +30,8 @@ class Request:
     deadline: float | None = None  # the caller: time.monotonic() seconds
     pace: Callable[[], float] = lambda: 0.0  # the caller: seconds between two looks of `Handle.events`; 0: at every event
     on_leave: OnLeave = "abort"  # the caller: what becomes of its jobs once the client has gone
+    created: float = field(default_factory=time.time)  # the caller: seconds since 1970
+    seed: int | None = None  # the caller: of what is drawn at random where the call names no seed; None: any
     cancelled: bool = field(default=False, init=False)  # cancel()
     admitted: bool = field(default=False, init=False)  # the engine, at its first job
     device_ms: float = field(default=0.0, init=False)  # the engine, after each quantum of any of its jobs
@@ -69,6 +71,10 @@ class Request:
             raise Cancelled(f"request {self.id} was cancelled")
         if self.late():
             raise DeadlineExceeded(f"request {self.id} passed its deadline {where}; allow it more time")
+
+    def drawn_seed(self) -> int:
+        """A short one for a call that names none: its own, or a random one."""
+        return secrets.randbelow(2**32) if self.seed is None else self.seed
 
     def late(self) -> bool:
         return self.deadline is not None and time.monotonic() > self.deadline

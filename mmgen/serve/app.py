@@ -23,6 +23,8 @@ from mmgen.serve.accounts.audit import Audit, AuditLog
 from mmgen.serve.accounts.quotas import Quotas
 from mmgen.serve.batch import batch_calls
 from mmgen.serve.batch.batch_worker import BatchWorker
+from mmgen.serve.cluster.fleet import Fleet
+from mmgen.serve.cluster.ingress import ClusterIngress
 from mmgen.serve.dialects.drawings import Drawings
 from mmgen.serve.dialects.error_forms import ErrorForms
 from mmgen.serve.dialects.response_store import ResponseStore
@@ -91,8 +93,8 @@ CANCELLING_S = 10.0
 """Seconds that a shutdown waits for cancelled requests."""
 
 
-def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
-    """The HTTP API over a runtime, which the caller closes.
+def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | None = None) -> FastAPI:
+    """The HTTP API over a runtime, which the caller closes. `fleet`: replicas that answer calls of models in its place.
 
     Raises BadRequest where it would serve other machines without keys, NotFound for a model that is not here.
     """
@@ -100,7 +102,8 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     # FastAPI's own docs pages load scripts from a CDN
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
     app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
-    app.state.quotas = quotas = _quotas(rt, app.state.keys)
+    app.state.fleet = fleet
+    app.state.quotas = quotas = _quotas(rt, app.state.keys, fleet)
     if settings.keys_file is not None:
         keys_file.apply(settings.keys_file, app.state.keys, quotas.store)
     app.state.token = secrets.token_urlsafe(32)  # of the home's owner, for the port file
@@ -118,6 +121,8 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     app.router.routes.append(Route("/mcp", mcp.Endpoint()))
+    if fleet is not None:
+        app.add_middleware(ClusterIngress, dispatcher=fleet.dispatcher)
     app.add_middleware(RequestIdHeader)
     secure(app, settings, app.state.keys, app.state.token)
     app.state.audit = None
@@ -131,9 +136,10 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None) -> FastAPI:
     return app
 
 
-def _quotas(rt: Runtime, keys: KeyStore) -> Quotas:
-    store = QuotaStore(rt.home / "keys.db")
-    return Quotas(store, lambda: rt.engine.metrics.users, lambda: [key.name for key in keys.all()])
+def _quotas(rt: Runtime, keys: KeyStore, fleet: Fleet | None) -> Quotas:
+    store, users = QuotaStore(rt.home / "keys.db"), rt.engine.metrics.users
+    spent = (lambda: users) if fleet is None else lambda: fleet.dispatcher.spent(users)
+    return Quotas(store, spent, lambda: [key.name for key in keys.all()])
 
 
 @asynccontextmanager
@@ -142,6 +148,9 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     worker: BatchWorker = app.state.batch_worker
     worker.start()
     app.state.quotas.start()
+    fleet: Fleet | None = app.state.fleet
+    if fleet is not None:
+        fleet.begin()
     async with mcp.running(app):
         yield
         worker.stop()
@@ -150,6 +159,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         if not await asyncio.to_thread(tracker.drained, app.state.settings.drain_s):
             tracker.cancel_all()
             await asyncio.to_thread(tracker.drained, CANCELLING_S)
+    if fleet is not None:
+        await fleet.close()
     await asyncio.to_thread(worker.join)
     app.state.pool.shutdown(wait=False)
     await asyncio.to_thread(app.state.mcp_servers.close)

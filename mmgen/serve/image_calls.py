@@ -59,7 +59,7 @@ class ImageCall:
         data = [self._handed(file, seed) for file, seed in zip(self._kept(drawn), drawn.seeds, strict=True)]
         width, height = drawn.images[0].size
         return ImagesResponse(
-            created=int(time.time()),
+            created=int(self.request.created),
             data=data,
             output_format=self.options.output_format,
             size=f"{width}x{height}",

@@ -77,6 +77,12 @@ class RequestTracker:
                 return request
         raise RetryLater(f"{self.most} requests are under way, as many as this server takes; try again later", self.soonest())
 
+    def rename(self, request: Request, id: str) -> None:
+        """Another server's id for it."""
+        with self._changed:
+            self._entries[id] = self._entries.pop(request.id)
+            request.id = id
+
     def stream(self, request: Request) -> None:
         """Marks the request as streamed."""
         with self._changed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -168,7 +167,7 @@ class TextPipeline(StreamingPipeline[R]):
         params = as_recommended(params, client.sampling, drawn)
         adapter = None if self.adapter is None else client.adapt(self.adapter)
         wanted = replace(requested(client, given, params), adapter=adapter)
-        seed = secrets.randbelow(2**32) if params.seed is None or params.seed == -1 else params.seed
+        seed = request.drawn_seed() if params.seed is None or params.seed == -1 else params.seed
         clock.lap("load")
         for event in client.write(wanted, request, seed):
             if isinstance(event, PromptRead):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -181,7 +180,7 @@ class ChatStream:
         self.tools = body.offered()
         self.head = {
             "id": f"chatcmpl-{request.id}",
-            "created": int(time.time()),
+            "created": int(request.created),
             "model": body.model,
             "system_fingerprint": FINGERPRINT,
         }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -90,7 +89,7 @@ class CompletionStream:
         self.head = {
             "id": f"cmpl-{request.id}",
             "object": "text_completion",
-            "created": int(time.time()),
+            "created": int(request.created),
             "model": body.model,
             "system_fingerprint": FINGERPRINT,
         }

@@ -1,0 +1,1 @@
+"""`mmgen serve --ray`: this server's API over engines in other processes and on other machines."""

@@ -1,0 +1,123 @@
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mmgen.serve.cluster.ingress import FORWARDED, prompt, seeded, units
+
+Made = Callable[..., Any]
+
+
+def asked(served: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "model": served.host.config.text.rpartition("/")[2],
+        "prompt": "one two three",
+        "max_tokens": 24,
+        "stream": True,
+    } | more
+
+
+def text_of(stream: str) -> str:
+    """What a stream of completions says, whatever its id and time."""
+    events = [line[6:] for line in stream.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "[DONE]", events[-3:]
+    return "".join(choice["text"] for event in events[:-1] for choice in json.loads(event).get("choices", ()))
+
+
+def test_a_stream_survives_its_replicas(cluster: Made, served: Any) -> None:
+    """Bit-equal to the undisturbed one, though three replicas die under it."""
+    with cluster() as (client, _):
+        whole = client.post("/v1/completions", json=asked(served, seed=7)).text
+    with cluster(lives=[4, 7, 3]) as (client, local):
+        again = client.post("/v1/completions", json=asked(served, seed=7)).text
+        assert len(local.started) == 4 and local.dispatcher.deaths == 3
+    assert text_of(again) == text_of(whole) and again.count("data: ") == whole.count("data: ")
+
+
+def test_a_stream_without_a_seed_is_given_one_and_goes_on_the_same(cluster: Made, served: Any) -> None:
+    with cluster(lives=[6]) as (client, local):
+        body = asked(served, temperature=1.5, n=2)
+        answer = client.post("/v1/completions", json=body)
+        (first, second) = (one.calls[0] for one in local.started)
+        assert answer.status_code == 200 and "error" not in answer.text
+        assert first == second and isinstance(json.loads(first.body)["seed"], int)
+        undisturbed = client.post("/v1/completions", json=body | {"seed": json.loads(first.body)["seed"]})
+        assert sorted(text_of(answer.text)) == sorted(text_of(undisturbed.text))
+
+
+def test_whole_answers_and_images_too(cluster: Made, served: Any) -> None:
+    draw = {"prompt": "a red apple", "seed": 3, "n": 2, "steps": 2, "response_format": "b64_json"}
+    with cluster() as (client, _):
+        whole = client.post("/v1/images/generations", json=draw).json()["data"]
+    with cluster(lives=[0, 1, 1]) as (client, local):
+        again = client.post("/v1/images/generations", json=draw)
+        assert again.json()["data"] == whole and base64.b64decode(whole[0]["b64_json"])
+        assert len(local.started) >= 2
+        text = client.post("/v1/completions", json=asked(served, stream=False, seed=1)).json()
+        assert text["choices"][0]["finish_reason"] and text["id"].startswith("cmpl-")
+
+
+def test_history_holds_a_call_once_and_the_user_is_charged(cluster: Made, served: Any) -> None:
+    with cluster(lives=[5], history=True) as (client, local):
+        answer = client.post("/v1/completions", json=asked(served))
+        id = answer.headers["x-request-id"]
+        kept = client.get("/v1/history").json()["data"]
+        assert [one["id"] for one in kept].count(id) == 1
+        assert client.get(f"/v1/requests/{id}").json()["status"] == "done"
+        assert local.dispatcher.users["local"] > 0
+
+
+def test_what_is_wrong_is_told_as_by_a_single_server(cluster: Made, served: Any) -> None:
+    with cluster() as (client, _):
+        assert client.post("/v1/completions", json={"model": "none"}).json()["error"]["code"] == "model_not_found"
+        wrong = client.post("/v1/completions", json=asked(served, temperature=-1))
+        assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "temperature")
+        assert client.post("/v1/completions", content=b"{").status_code == 400
+        assert client.get("/v1/models").status_code == client.get("/readyz").status_code == 200
+
+
+def test_cancelling_reaches_the_replica(cluster: Made, served: Any, slow: Callable[[float], Any]) -> None:
+    slow(0.05)
+    with cluster() as (client, local):
+        with client.stream("POST", "/v1/completions", json=asked(served, max_tokens=400, temperature=0)) as answer:
+            id = answer.headers["x-request-id"]
+            assert client.post(f"/v1/requests/{id}/cancel").json()["status"] in ("cancelling", "cancelled")
+            assert "was cancelled" in "".join(answer.iter_text())
+        (entry,) = local.started[0].app.tracker.entries()
+        assert entry.request.id == id and entry.request.cancelled
+        assert not local.dispatcher.router.replicas["engine-0"].sent
+
+
+def test_replicas_that_always_die_are_started_no_more_and_it_is_said_why(cluster: Made, served: Any) -> None:
+    with cluster(lives=[0, 0, 0, 0]) as (client, local):
+        answer = client.post("/v1/completions", json=asked(served))
+        assert answer.status_code == 503
+        told = "replicas of engine died 3 times in a row before they answered anything, the last: its model cannot be read"
+        assert answer.json()["error"]["message"].startswith(told)
+        assert not local.started and len(local.lives) == 1
+        time.sleep(0.01)
+        assert client.post("/v1/completions", json=asked(served)).json()["error"]["message"].startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "place", "found"),
+    [
+        ({}, ("seed",), {"seed": 5}),
+        ({"seed": -1}, ("seed",), {"seed": 5}),
+        ({"seed": 0}, ("seed",), {"seed": 0}),
+        ({"options": {"top_k": 1}}, ("options", "seed"), {"options": {"top_k": 1, "seed": 5}}),
+        ({"options": "wrong"}, ("options", "seed"), {"options": "wrong"}),
+    ],
+)
+def test_seeds(told: dict[str, Any], place: tuple[str, ...], found: dict[str, Any]) -> None:
+    assert seeded(told, place, 5) == found
+
+
+def test_what_a_call_asks_for() -> None:
+    chat, draw, embed = (FORWARDED[path] for path in ("/v1/chat/completions", "/v1/images/generations", "/v1/embeddings"))
+    assert units(chat, {"max_tokens": 10, "n": 2}) == 20 and units(chat, {"max_tokens": "x"}) == 256
+    assert units(draw, {"n": 3, "steps": 4}) == 12 and units(embed, {"input": ["a", "b"]}) == 2
+    assert prompt({"messages": [{"role": "user", "content": "é"}]}).endswith('"é"}]]') and prompt({"prompt": ["a"]}) == ""
