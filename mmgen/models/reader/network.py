@@ -72,8 +72,10 @@ class ReaderNetwork(nn.Module):
 
         -inf where no answer may start.
         """
-        scores = (self.query(first)[:, None] * self.key(prefix)).sum(-1) / prefix.shape[-1] ** 0.5
-        scores = (scores + self.place(prefix).squeeze(-1)).masked_fill(~rows.starts, float("-inf"))
+        asked = self.query(first)
+        read = product(asked, self.key.weight.T.contiguous())  # (B, D): q (K x) is (q K) x, without a product for each place
+        scores = (read[:, None] * prefix).sum(-1) + (asked * self.key.bias).sum(-1, keepdim=True)
+        scores = (scores / prefix.shape[-1] ** 0.5 + self.place(prefix).squeeze(-1)).masked_fill(~rows.starts, float("-inf"))
         own = [F.log_softmax(row[:length], 0) for row, length in zip(scores, rows.lengths.tolist(), strict=True)]
         size = prefix.shape[1]  # a row is normalised at its own length, so that padding changes no bit of it
         return torch.stack([F.pad(row, (0, size - len(row)), value=float("-inf")) for row in own])
