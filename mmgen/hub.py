@@ -229,6 +229,8 @@ def kind_of(folder: Path) -> str:
         return "denoiser"
     if _scores_pairs(folder):
         return "cross-encoder"
+    if _values(folder / "config.json").get("architecture") == "mmgen-reader":
+        return "reader"
     return "encoder" if (folder / "modules.json").is_file() else "text"
 
 

@@ -21,8 +21,9 @@ def tune(
 ) -> None:
     """Measure each model's precisions, for up to half a minute, and keep the fastest that is as good as fp32.
 
-    A candidate counts if vectors keep a cosine of 0.9999 to fp32, images 40 dB of PSNR and texts their perplexity within
-    0.5 %. `MODEL#fp32` and the like run in that precision whatever was measured; `mmgen doctor` lists what was chosen.
+    A candidate counts if vectors keep a cosine of 0.9999 to fp32, images 40 dB of PSNR, texts their perplexity within 0.5 %,
+    and a reader's answers their F1. `MODEL#fp32` and the like run in that precision whatever was measured; `mmgen doctor`
+    lists what was chosen.
     """
     from mmgen.runtime import Runtime
 
@@ -55,8 +56,8 @@ def subjects(rt: Runtime, given: Sequence[str]) -> list[tuple[str, str]]:
     config = rt.config
     if not given:
         defaults = [
-            ("encoder", config.encoder), ("denoiser", config.denoiser), ("image encoder", config.image_encoder),
-            ("text", config.text),
+            ("encoder", config.encoder), ("reader", config.reader), ("denoiser", config.denoiser),
+            ("image encoder", config.image_encoder), ("text", config.text),
         ]  # fmt: skip
         return [(kind, reference.partition("#")[0]) for kind, reference in defaults if embedded.present(reference)]
     if named := next((reference for reference in given if "#" in reference), None):
@@ -69,7 +70,7 @@ def measured(rt: Runtime, kind: str, reference: str) -> Choice | None:
     """Loads the model, by which it is measured. None: its kind, or its loader, leaves nothing to choose, which is told."""
     opens: dict[str, Callable[[str], Any]] = {
         "encoder": rt.encoder, "denoiser": rt.denoiser, "image encoder": rt.seeing, "cross-encoder": rt.cross_encoder,
-        "text": rt.text,
+        "text": rt.text, "reader": rt.reader,
     }  # fmt: skip
     before = len(rt.host.tuner.made)
     if kind in opens:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmgen.models.reader.calibration import Candidate, SpanAnswer
     from mmgen.models.reader.model import ReaderModel
     from mmgen.models.reader.table_records import TableReading
+    from mmgen.models.tuning.workload import Workload
 
 
 FIRST = 2
@@ -161,13 +162,20 @@ def _in_passage(found: list[SpanAnswer], row: TableReading | None) -> list[SpanA
 
 
 def load(host: ModelHost, reference: str, cross_encoder: Callable[[str], CrossEncoderClient] | None = None) -> ReaderClient:
-    """The client of a reader. `cross_encoder` opens its verifier."""
+    """The client of a reader, whose reference may end with a precision. `cross_encoder` opens its verifier."""
     from mmgen.runners.reader_generate import ReaderGenerateRunner
     from mmgen.runners.token_batch import TokenBatchRunner
 
     runners, loader = (f"read:{reference}", f"write:{reference}"), registered(host.registry.readers, "reader")
-    model: Any = host.open("reader", reference, runners=runners, loader=loader, precisions=False).model
+    model: Any = host.open("reader", reference, runners=runners, loader=loader, workload=workload).model
     host.engine.add_runner(runners[0], TokenBatchRunner(model.read, row_bytes=256, work="reading"))
     if hasattr(model, "begin"):
         host.engine.add_runner(runners[1], ReaderGenerateRunner(model))
     return ReaderClient(host, reference, model, cross_encoder)
+
+
+def workload() -> Workload:
+    """How its precision is measured."""
+    from mmgen.models.workloads.readers import ReaderWorkload
+
+    return ReaderWorkload()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mmgen import hub
 from mmgen.cli import doctor
 from mmgen.models.tuning import tuner
 from mmgen.models.tuning.timing import Lap, Timings
@@ -36,7 +37,8 @@ def test_a_table_and_a_choice(tiny_encoder: Path, call: Callable[..., Any], home
     assert found.status == "note" and "under another torch" in found.remedy
 
 
-def test_what_cannot_be_tuned(tiny_encoder: Path, call: Callable[..., Any]) -> None:
+def test_what_cannot_be_tuned(tiny_encoder: Path, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     refused = call("tune", f"{tiny_encoder}#int8")
     assert refused.code == 2 and "names its precision already" in refused.err
-    assert "one precision here" in call("tune", "embedded:reader").err
+    monkeypatch.setattr(hub, "kind_of", lambda folder: "upscaler")
+    assert "one precision here" in call("tune", str(tiny_encoder)).err

@@ -18,6 +18,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import Checkpoint
 from mmgen.models.checkpoints.no_init import without_init
 from mmgen.models.checkpoints.tensor_names import BERT_WORDS
+from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
@@ -30,6 +31,7 @@ from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
 PRACTISED_QUESTION = 40  # tokens; longer ones were cut in training
+PRECISIONS = ("fp32", "bf16", "int8")
 FIRST_LENGTHS = 8  # tokens of an answer that are read at once; few answers are longer
 HOPELESS = -3.0
 """Log-odds of a passage's likeliest start against "no answer" from which the best of all its spans is not looked for: no span
@@ -74,12 +76,14 @@ class ReaderModel:
         self.continues[[number for piece, number in pieces.items() if piece.startswith("##")]] = True
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", name: str = "", exact: bool = False) -> ReaderModel:
+    def load(cls, folder: Path, device: str = "cpu", name: str = "", precision: str = "") -> ReaderModel:
         """From a folder written by `save`. Word embeddings and tokenizer are those of the base model that its config names.
 
-        Where its config says `"activations": "int8"`, a processor multiplies in integers, unless it is to be `exact`: weights
-        are stored so anyhow. Raises BadWeights for a file that is missing or damaged.
+        `precision`: "fp32", or "bf16" or "int8", to which a processor rounds the factors of the transformer's products; empty:
+        what its config says under "activations", on a processor. Raises BadWeights for a file that is missing or damaged.
         """
+        if precision not in ("", *PRECISIONS):
+            raise BadRequest(f"precision {precision!r} is unknown; write {', '.join(PRECISIONS)} after the #")
         settings = safetensors_io.read_json(folder / "config.json")
         try:
             base, shape = hub.resolve(settings["base"]), transformer_config.load(settings["transformer"])
@@ -90,8 +94,12 @@ class ReaderModel:
             reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
         tensors[SHARED] = Checkpoint(base)[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
-        if settings.get("activations") == "int8" and device == "cpu" and not exact:
+        precision = precision or (str(settings.get("activations", "fp32")) if device == "cpu" else "fp32")
+        if precision == "int8":
             quantize(reader.transformer)
+        elif precision == "bf16":
+            bf16_products(reader.transformer)
+        if precision != "fp32":
             fused_encoder.install(reader.transformer, shape)
         return cls(reader, Tokenizer(base / "tokenizer.json"), settings, name or folder.name)
 

@@ -13,6 +13,8 @@ PSNR = 40.0
 """Of every image, dB, at least."""
 PERPLEXITY = 0.005
 """By what part it may be higher, or lower."""
+F1_LOSS, LOG_ODDS = 0.001, 0.25
+"""Of answers: by how much their mean F1 may be lower, and what their log-odds against "no answer" may be off in the mean."""
 LEVEL, NEAR = 2 / 255, 1e-5
 """By how much a result in a batch may differ from the same alone: of pixels in [-1, 1] one level, and of unit vectors."""
 
@@ -41,6 +43,14 @@ def scores(reference: np.ndarray, found: np.ndarray) -> Verdict:
     centred = (reference - reference.mean())[None], (found - found.mean())[None]
     verdict = cosine(*centred)
     return Verdict(verdict.accepted, verdict.figure.replace("cosine", "correlation"))
+
+
+def answers(reference: np.ndarray, found: np.ndarray) -> Verdict:
+    """Of rows (N, 2): the F1 of an answer, and its log-odds."""
+    (before, _), (now, _) = reference.mean(0), found.mean(0)
+    off = float(np.abs(reference[:, 1] - found[:, 1]).mean())
+    figure = f"F1 {100 * now:.1f} ({100 * before:.1f}), log-odds {off:.2f} off"
+    return Verdict(bool(now >= before - F1_LOSS and off <= LOG_ODDS), figure)
 
 
 def images(reference: np.ndarray, found: np.ndarray) -> Verdict:

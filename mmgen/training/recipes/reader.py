@@ -328,7 +328,7 @@ def go_on_from(reader: ReaderNetwork, reference: str) -> None:
     """Fills in a trained reader's weights; a verifier that it lacks stays new. Raises BadRequest for one of another shape."""
     from mmgen.models.reader.model import ReaderModel
 
-    trained, ours = ReaderModel.load(hub.resolve(reference), exact=True).reader.state_dict(), reader.state_dict()
+    trained, ours = ReaderModel.load(hub.resolve(reference), precision="fp32").reader.state_dict(), reader.state_dict()
     if any(name not in ours or tensor.shape != ours[name].shape for name, tensor in trained.items()):
         raise BadRequest(f"{reference} has another shape than the base; give the reader's own base")
     reader.load_state_dict(trained, strict=False)

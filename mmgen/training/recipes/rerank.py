@@ -131,7 +131,9 @@ class RankingLoss(nn.Module):
 def start_from(encoder: SentenceEncoder, layers: str | None = None) -> CrossEncoderNetwork:
     """A network whose transformer is the encoder's or, with `layers`, a reader's; its word embeddings are not trained."""
     network = CrossEncoderNetwork(replace(encoder.config, token_types=2))
-    source = encoder.transformer if layers is None else ReaderModel.load(hub.resolve(layers), exact=True).reader.transformer
+    source = (
+        encoder.transformer if layers is None else ReaderModel.load(hub.resolve(layers), precision="fp32").reader.transformer
+    )
     state = {name: tensor.clone() for name, tensor in source.state_dict().items()}
     state["embed.types.weight"] = state["embed.types.weight"][:2]
     network.transformer.load_state_dict(state)

@@ -153,7 +153,7 @@ def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
     rounded = ReaderModel.load(tmp_path)
     (near,) = rounded.read(rounded.pairs("who?", PASSAGES))[0]
     assert near.no_answer == pytest.approx(plain.no_answer, abs=0.1) and near.no_answer != plain.no_answer
-    exact = ReaderModel.load(tmp_path, exact=True)
+    exact = ReaderModel.load(tmp_path, precision="fp32")
     assert exact.read(exact.pairs("who?", PASSAGES))[0] == [plain]
 
 

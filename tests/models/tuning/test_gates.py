@@ -24,6 +24,15 @@ def test_scores_that_keep_their_order_and_distances_pass() -> None:
     assert not gates.scores(scores + 100, scores[::-1] + 100).accepted, "a common offset hides nothing"
 
 
+@pytest.mark.parametrize(
+    ("f1", "off", "accepted"),
+    [(0.8, 0.0, True), (0.9, 0.2, True), (0.798, 0.0, False), (0.8, 0.3, False), (0.8, math.nan, False)],
+)
+def test_answers(f1: float, off: float, accepted: bool) -> None:
+    reference, found = np.array([[1.0, 3.0], [0.6, -1.0]]), np.array([[f1, 3.0 + off], [f1, -1.0 - off]])
+    assert gates.answers(reference, found).accepted is accepted
+
+
 @pytest.mark.parametrize(("error", "accepted"), [(0.0, True), (0.019, True), (0.021, False), (float("nan"), False)])
 def test_images_are_within_40_db(error: float, accepted: bool) -> None:
     image = np.zeros((2, 3, 4, 4), dtype=np.float32)
