@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmgen.models.cpu import batch_invariant
 from mmgen.models.cpu.batch_invariant import plain, silu
 from mmgen.models.cpu.kernels import Kernels, kernels
 
@@ -77,4 +78,14 @@ def gated_gelu(x: Tensor) -> Tensor:
     y = x.new_empty(*x.shape[:-1], width)
     rows = y.numel() // width
     made.gated_gelu(x.data_ptr(), y.data_ptr(), rows, width, x.dtype == torch.bfloat16, torch.get_num_threads())
+    return y
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """Of each number: GELU by tanh."""
+    made = taking(x)
+    if made is None or x.numel() == 0 or not x.is_contiguous():
+        return batch_invariant.gelu_tanh(x)
+    y = torch.empty_like(x)
+    made.gelu_by_tanh(x.data_ptr(), y.data_ptr(), x.numel(), x.dtype == torch.bfloat16, torch.get_num_threads())
     return y

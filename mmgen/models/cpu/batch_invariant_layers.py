@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mmgen.models.cpu import batch_invariant
-from mmgen.models.cpu.activations import group_norm
+from mmgen.models.cpu.activations import gelu_tanh, group_norm
 from mmgen.models.cpu.linear import Linear
 
 
@@ -34,10 +34,10 @@ class SiLU(nn.SiLU):
 
 
 class GELU(nn.GELU):
-    """The exact one does not depend on the batch, the one by tanh is `batch_invariant.gelu_tanh`."""
+    """The exact one does not depend on the batch, the one by tanh is `activations.gelu_tanh`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return batch_invariant.gelu_tanh(x) if self.approximate == "tanh" else F.gelu(x)
+        return gelu_tanh(x) if self.approximate == "tanh" else F.gelu(x)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -48,9 +48,12 @@ class GroupNorm(nn.GroupNorm):
 
 
 class AttentionMode(TorchFunctionMode):
-    """Within it attention is `batch_invariant.dense_attention`, in code of others too that asks torch for it."""
+    """Within it attention is `batch_invariant.dense_attention`, in code of others too that asks torch for it; and a GELU by
+    tanh is `activations.gelu_tanh`."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is F.gelu and kwargs and kwargs.get("approximate") == "tanh":
+            return gelu_tanh(*args)
         if function is not F.scaled_dot_product_attention:
             return function(*args, **(kwargs or {}))
         return self._attention(*args, **(kwargs or {}))

@@ -92,6 +92,7 @@ class Kernels:
         self.attend_all = self._bound(ctypes.CDLL, "attend_all", 1)
         self.group_norm = self._bound(ctypes.CDLL, "group_norm", 16, ctypes.c_double)
         self.gated_gelu = self._bound(ctypes.CDLL, "gated_gelu", 6)
+        self.gelu_by_tanh = self._bound(ctypes.CDLL, "gelu_by_tanh", 5)
         self.attends_narrow = bool(ctypes.CDLL(str(path)).attends_narrow())
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)

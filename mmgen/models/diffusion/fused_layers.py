@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmgen.models.cpu.activations import gated_gelu, group_norm
+from mmgen.models.diffusion.adapters.adapted_layers import is_adapted
 
 
 class FusedResidual(nn.Module):
@@ -34,10 +35,9 @@ class FusedResidual(nn.Module):
 
 
 def _usual(block: Any, temb: Tensor | None) -> bool:
-    """Whether it is norm, SiLU and convolution twice, not in training, and nobody listens to its norms."""
-    listened = any(one._forward_hooks or one._forward_pre_hooks for one in (block.norm1, block.norm2))
+    """Whether it is norm, SiLU and convolution twice, not in training, and no adapter changes a norm."""
     return (
-        not (listened or block.training)
+        not (block.training or is_adapted(block.norm1) or is_adapted(block.norm2))
         and block.upsample is block.downsample is None
         and isinstance(block.nonlinearity, nn.SiLU)
         and block.time_embedding_norm in ("default", "scale_shift")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmgen.models.cpu.activations import gated_gelu, group_norm
+from mmgen.models.cpu.activations import gated_gelu, gelu_tanh, group_norm
 from mmgen.models.cpu.kernels import kernels
 
 made = kernels()
@@ -80,3 +80,12 @@ def test_gated_gelu(dtype: torch.dtype) -> None:
     value, gate = x.float().chunk(2, dim=-1)
     torch.testing.assert_close(gated_gelu(x).float(), value * F.gelu(gate), rtol=NEAR[dtype], atol=NEAR[dtype])
     assert torch.equal(gated_gelu(x)[1:], gated_gelu(x[1:].clone()))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@torch.inference_mode()
+def test_gelu_by_tanh(dtype: torch.dtype) -> None:
+    x = (3 * torch.randn(3, 37)).to(dtype)
+    found = gelu_tanh(x)
+    torch.testing.assert_close(found.float(), F.gelu(x.float(), approximate="tanh"), rtol=NEAR[dtype], atol=NEAR[dtype])
+    assert torch.equal(gelu_tanh(x[1:].clone()), found[1:])

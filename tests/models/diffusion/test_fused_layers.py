@@ -10,6 +10,7 @@ from torch import nn
 
 from mmgen.models.cpu.batch_invariant_layers import hold
 from mmgen.models.cpu.onednn import pack
+from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.fused_layers import fuse
 
 SHAPE: dict[str, Any] = {
@@ -54,10 +55,15 @@ def test_an_autoencoder() -> None:
 
 
 @torch.inference_mode()
-def test_a_norm_that_is_listened_to_is_run_as_one() -> None:
+def test_a_norm_that_an_adapter_changes_is_run_as_a_layer() -> None:
+    """Not so one that others listen to, as the pauses of a step do."""
     block: Any = fuse(nn.Sequential(ResnetBlock2D(in_channels=8, temb_channels=6, groups=2).eval()))[0]
     assert type(block).__name__ == "ResnetBlock2D" and isinstance(block, ResnetBlock2D)
-    x, time = last(torch.randn(1, 8, 4, 4)), torch.randn(1, 6)
+    x, time, heard = last(torch.randn(1, 8, 4, 4)), torch.randn(1, 6), []
+    block.norm2.register_forward_hook(lambda *_: heard.append("a norm"))
     plain = block(x, time)
-    block.norm1.register_forward_hook(lambda *_: torch.zeros(1, 8, 4, 4))
-    assert not torch.equal(block(x, time), plain)
+    assert not heard
+    delta: Any = lambda layer, x: torch.ones_like(x)  # noqa: E731
+    with AdaptedLayers(block).use([[({"norm1": delta}, 0.5)]]):
+        assert not torch.equal(block(x, time), plain)
+    assert heard

@@ -21,6 +21,14 @@ Deltas = Mapping[str, WeightDelta]
 RowAdapters = Sequence[tuple[Deltas, float]]
 """What a row is given: adapters' parts with their scales."""
 
+MARK = "_adapted"
+"""Set on layers that an adapter has changed."""
+
+
+def is_adapted(layer: nn.Module) -> bool:
+    """Whether an adapter may change what it gives, so that it is to be run as a layer."""
+    return bool(getattr(layer, MARK, False))
+
 
 class AdaptedLayers:
     """The layers of one network that adapters change."""
@@ -42,7 +50,9 @@ class AdaptedLayers:
             yield
             return
         for path in sorted(wanted - self._hooked):
-            self.network.get_submodule(path).register_forward_hook(partial(self._behind, path))
+            layer = self.network.get_submodule(path)
+            layer.register_forward_hook(partial(self._behind, path))
+            setattr(layer, MARK, True)
         self._hooked |= wanted
         self._rows, self._reached = rows, set()
         try:
