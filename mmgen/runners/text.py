@@ -99,6 +99,17 @@ class TextRunner:
         self.uncontended: Uncontended | None = None  # the engine, before each step
         self.multi_step = MultiStep(lm)
 
+    def exchange(self, lm: PagedModel) -> None:
+        """Runs a model of the same shape with other weights from now on, and forgets what the last one read.
+
+        On the device's thread, while no job is under way and without a draft model or adapters.
+        """
+        assert self.drafting is None and self.adapters is None
+        self.places.away()
+        self.lm = self.places.lm = lm
+        self.multi_step = MultiStep(lm)
+        self.places.back()
+
     def prefix_of(self, adapter: str | None) -> Prefix | None:
         """The keys and values that stand before an adapter's texts."""
         return None if self.adapters is None or adapter is None else self.adapters.prefixes.get(adapter)

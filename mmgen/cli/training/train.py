@@ -67,6 +67,11 @@ RECIPES = {
         "RewardRecipe",
         "A reward model; OUT/model is what `mmgen reward score` takes. DATA: JSON lines of prompt, chosen and rejected.",
     ),
+    "rl": (
+        "rl",
+        "RLRecipe",
+        "Reinforcement learning from rewards (GRPO, RLOO, PPO) of a causal language model. DATA: JSON lines of prompts.",
+    ),
     "dpo": (
         "dpo",
         "DPORecipe",
