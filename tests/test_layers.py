@@ -80,6 +80,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
     "mmgen.cli.training.reward": "training/recipes/test_reward.py",
     "mmgen.models.lm.reward_model": "training/recipes/test_reward.py",
+    "mmgen.training.rl.rollouts": "training/recipes/test_rl.py",
     "mmgen.models.lm.rope_config": "models/lm/test_families.py",
     "mmgen.models.quantization.formats.fp8": "models/checkpoints/test_dequantized.py",
     "mmgen.models.vision.vision_tensor_names": "models/vision/test_vision_families.py",

@@ -64,7 +64,7 @@ class RLRecipe(TuningRecipe):
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TrainingPrompt:
     """A row of the data, ready to be answered."""
 
     ids: list[int]
@@ -132,9 +132,9 @@ class RLRun(TaskHooks):
         self.drawn: tuple[int, RolloutBatch] | None = None  # and the step that drew them
         self.constant = 0  # steps in a row without differences between rewards
 
-    def _prompts(self) -> list[Prompt]:
+    def _prompts(self) -> list[TrainingPrompt]:
         """Those that leave place for an answer."""
-        recipe, found, count = self.recipe, list[Prompt](), 0
+        recipe, found, count = self.recipe, list[TrainingPrompt](), 0
         most = max_conversation_tokens(recipe, self.text) - recipe.max_tokens
         for path in text_files.files(recipe.data):
             for number, row in enumerate(text_files.rows(path), 1):
@@ -145,7 +145,7 @@ class RLRun(TaskHooks):
                 messages = [*([{"role": "system", "content": recipe.system}] if recipe.system else []), *messages]
                 ids = self.text.encode_chat(messages)
                 if len(ids) <= most:
-                    found.append(Prompt(ids, messages, row))
+                    found.append(TrainingPrompt(ids, messages, row))
         if not found:
             raise BadRequest(f"none of {count} prompts leaves place for {recipe.max_tokens} tokens; check the data")
         return found
@@ -173,7 +173,7 @@ class RLRun(TaskHooks):
         return batch
 
     def _answers(
-        self, prompts: Sequence[Prompt], count: int, seed: str
+        self, prompts: Sequence[TrainingPrompt], count: int, seed: str
     ) -> tuple[list[RewardedAnswer], list[tuple[list[int], list[int]]]]:
         """Answers, so many to each prompt, and the ids of each with its prompt's. The same seed gives the same."""
         recipe = self.recipe

@@ -23,7 +23,7 @@ class LossRules:
 
 
 def policy_loss(
-    now: Tensor, before: Tensor, reference: Tensor | None, advantages: Tensor, mask: Tensor, rules: LossRules, tokens: int
+    now: Tensor, before: Tensor, reference: Tensor | None, advantages: Tensor, mask: Tensor, rules: LossRules, tokens: float
 ) -> dict[str, Tensor]:
     """The loss of answers, a share of a step's.
 
@@ -33,7 +33,7 @@ def policy_loss(
         advantages: (B, N); of an answer the same at all its tokens, but with PPO.
         mask: (B, N) true where a token is the answer's.
         rules: of the recipe.
-        tokens: of all answers of the step; for a mean over tokens.
+        tokens: of an answer in the mean over the step, for a mean over tokens.
 
     Returns: loss, and for reports kl (nats a token, the estimator k3 of Schulman 2020), clipped (share) and ratio.
     """
@@ -47,10 +47,10 @@ def policy_loss(
         ratio = log_ratio.exp()
         each = _clipped(ratio, advantages, rules)
         if rules.algorithm == "grpo" and reference is not None:
-            each = each + rules.beta * divergence(now, reference)
+            each = each + rules.beta * ratio * divergence(now, reference)  # times the ratio: DeepSeek-V3.2, arXiv 2512.02556
         each = each * mask
         by_token = rules.by_token or rules.algorithm == "ppo"
-        loss = each.sum() / tokens * len(mask) if by_token else (each.sum(1) / counts).mean()
+        loss = each.sum() / (tokens * len(mask)) if by_token else (each.sum(1) / counts).mean()
         clipped = (_is_clipped(ratio, advantages, rules) & mask).sum() / counts.sum()
     told = {"loss": loss, "clipped": clipped.detach()}
     if reference is not None:
@@ -64,11 +64,11 @@ def divergence(now: Tensor, reference: Tensor) -> Tensor:
     return difference.exp() - difference - 1
 
 
-def value_loss(values: Tensor, before: Tensor, returns: Tensor, mask: Tensor, clip: float, tokens: int) -> Tensor:
+def value_loss(values: Tensor, before: Tensor, returns: Tensor, mask: Tensor, clip: float, tokens: float) -> Tensor:
     """Half the squared error, the larger of that of the values and of the values held within `clip` of those before."""
     held = before + (values - before).clamp(-clip, clip)
     worst = torch.maximum((values - returns) ** 2, (held - returns) ** 2)
-    return 0.5 * (worst * mask).sum() / tokens * len(mask)
+    return 0.5 * (worst * mask).sum() / (tokens * len(mask))
 
 
 def _clipped(ratio: Tensor, advantages: Tensor, rules: LossRules) -> Tensor:

@@ -45,7 +45,7 @@ class RewardConfig(Config):
     pattern: str = ""  # regex: of the whole answer
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # json
     key: str = "answer"  # number: where in the row the right one stands
-    tokens: int = Field(default=200, ge=1)  # length: characters that are free; longer answers lose up to 1
+    characters: int = Field(default=200, ge=1)  # length: of an answer that loses nothing; longer ones lose up to 1
     model: str = ""  # the OUT/model of `mmgen train reward`
     target: str = ""  # python: "module:function", of answers -> a number for each
 
@@ -88,7 +88,7 @@ def _function(entry: RewardConfig, rt: Runtime) -> RewardFunction:
     if entry.kind == "number":
         return lambda answers: [float(_right_number(one, entry.key)) for one in answers]
     if entry.kind == "length":
-        return lambda answers: [-min(1.0, max(0.0, len(one.text) / entry.tokens - 1)) for one in answers]
+        return lambda answers: [-min(1.0, max(0.0, len(one.text) / entry.characters - 1)) for one in answers]
     if entry.kind == "model":
         return _by_model(entry.model, rt)
     target = GROUNDED if entry.kind == "grounded" else entry.target

@@ -25,7 +25,7 @@ class RolloutBatch:
     advantages: Tensor  # (B, N)
     values: Tensor  # (B, N) PPO: what the value head expected
     returns: Tensor  # (B, N) and what it should have
-    tokens: int  # of all answers of the step
+    tokens: float  # of an answer, in the mean over the step
 
     @classmethod
     def of(cls, rows: Sequence[tuple[Sequence[int], Sequence[int]]], rewards: Sequence[float]) -> RolloutBatch:
@@ -37,7 +37,9 @@ class RolloutBatch:
             ids[number, : len(whole) - 1] = whole[:-1]
             targets[number, len(prompt) - 1 : len(whole) - 1] = whole[len(prompt) :]
         none = torch.zeros(ids.shape)
-        return cls(ids, targets, torch.tensor(rewards), none, none, none, none, none, int((targets != IGNORED).sum()))
+        return cls(
+            ids, targets, torch.tensor(rewards), none, none, none, none, none, float((targets != IGNORED).sum(1).float().mean())
+        )
 
     @property
     def mask(self) -> Tensor:
@@ -75,7 +77,7 @@ class RolloutFiles:
         for old in [one for one in kept if one < needed][:-1]:
             self._path(old).unlink()
         tensors = {name: one.clone() for name, one in batch._tensors().items()}
-        save_file(tensors, self._path(step), metadata={"tokens": str(batch.tokens)})
+        save_file(tensors, self._path(step), metadata={"tokens": repr(batch.tokens)})
 
     def read(self, step: int) -> RolloutBatch | None:
         """None where none were kept."""
@@ -84,7 +86,8 @@ class RolloutFiles:
         if not self._path(step).is_file():
             return None
         with safe_open(self._path(step), "pt") as file:
-            return RolloutBatch(**{name: file.get_tensor(name) for name in file.keys()}, tokens=int(file.metadata()["tokens"]))  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+            return RolloutBatch(**tensors, tokens=float(file.metadata()["tokens"]))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{step}.safetensors"

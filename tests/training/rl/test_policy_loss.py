@@ -19,15 +19,15 @@ def rules(algorithm: str, beta: float = 0.0, by_token: bool = False) -> LossRule
 
 def test_ratios_are_clipped_by_token() -> None:
     """1.2 is at the border and 1.25 beyond it; a bad answer that became half as likely teaches no more."""
-    found = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("grpo"), 3)
+    found = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("grpo"), 1.5)
     assert float(found["loss"]) == pytest.approx((-(1.2 + 1.2) / 2 + 0.8) / 2)
     assert float(found["clipped"]) == pytest.approx(2 / 3) and "kl" not in found
-    by_token = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("grpo", by_token=True), 3)
-    assert float(by_token["loss"]) == pytest.approx((-1.2 - 1.2 + 0.8) / 3 * 2), "a half of the step weighs as its rows do"
+    by_token = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("grpo", by_token=True), 1.5)
+    assert float(by_token["loss"]) == pytest.approx((-1.2 - 1.2 + 0.8) / 3)
 
 
 def test_an_answer_is_one_action() -> None:
-    found = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("rloo"), 3)
+    found = policy_loss(NOW, BEFORE, None, ADVANTAGES, MASK, rules("rloo"), 1.5)
     assert float(found["loss"]) == pytest.approx((-1.2 + 0.8) / 2), "1.5 and 0.5 are clipped"
 
 
@@ -35,8 +35,8 @@ def test_divergence_is_a_part_of_the_loss() -> None:
     reference = torch.log(torch.tensor([[0.3, 0.5, 1.0], [1.0, 0.2, 1.0]]))
     apart = math.exp(math.log(0.5)) - math.log(0.5) - 1
     assert divergence(NOW, reference)[0].tolist() == pytest.approx([apart, 0, 0])
-    plain = policy_loss(NOW, NOW, None, ADVANTAGES, MASK, rules("grpo"), 3)["loss"]
-    found = policy_loss(NOW, NOW, reference, ADVANTAGES, MASK, rules("grpo", beta=0.5), 3)
+    plain = policy_loss(NOW, NOW, None, ADVANTAGES, MASK, rules("grpo"), 1.5)["loss"]
+    found = policy_loss(NOW, NOW, reference, ADVANTAGES, MASK, rules("grpo", beta=0.5), 1.5)
     assert float(found["loss"] - plain) == pytest.approx(0.5 * apart / 2 / 2)
     assert float(found["kl"]) == pytest.approx(apart / 3)
 

@@ -29,7 +29,7 @@ def rewards(*entries: dict[str, object]) -> Rewards:
         ({"kind": "regex", "pattern": r"\w+ is \d+\."}, {}, {"It is 4.": 1, " It is 4.\n": 1, "It is 4. Or 5.": 0}),
         ({"kind": "number"}, {"answer": "1234"}, {"12 + 1222 makes 1,234.": 1, "1234.0": 1, "1234, or 5": 0, "none": 0}),
         ({"kind": "json", "schema": {"required": ["a"]}}, {}, {'{"a": 1}': 1, "{}": 0.5, "{a}": 0}),
-        ({"kind": "length", "tokens": 4}, {}, {"four": 0, "sixsix": -0.5, "far too long": -1}),
+        ({"kind": "length", "characters": 4}, {}, {"four": 0, "sixsix": -0.5, "far too long": -1}),
         (
             {"kind": "grounded"},
             {"passages": ["The mill was built in 1834 by Ann Lee."]},
@@ -44,7 +44,7 @@ def test_kinds(entry: dict[str, object], row: dict[str, object], expected: dict[
 
 
 def test_several_are_weighed() -> None:
-    totals, parts = rewards({"kind": "number"}, {"kind": "length", "tokens": 1, "weight": 0.5})(answers("12", answer=12))
+    totals, parts = rewards({"kind": "number"}, {"kind": "length", "characters": 1, "weight": 0.5})(answers("12", answer=12))
     assert totals == [0.5] and parts == {"number": [1.0], "length": [-1.0]}
 
 
