@@ -201,7 +201,8 @@ class RLRun(TaskHooks):
             if recipe.beta:
                 reference.append(self.loss.read(part, tuned=False)[0])
         found = {"before": before, "reference": reference, "values": values}
-        return replace(batch, **{name: torch.cat(some).cpu() for name, some in found.items() if some})
+        known: dict[str, Any] = {name: torch.cat(some).cpu() for name, some in found.items() if some}
+        return replace(batch, **known)
 
     def _advantages(self, batch: RolloutBatch) -> RolloutBatch:
         """With its advantages, and the returns of PPO."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,8 @@ class RolloutBatch:
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "tokens"}
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> RolloutBatch:
-        return replace(self, **{name: change(one) for name, one in self._tensors().items()})
+        changed: dict[str, Any] = {name: change(one) for name, one in self._tensors().items()}
+        return replace(self, **changed)
 
 
 class RolloutFiles:

@@ -13,7 +13,7 @@ from mmgen.clients.text import TextClient
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
 from mmgen.models.lm.language_model import LanguageModel
-from mmgen.models.lm.lora import AdaptedLayer
+from mmgen.models.lm.lora import AdaptedLayer, LoraLayer
 from mmgen.models.lm.text_model import TextModel
 from mmgen.runners.generation import GenerationResult, TextRequest
 from mmgen.runtime import Runtime
@@ -80,9 +80,10 @@ def merged(policy: LanguageModel) -> Iterator[tuple[str, Tensor]]:
         if place is None:
             yield name, weight
         elif name.startswith(f"{place}.base."):
-            added = weight
+            added: Tensor = weight
             if name.endswith(".weight"):
                 for part in adapted[place].parts.values():
                     for lora in part.children():
+                        assert isinstance(lora, LoraLayer), "a recipe tunes with LoRA alone"
                         added = added + lora.product().to(weight.dtype)
             yield name.replace(f"{place}.base.", f"{place}."), added
