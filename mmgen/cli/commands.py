@@ -34,6 +34,7 @@ OWN = {
     "show": BuiltinCommand("mmgen.cli.recipe_commands:show", "Show an image's recipe (its generation parameters)"),
     "reproduce": BuiltinCommand("mmgen.cli.recipe_commands:reproduce", "Generate an image again from its recipe, and compare"),
     "rag": BuiltinCommand("mmgen.cli.rag:app", "Ask your documents: add files, ask questions, get answers with citations"),
+    "store": BuiltinCommand("mmgen.cli.stores.copying:app", "Copy a store, from SQLite to PostgreSQL and back"),
     "image": BuiltinCommand("mmgen.cli.image:app", "Image search: add files, search by text or by image"),
     "zero-shot": BuiltinCommand("mmgen.cli.image:zero_shot", "Zero-shot image classification among given labels"),
     "train": BuiltinCommand("mmgen.cli.training.train:app", "Train the models that mmgen ships, or your own"),

@@ -93,6 +93,13 @@ class StoreHandle:
                 self._store = self._open(encoder=encoder.name, dimension=encoder.dimension, **kept)
             return self._store
 
+    def made(self, encoder: str, dimension: int, **options: Any) -> Store:
+        """The store for writing, made for vectors of that encoder where there is none."""
+        with self._opening:
+            if self._store is None:
+                self._store = self._open(encoder=encoder, dimension=dimension, **options)
+            return self._store
+
     def readable(self) -> Store:
         """The store as it is; NotFound with a remedy where there is none."""
         with self._opening:

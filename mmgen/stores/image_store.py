@@ -119,6 +119,19 @@ class ImageStore:
         """The files that images came from."""
         return [source for (source,) in self._database.all("SELECT DISTINCT source FROM pictures ORDER BY source")]
 
+    def stored(self, source: str) -> tuple[list[StoredImage], np.ndarray]:
+        """A file's images as they were stored, and their vectors (N, E)."""
+        rows = self._database.all(
+            "SELECT p.id, d.uri, p.source, p.source_hash, d.content_hash, p.dhash, p.width, p.height, p.thumbnail, p.caption, "
+            "p.page, d.metadata FROM pictures p JOIN documents d ON d.id = p.document_id WHERE p.source = ? ORDER BY p.id",
+            (source,),
+        )
+        images = [
+            StoredImage(uri, file, digest, content, dhash, width, height, bytes(thumb), caption, page, json.loads(told))
+            for _, uri, file, digest, content, dhash, width, height, thumb, caption, page, told in rows
+        ]
+        return images, self._index.vectors([row[0] for row in rows])[1]
+
     def below(self, root: Path) -> list[str]:
         """Those of the files that are `root` or below it."""
         below = str(root).rstrip("/") + "/"

@@ -38,13 +38,19 @@ def store(database: RelationalDatabase, connection: Transaction, document_id: in
 
 def between(database: RelationalDatabase, document_id: int, start: int, end: int) -> list[PageLayout]:
     """The layouts of the pages on which the document's characters from `start` to `end` stand."""
+    return _pages(database, 'document_id = ? AND start < ? AND "end" > ?', (document_id, end, start))
+
+
+def of(database: RelationalDatabase, document_id: int) -> list[PageLayout]:
+    """The layouts of all pages of a document."""
+    return _pages(database, "document_id = ?", (document_id,))
+
+
+def _pages(database: RelationalDatabase, where: str, parameters: Sequence[int]) -> list[PageLayout]:
     if not _kept(database):
         return []
-    rows = database.all(
-        'SELECT page, start, "end", width, height, recognized, packed FROM page_layouts '
-        'WHERE document_id = ? AND start < ? AND "end" > ? ORDER BY page',
-        (document_id, end, start),
-    )
+    columns = 'page, start, "end", width, height, recognized, packed'
+    rows = database.all(f"SELECT {columns} FROM page_layouts WHERE {where} ORDER BY page", parameters)
     return [PageLayout(*row) for row in rows]
 
 

@@ -19,7 +19,8 @@ VERSION = 4
 TERMS_SINCE = 3
 """The format from which `terms` are what words are looked up in."""
 IMAGE_KIND = "picture"
-SHOWN_KIND = f"CASE documents.kind WHEN '{IMAGE_KIND}' THEN 'image' ELSE documents.kind END"
+SHOWN_IMAGE_KIND = "image"
+SHOWN_KIND = f"CASE documents.kind WHEN '{IMAGE_KIND}' THEN '{SHOWN_IMAGE_KIND}' ELSE documents.kind END"
 """SQL."""
 
 TABLES = """

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmgen.deprecated import attributes
 from mmgen.errors import BadRequest, NotFound, StoreError
-from mmgen.interfaces import Document, Hit, PageBox, Passage, Scalar
+from mmgen.interfaces import Document, Hit, PageBox, PageLayout, Passage, Scalar
 from mmgen.stores import fusion, page_layouts, schema
 from mmgen.stores.copies import Copies, release
 from mmgen.stores.distinct import distinct
@@ -204,6 +204,24 @@ class RelationalDocumentStore:
     def _language(self) -> str:
         """SQL."""
         return "''" if self._database.outdated else "language"
+
+    def passages(self, document_id: int) -> tuple[list[int], list[Passage]]:
+        """A document's, in their order: ids and passages."""
+        rows = self._database.all("SELECT id FROM passages WHERE document_id = ? ORDER BY id", (document_id,))
+        ids = [int(number) for (number,) in rows]
+        return ids, [hit.passage for hit in self._hits(ids, dict.fromkeys(ids, 0.0), {})]
+
+    def layouts(self, document_id: int) -> tuple[PageLayout, ...]:
+        """Of all its pages; empty where it has none."""
+        return tuple(page_layouts.of(self._database, document_id))
+
+    def date(self, added: Mapping[str, str]) -> None:
+        """When documents were added, by their first names: as a copy has it from where it came."""
+        known = {one.uri: one.added_at for one in self.documents()}
+        rows = [(when, uri) for uri, when in added.items() if known.get(uri, when) != when]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.executemany("UPDATE documents SET added_at = ? WHERE uri = ?", rows)
 
     def empty(self) -> bool:
         return not self._database.all("SELECT 1 FROM passages LIMIT 1")
