@@ -1,31 +1,42 @@
 """Diffusion transformers: eight requests of different steps and guidance, diffusers one after another, mmgen's scheduler.
 
 python benchmarks/dit.py [--only flux|sd3|qwen] [--side 256] [--steps 8,10,12,14,16,18,20,22] [--precision bf16] [--repeats 3]
+    [--chat]
 Random networks of FLUX's, SD3's and Qwen-Image's shape of about 0.3 billion weights. Both ways start from embedded prompts and
 end in latents, mmgen's through the engine, on the same weights; they take turns and medians are quoted. diffusers runs its
-pipelines' own loops, a request at a time.
+pipelines' own loops, a request at a time. --chat: once more, while a random llama of 25 million weights streams answers, whose
+gaps between tokens are compared with the configuration's cap.
 """
 
 import argparse
 import copy
 import statistics
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from mixed import make_llama
 from setting import setting
 from torch import Tensor
 
+from mmgen.config import load_runtime
 from mmgen.engine.engine import Engine
-from mmgen.engine.job import Job
+from mmgen.engine.job import Job, Request
 from mmgen.image_params import ImageParams
 from mmgen.models.diffusion.conditioning import Conditioning
 from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.models.diffusion.dit.model import FAMILIES, DiTModel
+from mmgen.models.lm import language_model
 from mmgen.runners.denoise import DenoiseRequest, DenoiseRunner
+from mmgen.runners.generation import TextRequest, Vocabulary
+from mmgen.runners.text import TextRunner
+from mmgen.text_params import TextParams
 
 WORDS, WIDTH = 128, 1024  # tokens of a prompt, and their width
 STEPS, GUIDANCE = "8,10,12,14,16,18,20,22", (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
@@ -133,6 +144,53 @@ def together(engine: Engine, bench: Bench, steps: Sequence[int]) -> None:
         handle.result()
 
 
+class Chat:
+    """Answers one after another, beside other work."""
+
+    PROMPT, ANSWER = 32, 64  # tokens
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            make_llama(Path(folder), large=False)
+            self.lm = language_model.load(Path(folder), "cpu")
+        self.lm.pack()
+        letters: Any = Vocabulary(lambda ids: "x" * len(ids), frozenset())
+        self.runner = TextRunner(self.lm, letters, memory=1 << 27)
+        self.gaps: list[float] = []  # milliseconds from one token to the next
+        self.ended = threading.Event()
+
+    def stream(self, engine: Engine) -> None:
+        """Until `ended` is set."""
+        params = TextParams(strategy="greedy", max_tokens=self.ANSWER)
+        while not self.ended.is_set():
+            ask = TextRequest(list(range(1, 1 + self.PROMPT)), params)
+            last: float | None = None
+            for _ in engine.submit(Job("text", ask, Request(user="chat", priority="interactive"), seed=0)).events():
+                now = time.perf_counter()
+                if last is not None:
+                    self.gaps.append(1000 * (now - last))
+                last = now
+
+
+def beside_a_chat(bench: Bench, steps: Sequence[int]) -> str:
+    """The requests while a chat streams: what its gaps were."""
+    chat, cap = Chat(), load_runtime().max_gap_ms
+    with Engine({"denoise": DenoiseRunner(bench.model), "text": chat.runner}, max_gap_ms=cap) as engine:
+        streaming = threading.Thread(target=chat.stream, args=(engine,))
+        streaming.start()
+        began = time.perf_counter()
+        together(engine, bench, steps)
+        seconds = time.perf_counter() - began
+        chat.ended.set()
+        streaming.join()
+        over = sum(engine.scheduler.broken.values())
+    gaps = sorted(chat.gaps)
+    return (
+        f"{bench.name}, beside a chat {seconds:.2f} s; {len(gaps)} gaps between tokens, median {statistics.median(gaps):.1f} ms,"
+        f" 99 % {gaps[len(gaps) * 99 // 100]:.1f} ms, longest {gaps[-1]:.1f} ms (cap {cap} ms, passed by {over} quanta)"
+    )
+
+
 def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     """Median seconds of each."""
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -151,6 +209,7 @@ def main() -> None:
     parser.add_argument("--steps", default=STEPS)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="of both sides")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--chat", action="store_true", help="measure a chat's gaps beside it, too")
     args = parser.parse_args()
     steps = [int(one) for one in args.steps.split(",")]
     print(setting(mmgen=args.precision, diffusers=args.precision))
@@ -163,6 +222,8 @@ def main() -> None:
             found = in_turn(ways, args.repeats)
         for side, seconds in found.items():
             print(f"{name}, {bench.weights / 1e9:.2f}B, {len(steps)} requests, {side:10} {seconds:7.2f} s")
+        if args.chat:
+            print(beside_a_chat(bench, steps))
         print(f"{name}: mmgen / diffusers {found['diffusers'] / found['mmgen']:.2f}x (target 1.5x)")
 
 

@@ -60,6 +60,10 @@ FAMILIES: dict[str, type[DiTFamily]] = {
 TENSORS = 16
 """Of a token's width that a block holds at once: its states, queries, keys, values, and the feed-forward's inner ones."""
 
+TOGETHER = 768
+"""Tokens of a pass on a CPU: more are no faster, as each weight is used hundreds of times already. SD3's shape with 0.05
+billion weights at 256 pixels, bf16, one Zen 4 core: 1 row 127 ms, 2 rows 220, 8 rows 847, 16 rows 1,763."""
+
 
 class DiTModel(DenoiserBase):
     """A transformer with its text encoders and its autoencoder, all in evaluation mode on one device."""
@@ -134,12 +138,11 @@ class DiTModel(DenoiserBase):
         """One evaluation of the network; see `DenoiserModel.predict`. Prompts may be of different lengths.
 
         On a GPU shorter ones are padded, so that all rows share one pass. A CPU is busy with one row already, so rows of one
-        length share a pass there: then a row's numbers are the same, to the bit, whatever the others say.
+        length share a pass there, and no more than TOGETHER says: then a row's numbers are the same, to the bit, whatever the
+        others say, and no layer takes so long that a chat beside it has to wait.
         """
-        lengths = [_seen(one) if self.device.type == "cpu" else 0 for one in conditions]
         out = torch.empty(x.shape, device=self.device)
-        for length in dict.fromkeys(lengths):
-            rows = [row for row, own in enumerate(lengths) if own == length]
+        for rows in self._passes([_seen(one) for one in conditions], self._tokens(*x.shape[-2:])):
             out[rows] = self._together(
                 x[rows],
                 timesteps[rows],
@@ -148,6 +151,16 @@ class DiTModel(DenoiserBase):
                 [adapters[row] for row in rows] if adapters else (),
             )
         return out
+
+    def _passes(self, lengths: Sequence[int], tokens: int) -> list[list[int]]:
+        """Which rows share a pass, of prompts of these lengths and images of so many tokens."""
+        if self.device.type != "cpu":
+            return [list(range(len(lengths)))]
+        found = []
+        for length in dict.fromkeys(lengths):
+            rows, most = [row for row, own in enumerate(lengths) if own == length], max(1, TOGETHER // (tokens + length))
+            found += [rows[first : first + most] for first in range(0, len(rows), most)]
+        return found
 
     def _together(
         self,

@@ -16,6 +16,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, TooLong
 from mmgen.image_params import ImageParams, LoraWeight
+from mmgen.models.diffusion.dit.model import load
 from mmgen.runtime import Runtime
 
 SIDE, STEPS, PROMPT = 32, 3, "a red cat"
@@ -121,3 +122,11 @@ def test_a_row_has_its_own_adapter(rt: Runtime, tmp_path: Path) -> None:
         by_hand = drawn(client, rows[:1])[0]
         weight -= 0.5 * b @ a
     assert np.abs(changed - by_hand).max() < NEARLY < np.abs(changed - plain).max()
+
+
+def test_rows_of_one_length_share_a_pass_of_not_too_many_tokens(tmp_path: Path) -> None:
+    tiny_dit.sd3(tmp_path / "sd3")
+    model = load(tmp_path / "sd3")
+    assert model._passes([7, 9, 7, 7], 500) == [[0], [2], [3], [1]]
+    assert model._passes([7, 9, 7, 7], 300) == [[0, 2], [3], [1]]
+    assert model._passes([7, 7], 4096) == [[0], [1]]
