@@ -16,7 +16,8 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, TooLong
 from mmgen.image_params import ImageParams, LoraWeight
-from mmgen.models.diffusion.dit.model import load
+from mmgen.models.diffusion.dit.model import DiTModel
+from mmgen.models.diffusion.dit.sd3 import StableDiffusion3
 from mmgen.runtime import Runtime
 
 SIDE, STEPS, PROMPT = 32, 3, "a red cat"
@@ -125,8 +126,8 @@ def test_a_row_has_its_own_adapter(rt: Runtime, tmp_path: Path) -> None:
 
 
 def test_rows_of_one_length_share_a_pass_of_not_too_many_tokens(tmp_path: Path) -> None:
-    tiny_dit.sd3(tmp_path / "sd3")
-    model = load(tmp_path / "sd3")
+    pipeline = tiny_dit.sd3(tmp_path)
+    model = DiTModel(pipeline, StableDiffusion3(pipeline))
     assert model._passes([7, 9, 7, 7], 500) == [[0], [2], [3], [1]]
     assert model._passes([7, 9, 7, 7], 300) == [[0, 2], [3], [1]]
     assert model._passes([7, 7], 4096) == [[0], [1]]
