@@ -1,9 +1,10 @@
 """Decoding speed: transformers and mmgen on the same random weights in one run; ratios last.
 
-python benchmarks/decode.py [--sizes 125m 0.5b] [--repeats 3] [--tokens 64] [--parts one many lookup] [--device cpu]
+python benchmarks/decode.py [--sizes 125m 0.5b] [--repeats 3] [--tokens 64] [--parts prompt one many lookup] [--device cpu]
 Weights have Llama's shape. Every way takes its turn, in the engine's thread, and medians are quoted: each thread that ever
 multiplied has helpers of its own, and where there are more of them than cores they sleep between two products.
 
+prompt: of 256 tokens, and the first token behind it, in fp32 and bf16; the best of each side is compared.
 one: a prompt of 32 tokens, greedy. The limit is what the memory allows: bytes of all weights that a token reads, over the
 bandwidth of a sum over as many bytes, measured before and after each time that it is compared with.
 many: 16 requests of mixed lengths that arrive over a second. The peers are spared the wait: they know all requests at once.
@@ -14,6 +15,7 @@ same for both ways: runs of 5 to 30 tokens of the passages, between them 1 to 4 
 from __future__ import annotations
 
 import argparse
+import copy
 import random
 import statistics
 import tempfile
@@ -44,6 +46,7 @@ WORDS = 32_000
 NOTHING = Vocabulary(lambda ids: "x" * len(ids), frozenset())
 MEMORY = 2 << 30
 PATIENCE = 120
+PARTS = ("prompt", "one", "many", "lookup")
 
 
 def greedy(tokens: int) -> TextParams:
@@ -150,6 +153,26 @@ def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float
         for name, work in ways.items():
             times[name].append(seconds(work))
     return {name: statistics.median(values[1:]) for name, values in times.items()}
+
+
+def prompt(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    engine.add_runner("bf16", TextRunner(engine.call(ours, half, args.device, "bf16"), NOTHING, memory=MEMORY))
+
+    def theirs(peer: Peer) -> None:
+        engine.call(peer.generate, [numbers(256, time.perf_counter_ns())], 1)
+
+    def read(runner: str) -> None:
+        write(engine, [TextRequest(numbers(256, time.perf_counter_ns()), greedy(1))], runner)
+
+    ways: dict[str, Callable[[], Any]] = {}
+    for precision, of in (("fp32", model), ("bf16", half)):
+        ways |= {f"transformers {precision}": partial(theirs, Peer(of)), f"mmgen {precision}": partial(read, precision)}
+    times = in_turn(ways, args.repeats)
+    for name, took in times.items():
+        print(f"  prompt, {name:18} {256 / took:7.1f} tokens/s")
+    best = {side: min((took, name) for name, took in times.items() if name.startswith(side)) for side in ("mmgen", "transf")}
+    return [f"prompt, {best['mmgen'][1]} / {best['transf'][1]}: {best['transf'][0] / best['mmgen'][0]:.2f}x (target 2x)"]
 
 
 def one(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
@@ -267,7 +290,8 @@ def measure(size: str, args: argparse.Namespace) -> list[str]:
         lms = {name: engine.call(ours, model, args.device, name) for name in ("fp32", *rounded)}
         for name, lm in lms.items():
             engine.add_runner(name, TextRunner(lm, NOTHING, memory=MEMORY))
-        lines = one(engine, model, args) if "one" in args.parts else []
+        lines = prompt(engine, model, args) if "prompt" in args.parts else []
+        lines += one(engine, model, args) if "one" in args.parts else []
         lines += lookup(engine, lms["fp32"], args) if "lookup" in args.parts else []
         lines += many(engine, model, args) if "many" in args.parts else []
         return [f"{size} {line}" for line in lines]
@@ -276,11 +300,14 @@ def measure(size: str, args: argparse.Namespace) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["125m", "0.5b"], choices=SHAPES)
-    parser.add_argument("--parts", nargs="+", default=["one", "many", "lookup"], choices=["one", "many", "lookup"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
+    from setting import setting  # beside this file, where it runs by itself
+
+    print(setting(mmgen="fp32, bf16 prompts, int8 and int4 as named", transformers="fp32, bf16 prompts"))
     print("\n".join(line for lines in [measure(size, args) for size in args.sizes] for line in lines))
 
 
