@@ -105,7 +105,7 @@ class Mix:
         )
         adapters = {params.loras: client._adapters(params)}
         conditions = client._conditions([params], adapters)[params.loras]
-        payload = client._payload(params, conditions, adapters[params.loras], [], (None, None), 0, request)
+        payload = client._payload(params, conditions, adapters[params.loras], [], (None, None), 0)
         return Job(client.denoise, payload, request, seed=ask.seed)
 
     def _whole(self, ask: Ask, rng: random.Random, request: Request) -> Job:
