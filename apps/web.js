@@ -45,3 +45,20 @@ function mmgenChat() {
 }
 
 const mmgenChatWaiting = setInterval(() => mmgenChat() && clearInterval(mmgenChatWaiting), 100);
+
+/* The buttons at a message: what they ask goes into a field that Python hears. */
+document.addEventListener("click", (event) => {
+  const button = event.target.closest?.("#chat-past [data-act]");
+  if (!button) return;
+  const [act] = button.dataset.act.split(" ");
+  if (act === "copy") {
+    const said = button.closest(".turn").querySelector(".told, .question");
+    navigator.clipboard?.writeText(said.innerText.trim()).then(() => { button.textContent = "Copied"; });
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    return;
+  }
+  const field = document.querySelector("#chat-act textarea, #chat-act input");
+  field.value = `${button.dataset.act} ${Date.now()}`;
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  if (act === "edit") document.querySelector("#chat-box textarea")?.focus();
+});

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmgen import hub
 from mmgen.errors import BadRequest
+from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.runtime import Runtime
 from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
@@ -48,6 +49,7 @@ def page(
     keep: bool = True,
     server: FastAPI | None = None,
     pull: models_tab.Pull = hub.resolve,
+    mcp: McpConnections | None = None,
 ) -> gr.Blocks:
     """All tabs.
 
@@ -58,17 +60,20 @@ def page(
     server: the application that the page is part of. Without one it serves the owner of this machine alone, who may name any
         folder, file or repo id.
     pull: fetches a model that the owner asks for.
+    mcp: servers whose tools the Chat tab offers; default: those of `server`. Whoever made it closes it.
     """
     past = HistoryPanel((history or History(rt.home / "history")) if keep else None)
     local = server is None
     stores = PageStores(rt, store, local=local, pool=getattr(getattr(server, "state", None), "stores", None))
     chooser, pages = ModelChooser(rt, local), Pages()
+    mcp = mcp or getattr(getattr(server, "state", None), "mcp_servers", None) or McpConnections(())
+    chats = conversations(rt, keep)
     blocks: gr.Blocks = gr.Blocks(title="mmgen", analytics_enabled=False, delete_cache=(3600, 24 * 3600), fill_width=True)
     with blocks:
         gr.HTML(HEADER)
         with gr.Tabs() as tabs:
             with gr.Tab("Chat"):
-                resumed = [chat_tab.tab(rt, stores, chooser, pages, conversations(rt, keep), model, fetches(server))]
+                resumed = [chat_tab.tab(rt, stores, chooser, pages, chats, model, fetches(server), mcp)]
             with gr.Tab("Ask"):
                 resumed.append(ask_tab.tab(stores, past, chooser, pages))
             with gr.Tab("Images"):

@@ -1,48 +1,50 @@
-"""What the Chat tab's buttons do: a message is answered with tools, conversations are kept. Not what stands where."""
+"""How the Chat tab answers: a message, one that is edited, an answer that is wanted anew, a call that was allowed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
 from mmgen.config import assets_dir
-from mmgen.errors import Cancelled, MmgenError
+from mmgen.errors import BadRequest, Cancelled, MmgenError
+from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.pipelines.agent.permissions import SCOPES
-from mmgen.pipelines.agent.reply import AssistantReply
 from mmgen.pipelines.assistant import Assistant
 from mmgen.pipelines.language import content_parts
 from mmgen.runtime import Runtime
-from mmgen.stores.conversations import Conversations
 
 from ..live_runs import LiveRuns
 from ..model_chooser import ModelChooser
 from ..page_stores import PageStores
-from ..sessions import LOCAL, Pages, Sessions, caller_of, error_toasts, key_of
+from ..sessions import Pages, Sessions, caller_of, error_toasts
 from . import chat_html
+from .answer_progress import AnswerProgress
+from .chat_frame import ChatFrame, ChatFrames
+from .conversation_handlers import user_of
 
 EVERY = 0.12  # seconds between two looks at an answer that grows
 LONGEST_TURN = 600.0  # seconds
 SAMPLE_QUESTION = "How far could the light at Cordouan be seen?"
+Frames = Iterator[tuple[Any, ...]]
 
 
-class ChatFrame(NamedTuple):
-    """A value for each of the tab's outputs; gr.skip() leaves one as it is."""
+@dataclass(frozen=True)
+class TurnChoice:
+    """What the switches beside the message box say."""
 
-    past: Any = gr.skip()  # HTML of the messages that are done
-    live: Any = gr.skip()  # HTML of the answer that is under way
-    current: Any = gr.skip()  # the conversation's id; "": none yet
-    box: Any = gr.skip()  # what the message box holds
-    listing: Any = gr.skip()  # the list of conversations
-    asking: Any = gr.skip()  # the row that asks whether a call may run
-    question: Any = gr.skip()  # what it asks
-    empty: Any = gr.skip()  # the examples of a new conversation
-    manage: Any = gr.skip()  # the panel of an existing conversation
-    name: Any = gr.skip()  # the conversation's name in it
+    tools: Sequence[str]  # of mmgen's own
+    mcp: Sequence[str]  # of MCP servers, by `McpTool.id`
+    store: str | None
+    model: str | None
+
+    @property
+    def switches(self) -> list[str]:
+        return [*self.tools, *(["mcp"] if self.mcp else [])]
 
 
 class ChatHandlers:
@@ -54,199 +56,135 @@ class ChatHandlers:
         stores: PageStores,
         chooser: ModelChooser,
         pages: Pages,
-        conversations: Conversations,
+        frames: ChatFrames,
         image_model: str | None,
+        mcp: McpConnections | None = None,
     ) -> None:
+        """`mcp`: the servers whose tools may be switched on."""
         self.rt, self.stores, self.chooser, self.image_model = rt, stores, chooser, image_model
-        self.conversations, self.default = conversations, rt.config.text
+        self.frames, self.conversations, self.default = frames, frames.conversations, rt.config.text
+        self.mcp = mcp or McpConnections(())
         self.sessions, self.runs = Sessions(pages), LiveRuns(pages, len(ChatFrame._fields))
 
     def send(
-        self, said: Mapping[str, Any] | str | None, current: str, tools: list[str], store: str | None, model: str | None,
-        http: gr.Request,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        """The message goes into the conversation at once; its answer takes its place there when it is found."""
+        self, said: Mapping[str, Any] | str | None, edited: int, current: str, choice: TurnChoice, http: gr.Request
+    ) -> Frames:
+        """The message goes into the conversation at once; its answer takes its place there when it is found.
+
+        edited: the number of the message in whose place it stands, in a branch: the conversation stays as it was; 0: none.
+        """
+        user = user_of(http)
         with error_toasts():
-            made, message = self._assistant(tools, store, model, http), _message(said)
-            user = _user(http)
-            if not current:
+            made, message = self._assistant(choice, http), _message(said)
+            if edited and current:
+                before = self.conversations.messages(user, current)[edited - 1]
+                message = _with_images_of(before, message)
+                current = self.conversations.branch_before(user, current, edited).id
+            elif not current:
                 current = self.conversations.make(user).id
             self.conversations.add(user, current, message)
-        yield from self.runs.start(http, lambda _: self._answered(made, user, current, tools, (), http))
+        yield from self._start(made, user, current, choice, (), http)
 
-    def example(
-        self, said: str, tools: list[str], store: str | None, model: str | None, http: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
+    def example(self, said: str, choice: TurnChoice, http: gr.Request) -> Frames:
         """An example of the empty page; one that asks the sample documents adds them first where the store has none."""
         if said == SAMPLE_QUESTION:
             with error_toasts():
-                if not self.stores.documents(store, http):
-                    self.stores.rag(store, http, "stores:write").add(assets_dir() / "sample")
-        yield from self.send(said, "", tools, store, model, http)
+                if not self.stores.documents(choice.store, http):
+                    self.stores.rag(choice.store, http, "stores:write").add(assets_dir() / "sample")
+        yield from self.send(said, 0, "", choice, http)
 
-    def decide(
-        self, allowed: bool, current: str, tools: list[str], store: str | None, model: str | None, http: gr.Request
-    ) -> Iterator[tuple[Any, ...]]:
+    def edit(self, number: int, current: str, http: gr.Request) -> ChatFrame:
+        """A message of the user's goes back into the box."""
+        with error_toasts():
+            messages = self.conversations.messages(user_of(http), current)
+            if not 1 <= number <= len(messages) or messages[number - 1]["role"] != "user":
+                raise BadRequest(f"message {number} is none of yours; edit one that you wrote")
+        text = chat_html.text_of(messages[number - 1]["content"])
+        return ChatFrame(box={"text": text, "files": []}, edited=number, editing=gr.update(visible=True))
+
+    def stop_editing(self) -> ChatFrame:
+        return ChatFrame(box=None, edited=0, editing=gr.update(visible=False))
+
+    def regenerate(self, number: int, current: str, choice: TurnChoice, http: gr.Request) -> Frames:
+        """Another answer in the place of one, in a branch: the conversation stays as it was."""
+        user = user_of(http)
+        with error_toasts():
+            messages = self.conversations.messages(user, current)
+            if not 2 <= number <= len(messages) or messages[number - 2]["role"] != "user":
+                raise BadRequest(f"message {number} is no answer to one of yours; regenerate an answer")
+            made = self._assistant(choice, http)
+            branch = self.conversations.branch_before(user, current, number).id
+        yield from self._start(made, user, branch, choice, (), http)
+
+    def decide(self, allowed: bool, current: str, choice: TurnChoice, http: gr.Request) -> Frames:
         """Calls that waited are run, or not."""
-        user = _user(http)
+        user = user_of(http)
         with error_toasts():
             messages = self.conversations.messages(user, current)
             pending = messages[-1].get("pending") or []
         if not allowed or not pending:
             messages[-1] = {**messages[-1], "pending": [], "content": "Not called, as you wished."}
             self.conversations.replace_last(user, current, messages[-1])
-            yield self._frame(user, current)
+            yield self.frames.kept(user, current)
             return
         with error_toasts():
-            made = self._assistant(tools, store, model, http)
-        yield from self.runs.start(http, lambda _: self._answered(made, user, current, tools, pending, http))
-
-    def _answered(
-        self,
-        made: Assistant,
-        user: str,
-        current: str,
-        tools: list[str],
-        approved: Sequence[Mapping[str, Any]],
-        http: gr.Request,
-    ) -> Iterator[tuple[Any, ...]]:
-        messages = self.conversations.messages(user, current)
-        shown = messages[:-1] if approved else messages
-        steps, images, text, doing, looked = list[Any](), list[Any](), "", "Thinking", 0.0
-        start = ChatFrame(
-            chat_html.transcript(shown), chat_html.running((), doing, "", ()), current, None, self._listing(user, current),
-            gr.update(visible=False), "", gr.update(visible=False), gr.update(visible=True),
-            self.conversations.get(user, current).name,
-        )  # fmt: skip
-        yield start
-        said: dict[str, Any]
-        try:
-            with self.sessions.request(http, "interactive") as request:
-                calls = [{"tool": one["tool"], "arguments": one["arguments"]} for one in approved]
-                for event in made.stream(
-                    [_told(one) for one in messages], tools=tools, approved=calls, timeout=LONGEST_TURN, request=request
-                ):
-                    if event.kind == "call":
-                        doing = chat_html.call_text(event.value.tool, event.value.arguments)
-                    elif event.kind == "progress":
-                        of = f" {event.value.done} of {event.value.of}" if event.value.of else ""
-                        doing = f"{event.value.text}{of}"
-                    elif event.kind == "result":
-                        steps, doing = [*steps, asdict(event.value)], "Thinking"
-                    elif event.kind == "image":
-                        images = [*images, asdict(event.value)]
-                    elif event.kind == "text":
-                        text, doing = text + event.value.text, ""
-                    elif event.kind == "reply":
-                        said = kept(event.value)
-                    if event.kind != "reply" and time.monotonic() - looked > EVERY:
-                        looked = time.monotonic()
-                        yield ChatFrame(live=chat_html.running(steps, doing, text, images))
-        except Cancelled:
-            said = {"role": "assistant", "content": text, "steps": steps, "images": images, "stopped": "user"}
-        except MmgenError as why:
-            said = {"role": "assistant", "content": text, "steps": steps, "images": images, "error": str(why)}
-        finally:
-            made.close()
-        if text and said.get("stopped") == "user" and steps:
-            said["untrusted"] = True
-        if approved:
-            self.conversations.replace_last(user, current, said)
-        else:
-            self.conversations.add(user, current, said)
-        yield self._frame(user, current)
-
-    def new(self, http: gr.Request) -> tuple[Any, ...]:
-        """An empty conversation, which is kept from its first message on."""
-        return self._empty(_user(http))
-
-    def open(self, chosen: str | None, http: gr.Request) -> tuple[Any, ...]:
-        with error_toasts():
-            return self._frame(_user(http), str(chosen)) if chosen else self._empty(_user(http))
-
-    def search(self, words: str, current: str, http: gr.Request) -> Any:
-        return self._listing(_user(http), current, words)
-
-    def rename(self, name: str, current: str, http: gr.Request) -> tuple[Any, ...]:
-        with error_toasts():
-            self.conversations.rename(_user(http), current, name)
-            return self._frame(_user(http), current)
-
-    def branch(self, after: float, current: str, http: gr.Request) -> tuple[Any, ...]:
-        """A copy of the conversation up to a message, which goes on by itself."""
-        with error_toasts():
-            made = self.conversations.branch(_user(http), current, int(after))
-            return self._frame(_user(http), made.id)
-
-    def delete(self, current: str, http: gr.Request) -> tuple[Any, ...]:
-        with error_toasts():
-            self.conversations.delete(_user(http), current)
-            return self._empty(_user(http))
-
-    def export(self, kind: str, current: str, http: gr.Request) -> str:
-        """A file of the conversation, as Gradio hands it out."""
-        from gradio.utils import get_upload_folder
-
-        from mmgen.stores.conversations import as_json, as_markdown
-
-        with error_toasts():
-            user = _user(http)
-            found, messages = self.conversations.get(user, current), self.conversations.messages(user, current)
-        text = as_markdown(found, messages) if kind == "md" else as_json(found, messages)
-        folder = Path(get_upload_folder()) / f"chat-{found.id}"
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = "".join(letter if letter.isalnum() else "-" for letter in found.name)[:60].strip("-") or "conversation"
-        path = folder / f"{stem}.{kind}"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    def listed(self, http: gr.Request) -> Any:
-        return self._listing(_user(http), "")
+            made = self._assistant(choice, http)
+        yield from self._start(made, user, current, choice, pending, http)
 
     def stores_fresh(self, http: gr.Request) -> Any:
         return gr.update(choices=self.stores.names(http))
 
-    def _assistant(self, tools: Sequence[str], store: str | None, model: str | None, http: gr.Request) -> Assistant:
+    def _start(
+        self, made: Assistant, user: str, current: str, choice: TurnChoice, approved: Sequence[Mapping[str, Any]],
+        http: gr.Request,
+    ) -> Frames:  # fmt: skip
+        return self.runs.start(http, lambda _: self._answered(made, user, current, choice, approved, http))
+
+    def _answered(
+        self, made: Assistant, user: str, current: str, choice: TurnChoice, approved: Sequence[Mapping[str, Any]],
+        http: gr.Request,
+    ) -> Frames:  # fmt: skip
+        messages, answer, looked = self.conversations.messages(user, current), AnswerProgress(), 0.0
+        past = chat_html.transcript(messages[:-1] if approved else messages, acts=False)
+        yield self.frames.started(user, current, past, answer.html())
+        try:
+            with self.sessions.request(http, "interactive") as request:
+                calls = [{"tool": one["tool"], "arguments": one["arguments"]} for one in approved]
+                for event in made.stream(
+                    [_told(one) for one in messages], tools=choice.switches, approved=calls, timeout=LONGEST_TURN,
+                    request=request,
+                ):  # fmt: skip
+                    answer.add(event)
+                    if event.kind != "reply" and time.monotonic() - looked > EVERY:
+                        looked = time.monotonic()
+                        yield ChatFrame(live=answer.html())
+            assert answer.reply is not None
+            said = answer.reply
+        except Cancelled:
+            said = answer.ended(stopped="user")
+        except MmgenError as why:
+            said = answer.ended(error=str(why))
+        finally:
+            made.close()
+        if approved:
+            self.conversations.replace_last(user, current, said)
+        else:
+            self.conversations.add(user, current, said)
+        yield self.frames.kept(user, current)
+
+    def _assistant(self, choice: TurnChoice, http: gr.Request) -> Assistant:
         """Raises Forbidden for what the visitor's key is not for."""
         if (caller := caller_of(http)) is not None:
-            for tool in ("calc", *tools):
+            for tool in ("calc", *choice.switches):
                 caller.check(SCOPES[tool])
-        where = self.stores.rag(store, http).where if {"docs", "images"} & set(tools) else None
-        reference = self.chooser.checked("text", self.default, model)
-        return Assistant(self.rt, model=reference, store=None if where is None else str(where), image_model=self.image_model)
-
-    def _frame(self, user: str, current: str) -> tuple[Any, ...]:
-        """The conversation as it is kept."""
-        messages, found = self.conversations.messages(user, current), self.conversations.get(user, current)
-        pending = (messages[-1].get("pending") or []) if messages else []
-        asks = "; ".join(f"{chat_html.call_text(one['tool'], one['arguments'])} - {one['asks']}" for one in pending)
-        return ChatFrame(
-            chat_html.transcript(messages), "", current, gr.skip(), self._listing(user, current),
-            gr.update(visible=bool(pending)), asks, gr.update(visible=not messages), gr.update(visible=True), found.name,
-        )  # fmt: skip
-
-    def _empty(self, user: str) -> tuple[Any, ...]:
-        shown, hidden = gr.update(visible=True), gr.update(visible=False)
-        return ChatFrame("", "", "", None, self._listing(user, ""), hidden, "", shown, hidden, "")
-
-    def _listing(self, user: str, current: str, words: str = "") -> Any:
-        found = self.conversations.found(user, words)
-        chosen = current if any(one.id == current for one in found) else None
-        return gr.update(choices=[(one.name, one.id) for one in found], value=chosen)
-
-
-def kept(reply: AssistantReply) -> dict[str, Any]:
-    """A reply as a message of the conversation, with all that is shown of it."""
-    said = dict(reply.messages[-1])
-    names = ("steps", "citations", "pending")
-    said |= {name: [asdict(one) for one in getattr(reply, name)] for name in names}
-    said |= {
-        "passages": list(reply.passages),
-        "confidence": reply.confidence,
-        "abstained": reply.abstained,
-        "model": reply.model,
-    }
-    return said
+        where = self.stores.rag(choice.store, http).where if {"docs", "images"} & set(choice.tools) else None
+        return Assistant(
+            self.rt,
+            model=self.chooser.checked("text", self.default, choice.model),
+            store=None if where is None else str(where),
+            image_model=self.image_model,
+            connections=self.mcp.only(choice.mcp),
+        )
 
 
 def _told(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +194,6 @@ def _told(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(said: Mapping[str, Any] | str | None) -> dict[str, Any]:
     """The user's, with attached images as data URLs. Raises BadRequest where it is empty, UnreadableFile for no image."""
-    from mmgen.errors import BadRequest
     from mmgen.pipelines.agent.tool import ShownImage
 
     given = {"text": said or ""} if isinstance(said, str | None) else said
@@ -269,5 +206,9 @@ def _message(said: Mapping[str, Any] | str | None) -> dict[str, Any]:
     return {"role": "user", "content": content_parts.with_images(text, images)}
 
 
-def _user(http: gr.Request) -> str:
-    return key_of(http) or LOCAL
+def _with_images_of(before: Mapping[str, Any], message: dict[str, Any]) -> dict[str, Any]:
+    """An edited message keeps the images of the one before, unless it has images itself."""
+    if isinstance(before["content"], str) or not isinstance(message["content"], str):
+        return message
+    images = [part["image"] for part in before["content"] if part["type"] == "image"]
+    return {**message, "content": content_parts.with_images(message["content"], images)}

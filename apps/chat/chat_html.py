@@ -16,20 +16,31 @@ LABELS = {
 KINDS = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
-def transcript(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The conversation, oldest first."""
-    return "".join(message(one, number) for number, one in enumerate(messages, 1))
+def transcript(messages: Sequence[Mapping[str, Any]], acts: bool = True) -> str:
+    """The conversation, oldest first. `acts`: with buttons at each message, which apps/web.js hears."""
+    return "".join(message(one, number, acts) for number, one in enumerate(messages, 1))
 
 
-def message(said: Mapping[str, Any], number: int) -> str:
+def message(said: Mapping[str, Any], number: int, acts: bool = True) -> str:
     if said["role"] == "user":
-        return _turn(f"<div class='question'>{_user(said['content'])}</div>", "You", number)
-    return _turn(f"<div class='answer'>{reply(said)}</div>", "Assistant", number, "absent" if said.get("abstained") else "")
+        body = f"<div class='question'>{_user(said['content'])}</div>"
+        return _turn(f"{body}{_acts(('Copy', 'Edit'), number, 'yours') if acts else ''}", "You", number)
+    shown = _acts(("Copy", "Regenerate", "Branch"), number) if acts else ""
+    body = f"<div class='answer'>{reply(said)}</div>{shown}"
+    return _turn(body, "Assistant", number, "absent" if said.get("abstained") else "")
+
+
+def _acts(names: Sequence[str], number: int, kind: str = "") -> str:
+    buttons = "".join(
+        f"<button type='button' data-act='{name.lower()} {number}' aria-label='{name} message {number}'>{name}</button>"
+        for name in names
+    )
+    return f"<div class='acts {kind}'>{buttons}</div>"
 
 
 def reply(said: Mapping[str, Any]) -> str:
     """Steps, text, images and sources of an answer."""
-    parts = [steps(said.get("steps") or ()), safe_markdown.html(str(said["content"]))]
+    parts = [steps(said.get("steps") or ()), f"<div class='told'>{safe_markdown.html(str(said['content']))}</div>"]
     parts += [images(said.get("images") or ()), citations(said)]
     if said.get("error"):
         parts.append(f"<p class='warn'>{escape(str(said['error']))}</p>")

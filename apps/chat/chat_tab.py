@@ -7,19 +7,24 @@ from typing import Any
 
 import gradio as gr
 
+from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.runtime import Runtime
 from mmgen.stores.conversations import Conversations
 
 from ..model_chooser import ModelChooser
 from ..page_stores import PageStores
 from ..sessions import Pages, Shows
-from .chat_handlers import SAMPLE_QUESTION, ChatFrame, ChatHandlers
+from . import mcp_switches
+from .chat_frame import ChatFrame, ChatFrames
+from .chat_handlers import SAMPLE_QUESTION, ChatHandlers, TurnChoice
+from .conversation_handlers import ConversationHandlers
 
 EXAMPLES = (SAMPLE_QUESTION, "Draw a red apple", "What is 15% of 240?")
 TOOLS = [("Documents", "docs"), ("Image search", "images"), ("Draw", "draw"), ("Calculator", "calc")]
 FETCH = ("Web pages", "fetch")
 SAVE = "() => setTimeout(() => document.querySelector('#chat-file')?.click(), 300)"
 """Hands out a file that was just made: Gradio's button hands out what it held before."""
+EDITING = "<p class='notice'>Your message goes into a branch; this chat stays as it is.</p>"
 WELCOME = (
     "<div class='empty chat-empty'><h2>What would you like to do?</h2><p>Chat about anything, ask your documents, find or draw "
     "images, calculate. Every step is shown, and answers from documents quote them.</p></div>"
@@ -56,10 +61,12 @@ def tab(
     conversations: Conversations,
     image_model: str | None,
     fetch: bool,
+    mcp: McpConnections,
 ) -> Shows:
     """Builds it -> what shows a reloaded page its conversation again."""
-    chat = ChatHandlers(rt, stores, chooser, pages, conversations, image_model)
-    current = gr.State("")
+    frames = ChatFrames(conversations)
+    chat, kept = ChatHandlers(rt, stores, chooser, pages, frames, image_model, mcp), ConversationHandlers(frames)
+    current, edited = gr.State(""), gr.State(0)
     with gr.Row(elem_classes="columns", elem_id="chat"):
         with gr.Column(scale=1, min_width=230, elem_id="chat-side"):
             panel = ConversationPanel.built()
@@ -67,11 +74,6 @@ def tab(
                 with gr.Row():
                     markdown = gr.Button("Save as Markdown", size="sm", elem_id="chat-md", min_width=90)
                     as_json = gr.Button("Save as JSON", size="sm", elem_id="chat-json", min_width=90)
-                with gr.Row():
-                    after = gr.Number(
-                        1, minimum=1, precision=0, label="Branch after message", elem_id="chat-after", min_width=90
-                    )
-                    branch = gr.Button("Branch", size="sm", elem_id="chat-branch", min_width=80)
                 file = gr.DownloadButton("Save the export", elem_id="chat-file", elem_classes="unseen")
                 delete = gr.Button("Delete chat", size="sm", variant="stop", elem_id="chat-delete")
         with gr.Column(scale=4, min_width=320, elem_classes="first"):
@@ -86,6 +88,9 @@ def tab(
                 question = gr.Textbox("", label="May this be called?", interactive=False, scale=4, elem_id="chat-question")
                 allow = gr.Button("Allow", variant="primary", size="sm", scale=0, min_width=90, elem_id="chat-allow")
                 refuse = gr.Button("Don't allow", size="sm", scale=0, min_width=110, elem_id="chat-refuse")
+            with gr.Row(visible=False, elem_id="chat-editing", equal_height=True) as editing:
+                gr.HTML(EDITING, padding=False)
+                stop_editing = gr.Button("Cancel", size="sm", scale=0, min_width=90, elem_id="chat-stop-editing")
             with gr.Row(equal_height=True, elem_id="chat-compose"):
                 box = gr.MultimodalTextbox(
                     placeholder="Message (Enter sends, Shift+Enter makes a new line)", label="Message", show_label=False,
@@ -95,49 +100,80 @@ def tab(
             tools = gr.CheckboxGroup(
                 [*TOOLS, *([FETCH] if fetch else [])], value=[name for _, name in TOOLS], label="Tools", elem_id="chat-tools"
             )
+            others = mcp_switches.switches(mcp)
             with gr.Row():
                 store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="chat-store", min_width=160)
                 model = chooser.dropdown("text", chat.default, "chat-model")
-    outputs = [past, live, current, box, panel.listing, asking, question, empty, panel.manage, panel.name]
+            act = gr.Textbox(visible="hidden", elem_id="chat-act", label="Act")
+    outputs = [
+        past, live, current, box, panel.listing, asking, question, empty, panel.manage, panel.name, edited, editing
+    ]  # fmt: skip
     assert len(outputs) == len(ChatFrame._fields)
     wiring: dict[str, Any] = {"outputs": outputs, "show_progress": "hidden"}
-    chosen = [tools, store, model]
-    box.submit(chat.send, [box, current, *chosen], **wiring, trigger_mode="once")
+    chosen = [tools, others, store, model]
+    box.submit(_send(chat), [box, edited, current, *chosen], **wiring, trigger_mode="once")
     for button, text in zip(examples, EXAMPLES, strict=True):
         button.click(_example(chat, text), chosen, **wiring, trigger_mode="once")
     allow.click(_decide(chat, True), [current, *chosen], **wiring, trigger_mode="once")
     refuse.click(_decide(chat, False), [current, *chosen], **wiring)
+    act.input(_act(chat, kept), [act, current, *chosen], **wiring, trigger_mode="once")
+    stop_editing.click(chat.stop_editing, None, **wiring)
     stop.click(chat.sessions.cancel, queue=False)
-    panel.new.click(chat.new, None, **wiring)
-    panel.listing.input(chat.open, panel.listing, **wiring)
-    panel.words.change(chat.search, [panel.words, current], panel.listing, show_progress="hidden")
-    panel.name.submit(chat.rename, [panel.name, current], **wiring)
-    branch.click(chat.branch, [after, current], **wiring)
-    delete.click(chat.delete, current, **wiring)
+    panel.new.click(kept.new, None, **wiring)
+    panel.listing.input(kept.open, panel.listing, **wiring)
+    panel.words.change(kept.search, [panel.words, current], panel.listing, show_progress="hidden")
+    panel.name.submit(kept.rename, [panel.name, current], **wiring)
+    delete.click(kept.delete, current, **wiring)
     for download, kind in ((markdown, "md"), (as_json, "json")):
-        exported = download.click(_export(chat, kind), current, file, show_progress="hidden")
+        exported = download.click(_export(kept, kind), current, file, show_progress="hidden")
         exported.then(None, js=SAVE)
     store.attach_load_event(chat.stores_fresh, None)
-    panel.listing.attach_load_event(chat.listed, None)
+    panel.listing.attach_load_event(kept.listed, None)
     return chat.runs.resume, None, outputs
 
 
+def _send(chat: ChatHandlers) -> Any:
+    def run(
+        said: Any, edited: int, current: str, tools: list[str], mcp: list[str], store: str | None, model: str | None,
+        http: gr.Request,
+    ) -> Any:  # fmt: skip
+        yield from chat.send(said, edited, current, TurnChoice(tools, mcp, store, model), http)
+
+    return run
+
+
 def _example(chat: ChatHandlers, text: str) -> Any:
-    def run(tools: list[str], store: str | None, model: str | None, http: gr.Request) -> Any:
-        yield from chat.example(text, tools, store, model, http)
+    def run(tools: list[str], mcp: list[str], store: str | None, model: str | None, http: gr.Request) -> Any:
+        yield from chat.example(text, TurnChoice(tools, mcp, store, model), http)
 
     return run
 
 
 def _decide(chat: ChatHandlers, allowed: bool) -> Any:
-    def run(current: str, tools: list[str], store: str | None, model: str | None, http: gr.Request) -> Any:
-        yield from chat.decide(allowed, current, tools, store, model, http)
+    def run(current: str, tools: list[str], mcp: list[str], store: str | None, model: str | None, http: gr.Request) -> Any:
+        yield from chat.decide(allowed, current, TurnChoice(tools, mcp, store, model), http)
 
     return run
 
 
-def _export(chat: ChatHandlers, kind: str) -> Any:
+def _act(chat: ChatHandlers, kept: ConversationHandlers) -> Any:
+    def run(
+        said: str, current: str, tools: list[str], mcp: list[str], store: str | None, model: str | None, http: gr.Request
+    ) -> Any:
+        """`said`: what is to be done with which message, as apps/web.js tells it."""
+        act, number = said.split()[0], int(said.split()[1])
+        if act == "edit":
+            yield chat.edit(number, current, http)
+        elif act == "branch":
+            yield kept.branch(number, current, http)
+        elif act == "regenerate":
+            yield from chat.regenerate(number, current, TurnChoice(tools, mcp, store, model), http)
+
+    return run
+
+
+def _export(kept: ConversationHandlers, kind: str) -> Any:
     def run(current: str, http: gr.Request) -> str:
-        return chat.export(kind, current, http)
+        return kept.export(kind, current, http)
 
     return run

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ END;
 """
 LONGEST_NAME = 80
 UNNAMED = "New chat"
+BRANCH = re.compile(r" \(branch(?: \d+)?\)$")
 COLUMNS = "id, name, created, updated"
 
 
@@ -145,13 +147,26 @@ class Conversations:
                 (number, number, max(0, count)),
             )
 
-    def branch(self, user: str, id: str, count: int) -> Conversation:
-        """A new conversation with the first `count` messages of this one. Raises NotFound, or BadRequest for none."""
-        said, before = self.messages(user, id), self.get(user, id)
-        if not 1 <= count <= len(said):
-            raise BadRequest(f"a branch after message {count} is not there; the conversation has {len(said)} messages")
-        made = self.make(user, f"{before.name[: LONGEST_NAME - 9]} (branch)")
-        self.add(user, made.id, *said[:count])
+    def branch(self, user: str, id: str, after: int) -> Conversation:
+        """A new conversation with the first `after` messages of this one. Raises NotFound, or BadRequest for none."""
+        said = self.messages(user, id)
+        if not 1 <= after <= len(said):
+            raise BadRequest(f"a branch after message {after} is not there; the conversation has {len(said)} messages")
+        return self._branched(user, id, said[:after])
+
+    def branch_before(self, user: str, id: str, number: int) -> Conversation:
+        """A new conversation with what stands before a message, which is to be said otherwise. Raises as `branch` does."""
+        said = self.messages(user, id)
+        if not 1 <= number <= len(said):
+            raise BadRequest(f"message {number} is not there; the conversation has {len(said)} messages")
+        return self._branched(user, id, said[: number - 1])
+
+    def _branched(self, user: str, id: str, said: Sequence[Mapping[str, Any]]) -> Conversation:
+        taken = {name for (name,) in self._tables.all("SELECT name FROM conversations WHERE user = ?", (user,))}
+        stem = BRANCH.sub("", self.get(user, id).name)[: LONGEST_NAME - 14]
+        names = chain([f"{stem} (branch)"], (f"{stem} (branch {number})" for number in count(2)))
+        made = self.make(user, next(name for name in names if name not in taken))
+        self.add(user, made.id, *said)
         return self.get(user, made.id)
 
     def delete(self, user: str, id: str) -> None:

@@ -57,6 +57,19 @@ def test_branches_cuts_and_replacements(kept: Conversations) -> None:
     for wrong in (0, 2):
         with pytest.raises(BadRequest, match="has 1 messages"):
             kept.branch("ann", made.id, wrong)
+        with pytest.raises(BadRequest, match="has 1 messages"):
+            kept.branch_before("ann", made.id, wrong)
+
+
+def test_branches_before_a_message_have_names_of_their_own(kept: Conversations) -> None:
+    made = kept.make("ann", "Bees")
+    kept.add("ann", made.id, said("a"), said("b", "assistant"))
+    first = kept.branch_before("ann", made.id, 1)
+    assert first.name == "Bees (branch)" and kept.messages("ann", first.id) == []
+    second = kept.branch_before("ann", made.id, 2)
+    assert second.name == "Bees (branch 2)" and kept.messages("ann", second.id) == [said("a")]
+    kept.delete("ann", first.id)
+    assert kept.branch("ann", second.id, 1).name == "Bees (branch)"
 
 
 def test_anothers_conversation_is_unknown(kept: Conversations) -> None:

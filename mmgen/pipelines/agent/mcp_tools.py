@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillRunning
 from contextlib import AsyncExitStack, suppress
@@ -55,6 +55,10 @@ class McpConnections:
     def call(self, server: int, name: str, arguments: Mapping[str, Any], request: Request) -> Any:
         """What a tool returns: mcp_types.CallToolResult. Raises JobFailed, or as `request.check` does."""
         return self._wait(self._clients[server].call_tool(name, dict(arguments)), CALL_S, request, f"the tool {name}")
+
+    def only(self, ids: Collection[str]) -> McpConnections:
+        """The same connections with some of their tools, by `McpTool.id`; closing it ends nothing."""
+        return McpSelection(self, ids)
 
     def close(self) -> None:
         """Ends the connections, and the commands."""
@@ -116,11 +120,23 @@ class McpConnections:
             future.cancel()
 
 
+class McpSelection(McpConnections):
+    """Some tools of connections that somebody else holds."""
+
+    def __init__(self, whole: McpConnections, ids: Collection[str]) -> None:
+        super().__init__(whole.servers if ids else ())
+        self._whole, self._ids = whole, frozenset(ids)
+
+    def tools(self, request: Request | None = None) -> list[McpTool]:
+        return [tool for tool in self._whole.tools(request) if tool.id in self._ids] if self._ids else []
+
+
 class McpTool(AssistantTool):
     """A server's tool."""
 
     def __init__(self, connections: McpConnections, server: int, tool: Any) -> None:
         self.connections, self.server, self.remote = connections, server, str(tool.name)
+        self.id = f"{server}/{self.remote}"  # of all servers' tools
         self.name = NAME.sub("_", self.remote)[:64] or "tool"
         self.description = " ".join((tool.description or tool.title or self.remote).split())[:LONGEST]
         self.parameters = bounded(tool.input_schema)

@@ -47,3 +47,10 @@ def test_attached_images_are_data_only() -> None:
 def test_under_way() -> None:
     shown = chat_html.running((), "Drawing 3 of 20", "", ())
     assert "aria-busy='true'" in shown and "<p class='pending'>Drawing 3 of 20</p>" in shown
+
+
+def test_buttons_at_each_message_but_not_while_an_answer_grows() -> None:
+    messages = [{"role": "user", "content": "when?"}, reply()]
+    shown = chat_html.transcript(messages)
+    assert "data-act='edit 1'" in shown and "data-act='regenerate 2' aria-label='Regenerate message 2'" in shown
+    assert "data-act" not in chat_html.transcript(messages, acts=False)

@@ -48,6 +48,14 @@ def test_tools_over_standard_streams(small: McpConnections) -> None:
         run(tools["fail"])
 
 
+def test_some_of_the_tools(small: McpConnections) -> None:
+    some = small.only(["0/dot", "0/gone"])
+    (dot,) = some.tools()
+    assert dot.name == "dot" and some.servers and small.only([]).servers == [] == small.only([]).tools()
+    some.close()
+    assert run(dot).images, "what somebody else holds is not closed"
+
+
 def test_a_call_ends_with_its_request(small: McpConnections) -> None:
     forever = next(tool for tool in small.tools() if tool.name == "forever")
     request = Request.new()
