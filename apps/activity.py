@@ -74,10 +74,10 @@ def look(metrics: Metrics) -> CounterSample:
     now = metrics.now()
     busy: dict[str, float] = {}
     done: dict[str, float] = {}
-    for runner, histogram in list(metrics.quanta.items()):
+    for runner, histogram in metrics.quanta.copy().items():
         work = now.work.get(runner, OTHER)
         busy[work] = busy.get(work, 0.0) + histogram.sum
-    for runner, histogram in list(metrics.batches.items()):
+    for runner, histogram in metrics.batches.copy().items():
         if unit := now.units.get(runner):
             done[unit] = done.get(unit, 0.0) + histogram.sum
     return CounterSample(time.monotonic(), busy, done)

@@ -49,7 +49,10 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_hover="*primary_600",
     button_primary_background_fill_hover_dark="*primary_600",
 )
+WORDS = gr.I18n(en={"common.complete": "Complete"})
+"""What Gradio tells screen readers when an event is done, and has no word for."""
 LOOKS: dict[str, Any] = {
+    "i18n": WORDS,
     "theme": THEME,
     "css_paths": Path(__file__).with_name("web.css"),
     "head": f"<script>{Path(__file__).with_name('web.js').read_text()}</script>",

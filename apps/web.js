@@ -46,7 +46,9 @@ function mmgenChat() {
 
 const mmgenChatWaiting = setInterval(() => mmgenChat() && clearInterval(mmgenChatWaiting), 100);
 
-/* The buttons at a message: what they ask goes into a field that Python hears. */
+/* The buttons at a message: what they ask for is what a hidden button of Gradio's tells Python. */
+let mmgenActed = "";
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest?.("#chat-past [data-act]");
   if (!button) return;
@@ -57,8 +59,7 @@ document.addEventListener("click", (event) => {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
     return;
   }
-  const field = document.querySelector("#chat-act textarea, #chat-act input");
-  field.value = `${button.dataset.act} ${Date.now()}`;
-  field.dispatchEvent(new Event("input", { bubbles: true }));
+  mmgenActed = button.dataset.act;
+  document.querySelector("#chat-act").click();
   if (act === "edit") document.querySelector("#chat-box textarea")?.focus();
 });

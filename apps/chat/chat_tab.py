@@ -24,6 +24,8 @@ TOOLS = [("Documents", "docs"), ("Image search", "images"), ("Draw", "draw"), ("
 FETCH = ("Web pages", "fetch")
 SAVE = "() => setTimeout(() => document.querySelector('#chat-file')?.click(), 300)"
 """Hands out a file that was just made: Gradio's button hands out what it held before."""
+ACT = "(_, ...rest) => [mmgenActed, ...rest]"
+"""What a button at a message asks for: apps/web.js keeps it."""
 EDITING = "<p class='notice'>Your message goes into a branch; this chat stays as it is.</p>"
 WELCOME = (
     "<div class='empty chat-empty'><h2>What would you like to do?</h2><p>Chat about anything, ask your documents, find or draw "
@@ -104,7 +106,7 @@ def tab(
             with gr.Row():
                 store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="chat-store", min_width=160)
                 model = chooser.dropdown("text", chat.default, "chat-model")
-            act = gr.Textbox(visible="hidden", elem_id="chat-act", label="Act")
+            act, asked = gr.Button("Act", visible="hidden", elem_id="chat-act"), gr.Textbox(visible=False)
     outputs = [
         past, live, current, box, panel.listing, asking, question, empty, panel.manage, panel.name, edited, editing
     ]  # fmt: skip
@@ -116,7 +118,7 @@ def tab(
         button.click(_example(chat, text), chosen, **wiring, trigger_mode="once")
     allow.click(_decide(chat, True), [current, *chosen], **wiring, trigger_mode="once")
     refuse.click(_decide(chat, False), [current, *chosen], **wiring)
-    act.input(_act(chat, kept), [act, current, *chosen], **wiring, trigger_mode="once")
+    act.click(_act(chat, kept), [asked, current, *chosen], **wiring, trigger_mode="once", js=ACT)
     stop_editing.click(chat.stop_editing, None, **wiring)
     stop.click(chat.sessions.cancel, queue=False)
     panel.new.click(kept.new, None, **wiring)

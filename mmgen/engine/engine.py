@@ -185,7 +185,7 @@ class Engine:
             "queued": sum(now.queued.values()),
             "running": sum(now.running.values()),
             "ledger": now.ledger,
-            "quanta": sum(histogram.count for histogram in self.metrics.quanta.values()),
+            "quanta": sum(histogram.count for histogram in self.metrics.quanta.copy().values()),
             **self.metrics.snapshot(),
         }
 

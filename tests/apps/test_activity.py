@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from growing_metrics import growing
 
 from apps import activity, engine_html
 from apps.activity import ActivityMonitor, CounterSample, rates
@@ -59,3 +60,10 @@ def test_it_looks_while_somebody_reads_and_then_stops(monkeypatch: pytest.Monkey
     assert not thread.is_alive() and not watching.looks
     watching.watch()
     assert watching._thread is not thread  # and looks again when somebody comes back
+
+
+def test_counters_grow_while_they_are_read() -> None:
+    metrics = Metrics()
+    with growing(metrics):
+        for _ in range(5):
+            assert activity.look(metrics).busy

@@ -61,7 +61,11 @@ class EngineState:
 
 
 class Metrics:
-    """Written by the device thread; read from any thread."""
+    """Written by the device thread; read from any thread.
+
+    Readers iterate over a `copy()` of a dictionary: it is made in one go, where `list(d.items())` allocates, so that a garbage
+    collection within it may let the device thread add a key.
+    """
 
     def __init__(self, now: Callable[[], EngineState] = EngineState) -> None:
         self.now = now
@@ -117,14 +121,14 @@ class Metrics:
     def snapshot(self) -> dict[str, Any]:
         """Everything as plain dictionaries."""
         jobs: dict[str, dict[str, int]] = {}
-        for (runner, status), number in list(self.jobs.items()):
+        for (runner, status), number in self.jobs.copy().items():
             jobs.setdefault(runner, {})[status] = number
         return {
-            "quantum_ms": {runner: histogram.snapshot() for runner, histogram in list(self.quanta.items())},
-            "batch_jobs": {runner: histogram.snapshot() for runner, histogram in list(self.batches.items())},
-            "wait_ms": {runner: histogram.snapshot() for runner, histogram in list(self.waits.items())},
-            "first_ms": {runner: histogram.snapshot() for runner, histogram in list(self.first.items())},
-            "between_ms": {runner: histogram.snapshot() for runner, histogram in list(self.between.items())},
+            "quantum_ms": {runner: histogram.snapshot() for runner, histogram in self.quanta.copy().items()},
+            "batch_jobs": {runner: histogram.snapshot() for runner, histogram in self.batches.copy().items()},
+            "wait_ms": {runner: histogram.snapshot() for runner, histogram in self.waits.copy().items()},
+            "first_ms": {runner: histogram.snapshot() for runner, histogram in self.first.copy().items()},
+            "between_ms": {runner: histogram.snapshot() for runner, histogram in self.between.copy().items()},
             "jobs": jobs,
             "device_ms": dict(self.users),
         }

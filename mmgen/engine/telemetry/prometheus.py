@@ -64,17 +64,17 @@ class _Collector:
             ("mmgen_between_events_milliseconds", "Inter-token latency of a streaming job", one.between),
         ):
             family = HistogramMetricFamily(name, what, labels=["runner"])
-            for runner, histogram in list(histograms.items()):
+            for runner, histogram in histograms.copy().items():
                 family.add_metric([runner], _cumulative(histogram), histogram.sum)
             yield family
 
     def _counters(self) -> Iterator[Any]:
         one = self.metrics
-        yield _counter("mmgen_jobs", "Jobs that ended, by status", ("runner", "status"), one.jobs)
-        yield _counter("mmgen_errors", "Jobs that failed, by exception", ("runner", "error"), one.errors)
-        shortages = {(runner,): number for runner, number in list(one.shortages.items())}
+        yield _counter("mmgen_jobs", "Jobs that ended, by status", ("runner", "status"), one.jobs.copy())
+        yield _counter("mmgen_errors", "Jobs that failed, by exception", ("runner", "error"), one.errors.copy())
+        shortages = {(runner,): number for runner, number in one.shortages.copy().items()}
         yield _counter("mmgen_out_of_memory", "Steps that ran out of device memory, to be tried again", ("runner",), shortages)
-        spent = {(user,): value for user, value in list(one.users.items())}
+        spent = {(user,): value for user, value in one.users.copy().items()}
         yield _counter("mmgen_device_milliseconds", "Device time charged to the user", ("user",), spent)
         fairness = GaugeMetricFamily("mmgen_fairness", "Jain's fairness index of the users' device time, 1: equal", labels=[])
         fairness.add_metric([], jain(value for (_,), value in spent.items()))
@@ -114,7 +114,7 @@ def _gauges(now: EngineState) -> Iterator[Any]:
 def _counter(name: str, what: str, labels: Iterable[str], values: Mapping[Any, float]) -> CounterMetricFamily:
     """`values`: by a tuple of what the labels say."""
     family = CounterMetricFamily(name, what, labels=list(labels))
-    for key, value in list(values.items()):
+    for key, value in values.items():
         family.add_metric(list(key), value)
     return family
 

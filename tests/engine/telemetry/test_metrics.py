@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from growing_metrics import growing
 
 from mmgen.engine.job import Job
 from mmgen.engine.telemetry.metrics import Histogram, Metrics, jain
@@ -41,3 +42,9 @@ def test_errors_by_their_kind(metrics: Metrics) -> None:
 @pytest.mark.parametrize(("shares", "index"), [([], 1), ([0, 0], 1), ([3, 3, 3], 1), ([1, 0, 0, 0], 0.25), ([1, 3], 0.8)])
 def test_fairness(shares: list[float], index: float) -> None:
     assert jain(shares) == pytest.approx(index)
+
+
+def test_metrics_grow_while_they_are_read(metrics: Metrics) -> None:
+    with growing(metrics):
+        for _ in range(5):
+            metrics.snapshot()

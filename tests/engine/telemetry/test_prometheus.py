@@ -4,6 +4,7 @@ import socket
 from urllib.request import urlopen
 
 import pytest
+from growing_metrics import growing
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Request
@@ -115,3 +116,9 @@ def test_metrics_by_http_until_it_is_closed() -> None:
         server.close()
         with pytest.raises(OSError, match="refused"):
             urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+
+
+def test_metrics_grow_while_they_are_scraped() -> None:
+    metrics = Metrics()
+    with growing(metrics):
+        assert "mmgen_device_milliseconds" in exposition(metrics)
