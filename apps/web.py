@@ -137,6 +137,7 @@ def serve(rt: Runtime, *, port: int = 7860, open_browser: bool = False, **option
             prevent_thread_lock=True,
             quiet=True,
             share=False,
+            _frontend=False,  # Gradio asks its own page once and gives up after 3 s, which a busy machine may take
             **LOOKS,
         )
     except OSError:

@@ -6,6 +6,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 
+LISTEN = """
+window.said = [];
+new MutationObserver(() => {
+  const told = document.querySelector(".sr-only[role=status]")?.textContent.trim();
+  if (told && told !== window.said.at(-1)) window.said.push(told);
+}).observe(document, { subtree: true, childList: true, characterData: true });
+"""
+"""Keeps what the page tells screen readers."""
+
+
 def test_a_conversation(page: "Page") -> None:
     from playwright.sync_api import expect
 
@@ -27,6 +37,7 @@ def test_a_conversation(page: "Page") -> None:
     page.locator("#chat-box textarea").fill("What is 15% of 240?")
     page.keyboard.press("Enter")
     expect(page.locator("#chat-past .turn")).to_have_count(6)
+    page.add_init_script(LISTEN)
     page.reload()
     expect(page.locator("#chat-past .turn")).to_have_count(6)  # the conversation is still there
     expect(page.locator("#chat-past .turn").last).to_contain_text("= 36")
@@ -65,3 +76,5 @@ def test_a_conversation(page: "Page") -> None:
     page.locator("#chat-search textarea, #chat-search input").fill("apple")
     page.locator("#chat-list label", has_text="Lights").click()
     expect(page.locator("#chat-past .turn")).to_have_count(6)
+    page.wait_for_function("window.said.includes('Complete')")
+    assert not [told for told in page.evaluate("window.said") if "common." in told], "a key instead of a word"

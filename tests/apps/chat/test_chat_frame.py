@@ -9,7 +9,9 @@ def test_a_call_that_waits_is_asked_about(tmp_path: Path) -> None:
     frames, made = ChatFrames(conversations), conversations.make("ann")
     assert frames.kept("ann", made.id).empty["visible"] and not frames.kept("ann", made.id).asking["visible"]
     pending = [{"tool": "calc", "arguments": {"expression": "3 * 4"}, "asks": "it is a test"}]
-    conversations.add("ann", made.id, {"role": "user", "content": "3 * 4?"}, {"role": "assistant", "content": "", "pending": pending})
+    conversations.add(
+        "ann", made.id, {"role": "user", "content": "3 * 4?"}, {"role": "assistant", "content": "", "pending": pending}
+    )
     shown = frames.kept("ann", made.id)
     assert shown.asking["visible"] and shown.question == "Calculator: expression 3 * 4 - it is a test"
     assert not shown.empty["visible"] and shown.listing == {"choices": [("3 * 4?", made.id)], "value": made.id} | shown.listing

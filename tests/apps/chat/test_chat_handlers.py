@@ -36,9 +36,7 @@ def with_tools(*tools: str) -> TurnChoice:
     return TurnChoice(tools, (), None, None)
 
 
-def send(
-    chat: ChatHandlers, said: Any, current: str = "", tools: Any = ("calc", "draw"), edited: int = 0
-) -> list[ChatFrame]:
+def send(chat: ChatHandlers, said: Any, current: str = "", tools: Any = ("calc", "draw"), edited: int = 0) -> list[ChatFrame]:
     return [ChatFrame(*frame) for frame in chat.send(said, edited, current, with_tools(*tools), BROWSER)]
 
 

@@ -1,4 +1,7 @@
+import gc
 import math
+from itertools import count
+from typing import Any
 
 import pytest
 from growing_metrics import growing
@@ -44,7 +47,24 @@ def test_fairness(shares: list[float], index: float) -> None:
     assert jain(shares) == pytest.approx(index)
 
 
-def test_metrics_grow_while_they_are_read(metrics: Metrics) -> None:
-    with growing(metrics):
-        for _ in range(5):
-            metrics.snapshot()
+def test_metrics_grow_while_they_are_read() -> None:
+    assert growing().snapshot()["device_ms"] == {"text": 1}
+
+
+def test_a_garbage_collection_lets_another_thread_add_a_key(metrics: Metrics) -> None:
+    """Whatever Python it runs may be where threads change places."""
+    numbers, held = count(), [(n, n) for n in range(2100)]  # no tuple of two is left over, so that each is allocated
+    metrics.jobs = {(f"runner {n}", "done"): n for n in range(60)}
+
+    def write(phase: str, info: Any) -> None:
+        metrics.jobs[f"new {next(numbers)}", "done"] = 1
+
+    before = gc.get_threshold()
+    gc.callbacks.append(write)
+    gc.set_threshold(5)
+    try:
+        metrics.snapshot()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(write)
+    assert held and next(numbers) > 0
