@@ -1,10 +1,16 @@
 """Connections come back when the server does; a writer that is cut off has stored nothing; whoever waits is told."""
 
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 from postgres_server import PostgresServer
 
-from mmgen.errors import StoreError, Unreachable
+from mmgen.errors import NoSpace, StoreError, Unreachable
 from mmgen.interfaces import Document, Passage
 from mmgen.stores.postgres.database import MOST_CONNECTIONS
 from mmgen.stores.postgres.documents import PostgresDocumentStore
@@ -60,3 +66,33 @@ def test_a_reader_writes_nothing(postgres: PostgresServer) -> None:
         with pytest.raises(StoreError, match="this server is read-only, perhaps a standby"):
             store._database.run("DELETE FROM documents")
     postgres.execute("DROP SCHEMA still CASCADE")
+
+
+@pytest.fixture
+def small_disk(postgres: PostgresServer, tmp_path: Path) -> Iterator[None]:
+    """New tables lie on a file system of six megabytes."""
+    folder = postgres.folder / "small"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder]).returncode:
+        pytest.skip("mounting a small file system takes root")
+    assert postgres.user is not None
+    os.chown(folder, postgres.user.pw_uid, postgres.user.pw_gid)
+    postgres.execute(f"CREATE TABLESPACE small LOCATION '{folder}'")
+    postgres.execute("ALTER ROLE postgres SET default_tablespace = small")
+    yield
+    postgres.execute("ALTER ROLE postgres RESET default_tablespace")
+    postgres.execute("DROP SCHEMA IF EXISTS full_disk CASCADE")
+    postgres.execute("DROP TABLESPACE small")
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_loses_nothing(postgres: PostgresServer) -> None:
+    text, stored = secrets.token_hex(30_000), list[str]()
+    with PostgresDocumentStore(postgres.url("full_disk"), encoder="tiny", dimension=2) as store:
+        with pytest.raises(NoSpace, match=r"the server's disk is full .*make room, what was added before is safe"):
+            for number in range(500):
+                store.add(Document(f"/{number}", text, "text", "h", language="en"), [], np.ones((0, 2), np.float32))
+                stored.append(f"/{number}")
+        assert len(stored) > 3 and sorted(store.uris()) == sorted(stored) and store.document(stored[-1]).text == text
+        assert store.remove(stored[0])
