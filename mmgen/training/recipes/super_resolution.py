@@ -34,16 +34,17 @@ class SuperResolutionRecipe(Config):
     out: Path = Path("runs/super-resolution")
     denoiser: str = "embedded:emoji"  # whose images are made larger
     pairs: PairsRecipe = PairsRecipe()
-    width: int = Field(default=64, ge=1)  # channels
+    width: int = Field(default=48, ge=1)  # channels
     blocks: int = Field(default=5, ge=1)
     colours: int = Field(default=4, ge=1)  # that a place offers
-    crop: int = Field(default=40, ge=8, le=SIDE)  # pixels of the small image that a row shows
-    clean: float = Field(default=0.25, ge=0, le=1)  # share of rows that show the box filter of the large image
+    crop: int = Field(default=32, ge=8, le=SIDE)  # pixels of the small image that a row shows
+    clean: float = Field(default=0.1, ge=0, le=1)  # share of rows that show the box filter of the large image
+    redrawn: float = Field(default=0.5, ge=0, le=1)  # share of the others in whose pairs the denoiser took part
     roughness: float = Field(default=0.02, ge=0)  # maximum standard deviation of noise on the small image, of the range 0 to 1
     slopes: float = Field(default=0.5, ge=0)  # weight of the differences of neighbouring pixels
-    steps: int = Field(default=6000, ge=1)
+    steps: int = Field(default=10_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # in place of `steps`
-    batch: int = Field(default=16, ge=1)
+    batch: int = Field(default=8, ge=1)
     learning_rate: float = 1e-3
     warmup: float = 0.03
     mixed_precision: str = "auto"
@@ -87,6 +88,8 @@ class SuperResolutionRun(TaskHooks):
     def __init__(self, recipe: SuperResolutionRecipe, pairs: Path, device: torch.device | str = "cpu") -> None:
         self.recipe = recipe
         self.pairs, held_out = (SuperResolutionPairs.open(pairs / name) for name in ("training", "held_out"))
+        kinds = [np.flatnonzero(self.pairs.redrawn == kind) for kind in (False, True)]
+        self.kinds = [rows if len(rows) else np.arange(len(self.pairs)) for rows in kinds]
         torch.manual_seed(recipe.seed)
         self.model = PaletteNet(recipe.width, recipe.blocks, recipe.colours, SCALE)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -101,7 +104,8 @@ class SuperResolutionRun(TaskHooks):
         recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, 4, step])
         size, width = recipe.crop, recipe.crop * SCALE
         small, large = np.empty((recipe.batch, 3, size, size), np.uint8), np.empty((recipe.batch, 3, width, width), np.uint8)
-        for n, row in enumerate(rng.integers(0, len(self.pairs), recipe.batch)):
+        for n in range(recipe.batch):
+            row = rng.choice(self.kinds[int(rng.random() < recipe.redrawn)])
             shown = self.pairs.clean if rng.random() < recipe.clean else self.pairs.drawn
             (top, left), turn = rng.integers(0, SIDE - size + 1, 2), int(rng.integers(0, 8))
             for source, out, scale in ((shown, small, 1), (self.pairs.large, large, SCALE)):
@@ -128,9 +132,11 @@ def train(recipe: SuperResolutionRecipe, *, stop_after_minutes: float | None = N
     if recipe.data is None:
         raise BadRequest("no data; give --data the folder that `mmgen data emoji` built")
     recipe.out.mkdir(parents=True, exist_ok=True)
-    with Runtime() as rt:
-        client: Any = rt.denoiser(recipe.denoiser)
-        pairs = super_resolution_pairs.pairs(recipe.out / "pairs", recipe.data, recipe.pairs, client)
+    pairs = recipe.out / "pairs"
+    if not pairs.is_dir():
+        with Runtime() as rt:
+            client: Any = rt.denoiser(recipe.denoiser)
+            super_resolution_pairs.pairs(pairs, recipe.data, recipe.pairs, client)
     accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     task = SuperResolutionRun(recipe, pairs, accelerator.device)
     settings = LoopRecipe(

@@ -75,4 +75,4 @@ def test_no_data() -> None:
 
 
 def test_shipped_recipe_reads() -> None:
-    assert load(Path("configs/train/emoji-super-resolution.yaml"), SuperResolutionRecipe).pairs.count == 6000
+    assert load(Path("configs/train/emoji-super-resolution.yaml"), SuperResolutionRecipe).pairs.count == 4000
