@@ -40,7 +40,7 @@ def larger_model(pixel_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     shutil.copytree(pixel_model, folder)
     (folder / "super_resolution").mkdir()
     torch.manual_seed(0)
-    save_file(PaletteNet(8, 1, 3, 4).state_dict(), folder / weight_files.ENLARGER)
+    save_file(PaletteNet(8, 1, 4).state_dict(), folder / weight_files.ENLARGER)
     return folder
 
 

@@ -34,9 +34,8 @@ class SuperResolutionRecipe(Config):
     out: Path = Path("runs/super-resolution")
     denoiser: str = "embedded:emoji"  # whose images are made larger
     pairs: PairsRecipe = PairsRecipe()
-    width: int = Field(default=48, ge=1)  # channels
+    width: int = Field(default=64, ge=1)  # channels
     blocks: int = Field(default=5, ge=1)
-    colours: int = Field(default=4, ge=1)  # that a place offers
     crop: int = Field(default=32, ge=8, le=SIDE)  # pixels of the small image that a row shows
     clean: float = Field(default=0.1, ge=0, le=1)  # share of rows that show the box filter of the large image
     redrawn: float = Field(default=0.5, ge=0, le=1)  # share of the others in whose pairs the denoiser took part
@@ -44,7 +43,7 @@ class SuperResolutionRecipe(Config):
     slopes: float = Field(default=0.5, ge=0)  # weight of the differences of neighbouring pixels
     steps: int = Field(default=10_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # in place of `steps`
-    batch: int = Field(default=8, ge=1)
+    batch: int = Field(default=12, ge=1)
     learning_rate: float = 1e-3
     warmup: float = 0.03
     mixed_precision: str = "auto"
@@ -91,7 +90,7 @@ class SuperResolutionRun(TaskHooks):
         kinds = [np.flatnonzero(self.pairs.redrawn == kind) for kind in (False, True)]
         self.kinds = [rows if len(rows) else np.arange(len(self.pairs)) for rows in kinds]
         torch.manual_seed(recipe.seed)
-        self.model = PaletteNet(recipe.width, recipe.blocks, recipe.colours, SCALE)
+        self.model = PaletteNet(recipe.width, recipe.blocks, SCALE)
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = SuperResolutionLoss(self.model, recipe.slopes)
         self.optimizer = torch.optim.AdamW(

@@ -37,7 +37,7 @@ def pairs(tmp_path: Path) -> Path:
 
 def run(pairs: Path, out: Path, **values: object) -> tuple[SuperResolutionRun, bool]:
     minutes = values.pop("stop_after_minutes", None)
-    recipe = SuperResolutionRecipe(out=out, width=8, blocks=1, colours=3, crop=8, steps=6, batch=2, validate_every=3)
+    recipe = SuperResolutionRecipe(out=out, width=8, blocks=1, crop=8, steps=6, batch=2, validate_every=3)
     out.mkdir(exist_ok=True)
     task = SuperResolutionRun(recipe, pairs)
     settings = LoopRecipe(out=out, steps=recipe.steps, batch=recipe.batch, validate_every=recipe.validate_every)

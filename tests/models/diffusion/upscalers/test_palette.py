@@ -7,27 +7,28 @@ from mmgen.models.diffusion.upscalers.image_upscaler import ImageUpscaler
 from mmgen.models.diffusion.upscalers.palette import PaletteNet
 
 
-def made(width: int = 8, blocks: int = 2, colours: int = 3, scale: int = 4) -> PaletteNet:
+def made(width: int = 8, blocks: int = 2, scale: int = 4) -> PaletteNet:
     torch.manual_seed(0)
-    return PaletteNet(width, blocks, colours, scale).eval().requires_grad_(False)
+    return PaletteNet(width, blocks, scale).eval().requires_grad_(False)
 
 
-def test_every_pixel_mixes_the_colours_of_its_place() -> None:
+def test_every_pixel_mixes_the_colours_around_it() -> None:
     """The naive twin of the mixture."""
-    colours, share = torch.rand(1, 2, 3, 2, 2), torch.rand(1, 2, 6, 6)
-    out = palette.mixed(colours, share, 3)
-    assert out.shape == (1, 3, 6, 6)
-    for y, x in ((0, 0), (2, 3), (5, 5)):
-        expected = sum(share[0, k, y, x] * colours[0, k, :, y // 3, x // 3] for k in range(2))
+    image, share = torch.rand(1, 3, 4, 5), torch.rand(1, 9, 4, 4, 5)
+    out = palette.mixed(palette.neighbours(image), share, 2)
+    assert out.shape == (1, 3, 8, 10)
+    for y, x in ((2, 2), (3, 5), (5, 7)):
+        inner, around = y % 2 * 2 + x % 2, [(y // 2 + dy, x // 2 + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        expected = sum(share[0, k, inner, y // 2, x // 2] * image[0, :, b, a] for k, (b, a) in enumerate(around))
         assert torch.allclose(out[0, :, y, x], expected)
 
 
-def test_an_image_of_one_colour_keeps_it_where_the_palette_adds_nothing() -> None:
-    network = made()
-    for parameter in network.colours.parameters():
-        parameter.zero_()
-    image = torch.rand(1, 3, 1, 1).expand(-1, -1, 6, 5)
-    assert torch.allclose(network(image), F.interpolate(image, scale_factor=4.0), atol=1e-6)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_shares_of_bilinear_interpolation(scale: int) -> None:
+    image = torch.rand(2, 3, 5, 6)
+    share = palette.bilinear(scale)[None, :, :, None, None].expand(2, -1, -1, 5, 6)
+    larger = F.interpolate(image, scale_factor=float(scale), mode="bilinear")
+    assert torch.allclose(palette.mixed(palette.neighbours(image), share, scale), larger, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (64, 64), (7, 9)])
@@ -39,7 +40,7 @@ def test_the_same_bits_alone_and_in_a_batch(height: int, width: int) -> None:
 
 
 def test_shape_read_from_its_tensors() -> None:
-    network = made(8, 0, 2, 3)
+    network = made(8, 0, 3)
     found = palette.made_of({name: tensor.half() for name, tensor in network.state_dict().items()})
     assert found is not None and (found.scale, len(found.blocks)) == (3, 0)
     assert found(torch.rand(1, 3, 4, 4)).shape == (1, 3, 12, 12)
