@@ -34,8 +34,8 @@ class PaletteNet(nn.Module):
         self.logits = nn.Conv2d(width, AROUND * scale**2, 1)
         with torch.no_grad():
             self.added.weight.mul_(0.1)
-            self.added.bias.zero_()
-            self.logits.bias.copy_(bilinear(scale).clamp_min(LEAST).log().flatten())
+        self.added.bias = nn.Parameter(torch.zeros(AROUND * 3))
+        self.logits.bias = nn.Parameter(bilinear(scale).clamp_min(LEAST).log().flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.first(x)
