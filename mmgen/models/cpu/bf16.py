@@ -43,6 +43,33 @@ class Bf16Linear(nn.Module):
         return f"{self.in_features} -> {self.out_features}"
 
 
+class Bf16PatchEmbedding(nn.Module):
+    """A convolution whose kernel is as large as its stride, so that it multiplies patches, by a `Bf16Linear`."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        assert conv.kernel_size == conv.stride and conv.groups == 1, "patches that overlap are another product"
+        self.side = conv.kernel_size
+        with torch.no_grad():
+            linear = nn.Linear(conv.in_channels * self.side[0] * self.side[1], conv.out_channels, conv.bias is not None)
+            linear.weight.copy_(conv.weight.flatten(1))
+            if conv.bias is not None:
+                linear.bias.copy_(conv.bias)
+        self.product = Bf16Linear(linear)
+
+    @property
+    def weight(self) -> Tensor:
+        return self.product.weight
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, E, H // h, W // w)"""
+        (high, wide), (rows, columns) = self.side, (images.shape[2] // self.side[0], images.shape[3] // self.side[1])
+        parts = images[..., : rows * high, : columns * wide].to(torch.bfloat16)
+        parts = parts.unflatten(3, (columns, wide)).unflatten(2, (rows, high))  # (B, C, rows, h, columns, w)
+        y = self.product(parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # (B, N, C h w) -> (B, N, E)
+        return y.transpose(1, 2).unflatten(2, (rows, columns))
+
+
 def bf16_products(module: nn.Module) -> nn.Module:
     """Replaces every nn.Linear inside `module` in place by a `Bf16Linear`, and returns it."""
     for name, child in module.named_children():

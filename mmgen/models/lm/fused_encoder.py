@@ -27,7 +27,7 @@ from mmgen.models.lm.watched_weights import WatchedWeights, address
 from mmgen.models.quantization.int8 import Int8Linear
 from mmgen.models.transformer_config import TransformerConfig
 
-ROWS, MOST_ROWS = 6, 48
+ROWS, MOST_ROWS = 6, 96
 """Rows that are multiplied at once, and that go through a block together."""
 
 

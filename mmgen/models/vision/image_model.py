@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmgen.errors import BadRequest
 from mmgen.models.cpu import onednn
-from mmgen.models.cpu.bf16 import bf16_products
+from mmgen.models.cpu.bf16 import Bf16PatchEmbedding, bf16_products
 from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.transformer import Transformer
 from mmgen.models.quantization.int8 import quantize
@@ -101,6 +101,9 @@ def prepare(module: nn.Module, precision: str) -> None:
         quantize(module)
     elif precision == "bf16" and next(module.parameters()).device.type == "cpu":
         bf16_products(module)
+        for part in [*module.modules()]:
+            if isinstance(part, VisionTransformer) and isinstance(part.patches, nn.Conv2d):
+                part.patches = Bf16PatchEmbedding(part.patches)
     onednn.pack(module)
     for part in module.modules() if precision in ("bf16", "int8") else ():
         if isinstance(part, VisionTransformer):

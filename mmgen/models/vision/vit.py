@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from mmgen.deprecated import attributes, constructor
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models.cpu.batch_invariant_layers import Conv2d
+from mmgen.models.cpu.bf16 import Bf16PatchEmbedding
 from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers import feed_forward
 from mmgen.models.layers.attention import CrossAttention, EncoderMemory, PaddedAttention
@@ -106,7 +107,7 @@ class VisionTransformer(nn.Module):
         self.config, shape = config, config.blocks
         self.stem = _stem(config) if config.stem else None
         channels, side = (3, *config.stem)[-1], config.patch // 2 ** len(config.stem)
-        self.patches = Conv2d(channels, config.hidden_size, side, side, bias=config.patch_bias)
+        self.patches: Conv2d | Bf16PatchEmbedding = Conv2d(channels, config.hidden_size, side, side, bias=config.patch_bias)
         self.class_token = _small(config.hidden_size) if config.class_token else None
         self.positions = _small(config.tokens, config.hidden_size) if config.positions == "learned" else None
         self.rotary = Rotary2d(config) if config.positions == "rotary2d" else None

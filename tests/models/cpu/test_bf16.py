@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mmgen.models.cpu import bf16
-from mmgen.models.cpu.bf16 import Bf16Linear, bf16_products
+from mmgen.models.cpu.bf16 import Bf16Linear, Bf16PatchEmbedding, bf16_products
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -28,3 +28,13 @@ def test_what_goes_into_a_sum_stays_fp32() -> None:
     bf16_products(block)
     assert (block["up"].result, block["down"].result) == (torch.bfloat16, torch.float32)
     assert isinstance(block["norm"], nn.LayerNorm)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_patches_are_embedded_as_by_the_convolution(bias: bool) -> None:
+    conv = nn.Conv2d(3, 64, 4, 4, bias=bias)
+    rounded, images = Bf16PatchEmbedding(conv), torch.randn(3, 3, 13, 9)
+    with torch.inference_mode():
+        y = rounded(images)
+        assert y.shape == conv(images).shape == (3, 64, 3, 2) and (y - conv(images)).abs().max() < 0.03
+        assert torch.equal(rounded(images[1:2])[0], y[1])
