@@ -150,7 +150,7 @@ def medians(ways: dict[str, Way], args: argparse.Namespace) -> tuple[dict[str, f
 def compare(
     peers: dict[str, Peer], rt: Runtime, ours: dict[str, ImageEncoderClient], batch: int, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Of one batch size: how many times as fast as the fastest peer mmgen's fastest as good as fp32 is, for each kind of work."""
+    """Of one batch size: how many times as fast as the fastest peer is mmgen in fp32 or bf16, for each kind of work."""
     files = photographs(batch, args.side)
     rows = ours["fp32"].model.rows(opened(files))
     pixels = torch.stack([row.pixels for row in rows])
