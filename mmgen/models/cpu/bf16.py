@@ -66,7 +66,7 @@ class Bf16PatchEmbedding(nn.Module):
         (high, wide), (rows, columns) = self.side, (images.shape[2] // self.side[0], images.shape[3] // self.side[1])
         parts = images[..., : rows * high, : columns * wide].to(torch.bfloat16)
         parts = parts.unflatten(3, (columns, wide)).unflatten(2, (rows, high))  # (B, C, rows, h, columns, w)
-        y = self.product(parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # (B, N, C h w) -> (B, N, E)
+        y: Tensor = self.product(parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # (B, N, C h w) -> (B, N, E)
         return y.transpose(1, 2).unflatten(2, (rows, columns))
 
 

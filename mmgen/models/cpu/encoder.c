@@ -22,6 +22,7 @@ typedef struct {
     const EncoderShape *shape;
     const Sequence *sequences;
     float *x, *seen; /* (rows, width), (rows, heads size) */
+    long rows;       /* in the last block with wanted rows: these */
     char *room;      /* of all threads */
     long each;       /* bytes of a thread's */
 } Encoding;
@@ -219,7 +220,7 @@ static void through_block(const void *about, long unit, int thread)
     const Encoding *pass = about;
     const EncoderShape *shape = pass->shape;
     const EncoderLayer *layer = pass->layer, *next = pass->next;
-    long width = shape->width, first = unit * shape->tile, rows = least(shape->tile, shape->rows - first);
+    long width = shape->width, first = unit * shape->tile, rows = least(shape->tile, pass->rows - first);
     long longest = shape->hidden > inner(shape) ? shape->hidden : inner(shape);
     float *x = pass->x + first * width;
     char *room = pass->room + thread * pass->each;
@@ -327,8 +328,11 @@ static void attend_head(const void *about, long unit, int thread)
     if (past)
         pack_keys(layer->past + sequence->past_first * step + head * size, step, 0, past, size, inner(shape), each, keys, values);
     pack_keys(own, step, past, sequence->count, size, inner(shape), each, keys, values);
-    for (long first = 0; first < sequence->count; first += QUERIES) {
-        long there = least(QUERIES, sequence->count - first), seen = shape->causal ? past + first + there : all;
+    const int64_t *wanted = pass->next ? 0 : shape->wanted; /* its last block: one row's query, whose place is the sequence's */
+    long begin = wanted ? wanted[unit / shape->heads] - sequence->first : 0, end = wanted ? begin + 1 : sequence->count;
+    float *y = pass->seen + (wanted ? unit / shape->heads - begin : sequence->first) * inner(shape) + head * size;
+    for (long first = begin; first < end; first += QUERIES) {
+        long there = least(QUERIES, end - first), seen = shape->causal ? past + first + there : all;
         float totals[QUERIES];
         __m512 sums[QUERIES * 2];
         wide = upto(seen, TILE_N);
@@ -344,8 +348,7 @@ static void attend_head(const void *about, long unit, int thread)
             dots(weights, each, there, values + part * each * HALF, upto(seen, 2), sums, QUERIES, 2);
             for (long row = 0; row < there; row++)
                 for (long one = 0; one < 2; one++)
-                    _mm512_storeu_ps(pass->seen + (sequence->first + first + row) * inner(shape) + head * size + part * HALF + one * 16,
-                                     _mm512_div_ps(sums[row * 2 + one], _mm512_set1_ps(totals[row])));
+                    _mm512_storeu_ps(y + (first + row) * inner(shape) + part * HALF + one * 16, _mm512_div_ps(sums[row * 2 + one], _mm512_set1_ps(totals[row])));
         }
     }
 }
@@ -361,23 +364,27 @@ long encoder_room(const EncoderShape *shape)
 
 int has_encoder(void) { return 1; }
 
-/* x (rows, width) -> the same behind all blocks, in place. `seen`: (rows, heads size); `room`: of every thread. */
+/* x (rows, width) -> the same behind all blocks, in place; of wanted rows alone, which come first then. `seen`: (rows, heads size); `room`: of every thread. */
 void encode(const EncoderLayer *layers, const EncoderShape *shape, const Sequence *sequences, float *x, float *seen, char *room)
 {
-    Encoding pass = {0, layers, shape, sequences, x, seen, room, encoder_room(shape)};
+    Encoding pass = {0, layers, shape, sequences, x, seen, shape->rows, room, encoder_room(shape)};
     Crew crew = {.threads = least(shape->threads, MOST_THREADS)};
-    long tiles = (shape->rows + shape->tile - 1) / shape->tile;
 #pragma omp parallel num_threads(crew.threads)
     {
         int thread = omp_get_thread_num();
         if (thread) {
             serve(&crew, thread);
         } else {
-            share(&crew, through_block, &pass, tiles);
+            share(&crew, through_block, &pass, upto(pass.rows, shape->tile) / shape->tile);
             for (long number = 0; number < shape->layers; number++) {
                 pass.layer = layers + number, pass.next = number + 1 < shape->layers ? layers + number + 1 : 0;
                 share(&crew, attend_head, &pass, shape->sequences * shape->heads);
-                share(&crew, through_block, &pass, tiles);
+                if (!pass.next && shape->wanted) {
+                    pass.rows = shape->sequences;
+                    for (long one = 0; one < pass.rows; one++) /* they ascend */
+                        __builtin_memmove(x + one * shape->width, x + shape->wanted[one] * shape->width, shape->width * sizeof(float));
+                }
+                share(&crew, through_block, &pass, upto(pass.rows, shape->tile) / shape->tile);
             }
             dismiss(&crew);
         }

@@ -31,6 +31,7 @@ typedef struct {
     long most;   /* keys that a sequence sees */
     long threads;
     const Gate *gate; /* of the activation */
+    const int64_t *wanted; /* of each sequence a row, whose state alone is asked for; 0: all are */
     double scale, eps;
 } EncoderShape;
 

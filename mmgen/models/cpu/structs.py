@@ -107,7 +107,7 @@ class EncoderShape(ctypes.Structure):
     """What all of an encoder's blocks share."""
 
     _fields_ = [
-        *_fields("layers rows sequences width heads size hidden pre causal tile most threads gate"),
+        *_fields("layers rows sequences width heads size hidden pre causal tile most threads gate wanted"),
         *_fields("scale eps", ctypes.c_double),
     ]
 

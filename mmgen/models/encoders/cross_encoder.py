@@ -66,9 +66,9 @@ class CrossEncoderNetwork(nn.Module):
         ids = torch.tensor([number for pair in pairs for number in pair.ids], device=device)
         positions = torch.cat([torch.arange(size, device=device) for size in sizes])
         types = torch.cat([(torch.arange(len(pair), device=device) >= pair.text_at).long() for pair in pairs])
-        states = self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions, types=types[None])[0]
-        ends = torch.tensor(sizes, device=device).cumsum(0)
-        return self.head(states[torch.cat((ends.new_zeros(1), ends[:-1]))])
+        first = torch.tensor([0, *sizes[:-1]], device=device).cumsum(0)
+        attending = VarlenAttention.of(sizes)
+        return self.head(self.transformer(ids[None], attending, positions=positions, types=types[None], wanted=first)[0])
 
     def padded(self, ids: Tensor, types: Tensor, lengths: Tensor) -> Tensor:
         """Rows (B, N) of token ids and segments, padded behind their lengths (B,) -> (B,) logits: for training."""

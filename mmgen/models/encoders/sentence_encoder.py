@@ -92,21 +92,30 @@ class SentenceEncoder:
     @torch.inference_mode()
     def states(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """One forward pass over rows of token ids -> last hidden states (B, N, D), zero behind a row's end; lengths (B,)."""
-        device = self.transformer.device
         sizes = [len(row) for row in rows]
+        return pad_sequence(self._states(rows).split(sizes), batch_first=True), torch.tensor(
+            sizes, device=self.transformer.device
+        )
+
+    def _states(self, rows: Sequence[Sequence[int]], wanted: Tensor | None = None) -> Tensor:
+        """(sum of sizes, D), or (W, D) of wanted places."""
+        device, sizes = self.transformer.device, [len(row) for row in rows]
         ids = torch.tensor([number for row in rows for number in row], device=device)
         positions = torch.cat([torch.arange(size, device=device) for size in sizes])
-        states = self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions)[0]  # (sum of sizes, D)
-        return pad_sequence(states.split(sizes), batch_first=True), torch.tensor(sizes, device=device)
+        return self.transformer(ids[None], VarlenAttention.of(sizes), positions=positions, wanted=wanted)[0]  # type: ignore[no-any-return]
 
     @torch.inference_mode()
     def pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         """What `states` gave -> (B, D), unit length; of a model with `truncate_dim` the first dimensions alone."""
         return F.normalize(self._pool(states, lengths)[:, : self.dimension], dim=-1)
 
+    @torch.inference_mode()
     def embed_tokens(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """One forward pass over rows of token ids -> (B, D), unit length."""
-        return self.pool(*self.states(rows))
+        if self.pooling != "cls":
+            return self.pool(*self.states(rows))
+        first = torch.tensor([0, *(len(row) for row in rows[:-1])], device=self.transformer.device).cumsum(0)
+        return F.normalize(self._states(rows, first)[:, : self.dimension], dim=-1)
 
     def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         if self.pooling == "cls":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
@@ -72,13 +73,18 @@ class FusedEncoder:
         self._biases: list[Tensor] = []  # in fp32
 
     def __call__(self, transformer: nn.Module, x: Tensor, run: ForwardPass) -> Tensor | None:
-        """(B, N, D) -> the same behind all blocks; None: something here is not of the kind that it knows."""
+        """(B, N, D) -> the same, or (1, W, D) of wanted rows, behind all blocks; None: something here is of another kind than
+        it knows."""
         made = fitting(x)
         if made is None or run.rotation is not None or run.memory is not None or self.blocks.training:
             return None
         if not isinstance(run.attending, PackingBackend) or (packed := run.attending.packed(x)) is None:
             return None
-        return self._run(made, x, run.attending, packed) if x.numel() and self._looked() else None
+        if not x.numel() or not self._looked():
+            return None
+        one_each = run.wanted if run.wanted is not None and _one_each(run.wanted, packed.counts) else None
+        y = self._run(made, x, run.attending, packed, one_each)
+        return y.flatten(0, 1)[run.wanted][None] if run.wanted is not None and one_each is None else y
 
     def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor, states: bool = True) -> tuple[Tensor, Tensor] | None:
         """An encoder has no logits."""
@@ -88,7 +94,7 @@ class FusedEncoder:
         """An encoder decodes nothing."""
         return None
 
-    def _run(self, made: Kernels, x: Tensor, attending: PackingBackend, packed: PackedPass) -> Tensor:
+    def _run(self, made: Kernels, x: Tensor, attending: PackingBackend, packed: PackedPass, wanted: Tensor | None) -> Tensor:
         config, past, layers = self.config, packed.states, self._layers
         inner, rows, threads = config.heads * config.head_size, x.shape[0] * x.shape[1], torch.get_num_threads()
         counts = packed.counts
@@ -104,13 +110,13 @@ class FusedEncoder:
             config.layers, rows, len(counts), config.hidden_size, config.heads, config.head_size, config.intermediate_size,
             config.norm_at == "pre", config.causal or packed.causal, _tile(rows, threads),
             max(count + past_count for count, (_, past_count) in zip(counts, packed.past, strict=True)), threads,
-            ctypes.addressof(gate_table(config.activation)), config.score_scale, config.norm_eps,
+            ctypes.addressof(gate_table(config.activation)), address(wanted), config.score_scale, config.norm_eps,
         )  # fmt: skip
         y, seen = x.contiguous().clone(), torch.empty(rows, inner)
         made.encode(layers, shape, sequences, y, seen)
         if attending.keeps:
             attending.keep(states)
-        return y
+        return y if wanted is None else y.flatten(0, 1)[: len(wanted)][None]
 
     def _looked(self) -> bool:
         """Whether all blocks are of the kind that it knows."""
@@ -149,6 +155,15 @@ class FusedEncoder:
             at, bias = torch.ops.mkldnn.data_ptr(layer.weight), self._biases[-1].data_ptr() if layer.bias is not None else 0
             return Product(16, at, bias, 0, 0, layer.in_features, layer.out_features, layer.in_features)
         return None
+
+
+def _one_each(wanted: Tensor, counts: Sequence[int]) -> bool:
+    """Whether each sequence has one wanted row."""
+    ends = [*accumulate(counts)]
+    places = wanted.tolist()
+    return len(places) == len(ends) and all(
+        end - count <= at < end for at, end, count in zip(places, ends, counts, strict=True)
+    )
 
 
 def _tile(rows: int, threads: int) -> int:

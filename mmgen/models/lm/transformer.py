@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -33,6 +33,7 @@ class ForwardPass:
     windowed: Rotation | None  # of layers with a window
     memory: EncoderMemory | None
     routing: list[Tensor] | None
+    wanted: Tensor | None = None  # (W,) rows among all, ascending, whose states alone are asked for
 
 
 class Embeddings(nn.Module):
@@ -127,7 +128,8 @@ class FusedBlocks(Protocol):
     """All blocks in one call."""
 
     def __call__(self, transformer: nn.Module, x: Tensor, run: ForwardPass) -> Tensor | None:
-        """(B, N, D) -> (B, N, D) after the last block, before the final norm; None: the blocks are to run one by one."""
+        """(B, N, D) -> (B, N, D), or (1, W, D) of wanted rows, after the last block, before the final norm; None: the blocks
+        are to run one by one."""
         ...
 
     def read(self, ids: Tensor, run: ForwardPass, wanted: Tensor, states: bool = True) -> tuple[Tensor, Tensor] | None:
@@ -170,6 +172,7 @@ class Transformer(nn.Module):
         memory: Tensor | EncoderMemory | None = None,
         memory_mask: Tensor | None = None,
         routing: list[Tensor] | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """Hidden states of the last layer, normalised where the shape has its norms before sublayers.
 
@@ -183,14 +186,15 @@ class Transformer(nn.Module):
             memory: an encoder's states (B, M, D), or a `EncoderMemory` of them that is kept for all passes over one text.
             memory_mask: bool, True where the memory may be read; broadcasts to (B, heads, N, M).
             routing: to it are appended the routers' logits of a mixture of experts, for `balance_loss`.
+            wanted: (W,) places among all B N, ascending, whose states alone are returned.
 
         Returns:
-            (B, N, D)
+            (B, N, D), or (1, W, D) of wanted places
         """
         if positions is None:
             start = 0 if cache is None else len(cache)
             positions = torch.arange(start, start + ids.shape[1], device=ids.device)
-        run = self._pass(positions, mask, cache, memory, memory_mask, routing)
+        run = replace(self._pass(positions, mask, cache, memory, memory_mask, routing), wanted=wanted)
         x = self.embed(ids, positions, types)
         if self.config.dropout and self.training:
             x = F.dropout(x, self.config.dropout)
@@ -198,6 +202,7 @@ class Transformer(nn.Module):
             return fused if self.norm is None else self.norm(fused)
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
+        x = x if wanted is None else x.flatten(0, 1)[wanted][None]
         return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]
 
     def read(

@@ -110,10 +110,9 @@ def last_states(tower: Transformer, rows: Sequence[Sequence[int]]) -> Tensor:
         raise TooLong(f"a text is {sizes[-1]} tokens, the model reads {tower.config.max_tokens}; shorten it")
     ids = torch.tensor([number for n in order for number in rows[n]], device=tower.device)
     positions = torch.cat([torch.arange(size) for size in sizes]).to(tower.device)
-    states: Tensor = tower(ids[None], VarlenAttention.of(sizes), positions=positions)[0]  # (sum of sizes, D)
-    ends = torch.tensor(sizes).cumsum(0) - 1
-    back = torch.tensor(order).argsort()
-    return states[ends[back].to(tower.device)]
+    ends = torch.tensor(sizes, device=tower.device).cumsum(0) - 1
+    states: Tensor = tower(ids[None], VarlenAttention.of(sizes), positions=positions, wanted=ends)[0]
+    return states[torch.tensor(order).argsort().to(tower.device)]
 
 
 def similarities(images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -135,10 +135,9 @@ class VisionTransformer(nn.Module):
         """(B, 3, H, W) -> (B, D), by the configuration's pooling: the class token's state, the mean over patches, attention
         pooling, or a projection of all tokens, flattened; the last takes images of `image_size` only, otherwise BadRequest.
         """
-        x: Tensor = self._states(images)
         if self.config.pooling == "class":
-            return self.norm(x[:, 0])  # type: ignore[no-any-return]
-        x = self.norm(x)
+            return self.norm(self._states(images, first_alone=True)[:, 0])  # type: ignore[no-any-return]
+        x: Tensor = self.norm(self._states(images))
         if self.pool is not None:
             return self.pool(x)  # type: ignore[no-any-return]
         if self.places is not None:
@@ -150,8 +149,8 @@ class VisionTransformer(nn.Module):
             return self.places(x.flatten(1))  # type: ignore[no-any-return]
         return x[:, int(self.config.class_token) :].mean(1)
 
-    def _states(self, images: Tensor) -> Tensor:
-        """Hidden states before the last norm, (B, N, D)."""
+    def _states(self, images: Tensor, first_alone: bool = False) -> Tensor:
+        """Hidden states before the last norm, (B, N, D); of each image's first token alone (B, 1, D)."""
         height, width = self._grid(images)
         if self.stem is not None:
             images = self.stem(images[..., : height * self.config.patch, : width * self.config.patch])
@@ -163,12 +162,13 @@ class VisionTransformer(nn.Module):
         if self.embedding_norm is not None:
             x = self.embedding_norm(x)
         rotation = None if self.rotary is None else self.rotary(height, width, images.device)
-        run = ForwardPass(PaddedAttention(), rotation, None, None, None)
+        wanted = torch.arange(len(x)) * x.shape[1] if first_alone and self.fused is not None else None
+        run = ForwardPass(PaddedAttention(), rotation, None, None, None, wanted)
         if self.fused is not None and (fused := self.fused(self, x, run)) is not None:
-            return fused
+            return fused if wanted is None else fused.transpose(0, 1)
         for block in self.blocks:
             x = checkpoint(block, x, run, use_reentrant=False) if self.checkpointing and self.training else block(x, run)
-        return x
+        return x[:, :1] if first_alone else x
 
     def _grid(self, images: Tensor) -> tuple[int, int]:
         """Patches per column and per row."""

@@ -87,6 +87,21 @@ def test_the_same_bits_alone_and_among_others_and_on_one_thread(shape: str, prec
     assert all(torch.equal(one, other) for one, other in zip(states(model, rows), together, strict=True))
 
 
+@pytest.mark.parametrize("shape", ["BERT", "CLIP"])
+@pytest.mark.parametrize("wanted", [[0, 70, 85], [69, 84, 85], [3, 80, 85], [0, 1, 2], []])
+def test_wanted_rows_alone(shape: str, wanted: list[int]) -> None:
+    model, rows, places = rounded(SHAPES[shape], "bf16"), texts(70, 15, 1), torch.tensor(wanted, dtype=torch.long)
+    positions = torch.cat([torch.arange(len(row)) for row in rows])
+    whole, alone = (
+        model(torch.cat(rows)[None], VarlenAttention.of([70, 15, 1]), positions=positions, wanted=asked)
+        for asked in (None, places)
+    )
+    assert alone.shape == (1, len(wanted), 64) and torch.equal(whole[0, places], alone[0])
+    model.fused = None
+    apart = model(torch.cat(rows)[None], VarlenAttention.of([70, 15, 1]), positions=positions, wanted=places)
+    assert not wanted or near(alone, apart)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_answers_behind_their_prefixes(precision: str) -> None:
     model, prefixes, of = rounded(BERT, precision), texts(9, 70), [1, 0, 1]
