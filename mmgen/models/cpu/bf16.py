@@ -59,7 +59,8 @@ class Bf16PatchEmbedding(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        return self.product.weight
+        weight: Tensor = self.product.weight
+        return weight
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, E, H // h, W // w)"""
@@ -67,7 +68,7 @@ class Bf16PatchEmbedding(nn.Module):
         parts = images[..., : rows * high, : columns * wide].to(torch.bfloat16)
         parts = parts.unflatten(3, (columns, wide)).unflatten(2, (rows, high))  # (B, C, rows, h, columns, w)
         y: Tensor = self.product(parts.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2))  # (B, N, C h w) -> (B, N, E)
-        return y.transpose(1, 2).unflatten(2, (rows, columns))
+        return y.transpose(1, 2).unflatten(2, (rows, columns))  # type: ignore[no-any-return]
 
 
 def bf16_products(module: nn.Module) -> nn.Module:
