@@ -24,6 +24,7 @@ MAX_IMAGES = 1000
 MAX_STEPS = 1000
 MAX_SIDE = 8192  # pixels
 MAX_HIRES = 4
+MAX_PADDING = 1024  # pixels around a mask
 MAX_CONTROLS = 8  # images that control one image
 MAX_CONTROL_SCALE = 10
 IP_ADAPTER = "ip-adapter"  # the name of the model that reads image prompts
@@ -263,6 +264,14 @@ class ImageParams:
         most=1,
         label="Step cache (threshold)",
     )
+    only_masked: int | None = param(
+        None,
+        "draws the masked part alone, at the full size, with so many pixels of the image around it (such as 32), and pastes it "
+        "back: small things come out in detail. Without it the whole image is drawn.",
+        least=0,
+        most=MAX_PADDING,
+        label="Only masked, padding in pixels",
+    )
     style: str | None = param(None, "a word for the style, such as flat.", recorded=False)
     image_prompt: Sequence[ControlImage | str | Path] = param(
         (),
@@ -296,6 +305,7 @@ class ImageParams:
     loras: tuple[LoraWeight, ...] = ()  # besides those of the whole call: what the prompt names; the pipeline
     embeddings: tuple[Path, ...] = ()  # files of textual inversion; the pipeline
     controls: tuple[ControlInput, ...] = ()  # `control` with opened images; the pipeline
+    region: tuple[int, int, int, int] | None = None  # of `image`: what is drawn of it with only_masked; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
     def __post_init__(self) -> None:

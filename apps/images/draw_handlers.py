@@ -107,13 +107,18 @@ class DrawHandlers:
         model = self.chooser.checked("denoiser", self.default, form.model)
         under = mask_editor.kept(mask_editor.begun(form.edited), self.begun)
         mask = mask_editor.kept(mask_editor.painted(form.edited), self.begun)
+        cut = options.pop("only_masked", None)
+        if cut is not None and mask is None:
+            raise BadRequest("only masked is for a mask; paint over the part of the image that is meant, or empty the field")
         if under is None:
             return Txt2Img(self.rt, model=model).stream(form.prompt, **options)
         if mask is None and self.rt.denoiser(model).edits:
             return Edit(self.rt, model=model).stream(under, form.prompt, **options)
         if mask is None:
             return Img2Img(self.rt, model=model).stream(under, form.prompt, strength=form.strength, **options)
-        return Inpaint(self.rt, model=model).stream(under, mask, form.prompt, strength=form.strength, **options)
+        return Inpaint(self.rt, model=model).stream(
+            under, mask, form.prompt, strength=form.strength, only_masked=cut, **options
+        )
 
     def counted(self, prompt: str | None, model: str | None) -> Any:
         """Nothing to see where there is nothing to tell."""

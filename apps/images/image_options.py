@@ -34,6 +34,8 @@ ELSEWHERE = frozenset(
 OPTIONS = tuple(one for one in declared(image_params.ImageParams) if one.name not in ELSEWHERE)
 OWN = "model default"
 """What an empty field says where the field's default is the model's choice."""
+EMPTY = {"only_masked": "the whole image"}
+"""And of others."""
 
 
 def component(one: Parameter) -> Any:
@@ -52,7 +54,7 @@ def component(one: Parameter) -> Any:
         return gr.Checkbox(bool(value), **told)
     if int in kinds or float in kinds:
         if value is None:
-            return gr.Textbox("", placeholder=OWN, **told)  # gr.Number shows nothing as 0
+            return gr.Textbox("", placeholder=EMPTY.get(one.name, OWN), **told)  # gr.Number shows nothing as 0
         return gr.Number(value, precision=None if float in kinds else 0, **told)
     return gr.Textbox(value or "", info=one.help[:1].upper() + one.help[1:], **told)
 

@@ -16,7 +16,7 @@ class Edit(ImagePipeline):
 
     task = "edit"
     required = ("image", "prompt")
-    omitted = ("mask", "strength", "best_of")
+    omitted = ("only_masked", "mask", "strength", "best_of")
     helps: ClassVar[dict[str, str]] = {"image": "the image.", "prompt": "what to change."}
 
     def suit(self, client: ImageClient) -> None:

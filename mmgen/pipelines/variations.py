@@ -14,7 +14,19 @@ class Variations(ImagePipeline):
 
     task = "variations"
     required = ("image",)
-    omitted = ("mask", "negative", "best_of", "guidance_rescale", "width", "height", "style", "x", "y", "image_guidance")
+    omitted = (
+        "mask",
+        "only_masked",
+        "negative",
+        "best_of",
+        "guidance_rescale",
+        "width",
+        "height",
+        "style",
+        "x",
+        "y",
+        "image_guidance",
+    )
     defaults: ClassVar[dict[str, Any]] = {"prompt": None, "strength": 0.7, "n": 4}
     helps: ClassVar[dict[str, str]] = {
         "image": "the image.",

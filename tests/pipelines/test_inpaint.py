@@ -34,6 +34,25 @@ def test_only_the_white_is_drawn(draw: Inpaint, photo: Image.Image, strength: fl
     assert np.abs(before[:, :8] - after[:, :8]).max() > 8
 
 
+def test_only_the_masked_part_is_drawn_at_full_size(draw: Inpaint, tmp_path: Path) -> None:
+    """A part of 12 x 12 about a mask of 8 x 8, drawn at the model's size; the recipe draws it again, in A1111's words too."""
+    photo = Image.linear_gradient("L").resize((48, 40)).convert("RGB")
+    mask = Image.new("L", photo.size)
+    mask.paste(255, (30, 10, 38, 18))
+    made = draw(photo, mask, "a cat", only_masked=2, width=16, height=16, **FEW)
+    (image,), (recipe,) = made.images, made.recipes
+    before, after = np.asarray(photo, dtype=int), np.asarray(image, dtype=int)
+    assert image.size == photo.size and recipe.only_masked == 2 and (recipe.width, recipe.height) == (16, 16)  # type: ignore[attr-defined]
+    changed = np.argwhere((before != after).any(-1))
+    assert changed.min(0).tolist() >= [10, 30] and changed.max(0).tolist() <= [17, 37] and len(changed) > 32
+    assert "Inpaint area: Only masked, Masked area padding: 2" in recipe.parameters()
+    photo.save(tmp_path / "photo.png")
+    mask.save(tmp_path / "mask.png")
+    told = {name: value for name, value in recipe.options().items() if name != "image_guidance"}
+    again = draw(tmp_path / "photo.png", tmp_path / "mask.png", **told)
+    assert again.images[0].tobytes() == image.tobytes()
+
+
 def test_masks_that_do_not_fit(draw: Inpaint, photo: Image.Image, tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="the mask is 8 x 8 pixels, the image 16 x 16; make them the same size"):
         draw(photo, Image.new("L", (8, 8), 255), "a cat")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from mmgen.pipelines.image import image_io
 from mmgen.pipelines.image.recipe import RecipeControl
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from mmgen.runtime import Runtime
@@ -79,14 +80,14 @@ def _models(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def sized(given: ControlInput, size: tuple[int, int]) -> ControlInput:
-    """With its map in that size: cut to its ratio and scaled."""
-    return replace(given, pixels=_map(given, size))
+def sized(given: ControlInput, size: tuple[int, int], part: Callable[[Image], Image] | None = None) -> ControlInput:
+    """With its map in that size: cut to its ratio and scaled, or made of a part of the image."""
+    return replace(given, pixels=_map(given, given.image if part is None else part(given.image), size))
 
 
-def _map(given: ControlInput, size: tuple[int, int]) -> Tensor:
+def _map(given: ControlInput, image: Image, size: tuple[int, int]) -> Tensor:
     """(3, height, width) in [0, 1]"""
-    pixels = image_io.scaled(given.image, size)
+    pixels = image_io.scaled(image, size)
     if given.asked.kind != "canny":
         return pixels
     import torch

@@ -16,7 +16,17 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, UnreadableFile
 from mmgen.image_events import Preview, Progress, image_of
 from mmgen.image_params import ImageParams, ImageSource
-from mmgen.pipelines.image import control_images, image_checks, image_io, output_paths, plot, prompt_files, recipe, rows
+from mmgen.pipelines.image import (
+    control_images,
+    image_checks,
+    image_io,
+    only_masked,
+    output_paths,
+    plot,
+    prompt_files,
+    recipe,
+    rows,
+)
 from mmgen.pipelines.image.axes import cells
 from mmgen.pipelines.image.best_of import BestOf
 from mmgen.pipelines.image.call_signature import call_signature, docstring
@@ -215,6 +225,8 @@ class ImagePipeline(StreamingPipeline[Images]):
             elif isinstance(event, ImageDone):
                 image, index = image_of(event.pixels), event.image // first.best_of
                 made = self._recipe(client, drawn[event.image], image, files)
+                if (box := drawn[event.image].region) is not None and source is not None and mask is not None:
+                    image = only_masked.pasted(image, source, mask, box)
                 if (left := event.cached) is not None:
                     made = made.model_copy(
                         update={"cached": RecipeCache(reused=left.reused, of=left.of, error=round(left.error, 4))}

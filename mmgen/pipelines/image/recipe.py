@@ -129,6 +129,8 @@ class Recipe(CompleteOptions):
             "Model hash": self.weights[:10],
             "Model": self.model,
             "Denoising strength": hires.strength if hires else options["strength"] if self.image else None,
+            "Inpaint area": None if options["only_masked"] is None else "Only masked",
+            "Masked area padding": options["only_masked"],
             "Hires upscale": hires.scale if hires else None,
             "Hires upscaler": (stem(self.upscaler) if self.upscaler else "Bicubic") if hires else None,
             "Postprocess upscaler": stem(self.upscaler) if self.upscaler and not hires else None,

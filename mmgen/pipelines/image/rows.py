@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
 from mmgen.image_params import ControlInput, ImageParams
-from mmgen.pipelines.image import control_images, image_io
+from mmgen.pipelines.image import control_images, image_io, only_masked
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,9 +33,15 @@ def started(
     if source is None and not over:
         return replace(params, controls=tuple(controls))
     width, height = client.fit(*(over[0].image if source is None else source).size)
-    size = (params.width or width, params.height or height)
-    ready = tuple(control_images.sized(one, size) if one in over else one for one in controls)
-    params = replace(params, width=size[0], height=size[1], controls=ready)
+    size, box = (params.width or width, params.height or height), None
+    if params.only_masked is not None and source is not None and mask is not None:
+        box, whole = only_masked.region(mask, params.only_masked, size), source.size
+        source, mask = only_masked.cut(source, box, size), only_masked.cut(mask, box, size)
+        part = partial(only_masked.part_of, whole=whole, box=box, size=size)
+        ready = tuple(control_images.sized(one, size, part) if one in over else one for one in controls)
+    else:
+        ready = tuple(control_images.sized(one, size) if one in over else one for one in controls)
+    params = replace(params, width=size[0], height=size[1], controls=ready, region=box)
     if source is None:
         return params
     return replace(
@@ -57,7 +64,7 @@ def settle(
         if (one.width, one.height) not in begun:
             begun[one.width, one.height] = started(one, client, source, mask, controls)
     begin = [begun[one.width, one.height] for one in asked]
-    names = ("width", "height", "pixels", "mask_pixels", "controls")
+    names = ("width", "height", "pixels", "mask_pixels", "controls", "region")
     common = [{name: getattr(at, name) for name in names} for at in begin]
     return [client.resolved(replace(one, **at)) for one, at in zip(asked, common, strict=True)]
 

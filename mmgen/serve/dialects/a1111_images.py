@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mmgen.errors import BadRequest
-from mmgen.image_params import MAX_HIRES, SAMPLERS
+from mmgen.image_params import MAX_HIRES, MAX_PADDING, SAMPLERS
 from mmgen.pipelines.image.image_pipeline import Images
 from mmgen.serve.dialects import a1111_controlnet
 from mmgen.serve.image_calls import public
@@ -104,11 +104,11 @@ class Img2ImgBody(DrawingBody):
     mask: str | None = Field(None, description="White is drawn anew.")
     inpainting_mask_invert: int | None = Field(0, ge=0, le=1)
     inpaint_full_res: bool | None = False
+    inpaint_full_res_padding: int | None = Field(0, ge=0, le=MAX_PADDING)
 
     def given(self) -> dict[str, Any]:
-        if self.inpaint_full_res and self.mask:  # clients say it without a mask, too
-            raise BadRequest("inpaint_full_res is set, and this server draws the whole image; set it to false")
-        return super().given() | {"strength": self.denoising_strength}
+        cut = {"only_masked": self.inpaint_full_res_padding or 0} if self.inpaint_full_res and self.mask else {}
+        return super().given() | {"strength": self.denoising_strength} | cut  # clients say it without a mask, too
 
 
 def solver(name: str | None, scheduler: str | None = None) -> str | None:

@@ -35,9 +35,13 @@ def test_samplers() -> None:
 def test_what_would_be_passed_over_is_refused(more: Any) -> None:
     with pytest.raises(BadRequest):
         Txt2ImgBody(**more).given()
-    with pytest.raises(BadRequest):
-        Img2ImgBody(init_images=["x"], mask="x", inpaint_full_res=True).given()
-    Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()  # without a mask it means nothing
+
+
+def test_only_masked() -> None:
+    body = Img2ImgBody(init_images=["x"], mask="x", inpaint_full_res=True, inpaint_full_res_padding=24)
+    assert body.given()["only_masked"] == 24
+    assert "only_masked" not in Img2ImgBody(init_images=["x"], inpaint_full_res=True).given()  # without a mask it means nothing
+    assert "only_masked" not in Img2ImgBody(init_images=["x"], mask="x").given()
 
 
 def test_hires_fix() -> None:
