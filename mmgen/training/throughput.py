@@ -6,21 +6,13 @@ import time
 
 import torch
 
+from mmgen.models.lm.interpretation.structure import forward_flops
 from mmgen.models.transformer_config import TransformerConfig
 
 
 def flops_per_token(config: TransformerConfig, length: int) -> float:
-    """Of a forward and a backward pass: `6 N + 12 L H d T`; Chowdhery et al. 2022, appendix B. N: with head, without lookup.
-
-    `length`: places of a row. A mixture counts the experts that a token goes to.
-    """
-    attention = (config.heads * 2 + config.kv_heads * 2) * config.head_size * config.hidden_size
-    mixed = sum(config.mixes(layer) for layer in range(config.layers))
-    sizes = mixed * (config.expert_size * config.experts_per_token + config.shared_intermediate_size)
-    sizes += (config.layers - mixed) * config.intermediate_size
-    feed_forward = (3 if config.gated else 2) * config.hidden_size * sizes
-    weights = config.layers * attention + feed_forward + config.vocab_size * config.hidden_size
-    return 6.0 * weights + 12.0 * config.layers * config.heads * config.head_size * length
+    """Of a forward and a backward pass, in a row of `length` places: the backward one takes twice as many."""
+    return 3 * forward_flops(config, length)
 
 
 def peak(device: torch.device, precision: str, seconds: float = 0.2) -> float:

@@ -45,8 +45,8 @@ def attention_image(weights: Tensor | np.ndarray, tokens: Sequence[str], keys: S
             draw.text((x, top - LETTERS - 2), f"layer {layer} head {head}", INK, font)
             page.paste(_cell(maps[layer, head], dot), (x, top))
         for place in _named(rows):
-            draw.text((GAP, top + place * dot - 1), _word(tokens[place]), INK, font)
-    labels = _labels([(_word(keys[place]), place * dot) for place in _named(columns)], left, columns * dot, font)
+            draw.text((GAP, top + place * dot - 1), shortened(tokens[place]), INK, font)
+    labels = _labels([(shortened(keys[place]), place * dot) for place in _named(columns)], left, columns * dot, font)
     for head in range(heads):
         page.paste(labels, (left + head * width, GAP + layers * height))
     return page
@@ -71,7 +71,8 @@ def _named(count: int) -> range:
     return range(0, count, -(-count // LEGIBLE))
 
 
-def _word(token: str) -> str:
+def shortened(token: str) -> str:
+    """A token as it is shown: at most WORD letters, a line feed as \\n, nothing as _."""
     shown = token.replace("\n", "\\n").strip() or "_"
     return shown if len(shown) <= WORD else shown[: WORD - 1] + "."
 
