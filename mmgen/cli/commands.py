@@ -45,6 +45,7 @@ OWN = {
         "mmgen.cli.training.scaling_law:scaling_law", "Train a ladder of small models and fit power laws to their losses"
     ),
     "explain": BuiltinCommand("mmgen.cli.training.explain:explain", "What a language model is made of, and what happens in it"),
+    "merge": BuiltinCommand("mmgen.cli.training.merge:merge", "Merge language models that were tuned from one base"),
     "reward": BuiltinCommand("mmgen.cli.training.reward:app", "Score answers with a reward model"),
     "eval": BuiltinCommand("mmgen.cli.training.evaluate:evaluate", "Score a language model on tasks of lm-eval"),
     "embed": BuiltinCommand("mmgen.cli.embed:app", "Word vectors: analogies and nearest neighbours"),

@@ -69,10 +69,7 @@ class FullFinetuning:
         return lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
 
     def save(self, folder: Path) -> None:
-        family = lora_files.family_of(self.base)
-        special = {"eos_token_id": sorted(self.model.eos_ids), "bos_token_id": self.model.bos_id}
-        language_model.save(self.model.lm, folder, family, special)
-        _copy_tokenizer(self.model, self.base, folder)
+        save_model(self.model, self.base, folder)
 
 
 class LoraFinetuning:
@@ -137,6 +134,14 @@ def tune(recipe: TuningRecipe, model: TextModel, *, frozen: bool = False) -> Tun
 def max_conversation_tokens(recipe: TuningRecipe, model: TextModel) -> int:
     """Tokens of the longest conversation that fits."""
     return model.max_tokens - (recipe.tuning.tokens if recipe.tuning.kind == "prefix" else 0)
+
+
+def save_model(model: TextModel, base: Path, folder: Path) -> None:
+    """A model with the tokenizer of the one it was made from, in that one's family."""
+    family = lora_files.family_of(base)
+    special = {"eos_token_id": sorted(model.eos_ids), "bos_token_id": model.bos_id}
+    language_model.save(model.lm, folder, family, special)
+    _copy_tokenizer(model, base, folder)
 
 
 def _copy_tokenizer(model: TextModel, base: Path, folder: Path) -> None:
