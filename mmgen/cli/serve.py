@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
+    from mmgen.serve.cluster.fleet import Fleet
     from mmgen.serve.settings import ServeConfig
 
 
@@ -34,6 +35,9 @@ def serve(
     log_format: Annotated[str | None, typer.Option(help="text or json: how the log is written on stderr.")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error; info: a line for each call.")] = None,
     otel: Annotated[str | None, typer.Option(help="OpenTelemetry collector for traces, such as http://localhost:4318.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Run models on a Ray cluster: HOST:PORT, auto, or local, which starts one here.")
+    ] = None,
     history: Annotated[
         bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
@@ -59,8 +63,9 @@ def serve(
     certificate = tls.read(settings.ssl_certfile, settings.ssl_keyfile)
     if certificate is not None and certificate.trouble:
         typer.echo(certificate.trouble, err=True)
-    with Runtime() as rt:
-        app = create_app(rt, settings)
+    with Runtime() as rt, ExitStack() as cleanup:
+        fleet = None if ray is None else cleanup.enter_context(ray_cluster(ray, rt, settings))
+        app = create_app(rt, settings, fleet)
         listener = listen(settings.host, settings.port)
         scheme = "http" if certificate is None else "https"
         address = f"{scheme}://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
@@ -74,6 +79,12 @@ def serve(
             # ends with a KeyboardInterrupt, as it is meant to; uvicorn has drained it then
             server(app, certificate).run(sockets=[listener])
         rt.close(drain=False)
+
+
+def ray_cluster(address: str, rt: Runtime, settings: ServeConfig) -> AbstractContextManager[Fleet]:
+    from mmgen.serve.cluster.ray_cluster import fleet
+
+    return fleet(address, rt, settings)
 
 
 def read(told: dict[str, Any], config: Path | None) -> ServeConfig:

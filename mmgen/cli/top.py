@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+NO_SUMS = ("mmgen_fairness", "mmgen_longest_gap_milliseconds")
 LARGEST = 16_000_000  # bytes of a response that are read
 
 
@@ -71,7 +72,9 @@ class MetricsView:
         try:
             for family in text_string_to_metric_families(text):
                 for one in family.samples:
-                    samples[one.name][tuple(value for _, value in sorted(one.labels.items()))] = one.value
+                    labels = tuple(value for name, value in sorted(one.labels.items()) if name != "replica")
+                    before, found = samples[one.name].get(labels, 0.0), one.value  # replicas of a cluster count together
+                    samples[one.name][labels] = max(before, found) if one.name in NO_SUMS else before + found
         except ValueError as why:
             raise BadRequest(f"the response is not in Prometheus' text format ({why}); give mmgen's own address") from None
         return cls(time.monotonic(), dict(samples))

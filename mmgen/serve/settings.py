@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import ByteSize, Field
 
 from mmgen.config import Config, UserPath
+from mmgen.serve.cluster.settings import ClusterConfig
 
 
 class ServeConfig(Config):
@@ -32,4 +33,5 @@ class ServeConfig(Config):
     log_format: Literal["text", "json"] = "text"  # of what is told on stderr
     log_level: Literal["debug", "info", "warning", "error"] = "warning"  # info: a line for each call
     otel: str | None = None  # an OpenTelemetry collector's address for OTLP by HTTP, such as http://localhost:4318
+    cluster: ClusterConfig | None = None  # which models live where, with --ray
     history: bool = True  # whether requests and results are kept

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from mmgen.engine.telemetry.prometheus import OPENMETRICS, exposition
+from mmgen.serve.cluster import replica_metrics
 from mmgen.serve.context import Context, Here
 from mmgen.serve.request_tracker import TrackedRequest, unknown
 
@@ -54,6 +55,10 @@ async def readyz(context: Here) -> Response:
 def metrics(context: Here) -> Response:
     """In the Prometheus text format, or OpenMetrics if asked for."""
     context.caller.check("engine")
+    fleet = context.http.app.state.fleet
+    if fleet is not None:
+        told = replica_metrics.exposition(fleet.dispatcher, exposition(context.rt.engine.metrics))
+        return Response(told, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
     wanted = OPENMETRICS in context.http.headers.get("accept", "")
     kind = f"{OPENMETRICS}; version=1.0.0; charset=utf-8" if wanted else "text/plain; version=0.0.4; charset=utf-8"
     return Response(exposition(context.rt.engine.metrics, wanted), headers={"Content-Type": kind})
