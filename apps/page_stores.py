@@ -12,6 +12,7 @@ import gradio as gr
 from mmgen.errors import BadRequest, MmgenError, NotFound
 from mmgen.library import folder_watch, page_images
 from mmgen.library.document_library import DocumentLibrary
+from mmgen.library.store_handle import shown
 from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
@@ -32,7 +33,9 @@ class PageStores:
             local: the page serves the owner of this machine alone, whose folders can be watched.
             pool: of the server that the page is part of.
         """
-        self.rt, self.local, self.default = rt, local, str(default or rt.config.store or "default")
+        given = str(default or rt.config.store or "default")
+        self.rt, self.local, self.default = rt, local, shown(given)
+        self._addresses = {self.default: given}  # with a password, where there is one
         self.pool = pool or StorePool(rt)
         self._opened: dict[str, RagText] = {}
         self._watched: dict[tuple[str, str], threading.Event] = {}
@@ -57,7 +60,7 @@ class PageStores:
         """Once for all visitors, whoever may use it."""
         with self._guard:
             if name not in self._opened:
-                self._opened[name] = RagText(self.rt, store=name)
+                self._opened[name] = RagText(self.rt, store=self._addresses.get(name, name))
             return self._opened[name]
 
     def library(self, name: str | None, http: gr.Request, scope: str = "stores") -> DocumentLibrary:
@@ -74,9 +77,12 @@ class PageStores:
     def version(self, name: str | None, http: gr.Request) -> tuple[int, ...]:
         """Another one after every change, whoever made it."""
         try:
-            folder = self.library(name, http).path
+            library = self.library(name, http)
+            if library.handle.remote:
+                return (library.readable().commits(),)  # type: ignore[attr-defined]
         except MmgenError:
             return ()
+        folder = library.path
         files = (folder / DATABASE, folder / f"{DATABASE}-wal")
         return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in files)
 

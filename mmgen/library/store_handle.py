@@ -26,11 +26,11 @@ PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*):[^/?#@]*(?=@)|(?<=[?&])[^=&#
 def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
     """The kind of a store and its path.
 
-    A bare name stands under the home's stores/, anything with a separator is a path; None: the configured store. `KIND://`
-    before it names a store of the registry; of one that has an address, the path is a folder for files that belong to it.
-    Raises BadRequest for what is no name, NotFound for a kind that is not registered.
+    A bare name stands under the home's stores/, or is one of the configuration's; anything with a separator is a path; None: the
+    configured store. `KIND://` before it names a store of the registry; of one that has an address, the path is a folder for
+    files that belong to it. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
     """
-    chosen = (rt.config.store or "default") if where is None else where
+    chosen = _chosen(rt, where)
     kind, _, name = str(chosen).partition("://") if "://" in str(chosen) else ("", "", str(chosen))
     kind = rt.registry.stores.entry(kind or DEFAULT_KIND).name
     if is_addressed(rt, kind):
@@ -44,6 +44,12 @@ def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
 def is_addressed(rt: Runtime, kind: str) -> bool:
     """Whether such stores have an address, on a server, instead of a path."""
     return kind != DEFAULT_KIND and bool(getattr(rt.registry.stores.get(kind), "addressed", False))
+
+
+def _chosen(rt: Runtime, where: str | Path | None) -> str | Path:
+    """What was asked for, or is configured; what the configuration has under that name."""
+    chosen = (rt.config.store or "default") if where is None else where
+    return rt.config.stores.get(chosen, chosen) if isinstance(chosen, str) else chosen
 
 
 def shown(where: str) -> str:
@@ -62,13 +68,17 @@ class StoreHandle:
         """
         self.rt, self.encoder_reference = rt, encoder
         self.kind, self.path = locate(rt, where)
-        chosen = str((rt.config.store or "default") if where is None else where)
-        self._address = chosen if is_addressed(rt, self.kind) else None
+        self._address = str(_chosen(rt, where)) if is_addressed(rt, self.kind) else None
         prefix = "" if self.kind == DEFAULT_KIND else f"{self.kind}://"
         self.name = f"{prefix}{self.path}" if self._address is None else shown(self._address)  # for people, and for --store
         self._opening = threading.Lock()
         self._store: Store | None = None
         self._reading: Store | None = None
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is on a server."""
+        return self._address is not None
 
     def close(self) -> None:
         with self._opening:

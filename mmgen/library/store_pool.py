@@ -1,4 +1,4 @@
-"""The stores of the home directory by name, each opened once and shared by all requests."""
+"""The stores of the home directory and of the configuration by name, each opened once and shared by all requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class StorePool:
         self._guard = threading.Lock()
 
     def names(self) -> list[str]:
-        found = (path.parent.name for path in self.folder.glob("*/store.sqlite"))
+        """Those of the home directory, and those that the configuration names."""
+        found = {path.parent.name for path in self.folder.glob("*/store.sqlite")} | set(self.rt.config.stores)
         return sorted(name for name in found if STORE.fullmatch(name))
 
     @contextmanager
@@ -38,18 +39,18 @@ class StorePool:
         """A store that exists. Errors name the store, not its path."""
         place = self._place(name)
         with self._guard:
-            if not (place / "store.sqlite").is_file():
+            if name not in self.rt.config.stores and not (place / "store.sqlite").is_file():
                 raise NotFound(f'there is no store "{name}"; make it with POST /v1/stores')
             library = self._library(name)
-        with named(place, name):
+        with named(library.name, name):
             yield library
 
     def make(self, name: str, encoder: str | None) -> None:
         """A new, empty store of that encoder's vectors. Raises Clash where the name is taken."""
         place, reference = self._place(name), encoder or self.rt.config.encoder
         self.rt.encoder(reference)  # loaded outside the lock
-        with self._guard, named(place, name):
-            if place.exists():
+        with self._guard, named(str(place), name):
+            if place.exists() or name in self.rt.config.stores:
                 raise Clash(f'there is a store "{name}" already; add to it, or choose another name')
             made = DocumentLibrary.open(self.rt, name, encoder=reference)
             made.writable()
@@ -58,6 +59,8 @@ class StorePool:
     def delete(self, name: str) -> None:
         """Raises NotFound. Running requests on it fail."""
         place = self._place(name)
+        if name in self.rt.config.stores:
+            raise BadRequest(f'store "{name}" is one that the configuration names; whoever runs the server can delete it')
         with self._guard:
             if not (place / "store.sqlite").is_file():
                 raise NotFound(f'there is no store "{name}"')
@@ -90,11 +93,11 @@ def checked(name: str) -> str:
 
 
 @contextmanager
-def named(place: Path, name: str) -> Iterator[None]:
-    """Replaces the store's path by its name in error messages."""
+def named(place: str, name: str) -> Iterator[None]:
+    """Replaces the store's path, or address, by its name in error messages."""
     try:
         yield
     except MmgenError as why:
-        if str(place) not in str(why):
+        if place not in str(why):
             raise
-        raise type(why)(str(why).replace(str(place), name)) from None
+        raise type(why)(str(why).replace(place, name)) from None

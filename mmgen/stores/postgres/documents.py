@@ -61,6 +61,10 @@ class PostgresDocumentStore(RelationalDocumentStore):
             database.close()
             raise
 
+    def commits(self) -> int:
+        """How often the store was written: another number after every change, whoever made it."""
+        return int(self._database.one("SELECT value FROM meta WHERE key = 'commits'")[0])
+
     def __enter__(self) -> PostgresDocumentStore:
         return self
 

@@ -1,14 +1,17 @@
 """A store on a server, from the command line's side: by its address, with what only it has."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from postgres_server import PostgresServer
 
 from mmgen.config import RuntimeConfig, load
-from mmgen.errors import BadRequest, NotFound
+from mmgen.errors import BadRequest, Clash, NotFound
+from mmgen.interfaces import Document
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.library.store_handle import StoreHandle, shown
+from mmgen.library.store_pool import StorePool
 from mmgen.runtime import Runtime
 
 
@@ -54,3 +57,28 @@ def test_its_files_lie_in_the_home(tiny_runtime: Runtime) -> None:
 )
 def test_a_password_is_not_shown(where: str, expected: str) -> None:
     assert shown(where) == expected
+
+
+def test_a_store_that_the_configuration_names(postgres: PostgresServer, tiny_encoder: Path, tmp_path: Path) -> None:
+    """The command line, the server and the page know it by its name alone."""
+    url = postgres.url("team").replace("postgres@", "postgres:s3cret@")
+    config = load({"home": tmp_path / "home", "encoder": str(tiny_encoder), "stores": {"team": url}}, RuntimeConfig)
+    with Runtime(config) as rt:
+        pool = StorePool(rt)
+        assert pool.names() == ["team"]
+        absent = r"^there is no store at team; make one with: mmgen rag add PATH --store 'team'$"
+        with pytest.raises(NotFound, match=absent), pool.opened("team") as library:
+            library.readable()
+        with closing(DocumentLibrary.open(rt, "team")) as command:
+            command.add(documents=[Document("/tea", "Tea came to Japan.", "text", "h")])
+        with pool.opened("team") as library:
+            assert library.search("tea")[0].uri == "/tea" and library.handle.remote
+            before = library.readable().commits()
+            library.writable().remove("/tea")
+            assert library.readable().commits() == before + 1
+        with pytest.raises(Clash, match='there is a store "team" already'):
+            pool.make("team", None)
+        with pytest.raises(BadRequest, match='store "team" is one that the configuration names'):
+            pool.delete("team")
+        pool.close()
+    postgres.execute("DROP SCHEMA team CASCADE")
