@@ -26,7 +26,7 @@ PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*):[^/?#@]*(?=@)|(?<=[?&])[^=&#
 def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
     """The kind of a store and its path.
 
-    A bare name stands under the home's stores/, or is one of the configuration's; anything with a separator is a path; None: the
+    A bare name stands under the home's stores/, or is one that the configuration names; with a separator it is a path; None: the
     configured store. `KIND://` before it names a store of the registry; of one that has an address, the path is a folder for
     files that belong to it. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
     """
