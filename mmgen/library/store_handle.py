@@ -26,9 +26,9 @@ PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#@:]*):[^/?#@]*(?=@)|(?<=[?&])[^=&#
 def locate(rt: Runtime, where: str | Path | None = None) -> tuple[str, Path]:
     """The kind of a store and its path.
 
-    A bare name stands under the home's stores/, or is one that the configuration names; with a separator it is a path; None: the
-    configured store. `KIND://` before it names a store of the registry; of one that has an address, the path is a folder for
-    files that belong to it. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
+    A bare name stands under the home's stores/, or is one that the configuration names; with a separator it is a path; None is
+    the configured store. `KIND://` before it names a store of the registry; of one that has an address, the path is a folder
+    for files that belong to it. Raises BadRequest for what is no name, NotFound for a kind that is not registered.
     """
     chosen = _chosen(rt, where)
     kind, _, name = str(chosen).partition("://") if "://" in str(chosen) else ("", "", str(chosen))
