@@ -80,6 +80,7 @@ COVERED_ELSEWHERE = {
     "mmgen.models.lm.lora_files": "models/lm/test_lora.py",
     "mmgen.cli.training.reward": "training/recipes/test_reward.py",
     "mmgen.models.lm.reward_model": "training/recipes/test_reward.py",
+    "mmgen.training.data.constitution": "training/recipes/test_constitution.py",
     "mmgen.training.rl.rollouts": "training/recipes/test_rl.py",
     "mmgen.pipelines.language.architecture_diagram": "cli/training/test_explain.py",
     "mmgen.pipelines.language.explanation": "cli/training/test_explain.py",

@@ -72,6 +72,11 @@ RECIPES = {
         "RLRecipe",
         "Reinforcement learning from rewards (GRPO, RLOO, PPO) of a causal language model. DATA: JSON lines of prompts.",
     ),
+    "constitution": (
+        "constitution",
+        "ConstitutionRecipe",
+        "Constitutional AI: a model revises its answers by principles, learns these, then what a judge prefers. DATA: prompts.",
+    ),
     "dpo": (
         "dpo",
         "DPORecipe",
