@@ -11,7 +11,7 @@ import torch
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.checkpoints import pretrained
 from mmgen.models.diffusion.adapters.adapter import WIDTHS
-from mmgen.models.diffusion.control import controlnet, ip_adapter, t2i_adapter
+from mmgen.models.diffusion.control import controlnet, dit_controlnet, ip_adapter, t2i_adapter
 from mmgen.models.diffusion.control.row_control import ControlModel
 from mmgen.models.diffusion.single_file import kinds
 from mmgen.models.diffusion.single_file.tensors import SingleFile
@@ -46,6 +46,10 @@ def load(path: Path, base: Any, device: str = "cpu", name: str = "") -> ControlM
     Raises BadRequest for a denoiser that none can control, BadWeights for another kind of model, one for another UNet, and
     weights that are damaged.
     """
+    if hasattr(base, "family"):
+        transformer = dit_controlnet.load(path, base, device, name)
+        _check_numbers(transformer.modules(), path)
+        return transformer
     unet: Any = getattr(base, "unet", None)
     if type(unet).__name__ != "UNet2DConditionModel":
         raise BadRequest(f"{base.name} has no UNet of Stable Diffusion's kind, so {name} cannot control it; leave it out")

@@ -21,6 +21,8 @@ from mmgen.models.diffusion.adapters.adapted_layers import AdaptedLayers
 from mmgen.models.diffusion.adapters.adapter import AdapterFiles, ScaledAdapters
 from mmgen.models.diffusion.autoencoder import CLASSES
 from mmgen.models.diffusion.conditioning import Conditioning, stack
+from mmgen.models.diffusion.control.dit_controlnet import controlled
+from mmgen.models.diffusion.control.row_control import RowControl
 from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
@@ -134,6 +136,7 @@ class DiTModel(DenoiserBase):
         conditions: Sequence[Conditioning],
         guidance: Tensor | None = None,
         adapters: Sequence[ScaledAdapters] = (),
+        controls: Sequence[Sequence[RowControl]] = (),
     ) -> Tensor:
         """One evaluation of the network; see `DenoiserModel.predict`. Prompts may be of different lengths.
 
@@ -149,6 +152,7 @@ class DiTModel(DenoiserBase):
                 [conditions[row] for row in rows],
                 None if guidance is None else guidance[rows].to(self.device),
                 [adapters[row] for row in rows] if adapters else (),
+                [controls[row] for row in rows] if controls else (),
             )
         return out
 
@@ -169,9 +173,11 @@ class DiTModel(DenoiserBase):
         conditions: Sequence[Conditioning],
         guidance: Tensor | None,
         adapters: Sequence[ScaledAdapters],
+        controls: Sequence[Sequence[RowControl]] = (),
     ) -> Tensor:
         """One pass."""
-        with self._adapted(adapters, "transformer", range(len(x))), AttentionMode():
+        adapted, changed = self._adapted(adapters, "transformer", range(len(x))), controlled(self.network, controls)
+        with adapted, changed, AttentionMode():
             out = self.family.predict(
                 x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), guidance
             )
