@@ -250,16 +250,17 @@ class Dictated(torch.nn.Module):
     def __init__(self, lm: LanguageModel, text: Sequence[int]) -> None:
         super().__init__()
         self.lm, self.text = lm, torch.tensor([*text, 0])
-        self.config, self.device, self.encoder = lm.config, lm.device, None
-        self.transformer, self.kv_bytes_per_token = lm.transformer, lm.kv_bytes_per_token
+        self.config, self.device, self.dtype = lm.config, lm.device, lm.dtype
+        self.kv_bytes_per_token = lm.kv_bytes_per_token
 
-    def hidden(self, ids: Tensor, mask: Any = None, *, positions: Tensor, **more: Any) -> Tensor:
-        self.next = self.text[positions + 1]
-        return self.lm.hidden(ids, mask, positions=positions, **more)
+    def read(
+        self, ids: Tensor, attending: Any, positions: Tensor, wanted: Tensor, states: bool = True, **more: Any
+    ) -> tuple[Tensor, Tensor]:
+        hidden, logits = self.lm.read(ids, attending, positions, wanted, states, **more)
+        return hidden, logits.scatter(1, self.text[positions[wanted] + 1][:, None], 1e9)
 
-    def logits(self, states: Tensor) -> Tensor:
-        logits = self.lm.logits(states)
-        return logits.scatter(1, self.next[len(self.next) - len(states) :, None], 1e9) if len(states) else logits
+    def decode(self, *pass_: Any) -> None:
+        """Of several tokens in one call the text is not known."""
 
 
 def lookup(engine: Engine, lm: LanguageModel, args: argparse.Namespace) -> list[str]:
