@@ -39,6 +39,7 @@ from mmgen.serve.routes import (
     chat,
     commands,
     completions,
+    conversations,
     embeddings,
     history,
     images,
@@ -58,6 +59,7 @@ from mmgen.serve.telemetry import tracing
 from mmgen.serve.telemetry.logs import AccessLog
 from mmgen.serve.temporary_files import TemporaryFiles
 from mmgen.stores.batches import BatchStore
+from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
 from mmgen.stores.quotas import QuotaStore
@@ -87,6 +89,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     commands.router,
     status.router,
     history.router,
+    conversations.router,
     keys.router,
 )
 CANCELLING_S = 10.0
@@ -108,6 +111,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | 
         keys_file.apply(settings.keys_file, app.state.keys, quotas.store)
     app.state.token = secrets.token_urlsafe(32)  # of the home's owner, for the port file
     app.state.history = History(rt.home / "history") if settings.history else None
+    app.state.conversations = Conversations(rt.home / "history") if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
     app.state.responses, app.state.drawings = ResponseStore(), Drawings()
@@ -166,7 +170,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(app.state.mcp_servers.close)
     app.state.rt.engine.admit = lambda user: None
     state = app.state
-    for opened in (state.quotas, state.keys, state.history, state.stores, state.batches, state.audit):
+    for opened in (state.quotas, state.keys, state.history, state.conversations, state.stores, state.batches, state.audit):
         if opened is not None:
             opened.close()
     app.state.end_traces()

@@ -96,8 +96,9 @@ async def stream(
     """
     loop, form = asyncio.get_running_loop(), form or (OPENAI if done else UNMARKED)
     outbox = EventBridge(loop)
-    context.tracker.stream(request)
-    request.pace = lambda: pace(context.tracker.streams)
+    tracker = context.tracker
+    tracker.stream(request)
+    request.pace = lambda: pace(tracker.streams)  # without the context: the tracker remembers requests, not their bodies
 
     def pump() -> None:
         error: BaseException | None = None

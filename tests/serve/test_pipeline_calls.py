@@ -1,8 +1,10 @@
 """Calls from routes: who hangs up is not served on, errors before and amid a stream, and nothing stays behind."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -86,6 +88,11 @@ def odd(make_app: Any) -> Iterator[TestClient]:
             else await pipeline_calls.run(context, request, fail)
         )
 
+    @router.post("/v1/told")
+    async def told(context: Here) -> Any:
+        app.state.last = weakref.ref(context)
+        return await pipeline_calls.stream(context, context.begin("told", "chat"), lambda: iter([{"n": 1}]))
+
     app = make_app()
     app.include_router(router)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
@@ -106,6 +113,14 @@ def test_errors_amid_a_stream(odd: TestClient) -> None:
     assert lines[:2] == ['data: {"n":1}', 'event: named\ndata: {"n":2}']
     assert '"message":"k is 0; it can be 1"' in lines[2] and lines[3:] == ["data: [DONE]", ""]
     assert "secret" not in odd.get("/v1/bad/badly", headers={"accept": "text/event-stream"}).text
+
+
+def test_a_stream_that_ended_holds_nothing(odd: TestClient) -> None:
+    """The tracker remembers a thousand requests and more: not what came with them."""
+    assert '{"n":1}' in odd.post("/v1/told", json={"long": "body"}).text
+    app: Any = odd.app
+    wait(lambda: (gc.collect(), app.state.last())[1] is None)
+    assert odd.get("/v1/requests").json()["data"][0]["status"] == "done"
 
 
 async def test_events_that_come_together_are_sent_together() -> None:
