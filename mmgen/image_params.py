@@ -258,8 +258,8 @@ class ImageParams:
     )
     step_cache: float = param(
         0.0,
-        "diffusion transformers: a step whose first block adds about the same as before is not computed. The relative change "
-        "up to which that holds, such as 0.1; 0: every step is computed.",
+        "a step in which the network's first block adds about the same as before is not computed. The relative change up to "
+        "which that holds, such as 0.1; 0: every step is computed.",
         least=0,
         most=1,
         label="Step cache (threshold)",

@@ -85,7 +85,9 @@ class DenoiserClient(ImageClient):
     def standard(self, params: ImageParams) -> ImageParams:
         consistency = self.model.scheduler_config.get("_class_name") == "LCMScheduler"
         if params.step_cache:
-            raise BadRequest(f"step_cache is for diffusion transformers, and {self.reference} is a UNet; leave it out")
+            if self.model.told:
+                raise BadRequest(f"{self.reference} is told of an image, where no steps are cached; leave step_cache out")
+            _ = self.model.first_block
         solver = params.solver or ("lcm" if consistency else SOLVER)
         return replace(
             params,

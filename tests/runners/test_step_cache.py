@@ -69,8 +69,18 @@ def test_every_family_has_a_first_block(name: str, tmp_path: Path) -> None:
     assert residual.dim() == 2 and float(residual.abs().sum()) > 0
 
 
+def test_of_a_unet(studio: Runtime) -> None:
+    """By its first residual block; in a batch as alone."""
+    draw, few = Txt2Img(studio), FEW | {"width": 16, "height": 16}
+    plain, some = (draw("a cat", step_cache=threshold, **few) for threshold in (0.0, 0.6))
+    left = some.recipes[0].cached
+    assert left is not None and 0 < left.reused < 8 and left.error > 0
+    assert some.images[0].tobytes() != plain.images[0].tobytes()
+    cells = draw("a cat", x="step_cache=0,0.6", **few)
+    for one, other in zip(cells.images, (plain, some), strict=True):
+        assert one.tobytes() == other.images[0].tobytes()
+
+
 def test_what_has_none(studio: Runtime) -> None:
-    with pytest.raises(BadRequest, match=r"step_cache is for diffusion transformers, and .* is a UNet; leave it out"):
-        Txt2Img(studio)("a cat", step_cache=0.1)
     with pytest.raises(BadRequest, match="step_cache is 2; it can be 0 to 1"):
         Txt2Img(studio)("a cat", step_cache=2)

@@ -1,4 +1,5 @@
-"""What a transformer's first block adds to its input: little new there means little new in the whole output.
+"""What a transformer's first block, or a UNet's first residual block, adds to its input: little new there means little new in
+the whole output.
 
 Of first-block caching (chengzeyi's ParaAttention) and TeaCache (Liu et al. 2024).
 """
@@ -17,6 +18,14 @@ LISTS = ("transformer_blocks", "layers", "blocks")
 """How diffusers' transformers call their blocks."""
 
 
+def _first(network: Any) -> nn.Module | None:
+    """None: there is none."""
+    lists = [getattr(network, one) for one in LISTS if isinstance(getattr(network, one, None), nn.ModuleList)]
+    if not lists and hasattr(network, "down_blocks"):
+        lists = [getattr(network.down_blocks[0], "resnets", ())]
+    return lists[0][0] if lists and len(lists[0]) else None
+
+
 class Stopped(Exception):
     """The first block is done; nothing behind it is computed."""
 
@@ -28,14 +37,14 @@ class FirstBlock:
         """Raises BadRequest where no block is known."""
         self.residual: Tensor | None = None
         self._watched = False
-        blocks = next((getattr(network, one) for one in LISTS if isinstance(getattr(network, one, None), nn.ModuleList)), None)
-        if blocks is None or not len(blocks):
-            raise BadRequest(f"step_cache is for transformers with a list of blocks, which {name} is not; leave it out")
-        blocks[0].register_forward_hook(self._behind, with_kwargs=True)
+        block = _first(network)
+        if block is None:
+            raise BadRequest(f"step_cache is for networks with a list of blocks, which {name} is not; leave it out")
+        block.register_forward_hook(self._behind, with_kwargs=True)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Inside, a pass ends behind the first block, whose residual (B, tokens, width) is in `residual` then."""
+        """Inside, a pass ends behind the first block, whose residual, (B, tokens, width) or (B, C, h, w), is in `residual`."""
         self._watched, self.residual = True, None
         try:
             yield

@@ -6,7 +6,6 @@ Knows one evaluation of the network; not steps, guidance between rows, or who as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from mmgen.models.diffusion.denoiser import PRECISIONS
 from mmgen.models.diffusion.denoiser_base import DenoiserBase
 from mmgen.models.diffusion.dit.autoencoders import autoencoder_of
 from mmgen.models.diffusion.dit.family import DiTFamily
-from mmgen.models.diffusion.dit.first_block import FirstBlock
 from mmgen.models.diffusion.dit.flux import Flux
 from mmgen.models.diffusion.dit.flux2 import Flux2, Flux2Klein
 from mmgen.models.diffusion.dit.flux_kontext import FluxKontext
@@ -182,36 +180,6 @@ class DiTModel(DenoiserBase):
                 x.to(self.device, self.dtype), timesteps.to(self.device), self._told(conditions), guidance
             )
         return out.float()
-
-    @torch.inference_mode()
-    def first_residuals(
-        self,
-        x: Tensor,
-        timesteps: Tensor,
-        conditions: Sequence[Conditioning],
-        guidance: Tensor | None = None,
-        adapters: Sequence[ScaledAdapters] = (),
-    ) -> list[Tensor]:
-        """What the first block adds, a row at a time, (tokens, width); `predict`'s arguments. No other block is run."""
-        found = []
-        for row in range(len(x)):
-            one = slice(row, row + 1)
-            with self.first_block.alone():
-                self._together(
-                    x[one],
-                    timesteps[one],
-                    conditions[one],
-                    None if guidance is None else guidance[one].to(self.device),
-                    adapters[one] if adapters else (),
-                )
-            assert self.first_block.residual is not None
-            found.append(self.first_block.residual[0])
-        return found
-
-    @cached_property
-    def first_block(self) -> FirstBlock:
-        """Raises BadRequest where none is known."""
-        return FirstBlock(self.network, self.name)
 
     def _told(self, conditions: Sequence[Conditioning]) -> Conditioning:
         made = stack(conditions)
