@@ -11,6 +11,7 @@ import json
 import random
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from mmgen.ingest.sentences import sentences
 from mmgen.pipelines.rag_text import RagText
 from mmgen.runtime import Runtime
 
-TARGET_MS = 300.0
+TARGET_MS = 200.0
 
 
 def wiki(folder: Path) -> tuple[list[str], list[str]]:
@@ -70,7 +71,11 @@ def main() -> None:
         held = rag.library.readable().count() if folder.is_dir() else fill(rag, iter(paragraphs), args.passages)
         for question in asked[:3]:
             rag(question, k=args.k)
-        answers = [rag(question, k=args.k) for question in asked]
+        answers, worked = [], []
+        for question in asked:
+            began = time.process_time()
+            answers.append(rag(question, k=args.k))
+            worked.append(1000 * (time.process_time() - began))
         reader = rt.reader().model
         tokens = [sum(map(len, reader.pairs(a.question, [hit.passage.text for hit in a.passages]))) for a in answers]
         rag.close()
@@ -82,6 +87,10 @@ def main() -> None:
         times = sorted(answer.timings[stage] for answer in answers)
         p95 = times[min(len(times) - 1, int(0.95 * len(times)))]
         print(f"{stage:10} median {statistics.median(times):7.1f} ms   p95 {p95:7.1f} ms")
+    worked.sort()
+    p95 = worked[min(len(worked) - 1, int(0.95 * len(worked)))]
+    mean = statistics.mean(worked)
+    print(f"processor  median {statistics.median(worked):7.1f} ms   p95 {p95:7.1f} ms   mean {mean:7.1f} ms, of all threads")
     median = statistics.median(answer.timings["total"] for answer in answers)
     print(f"median / target of {TARGET_MS:.0f} ms: {median / TARGET_MS:.2f}")
 
