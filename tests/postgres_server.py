@@ -133,6 +133,18 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def tables_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """A place for private tables, of either kind."""
+    if request.param == "sqlite":
+        yield tmp_path / "keys.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    schema = f"t{secrets.token_hex(6)}"
+    yield server.url(schema)
+    server.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def store_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`store_at("name", **options)` opens that store, of either kind; the test's stores of PostgreSQL are dropped after it."""
     if request.param == "sqlite":

@@ -97,6 +97,7 @@ COVERED_ELSEWHERE = {
     "mmgen.runners.sampled_sequences": "runners/test_kv_cache_manager.py",
     "mmgen.stores.postgres.driver": "stores/postgres/test_server_errors.py",
     "mmgen.stores.postgres.filters": "stores/test_metadata_filter.py",
+    "mmgen.stores.postgres.pool": "stores/postgres/test_database.py",
     "mmgen.stores.relational.documents": "stores/test_documents.py",
     "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",
     "mmgen.serve.cluster.dispatcher": "serve/cluster/test_ingress.py",

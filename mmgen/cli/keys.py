@@ -13,6 +13,9 @@ from mmgen.cli.output import print_columns, print_json
 from mmgen.errors import BadRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mmgen.config import RuntimeConfig
     from mmgen.stores.keys import ApiKey, KeyStore
     from mmgen.stores.quotas import DayUse, QuotaStore
 
@@ -22,21 +25,28 @@ Name = Annotated[str, typer.Argument(help="The user's name.")]
 ONCE = "this is shown once, and kept nowhere: give it to its user, who sends it as Authorization: Bearer KEY"
 
 
+def place(config: RuntimeConfig) -> Path | str:
+    """Where the keys are."""
+    from mmgen.config import home
+
+    return config.accounts or (config.home or home()) / "keys.db"
+
+
 @contextmanager
 def opened() -> Iterator[KeyStore]:
-    from mmgen.config import home, load_runtime
+    from mmgen.config import load_runtime
     from mmgen.stores.keys import KeyStore
 
-    with KeyStore((load_runtime().home or home()) / "keys.db") as keys:
+    with KeyStore(place(load_runtime())) as keys:
         yield keys
 
 
 @contextmanager
 def quotas() -> Iterator[QuotaStore]:
-    from mmgen.config import home, load_runtime
+    from mmgen.config import load_runtime
     from mmgen.stores.quotas import QuotaStore
 
-    with QuotaStore((load_runtime().home or home()) / "keys.db") as found:
+    with QuotaStore(place(load_runtime())) as found:
         yield found
 
 

@@ -65,6 +65,8 @@ from mmgen.stores.keys import KeyStore
 from mmgen.stores.quotas import QuotaStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mmgen.runtime import Runtime
@@ -104,7 +106,7 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | 
     settings = settings or ServeConfig()
     # FastAPI's own docs pages load scripts from a CDN
     app = FastAPI(title="mmgen", version=__version__, lifespan=_life, docs_url=None, redoc_url=None)
-    app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(rt.home / "keys.db")
+    app.state.rt, app.state.settings, app.state.keys = rt, settings, KeyStore(_accounts(rt))
     app.state.fleet = fleet
     app.state.quotas = quotas = _quotas(rt, app.state.keys, fleet)
     if settings.keys_file is not None:
@@ -140,8 +142,13 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | 
     return app
 
 
+def _accounts(rt: Runtime) -> Path | str:
+    """Where keys and quotas are."""
+    return rt.config.accounts or rt.home / "keys.db"
+
+
 def _quotas(rt: Runtime, keys: KeyStore, fleet: Fleet | None) -> Quotas:
-    store, users = QuotaStore(rt.home / "keys.db"), rt.engine.metrics.users
+    store, users = QuotaStore(_accounts(rt)), rt.engine.metrics.users
     spent = (lambda: users) if fleet is None else lambda: fleet.dispatcher.spent(users)
     return Quotas(store, spent, lambda: [key.name for key in keys.all()])
 

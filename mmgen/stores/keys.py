@@ -10,12 +10,11 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
-from mmgen.stores.private_database import PrivateDatabase
+from mmgen.stores.private_tables import Place, opened
 
 ALL = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
 """What `--scopes all` means: everything but other people's keys."""
@@ -95,10 +94,10 @@ class ApiKey:
 
 
 class KeyStore:
-    """The keys in one file. Other processes see every change at once; threads may share it."""
+    """The keys in one file, or on a server. Other processes see every change at once; threads may share it."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._tables, self._clock = PrivateDatabase(path, TABLES), clock
+    def __init__(self, place: Place, clock: Callable[[], float] = time.time) -> None:
+        self._tables, self._clock = opened(place, TABLES), clock
         self._pepper, self._nobody = secrets.token_bytes(32), secrets.token_bytes(32)
         self._proved: dict[bytes, tuple[bytes, float]] = {}  # digest of a key -> the hash that it was proved by, until when
 
@@ -164,7 +163,7 @@ class KeyStore:
         id, _, salt, proof = _hashed(name, key)
         rights, now = _rights(weight, rate, scopes, stores), self._clock()
         with self._tables.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO given_keys VALUES (?)", (name,))
+            connection.execute("INSERT INTO given_keys VALUES (?) ON CONFLICT DO NOTHING", (name,))
             connection.execute("DELETE FROM keys WHERE name = ? OR id = ?", (name, id))
             row = (id, name, salt, proof, *rights, now, None, None)
             connection.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)

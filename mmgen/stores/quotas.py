@@ -6,11 +6,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 from mmgen.errors import BadRequest
-from mmgen.stores.private_database import PrivateDatabase
+from mmgen.stores.private_tables import Place, opened
 
 DAY_S = 86400
 KEPT_DAYS = 90
@@ -46,8 +45,8 @@ def checked(device_s: float) -> float:
 class QuotaStore:
     """Other processes see every change at once, and may add to the same users; threads may share it."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._tables, self._clock = PrivateDatabase(path, TABLES), clock
+    def __init__(self, place: Place, clock: Callable[[], float] = time.time) -> None:
+        self._tables, self._clock = opened(place, TABLES), clock
 
     def __enter__(self) -> QuotaStore:
         return self
@@ -66,7 +65,8 @@ class QuotaStore:
             return
         checked(device_s)
         with self._tables.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO quotas VALUES (?, ?)", (name, device_s))
+            connection.execute("DELETE FROM quotas WHERE name = ?", (name,))
+            connection.execute("INSERT INTO quotas VALUES (?, ?)", (name, device_s))
 
     def today(self, name: str) -> DayUse:
         day = self._day()
@@ -79,7 +79,8 @@ class QuotaStore:
         day = self._day()
         with self._tables.transaction() as connection:
             connection.executemany(
-                "INSERT INTO device_time VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET device_ms = device_ms + excluded.device_ms",
+                "INSERT INTO device_time VALUES (?, ?, ?) "
+                "ON CONFLICT (day, name) DO UPDATE SET device_ms = device_time.device_ms + excluded.device_ms",
                 [(day, name, spent) for name, spent in device_ms.items()],
             )
             connection.execute("DELETE FROM device_time WHERE day <= ?", (day - KEPT_DAYS,))

@@ -19,8 +19,9 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[KeyStore]:
-    with KeyStore(tmp_path / "keys.db") as keys:
+def keys(tables_at: Path | str) -> Iterator[KeyStore]:
+    """In a file, then on a server."""
+    with KeyStore(tables_at) as keys:
         yield keys
 
 
@@ -54,13 +55,15 @@ def test_guesses(keys: KeyStore, spoil: Any) -> None:
     assert keys.verify(spoil(key)) is None and keys.recall(spoil(key)) is None
 
 
-def test_the_file_proves_and_does_not_tell(keys: KeyStore, tmp_path: Path) -> None:
+def test_the_file_proves_and_does_not_tell(tmp_path: Path) -> None:
+    keys = KeyStore(tmp_path / "keys.db")
     key = keys.create("ann")
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     match = KEY.fullmatch(key)
     assert match and match[1].encode() in stored and match[2].encode() not in stored
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
     assert key not in str(keys.all()) and match[2] not in str(keys.all())
+    keys.close()
 
 
 def test_every_guess_costs_one_scrypt_and_a_constant_time_comparison(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,10 +77,10 @@ def test_every_guess_costs_one_scrypt_and_a_constant_time_comparison(keys: KeySt
         assert keys.verify(guess) is None and calls == ["scrypt", "compare"], guess
 
 
-def test_what_another_process_revokes_ends_at_once(keys: KeyStore, tmp_path: Path) -> None:
+def test_what_another_process_revokes_ends_at_once(keys: KeyStore, tables_at: Path | str) -> None:
     key = keys.create("ann")
     assert keys.verify(key) and keys.recall(key)
-    with KeyStore(tmp_path / "keys.db") as other:
+    with KeyStore(tables_at) as other:
         other.revoke("ann")
         assert keys.recall(key) is None and keys.verify(key) is None
         assert keys.any(), "revoking the last key opens the door to nobody"

@@ -15,9 +15,9 @@ class Day:
         return self.now
 
 
-def test_a_day_and_the_next(tmp_path: Path) -> None:
+def test_a_day_and_the_next(tables_at: Path | str) -> None:
     clock = Day()
-    with QuotaStore(tmp_path / "keys.db", clock) as store, QuotaStore(tmp_path / "keys.db", clock) as other:
+    with QuotaStore(tables_at, clock) as store, QuotaStore(tables_at, clock) as other:
         assert store.today("ann") == DayUse(0.0, None, 11.0 * DAY_S) and not store.today("ann").exhausted
         store.set("ann", 2.0)
         store.add({"ann": 500.0, "bob": 1.0})

@@ -12,8 +12,8 @@ from postgres_server import PostgresServer
 
 from mmgen.errors import NoSpace, StoreError, Unreachable
 from mmgen.interfaces import Document, Passage
-from mmgen.stores.postgres.database import MOST_CONNECTIONS
 from mmgen.stores.postgres.documents import PostgresDocumentStore
+from mmgen.stores.postgres.pool import MOST_CONNECTIONS
 
 
 def add(store: PostgresDocumentStore, uri: str) -> int:
