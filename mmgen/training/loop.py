@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from mmgen.config import Config, precision_policy
 from mmgen.errors import BadRequest
-from mmgen.training import checkpoint, mixed_precision
+from mmgen.training import checkpoint, mixed_precision, run_cost
+from mmgen.training.run_cost import EnergyMeter
 from mmgen.training.run_log import RunLog
 from mmgen.training.schedules import LearningRateSchedule
 
@@ -45,6 +46,7 @@ class LoopRecipe(Config):
     activation_checkpointing: bool = False
     compile: bool = False
     seed: int = 0
+    country: str = ""  # three letters, such as DEU: by whose electricity grams of CO2 are counted
     validate_every: int = Field(default=250, ge=1)  # steps
     checkpoint_minutes: float = Field(5.0, ge=0)
 
@@ -115,6 +117,9 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
     progress |= checkpoint.load(recipe.out / "checkpoint", task.model, task.optimizer) or {}
     module, optimizer = accelerator.prepare(task.loss, task.optimizer)
     precision = _precision(recipe, task, accelerator, module, progress)
+    meter = EnergyMeter(recipe.country)
+    if "flops_per_row" not in progress:
+        progress["flops_per_row"] = _flops_per_row(recipe, task, accelerator, module, progress["step"])
     record.before = before = progress["seconds"]
     saved = time.monotonic()
     module.train()
@@ -137,6 +142,8 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
             module.train()
         if (time.monotonic() - saved > 60 * recipe.checkpoint_minutes or enough or last) and accelerator.is_main_process:
             progress |= {"step": step + 1, "of": recipe.steps, "seconds": seconds}
+            if enough or last:
+                progress |= {name: progress.get(name, 0.0) + value for name, value in meter.stop().items()}
             checkpoint.save(recipe.out / "checkpoint", task.model, optimizer.optimizer, progress)
             record.plot(task.plotted, task.ylabel)
             saved = time.monotonic()
@@ -144,7 +151,31 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
             task.reported(step, enough or last)
         if enough and not last:
             return False
+        if last and accelerator.is_main_process:
+            _tell_cost(recipe, task, accelerator, record, progress, precision)
     return True
+
+
+def _flops_per_row(recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, step: int) -> float:
+    """By the first micro-batch."""
+    parts = task.parts(step, accelerator.process_index, accelerator.num_processes)
+    rows = (task.step_rows(step) or recipe.batch) * parts[0][1] / accelerator.num_processes
+    module.train()
+    with accelerator.no_sync(module):
+        batch = parts[0][0].to(accelerator.device)
+        return run_cost.flops_per_row(module, batch, rows, task.minimised, accelerator.backward)
+
+
+def _tell_cost(
+    recipe: LoopRecipe, task: Task, accelerator: Any, record: RunLog, progress: dict[str, Any], precision: str
+) -> None:
+    """What the whole run took, logged and noted."""
+    energy: dict[str, float] = {name: progress[name] for name in ("energy_kwh", "co2_grams") if name in progress}
+    rows = sum(task.step_rows(step) or recipe.batch for step in range(progress["step"]))
+    fast = "bf16" if "bf16" in precision else recipe.mixed_precision
+    told = run_cost.summary(rows, progress["seconds"], progress["flops_per_row"], accelerator.device, fast, energy)
+    record.note(progress["step"], told)
+    log.warning("%s", run_cost.line(told))
 
 
 def _precision(recipe: LoopRecipe, task: Task, accelerator: Any, module: nn.Module, progress: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """The loop over a task of its own: accumulated gradients equal whole ones, and a resumed run equals an undisturbed one."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -104,3 +105,13 @@ def test_a_measured_precision_is_kept_when_the_run_goes_on(
     assert done and asked == [(4, "loss")]
     assert not torch.equal(resumed.model.weight, exact.model.weight), "its products are rounded"
     torch.testing.assert_close(resumed.model.weight, exact.model.weight, atol=1e-2, rtol=1e-2)
+
+
+def test_a_run_ends_with_what_it_took(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Resumed as well: rows and FLOPs are the whole run's."""
+    out = tmp_path / "run"
+    while not run(out, stop=0.0)[0]:
+        pass
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    (told,) = [row for row in rows if "flops" in row]
+    assert told["rows"] == 24 and told["flops"] == 24 * 2 * (2 * 3 * 2) and "24 rows in" in caplog.text
