@@ -211,7 +211,7 @@ def heeding(transformer: torch.nn.Module) -> None:
                 parameter.mul_(4)
 
 
-def qwen_image_edit(folder: Path) -> Any:
+def qwen_image_edit(folder: Path, kind: Any = diffusers.QwenImageEditPipeline) -> Any:
     """Qwen-Image that changes an image, which its text encoder sees as 25 tokens."""
     import tiny_vision_chat
 
@@ -228,7 +228,7 @@ def qwen_image_edit(folder: Path) -> Any:
     reads.save_pretrained = lambda path, **_: shutil.copytree(
         seeing, path, ignore=shutil.ignore_patterns("config.json", "*.safetensors"), dirs_exist_ok=True
     )
-    return diffusers.QwenImageEditPipeline(
+    return kind(
         scheduler=plain.scheduler,
         vae=plain.vae,
         text_encoder=text,
@@ -238,10 +238,14 @@ def qwen_image_edit(folder: Path) -> Any:
     )
 
 
+def qwen_image_edit_plus(folder: Path) -> Any:
+    return qwen_image_edit(folder, diffusers.QwenImageEditPlusPipeline)
+
+
 FAMILIES: dict[str, Callable[[Path], Any]] = {
     one.__name__: one for one in (sd3, flux, schnell, flux2, flux2_klein, qwen_image, z_image, lumina2, pixart, sana)
 }
-EDITING: dict[str, Callable[[Path], Any]] = {one.__name__: one for one in (flux_kontext, qwen_image_edit)}
+EDITING: dict[str, Callable[[Path], Any]] = {one.__name__: one for one in (flux_kontext, qwen_image_edit, qwen_image_edit_plus)}
 """Those that change an image."""
 
 

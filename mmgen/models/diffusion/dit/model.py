@@ -32,7 +32,7 @@ from mmgen.models.diffusion.dit.flux_kontext import FluxKontext
 from mmgen.models.diffusion.dit.lumina2 import Lumina2
 from mmgen.models.diffusion.dit.pixart import PixArt
 from mmgen.models.diffusion.dit.qwen_image import QwenImage
-from mmgen.models.diffusion.dit.qwen_image_edit import QwenImageEdit
+from mmgen.models.diffusion.dit.qwen_image_edit import QwenImageEdit, QwenImageEditPlus
 from mmgen.models.diffusion.dit.sana import Sana
 from mmgen.models.diffusion.dit.sd3 import StableDiffusion3
 from mmgen.models.diffusion.dit.z_image import ZImage
@@ -49,6 +49,7 @@ FAMILIES: dict[str, type[DiTFamily]] = {
     "Flux2KleinPipeline": Flux2Klein,
     "QwenImagePipeline": QwenImage,
     "QwenImageEditPipeline": QwenImageEdit,
+    "QwenImageEditPlusPipeline": QwenImageEditPlus,
     "ZImagePipeline": ZImage,
     "Lumina2Pipeline": Lumina2,
     "Lumina2Text2ImgPipeline": Lumina2,

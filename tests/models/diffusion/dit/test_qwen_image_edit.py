@@ -9,7 +9,7 @@ import tiny_controls
 import tiny_dit
 import torch
 from control_rows import NEARLY, assert_equal_alone, drawn
-from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit
+from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit, pipeline_qwenimage_edit_plus
 from PIL import Image
 
 from mmgen.image_params import ImageParams
@@ -47,6 +47,24 @@ def test_draws_what_its_pipeline_draws(
     assert np.abs(found - out.images[0]).max() <= NEARLY
     (other,) = drawn(studio, folder, row(studio, folder, photo.rotate(90)))
     assert np.abs(found - other).max() > 2 * NEARLY
+
+
+def test_of_2509_draws_what_its_pipeline_draws(
+    studio: Runtime, tmp_path: Path, made: tuple[Any, Path, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = {pipeline_qwenimage_edit_plus.CONDITION_IMAGE_SIZE: 24}
+    monkeypatch.setattr(
+        pipeline_qwenimage_edit_plus, "calculate_dimensions", lambda area, ratio: (sides.get(area, SIDE), sides.get(area, SIDE))
+    )
+    pipeline, photo = tiny_dit.make("qwen_image_edit_plus", tmp_path), made[2]
+    out = pipeline(
+        photo, "w1 w2", negative_prompt="w3", true_cfg_scale=3.0, num_inference_steps=2, height=SIDE, width=SIDE,
+        generator=torch.Generator().manual_seed(4), output_type="np",
+    )  # fmt: skip
+    rows = [row(studio, tmp_path, photo), row(studio, tmp_path, photo.rotate(90), seed=5, steps=3)]
+    found, other = drawn(studio, tmp_path, *rows)
+    assert np.abs(found - out.images[0]).max() <= NEARLY
+    assert np.array_equal(drawn(studio, tmp_path, rows[1])[0], other)
 
 
 def test_rows_share_their_passes(studio: Runtime, made: tuple[Any, Path, Image.Image]) -> None:
