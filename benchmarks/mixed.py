@@ -386,8 +386,8 @@ def main() -> None:
     print(f"independent / fair, token to token at 99 %: {theirs['gap 99'] / fair['gap 99']:.2f} (target above 1)")
     print(f"fair / independent, throughput: {fair['throughput'] / theirs['throughput']:.2f} (target above 1)")
     print(f"in the chosen precision / fp32, throughput: {quick['throughput'] / fair['throughput']:.2f} (target 2)")
-    kept = [quick[figure] / fair[figure] for figure in ("gap 99", "fairness")]
-    print(f"the same, token to token at 99 %: {kept[0]:.2f}; Jain's fairness: {kept[1]:.2f} (targets 1)")
+    print(f"in the chosen precision / fp32, token to token at 99 %: {quick['gap 99'] / fair['gap 99']:.2f} (target 1)")
+    print(f"in the chosen precision / fp32, Jain's fairness: {quick['fairness'] / fair['fairness']:.2f} (target 1)")
     if args.plot:
         plot({name: one for name, one in results.items() if one is not quick}, args.plot)
 

@@ -240,16 +240,20 @@ def memory(plan: Plan, out: RowWriter) -> None:
         out.add("the same image after it", "", subjects.same(before, one.alone(rt, 1)))
 
 
+MIXED = 8
+"""Lines in which mixed.py tells what it found."""
+
+
 def mixed(plan: Plan, out: RowWriter) -> None:
     """benchmarks/mixed.py on this device: its last lines."""
-    seconds = 2 if plan.small else max(10, min(30, (plan.left - 60) / 6))
+    seconds = 2 if plan.small else max(10, min(30, (plan.left - 60) / 7))
     times = ["--seconds", f"{seconds:.0f}", "--alone", f"{seconds / 3:.1f}", "--chats", "2"]
     command = [sys.executable, "benchmarks/mixed.py", "--device", plan.device, *times, *([] if plan.small else ["--large"])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
     if done.returncode:
         out.add("benchmarks/mixed.py", done.stderr.strip().splitlines()[-1], False)
         return
-    for line in done.stdout.strip().splitlines()[-5:]:
+    for line in done.stdout.strip().splitlines()[-MIXED:]:
         what, _, figure = line.rpartition(": ")
         out.add(what, figure)
 
