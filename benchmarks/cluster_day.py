@@ -1,6 +1,7 @@
 """The cluster's router: what a decision costs, and a synthetic day over N engines in simulated time; figures last.
 
-python benchmarks/cluster_day.py [--jobs 1000000] [--engines 1,4,16,64] [--users 1000] [--plot docs/cluster.png] [--json FILE]
+python benchmarks/cluster_day.py [--jobs 1000000] [--engines 1,4,16,64] [--users 1000] [--memory 12]
+    [--plot docs/cluster.png] [--json FILE]
 router: 64 engines and 10,000 waiting requests; microseconds from "one is done" to "the next one goes there".
 day: chats, images and embeddings of a day, most at noon; its length is such that the engines are busy for half of it.
 Each has room for three of four models, a single one for all. With four engines or more a quarter of them
@@ -40,10 +41,9 @@ def model_of(one: Arrival) -> str:
     return {"text": "chat", "encode": "encoder"}.get(one.runner, f"image-{one.key}")
 
 
-def router_of(engines: int, window_s: float) -> ClusterRouter:
+def router_of(engines: int, window_s: float, memory: int = MEMORY) -> ClusterRouter:
     router = ClusterRouter(MODELS, window_s, rng=random.Random(0))
-    memory = MEMORY if engines > 1 else None
-    for state in placed([f"engine{number}" for number in range(engines)], MODELS, memory):
+    for state in placed([f"engine{number}" for number in range(engines)], MODELS, memory if engines > 1 else None):
         router.join(state)
     return router
 
@@ -90,11 +90,11 @@ def seconds_of(jobs: int, engines: int) -> float:
     return jobs * each / BATCHED / LOAD / engines
 
 
-def day(jobs: int, engines: int, users: int, window_s: float, rack: bool) -> tuple[ClusterOutcome, float]:
+def day(jobs: int, engines: int, users: int, window_s: float, rack: bool, memory: int) -> tuple[ClusterOutcome, float]:
     length = seconds_of(jobs, engines)
     dead = frozenset(f"engine{number}" for number in range(engines // 4))
     outages = [Outage(length / 2, dead, DOWN_S)] if rack else []
-    play = ClusterPlay(router_of(engines, window_s), cost, model_of, max_gap_ms=250.0)
+    play = ClusterPlay(router_of(engines, window_s, memory), cost, model_of, max_gap_ms=250.0)
     return play.run(synthetic_day(jobs, users, seconds=length), outages), length
 
 
@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--engines", default="1,4,16,64")
     parser.add_argument("--users", type=int, default=1000)
     parser.add_argument("--window", type=float, default=4.0)
+    parser.add_argument("--memory", type=int, default=MEMORY, help="of an engine; the models take 13 together")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--no-rack", action="store_true", help="no outage")
@@ -152,7 +153,7 @@ def main() -> None:
     rows, series, lengths = [], {}, {}
     for engines in [int(one) for one in args.engines.split(",")] if args.jobs else ():
         began = time.perf_counter()
-        out, length = day(args.jobs, engines, args.users, args.window, engines >= 4 and not args.no_rack)
+        out, length = day(args.jobs, engines, args.users, args.window, engines >= 4 and not args.no_rack, args.memory)
         rows.append(tell(out, engines, length, time.perf_counter() - began))
         series[engines], lengths[engines] = out, length
     if args.plot:
