@@ -38,7 +38,8 @@ def test_pipelines(run: Callable[..., str], plug: Callable[..., None]) -> None:
     lines = run("pipelines").splitlines()
     assert lines[0] == "rag-text  Answer a question from your documents, with citations"
     assert lines[1].startswith("  rag-text(question: str, store: str | None = None, ")
-    assert lines[2] == "txt2img  Generate images from a prompt" and lines[3].startswith(
+    assert lines[2] == "rag-search  The passages of a store nearest to a query"
+    assert lines[4] == "txt2img  Generate images from a prompt" and lines[5].startswith(
         "  txt2img(prompt: str | Sequence[str], "
     )
     assert lines[-2] == "gone  Was there once (plugin pixel)" and "cannot be imported" in lines[-1]
