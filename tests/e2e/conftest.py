@@ -51,6 +51,17 @@ def mounted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def administered(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
+    """`mmgen serve` with two keys: its address, an administrator's key and an everyday one."""
+    from mmgen.stores.keys import ALL, KeyStore
+
+    with KeyStore(tmp_path / "keys.db") as keys:
+        made = keys.create("root", scopes=(*ALL, "admin")), keys.create("reader")
+    for address in served(tmp_path, "serve"):
+        yield address.removesuffix("/v1"), *made
+
+
+@pytest.fixture
 def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         if os.environ.get("MMGEN_BROWSER") == "required":
