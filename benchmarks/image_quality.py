@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 import mmgen
-from mmgen.training.data.emoji_images import EmojiImages
+from mmgen.training.data.emoji_images import SIDE, EmojiImages
 from mmgen.training.data.scene_renderer import Augment
 from mmgen.training.eval import image_metrics, image_samples
 from mmgen.training.eval.composition_metrics import Composition
@@ -43,7 +43,8 @@ Reads = Callable[[Sequence[str]], Tensor]
 class Model:
     def __init__(self, args: argparse.Namespace) -> None:
         self.draw = mmgen.pipeline("txt2img", **({"model": args.model} if args.model else {}))
-        self.options = {"steps": args.steps, "solver": args.solver, "guidance": args.guidance}
+        size = {"width": SIDE, "height": SIDE}  # as the denoiser draws, before its own super-resolution
+        self.options = {"steps": args.steps, "solver": args.solver, "guidance": args.guidance, **size}
 
     def __call__(self, prompts: Sequence[str], seed: int, n: int = 1) -> Tensor:
         """(P * n, 3, H, W) in [-1, 1]"""

@@ -23,13 +23,17 @@ def group() -> None:
 def emoji(
     folder: Annotated[Path, typer.Argument(help="The data set's folder; built if empty or missing.")],
     packages: Annotated[Path | None, typer.Option(help="Folder with the npm tarballs, to build without a network.")] = None,
+    families: Annotated[
+        list[str] | None,
+        typer.Option("--family", help="Adds the icons of a further set, such as noto-v1 or lucide; repeatable."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Emoji images with captions: checks FOLDER, or builds it from npm packages. Exit code 1 if it is not the pinned set."""
     from mmgen.training.data import emoji_dataset as data
 
     filled = folder.is_dir() and any(folder.iterdir())
-    report = data.check(folder) if filled else _built(folder, packages, quiet=as_json)
+    report = data.check(folder) if filled else _built(folder, packages, families or [], quiet=as_json)
     if as_json:
         typer.echo(json.dumps(vars(report)))
     else:
@@ -42,11 +46,11 @@ def emoji(
         raise typer.Exit(1)
 
 
-def _built(folder: Path, packages: Path | None, quiet: bool) -> DatasetReport:
+def _built(folder: Path, packages: Path | None, families: list[str], quiet: bool) -> DatasetReport:
     from rich.progress import Progress
 
     from mmgen.training.data.emoji_build import build
 
     with Progress(disable=quiet, transient=True) as bar:
         task = bar.add_task("rendering")
-        return build(folder, packages, lambda done, total: bar.update(task, completed=done, total=total))
+        return build(folder, packages, lambda done, total: bar.update(task, completed=done, total=total), families)

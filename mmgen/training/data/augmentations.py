@@ -61,3 +61,23 @@ def recoloured(images: Tensor, some: np.ndarray, rng: np.random.Generator) -> Te
     shades = np.where(some & (rng.random(count) < 0.3), rng.integers(3, 8, count), 256)
     half = torch.tensor(shades, dtype=images.dtype, device=images.device)[:, None, None, None] / 2
     return ((mixed * half).round() / half).clamp(-1, 1)
+
+
+def outlined(images: Tensor, some: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """The images of `some`, (B,) bool, with dark contours; half of these are the contours alone on white, as line icons are."""
+    across = F.pad((images[..., 1:] - images[..., :-1]).abs(), (0, 1))
+    down = F.pad((images[..., 1:, :] - images[..., :-1, :]).abs(), (0, 0, 0, 1))
+    slope = torch.maximum(across, down).amax(1, keepdim=True)
+    line = F.max_pool2d((2 * slope - 0.3).clamp(0, 1), 3, stride=1, padding=1)  # about two pixels wide
+    alone = torch.from_numpy(rng.random(len(images)) < 0.5).to(images.device)[:, None, None, None]
+    drawn = torch.where(alone, torch.ones_like(images), images) * (1 - line) - line
+    return torch.where(torch.from_numpy(some).to(images.device)[:, None, None, None], drawn, images)
+
+
+def repainted(images: Tensor, some: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """The images of `some`, (B,) bool, in another palette: red, green and blue exchanged, a fifth of these as negatives."""
+    order = np.where(some[:, None], rng.permuted(np.tile(np.arange(3), (len(images), 1)), axis=1), np.arange(3))
+    sign = np.where(some & (rng.random(len(images)) < 0.2), -1.0, 1.0)
+    rows = torch.arange(len(images), device=images.device)[:, None]
+    exchanged = images[rows, torch.from_numpy(order).to(images.device)]  # (B, 3, H, W)
+    return exchanged * torch.tensor(sign, dtype=images.dtype, device=images.device)[:, None, None, None]

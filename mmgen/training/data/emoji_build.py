@@ -8,41 +8,55 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmgen.errors import BadRequest, NotFound
-from mmgen.training.data.emoji_dataset import SIDE, SOURCES, WORDS, DatasetReport, check, write
+from mmgen.errors import BadRequest, NotFound, nearest
+from mmgen.training.data.emoji_dataset import FAMILIES, SIDE, SOURCES, WORDS, DatasetReport, check, write
 from mmgen.training.data.emoji_vectors import rasterise
 from mmgen.training.data.emoji_vectors import write as write_vectors
 
 
-def build(folder: Path, packages: Path | None = None, progress: Callable[[int, int], None] | None = None) -> DatasetReport:
+def build(
+    folder: Path,
+    packages: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    families: Sequence[str] = (),
+) -> DatasetReport:
     """Fetches the packages by `npm pack` (or takes the tarballs in `packages`), draws, and writes a new or empty `folder`.
 
+    families: names in emoji_dataset.FAMILIES, whose icons are added to the four vendors' drawings.
     Raises BadRequest for another folder, NotFound where npm, resvg-py or a tarball is missing.
     """
+    for name in families:
+        if name not in FAMILIES:
+            raise BadRequest(f"family {name!r} is unknown{nearest(name, sorted(FAMILIES))}; take some of {', '.join(FAMILIES)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadRequest(f"{folder} is not an empty folder; choose a new one")
     with tempfile.TemporaryDirectory() as scratch:
         tarballs = Path(packages or scratch)
         if packages is None:
-            fetch(tarballs)
+            fetch(tarballs, families)
         fresh = Path(scratch) / "set"
         rows, images, vectors = draw(tarballs, progress)
+        for row, image, svg in drawn_families(tarballs, rows, families):
+            rows.append(row)
+            images.append(image)
+            vectors.append(svg)
         write(fresh, rows, images)
         write_vectors(fresh, {row["file"]: svg for row, svg in zip(rows, vectors, strict=True)})
         report = check(fresh)
-        licenses(tarballs, fresh / "LICENSES")
+        licenses(tarballs, fresh / "LICENSES", families)
         shutil.copytree(fresh, folder, dirs_exist_ok=True)
     return report
 
 
-def fetch(folder: Path) -> None:
-    versions = {source.package: source.version for source in SOURCES.values()} | WORDS
+def fetch(folder: Path, families: Sequence[str] = ()) -> None:
+    sources = [*SOURCES.values(), *(FAMILIES[name] for name in families)]
+    versions = {source.package: source.version for source in sources} | WORDS
     if shutil.which("npm") is None:
         raise NotFound("npm is not on the PATH; install Node.js, or give --packages a folder with the tarballs of `npm pack`")
     wanted = [f"{package}@{version}" for package, version in versions.items()]
@@ -54,7 +68,7 @@ def fetch(folder: Path) -> None:
 
 def _member(tarballs: Path, package: str, name: str) -> bytes:
     """One file of a package's tarball, named as `npm pack` names it."""
-    version = WORDS.get(package) or next(s.version for s in SOURCES.values() if s.package == package)
+    version = WORDS.get(package) or next(s.version for s in (SOURCES | FAMILIES).values() if s.package == package)
     path = tarballs / f"{package.removeprefix('@').replace('/', '-')}-{version}.tgz"
     try:
         with tarfile.open(path) as archive:
@@ -130,6 +144,26 @@ def draw(
     return rows, images, vectors
 
 
+def drawn_families(
+    tarballs: Path, rows: Sequence[dict[str, Any]], families: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], np.ndarray, str]]:
+    """Row, image and SVG of every icon whose name is that of a thing in `rows`; line icons are black."""
+    things = {row["name"]: row for row in reversed(rows)}  # the first vendor's
+    for family in families:
+        source = FAMILIES[family]
+        icons = _json(tarballs, source.package, "icons.json")
+        for thing in reversed(things.values()):
+            svg = _svg(icons, slug(thing["name"]))
+            if svg is not None and (pixels := rasterise(svg)).any():
+                own = {"file": f"{family}/{thing['codepoints']}.png", "vendor": family, "license": source.license, "also": []}
+                yield thing | own, pixels, svg
+
+
+def slug(name: str) -> str:
+    """A thing's name as icon sets write it: "woman's hat" as womans-hat."""
+    return re.sub(r"[^a-z0-9]+", "-", re.sub(r"['’]", "", name.lower())).strip("-")
+
+
 def _preference(e: dict[str, Any]) -> tuple[bool, float]:
     return re.search(r"\b(man|woman|boy|girl)\b", e["name"]) is not None, e["version"]
 
@@ -153,10 +187,10 @@ def _svg(icons: dict[str, Any], name: str) -> str | None:
     return f'<svg {space} viewBox="{view}">{icon["body"]}</svg>'
 
 
-def licenses(tarballs: Path, folder: Path) -> None:
+def licenses(tarballs: Path, folder: Path, families: Sequence[str] = ()) -> None:
     """Who drew what under which licence: each package's own statement, to be kept with any copy."""
     folder.mkdir()
-    for vendor, source in SOURCES.items():
+    for vendor, source in (SOURCES | {name: FAMILIES[name] for name in families}).items():
         (folder / f"{vendor}.json").write_bytes(_member(tarballs, source.package, "info.json"))
     for package in WORDS:
         (folder / f"{package}.txt").write_bytes(_member(tarballs, package, "LICENSE"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest
@@ -32,6 +33,8 @@ class SyntheticPairsRecipe(Config):
     pool: int = Field(24_000, ge=1)  # requests drawn ahead, so that each caption is encoded once
     mix: Mix = Mix(single=0.84, relation=0.08, count=0.08, keywords=0.35, more_keywords=0.2, style=0, background=0.15)
     augment: Augment = Augment(scale=0.8, smallest=0.6)
+    outlines: float = Field(default=0.0, ge=0, le=1)  # chance of dark contours
+    palettes: float = Field(default=0.0, ge=0, le=1)  # chance of exchanged colours, where no caption speaks of them
 
 
 class SyntheticPairs:
@@ -43,6 +46,7 @@ class SyntheticPairs:
         learned = [vendor for vendor in vendors if vendor not in recipe.held_out]
         if not learned:
             raise BadRequest(f"held_out names all vendors ({', '.join(vendors)}); leave one to learn from")
+        self.recipe = recipe
         self.images = EmojiImages.load(folder, learned, recipe.leave_out)
         self.held_out = clean(EmojiImages.load(folder, recipe.held_out or vendors[-1:], recipe.leave_out))
         self.painter = SceneRenderer(self.images, augment=recipe.augment, device=device)
@@ -60,10 +64,19 @@ class SyntheticPairs:
         behind = np.where(named == UNNAMED, self._any_colour(a, b, rng), named)
         pixels = self.painter.draw(layout, a, b, np.full(count, UNNAMED), behind, rng)
         fast = (named != UNNAMED) | self.coloured[a] | self.coloured[b]  # the caption says which colours are there
+        pixels = self._restyled(pixels, ~fast, rng)
         pixels = augmentations.recoloured(augmentations.warped(augmentations.distort(pixels, rng), rng), ~fast, rng)
         said = pool.background[rows][None]
         same = (self.scenes[shown][:, None] == self.scenes[rows][None]) & ((said == UNNAMED) | (said == behind[:, None]))
         return PairBatch(pixels, torch.from_numpy(pool.caption[rows]), torch.from_numpy(same).to(pixels.device))
+
+    def _restyled(self, pixels: Tensor, free: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """Some in other hands' manner; `free`, (B,) bool: their captions speak of no colour. Without any, as before."""
+        if self.recipe.palettes:
+            pixels = augmentations.repainted(pixels, free & (rng.random(len(free)) < self.recipe.palettes), rng)
+        if self.recipe.outlines:
+            pixels = augmentations.outlined(pixels, free & (rng.random(len(free)) < self.recipe.outlines), rng)
+        return pixels
 
     def _any_colour(self, a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(B,) colours that both things can be seen on."""

@@ -44,7 +44,7 @@ class SuperResolutionRecipe(Config):
     steps: int = Field(default=10_000, ge=1)
     minutes: float | None = Field(default=None, gt=0)  # in place of `steps`
     batch: int = Field(default=12, ge=1)
-    learning_rate: float = 1e-3
+    learning_rate: float = 6e-4
     warmup: float = 0.03
     mixed_precision: str = "auto"
     validate_every: int = Field(default=250, ge=1)  # steps

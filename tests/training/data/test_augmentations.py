@@ -25,7 +25,13 @@ def test_clean_is_as_drawn_on_white(images: EmojiImages) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [augmentations.distort, augmentations.warped, lambda x, r: augmentations.recoloured(x, np.ones(6, bool), r)]
+    "change",
+    [
+        augmentations.distort,
+        augmentations.warped,
+        lambda x, r: augmentations.recoloured(x, np.ones(6, bool), r),
+        lambda x, r: augmentations.repainted(x, np.ones(6, bool), r),
+    ],
 )
 def test_changes_come_from_their_generator_alone(change) -> None:  # type: ignore[no-untyped-def]
     before = random_images()
@@ -55,3 +61,23 @@ def test_only_some_are_recoloured() -> None:
     after = augmentations.recoloured(before, some, rng())
     torch.testing.assert_close(after[1::2], before[1::2], atol=1 / 255, rtol=0)
     assert (after[::2] - before[::2]).abs().amax((1, 2, 3)).min() > 0.1
+
+
+def test_outlines_are_dark_and_stand_at_the_edges() -> None:
+    square = torch.ones(40, 3, 16, 16)
+    square[..., 4:12, 4:12] = torch.tensor([1.0, -1.0, 0.0])[:, None, None]
+    some = np.arange(40) % 2 == 0
+    found = augmentations.outlined(square, some, rng())
+    assert torch.equal(found[1::2], square[1::2]) and (found[::2, :, 4, 4:12] == -1).all()
+    assert torch.equal(found, augmentations.outlined(square, some, rng()))
+    inside = found[::2, 1, 8, 8]
+    assert set(inside.tolist()) == {-1.0, 1.0} and (found[::2, :, 0, 0] == 1).all()
+
+
+def test_palettes_exchange_colours() -> None:
+    some = np.arange(6) < 3
+    found, before = augmentations.repainted(random_images(), some, rng()), random_images()
+    assert torch.equal(found[3:], before[3:])
+    for one, was in zip(found[:3], before[:3], strict=True):
+        sums = {round(float(channel.abs().sum()), 3) for channel in was}
+        assert {round(float(channel.abs().sum()), 3) for channel in one} == sums

@@ -7,7 +7,7 @@ import pytest
 
 from mmgen.errors import BadRequest, NotFound
 from mmgen.training.data import emoji_dataset, emoji_vectors
-from mmgen.training.data.emoji_build import build
+from mmgen.training.data.emoji_build import build, slug
 
 SQUARE = '<path d="M0 0h{0}v{0}H0z" fill="#f00"/>'
 EMOJI = [("1f534", "🔴", "red circle", 1, 5), ("2b1b", "⬛", "black square", 1, 1), ("2764-FE0F", "❤️", "red heart", 0, 3)]
@@ -70,6 +70,31 @@ def test_building_from_tarballs(tarballs: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "set" / "LICENSES").iterdir())) == len(emoji_dataset.SOURCES) + len(emoji_dataset.WORDS)
     with pytest.raises(BadRequest, match="is not an empty folder; choose a new one"):
         build(tmp_path / "set", tarballs)
+
+
+def test_further_families(tarballs: Path, tmp_path: Path) -> None:
+    """Icons are found by the things' names, whoever drew these first."""
+    pytest.importorskip("resvg_py")
+    line = '<path d="M0 0h16" stroke="currentColor"/>'
+    body = {"icons": {"red-heart": {"body": line}, "red-circle-line": {"body": line}}, "width": 16, "height": 16}
+    lucide = emoji_dataset.FAMILIES["lucide"]
+    pack(tarballs, lucide.package, lucide.version, **{"icons.json": body, "info.json": {"license": "x"}})
+    report = build(tmp_path / "set", tarballs, families=["lucide"])
+    assert report.counts["lucide"] == 1 and report.licenses["lucide"] == "ISC"
+    row = emoji_dataset.read_rows(tmp_path / "set")[-1]
+    assert (row["file"], row["name"], row["also"]) == ("lucide/2764.png", "red heart", [])
+    (image,) = emoji_dataset.read_images(tmp_path / "set", [row["file"]])
+    assert image[0, :, 3].all() and not image[..., :3].any()
+    assert (
+        report.rows == emoji_dataset.check(tmp_path / "set").rows and (tmp_path / "set" / "LICENSES" / "lucide.json").is_file()
+    )
+    with pytest.raises(BadRequest, match=r"family 'lucid' is unknown .did you mean .lucide"):
+        build(tmp_path / "other", tarballs, families=["lucid"])
+
+
+@pytest.mark.parametrize(("name", "icon"), [("woman’s hat", "womans-hat"), ("keycap: #", "keycap"), ("ON! arrow", "on-arrow")])
+def test_names_of_icons(name: str, icon: str) -> None:
+    assert slug(name) == icon
 
 
 def test_a_missing_tarball_is_named(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_what_cannot_be(data: Path, tiny_encoder: Path, tmp_path: Path) -> None:
         ClipRun(recipe_of(data, tmp_path / "c", tiny_encoder, text=TEXT))
 
 
-@pytest.mark.parametrize("name", ["emoji-clip-cpu", "emoji-clip-gpu", "clip"])
+@pytest.mark.parametrize("name", ["emoji-clip-cpu", "emoji-clip-families", "emoji-clip-gpu", "clip"])
 def test_shipped_recipes_are_read(name: str) -> None:
     recipe = load(CONFIGS / f"{name}.yaml", ClipRecipe)
     assert recipe.vision.image_size % recipe.vision.patch == 0

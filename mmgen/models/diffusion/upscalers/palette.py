@@ -38,13 +38,19 @@ class PaletteNet(nn.Module):
         self.logits.bias = nn.Parameter(bilinear(scale).clamp_min(LEAST).log().flatten())
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.first(x)
+        features = self.first(x).float()
         for block in self.blocks:
-            features = features + block(features)
-        features = self.activation(features)
+            features = features + block(normed(features))
+        features = self.activation(normed(features))
         palette = neighbours(x) + self.added(features).unflatten(1, (AROUND, 3))  # (B, 9, 3, H, W)
         share = self.logits(features).unflatten(1, (AROUND, self.scale**2)).softmax(1)  # (B, 9, scale scale, H, W)
         return mixed(palette, share, self.scale)
+
+
+def normed(x: Tensor) -> Tensor:
+    """(B, C, H, W) with the channels of each place divided by their root mean square (Zhang and Sennrich 2019): without it
+    features grew until the softmax was saturated, and training lost what it had learned."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-6)
 
 
 def neighbours(x: Tensor) -> Tensor:
