@@ -16,6 +16,7 @@ TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 COMMANDS = frozenset({
     "rag", "train", "quantize", "scaling-law", "embed", "data", "doctor", "plugins", "pipelines", "models", "show", "reproduce",
     "web", "serve", "keys", "history", "simulate", "top", "image", "zero-shot", "pull", "rm", "eval", "tune", "reward", "store",
+    "merge", "explain",
 })  # fmt: skip
 """What `mmgen` has of its own; a pipeline becomes a command, so it cannot be called like one of them."""
 
