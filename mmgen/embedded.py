@@ -69,7 +69,14 @@ EMBEDDED = {
             "cross-encoder",
             "assets:models/rerank",
             "Apache-2.0",
-            "cross-encoder: orders passages for a question, and judges the reader's answers",
+            "cross-encoder: orders passages for a question",
+        ),
+        EmbeddedModel(
+            "embedded:verifier",
+            "cross-encoder",
+            "assets:models/verifier",
+            "Apache-2.0",
+            "cross-encoder: judges whether the sentences around the reader's answer support it",
         ),
         EmbeddedModel(
             "embedded:emoji",

@@ -36,6 +36,8 @@ SENTENCE = re.compile(r"[.!?\n](?=\s|$)")
 CLAUSE = re.compile(
     r"[.;:!?\n](?=\s|$)|,\s|\s(?:and|but|while)\s(?=(?:the|in|on|at|its?|they|she|he)\b)|\s(?:and|but|while)\s(?=[A-Z])"
 )
+UNIT = re.compile(r"\d\s?((?!\d)[^\W_]{2,}|[%€$£])")
+"""What is counted or measured, behind its number."""
 DENIAL = r"(?:not|no|never|without|\w+n['’]t|cannot)"
 DENIED = re.compile(r"\b(?:not|no|never|without)\s(?:\w+ly\s)?\w{4,}|\b\w+n['’]t\s(?:\w+\s){0,4}?\w{4,}", re.I)
 DENYING = re.compile(
@@ -60,6 +62,8 @@ def contradicted(question: str, passage: str, start: int, end: int) -> str:
         return "it is denied there"
     if DENIED.search(question) and not NEGATION.search(sentence) and not DENYING.search(sentence):
         return "it is not denied there"
+    if _of_another(content_stems(question), sentence, clause, answer):
+        return "it is said of another"
     counted = COUNTED.search(question)
     if counted and answer.strip().isdigit() and re.search(rf"\b{re.escape(counted[1])}\w{{0,3}}\s$", passage[:start], re.I):
         return "it is the number of one, not how many there are"
@@ -71,6 +75,23 @@ def around(text: str, start: int, end: int, cuts: re.Pattern[str]) -> str:
     first = max((cut.end() for cut in cuts.finditer(text, 0, start)), default=0)
     last = cuts.search(text, end)
     return text[first : last.start() if last else len(text)]
+
+
+def _of_another(asked: set[str], sentence: str, clause: str, answer: str) -> bool:
+    """Whether a number is said of something else: another part of the sentence has a number of that unit, and shares of the
+    question's words one with the answer's part and has one that this lacks, which speaks of what was not asked: "a rowing boat
+    costs 9 francs, a motor boat 38 francs"."""
+    if not (unit := UNIT.search(answer)):
+        return False
+    own = content_stems(clause)
+    for part in re.split(r"[,;]\s|\s(?:and|but|while|or)\s", sentence):
+        if part in clause or not re.search(rf"\d\s?{re.escape(unit[1])}", part):
+            continue
+        other = content_stems(part)
+        others = {word for word in own - other - asked if not word[0].isdigit()}
+        if others and asked & own & other and asked & other - own:
+            return True
+    return False
 
 
 def _other_kind(asked: set[str], said: set[str], answer: set[str]) -> bool:

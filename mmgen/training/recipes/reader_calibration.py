@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmgen.clients.reader import ReaderClient
     from mmgen.runtime import Runtime
 
-SIGNS = (1, 1, 1, 0, 1, -1, -1, -1, -1, -1)  # which way each feature speaks for an answer; 0: either
+SIGNS = (1, 1, 1, 1, 1, -1, -1, -1, -1, -1)  # which way each feature speaks for an answer; 0: either
 FEATURES = len(SIGNS)
 RIGHT = 0.5  # token F1 from which an answer counts as correct
 

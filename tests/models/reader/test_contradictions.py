@@ -11,6 +11,7 @@ def why(question: str, passage: str, answer: str) -> str:
 
 
 LINES = "The red line takes 12 minutes to the harbour, the blue line 19 minutes and the green line 9 minutes."
+BOATS = "A rowing boat costs 9 francs an hour, a motor boat 38 francs an hour."
 ROLLS = "Tom baked 12 rolls in the morning and 30 rolls in the afternoon."
 
 
@@ -18,6 +19,8 @@ ROLLS = "Tom baked 12 rolls in the morning and 30 rolls in the afternoon."
     ("question", "passage", "answer", "reason"),
     [
         ("How long does the blue line take?", LINES, "12 minutes", "it is of another kind than was asked"),
+        ("How much does a motor boat cost?", BOATS, "9 francs", "it is said of another"),
+        ("How much does a rowing boat cost?", BOATS, "38 francs", "it is said of another"),
         ("How many rolls did Tom bake in the evening?", ROLLS, "30", "it is of another kind than was asked"),
         ("How many trains run on Mondays?", "On Sundays nine trains run.", "nine", "it is of another kind than was asked"),
         ("Who raised it in 1790?", "In 1823 Olga raised it. In 1790 it fell.", "Olga", "it is of another year"),
@@ -36,6 +39,8 @@ def test_signs(question: str, passage: str, answer: str, reason: str) -> None:
     ("question", "passage", "answer"),
     [
         ("How long does the blue line take?", LINES, "19 minutes"),
+        ("How much does a motor boat cost?", BOATS, "38 francs"),
+        ("How much does a boat cost?", BOATS, "9 francs"),
         ("Which line takes 9 minutes?", LINES, "green line"),
         ("How many rolls did Tom bake in the morning?", ROLLS, "12"),
         ("In which month was it lit?", "It was lit in July, after the spring.", "July"),
