@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -60,7 +61,9 @@ def commands(folder: Path) -> dict[str, tuple[list[str], tuple[str, dict[str, ob
 
 @contextmanager
 def serving() -> Iterator[None]:
-    server = subprocess.Popen([*MMGEN, "serve", "--port", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen([*MMGEN, "serve", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + 120
         while port_file.running() is None:
