@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from html import escape
 
-FENCE = re.compile(r"^\s*```")
+from . import code_html
+
+FENCE = re.compile(r"^\s*```\s*([\w+#-]*)")
 ITEM = re.compile(r"^\s*(?:[-*+]|(\d+)[.)])\s+(.*)$")
 HEADING = re.compile(r"^(#{1,6})\s+(.*)$")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -23,9 +25,9 @@ def html(text: str) -> str:
     lines, place = text[:LONGEST].split("\n"), 0
     while place < len(lines):
         line = lines[place]
-        if FENCE.match(line):
+        if fence := FENCE.match(line):
             end = next((n for n in range(place + 1, len(lines)) if FENCE.match(lines[n])), len(lines))
-            out.append(f"<pre><code>{escape(chr(10).join(lines[place + 1 : end]))}</code></pre>")
+            out.append(f"<pre><code>{code_html.html(chr(10).join(lines[place + 1 : end]), fence[1])}</code></pre>")
             place = end + 1
         elif heading := HEADING.match(line):
             out.append(f"<h4>{inline(heading[2])}</h4>")

@@ -13,7 +13,8 @@ def test_what_is_shown() -> None:
     assert html(text) == (
         "<h4>Tea</h4><p>It is <strong>hot</strong> and <em>green</em>,<br>says <code>a &lt; b</code>.</p>"
         "<ul><li>one</li><li>two</li></ul><ol start='3'><li>three</li></ol>"
-        "<pre><code>x = &#x27;&lt;b&gt;&#x27;</code></pre><p>end</p>"
+        '<pre><code><span class="hl-n">x</span> <span class="hl-o">=</span> '
+        """<span class="hl-s1">'&lt;b&gt;'</span></code></pre><p>end</p>"""
     )
     assert html("2 * 3 * 4 = 24 and snake_case_name") == "<p>2 * 3 * 4 = 24 and snake_case_name</p>"
 
