@@ -6,8 +6,8 @@ from functools import lru_cache
 from html import escape
 
 LANGUAGES = frozenset({
-    "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "ini", "java", "javascript", "js", "json", "kotlin", "lua", "php",
-    "py", "python", "r", "ruby", "rust", "sh", "sql", "swift", "toml", "ts", "typescript", "xml", "yaml",
+    "bash", "c", "cpp", "csharp", "css", "diff", "go", "html", "ini", "java", "javascript", "js", "json", "kotlin", "lua",
+    "php", "py", "python", "r", "ruby", "rust", "sh", "sql", "swift", "toml", "ts", "typescript", "xml", "yaml",
 })  # fmt: skip
 """Whose lexers are used: a text that names another one is shown plainly."""
 LONGEST = 10_000  # characters that are coloured
