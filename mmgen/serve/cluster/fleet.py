@@ -19,8 +19,6 @@ from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
 
 log = logging.getLogger(__name__)
 TICK_S = 1.0
-STARTS = 3
-"""Replicas of a group that may die in a row without having answered anything; then it stops trying."""
 
 StartReplica = Callable[[str, ReplicaGroup], Awaitable[Replica]]
 """Name and group -> a replica that is ready. Raises whatever is wrong."""
@@ -158,7 +156,7 @@ class Fleet:
         answered = self.dispatcher.answered.get(state.name, 0)
         state.failures = 1 if answered > self._answered.get(state.name, 0) else state.failures + 1
         self._answered[state.name] = answered
-        if state.failures >= STARTS and not state.trouble:
+        if state.failures >= self.config.starts and not state.trouble:
             lines = why.strip().splitlines() or ["no reason given"]
             state.trouble = (
                 f"replicas of {state.name} died {state.failures} times in a row before they answered anything, the last: "

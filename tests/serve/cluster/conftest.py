@@ -76,12 +76,14 @@ class LocalReplica:
 class LocalCluster:
     """A fleet of them; `lives`: messages after which each next replica dies."""
 
-    def __init__(self, rt: Runtime, home: Path, group: ReplicaGroup, lives: list[int | None], **settings: Any) -> None:
+    def __init__(
+        self, rt: Runtime, home: Path, group: ReplicaGroup, lives: list[int | None], starts: int = 3, **settings: Any
+    ) -> None:
         self.rt, self.home, self.lives, self.started = rt, home, lives, list[LocalReplica]()
         self.settings = ServeConfig(**{"history": True, **settings})
         models = {reference: ModelInfo(1, 0.1) for reference in (rt.config.text, rt.config.denoiser, rt.config.encoder)}
         self.dispatcher = Dispatcher(ClusterRouter(models, 2.0, RequestCosts(1.0), random.Random(0)))
-        config = ClusterConfig(replicas={"engine": group})
+        config = ClusterConfig(replicas={"engine": group}, starts=starts)
         self.fleet = Fleet(self.dispatcher, config, {"engine": frozenset(models)}, self.start)
 
     async def start(self, name: str, group: ReplicaGroup) -> LocalReplica:
@@ -99,9 +101,9 @@ def cluster(served: Runtime) -> Callable[..., Any]:
 
     @contextmanager
     def made(
-        replicas: int = 1, lives: list[int | None] | None = None, **settings: Any
+        replicas: int = 1, lives: list[int | None] | None = None, starts: int = 3, **settings: Any
     ) -> Iterator[tuple[TestClient, LocalCluster]]:
-        one = LocalCluster(served, served.home, ReplicaGroup(min=replicas, max=replicas), lives or [], **settings)
+        one = LocalCluster(served, served.home, ReplicaGroup(min=replicas, max=replicas), lives or [], starts, **settings)
         app = create_app(served, ServeConfig(drain_s=1.0, **{"history": False, **settings}), one.fleet)
         with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
             yield client, one

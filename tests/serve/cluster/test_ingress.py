@@ -1,11 +1,15 @@
 import base64
 import json
+import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from mmgen.errors import NotFound
 from mmgen.serve.cluster.ingress import FORWARDED, prompt, seeded, units
 
 Made = Callable[..., Any]
@@ -100,6 +104,36 @@ def test_replicas_that_always_die_are_started_no_more_and_it_is_said_why(cluster
         assert not local.started and len(local.lives) == 1
         time.sleep(0.01)
         assert client.post("/v1/completions", json=asked(served)).json()["error"]["message"].startswith(told)
+
+
+@pytest.mark.slow
+def test_a_storm(cluster: Made, served: Any) -> None:
+    """100 streams and 20 images over four replicas, of which a random one is killed again and again: none is lost, none is
+    told twice, and all are as if nothing had happened."""
+    draw = {"prompt": "a red apple", "steps": 4, "response_format": "b64_json"}
+
+    def text(seed: int) -> str:
+        return text_of(client.post("/v1/completions", json=asked(served, seed=seed, max_tokens=40)).text)
+
+    def image(seed: int) -> Any:
+        return client.post("/v1/images/generations", json=draw | {"seed": seed}).json()["data"]
+
+    with cluster(replicas=4, starts=999) as (client, local):
+        texts, images, killed = {seed: text(seed) for seed in range(10)}, {seed: image(seed) for seed in range(4)}, 0
+        rng = random.Random(2)
+        with ThreadPoolExecutor(40) as pool:
+            streams = [pool.submit(text, number % 10) for number in range(100)]
+            drawn = [pool.submit(image, number % 4) for number in range(20)]
+            while killed < 15 and not all(one.done() for one in (*streams, *drawn)):
+                time.sleep(0.2)
+                with suppress(NotFound, IndexError):  # it is just being noticed as dead, or all are
+                    client.portal.call(local.fleet.kill, rng.choice(sorted(local.dispatcher.replicas)))
+                    killed += 1
+            assert [one.result() for one in streams] == [texts[number % 10] for number in range(100)]
+            assert [one.result() for one in drawn] == [images[number % 4] for number in range(20)]
+        assert killed > 5 and local.dispatcher.replayed > 10
+        assert not len(local.dispatcher.router.waiting)
+        assert not any(one.sent for one in local.dispatcher.router.replicas.values())
 
 
 @pytest.mark.parametrize(
