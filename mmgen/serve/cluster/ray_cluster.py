@@ -161,6 +161,8 @@ def connect(address: str, cpus: float) -> None:
     """`cpus`: that a local Ray counts with at least. Raises as `fleet`."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address != "local":
+        _probe(address)
     try:
         import ray
     except ImportError:
@@ -169,7 +171,6 @@ def connect(address: str, cpus: float) -> None:
     if address == "local":
         options |= {"num_cpus": max(os.cpu_count() or 1, round(cpus + 0.5)), "object_store_memory": STORE_BYTES}
     else:
-        _probe(address)
         del options["include_dashboard"]
     ended = signal.getsignal(signal.SIGTERM)
     try:

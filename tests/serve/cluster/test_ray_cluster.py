@@ -1,5 +1,6 @@
 """Real replicas: processes of Ray's, tiny models. Starting Ray is most of the time."""
 
+import importlib.util
 import json
 import os
 import random
@@ -25,7 +26,7 @@ from mmgen.serve.cluster.placement import check
 from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
 from mmgen.serve.settings import ServeConfig
 
-pytest.importorskip("ray")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 httpx = pytest.importorskip("httpx")
 
 
