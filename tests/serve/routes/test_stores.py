@@ -2,15 +2,18 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pdf_files import lines, pdf_of
 from PIL import Image
+from postgres_server import PostgresServer
 from starlette.testclient import TestClient
 
 from mmgen.ingest.web import url_fetch
+from mmgen.library.document_library import DocumentLibrary
 from mmgen.serve.context import Caller, Context, context, here
 
 if TYPE_CHECKING:
@@ -47,6 +50,29 @@ def test_a_store_begins_and_ends(client: TestClient, served: "Runtime") -> None:
     assert client.delete("/v1/stores/brief").json() == {"id": "brief", "object": "store.deleted", "deleted": True}
     assert client.get("/v1/stores/brief").status_code == 404
     assert not list((served.home / "stores").glob("*brief*"))
+
+
+def test_a_store_on_a_database_server_is_known_by_its_name(
+    client: TestClient, served: "Runtime", postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url("api")
+    monkeypatch.setitem(served.config.stores, "team", url)
+    assert "team" not in client.get("/v1/stores").text and client.get("/v1/stores/team").status_code == 404
+    assert "no store at team;" in error(client.get("/v1/stores/team"))
+    with closing(DocumentLibrary.open(served, "team", encoder="embedded:minilm")) as library:
+        library.writable()
+    assert "team" in client.get("/v1/stores").text
+    client.post("/v1/stores/team/documents", files=FILES, data={"metadata": '{"lang": "en"}'}).raise_for_status()
+    found = client.post("/v1/stores/team/search", json={"query": "who built the tower", "filters": {"lang": "en"}}).json()
+    assert "Ada Finch" in found["data"][0]["text"] and client.get("/v1/stores/team").json()["documents"] == 2
+    assert (
+        client.delete("/v1/stores/team").status_code == 400
+        and client.post("/v1/stores", json={"name": "team"}).status_code == 409
+    )
+    answer = client.post("/v1/pipelines/rag-text", json={"question": "Who?", "store": url})
+    assert answer.status_code in (400, 404, 422) and "is no name" in error(answer)
+    client.app.state.stores._libraries.pop("team").close()  # type: ignore[attr-defined]
+    postgres.execute("DROP SCHEMA api CASCADE")
 
 
 @pytest.mark.parametrize(
