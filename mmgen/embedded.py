@@ -83,7 +83,7 @@ EMBEDDED = {
             "denoiser",
             "assets:models/emoji",
             "Apache-2.0; images Apache-2.0, CC-BY-4.0",
-            "text to images of 64 x 64 pixels",
+            "text to images of 256 x 256 pixels",
         ),
         EmbeddedModel(
             "embedded:books",
