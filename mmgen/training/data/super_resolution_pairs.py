@@ -42,7 +42,7 @@ class PairsRecipe(Config):
     vendors: tuple[str, ...] = ("noto", "twemoji")
     leave_out: tuple[str, ...] = ("flags",)  # groups
     unknown: tuple[str, ...] = ("symbols", "people-body")  # groups that the denoiser was not trained on: these are not redrawn
-    count: int = Field(default=6000, ge=1)
+    count: int = Field(default=4000, ge=1)
     held_out: int = Field(default=120, ge=0)  # pairs of things that no other pair shows
     redrawn: float = Field(
         default=0.5, ge=0, le=1
