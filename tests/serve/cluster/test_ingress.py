@@ -32,17 +32,20 @@ def text_of(stream: str) -> str:
 
 
 def test_a_stream_survives_its_replicas(cluster: Made, served: Any) -> None:
-    """Bit-equal to the undisturbed one, though three replicas die under it."""
+    """Bit-equal to the undisturbed one, though three replicas die under it: after its first message, and after some text.
+
+    How many tokens a message has depends on how fast the machine is, so they die early.
+    """
     with cluster() as (client, _):
         whole = client.post("/v1/completions", json=asked(served, seed=7)).text
-    with cluster(lives=[4, 7, 3]) as (client, local):
+    with cluster(lives=[1, 2, 2]) as (client, local):
         again = client.post("/v1/completions", json=asked(served, seed=7)).text
         assert len(local.started) == 4 and local.dispatcher.deaths == 3
     assert text_of(again) == text_of(whole) and again.count("data: ") == whole.count("data: ")
 
 
 def test_a_stream_without_a_seed_is_given_one_and_goes_on_the_same(cluster: Made, served: Any) -> None:
-    with cluster(lives=[6]) as (client, local):
+    with cluster(lives=[2]) as (client, local):
         body = asked(served, temperature=1.5, n=2)
         answer = client.post("/v1/completions", json=body)
         (first, second) = (one.calls[0] for one in local.started)
@@ -65,7 +68,7 @@ def test_whole_answers_and_images_too(cluster: Made, served: Any) -> None:
 
 
 def test_history_holds_a_call_once_and_the_user_is_charged(cluster: Made, served: Any) -> None:
-    with cluster(lives=[5], history=True) as (client, local):
+    with cluster(lives=[2], history=True) as (client, local):
         answer = client.post("/v1/completions", json=asked(served))
         id = answer.headers["x-request-id"]
         kept = client.get("/v1/history").json()["data"]

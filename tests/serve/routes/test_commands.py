@@ -62,7 +62,7 @@ def test_where_there_are_keys(
 @pytest.mark.parametrize(
     ("name", "changed", "says"),
     [
-        ("tags", {}, "does not stream"),
+        ("tags", {}, 'tags has no option "max_tokens"'),
         ("text", {"make": {"modle": "x"}}, 'did you mean "model"'),
         ("text", {"call": {"max_tokens": 0}}, "max_tokens is 0"),
         ("text", {"call": {"max_token": 3}}, 'did you mean "max_tokens"'),
