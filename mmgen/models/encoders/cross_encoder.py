@@ -126,21 +126,39 @@ class CrossEncoder:
             raise BadWeights(f"{folder / 'config.json'} is no cross-encoder's configuration ({why})") from None
         base = hub.resolve(reference)
         network = CrossEncoderNetwork(shape).to(device)
-        tensors = safetensors_io.unpacked(safetensors_io.read(folder / "model.safetensors"))
+        stored = safetensors_io.read(folder / "model.safetensors")
+        if values.get("frozen_from"):  # layers that training left as that model has them lie there alone
+            theirs = safetensors_io.read(hub.resolve(values["frozen_from"]) / "model.safetensors")
+            wanted = {name for one in network.state_dict() for name in (one, f"{one}.scale")}
+            stored = {name: tensor for name, tensor in theirs.items() if name in wanted} | stored
+        tensors = safetensors_io.unpacked(stored)
         tensors[SHARED] = safetensors_io.read(base / "model.safetensors")[BERT_WORDS]
         safetensors_io.fill(network, tensors)
         tokenizer, share = Tokenizer(base / "tokenizer.json"), float(values.get("share", 1.0))
         return cls(network, tokenizer, shape.max_tokens, "sigmoid", name or folder.name, reference, share)
 
-    def save(self, folder: Path) -> None:
-        """Writes config.json and model.safetensors: matrices as int8, the base model's word embeddings left out."""
+    def save(self, folder: Path, frozen_from: str = "") -> None:
+        """Writes config.json and model.safetensors: matrices as int8, the base model's word embeddings left out.
+
+        `frozen_from`: reference of a model, as int8 too, whose tensors are left out where they are the same to the bit.
+        """
         from safetensors.torch import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: tensor for name, tensor in self.network.state_dict().items() if name != SHARED}
-        save_file(safetensors_io.packed(state), folder / "model.safetensors", metadata={"format": "pt"})
+        stored = safetensors_io.packed(state)
+        if frozen_from:
+            theirs = safetensors_io.read(hub.resolve(frozen_from) / "model.safetensors")
+            stored = {name: one for name, one in stored.items() if name not in theirs or not torch.equal(one, theirs[name])}
+        save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         shape = asdict(self.network.transformer.config)
-        config = {"architecture": ARCHITECTURE, "base": self.base, "share": self.share, "transformer": shape}
+        config = {
+            "architecture": ARCHITECTURE,
+            "base": self.base,
+            "share": self.share,
+            "frozen_from": frozen_from,
+            "transformer": shape,
+        }
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
     def pairs(self, query: str, texts: Sequence[str]) -> list[TokenPair]:

@@ -208,7 +208,9 @@ class RerankRun(TaskHooks):
     def export(self, folder: Path) -> None:
         """As `mmgen --rerank FOLDER` reads it."""
         size, base, share = self.model.transformer.config.max_tokens, self.recipe.base, self.recipe.share
-        CrossEncoder(self.model, self.base.tokenizer, size, base=base, share=share).save(folder)
+        CrossEncoder(self.model, self.base.tokenizer, size, base=base, share=share).save(
+            folder, "embedded:reader" if self.recipe.frozen_layers else ""
+        )
 
     def _question(self, number: int) -> int:
         epoch, at = divmod(number, len(self.rows))

@@ -146,7 +146,9 @@ class VerifierRun(TaskHooks):
     def export(self, folder: Path) -> None:
         """As a reader's `verifier` names it."""
         start = self.start
-        CrossEncoder(self.model, start.tokenizer, start.max_tokens, base=start.base, share=start.share).save(folder)
+        CrossEncoder(self.model, start.tokenizer, start.max_tokens, base=start.base, share=start.share).save(
+            folder, "embedded:reader" if self.recipe.frozen_layers else ""
+        )
 
     def _logits(self, pairs: Sequence[EvidencePair]) -> list[float]:
         device = next(self.model.parameters()).device

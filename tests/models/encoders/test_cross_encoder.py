@@ -5,6 +5,7 @@ import pytest
 import tiny_cross_encoders
 from sentence_transformers import CrossEncoder as Package
 
+from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.encoders.cross_encoder import CrossEncoder, fitted, load
 
@@ -82,3 +83,18 @@ def test_no_encoder_gives_vectors_of_it(folder: Path) -> None:
             BadWeights, match="is a cross-encoder, which gives no vectors; use it to order passages, by --rerank"
         ):
             loader(folder)
+
+
+def test_layers_that_training_left_lie_in_one_file(tmp_path: Path) -> None:
+    """Those that embedded:rerank has from the reader are left out, and read from there again, to the bit."""
+    import torch
+
+    model = CrossEncoder.load(hub.resolve("embedded:rerank"))
+    model.save(tmp_path / "whole")
+    model.save(tmp_path / "apart", "embedded:reader")
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "apart")]
+    assert sizes[1] < 0.7 * sizes[0]
+    weights = model.network.state_dict()
+    for name in ("whole", "apart"):
+        again = CrossEncoder.load(tmp_path / name).network.state_dict()
+        assert all(torch.equal(again[key], weight) for key, weight in weights.items())
