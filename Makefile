@@ -17,7 +17,7 @@ PULL := MMGEN_HOME=.demo $(BIN)/mmgen pull embedded:smollm2
 
 demo: $(READY)
 	@MMGEN_HOME=.demo $(BIN)/mmgen rag add assets/sample
-	@printf '%s\n' "How far could the light at Cordouan be seen?" "Who found the Antikythera mechanism?" \
+	@printf '%s\n' "How far could the light at Cordouan be seen?" "When did Krakatoa erupt?" \
 		"Who won the football world cup in 1998?" | MMGEN_HOME=.demo $(BIN)/mmgen rag chat
 	@if $(PULL); then MMGEN_HOME=.demo $(BIN)/mmgen chat "What is the capital of France?"; fi
 	@MMGEN_HOME=.demo $(BIN)/mmgen txt2img "a red apple" --seed 7 -o .demo/apple.png
