@@ -62,7 +62,7 @@ def page(
     pull: fetches a model that the owner asks for.
     mcp: servers whose tools the Chat tab offers; default: those of `server`. Whoever made it closes it.
     """
-    past = HistoryPanel((history or History(rt.home / "history")) if keep else None)
+    past = HistoryPanel((history or History(rt.config.history or rt.home / "history")) if keep else None)
     local = server is None
     stores = PageStores(rt, store, local=local, pool=getattr(getattr(server, "state", None), "stores", None))
     chooser, pages = ModelChooser(rt, local), Pages()
@@ -102,7 +102,7 @@ def page(
 def conversations(rt: Runtime, keep: bool) -> Conversations:
     """In the home's history; or until the process ends."""
     if keep:
-        return Conversations(rt.home / "history")
+        return Conversations(rt.config.history or rt.home / "history")
     folder = tempfile.TemporaryDirectory(prefix="mmgen-chat-", ignore_cleanup_errors=True)
     made = Conversations(Path(folder.name))
     weakref.finalize(made, folder.cleanup)

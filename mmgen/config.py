@@ -115,6 +115,7 @@ class RuntimeConfig(Config):
     store: Annotated[Path | str | None, BeforeValidator(_store)] = None  # a path, or KIND://notes; None: the default in `home`
     stores: dict[str, str] = Field(default_factory=dict)  # further ones: name -> path, or postgres://user@host/database
     accounts: str | None = None  # where API keys and quotas are: postgres://user@host/database; None: keys.db in `home`
+    history: str | None = None  # where history, conversations and batches are, likewise; None: files in `home`
     precision: Literal["measured", "safe"] = "measured"  # of references without a #; safe: as each kind of model always did
     policy: str = "fair"  # scheduling policy: fair, fifo, priority, shortest, or a plugin's
     max_gap_ms: float | None = Field(default=30.0, gt=0)  # limit on the gap between tokens of a stream; None: no limit

@@ -13,7 +13,7 @@ from cli_call import call  # noqa: F401  a fixture
 from color_encoder import colour_home, colours, painter  # noqa: F401  fixtures
 from diffusion_models import diffusion_transformer, pixel_model, stable_diffusion, studio, unconditional  # noqa: F401  fixtures
 from fake_hub import fake_hub  # noqa: F401  a fixture
-from postgres_server import postgres, store_at, tables_at  # noqa: F401  fixtures
+from postgres_server import postgres, records_at, store_at, tables_at  # noqa: F401  fixtures
 from pulled import smollm2  # noqa: F401  a fixture
 from scripted_lm import say  # noqa: F401  a fixture
 from threads import two_threads  # noqa: F401  a fixture

@@ -157,6 +157,19 @@ def tables_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path |
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def records_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """A place for history, conversations and batches, of either kind."""
+    if request.param == "sqlite":
+        yield tmp_path / "h"
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    schema = f"t{secrets.token_hex(6)}"
+    yield server.url(schema)
+    for part in ("history", "conversations", "batches"):
+        server.execute(f"DROP SCHEMA IF EXISTS {schema}_{part} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def store_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """`store_at("name", **options)` opens that store, of either kind; the test's stores of PostgreSQL are dropped after it."""
     if request.param == "sqlite":

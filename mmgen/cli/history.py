@@ -32,7 +32,8 @@ def opened() -> Iterator[History]:
     from mmgen.config import home, load_runtime
     from mmgen.stores.history import History
 
-    with History((load_runtime().home or home()) / "history") as history:
+    config = load_runtime()
+    with History(config.history or (config.home or home()) / "history") as history:
         yield history
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import secrets
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,13 +113,14 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | 
     if settings.keys_file is not None:
         keys_file.apply(settings.keys_file, app.state.keys, quotas.store)
     app.state.token = secrets.token_urlsafe(32)  # of the home's owner, for the port file
-    app.state.history = History(rt.home / "history") if settings.history else None
-    app.state.conversations = Conversations(rt.home / "history") if settings.history else None
+    past = rt.config.history or rt.home / "history"
+    app.state.history = History(past) if settings.history else None
+    app.state.conversations = Conversations(past) if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
     app.state.responses, app.state.drawings = ResponseStore(), Drawings()
     app.state.mcp_servers = McpConnections(settings.mcp)
-    app.state.batches = BatchStore(rt.home / "batches.db")
+    app.state.batches = BatchStore(rt.config.history or rt.home / "batches.db", f"{platform.node()}:{rt.home}")
     app.state.batch_worker = BatchWorker(app, app.state.batches)
     app.state.tracker = RequestTracker(settings.max_requests, rt.engine.soonest, quotas.check)
     rt.engine.admit = quotas.check  # of the page's requests, too

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from mmgen.errors import NotFound, TooLarge
-from mmgen.stores.private_database import PrivateDatabase
+from mmgen.stores.private_tables import Place, TableScript, opened
 
 MOST_BYTES = 2**30
 """Of a user's uploads."""
@@ -24,18 +22,23 @@ KEPT_S = 30 * 86400.0
 """Seconds after which a file, or a batch that has ended, is forgotten."""
 Status = Literal["in_progress", "cancelling", "cancelled", "completed", "expired"]
 
-TABLES = """
+SCRIPT = """
 CREATE TABLE IF NOT EXISTS files (
-    id TEXT PRIMARY KEY, user TEXT NOT NULL, name TEXT NOT NULL, purpose TEXT NOT NULL, created REAL NOT NULL,
+    id TEXT PRIMARY KEY, "user" TEXT NOT NULL, name TEXT NOT NULL, purpose TEXT NOT NULL, created REAL NOT NULL,
     data BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY, user TEXT NOT NULL, endpoint TEXT NOT NULL, input TEXT NOT NULL, metadata TEXT NOT NULL,
+    id TEXT PRIMARY KEY, "user" TEXT NOT NULL, endpoint TEXT NOT NULL, input TEXT NOT NULL, metadata TEXT NOT NULL,
     status TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL, ended REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lines (
     batch TEXT NOT NULL REFERENCES batches ON DELETE CASCADE, number INTEGER NOT NULL, custom_id TEXT NOT NULL,
     body TEXT NOT NULL, outcome TEXT, failed INTEGER, PRIMARY KEY (batch, number)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS open_lines ON lines (batch, number) WHERE outcome IS NULL;
+CREATE TABLE IF NOT EXISTS leases (
+    batch TEXT PRIMARY KEY REFERENCES batches ON DELETE CASCADE, owner TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
 """
+TABLES = TableScript("batches", SCRIPT)
+LEASE_S = 120.0
+"""Seconds for which a batch is its worker's, unless that renews it; then another machine goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,28 @@ class BatchLine:
 class BatchStore:
     """Thread-safe. What a method returned from is on the disk."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = PrivateDatabase(path, TABLES)
+    def __init__(self, place: Place, owner: str = "") -> None:
+        """`place`: a file, or the address of a PostgreSQL server. `owner`: who answers the batches that it claims."""
+        self._database, self.owner = opened(place, TABLES), owner
         with self._database.transaction() as connection:
-            old = time.time() - KEPT_S
+            old = self.now() - KEPT_S
             connection.execute("DELETE FROM files WHERE created < ?", (old,))
             connection.execute("DELETE FROM batches WHERE ended < ?", (old,))
 
     def close(self) -> None:
         self._database.close()
 
+    def now(self) -> float:
+        """Seconds since 1970, the same for all that share it."""
+        return self._database.now()
+
     def add_file(self, user: str, name: str, purpose: str, data: bytes) -> StoredFile:
         """Raises TooLarge where the user has too much already."""
-        id, now = f"file-{secrets.token_hex(12)}", time.time()
+        id, now = f"file-{secrets.token_hex(12)}", self.now()
         with self._database.transaction() as connection:
-            (used,) = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM files WHERE user = ?", (user,)).fetchone()
+            (used,) = connection.execute(
+                'SELECT coalesce(sum(length(data)), 0) FROM files WHERE "user" = ?', (user,)
+            ).fetchone()
             if used + len(data) > MOST_BYTES:
                 raise TooLarge(f"your files are more than {MOST_BYTES / 2**20:.0f} MiB; delete some")
             connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", (id, user, name, purpose, now, data))
@@ -102,24 +112,24 @@ class BatchStore:
 
     def files(self, user: str) -> list[StoredFile]:
         """Newest first."""
-        sql = "SELECT id, name, purpose, created, length(data) FROM files WHERE user = ? ORDER BY created DESC, id"
+        sql = 'SELECT id, name, purpose, created, length(data) FROM files WHERE "user" = ? ORDER BY created DESC, id'
         return [StoredFile(*row) for row in self._database.all(sql, (user,))]
 
     def file(self, user: str, id: str) -> StoredFile:
         """Raises NotFound, for another user's too."""
-        sql = "SELECT id, name, purpose, created, length(data) FROM files WHERE user = ? AND id = ?"
+        sql = 'SELECT id, name, purpose, created, length(data) FROM files WHERE "user" = ? AND id = ?'
         return StoredFile(*_found(self._database.one(sql, (user, id)), "file", id))
 
     def data(self, user: str, id: str) -> bytes:
         """Raises NotFound."""
-        row = self._database.one("SELECT data FROM files WHERE user = ? AND id = ?", (user, id))
+        row = self._database.one('SELECT data FROM files WHERE "user" = ? AND id = ?', (user, id))
         return bytes(_found(row, "file", id)[0])
 
     def delete_file(self, user: str, id: str) -> None:
         """Raises NotFound."""
         self.file(user, id)
         with self._database.transaction() as connection:
-            connection.execute("DELETE FROM files WHERE user = ? AND id = ?", (user, id))
+            connection.execute('DELETE FROM files WHERE "user" = ? AND id = ?', (user, id))
 
     def add(
         self,
@@ -131,7 +141,7 @@ class BatchStore:
         window_s: float,
     ) -> StoredBatch:
         """`lines`: custom ids and bodies; `window_s`: seconds after which what is open expires."""
-        id, now = f"batch_{secrets.token_hex(12)}", time.time()
+        id, now = f"batch_{secrets.token_hex(12)}", self.now()
         rows = [(id, number, custom_id, json.dumps(body)) for number, (custom_id, body) in enumerate(lines)]
         with self._database.transaction() as connection:
             values = (id, user, endpoint, input, json.dumps(metadata), "in_progress", now, now + window_s, None)
@@ -142,7 +152,7 @@ class BatchStore:
     def batch(self, user: str, id: str) -> StoredBatch:
         """Raises NotFound, for another user's too."""
         return self._batch(
-            _found(self._database.one("SELECT * FROM batches WHERE user = ? AND id = ?", (user, id)), "batch", id)
+            _found(self._database.one('SELECT * FROM batches WHERE "user" = ? AND id = ?', (user, id)), "batch", id)
         )
 
     def state(self, id: str) -> tuple[Status, float]:
@@ -152,7 +162,7 @@ class BatchStore:
 
     def batches(self, user: str) -> list[StoredBatch]:
         """Newest first."""
-        rows = self._database.all("SELECT * FROM batches WHERE user = ? ORDER BY created DESC, id", (user,))
+        rows = self._database.all('SELECT * FROM batches WHERE "user" = ? ORDER BY created DESC, id', (user,))
         return [self._batch(row) for row in rows]
 
     def under_way(self) -> list[StoredBatch]:
@@ -167,10 +177,21 @@ class BatchStore:
             connection.execute("UPDATE batches SET status = 'cancelling' WHERE id = ? AND status = 'in_progress'", (id,))
         return self.batch(user, id)
 
+    def claim(self, id: str) -> bool:
+        """Whether the owner answers it for the next LEASE_S seconds; False where another one does."""
+        now = self.now()
+        with self._database.transaction() as connection:
+            taken = connection.execute(
+                "INSERT INTO leases VALUES (?, ?, ?) ON CONFLICT (batch) DO UPDATE SET owner = excluded.owner, "
+                "until = excluded.until WHERE leases.owner = excluded.owner OR leases.until < ?",
+                (id, self.owner, now + LEASE_S, now),
+            )
+            return bool(taken.rowcount == 1)
+
     def end(self, id: str, status: Status) -> None:
         with self._database.transaction() as connection:
             sql = "UPDATE batches SET status = ?, ended = ? WHERE id = ? AND ended IS NULL"
-            connection.execute(sql, (status, time.time(), id))
+            connection.execute(sql, (status, self.now(), id))
 
     def open_lines(self, id: str, most: int) -> list[BatchLine]:
         """Lines without an outcome, in order."""
@@ -182,24 +203,26 @@ class BatchStore:
         """The first outcome of a line stays."""
         with self._database.transaction() as connection:
             sql = "UPDATE lines SET outcome = ?, failed = ? WHERE batch = ? AND number = ? AND outcome IS NULL"
-            connection.execute(sql, (json.dumps(outcome), failed, line.batch, line.number))
+            connection.execute(sql, (json.dumps(outcome), int(failed), line.batch, line.number))
 
     def outcomes(self, id: str, failed: bool) -> Iterator[bytes]:
         """JSON lines in the order of the requests, some at a time."""
         sql = "SELECT number, outcome FROM lines WHERE batch = ? AND failed = ? AND number > ? ORDER BY number LIMIT ?"
         last = -1
-        while rows := self._database.all(sql, (id, failed, last, PAGE)):
+        while rows := self._database.all(sql, (id, int(failed), last, PAGE)):
             last = rows[-1][0]
             yield "".join(f"{outcome}\n" for _, outcome in rows).encode()
 
     def outcome_size(self, id: str, failed: bool) -> int:
         """Bytes of all `outcomes`."""
-        sql = "SELECT coalesce(sum(length(CAST(outcome AS BLOB)) + 1), 0) FROM lines WHERE batch = ? AND failed = ?"
-        (size,) = self._database.one(sql, (id, failed))
+        sql = "SELECT coalesce(sum(length(outcome) + 1), 0) FROM lines WHERE batch = ? AND failed = ?"
+        (size,) = self._database.one(sql, (id, int(failed)))  # json.dumps wrote ASCII alone
         return int(size)
 
     def _batch(self, row: Sequence[Any]) -> StoredBatch:
-        counted = "SELECT count(*), coalesce(sum(failed = 0), 0), coalesce(sum(failed), 0) FROM lines WHERE batch = ?"
+        counted = (
+            "SELECT count(*), count(*) FILTER (WHERE failed = 0), count(*) FILTER (WHERE failed = 1) FROM lines WHERE batch = ?"
+        )
         total, completed, failed = self._database.one(counted, (row[0],))
         id, user, endpoint, input, metadata, status, created, expires, ended = row
         told = json.loads(metadata)

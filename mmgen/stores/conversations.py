@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -17,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import BadRequest, NotFound, TooLarge
-from mmgen.stores.private_database import PrivateDatabase
+from mmgen.stores import private_words
+from mmgen.stores.private_tables import Place, TableScript, opened
 
-TABLES = """
+SQLITE = """
 CREATE TABLE IF NOT EXISTS conversations (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, name TEXT NOT NULL,
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "user" TEXT NOT NULL, name TEXT NOT NULL,
     created REAL NOT NULL, updated REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS conversations_of ON conversations(user, updated);
+CREATE INDEX IF NOT EXISTS conversations_of ON conversations("user", updated);
 CREATE TABLE IF NOT EXISTS messages (
     number INTEGER PRIMARY KEY AUTOINCREMENT, conversation INTEGER NOT NULL REFERENCES conversations(number) ON DELETE CASCADE,
     value TEXT NOT NULL, text TEXT NOT NULL);
@@ -37,6 +37,17 @@ CREATE TRIGGER IF NOT EXISTS message_removed AFTER DELETE ON messages BEGIN
     INSERT INTO words(words, rowid, text) VALUES ('delete', old.number, old.text);
 END;
 """
+POSTGRES = """
+CREATE TABLE conversations (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, "user" text NOT NULL, name text NOT NULL,
+    created float8 NOT NULL, updated float8 NOT NULL);
+CREATE INDEX conversations_of ON conversations("user", updated);
+CREATE TABLE messages (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, conversation bigint NOT NULL REFERENCES conversations
+    ON DELETE CASCADE, value text NOT NULL, text text NOT NULL);
+CREATE INDEX messages_of ON messages(conversation);
+"""
+TABLES = TableScript("conversations", SQLITE, POSTGRES + private_words.POSTGRES.format(table="messages"))
 LONGEST_NAME = 80
 UNNAMED = "New chat"
 BRANCH = re.compile(r" \(branch(?: \d+)?\)$")
@@ -65,9 +76,12 @@ class Conversation:
 class Conversations:
     """Threads and processes may share it. A user sees their own; another's id is as unknown as one that never was."""
 
-    def __init__(self, folder: Path, limits: ConversationLimits | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.limits, self._clock = limits or ConversationLimits(), clock
-        self._tables = PrivateDatabase(folder / "conversations.db", TABLES)
+    def __init__(
+        self, place: Place, limits: ConversationLimits | None = None, clock: Callable[[], float] | None = None
+    ) -> None:
+        """`place`: a folder, or the address of a PostgreSQL server. `clock`: seconds since 1970; default: the place's."""
+        self._tables = opened(place / "conversations.db" if isinstance(place, Path) else place, TABLES)
+        self.limits, self._clock = limits or ConversationLimits(), clock or self._tables.now
 
     def close(self) -> None:
         self._tables.close()
@@ -78,10 +92,10 @@ class Conversations:
         made = Conversation(secrets.token_hex(8), named(name), now, now)
         with self._tables.transaction() as connection:
             row = (made.id, user, made.name, now, now)
-            connection.execute("INSERT INTO conversations(id, user, name, created, updated) VALUES (?, ?, ?, ?, ?)", row)
+            connection.execute('INSERT INTO conversations(id, "user", name, created, updated) VALUES (?, ?, ?, ?, ?)', row)
             connection.execute(
-                "DELETE FROM conversations WHERE user = ? AND number NOT IN "
-                "(SELECT number FROM conversations WHERE user = ? ORDER BY updated DESC, number DESC LIMIT ?)",
+                'DELETE FROM conversations WHERE "user" = ? AND number NOT IN '
+                '(SELECT number FROM conversations WHERE "user" = ? ORDER BY updated DESC, number DESC LIMIT ?)',
                 (user, user, self.limits.conversations),
             )
         return made
@@ -95,7 +109,8 @@ class Conversations:
         number, name = self._row(user, id)
         said = next((text for one in messages if one.get("role") == "user" and (text := words(one).strip())), "")
         with self._tables.transaction() as connection:
-            rows = [(number, value, words(message)) for value, message in zip(values, messages, strict=True)]
+            texts = [self._tables.searchable(words(message)) for message in messages]
+            rows = [(number, value, text) for value, text in zip(values, texts, strict=True)]
             connection.executemany("INSERT INTO messages(conversation, value, text) VALUES (?, ?, ?)", rows)
             name = named(said) if name == UNNAMED and said else name
             connection.execute("UPDATE conversations SET updated = ?, name = ? WHERE number = ?", (self._clock(), name, number))
@@ -109,18 +124,19 @@ class Conversations:
 
     def get(self, user: str, id: str) -> Conversation:
         """Raises NotFound."""
-        row = self._tables.one(f"SELECT {COLUMNS} FROM conversations WHERE user = ? AND id = ?", (user, id))
+        row = self._tables.one(f'SELECT {COLUMNS} FROM conversations WHERE "user" = ? AND id = ?', (user, id))
         if row is None:
             raise _unknown(id)
         return Conversation(*row)
 
     def found(self, user: str, q: str = "", limit: int = 100) -> list[Conversation]:
         """The user's, last used first; `q`: words that all stand in the name, or in one of the messages."""
-        where, values = "user = ?", list[Any]([user])
+        where, values = '"user" = ?', list[Any]([user])
         if terms := re.findall(r"\w+", q):
-            said = "number IN (SELECT conversation FROM messages WHERE number IN (SELECT rowid FROM words WHERE words MATCH ?))"
-            where += f" AND ({said} OR {' AND '.join(['name LIKE ?'] * len(terms))})"
-            values += [" ".join(f'"{term}"*' for term in terms), *(f"%{term}%" for term in terms)]
+            said, sought = self._tables.matching(terms, prefixes=True)
+            said = f"number IN (SELECT conversation FROM messages WHERE {said})"
+            where += f" AND ({said} OR {' AND '.join(['lower(name) LIKE lower(?)'] * len(terms))})"
+            values += [*sought, *(f"%{term}%" for term in terms)]
         sql = f"SELECT {COLUMNS} FROM conversations WHERE {where} ORDER BY updated DESC, number DESC LIMIT ?"
         return [Conversation(*row) for row in self._tables.all(sql, (*values, limit))]
 
@@ -162,7 +178,7 @@ class Conversations:
         return self._branched(user, id, said[: number - 1])
 
     def _branched(self, user: str, id: str, said: Sequence[Mapping[str, Any]]) -> Conversation:
-        taken = {name for (name,) in self._tables.all("SELECT name FROM conversations WHERE user = ?", (user,))}
+        taken = {name for (name,) in self._tables.all('SELECT name FROM conversations WHERE "user" = ?', (user,))}
         stem = BRANCH.sub("", self.get(user, id).name)[: LONGEST_NAME - 14]
         names = chain([f"{stem} (branch)"], (f"{stem} (branch {number})" for number in count(2)))
         made = self.make(user, next(name for name in names if name not in taken))
@@ -176,16 +192,16 @@ class Conversations:
             connection.execute("DELETE FROM conversations WHERE number = ?", (number,))
 
     def _row(self, user: str, id: str) -> tuple[int, str]:
-        row = self._tables.one("SELECT number, name FROM conversations WHERE user = ? AND id = ?", (user, id))
+        row = self._tables.one('SELECT number, name FROM conversations WHERE "user" = ? AND id = ?', (user, id))
         if row is None:
             raise _unknown(id)
         return int(row[0]), str(row[1])
 
     def _make_room(self, connection: Any, user: str, kept: int) -> None:
         """Deletes the user's oldest conversations beyond the limit of bytes, but for `kept`."""
-        sql = "SELECT sum(length(value)) FROM messages JOIN conversations c ON c.number = conversation WHERE user = ?"
+        sql = 'SELECT sum(length(value)) FROM messages JOIN conversations c ON c.number = conversation WHERE "user" = ?'
         while (connection.execute(sql, (user,)).fetchone()[0] or 0) > self.limits.total_bytes:
-            oldest = "SELECT number FROM conversations WHERE user = ? AND number != ? ORDER BY updated, number LIMIT 1"
+            oldest = 'SELECT number FROM conversations WHERE "user" = ? AND number != ? ORDER BY updated, number LIMIT 1'
             if (row := connection.execute(oldest, (user, kept)).fetchone()) is None:
                 return
             connection.execute("DELETE FROM conversations WHERE number = ?", row)
@@ -200,8 +216,8 @@ def words(message: Mapping[str, Any]) -> str:
 
 
 def named(text: str) -> str:
-    """A name of one line."""
-    line = " ".join(text.split())
+    """A name of one line, without NULs, which PostgreSQL cannot keep."""
+    line = " ".join(text.replace("\0", " ").split())
     return (line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}\u2026") or UNNAMED
 
 

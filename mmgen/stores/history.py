@@ -1,29 +1,26 @@
 """Request history per user: searchable, deletable, bounded in size and age.
 
-A file that belongs to an entry, such as an image, lies in a folder under a random name that only the database knows: names
-that callers give are never paths. All of an entry is written in one transaction, whose rows follow their files: whoever kills
-the process leaves whole entries, and at most files that no row names, which the next start removes.
+All of an entry is written in one transaction, in files of a folder or on a PostgreSQL server; see `history_files` for images.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
-import sqlite3
-import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from mmgen.errors import BadRequest, Clash, NotFound, StoreError
+from mmgen.errors import BadRequest, Clash, NotFound
 from mmgen.stores import redaction
-from mmgen.stores.history_schema import COLUMNS, TABLES, HistoryEntry, RetentionPolicy, entry
-from mmgen.stores.private_database import PrivateDatabase
+from mmgen.stores.history_files import EntryFiles, FolderFiles, TableFiles
+from mmgen.stores.history_schema import COLUMNS, TABLES, HistoryEntry, HistoryFile, RetentionPolicy, entry
+from mmgen.stores.private_tables import Place, opened
 
 MOST = 1000
 """Entries of one page."""
@@ -33,14 +30,17 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class History:
     """Threads and processes may share it. A user sees their own entries; another's id is as unknown as one that never was."""
 
-    def __init__(self, folder: Path, policy: RetentionPolicy | None = None, clock: Callable[[], float] = time.time) -> None:
-        self.policy, self._clock, self._folder = policy or RetentionPolicy(), clock, folder / "files"
-        self._tables = PrivateDatabase(folder / "history.db", TABLES)
+    def __init__(self, place: Place, policy: RetentionPolicy | None = None, clock: Callable[[], float] | None = None) -> None:
+        """`place`: a folder, or the address of a PostgreSQL server. `clock`: seconds since 1970; default: the place's."""
+        self._tables = opened(place / "history.db" if isinstance(place, Path) else place, TABLES)
+        self.policy, self._clock = policy or RetentionPolicy(), clock or self._tables.now
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._remove_orphans()
-        except OSError as why:
-            raise StoreError(f"history {folder} cannot be put in order ({why.strerror}); check its permissions") from None
+            self._files: EntryFiles = FolderFiles(place / "files") if isinstance(place, Path) else TableFiles(self._tables)
+            with self._tables.transaction() as connection:
+                self._files.tidy(connection)
+        except BaseException:
+            self._tables.close()
+            raise
 
     def __enter__(self) -> History:
         return self
@@ -73,21 +73,23 @@ class History:
         places = {name: secrets.token_hex(16) for name in data}
         try:
             with self._tables.transaction() as connection:
-                if connection.execute("SELECT 1 FROM entries WHERE user = ? AND id = ?", (user, request_id)).fetchone():
+                if connection.execute('SELECT 1 FROM entries WHERE "user" = ? AND id = ?', (user, request_id)).fetchone():
                     raise Clash(f"request {request_id} is in the history already")
-                for name, content in data.items():
-                    self._write(places[name], content)
-                number = connection.execute(
-                    "INSERT INTO entries(user, id, kind, created, asked, result, text, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (user, request_id, kind, self._clock(), *texts, nbytes),
-                ).lastrowid
+                row = (user, request_id, kind, self._clock(), *texts[:2], self._tables.searchable(texts[2]), nbytes)
+                (number,) = connection.execute(
+                    'INSERT INTO entries("user", id, kind, created, asked, result, text, bytes) '
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
+                    row,
+                ).fetchone()
                 rows = [(number, name, places[name], len(content)) for name, content in data.items()]
                 connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", rows)
+                for name, content in data.items():
+                    self._files.write(connection, places[name], content)
                 gone = self._over(connection)
         except BaseException:
-            self._unlink(places.values())
+            self._files.remove(places.values())
             raise
-        self._unlink(gone)
+        self._files.remove(gone)
 
     def entries(
         self, user: str, q: str = "", kind: str | None = None, limit: int = 20, before: str | None = None
@@ -104,10 +106,10 @@ class History:
         """
         if not 1 <= limit <= MOST:
             raise BadRequest(f"limit is {limit}; it can be 1 to {MOST}")
-        where, values = "user = ?", list[Any]([user])
+        where, values = '"user" = ?', list[Any]([user])
         if terms := re.findall(r"\w+", q):
-            where += " AND number IN (SELECT rowid FROM words WHERE words MATCH ?)"
-            values.append(" ".join(f'"{term}"' for term in terms))
+            said, sought = self._tables.matching(terms)
+            where, values = f"{where} AND {said}", [*values, *sought]
         elif q.strip():
             return []  # punctuation matches nothing
         if kind is not None:
@@ -115,34 +117,31 @@ class History:
         if before is not None:
             where, values = f"{where} AND number < ?", [*values, self._number(user, before)]
         sql = f"SELECT {COLUMNS} FROM entries WHERE {where} ORDER BY number DESC LIMIT ?"
-        return [entry(row) for row in self._tables.all(sql, (*values, limit))]
+        return self._entries(sql, (*values, limit))
 
     def get(self, user: str, id: str) -> HistoryEntry:
         """Raises NotFound."""
-        row = self._tables.one(f"SELECT {COLUMNS} FROM entries WHERE user = ? AND id = ?", (user, id))
-        if row is None:
+        found = self._entries(f'SELECT {COLUMNS} FROM entries WHERE "user" = ? AND id = ?', (user, id))
+        if not found:
             raise _unknown(id)
-        return entry(row)
+        return found[0]
 
     def read(self, user: str, id: str, name: str) -> bytes:
         """A file of an entry. Raises NotFound."""
-        sql = "SELECT file FROM files JOIN entries ON number = entry WHERE user = ? AND id = ? AND name = ?"
+        sql = 'SELECT file FROM files JOIN entries ON number = entry WHERE "user" = ? AND id = ? AND name = ?'
         row = self._tables.one(sql, (user, id, name))
-        try:
-            if row is not None:
-                return (self._folder / str(row[0])).read_bytes()
-        except FileNotFoundError:  # deleted meanwhile, by another process
-            pass
+        if row is not None and (content := self._files.read(str(row[0]))) is not None:
+            return content
         raise NotFound(f'request "{id}" has no file "{name}" in your history')
 
     def delete(self, user: str, id: str) -> None:
         """The entry and its files. Raises NotFound."""
         self._number(user, id)
-        self._delete("user = ? AND id = ?", (user, id))
+        self._delete('"user" = ? AND id = ?', (user, id))
 
     def delete_all(self, user: str) -> int:
         """All that the user has -> how many entries there were."""
-        return self._delete("user = ?", (user,))
+        return self._delete('"user" = ?', (user,))
 
     def export(self, user: str, to: IO[bytes]) -> int:
         """Writes a zip: history.jsonl with an entry a line, oldest first, and files/ID/NAME -> how many entries.
@@ -164,13 +163,23 @@ class History:
     def _each(self, user: str) -> Iterator[HistoryEntry]:
         """Every entry, oldest first, read by and by."""
         last = 0
-        sql = f"SELECT {COLUMNS}, number FROM entries WHERE user = ? AND number > ? ORDER BY number LIMIT 100"
-        while rows := self._tables.all(sql, (user, last)):
-            yield from map(entry, rows)
-            last = rows[-1][-1]
+        sql = f'SELECT {COLUMNS} FROM entries WHERE "user" = ? AND number > ? ORDER BY number LIMIT 100'
+        while found := self._entries(sql, (user, last)):
+            yield from found
+            last = self._number(user, found[-1].id)
+
+    def _entries(self, sql: str, values: Sequence[Any]) -> list[HistoryEntry]:
+        """Of rows of COLUMNS, with their files."""
+        rows = self._tables.all(sql, values)
+        numbers, files = [row[-1] for row in rows], defaultdict[int, list[HistoryFile]](list)
+        among = f"({', '.join('?' * len(numbers))})"
+        named = f"SELECT entry, name, bytes FROM files WHERE entry IN {among} ORDER BY entry, name"
+        for number, name, size in self._tables.all(named, numbers) if rows else ():
+            files[number].append(HistoryFile(name, size))
+        return [entry(row, files[row[-1]]) for row in rows]
 
     def _number(self, user: str, id: str) -> int:
-        row = self._tables.one("SELECT number FROM entries WHERE user = ? AND id = ?", (user, id))
+        row = self._tables.one('SELECT number FROM entries WHERE "user" = ? AND id = ?', (user, id))
         if row is None:
             raise _unknown(id)
         return int(row[0])
@@ -178,38 +187,21 @@ class History:
     def _delete(self, where: str, values: Sequence[Any]) -> int:
         with self._tables.transaction() as connection:
             count, gone = _taken(connection, where, values)
-        self._unlink(gone)
+        self._files.remove(gone)
         return count
 
-    def _over(self, connection: sqlite3.Connection) -> list[str]:
+    def _over(self, connection: Any) -> list[str]:
         """Deletes entries beyond the retention limits -> their files."""
         _, gone = _taken(connection, "created < ?", (self._clock() - self.policy.max_age_days * 86400,))
         for column, most in (("entries", self.policy.max_entries), ("bytes", self.policy.max_bytes)):
             while (connection.execute(f"SELECT sum({column}) FROM usage").fetchone()[0] or 0) > most:
-                (fullest,) = connection.execute(f"SELECT user FROM usage ORDER BY {column} DESC LIMIT 1").fetchone()
-                _, files = _taken(connection, "number = (SELECT min(number) FROM entries WHERE user = ?)", (fullest,))
+                (fullest,) = connection.execute(f'SELECT "user" FROM usage ORDER BY {column} DESC LIMIT 1').fetchone()
+                _, files = _taken(connection, 'number = (SELECT min(number) FROM entries WHERE "user" = ?)', (fullest,))
                 gone += files
         return gone
 
-    def _write(self, file: str, content: bytes) -> None:
-        try:
-            with os.fdopen(os.open(self._folder / file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as out:
-                out.write(content)
-        except OSError as why:
-            raise StoreError(f"history {self._folder} cannot be written ({why.strerror}); make room") from None
 
-    def _unlink(self, files: Iterable[str]) -> None:
-        for file in files:
-            (self._folder / file).unlink(missing_ok=True)
-
-    def _remove_orphans(self) -> None:
-        """While this holds the turn to write, nobody's entry is half written: a file that no row names is left over."""
-        with self._tables.transaction() as connection:
-            named = {file for (file,) in connection.execute("SELECT file FROM files")}
-            self._unlink(path.name for path in self._folder.iterdir() if path.name not in named)
-
-
-def _taken(connection: sqlite3.Connection, where: str, values: Sequence[Any]) -> tuple[int, list[str]]:
+def _taken(connection: Any, where: str, values: Sequence[Any]) -> tuple[int, list[str]]:
     """Deletes entries -> their number, and the files to remove after the commit."""
     files = connection.execute(f"SELECT file FROM files JOIN entries ON number = entry WHERE {where}", values).fetchall()
     return connection.execute(f"DELETE FROM entries WHERE {where}", values).rowcount, [file for (file,) in files]

@@ -1,4 +1,4 @@
-"""Tables, retention limits and row types of the history."""
+"""Tables, retention limits and row types of the history. In a file triggers keep the word index; see `private_words`."""
 
 from __future__ import annotations
 
@@ -7,31 +7,57 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-TABLES = """
+from mmgen.stores import private_words
+from mmgen.stores.private_tables import TableScript
+
+SQLITE = """
 CREATE TABLE IF NOT EXISTS entries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, created REAL NOT NULL,
-    asked TEXT NOT NULL, result TEXT NOT NULL, text TEXT NOT NULL, bytes INTEGER NOT NULL, UNIQUE (user, id));
-CREATE INDEX IF NOT EXISTS entries_of ON entries(user);
+    number INTEGER PRIMARY KEY AUTOINCREMENT, "user" TEXT NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL, created REAL NOT NULL,
+    asked TEXT NOT NULL, result TEXT NOT NULL, text TEXT NOT NULL, bytes INTEGER NOT NULL, UNIQUE ("user", id));
+CREATE INDEX IF NOT EXISTS entries_of ON entries("user");
 CREATE INDEX IF NOT EXISTS entries_by_age ON entries(created);
 CREATE TABLE IF NOT EXISTS files (
     entry INTEGER NOT NULL REFERENCES entries(number) ON DELETE CASCADE, name TEXT NOT NULL, file TEXT NOT NULL,
     bytes INTEGER NOT NULL, PRIMARY KEY (entry, name)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS usage (user TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usage ("user" TEXT PRIMARY KEY, entries INTEGER NOT NULL, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(
     text, content='entries', content_rowid='number', tokenize='porter unicode61 remove_diacritics 2');
 CREATE TRIGGER IF NOT EXISTS entry_added AFTER INSERT ON entries BEGIN
     INSERT INTO words(rowid, text) VALUES (new.number, new.text);
-    INSERT INTO usage VALUES (new.user, 1, new.bytes)
-        ON CONFLICT(user) DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
+    INSERT INTO usage VALUES (new."user", 1, new.bytes)
+        ON CONFLICT("user") DO UPDATE SET entries = entries + 1, bytes = bytes + new.bytes;
 END;
 CREATE TRIGGER IF NOT EXISTS entry_removed AFTER DELETE ON entries BEGIN
     INSERT INTO words(words, rowid, text) VALUES ('delete', old.number, old.text);
-    UPDATE usage SET entries = entries - 1, bytes = bytes - old.bytes WHERE user = old.user;
-    DELETE FROM usage WHERE user = old.user AND entries = 0;
+    UPDATE usage SET entries = entries - 1, bytes = bytes - old.bytes WHERE "user" = old."user";
+    DELETE FROM usage WHERE "user" = old."user" AND entries = 0;
 END;
 """
-COLUMNS = """id, kind, created, asked, result,
-    (SELECT json_group_array(json_array(name, bytes)) FROM files WHERE entry = number)"""
+POSTGRES = """
+CREATE TABLE entries (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "user" text NOT NULL, id text NOT NULL, kind text NOT NULL,
+    created float8 NOT NULL, asked text NOT NULL, result text NOT NULL, text text NOT NULL, bytes bigint NOT NULL,
+    UNIQUE ("user", id));
+CREATE INDEX entries_by_age ON entries(created);
+CREATE TABLE files (
+    entry bigint NOT NULL REFERENCES entries ON DELETE CASCADE, name text NOT NULL, file text NOT NULL UNIQUE,
+    bytes bigint NOT NULL, PRIMARY KEY (entry, name));
+CREATE TABLE contents (file text PRIMARY KEY REFERENCES files(file) ON DELETE CASCADE, data bytea NOT NULL);
+CREATE TABLE usage ("user" text PRIMARY KEY, entries bigint NOT NULL, bytes bigint NOT NULL);
+CREATE FUNCTION used() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO usage VALUES (new."user", 1, new.bytes) ON CONFLICT ("user")
+            DO UPDATE SET entries = usage.entries + 1, bytes = usage.bytes + new.bytes;
+    ELSE
+        UPDATE usage SET entries = entries - 1, bytes = bytes - old.bytes WHERE "user" = old."user";
+        DELETE FROM usage WHERE "user" = old."user" AND entries = 0;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER used AFTER INSERT OR DELETE ON entries FOR EACH ROW EXECUTE FUNCTION used();
+"""
+TABLES = TableScript("history", SQLITE, POSTGRES + private_words.POSTGRES.format(table="entries"))
 
 
 @dataclass(frozen=True)
@@ -68,9 +94,10 @@ class HistoryEntry:
         return asdict(self)
 
 
-def entry(row: Sequence[Any]) -> HistoryEntry:
+COLUMNS = "id, kind, created, asked, result, number"
+
+
+def entry(row: Sequence[Any], files: Sequence[HistoryFile]) -> HistoryEntry:
     """An entry from a row of COLUMNS."""
-    id, kind, created, asked, result, files = row[:6]
-    return HistoryEntry(
-        id, kind, created, json.loads(asked), json.loads(result), [HistoryFile(*file) for file in json.loads(files)]
-    )
+    id, kind, created, asked, result, _ = row
+    return HistoryEntry(id, kind, created, json.loads(asked), json.loads(result), files)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
-from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.private_tables import Place, TableScript, opened
 
 ALL = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
 """What `--scopes all` means: everything but other people's keys."""
@@ -34,12 +34,15 @@ COST = 2**14
 REMEMBERED_S = 300.0
 """Seconds for which a verified key is cached, without another scrypt."""
 
-TABLES = """
+TABLES = TableScript(
+    "",
+    """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, salt BLOB NOT NULL, hash BLOB NOT NULL, weight REAL NOT NULL, rate TEXT,
     scopes TEXT NOT NULL, stores TEXT, created REAL NOT NULL, expires REAL, revoked REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS given_keys (name TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
+""",
+)
 COLUMNS = "id, name, weight, rate, scopes, stores, created, expires, revoked"
 
 
@@ -96,8 +99,9 @@ class ApiKey:
 class KeyStore:
     """The keys in one file, or on a server. Other processes see every change at once; threads may share it."""
 
-    def __init__(self, place: Place, clock: Callable[[], float] = time.time) -> None:
-        self._tables, self._clock = opened(place, TABLES), clock
+    def __init__(self, place: Place, clock: Callable[[], float] | None = None) -> None:
+        self._tables = opened(place, TABLES)
+        self._clock = clock or self._tables.now
         self._pepper, self._nobody = secrets.token_bytes(32), secrets.token_bytes(32)
         self._proved: dict[bytes, tuple[bytes, float]] = {}  # digest of a key -> the hash that it was proved by, until when
 

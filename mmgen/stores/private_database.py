@@ -50,6 +50,19 @@ class PrivateDatabase:
         with self._turn, _translated_errors(self.path), sqlite.transaction(self._connection):
             yield self._connection
 
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    def searchable(self, text: str) -> str:
+        """What the column `text` of a table with FTS5's `words` holds."""
+        return text
+
+    def matching(self, words: Sequence[str], prefixes: bool = False) -> tuple[str, list[str]]:
+        """A condition for rows that have all the words, or words that begin so, and its parameters."""
+        query = " ".join(f'"{word}"*' if prefixes else f'"{word}"' for word in words)
+        return "number IN (SELECT rowid FROM words WHERE words MATCH ?)", [query]
+
     def close(self) -> None:
         with self._turn:
             self._connection.close()

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmgen.stores.private_database import PrivateDatabase
-
 Place = Path | str
-"""A file, or an address such as postgres://user@host/database."""
+"""A file or folder, or an address such as postgres://user@host/database."""
+
+
+@dataclass(frozen=True)
+class TableScript:
+    """The statements that make tables."""
+
+    part: str  # on a server they are in a schema of their own, whose name ends so; "": in the address's schema
+    sqlite: str  # CREATE ... IF NOT EXISTS statements
+    postgres: str | None = None  # CREATE statements for a new schema; None: SQLite's, with PostgreSQL's types
 
 
 class PrivateTables(Protocol):
@@ -19,13 +27,18 @@ class PrivateTables(Protocol):
     def all(self, sql: str, parameters: Sequence[Any] = ...) -> list[Any]: ...
     def one(self, sql: str, parameters: Sequence[Any] = ...) -> Any: ...  # the first row, or None
     def transaction(self) -> AbstractContextManager[Any]: ...  # of a connection with execute and executemany
+    def now(self) -> float: ...  # seconds since 1970, the same for all that share them
+    def searchable(self, text: str) -> str: ...  # what the column `text` of a table with words holds of a text
+    def matching(self, words: Sequence[str], prefixes: bool = ...) -> tuple[str, list[str]]: ...  # a condition, its values
     def close(self) -> None: ...
 
 
-def opened(place: Place, script: str) -> PrivateTables:
-    """The tables that are there, or made by a script of CREATE ... IF NOT EXISTS statements."""
+def opened(place: Place, script: TableScript) -> PrivateTables:
+    """The tables that are there, or made by the script."""
     if isinstance(place, Path):
-        return PrivateDatabase(place, script)
+        from mmgen.stores.private_database import PrivateDatabase
+
+        return PrivateDatabase(place, script.sqlite)
     from mmgen.stores.postgres.private import PostgresPrivateTables
 
     return PostgresPrivateTables(place, script)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
 from mmgen.errors import BadRequest
-from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.private_tables import Place, TableScript, opened
 
 DAY_S = 86400
 KEPT_DAYS = 90
 """For which it is known what was taken."""
 
-TABLES = """
+TABLES = TableScript(
+    "",
+    """
 CREATE TABLE IF NOT EXISTS quotas (name TEXT PRIMARY KEY, device_s REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS device_time (
     day INTEGER NOT NULL, name TEXT NOT NULL, device_ms REAL NOT NULL, PRIMARY KEY (day, name)) WITHOUT ROWID;
-"""
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ def checked(device_s: float) -> float:
 class QuotaStore:
     """Other processes see every change at once, and may add to the same users; threads may share it."""
 
-    def __init__(self, place: Place, clock: Callable[[], float] = time.time) -> None:
-        self._tables, self._clock = opened(place, TABLES), clock
+    def __init__(self, place: Place, clock: Callable[[], float] | None = None) -> None:
+        self._tables = opened(place, TABLES)
+        self._clock = clock or self._tables.now
 
     def __enter__(self) -> QuotaStore:
         return self

@@ -26,8 +26,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_files_are_their_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = BatchStore(tmp_path / "batches.db")
+def test_files_are_their_users_own(records_at: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BatchStore(records_at)
     made = store.add_file("ann", "a.jsonl", "batch", b"{}")
     assert store.files("ann") == [made] and store.data("ann", made.id) == b"{}" and store.file("ann", made.id) == made
     for user, id in (("bob", made.id), ("ann", "file-x")):
@@ -39,7 +39,7 @@ def test_files_are_their_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store.delete_file("ann", made.id)
     with pytest.raises(NotFound):
         store.delete_file("ann", made.id)
-    assert (tmp_path / "batches.db").stat().st_mode & 0o077 == 0
+    assert isinstance(records_at, str) or records_at.stat().st_mode & 0o077 == 0
     store.close()
 
 
@@ -63,8 +63,8 @@ def test_each_line_once_whatever_is_killed(tmp_path: Path, monkeypatch: pytest.M
     store.close()
 
 
-def test_a_cancelled_batch(tmp_path: Path) -> None:
-    store = BatchStore(tmp_path / "batches.db")
+def test_a_cancelled_batch(records_at: Path | str) -> None:
+    store = BatchStore(records_at)
     batch = store.add("ann", "/v1/embeddings", "file-1", [("a", {})], {"k": "v"}, 60)
     with pytest.raises(NotFound):
         store.cancel("bob", batch.id)
@@ -74,3 +74,21 @@ def test_a_cancelled_batch(tmp_path: Path) -> None:
     (found,) = store.batches("ann")
     assert (found.status, found.metadata) == ("cancelled", {"k": "v"}) and found.ended and not store.batches("bob")
     store.close()
+
+
+def test_a_batch_is_one_machines_until_its_lease_ends(records_at: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = BatchStore(records_at, "one"), BatchStore(records_at, "two")
+    batch = one.add("ann", "/v1/embeddings", "file-1", [("a", {"n": 1}), ("b", {})], {}, 60)
+    assert one.claim(batch.id) and one.claim(batch.id) and not two.claim(batch.id)
+    one.finish(one.open_lines(batch.id, 1)[0], {"id": "é"}, False)
+    began = two.now()
+    monkeypatch.setattr(two, "now", lambda: began + module.LEASE_S + 1)
+    assert two.claim(batch.id) and not one.claim(batch.id), "what it left is another one's"
+    assert [line.custom_id for line in two.open_lines(batch.id, 9)] == ["b"]
+    two.finish(two.open_lines(batch.id, 1)[0], {"id": "b"}, True)
+    (found,) = one.under_way()
+    assert (found.total, found.completed, found.failed) == (2, 1, 1)
+    for failed in (False, True):
+        assert one.outcome_size(batch.id, failed) == len(b"".join(one.outcomes(batch.id, failed)))
+    one.close()
+    two.close()

@@ -10,9 +10,9 @@ from mmgen.stores.conversations import Conversation, ConversationLimits, Convers
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Conversations]:
+def kept(records_at: Path | str) -> Iterator[Conversations]:
     time = count(1)
-    conversations = Conversations(tmp_path, ConversationLimits(3, 1000, 2000), clock=lambda: float(next(time)))
+    conversations = Conversations(records_at, ConversationLimits(3, 1000, 2000), clock=lambda: float(next(time)))
     yield conversations
     conversations.close()
 

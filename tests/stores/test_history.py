@@ -17,11 +17,18 @@ import pytest
 
 from mmgen.errors import BadRequest, Clash, Closed, NotFound, StoreError
 from mmgen.stores.history import History
-from mmgen.stores.history_schema import HistoryFile, RetentionPolicy
+from mmgen.stores.history_schema import TABLES, HistoryFile, RetentionPolicy
+from mmgen.stores.private_tables import opened
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> Iterator[History]:
+def history(records_at: Path | str) -> Iterator[History]:
+    with History(records_at) as history:
+        yield history
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path) -> Iterator[History]:
     with History(tmp_path / "h") as history:
         yield history
 
@@ -34,8 +41,14 @@ def ids(history: History, user: str = "ann", **values: object) -> list[str]:
     return [entry.id for entry in history.entries(user, **values)]  # type: ignore[arg-type]
 
 
-def stored(folder: Path) -> int:
-    return len(list((folder / "h" / "files").iterdir()))
+def stored(place: Path | str) -> int:
+    """How many files there are."""
+    if isinstance(place, Path):
+        return len(list((place / "files").iterdir()))
+    tables = opened(place, TABLES)
+    (count,) = tables.one("SELECT count(*) FROM contents")
+    tables.close()
+    return int(count)
 
 
 def test_what_was_asked_is_there(history: History) -> None:
@@ -74,7 +87,7 @@ def test_pages(history: History) -> None:
         history.entries("ann", before="gone")
 
 
-def test_another_user_sees_nothing(history: History, tmp_path: Path) -> None:
+def test_another_user_sees_nothing(history: History, records_at: Path | str) -> None:
     add(history, "r1", prompt="a secret plan", **{"0.png": b"png"})
     assert ids(history, "bob") == ids(history, "bob", q="secret") == ids(history, "") == ids(history, "a%") == []
     for attempt in (
@@ -94,42 +107,42 @@ def test_another_user_sees_nothing(history: History, tmp_path: Path) -> None:
     assert history.delete_all("bob") == history.export("bob", io.BytesIO()) == 0
     add(history, "r1", user="bob")  # the same id is another's
     history.delete("bob", "r1")
-    assert history.get("ann", "r1").asked == {"prompt": "a secret plan"} and stored(tmp_path) == 1
+    assert history.get("ann", "r1").asked == {"prompt": "a secret plan"} and stored(records_at) == 1
 
 
-def test_delete(history: History, tmp_path: Path) -> None:
+def test_delete(history: History, records_at: Path | str) -> None:
     for n in range(3):
         add(history, f"r{n}", **{"a.png": b"x", "b.png": b"y"})
     add(history, "r0", user="bob", **{"a.png": b"z"})
     history.delete("ann", "r1")
-    assert ids(history) == ["r2", "r0"] and ids(history, q="image") == ["r2", "r0"] and stored(tmp_path) == 5
+    assert ids(history) == ["r2", "r0"] and ids(history, q="image") == ["r2", "r0"] and stored(records_at) == 5
     with pytest.raises(NotFound):
         history.read("ann", "r1", "a.png")
     with pytest.raises(NotFound):
         history.delete("ann", "r1")
-    assert history.delete_all("ann") == 2 and ids(history) == [] and stored(tmp_path) == 1
+    assert history.delete_all("ann") == 2 and ids(history) == [] and stored(records_at) == 1
     assert history.read("bob", "r0", "a.png") == b"z"
 
 
 @pytest.mark.parametrize(
     "name", ["../../evil", "/etc/passwd", "..", ".", "a/../../b", "a\\b", "a\0b", "\u202e.png", "x" * 300, ""]
 )
-def test_names_are_no_paths(history: History, tmp_path: Path, name: str) -> None:
-    history.add("ann", "r1", "k", {}, {}, {name: b"data"})
-    (file,) = history.get("ann", "r1").files
-    assert history.read("ann", "r1", file.name) == b"data" and stored(tmp_path) == 1
+def test_names_are_no_paths(in_folder: History, tmp_path: Path, name: str) -> None:
+    in_folder.add("ann", "r1", "k", {}, {}, {name: b"data"})
+    (file,) = in_folder.get("ann", "r1").files
+    assert in_folder.read("ann", "r1", file.name) == b"data" and stored(tmp_path / "h") == 1
     assert Path(file.name).name == file.name and file.name.isascii() and not file.name.startswith(".")
     assert [path.name for path in tmp_path.iterdir()] == ["h"] and len(file.name) <= 100
-    for guess in ("../history.db", "../../h/history.db", name if name != file.name else "?"):
+    for guess in ("../in_folder.db", "../../h/in_folder.db", name if name != file.name else "?"):
         with pytest.raises(NotFound):
-            history.read("ann", "r1", guess)
+            in_folder.read("ann", "r1", guess)
 
 
-def test_requests_are_told_apart(history: History, tmp_path: Path) -> None:
+def test_requests_are_told_apart(history: History, records_at: Path | str) -> None:
     add(history, "r1", a=b"1")
     with pytest.raises(Clash):
         add(history, "r1", a=b"2")
-    assert history.read("ann", "r1", "a") == b"1" and stored(tmp_path) == 1
+    assert history.read("ann", "r1", "a") == b"1" and stored(records_at) == 1
     for id in ("", "../r1", "a b", "r" * 65):
         with pytest.raises(BadRequest):
             add(history, id)
@@ -148,21 +161,21 @@ def test_export(history: History) -> None:
         assert archive.read("files/r1/_0.png") == b"png"
 
 
-def test_the_oldest_go_first(tmp_path: Path) -> None:
-    with History(tmp_path / "h", RetentionPolicy(max_entries=3)) as history:
+def test_the_oldest_go_first(records_at: Path | str) -> None:
+    with History(records_at, RetentionPolicy(max_entries=3)) as history:
         for n in range(5):
             add(history, f"r{n}", **{"a.png": b"x"})
-        assert ids(history) == ["r4", "r3", "r2"] == ids(history, q="image") and stored(tmp_path) == 3
-    with History(tmp_path / "h", RetentionPolicy(max_bytes=10_000)) as history:
+        assert ids(history) == ["r4", "r3", "r2"] == ids(history, q="image") and stored(records_at) == 3
+    with History(records_at, RetentionPolicy(max_bytes=10_000)) as history:
         history.delete_all("ann")
         add(history, "big", **{"a.png": b"x" * 9_800})
-        assert ids(history) == ["big"] and stored(tmp_path) == 1
+        assert ids(history) == ["big"] and stored(records_at) == 1
         add(history, "bigger", **{"a.png": b"x" * 10_001})
-        assert ids(history) == [] and stored(tmp_path) == 0, "what alone is over the policy is not kept"
+        assert ids(history) == [] and stored(records_at) == 0, "what alone is over the policy is not kept"
 
 
-def test_a_flood_drowns_nobody_else(tmp_path: Path) -> None:
-    with History(tmp_path / "h", RetentionPolicy(max_entries=10, max_bytes=2000)) as history:
+def test_a_flood_drowns_nobody_else(records_at: Path | str) -> None:
+    with History(records_at, RetentionPolicy(max_entries=10, max_bytes=2000)) as history:
         add(history, "kept", user="bob")
         for n in range(30):
             add(history, f"r{n}")
@@ -172,38 +185,38 @@ def test_a_flood_drowns_nobody_else(tmp_path: Path) -> None:
         assert ids(history, "bob") == ["kept"] and ids(history) == ["r59", "r58", "r57"]
 
 
-def test_age(tmp_path: Path) -> None:
+def test_age(records_at: Path | str) -> None:
     now = 0.0
-    with History(tmp_path / "h", RetentionPolicy(max_age_days=2), clock=lambda: now) as history:
+    with History(records_at, RetentionPolicy(max_age_days=2), clock=lambda: now) as history:
         add(history, "r1", user="bob", **{"a.png": b"x"})
         now = 86400.0
         add(history, "r2")
         now = 2.5 * 86400
         add(history, "r3")
-        assert ids(history) == ["r3", "r2"] and ids(history, "bob") == [] and stored(tmp_path) == 0
+        assert ids(history) == ["r3", "r2"] and ids(history, "bob") == [] and stored(records_at) == 0
 
 
-def test_nothing_secret_is_stored(history: History, tmp_path: Path) -> None:
+def test_nothing_secret_is_stored(in_folder: History, tmp_path: Path) -> None:
     key = "mm-" + "k" * 43
-    history.add("ann", "r1", "chat", {"authorization": "Bearer xyzzy", "image": b"upload" * 99}, {"said": f"your key {key}"})
+    in_folder.add("ann", "r1", "chat", {"authorization": "Bearer xyzzy", "image": b"upload" * 99}, {"said": f"your key {key}"})
     files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"xyzzy" not in files and key.encode() not in files and b"uploadupload" not in files and b"sha256" in files
     modes = {path.stat().st_mode & 0o077 for path in tmp_path.joinpath("h").rglob("*")}
     assert modes == {0}, "others on this machine cannot read it"
 
 
-def test_what_cannot_be_written_leaves_nothing(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = history._write
+def test_what_cannot_be_written_leaves_nothing(in_folder: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = in_folder._files.write
 
-    def full(file: str, content: bytes) -> None:
-        write(file, content)
+    def full(connection: object, file: str, content: bytes) -> None:
+        write(connection, file, content)
         if content == b"2":
             raise StoreError("disk full")
 
-    monkeypatch.setattr(history, "_write", full)
+    monkeypatch.setattr(in_folder._files, "write", full)
     with pytest.raises(StoreError):
-        history.add("ann", "r1", "k", {}, {}, {"a": b"1", "b": b"2"})
-    assert ids(history) == [] and stored(tmp_path) == 0
+        in_folder.add("ann", "r1", "k", {}, {}, {"a": b"1", "b": b"2"})
+    assert ids(in_folder) == [] and stored(tmp_path / "h") == 0
 
 
 def test_threads(history: History) -> None:
@@ -267,7 +280,7 @@ def check(tmp_path: Path, acknowledged: list[int]) -> None:
             n = int(entry.id[1:])
             assert history.read("ann", entry.id, "a.png") == b"%07d" % n * 9000
             assert ids(history, q=f"word{n}") == [entry.id]
-        assert stored(tmp_path) == 2 * len(entries), "no file is left over"
+        assert stored(tmp_path / "h") == 2 * len(entries), "no file is left over"
     connection = sqlite3.connect(tmp_path / "h" / "history.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.execute("INSERT INTO words(words, rank) VALUES ('integrity-check', 1)")
@@ -288,7 +301,7 @@ def test_killed_forty_times(tmp_path: Path) -> None:
     kill_often(tmp_path, 40)
 
 
-def test_another_process_may_open_it_meanwhile(history: History, tmp_path: Path) -> None:
+def test_another_process_may_open_it_meanwhile(in_folder: History, tmp_path: Path) -> None:
     """Whoever opens it tidies up; what another is just adding is not in its way."""
     done = threading.Event()
 
@@ -299,7 +312,7 @@ def test_another_process_may_open_it_meanwhile(history: History, tmp_path: Path)
     opener = threading.Thread(target=open_and_close)
     opener.start()
     for n in range(30):
-        add(history, f"r{n}", **{"a.png": b"x" * 5000})
+        add(in_folder, f"r{n}", **{"a.png": b"x" * 5000})
     done.set()
     opener.join()
-    assert all(history.read("ann", f"r{n}", "a.png") == b"x" * 5000 for n in range(30)) and stored(tmp_path) == 30
+    assert all(in_folder.read("ann", f"r{n}", "a.png") == b"x" * 5000 for n in range(30)) and stored(tmp_path / "h") == 30

@@ -1,6 +1,7 @@
 """Answers the lines of batches, some at a time, in the scheduler's class `batch`: everybody else goes first.
 
-A line's outcome is stored in one transaction. After a kill -9 the next server goes on with the lines that have none.
+A line's outcome is stored in one transaction. After a kill -9 the next server goes on with the lines that have none; of
+servers that share the batches, another one does when the lease of the killed one has ended.
 """
 
 from __future__ import annotations
@@ -8,15 +9,13 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from mmgen.errors import Busy, Cancelled, Closed, Stuck
 from mmgen.serve.batch import batch_calls
-from mmgen.stores.batches import BatchLine, BatchStore, StoredBatch
+from mmgen.stores.batches import LEASE_S, BatchLine, BatchStore, StoredBatch
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -28,6 +27,8 @@ TURN = 64
 """Lines of a batch before the next one's turn."""
 PAUSE_S = 1.0
 """Before the next look, where there was nothing to do or no room."""
+IDLE_S = 30.0
+"""The same where no batch is under way: another server that shares them may have ended."""
 
 
 class BatchWorker:
@@ -62,27 +63,33 @@ class BatchWorker:
         with ThreadPoolExecutor(TOGETHER, "mmgen-batch") as pool:
             while not self._ended.is_set():
                 self._woken.clear()
-                pause: float | None = PAUSE_S
+                pause = PAUSE_S
                 try:
                     batches = self.store.under_way()
                     worked = [self._advance(batch, pool) for batch in batches]
                     if any(worked):
                         continue
-                    pause = PAUSE_S if batches else None  # until there is one
+                    pause = PAUSE_S if batches else IDLE_S
                 except Exception as why:  # the disk, another process, a fault of ours: the lines stay open
                     log.warning("batches wait", exc_info=why)
                 self._woken.wait(pause)
 
     def _advance(self, batch: StoredBatch, pool: ThreadPoolExecutor) -> bool:
         """Answers some of its lines, so that the next batch has its turn; whether there was something to do."""
+        if not self.store.claim(batch.id):
+            return False
         status, expires = self.store.state(batch.id)
-        late = time.time() > expires
+        late = self.store.now() > expires
         lines = [] if late or status == "cancelling" else self.store.open_lines(batch.id, TURN)
         if not lines:
             self._end(batch, status, late)
             return True
-        answered = pool.map(partial(self._answer, batch), lines)
-        return any(list(answered))
+        answered = [pool.submit(self._answer, batch, line) for line in lines]
+        open_ones: set[Future[bool]] = set(answered)
+        while open_ones := wait(open_ones, timeout=LEASE_S / 4).not_done:
+            self.store.claim(batch.id)
+        results = [one.result() for one in answered]  # raises what one raised
+        return any(results)
 
     def _answer(self, batch: StoredBatch, line: BatchLine) -> bool:
         """Whether it has its outcome; False: it is to be tried again."""

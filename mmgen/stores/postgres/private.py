@@ -2,26 +2,87 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from mmgen.errors import BadRequest
+from mmgen.stores import private_words
 from mmgen.stores.postgres import driver
-from mmgen.stores.postgres.address import parsed
+from mmgen.stores.postgres.address import SCHEMA, PostgresAddress, parsed
 from mmgen.stores.postgres.pool import PostgresPool
 from mmgen.stores.postgres.server_errors import translated_errors
+from mmgen.stores.private_tables import TableScript
 
+if TYPE_CHECKING:
+    from mmgen.stores.postgres.driver import PostgresConnection
+
+log = logging.getLogger(__name__)
 TYPES = {r"\bBLOB\b": "bytea", r"\bREAL\b": "float8", r"\bINTEGER\b": "bigint", r" WITHOUT ROWID\b": ""}
 """SQLite's words in a script, and PostgreSQL's."""
+MOST_SKEW_S = 30.0
+"""Seconds that a machine's clock may differ from the server's before it is told."""
 
 
 class PostgresPrivateTables(PostgresPool):
-    """Machines share them. Statements are SQLite's, as far as PostgreSQL understands them."""
+    """Machines share them, and the server's clock. Statements are SQLite's, as far as PostgreSQL understands them."""
 
-    def __init__(self, address: str, script: str, timeout: float = 5.0) -> None:
-        """`script`: CREATE ... IF NOT EXISTS statements, as PrivateDatabase has them. `timeout`: as there."""
-        super().__init__(parsed(address), readonly=False, timeout=timeout)
-        for pattern, word in TYPES.items():
-            script = re.sub(pattern, word, script)
-        with driver.connect(self.address) as connection, translated_errors(self.name), connection.transaction():
-            self._take_turn(connection)  # two that make them at once would clash
-            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'.encode())
-            connection.execute(script.encode())
+    def __init__(self, address: str, script: TableScript, timeout: float = 5.0) -> None:
+        """`timeout`: seconds to wait for another writer; then Busy."""
+        super().__init__(_within(parsed(address), script.part), readonly=False, timeout=timeout)
+        with driver.connect(self.address) as connection, translated_errors(self.name):
+            self._ahead_s = _ahead(connection)
+            if abs(self._ahead_s) > MOST_SKEW_S:
+                side = "ahead of" if self._ahead_s > 0 else "behind"
+                log.warning(
+                    "this machine's clock is %.0f s %s that of %s, whose times are used; set it by NTP",
+                    abs(self._ahead_s), side, self.name,
+                )  # fmt: skip
+            with connection.transaction():
+                self._take_turn(connection)  # two that make them at once would clash
+                self._make(connection, script)
+
+    def now(self) -> float:
+        """Seconds since 1970 by the server's clock."""
+        return time.time() - self._ahead_s
+
+    def searchable(self, text: str) -> str:
+        """See `private_words`."""
+        return private_words.searchable(text)
+
+    def matching(self, words: Sequence[str], prefixes: bool = False) -> tuple[str, list[str]]:
+        """See `private_words`."""
+        return private_words.matching(words, prefixes)
+
+    def _make(self, connection: PostgresConnection, script: TableScript) -> None:
+        """What is there is left alone: whoever may only use it need not own it."""
+        names = re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", script.postgres or script.sqlite)
+        there = "SELECT bool_and(to_regclass(format('%%I.%%I', %s::text, name)) IS NOT NULL) FROM unnest(%s::text[]) AS name"
+        if (connection.execute(there, (self.schema, names)).fetchone() or (False,))[0]:
+            return
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'.encode())
+        made = script.postgres or script.sqlite
+        if script.postgres is None:
+            for pattern, word in TYPES.items():
+                made = re.sub(pattern, word, made)
+        connection.execute(made.encode())
+
+
+def _within(address: PostgresAddress, part: str) -> PostgresAddress:
+    """In a schema of its own beside the address's. Raises BadRequest where its name would be too long."""
+    schema = f"{address.schema}_{part}" if part else address.schema
+    if not SCHEMA.fullmatch(schema):
+        raise BadRequest(
+            f"schema {address.schema!r} has {len(address.schema)} letters, {schema!r} is too long; give a shorter one"
+        )
+    return replace(address, schema=schema)
+
+
+def _ahead(connection: PostgresConnection) -> float:
+    """Seconds by which this machine's clock is ahead of the server's, to within a round trip."""
+    before = time.time()
+    (there,) = connection.execute("SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8)").fetchone() or (before,)
+    return (before + time.time()) / 2 - float(there)

@@ -1,16 +1,23 @@
 """Keys that several machines share: the command line and another process see the same."""
 
+import logging
+import time
 from pathlib import Path
 
 import pytest
 from cli_call import Call
 from postgres_server import PostgresServer
 
-from mmgen.errors import Busy, Clash
+from mmgen.errors import BadRequest, Busy, Clash
+from mmgen.stores.conversations import Conversations
+from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
 from mmgen.stores.postgres.private import PostgresPrivateTables
+from mmgen.stores.private_tables import TableScript
 
-SCRIPT = "CREATE TABLE IF NOT EXISTS things (name TEXT PRIMARY KEY, size REAL, data BLOB, day INTEGER) WITHOUT ROWID;"
+SCRIPT = TableScript(
+    "", "CREATE TABLE IF NOT EXISTS things (name TEXT PRIMARY KEY, size REAL, data BLOB, day INTEGER) WITHOUT ROWID;"
+)
 
 
 def test_tables_are_made_once_and_writers_take_turns(postgres: PostgresServer) -> None:
@@ -48,3 +55,42 @@ def test_keys_of_several_machines(
         with pytest.raises(Clash):
             keys.create("ann")
     postgres.execute("DROP SCHEMA accounts CASCADE")
+
+
+def test_a_clock_that_is_wrong_is_told_and_not_used(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = time.time
+    url = postgres.url("clocks")
+    with History(url) as history:
+        history.add("ann", "r1", "chat", {"prompt": "tea"}, {})
+        monkeypatch.setattr(time, "time", lambda: right() + 400 * 86400)  # a year later all would be too old
+        with caplog.at_level(logging.WARNING), History(url) as other:
+            other.add("ann", "r2", "chat", {}, {})
+            assert [entry.id for entry in other.entries("ann")] == ["r2", "r1"]
+            assert abs(other.get("ann", "r2").created - right()) < 60
+    (told,) = caplog.messages
+    assert "34560000 s ahead of that of" in told and "NTP" in told
+    postgres.execute("DROP SCHEMA clocks_history CASCADE")
+
+
+def test_history_and_conversations_of_several_machines(
+    call: Call, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url("shared")
+    (tmp_path / "config.yaml").write_text(f"history: {url}\n")
+    monkeypatch.setenv("MMGEN_HOME", str(tmp_path))
+    with History(url) as history:
+        history.add("local", "r1", "txt2img", {"prompt": "two\0 red Lighthouses"}, {}, {"0.png": b"\0png"})
+    found = call("history", "search", "lighthouse", "--json")
+    assert found.code == 0 and '"r1"' in found.out and not (tmp_path / "history").exists()
+    one, two = Conversations(url), Conversations(url)
+    made = one.make("ann")
+    one.add("ann", made.id, {"role": "user", "content": "Où est l'été\0?"})
+    assert [each.id for each in two.found("ann", "ete")] == [made.id] and not two.found("bob", "ete")
+    one.close()
+    two.close()
+    with pytest.raises(BadRequest, match="shorter"):
+        History(postgres.url("s" * 60))
+    for part in ("history", "conversations"):
+        postgres.execute(f"DROP SCHEMA shared_{part} CASCADE")
