@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmgen.errors import NotFound, TooLarge
-from mmgen.stores.private_tables import Place, TableScript, opened
+from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.table_script import TableScript
 
 MOST_BYTES = 2**30
 """Of a user's uploads."""

@@ -17,7 +17,8 @@ from typing import Any
 
 from mmgen.errors import BadRequest, NotFound, TooLarge
 from mmgen.stores import private_words
-from mmgen.stores.private_tables import Place, TableScript, opened
+from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.table_script import TableScript
 
 SQLITE = """
 CREATE TABLE IF NOT EXISTS conversations (

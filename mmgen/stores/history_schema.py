@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mmgen.stores import private_words
-from mmgen.stores.private_tables import TableScript
+from mmgen.stores.table_script import TableScript
 
 SQLITE = """
 CREATE TABLE IF NOT EXISTS entries (

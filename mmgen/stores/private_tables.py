@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmgen.stores.table_script import TableScript
+
 Place = Path | str
 """A file or folder, or an address such as postgres://user@host/database."""
-
-
-@dataclass(frozen=True)
-class TableScript:
-    """The statements that make tables."""
-
-    part: str  # on a server they are in a schema of their own, whose name ends so; "": in the address's schema
-    sqlite: str  # CREATE ... IF NOT EXISTS statements
-    postgres: str | None = None  # CREATE statements for a new schema; None: SQLite's, with PostgreSQL's types
 
 
 class PrivateTables(Protocol):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from mmgen.errors import BadRequest
-from mmgen.stores.private_tables import Place, TableScript, opened
+from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.table_script import TableScript
 
 DAY_S = 86400
 KEPT_DAYS = 90

@@ -15,7 +15,7 @@ from mmgen.stores.postgres import driver
 from mmgen.stores.postgres.address import SCHEMA, PostgresAddress, parsed
 from mmgen.stores.postgres.pool import PostgresPool
 from mmgen.stores.postgres.server_errors import translated_errors
-from mmgen.stores.private_tables import TableScript
+from mmgen.stores.table_script import TableScript
 
 if TYPE_CHECKING:
     from mmgen.stores.postgres.driver import PostgresConnection
