@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mmgen.errors import NotFound, TooLarge
-from mmgen.stores.private_tables import Place, opened
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private.table_script import TableScript
+from mmgen.stores.private.tables import Place, opened
 
 MOST_BYTES = 2**30
 """Of a user's uploads."""

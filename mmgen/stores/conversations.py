@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mmgen.errors import BadRequest, NotFound, TooLarge
-from mmgen.stores import private_words
-from mmgen.stores.private_tables import Place, opened
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private import words as private_words
+from mmgen.stores.private.table_script import TableScript
+from mmgen.stores.private.tables import Place, opened
 
 SQLITE = """
 CREATE TABLE IF NOT EXISTS conversations (

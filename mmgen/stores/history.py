@@ -1,6 +1,6 @@
 """Request history per user: searchable, deletable, bounded in size and age.
 
-All of an entry is written in one transaction, in files of a folder or on a PostgreSQL server; see `history_files` for images.
+All of an entry is written in one transaction, in files of a folder or on a PostgreSQL server; see `private.entry_files` for images.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import IO, Any
 
 from mmgen.errors import BadRequest, Clash, NotFound
 from mmgen.stores import redaction
-from mmgen.stores.history_files import EntryFiles, FolderFiles, TableFiles
 from mmgen.stores.history_schema import COLUMNS, TABLES, HistoryEntry, HistoryFile, RetentionPolicy, entry
-from mmgen.stores.private_tables import Place, opened
+from mmgen.stores.private.entry_files import EntryFiles, FolderFiles, TableFiles
+from mmgen.stores.private.tables import Place, opened
 
 MOST = 1000
 """Entries of one page."""

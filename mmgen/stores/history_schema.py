@@ -1,4 +1,4 @@
-"""Tables, retention limits and row types of the history. In a file triggers keep the word index; see `private_words`."""
+"""Tables, retention limits and row types of the history. In a file triggers keep the word index; see `private.words`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mmgen.stores import private_words
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private import words as private_words
+from mmgen.stores.private.table_script import TableScript
 
 SQLITE = """
 CREATE TABLE IF NOT EXISTS entries (

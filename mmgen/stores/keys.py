@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from mmgen.errors import BadRequest, Clash, NotFound, nearest
-from mmgen.stores.private_tables import Place, opened
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private.table_script import TableScript
+from mmgen.stores.private.tables import Place, opened
 
 ALL = ("chat", "embeddings", "images", "stores", "stores:write", "engine")
 """What `--scopes all` means: everything but other people's keys."""

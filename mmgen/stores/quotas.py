@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from mmgen.errors import BadRequest
-from mmgen.stores.private_tables import Place, opened
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private.table_script import TableScript
+from mmgen.stores.private.tables import Place, opened
 
 DAY_S = 86400
 KEPT_DAYS = 90

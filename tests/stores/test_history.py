@@ -18,7 +18,7 @@ import pytest
 from mmgen.errors import BadRequest, Clash, Closed, NotFound, StoreError
 from mmgen.stores.history import History
 from mmgen.stores.history_schema import TABLES, HistoryFile, RetentionPolicy
-from mmgen.stores.private_tables import opened
+from mmgen.stores.private.tables import opened
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mmgen.errors import BadRequest
-from mmgen.stores import private_words
 from mmgen.stores.postgres import driver
 from mmgen.stores.postgres.address import SCHEMA, PostgresAddress, parsed
 from mmgen.stores.postgres.pool import PostgresPool
 from mmgen.stores.postgres.server_errors import translated_errors
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private import words as private_words
+from mmgen.stores.private.table_script import TableScript
 
 if TYPE_CHECKING:
     from mmgen.stores.postgres.driver import PostgresConnection
@@ -50,11 +50,11 @@ class PostgresPrivateTables(PostgresPool):
         return time.time() - self._ahead_s
 
     def searchable(self, text: str) -> str:
-        """See `private_words`."""
+        """See `private.words`."""
         return private_words.searchable(text)
 
     def matching(self, words: Sequence[str], prefixes: bool = False) -> tuple[str, list[str]]:
-        """See `private_words`."""
+        """See `private.words`."""
         return private_words.matching(words, prefixes)
 
     def _make(self, connection: PostgresConnection, script: TableScript) -> None:

@@ -13,7 +13,7 @@ from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
 from mmgen.stores.postgres.private import PostgresPrivateTables
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private.table_script import TableScript
 
 SCRIPT = TableScript(
     "", "CREATE TABLE IF NOT EXISTS things (name TEXT PRIMARY KEY, size REAL, data BLOB, day INTEGER) WITHOUT ROWID;"

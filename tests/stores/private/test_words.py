@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from mmgen.stores import private_words
+from mmgen.stores.private import words as private_words
 
 TEXT = "The Lighthouses' keepers were RUNNING; l'été à Málaga 32 km, snake_case a.b/c.txt generously relational \u0000 Übungen"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmgen.errors import StoreError
-from mmgen.stores.history_files import FolderFiles
+from mmgen.stores.private.entry_files import FolderFiles
 
 
 def test_a_folder_is_tidied(tmp_path: Path) -> None:

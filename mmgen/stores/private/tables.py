@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmgen.stores.table_script import TableScript
+from mmgen.stores.private.table_script import TableScript
 
 Place = Path | str
 """A file or folder, or an address such as postgres://user@host/database."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmgen.errors import StoreError
-from mmgen.stores.private_tables import PrivateTables
+from mmgen.stores.private.tables import PrivateTables
 
 
 class EntryFiles(Protocol):
