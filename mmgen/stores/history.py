@@ -1,6 +1,6 @@
 """Request history per user: searchable, deletable, bounded in size and age.
 
-All of an entry is written in one transaction, in files of a folder or on a PostgreSQL server; see `private.entry_files` for images.
+All of an entry is written in one transaction, in files of a folder or on a PostgreSQL server. Images: `private.entry_files`.
 """
 
 from __future__ import annotations
