@@ -26,6 +26,7 @@ MAX_SIDE = 8192  # pixels
 MAX_HIRES = 4
 MAX_PADDING = 1024  # pixels around a mask
 MAX_CONTROLS = 8  # images that control one image
+MAX_REFERENCES = 8  # images besides the one that is edited
 MAX_CONTROL_SCALE = 10
 IP_ADAPTER = "ip-adapter"  # the name of the model that reads image prompts
 CONTROL_KINDS = ("canny", "raw")
@@ -279,6 +280,12 @@ class ImageParams:
         "takes it. Several may be given.",
         recorded=False,
     )
+    reference_image: Sequence[str | Path | Image] = param(
+        (),
+        "a further image that the instruction speaks of: image is Picture 1, these are Picture 2, Picture 3 and so on. Read by "
+        "Qwen-Image-Edit-2509 and later. Several may be given.",
+        recorded=False,
+    )
     x: str | None = param(
         None,
         'an X/Y plot: an option and its values from left to right, such as "steps=4,8,20" or "prompt=cat|dog" '
@@ -305,6 +312,7 @@ class ImageParams:
     loras: tuple[LoraWeight, ...] = ()  # besides those of the whole call: what the prompt names; the pipeline
     embeddings: tuple[Path, ...] = ()  # files of textual inversion; the pipeline
     controls: tuple[ControlInput, ...] = ()  # `control` with opened images; the pipeline
+    references: "tuple[Tensor, ...]" = ()  # `reference_image`, (3, height, width) in [-1, 1] each; the pipeline
     region: tuple[int, int, int, int] | None = None  # of `image`: what is drawn of it with only_masked; the pipeline
     mask_pixels: "Tensor | None" = None  # (1, height, width) in [0, 1]: `mask` likewise; 1 is drawn anew; the pipeline
 
@@ -320,6 +328,10 @@ class ImageParams:
         if len(control) > MAX_CONTROLS:
             raise BadRequest(f"{len(control)} images control this one; give {MAX_CONTROLS} at most")
         object.__setattr__(self, "control", control)
+        more = self.reference_image
+        object.__setattr__(self, "reference_image", (more,) if isinstance(more, str | Path | Image) else tuple(more))
+        if len(self.reference_image) > MAX_REFERENCES:
+            raise BadRequest(f"{len(self.reference_image)} reference images; give {MAX_REFERENCES} at most")
         check(self)
         if self.hires is not None:
             HiresFix.read(self.hires)

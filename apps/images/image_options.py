@@ -28,6 +28,7 @@ ELSEWHERE = frozenset(
         "control",
         "image_guidance",
         "image_prompt",
+        "reference_image",
     }
 )
 """Options that stand elsewhere on the page, or that it leaves at their defaults."""

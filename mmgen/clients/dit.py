@@ -40,6 +40,10 @@ class DiTClient(DenoiserClient):
             guidance=family.guidance if params.guidance is None else params.guidance,
         )
 
+    def reference_size(self, width: int, height: int, area: int) -> tuple[int, int]:
+        family = self.model.family
+        return family.reference_size(width, height, area) if family.references else super().reference_size(width, height, area)
+
     def check_prompt(self, prompt: str) -> None:
         """Prompts are read as they stand: these text encoders know no weights."""
 
@@ -61,15 +65,21 @@ class DiTClient(DenoiserClient):
         return found
 
     def _seeing(self, rows: Sequence[ImageParams]) -> dict[Loras, dict[str, Conditioning]]:
-        """Of every prompt beside the image that it changes."""
-        embed = self.model.embed_seeing
+        """Of every prompt beside the images that it speaks of."""
+        call = self.host.engine.call_with
         found: dict[Loras, dict[str, Conditioning]] = {}
+        encoded: dict[int, Tensor] = {}  # the `id` of a reference's pixels -> its latents
         for params in rows:
             assert params.pixels is not None
             own = found.setdefault(params.loras, {})
+            for one in params.references:
+                if id(one) not in encoded:
+                    encoded[id(one)] = call(self.denoise, self.model.reference, one).cpu()
+            references = tuple(encoded[id(one)] for one in params.references)
             for text in (params.prompt, params.negative):
                 if (key := _beside(params, text)) not in own:
-                    own[key] = self.host.engine.call_with(self.denoise, embed, text, params.pixels)
+                    made = call(self.denoise, self.model.embed_seeing, text, (params.pixels, *params.references))
+                    own[key] = replace(made, references=references)
         return found
 
     def _payload(

@@ -90,6 +90,10 @@ class ImageClient(ABC):
     def fit(self, width: int, height: int) -> tuple[int, int]:
         """The size in which it draws best an image that has these sides' ratio."""
 
+    def reference_size(self, width: int, height: int, area: int) -> tuple[int, int]:
+        """In which it reads a further image of these sides, where it draws so many pixels. Raises BadRequest: it reads none."""
+        raise BadRequest(f"{self.reference} reads one image; leave reference_image out, or take Qwen-Image-Edit-2509 or later")
+
     def enlarged_by(self, params: ImageParams) -> Path | None:
         """The file of the model's own network that makes a resolved row's image larger at the end; None: none does."""
         return None

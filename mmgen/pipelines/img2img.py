@@ -12,5 +12,5 @@ class Img2Img(ImagePipeline):
 
     task = "img2img"
     required = ("image", "prompt")
-    omitted = ("only_masked", "mask", "best_of", "image_guidance")
+    omitted = ("only_masked", "mask", "best_of", "image_guidance", "reference_image")
     defaults: ClassVar[dict[str, Any]] = {"strength": 0.6}

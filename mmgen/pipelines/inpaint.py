@@ -12,7 +12,7 @@ class Inpaint(ImagePipeline):
 
     task = "inpaint"
     required = ("image", "mask", "prompt")
-    omitted = ("best_of", "image_guidance")
+    omitted = ("best_of", "image_guidance", "reference_image")
     helps: ClassVar[dict[str, str]] = {
         "image": "the image.",
         "strength": "how far from what is there: above 0 (hardly) to 1 (nothing of it is left).",

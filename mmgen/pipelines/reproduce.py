@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,8 +71,9 @@ def reproduce(
     source, mask = (find(part, path, given) for part, given in zip((made.image, made.mask), sources, strict=True))
     mask = None if mask is None else image_checks.mask(mask, source)
     controls = recalled_controls(made, path)
+    further = [opened for one in made.reference_image if (opened := find(one, path, None)) is not None]
     client = client_of(rt, made, model)
-    asked = params_of(made)
+    asked = replace(params_of(made), reference_image=further)
     for text in (asked.prompt, asked.negative):
         client.check_prompt(text)
     params = client.resolved(started(asked, client, source, mask, controls))
@@ -84,7 +85,7 @@ def reproduce(
             progress(event)
     later = [f"it says {name}, which a later version of mmgen wrote" for name in recipe.unknown(image)]
     larger = own_file(client, client.enlarged_by(params))
-    changed = (*later, *changes(made, client, rt.device, source, mask), *control_changes(made, controls))
+    changed = (*later, *changes(made, client, rt.device, source, mask, *further), *control_changes(made, controls))
     changed = (*changed, *enlarging_changes(made, larger))
     here = {
         "super_resolution": larger,
@@ -185,7 +186,9 @@ def enlarging_changes(made: Recipe, now: RecipeFile | None) -> list[str]:
     return [f"the super-resolution of {made.model} is another"] if then and now and then.sha256 != now.sha256 else []
 
 
-def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None) -> list[str]:
+def changes(
+    made: Recipe, client: ImageClient, device: str, source: Image.Image | None, mask: Image.Image | None, *further: Image.Image
+) -> list[str]:
     """What differs from then, in words."""
     found = []
     if made.weights != client.weights:
@@ -203,7 +206,7 @@ def changes(made: Recipe, client: ImageClient, device: str, source: Image.Image 
     for one in made.embedding:
         if one.sha256 != weight_files.file_digest(Path(one.file)):
             found.append(f"embedding {one.file} is another")
-    for part, image in ((made.image, source), (made.mask, mask)):
+    for part, image in zip((made.image, made.mask, *made.reference_image), (source, mask, *further), strict=True):
         if part is not None and image is not None and part.sha256 != image_io.digest(image):
             found.append(f"{part.file} is another image")
     here = recipe.versions()

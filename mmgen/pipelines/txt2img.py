@@ -10,4 +10,4 @@ class Txt2Img(ImagePipeline):
 
     task = "txt2img"
     required = ("prompt",)
-    omitted = ("only_masked", "image", "mask", "strength", "image_guidance")
+    omitted = ("only_masked", "image", "mask", "strength", "image_guidance", "reference_image")

@@ -26,6 +26,7 @@ class Variations(ImagePipeline):
         "x",
         "y",
         "image_guidance",
+        "reference_image",
     )
     defaults: ClassVar[dict[str, Any]] = {"prompt": None, "strength": 0.7, "n": 4}
     helps: ClassVar[dict[str, str]] = {

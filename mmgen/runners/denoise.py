@@ -116,8 +116,8 @@ class DenoiseRunner:
         states = 1 + HISTORY + WORKING + sum(one is not None for one in (request.start, request.known, request.mask))
         rows = self._rows(request)
         told = request.condition.bytes * rows + sum(one.prepared.bytes for one in request.controls)
-        passes = rows * (1 + len(request.controls))
-        return 4 * math.prod(shape) * states + passes * self.denoiser.step_bytes(*shape[1:]) + told
+        passes, further = rows * (1 + len(request.controls)), self.denoiser.reference_bytes(request.condition)
+        return 4 * math.prod(shape) * states + passes * (self.denoiser.step_bytes(*shape[1:]) + further) + told
 
     def release(self, job: Job) -> None:
         job.state = None

@@ -33,7 +33,18 @@ REFERENCES = frozenset({"model", "draft", "adapter", "reader", "encoder", "reran
 FILES, STORES = frozenset({"image", "mask", "among"}), frozenset({"store"})
 """Options that are paths, and that are paths where there is a separator in them."""
 VERBATIM = frozenset(
-    {"lora", "embedding", "text_encoder", "vae", "preview_vae", "upscaler", "control", "control_model", "image_prompt"}
+    {
+        "lora",
+        "embedding",
+        "text_encoder",
+        "vae",
+        "preview_vae",
+        "upscaler",
+        "control",
+        "control_model",
+        "image_prompt",
+        "reference_image",
+    }
 )
 """Paths, or lists of them, that results repeat as they were given, so that they have to be absolute. Those of control images
 stand behind a name, so that the work is always done here."""

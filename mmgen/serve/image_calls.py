@@ -44,13 +44,13 @@ NAMED = 8
 
 @dataclass(frozen=True)
 class ImageCall:
-    """`task`: the pipeline; `images`: the image and the mask that it is given."""
+    """`task`: the pipeline; `images`: the image, the mask and the further images that it is given, by its parameters' names."""
 
     context: Context
     request: Request
     task: str
     options: ImageOptionsBody
-    images: Mapping[str, Image]
+    images: Mapping[str, Any]
 
     def answer(self) -> ImagesResponse:
         """Draws all of it."""
@@ -101,6 +101,8 @@ class ImageCall:
         found: dict[str, Any] = {"n": options.n, **options.given(), **self.images}
         if isinstance(options, StreamedImageBody) and (controls := options.controls()):
             found["control"] = [control_image(one, self.context) for one in controls]
+        if "reference_image" in found and self._task(client) != "edit":
+            raise BadRequest(f"{options.model or client.reference} draws one image anew; give one, as the file image")
         if self._task(client) == "edit":
             if found.pop("strength", None) is not None:
                 raise BadRequest(

@@ -28,23 +28,28 @@ class Conditioning:
     mask: Tensor | None = None  # (N,) bool: which of them are seen; None: all
     pooled: Tensor | None = None  # (P,): the whole prompt in one vector
     image: Tensor | None = None  # (C, h, w): latents of an image that the prompt changes, whose tokens a transformer reads
+    references: tuple[Tensor, ...] = ()  # likewise of further images, each of its own size
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """Equal for conditions that can be stacked: the numbers a token, those of the whole prompt, the size of the image."""
+        """Equal for conditions that can be stacked: the numbers a token, those of the whole prompt, the sizes of the images."""
         numbers = tuple(None if one is None else one.shape[-1] for one in (self.tokens, self.pooled))
-        return numbers if self.image is None else (*numbers, tuple(self.image.shape))
+        images = () if self.image is None else (self.image, *self.references)
+        return (*numbers, *(tuple(one.shape) for one in images))
 
     @property
     def bytes(self) -> int:
-        return sum(one.nbytes for one in (self.tokens, self.mask, self.pooled, self.image) if one is not None)
+        parts = (self.tokens, self.mask, self.pooled, self.image, *self.references)
+        return sum(one.nbytes for one in parts if one is not None)
 
 
 def stack(conditions: Sequence[Conditioning]) -> Conditioning:
     """Conditions of one kind as rows of a batch. Shorter ones are filled up with places that the mask hides."""
     pooled = [one.pooled for one in conditions if one.pooled is not None]
     images = [one.image for one in conditions if one.image is not None]
-    return Conditioning(*_tokens(conditions), torch.stack(pooled) if pooled else None, torch.stack(images) if images else None)
+    further = tuple(torch.stack(each) for each in zip(*(one.references for one in conditions), strict=True))
+    made = torch.stack(pooled) if pooled else None, torch.stack(images) if images else None
+    return Conditioning(*_tokens(conditions), *made, further)
 
 
 def _tokens(conditions: Sequence[Conditioning]) -> tuple[Tensor | None, Tensor | None]:

@@ -53,6 +53,10 @@ class DenoiserBase:
         """Decoding costs next to nothing and needs no turn of its own."""
         return self.images.cheap
 
+    def reference_bytes(self, condition: Conditioning) -> int:
+        """What one row of a forward pass holds besides for the further images that its prompt refers to."""
+        return 0
+
     def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
         """See `mmgen.models.diffusion.guidance.guide`."""
         return guide(outputs, guided, scale, rescale)

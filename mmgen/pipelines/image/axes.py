@@ -10,7 +10,7 @@ from mmgen.errors import BadRequest, nearest
 from mmgen.image_params import MAX_IMAGES, ImageParams
 from mmgen.pipelines.signature import alternatives, declared
 
-FIXED = frozenset({"image", "mask", "n", "best_of", "x", "y", "preview_every", "control", "image_prompt"})
+FIXED = frozenset({"image", "mask", "n", "best_of", "x", "y", "preview_every", "control", "image_prompt", "reference_image"})
 """Options that are one for all cells."""
 VARIED = {one.name: one for one in declared(ImageParams) if one.name not in FIXED}
 NAMES = {"cfg": "guidance", "cfg_scale": "guidance", "sampler": "solver", "negative_prompt": "negative"}

@@ -191,6 +191,8 @@ class ImagePipeline(StreamingPipeline[Images]):
         request, clock, first = request or Request.new(), Clock(), asked[0]
         source = None if first.image is None else image_io.read(first.image)
         mask = None if first.mask is None else image_checks.mask(image_io.read(first.mask), source)
+        further = tuple(image_io.read(one) for one in first.reference_image)
+        asked = [replace(one, reference_image=further) for one in asked] if further else asked
         controls = control_images.opened(first.control, self.rt, self.control_model)  # type: ignore[arg-type]
         best = BestOf(self.rt, first.best_of) if first.best_of > 1 else None
         parts = self.vae, self.text_encoder, self.preview_vae, self.upscaler
@@ -206,6 +208,7 @@ class ImagePipeline(StreamingPipeline[Images]):
             image_checks.prompted([one.prompt for one in asked], client.reference)
         files: dict[str, Any] = {"image": part(first.image, source), "mask": part(first.mask, mask)}
         files["control"] = tuple(map(control_images.recorded, settled[0].controls))
+        files["reference_image"] = tuple(map(part, first.reference_image, further))
         each = [n for n, one in enumerate(asked) for _ in range(one.n * one.best_of)]
         seeds = rows.seeds_of(asked)
         drawn = [

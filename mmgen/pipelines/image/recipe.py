@@ -106,6 +106,7 @@ class Recipe(CompleteOptions):
 
     image: RecipeFile | None = None  # what it began with
     mask: RecipeFile | None = None
+    reference_image: tuple[RecipeFile, ...] = ()  # Picture 2 and further ones of an edit
     control: tuple[RecipeControl, ...] = ()
     versions: dict[str, str]
     device: str

@@ -44,8 +44,10 @@ def started(
     params = replace(params, width=size[0], height=size[1], controls=ready, region=box)
     if source is None:
         return params
+    further = [image_io.read(one) for one in params.reference_image]
     return replace(
         params,
+        references=tuple(image_io.colours(one, client.reference_size(*one.size, size[0] * size[1])) for one in further),
         pixels=image_io.colours(source, size),
         mask_pixels=None if mask is None else image_io.mask(mask, size),
     )
@@ -64,7 +66,7 @@ def settle(
         if (one.width, one.height) not in begun:
             begun[one.width, one.height] = started(one, client, source, mask, controls)
     begin = [begun[one.width, one.height] for one in asked]
-    names = ("width", "height", "pixels", "mask_pixels", "controls", "region")
+    names = ("width", "height", "pixels", "mask_pixels", "controls", "region", "references")
     common = [{name: getattr(at, name) for name in names} for at in begin]
     return [client.resolved(replace(one, **at)) for one, at in zip(asked, common, strict=True)]
 

@@ -27,7 +27,20 @@ MOST = {"seed": LARGEST_SEED, "guidance": 100}
 NAMES = {"negative": "negative_prompt"}
 """Options under another name here."""
 OTHERWISE = frozenset(
-    {"image", "mask", "n", "best_of", "width", "height", "x", "y", "preview_every", "control", "image_prompt"}
+    {
+        "image",
+        "mask",
+        "reference_image",
+        "n",
+        "best_of",
+        "width",
+        "height",
+        "x",
+        "y",
+        "preview_every",
+        "control",
+        "image_prompt",
+    }
 )
 """Options that these routes have in OpenAI's form (files, n, size, partial_images), or that multiply what a call may cost."""
 B = TypeVar("B", bound="ImageOptionsBody")
@@ -143,7 +156,10 @@ class ImageEditBody(StreamedImageBody):
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
-    image: list[UploadFile] = Field(default_factory=list, description="The image; PNG, JPEG, WebP and more.")
+    image: list[UploadFile] = Field(
+        default_factory=list,
+        description="The image; PNG, JPEG, WebP and more. Several are what an instruction calls Picture 1, Picture 2 ...",
+    )
     images: list[UploadFile] = Field(default_factory=list, alias="image[]", description="The same, as some clients call it.")
     mask: UploadFile | None = Field(
         default=None, description="Of the same size: what is transparent is drawn anew. Without it the image's own "

@@ -11,6 +11,7 @@ from PIL.Image import Image
 from starlette.concurrency import run_in_threadpool
 
 from mmgen.errors import BadRequest
+from mmgen.image_params import MAX_REFERENCES
 from mmgen.serve import pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
 from mmgen.serve.image_calls import ImageCall
@@ -37,14 +38,17 @@ async def generate(body: ImageGenerationBody, context: Here) -> Any:
 
 @router.post("/v1/images/edits", **ANSWER)
 async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], context: Here) -> Any:
-    """Draws an image anew, or only what is transparent in it or in its mask."""
+    """Draws an image anew, or only what is transparent in it or in its mask; or edits it by what others show."""
     files = [*body.image, *body.images]
-    if len(files) != 1:
-        raise BadRequest(f"there are {len(files)} images; give one, as the file image")
-    image = await image_of(files[0], context)
+    if not 1 <= len(files) <= 1 + MAX_REFERENCES:
+        raise BadRequest(f"there are {len(files)} images; give 1 to {1 + MAX_REFERENCES}, as files called image")
+    image, *further = [await image_of(one, context) for one in files]
     mask = transparent(image) if body.mask is None else drawn_anew(await image_of(body.mask, context))
-    if mask is None:
-        return await drawn(context, "img2img", body, {"image": image}, "image_edit")
+    if mask is None or further:
+        if body.mask is not None:
+            raise BadRequest("a mask is for one image; leave it out, or the other images")
+        more = {"reference_image": further} if further else {}
+        return await drawn(context, "img2img", body, {"image": image, **more}, "image_edit")
     return await drawn(context, "inpaint", body, {"image": image, "mask": mask}, "image_edit")
 
 
@@ -61,7 +65,7 @@ def kept(name: str, context: Here) -> FileResponse:
     return FileResponse(context.http.app.state.kept_files.path(context.caller.user, name))
 
 
-async def drawn(context: Context, task: str, body: ImageOptionsBody, images: Mapping[str, Image], events: str = "") -> Any:
+async def drawn(context: Context, task: str, body: ImageOptionsBody, images: Mapping[str, Any], events: str = "") -> Any:
     request = context.begin(task, "images")
     drawing = ImageCall(context, request, task, body, images)
     if isinstance(body, StreamedImageBody) and body.stream:

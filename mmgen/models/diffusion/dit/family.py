@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class DiTFamily(ABC):
     guided_by_default = True
     edits = False  # it changes an image as the prompt says: conditions bring its latents
     prompts_see = False  # prompts are embedded beside that image: see `embed_seeing`
+    references = False  # it reads further images besides that one
     sigmas_given = True  # the pipeline gives its scheduler levels from 1 to 1 / steps
     patch = 2  # latent places a side make a token
     longest = 512  # tokens of a prompt
@@ -77,9 +79,13 @@ class DiTFamily(ABC):
     def embed(self, prompt: str) -> Conditioning:
         """One prompt by itself, so that no other one pads it."""
 
-    def embed_seeing(self, prompt: str, pixels: Tensor) -> Conditioning:
-        """One prompt beside the image that it changes, (3, H, W) in [-1, 1]."""
+    def embed_seeing(self, prompt: str, images: Sequence[Tensor]) -> Conditioning:
+        """One prompt beside the image that it changes and those that it refers to, (3, H, W) in [-1, 1] each."""
         return self.embed(prompt)
+
+    def reference_size(self, width: int, height: int, area: int) -> tuple[int, int]:
+        """Width and height in which an image of these sides is read where one of so many pixels is drawn."""
+        raise NotImplementedError
 
     def embed_negative(self, prompt: str) -> Conditioning:
         """What the unconditional rows are told."""

@@ -114,10 +114,10 @@ class DiTModel(DenoiserBase):
         return self.family.embed_negative(prompt)
 
     @torch.inference_mode()
-    def embed_seeing(self, prompt: str, pixels: Tensor) -> Conditioning:
-        """A prompt beside the image that it changes, (3, H, W) in [-1, 1]."""
+    def embed_seeing(self, prompt: str, images: Sequence[Tensor]) -> Conditioning:
+        """A prompt beside the image that it changes and those that it refers to, (3, H, W) in [-1, 1] each."""
         self.family.check_length(prompt)
-        return self.family.embed_seeing(prompt, pixels)
+        return self.family.embed_seeing(prompt, images)
 
     def reference(self, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latents of an image to be changed, (3, H, W) in [-1, 1] -> (C, h, w)."""
@@ -144,7 +144,8 @@ class DiTModel(DenoiserBase):
         others say, and no layer takes so long that a chat beside it has to wait.
         """
         out = torch.empty(x.shape, device=self.device)
-        for rows in self._passes([_seen(one) for one in conditions], self._tokens(*x.shape[-2:])):
+        further = self._referred(conditions[0])  # rows of one batch refer to images of the same sizes
+        for rows in self._passes([_seen(one) for one in conditions], self._tokens(*x.shape[-2:]) + further):
             out[rows] = self._together(
                 x[rows],
                 timesteps[rows],
@@ -185,7 +186,8 @@ class DiTModel(DenoiserBase):
     def _told(self, conditions: Sequence[Conditioning]) -> Conditioning:
         made = stack(conditions)
         parts = (made.tokens, made.mask, made.pooled, made.image)
-        return Conditioning(*(None if one is None else one.to(self.device) for one in parts))
+        tokens, mask, pooled, image = (None if one is None else one.to(self.device) for one in parts)
+        return Conditioning(tokens, mask, pooled, image, tuple(one.to(self.device) for one in made.references))
 
     def guide(self, outputs: Tensor, guided: Tensor, scale: Tensor, rescale: Tensor) -> Tensor:
         """See `mmgen.models.diffusion.guidance.guide`; families differ in how they mix."""
@@ -203,12 +205,21 @@ class DiTModel(DenoiserBase):
         """Of the latents, and of an image that is changed."""
         return self.family.tokens(height, width) * (2 if self.family.edits else 1)
 
+    def _referred(self, condition: Conditioning) -> int:
+        """Tokens of the images that a prompt refers to."""
+        return sum(self.family.tokens(*one.shape[-2:]) for one in condition.references)
+
     def step_bytes(self, height: int, width: int) -> int:
         """About what one row of a forward pass holds at its peak, at that latent size; as large a prompt as is read."""
+        return self._bytes_of(self._tokens(height, width) + self.family.longest)
+
+    def reference_bytes(self, condition: Conditioning) -> int:
+        return self._bytes_of(self._referred(condition))
+
+    def _bytes_of(self, tokens: int) -> int:
         config = self.network.config
         heads = config.get("num_attention_heads") or config.get("n_heads") or 1
         width_of_token = config.get("dim") or config.get("hidden_size") or heads * (config.get("attention_head_dim") or 64)
-        tokens = self._tokens(height, width) + self.family.longest
         return int(self.dtype.itemsize) * TENSORS * tokens * int(width_of_token)
 
 

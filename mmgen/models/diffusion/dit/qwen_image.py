@@ -31,9 +31,9 @@ class QwenImage(DiTFamily):
     def predict(self, x: Tensor, timesteps: Tensor, told: Conditioning, scale: Tensor | None) -> Tensor:
         _, _, height, width = x.shape
         tokens, shapes = pack(x), [(1, height // 2, width // 2)]
-        if told.image is not None:
-            tokens = torch.cat([tokens, pack(told.image.to(x))], dim=1)
-            shapes.append((1, told.image.shape[-2] // 2, told.image.shape[-1] // 2))
+        for image in () if told.image is None else (told.image, *told.references):
+            tokens = torch.cat([tokens, pack(image.to(x))], dim=1)
+            shapes.append((1, image.shape[-2] // 2, image.shape[-1] // 2))
         out = self.network(
             hidden_states=tokens,
             timestep=timesteps.to(x.dtype) / 1000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
@@ -14,23 +15,33 @@ from mmgen.models.diffusion.dit.qwen_image import QwenImage
 class QwenImageEdit(QwenImage):
     edits = prompts_see = True
 
-    def embed_seeing(self, prompt: str, pixels: Tensor) -> Conditioning:
-        """A prompt read beside the image that it changes, (3, H, W) in [-1, 1]."""
-        values = ((pixels + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
-        image = self.seen(Image.fromarray(values))
-        tokens, mask = self.pipeline.encode_prompt(prompt or " ", image=image, max_sequence_length=self.longest)
+    def embed_seeing(self, prompt: str, images: Sequence[Tensor]) -> Conditioning:
+        """A prompt read beside the images, (3, H, W) in [-1, 1]."""
+        values = [((one + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy() for one in images]
+        seen = self.seen([Image.fromarray(one) for one in values])
+        tokens, mask = self.pipeline.encode_prompt(prompt or " ", image=seen, max_sequence_length=self.longest)
         return Conditioning(tokens[0] if mask is None else tokens[0][mask[0].bool()])
 
-    def seen(self, image: Image.Image) -> Any:
-        """As the text encoder is given it."""
+    def seen(self, images: Sequence[Image.Image]) -> Any:
+        """As the text encoder is given them."""
+        (image,) = images
         return image
 
 
 class QwenImageEditPlus(QwenImageEdit):
-    """Qwen-Image-Edit-2509 and its successors, with one image: numbered in the prompt, and seen in about 384 x 384 pixels."""
+    """Qwen-Image-Edit-2509 and its successors: images are numbered in the prompt, and seen in about 384 x 384 pixels."""
 
-    def seen(self, image: Image.Image) -> Any:
+    references = True
+
+    def seen(self, images: Sequence[Image.Image]) -> Any:
         from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as plus
 
-        width, height = plus.calculate_dimensions(plus.CONDITION_IMAGE_SIZE, image.width / image.height)
-        return [self.pipeline.image_processor.resize(image, height, width)]
+        sizes = [plus.calculate_dimensions(plus.CONDITION_IMAGE_SIZE, one.width / one.height) for one in images]
+        resize = self.pipeline.image_processor.resize
+        return [resize(one, height, width) for one, (width, height) in zip(images, sizes, strict=True)]
+
+    def reference_size(self, width: int, height: int, area: int) -> tuple[int, int]:
+        from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus as plus
+
+        found = plus.calculate_dimensions(area, width / height)
+        return max(32, found[0]), max(32, found[1])
