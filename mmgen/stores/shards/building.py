@@ -86,8 +86,8 @@ def _split(
             where = shard(ids, len(folders))
             for number, (names, rows) in enumerate(files):
                 mine = where == number
-                names.write(np.ascontiguousarray(ids[mine], np.int64))
-                rows.write(np.ascontiguousarray(vectors[mine], dtype))
+                names.write(np.ascontiguousarray(ids[mine], np.int64).data)
+                rows.write(np.ascontiguousarray(vectors[mine], dtype).data)
                 counts[number] += int(mine.sum())
     return np.concatenate(kept) if kept else np.empty((0, dimension), np.float32), counts
 
