@@ -15,6 +15,7 @@ from diffusion_models import diffusion_transformer, pixel_model, stable_diffusio
 from fake_hub import fake_hub  # noqa: F401  a fixture
 from postgres_server import postgres, records_at, store_at, tables_at  # noqa: F401  fixtures
 from pulled import smollm2  # noqa: F401  a fixture
+from ray_nodes import quick_start  # noqa: F401  a fixture
 from scripted_lm import say  # noqa: F401  a fixture
 from threads import two_threads  # noqa: F401  a fixture
 from tiny_llama import tiny_draft, tiny_llama, writer  # noqa: F401  fixtures

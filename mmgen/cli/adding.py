@@ -15,7 +15,7 @@ from mmgen.errors import BadRequest, MmgenError
 
 if TYPE_CHECKING:
     from mmgen.interfaces import Document, Scalar
-    from mmgen.library.document_indexing import Added, IndexProgress
+    from mmgen.library.document_indexing import Added, IndexProgress, StageRate
     from mmgen.pipelines.rag_text import RagText
 
 IN_PART = 3
@@ -53,11 +53,18 @@ def tell(report: Added, as_json: bool) -> None:
         print_json(report)
     else:
         typer.echo(str(report))
+    tell_stages(report.stages)
     tell_left_out(report.ignored, report.unread)
     for uri, missing in report.partial:
         typer.echo(f"read in part {uri}: {missing}", err=True)
     for uri, missing in report.unread_parts:
         typer.echo(f"left out of {uri}: {missing}", err=True)
+
+
+def tell_stages(stages: Mapping[str, StageRate]) -> None:
+    """What each stage did, where the nodes of a cluster did it."""
+    for stage, rate in stages.items():
+        typer.echo(f"{stage}: {rate.items:,}, {rate.per_s:.3g} a second, {rate.busy_s:.1f} s of all its processes", err=True)
 
 
 def tell_skipped(skipped: Sequence[tuple[str, str]]) -> None:
@@ -125,6 +132,7 @@ def progress_bar(
                 nonlocal stored
                 stored = step.added
                 speed = f"{step.passages / max(0.1, progress.tasks[0].elapsed or 0.1):.0f} {unit}/s"
+                speed = step.stages or speed
                 speed = f"page {step.page + 1} of {step.pages}" if step.pages > 1 and step.page < step.pages else speed
                 progress.update(task, total=step.of, completed=step.files, speed=speed)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mmgen.cli.adding import end, progress_bar, tell_left_out, values
+from mmgen.cli.adding import end, progress_bar, tell_left_out, tell_stages, values
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Exclude, Include, Json, Local, Meta, Store, Where, one_of
+from mmgen.cli.rag import Exclude, Include, Json, Local, Meta, Ray, Store, Where, one_of
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit
@@ -45,6 +45,7 @@ def add(
     keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Also add duplicates.")] = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also what .gitignore and .mmgenignore name.")] = False,
     model: Model = None,
+    ray: Ray = None,
     as_json: Json = False,
 ) -> None:
     """Index images in the store; unchanged files are skipped. Exit code 1 if a file could not be read."""
@@ -57,6 +58,7 @@ def add(
             sync=sync,
             keep_duplicates=keep_duplicates,
             ignored=no_ignore,
+            ray=ray,
             progress=advance,
         )
     if as_json:
@@ -64,6 +66,7 @@ def add(
     else:
         typer.echo(str(report))
     tell_duplicates(report)
+    tell_stages(report.stages)
     tell_left_out(report.ignored)
     end(report.skipped)
 

@@ -34,6 +34,9 @@ Where = Annotated[list[str] | None, typer.Option("--where", help="Metadata filte
 Include = Annotated[list[str] | None, typer.Option(help="Glob of files to read from folders, such as '*.md' or '*.png'.")]
 Exclude = Annotated[list[str] | None, typer.Option(help="Glob of files in folders to leave out.")]
 Meta = Annotated[list[str] | None, typer.Option(help="Metadata for filters, such as lang=en or album=summer.")]
+Ray = Annotated[
+    str | None, typer.Option(help="Read, split and embed on a Ray cluster: HOST:PORT, auto, or local, which starts one here.")
+]
 Reader = Annotated[str | None, typer.Option(help="Model that reads: embedded:NAME, a folder or a repo id.")]
 Local = Annotated[bool, typer.Option("--local", help="Load the models here, even where `mmgen serve` of this home runs.")]
 Model = Annotated[str | None, typer.Option(help="Language model that writes the answer: embedded:NAME, a folder or a repo id.")]
@@ -82,6 +85,7 @@ def add(
         str | None, typer.Option(help="Language of these documents, such as de or pt-BR; default: found out for each.")
     ] = None,
     encoder: Annotated[str | None, typer.Option(help="Model of a new store: embedded:NAME, a folder or a repo id.")] = None,
+    ray: Ray = None,
     as_json: Json = False,
 ) -> None:
     """Read files into the store; only what changed is touched. Exit code 1: a file was skipped; 3: one was read in part."""
@@ -108,6 +112,7 @@ def add(
             ocr=ocr,
             comments=comments,
             language=language,
+            ray=ray,
             progress=advance,
         )
     report.skipped += failed

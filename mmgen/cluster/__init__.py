@@ -1,1 +1,1 @@
-"""Many engines behind one router: who goes where, and how a request survives its replica. Knows neither torch nor Ray."""
+"""Many engines behind one router: who goes where, and how a request survives its replica. Knows no torch; Ray by one module."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,33 @@ from mmgen.interfaces import Document, Passage, Store
 from mmgen.library.store_handle import prompts_of
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mmgen.clients.encoder import EncoderClient
+    from mmgen.models.encoders.prompts import Prompts
     from mmgen.stores.copies import Copies
 
 AT_ONCE = 256  # passages embedded and committed together
+
+
+@dataclass
+class StageRate:
+    """What a stage of an `add` on several nodes has done so far."""
+
+    items: int = 0
+    busy_s: float = 0.0  # of all its processes together
+    per_s: float = 0.0  # items by the seconds since the first file was sent
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedDocument:
+    """A file that was read, split and embedded elsewhere."""
+
+    uri: str
+    document: Document | None = None
+    passages: list[Passage] = field(default_factory=list)
+    vectors: np.ndarray | None = None  # (passages, D)
+    failed: str = ""  # why it could not be read
 
 
 @attributes(pictures="images")
@@ -41,6 +64,7 @@ class Added:
     passages: int = 0
     seconds: float = 0.0
     images: AddedImages | None = None  # where they were asked for
+    stages: dict[str, StageRate] = field(default_factory=dict)  # where the nodes of a cluster did it
 
     @property
     def changed(self) -> bool:
@@ -79,6 +103,7 @@ class AddedImages:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     ignored: list[tuple[str, str]] = field(default_factory=list)  # (file or folder, why it was left out)
     seconds: float = 0.0
+    stages: dict[str, StageRate] = field(default_factory=dict)  # where the nodes of a cluster did it
 
     @property
     def changed(self) -> bool:
@@ -107,6 +132,7 @@ class IndexProgress:
     added: int  # documents that are stored, whatever happens next
     page: int = 0  # pages of the present file that are read
     pages: int = 0  # and of how many; 0 for files that do not tell
+    stages: str = ""  # rates of the stages, where the nodes of a cluster do it
 
 
 class DocumentIndexing:
@@ -125,13 +151,14 @@ class DocumentIndexing:
         self.store, self.encoder, self.request, self.progress, self.of = store, encoder, request, progress, of
         self.stored = stored
         self.report = Added()
-        self.waiting: list[tuple[Document, list[Passage]]] = []
+        self.waiting: list[tuple[Document, list[Passage], np.ndarray | None]] = []  # its vectors, where it has them
         self.copies: Copies | None = getattr(store, "copies", None)
         self.names: list[tuple[str, str]] = []  # of copies of stored documents, and the first names of those
         self.names_of_waiting: list[tuple[str, str]] = []
         self.files = 0
         self.uri = ""
         self.pages = (0, 0)  # of the present document: read, and of how many
+        self.stages = ""  # rates, where the nodes of a cluster read and embed
 
     def take(self, uri: str, unchanged: bool, read: Callable[[], Document]) -> None:
         """One more document. Raises Cancelled once its request was."""
@@ -146,17 +173,33 @@ class DocumentIndexing:
                 self.report.skipped.append((uri, str(why)))
             else:
                 self._take(document)
+        self._taken()
+
+    def take_prepared(self, prepared: PreparedDocument) -> None:
+        """One more, of which the storing is left. Raises Cancelled as `take`."""
+        self.request.check()
+        self.uri = prepared.uri
+        if prepared.document is None:
+            self.report.skipped.append((prepared.uri, prepared.failed))
+        else:
+            self._take(prepared.document, prepared)
+        self._taken()
+
+    def _taken(self) -> None:
         self.files += 1
-        if sum(len(passages) for _, passages in self.waiting) >= AT_ONCE:
+        if sum(len(passages) for _, passages, _ in self.waiting) >= AT_ONCE:
             self.flush()
         self._tell()
 
-    def _take(self, document: Document) -> None:
+    def _take(self, document: Document, prepared: PreparedDocument | None = None) -> None:
         """One that was read: a copy of another, in the store or on its way there, is kept as its further name."""
-        waiting = [one.uri for one, _ in self.waiting if replace(one, uri=document.uri) == document]
+        waiting = [one.uri for one, _, _ in self.waiting if replace(one, uri=document.uri) == document]
         of = (waiting[0] if waiting else self.copies.alike(document)) if self.copies else None
         if of is None or of == document.uri:
-            self.waiting.append((document, self._split(document)))
+            if prepared is None:
+                self.waiting.append((document, self._split(document), None))
+            else:
+                self.waiting.append((document, prepared.passages, prepared.vectors))
         else:
             self.report.copies.append((document.uri, of))
             (self.names_of_waiting if waiting else self.names).append((document.uri, of))
@@ -173,30 +216,39 @@ class DocumentIndexing:
             names.clear()
 
     def _store(self) -> None:
-        import numpy as np
-
         if not self.waiting:
             return
-        texts = [passage.text for _, passages in self.waiting for passage in passages]
-        encoder, parts, prompts = self.encoder(), [], prompts_of(self.store)
-        for first in range(0, len(texts), AT_ONCE):
-            parts.append(encoder.embed_text(texts[first : first + AT_ONCE], self.request, "document", prompts))
-            self.report.passages += len(parts[-1])
-            self._tell()
-        ends = np.cumsum([len(passages) for _, passages in self.waiting])[:-1]
-        vectors = np.split(np.concatenate(parts), ends)
-        self.store.add_many([(*row, v) for row, v in zip(self.waiting, vectors, strict=True)])
-        self.report.added += [document.uri for document, _ in self.waiting]
+        self.store.add_many(list(self._embedded()))
+        self.report.added += [document.uri for document, _, _ in self.waiting]
         self.report.partial += [
-            (document.uri, str(document.metadata[PARTIAL])) for document, _ in self.waiting if PARTIAL in document.metadata
+            (document.uri, str(document.metadata[PARTIAL])) for document, _, _ in self.waiting if PARTIAL in document.metadata
         ]
         self.report.unread_parts += [
-            (document.uri, str(document.metadata[LEFT_OUT])) for document, _ in self.waiting if LEFT_OUT in document.metadata
+            (document.uri, str(document.metadata[LEFT_OUT])) for document, _, _ in self.waiting if LEFT_OUT in document.metadata
         ]
-        for document, _ in self.waiting:
+        for document, _, _ in self.waiting:
             self.stored(document)
         self.waiting.clear()
         self._tell()
+
+    def _embedded(self) -> Iterator[tuple[Document, list[Passage], np.ndarray]]:
+        """What waits with its vectors, those that have none AT_ONCE at a time."""
+        import numpy as np
+
+        texts = [passage.text for _, passages, vectors in self.waiting if vectors is None for passage in passages]
+        encoder, parts, prompts = self.encoder, [np.empty((0, 0), np.float32)] * (not texts), prompts_of(self.store)
+        for first in range(0, len(texts), AT_ONCE):
+            parts.append(encoder().embed_text(texts[first : first + AT_ONCE], self.request, "document", prompts))
+            self.report.passages += len(parts[-1])
+            self._tell()
+        here, first = np.concatenate(parts), 0
+        for document, passages, vectors in self.waiting:
+            if vectors is None:
+                yield document, passages, here[first : first + len(passages)]
+                first += len(passages)
+            else:
+                self.report.passages += len(passages)
+                yield document, passages, vectors
 
     def page(self, done: int, of: int) -> None:
         """So many pages of the present document are read."""
@@ -217,14 +269,20 @@ class DocumentIndexing:
                 self.report.moved.append((uri, moved[0]))
 
     def _split(self, document: Document) -> list[Passage]:
-        from mmgen.ingest import splitter
-
-        encoder = self.encoder()
-        room = encoder.room("document", prompts_of(self.store))
-        return splitter.split(document, encoder.token_spans, max_tokens=min(200, room))
+        return splitting(self.encoder(), prompts_of(self.store))(document)
 
     def _tell(self) -> None:
         if self.progress:
             self.progress(
-                IndexProgress(self.uri, self.files, self.of, self.report.passages, len(self.report.added), *self.pages)
+                IndexProgress(
+                    self.uri, self.files, self.of, self.report.passages, len(self.report.added), *self.pages, self.stages
+                )
             )
+
+
+def splitting(encoder: EncoderClient, prompts: Prompts | None) -> Callable[[Document], list[Passage]]:
+    """Splits documents into what the encoder reads whole, with the store's prompt before it."""
+    from mmgen.ingest import splitter
+
+    room = encoder.room("document", prompts)
+    return lambda document: splitter.split(document, encoder.token_spans, max_tokens=min(200, room))

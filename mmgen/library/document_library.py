@@ -16,7 +16,9 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound, nearest
 from mmgen.interfaces import Document, Hit, Reranker, Scalar, Store
 from mmgen.library import document_sources
+from mmgen.library.cluster.stages import StageRuntime
 from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgress
+from mmgen.library.document_sources import DocumentSource
 from mmgen.library.file_choice import FileChoice
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked, prompts_of
 from mmgen.stores.fusion import CrossEncoderReranker
@@ -87,6 +89,7 @@ class DocumentLibrary:
         ocr: bool | None = None,
         comments: bool = False,
         language: str | None = None,
+        ray: str | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> Added:
@@ -107,6 +110,7 @@ class DocumentLibrary:
             comments: also those in office files that are new or changed; else the report tells them.
             language: of all these documents, such as de or pt-BR; None: each one's is found out. Words are stemmed by it;
                 another one than before counts as a change.
+            ray: address of a Ray whose nodes read, split and embed; they must see the files under the same paths.
             progress: called after every file, page and batch.
             request: cancels it, a document that is being read too; what was stored until then stays.
 
@@ -140,6 +144,8 @@ class DocumentLibrary:
         adding.report.ignored, adding.report.unread = choice.left_out, dict(+choice.unread)
         load = partial(self.load, metadata=metadata, request=request, ocr=ocr, comments=comments, progress=adding.page)
         sources = document_sources.of_files(store, files, metadata, language, load)
+        if ray is not None:
+            sources = self._on_cluster(ray, adding, sources, metadata, language, ocr, comments)
         for source in chain(sources, document_sources.of_documents(store, extra)):
             adding.take(source.uri, source.unchanged, source.read)
         adding.flush()
@@ -151,6 +157,29 @@ class DocumentLibrary:
             store.refresh()
         adding.report.seconds = time.perf_counter() - began
         return adding.report
+
+    def _on_cluster(
+        self,
+        ray: str,
+        adding: DocumentIndexing,
+        sources: Iterable[DocumentSource],
+        metadata: Mapping[str, Scalar],
+        language: str,
+        ocr: bool | None,
+        comments: bool,
+    ) -> Iterable[DocumentSource]:
+        """What is new is read, split and embedded on the nodes of a Ray; returns what is left to be read here."""
+        from mmgen.library.cluster import documents, ray_stages
+
+        far, here = documents.part(adding, sources)
+        if not far:
+            return here
+        runtime, store = StageRuntime.of(self.rt.config), adding.store
+        read = documents.ReadDocuments(runtime, metadata, language, ocr, comments, str(self._recognized))
+        embed = documents.EmbedDocuments(runtime, self.handle.encoder_reference or store.encoder, prompts_of(store))
+        with ray_stages.cluster(ray) as run:
+            documents.take(adding, run(far, read, embed))
+        return here
 
     def search(
         self,
@@ -225,22 +254,11 @@ class DocumentLibrary:
         comments: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Document:
-        """A file as a document, with the plugins' loaders and the configured limits; see `mmgen.ingest.loaders.load`."""
-        from mmgen.ingest import image_text, loaders
-        from mmgen.ingest.extraction.limits import ExtractionLimits
-
-        return loaders.load(
-            path,
-            data,
-            metadata=metadata,
-            loaders={**(image_text.loaders() if ocr else {}), **self.rt.loaders()},
-            limits=ExtractionLimits(self.rt.config.document_s, self.rt.config.document_memory),
-            check=request.check if request else lambda: None,
+        """A file as a document; see `document_sources.load`."""
+        return document_sources.load(
+            self.rt, path, data, metadata=metadata, keep=str(self._recognized), request=request, ocr=ocr, comments=comments,
             progress=progress,
-            ocr=ocr is not False,
-            comments=comments,
-            keep=str(self._recognized),
-        )
+        )  # fmt: skip
 
     @property
     def _recognized(self) -> Path:

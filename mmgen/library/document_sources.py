@@ -7,8 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mmgen.engine.job import Request
 from mmgen.interfaces import Document, Scalar, Store
+
+if TYPE_CHECKING:
+    from mmgen.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -18,6 +23,7 @@ class DocumentSource:
     uri: str
     unchanged: bool  # the store holds it with the same metadata and language
     read: Callable[[], Document]
+    digest: str = ""  # of a file's bytes; empty where the loader has something to say
 
 
 def of_files(
@@ -26,14 +32,45 @@ def of_files(
     """`language`: of all of them; "": each one's is found out."""
     for path in files:
         shown = str(path).encode("utf-8", "backslashreplace").decode()  # for a name that is not UTF-8: the loader says so
-        same = shown == str(path) and _unchanged(store, shown, _digest(path), metadata, language)
-        yield DocumentSource(shown, same, partial(_in_language, load, path, language))
+        digest = _digest(path) if shown == str(path) else ""
+        same = shown == str(path) and _unchanged(store, shown, digest, metadata, language)
+        yield DocumentSource(shown, same, partial(in_language, load, path, language), digest)
 
 
 def of_documents(store: Store, documents: Sequence[Document]) -> Iterator[DocumentSource]:
     for document in documents:
         same = _unchanged(store, document.uri, document.content_hash, document.metadata, document.language)
         yield DocumentSource(document.uri, same, lambda document=document: document)  # type: ignore[misc]
+
+
+def load(
+    rt: Runtime,
+    path: Path,
+    data: bytes | None = None,
+    *,
+    metadata: Mapping[str, Scalar],
+    keep: str,
+    request: Request | None = None,
+    ocr: bool | None = None,
+    comments: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Document:
+    """A file as a document, with the plugins' loaders and the configured limits; see `mmgen.ingest.loaders.load`."""
+    from mmgen.ingest import image_text, loaders
+    from mmgen.ingest.extraction.limits import ExtractionLimits
+
+    return loaders.load(
+        path,
+        data,
+        metadata=metadata,
+        loaders={**(image_text.loaders() if ocr else {}), **rt.loaders()},
+        limits=ExtractionLimits(rt.config.document_s, rt.config.document_memory),
+        check=request.check if request else lambda: None,
+        progress=progress,
+        ocr=ocr is not False,
+        comments=comments,
+        keep=keep,
+    )
 
 
 def _digest(path: Path) -> str:
@@ -49,7 +86,8 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _in_language(load: Callable[[Path], Document], path: Path, language: str) -> Document:
+def in_language(load: Callable[[Path], Document], path: Path, language: str) -> Document:
+    """The file, told to be in that language; "": it is found out."""
     document = load(path)
     return replace(document, language=language) if language else document
 

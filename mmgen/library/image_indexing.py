@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmgen.interfaces import Scalar
 from mmgen.library.document_indexing import AddedImages, IndexProgress
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.Image import Image
 
     from mmgen.clients.image_encoder import ImageEncoderClient
@@ -35,7 +36,7 @@ class ReadImages:
     """A file as a thread left it."""
 
     source: str
-    images: Sequence[tuple[StoredImage, Image]] = ()
+    images: Sequence[tuple[StoredImage, Image | np.ndarray]] = ()  # pixels, or the vector of what was embedded elsewhere
     unchanged: bool = False
     failed: str = ""  # why it could not be read
 
@@ -55,11 +56,11 @@ class ImageIndexing:
         self.store, self.client, self.metadata, self.request, self.progress = store, client, metadata, request, progress
         self.known = None if keep_duplicates else KnownImages(store)
         self.report = AddedImages()
-        self.waiting: list[tuple[str, list[tuple[StoredImage, Image]]]] = []
+        self.waiting: list[tuple[str, list[tuple[StoredImage, Image | np.ndarray]]]] = []
 
-    def take(self, files: Sequence[Path]) -> None:
-        """All of them."""
-        for number, read in enumerate(self._ahead(files), 1):
+    def take(self, files: Sequence[Path], reading: Iterable[ReadImages] | None = None, stages: object = "") -> None:
+        """All of them. `reading`: what they hold, in any order, where others read them, and the rates at which they do."""
+        for number, read in enumerate(self._ahead(files) if reading is None else reading, 1):
             if read.failed:
                 self.report.skipped.append((read.source, read.failed))
             elif read.unchanged:
@@ -70,16 +71,24 @@ class ImageIndexing:
                 self._flush()
             if self.progress:
                 stored = len(self.report.added)
-                self.progress(IndexProgress(read.source, number, len(files), stored, stored))
+                self.progress(IndexProgress(read.source, number, len(files), stored, stored, stages=str(stages)))
+
+    def is_unchanged(self, path: Path) -> bool:
+        """Whether the store has that file as it is; the report has it then."""
+        try:
+            with path.open("rb") as file:
+                same = self.store.unchanged(str(path), hashlib.file_digest(file, "sha256").hexdigest(), self.metadata)
+        except (OSError, ValueError):
+            return False  # whoever reads it says why
+        if same:
+            self.report.unchanged.append(str(path))
+        return same
 
     def _flush(self) -> None:
         """Stores what waits; all images of a file in one transaction."""
         import numpy as np
 
-        images = [decoded for _, pairs in self.waiting for _, decoded in pairs]
-        vectors = (
-            self.client().embed_images(images, self.request) if images else np.empty((0, self.store.dimension), np.float32)
-        )
+        vectors = self._vectors([one for _, pairs in self.waiting for _, one in pairs])
         ends = np.cumsum([len(pairs) for _, pairs in self.waiting])[:-1]
         parts = np.split(vectors, ends) if self.waiting else []
         rows = [
@@ -91,6 +100,16 @@ class ImageIndexing:
         self.waiting.clear()
         if self.known:
             self.known.stored()
+
+    def _vectors(self, images: Sequence[Image | np.ndarray]) -> np.ndarray:
+        """(B, D)"""
+        import numpy as np
+
+        if not images:
+            return np.empty((0, self.store.dimension), np.float32)
+        if isinstance(images[0], np.ndarray):
+            return np.stack(images)
+        return self.client().embed_images(images, self.request)
 
     def _new(self, image: StoredImage) -> bool:
         """Whether the store has nothing like it; otherwise the report says what."""
@@ -119,19 +138,7 @@ class ImageIndexing:
 
     def _read(self, path: Path) -> ReadImages:
         """In any thread."""
-        from mmgen.ingest import loaders
-
-        source = str(path).encode("utf-8", "backslashreplace").decode()
-        try:
-            if source != str(path):
-                raise UnreadableFile(f"{source} has a name that is not UTF-8; rename it")
-            data = loaders.read_bytes(path)
-            digest = hashlib.sha256(data).hexdigest()
-            if self.store.unchanged(source, digest, self.metadata):
-                return ReadImages(source, unchanged=True)
-            return ReadImages(source, list(opened(path, data, digest, self.metadata)))
-        except (UnreadableFile, NotFound, TooLarge) as why:
-            return ReadImages(source, failed=str(why))
+        return read_images(path, self.metadata, self.store.unchanged)
 
 
 class KnownImages:
@@ -173,6 +180,27 @@ class KnownImages:
     def stored(self) -> None:
         """What was on its way is there."""
         self.fresh.clear()
+
+
+def read_images(
+    path: Path,
+    metadata: Mapping[str, Scalar],
+    unchanged: Callable[[str, str, Mapping[str, Scalar]], bool] = lambda source, digest, metadata: False,
+) -> ReadImages:
+    """What a file holds. `unchanged`: whether a store has it already."""
+    from mmgen.ingest import loaders
+
+    source = str(path).encode("utf-8", "backslashreplace").decode()
+    try:
+        if source != str(path):
+            raise UnreadableFile(f"{source} has a name that is not UTF-8; rename it")
+        data = loaders.read_bytes(path)
+        digest = hashlib.sha256(data).hexdigest()
+        if unchanged(source, digest, metadata):
+            return ReadImages(source, unchanged=True)
+        return ReadImages(source, list(opened(path, data, digest, metadata)))
+    except (UnreadableFile, NotFound, TooLarge) as why:
+        return ReadImages(source, failed=str(why))
 
 
 def opened(path: Path, data: bytes, digest: str, metadata: Mapping[str, Scalar]) -> Iterator[tuple[StoredImage, Image]]:

@@ -12,6 +12,7 @@ from mmgen.deprecated import attributes, warn
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, NotFound
 from mmgen.interfaces import ImageHit, Scalar
+from mmgen.library.cluster.stages import StageRates, StageRuntime
 from mmgen.library.document_indexing import AddedImages, IndexProgress
 from mmgen.library.image_indexing import ImageIndexing
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked
@@ -79,6 +80,7 @@ class ImageLibrary:
         sync: bool = False,
         keep_duplicates: bool = False,
         ignored: bool = False,
+        ray: str | None = None,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
     ) -> AddedImages:
@@ -92,6 +94,7 @@ class ImageLibrary:
             sync: also removes images whose files vanished from the given folders.
             keep_duplicates: also stores what is there already, byte for byte or saved anew.
             ignored: also what .gitignore and .mmgenignore name in folders.
+            ray: address of a Ray whose nodes decode and embed; they must see the files under the same paths.
             progress: called after every file.
             request: cancels it between batches; what was stored until then stays.
 
@@ -108,7 +111,7 @@ class ImageLibrary:
             if left_out:
                 raise BadRequest(f"{where}: no images to read; {left_out[0][0]} is {left_out[0][1]}; --no-ignore reads it")
             raise BadRequest(f"{where}: no images to read; give files or a folder with png, jpeg, webp, gif, avif, pdf or html")
-        report = self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request)
+        report = self.read(files, given if sync else (), metadata or {}, keep_duplicates, progress, request, ray)
         report.ignored = left_out
         return report
 
@@ -120,6 +123,7 @@ class ImageLibrary:
         keep_duplicates: bool = False,
         progress: Callable[[IndexProgress], None] | None = None,
         request: Request | None = None,
+        ray: str | None = None,
     ) -> AddedImages:
         """Stores the images of these files. What vanished from the roots goes first: what was moved is no duplicate."""
         metadata, began = checked(metadata or {}), time.perf_counter()
@@ -130,9 +134,26 @@ class ImageLibrary:
         client = partial(self.client, store)  # not loaded where nothing is new
         request = request or Request.new(priority="batch")
         adding = ImageIndexing(store, client, metadata, keep_duplicates, request, progress)
-        adding.take(files)
+        if ray is None:
+            adding.take(files)
+        else:
+            self._on_cluster(ray, adding, files)
         adding.report.removed, adding.report.seconds = gone, time.perf_counter() - began
         return adding.report
+
+    def _on_cluster(self, ray: str, adding: ImageIndexing, files: Sequence[Path]) -> None:
+        """What is new is decoded and embedded on the nodes of a Ray."""
+        from mmgen.library.cluster import images, ray_stages
+
+        new = [path for path in files if not adding.is_unchanged(path)]
+        if not new:
+            return
+        encoder = self.encoder_reference or adding.store.encoder
+        embed = images.EmbedImages(StageRuntime.of(self.rt.config), encoder)
+        rates = StageRates(adding.report.stages)
+        with ray_stages.cluster(ray) as run:
+            rows = run([str(path) for path in new], images.DecodeImages(adding.metadata), embed)
+            adding.take(new, images.told(rows, rates), rates)
 
     def search(
         self,

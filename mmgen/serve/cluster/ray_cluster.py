@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmgen import __version__
+from mmgen.cluster.ray_connection import connect
 from mmgen.cluster.replica_state import ModelInfo
 from mmgen.cluster.router import ClusterRouter
 from mmgen.config import RuntimeConfig
-from mmgen.errors import BadRequest, Busy, Clash, MmgenError, NotFound
+from mmgen.errors import Clash, MmgenError
 from mmgen.serve.cluster.call import ForwardedCall, ReplicaLost, ReplicaMessage, ReplicaReport
 from mmgen.serve.cluster.dispatcher import Dispatcher
 from mmgen.serve.cluster.fleet import Fleet
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 log = logging.getLogger(__name__)
-STORE_BYTES = 80 * 2**20
-"""Ray's object store: answers are small, and go by other ways."""
-PROBE_S = 5.0
 KINDS = ("text", "encoder", "denoiser", "cross-encoder")
 """Of models that replicas hold."""
 
@@ -157,39 +154,6 @@ def _placed(
     return placed, {**named, **found}
 
 
-def connect(address: str, cpus: float) -> None:
-    """`cpus`: that a local Ray counts with at least. Raises as `fleet`."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address != "local":
-        _probe(address)
-    try:
-        import ray
-    except ImportError:
-        raise BadRequest("Ray is not installed; pip install 'mmgen[ray]'") from None
-    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-    if address == "local":
-        options |= {"num_cpus": max(os.cpu_count() or 1, round(cpus + 0.5)), "object_store_memory": STORE_BYTES}
-    else:
-        del options["include_dashboard"]
-    ended = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, **options)
-    except ConnectionError:
-        raise NotFound(f"there is no Ray at {address}; start one with `ray start --head`, or use --ray local") from None
-    except Exception as why:
-        told = " ".join(str(why).split())
-        if "ersion mismatch" in told:
-            raise Clash(f"the Ray at {address} is of another version ({told[:300]}); install the same on all nodes") from None
-        ray.shutdown()
-        if "timed out during startup" in told:
-            raise Busy("Ray did not start within its 30 s, as on a machine that is too busy; try again later") from None
-        raise NotFound(f"the Ray at {address} cannot be used ({told[:300]}); see its log, or use --ray local") from None
-    finally:
-        if ended is not None:
-            signal.signal(signal.SIGTERM, ended)  # Ray takes it for itself
-
-
 def nodes() -> list[Node]:
     """Of the Ray that is connected."""
     import ray
@@ -200,22 +164,6 @@ def nodes() -> list[Node]:
             has = node["Resources"]
             found.append(Node(node["NodeID"], has.get("CPU", 0.0), has.get("GPU", 0.0), int(has.get("memory", 0))))
     return found
-
-
-def _probe(address: str) -> None:
-    """Ray itself takes a minute to find out. Raises NotFound."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address == "auto":
-        return
-    if not host or not port.isdecimal():
-        raise BadRequest(f"{address[:100]} is no address of a Ray; give HOST:PORT, auto or local")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
-    except (OSError, OverflowError) as why:
-        reason = getattr(why, "strerror", None) or "no answer"
-        raise NotFound(
-            f"there is no Ray at {address} ({reason}); start one with `ray start --head --port {port}`, or use --ray local"
-        ) from None
 
 
 @contextmanager

@@ -5,19 +5,19 @@ import json
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from local_server import listening
+from ray_nodes import joined, nodes
 
 from mmgen.config import RuntimeConfig
-from mmgen.errors import BadRequest, Busy, MmgenError, NotFound
+from mmgen.errors import MmgenError
 from mmgen.runtime import Runtime
 from mmgen.serve.app import create_app
 from mmgen.serve.cluster import ray_cluster
@@ -28,17 +28,8 @@ from mmgen.serve.settings import ServeConfig
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 httpx = pytest.importorskip("httpx")
-
-
-def test_no_ray_at_the_address() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        told = rf"there is no Ray at 127\.0\.0\.1:{port} \(.*\); start one with `ray start --head --port {port}`"
-        with pytest.raises(NotFound, match=told):
-            ray_cluster.connect(f"127.0.0.1:{port}", 1)
-    with pytest.raises(BadRequest, match="somewhere is no address of a Ray; give HOST:PORT, auto or local"):
-        ray_cluster.connect("somewhere", 1)
+LONG = 200
+"""Tokens of a stream that takes long enough to be killed in."""
 
 
 def test_why_an_actor_died_is_a_line() -> None:
@@ -50,28 +41,13 @@ def test_why_an_actor_died_is_a_line() -> None:
     assert ray_cluster.reason(killed) == "The actor is dead because its worker died."
 
 
-@pytest.fixture(scope="module")
-def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Ray's processes find this package, and do without what jsonschema imports for seconds in each of them."""
-    stub = tmp_path_factory.mktemp("without")
-    (stub / "rfc3987_syntax.py").write_text("raise ImportError")
-    changed = {
-        "PYTHONPATH": os.pathsep.join([str(stub), str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]),
-        "RAY_raylet_start_wait_time_s": "120",
-    }
-    saved = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    yield
-    for name, value in saved.items():
-        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
-
-
 @contextmanager
 def serving(ray: str, home: Path, text: Path, denoiser: Path, replicas: int) -> Iterator[tuple[str, Fleet]]:
     """A server's address and fleet."""
     config = RuntimeConfig(home=home, device="cpu", threads=1, text=str(text), denoiser=str(denoiser))
     group = ReplicaGroup(models=("tiny", denoiser.name, "embedded:minilm"), min=replicas, max=replicas, cpus=1)
-    settings = ServeConfig(drain_s=1.0, cluster=ClusterConfig(replicas={"engine": group}, window_s=20.0))
+    cluster = ClusterConfig(replicas={"engine": group}, window_s=20.0, starts=99)
+    settings = ServeConfig(drain_s=1.0, history=True, cluster=cluster)
     with (
         Runtime(config) as rt,
         ray_cluster.fleet(ray, rt, settings) as fleet,
@@ -97,11 +73,7 @@ def server(
     quick_start: None, tiny_llama: Path, pixel_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Fleet]]:
     """Two replicas on a Ray that `mmgen serve --ray local` starts."""
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(serving("local", tmp_path_factory.mktemp("ingress"), tiny_llama, pixel_model, 2))
-        except Busy as why:
-            pytest.skip(str(why))
+    with serving("local", tmp_path_factory.mktemp("ingress"), tiny_llama, pixel_model, 2) as found:
         yield found
 
 
@@ -147,21 +119,76 @@ def kill_one(fleet: Any, rng: random.Random) -> bool:
     return True
 
 
-@pytest.mark.slow
-def test_streams_and_images_survive_a_killed_replica(server: Any, pixel_model: Path) -> None:
+def test_streams_and_an_image_survive_a_killed_process(server: Any, pixel_model: Path) -> None:
+    """What they give is what they gave undisturbed; history holds each once; another replica is started."""
     address, fleet = server
     texts = [text_of(address, seed) for seed in range(4)]
     image = image_of(address, pixel_model.name, 1)
-    deaths, again = fleet.dispatcher.deaths, []
+    deaths, before = fleet.dispatcher.deaths, len(history_of(address))
     with ThreadPoolExecutor(6) as pool:
         streams = [pool.submit(text_of, address, seed) for seed in range(4)]
         drawn = pool.submit(image_of, address, pixel_model.name, 1)
-        time.sleep(0.3)
+        wait(lambda: any(one.sent for one in fleet.dispatcher.router.replicas.values()), 60)
         assert kill_one(fleet, random.Random(0))
-        again = [one.result() for one in streams]
-        assert again == texts and drawn.result() == image
-    wait(lambda: fleet.dispatcher.deaths > deaths and len(fleet.dispatcher.replicas) == 2, 120)
+        assert [one.result() for one in streams] == texts and drawn.result() == image
+    wait(lambda: fleet.dispatcher.deaths > deaths, 120)
+    assert len(history_of(address)) == before + 5
     with pytest.raises(MmgenError, match="takes 64 CPUs, the largest node has"):
         check({"engine": ReplicaGroup(cpus=64)}, ray_cluster.nodes(), {})
     told = httpx.get(f"{address}/metrics", timeout=60).text
     assert 'replica="engine-' in told and "mmgen_cluster_deaths_total" in told
+
+
+def history_of(address: str) -> list[str]:
+    """Ids of all entries."""
+    found: list[str] = []
+    while True:
+        more = {"before": found[-1]} if found else {}
+        told = httpx.get(f"{address}/v1/history", params={"limit": 90, **more}, timeout=60).raise_for_status().json()
+        found += [one["id"] for one in told["data"]]
+        if not told["has_more"]:
+            return found
+
+
+@pytest.mark.slow
+def test_a_minute_of_kills_while_nodes_come_and_go(
+    quick_start: None, tiny_llama: Path, pixel_model: Path, tmp_path: Path
+) -> None:
+    """100 streams and 20 images; every two seconds a random replica is killed; a node joins, another is lost with what runs on
+    it. None is lost, none comes twice, all are as undisturbed."""
+    with (
+        nodes(2, 2) as cluster,
+        serving(cluster.address, tmp_path, tiny_llama, pixel_model, 3) as (address, fleet),
+        ThreadPoolExecutor(40) as pool,
+    ):
+        (second,) = cluster.worker_nodes
+        texts = [text_of(address, seed, LONG) for seed in range(10)]
+        images = [image_of(address, pixel_model.name, seed) for seed in range(4)]
+        before, killed, began = len(history_of(address)), 0, time.monotonic()
+        calls = [pool.submit(later, began + 0.5 * n, text_of, address, n % 10, LONG) for n in range(100)]
+        calls += [pool.submit(later, began + 2.5 * n, image_of, address, pixel_model.name, n % 4) for n in range(20)]
+        rng = random.Random(5)
+        for tick in range(300):
+            if tick >= 30 and all(one.done() for one in calls):
+                break
+            time.sleep(max(0.0, began + 2 * (tick + 1) - time.monotonic()))
+            if tick < 30:
+                killed += kill_one(fleet, rng)  # none where all are just being started
+            if tick == 8:
+                joined(cluster, 2)
+            if tick == 16:
+                cluster.remove_node(second, allow_graceful=False)
+        found = [one.result() for one in calls]
+        told = fleet.dispatcher
+        print(f"{killed} killed, {told.deaths} deaths seen, {told.replayed} played again, {time.monotonic() - began:.0f} s")
+        assert found[:100] == [texts[n % 10] for n in range(100)]
+        assert found[100:] == [images[n % 4] for n in range(20)]
+        assert killed > 2 and told.replayed > 0
+        kept = history_of(address)
+        assert len(kept) == len(set(kept)) == before + 120
+        assert not len(told.router.waiting) and not any(one.sent for one in told.router.replicas.values())
+
+
+def later(at: float, call: Any, *args: Any) -> Any:
+    time.sleep(max(0.0, at - time.monotonic()))
+    return call(*args)
