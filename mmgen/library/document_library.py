@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -167,19 +167,19 @@ class DocumentLibrary:
         language: str,
         ocr: bool | None,
         comments: bool,
-    ) -> Iterable[DocumentSource]:
+    ) -> Iterator[DocumentSource]:
         """What is new is read, split and embedded on the nodes of a Ray; returns what is left to be read here."""
         from mmgen.library.cluster import documents, ray_stages
 
         far, here = documents.part(adding, sources)
         if not far:
-            return here
+            return iter(here)
         runtime, store = StageRuntime.of(self.rt.config), adding.store
         read = documents.ReadDocuments(runtime, metadata, language, ocr, comments, str(self._recognized))
         embed = documents.EmbedDocuments(runtime, self.handle.encoder_reference or store.encoder, prompts_of(store))
         with ray_stages.cluster(ray) as run:
             documents.take(adding, run(far, read, embed))
-        return here
+        return iter(here)
 
     def search(
         self,

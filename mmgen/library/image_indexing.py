@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
 from mmgen.errors import MmgenError, NotFound, TooLarge, UnreadableFile
@@ -101,7 +101,7 @@ class ImageIndexing:
         if self.known:
             self.known.stored()
 
-    def _vectors(self, images: Sequence[Image | np.ndarray]) -> np.ndarray:
+    def _vectors(self, images: Sequence[Any]) -> np.ndarray:
         """(B, D)"""
         import numpy as np
 
