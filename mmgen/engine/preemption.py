@@ -40,6 +40,14 @@ class PreemptionPoints:
         """Whether a step runs inside another one, at one of its points."""
         return self._serving
 
+    def wanted(self) -> bool:
+        """Whether a pause at this point could serve anybody."""
+        return self._here() and self._wanted()
+
+    def _here(self) -> bool:
+        """Within a preemptible step, on its thread, and not already within a pause of it."""
+        return bool(self.jobs) and not self._serving and threading.get_ident() == self._thread
+
     def begin(self, jobs: Sequence[Job]) -> None:
         self._thread = threading.get_ident()  # hooks of a shared network also fire on other threads
         self.jobs, self._began, self._away, self._since = jobs, time.perf_counter(), 0.0, None
@@ -53,7 +61,7 @@ class PreemptionPoints:
 
     def __call__(self, wait: Callable[[], None] = lambda: None) -> None:
         """`wait`: synchronizes with the device, so that what was launched is measured."""
-        if not self.jobs or self._serving or threading.get_ident() != self._thread:
+        if not self._here():
             return
         if not self._wanted():
             self._since = None

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmgen.models.cpu import linear
 from mmgen.models.cpu.linear import ONEDNN, Linear
 
 needs_onednn = pytest.mark.skipif(not ONEDNN, reason="torch without oneDNN")
@@ -54,3 +55,31 @@ def test_only_where_nothing_is_learned_and_all_is_fp32() -> None:
             assert layer(x).dtype == torch.bfloat16
     layer(x).sum().backward()
     assert layer.weight.grad is not None
+
+
+def test_a_large_product_is_interrupted_and_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where somebody waits, and by parts of at least so many rows."""
+    monkeypatch.setattr(linear, "PART", 24 * 7 * 64)
+    monkeypatch.setattr(linear, "LEAST_PART", 32)
+    layer, x, told = Linear(24, 7), torch.randn(2, 65, 24), Waiting()
+    with torch.inference_mode():
+        expected = layer(x)
+        layer.interruption = told
+        assert torch.equal(layer(x), expected) and told.times == 1, "130 rows are two parts of 65"
+        assert torch.equal(layer(x[0]), expected[0]) and told.times == 1, "65 rows are one"
+        told.waits = False
+        assert torch.equal(layer(x), expected) and told.times == 1
+    layer(x).sum().backward()
+    assert told.times == 1
+
+
+class Waiting:
+    """An interruption that counts how often it happened."""
+
+    waits, times = True, 0
+
+    def wanted(self) -> bool:
+        return self.waits
+
+    def __call__(self) -> None:
+        self.times += 1
