@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -73,14 +74,22 @@ class ReplicaState:
             return True
         return info.nbytes + sum(nbytes for model, nbytes in self.models.items() if self.company[model]) <= self.memory
 
-    def load(self, model: str, info: ModelInfo) -> list[str]:
-        """The model is here from now on; returns those that had to go, the longest unused first."""
+    def displaced(self, info: ModelInfo, price: Callable[[str], float]) -> list[str]:
+        """Models that would have to go for that one: those not in use, the cheapest first, of these the longest unused."""
+        over = 0 if self.memory is None else sum(self.models.values()) + info.nbytes - self.memory
         gone: list[str] = []
-        if self.memory is not None:
-            for other in [other for other in self.models if not self.company[other]]:
-                if sum(self.models.values()) + info.nbytes <= self.memory:
-                    break
-                del self.models[other]
+        if over > 0:
+            for other in sorted((other for other in self.models if not self.company[other]), key=price):
                 gone.append(other)
+                over -= self.models[other]
+                if over <= 0:
+                    break
+        return gone
+
+    def load(self, model: str, info: ModelInfo, price: Callable[[str], float]) -> list[str]:
+        """The model is here from now on; returns those that had to go."""
+        gone = self.displaced(info, price)
+        for other in gone:
+            del self.models[other]
         self.models[model] = info.nbytes
         return gone

@@ -2,8 +2,9 @@
 
 A replica gets requests until those sent there are expected to take `window_s`; the others wait here, in fair order. Where one
 goes: of two replicas drawn at random that have its model and room (Mitzenmacher 2001, the power of two choices), and of those
-that have read the beginning of its prompt, the one with the least predicted finish. A model that is loaded nowhere, or whose
-requests wait for longer than it takes to load, goes to one more replica. A decision looks at the same few whatever their
+that have read the beginning of its prompt, the one with the least predicted finish. A model that is loaded nowhere goes to one
+replica. One whose requests wait goes to one more where that pays: they are expected to take longer than loading it, and than
+loading again what has to go for it. A decision looks at the same few whatever their
 number is, and at one request for each model that somebody waits for.
 
 The bound on fairness. Let two users have requests waiting all the time that may go to any of N replicas, and c be the most
@@ -27,6 +28,9 @@ from mmgen.errors import BadRequest, Clash, NotFound, TooLarge
 
 KNOWN = 3
 """Replicas looked at that have read a prompt's beginning, the last that did."""
+PATIENCE = 2.0
+"""Times as long as loading takes, that others run before a replica is emptied for a model that is loaded nowhere: so models
+that do not fit together take turns that are longer than what changing costs."""
 READING = 0.5
 """Part of a request's cost that reading its prompt is taken to be."""
 
@@ -54,6 +58,8 @@ class ClusterRouter:
         self._holders: dict[str, RandomSet[str]] = {}  # model -> replicas that have it
         self._open: dict[str, RandomSet[str]] = {}  # ... and room besides
         self._room: dict[str, RandomSet[str]] = {}  # model -> replicas with room that may hold it and do not
+        self._sent_s = 0.0  # predicted seconds of all that was sent
+        self._since: dict[str, float] = {}  # model that is loaded nowhere and finds no place -> `_sent_s` when that began
         self._reserved: set[str] = set()  # models that a replica is kept for, see `_reserve`
         self._placed: dict[str, RandomSet[str]] = {}  # model -> replicas that may hold it
 
@@ -178,6 +184,22 @@ class ClusterRouter:
         holders = len(self._holders[model].items)
         return not holders or self.waiting.models[model].seconds / holders + self.window_s > self.models[model].load_s
 
+    def _reload_s(self, model: str) -> float:
+        """Seconds that it costs to lose a copy of a model: less where others have it, more where requests wait for it."""
+        wanted = 2.0 if model in self.waiting.models else 1.0
+        return wanted * self.models[model].load_s / max(1, len(self._holders[model].items))
+
+    def _pays(self, request: ClusterRequest, replica: ReplicaState, finish: float) -> tuple[float, bool]:
+        """The predicted finish where the model is loaded first and whether that is worth it; `finish`: elsewhere."""
+        info = self.models[request.model]
+        gone = sum(self._reload_s(other) for other in replica.displaced(info, self._reload_s))
+        here = replica.queue_s + info.load_s + self._cost(request, replica, 0.0)
+        if not self._holders[request.model].items:
+            return here + gone, True
+        return here + gone, here + gone < finish and (
+            not gone or self.waiting.models[request.model].seconds > info.load_s + gone
+        )
+
     def _where(self, request: ClusterRequest) -> tuple[float, ReplicaState] | None:
         """The predicted finish, and the replica."""
         model = request.model
@@ -205,14 +227,17 @@ class ClusterRouter:
             self.looked_at += 1
             replica = self.replicas[name]
             if replica.can_load(info):
-                finish = replica.queue_s + info.load_s + self._cost(request, replica, 0.0)
-                if best is None or finish < best[0]:
+                finish, pays = self._pays(request, replica, math.inf if best is None else best[0])
+                if pays and (best is None or finish < best[0]):
                     best, request.cached = (finish, replica), 0.0
         return best
 
     def _reserve(self, model: str) -> None:
         """What is loaded nowhere, since others are in use everywhere, has one replica emptied for it."""
         if model in self._reserved or self._holders[model].items:
+            return
+        others = self._sent_s - self._since.setdefault(model, self._sent_s)
+        if others < PATIENCE * self.models[model].load_s * len(self._placed[model].items):
             return
         drawn = [self.replicas[self._placed[model].draw(self.rng)] for _ in range(2)]
         able = [one for one in drawn if one.fits(self.models[model]) and self._has_room(one)]
@@ -228,9 +253,11 @@ class ClusterRouter:
 
     def _send(self, request: ClusterRequest, replica: ReplicaState, finish: float) -> SentTo:
         loads = request.model not in replica.models
+        self._sent_s += request.cost_s
         if loads:
             self.moves += 1
-            for gone in replica.load(request.model, self.models[request.model]):
+            self._since.pop(request.model, None)
+            for gone in replica.load(request.model, self.models[request.model], self._reload_s):
                 self._unloaded(replica, gone)
             self._loaded(replica, request.model)
         replica.models.move_to_end(request.model)
