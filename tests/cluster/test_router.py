@@ -94,12 +94,12 @@ def test_what_finds_no_memory_holds_up_no_others_and_gets_a_replica_that_empties
     of_both = [asked(number, ("ann", "bob")[number % 2], "ab"[number % 2]) for number in range(300)]
     busy, more = submit(made, *of_both[:40]), iter(of_both[40:])
     assert submit(made, asked(90, "zoe", "c")) == [] and len(busy) == 20
-    for turn in range(100):
-        if kept := [one for one in made.replicas.values() if one.reserved == "c"]:
-            break
+    turns = 0
+    while not (kept := [one for one in made.replicas.values() if one.reserved == "c"]) and turns < 100:
         made.finished(busy.pop(0).request, 500.0)
         busy += submit(made, next(more))
-    assert 35 <= turn <= 50, "others run for twice as long on each replica as loading takes"
+        turns += 1
+    assert 35 <= turns <= 50, "others run for twice as long on each replica as loading takes"
     sent = []
     for one in list(busy):
         made.finished(one.request, 500.0)
