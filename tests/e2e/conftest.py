@@ -62,6 +62,13 @@ def administered(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 @pytest.fixture
+def server(smollm2: Path, home: Path) -> Iterator[str]:
+    """`mmgen serve` over the embedded models, embedded:smollm2 among them."""
+    for address in served(home, "serve"):
+        yield address.removesuffix("/v1")
+
+
+@pytest.fixture
 def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         if os.environ.get("MMGEN_BROWSER") == "required":

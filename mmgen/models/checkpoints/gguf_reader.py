@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,17 +18,11 @@ from torch import Tensor
 
 from mmgen import gguf_files
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints import gguf_header
+from mmgen.models.checkpoints.gguf_header import Cursor, Cut
 from mmgen.models.quantization.packed_tensor import TYPES, BlockType, PackedTensor
 
-MAGIC = b"GGUF"
-VERSIONS = (2, 3)
 ALIGNMENT = 32  # of tensors, where the metadata does not say otherwise
-STRING, ARRAY = 8, 9
-SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-
-
-class Cut(Exception):
-    """The file ends before what it announces."""
 
 
 @dataclass(frozen=True)
@@ -63,44 +56,6 @@ class GGUFTensor:
         blocks = self.blocks()
         flat = PackedTensor(self.type.name, (blocks[..., 0].numel(), self.shape[-1]), blocks.reshape(-1, blocks.shape[-1]))
         return flat.dequantize().view(self.shape)
-
-
-class Cursor:
-    """Reads one value after another. Raises Cut at the end of the file."""
-
-    def __init__(self, data: np.ndarray) -> None:
-        self.view, self.at = data.data, 0
-
-    def take(self, count: int) -> memoryview:
-        if count > len(self.view) - self.at:
-            raise Cut
-        self.at += count
-        return self.view[self.at - count : self.at]
-
-    def number(self, form: str) -> Any:
-        return struct.unpack("<" + form, self.take(struct.calcsize(form)))[0]
-
-    def peek(self, form: str) -> Any:
-        at, value = self.at, self.number(form)
-        self.at = at
-        return value
-
-    def text(self) -> str:
-        return bytes(self.take(self.number("Q"))).decode("utf-8", "replace")
-
-    def value(self, kind: int) -> Any:
-        """Raises ValueError for a kind of value that the format has not."""
-        if kind in SCALARS:
-            return self.number(SCALARS[kind])
-        if kind == STRING:
-            return self.text()
-        if kind != ARRAY:
-            raise ValueError(f"a value of kind {kind}")
-        kind, count = self.number("I"), self.number("Q")
-        if kind in SCALARS:
-            form = np.dtype("<" + SCALARS[kind])
-            return np.frombuffer(self.take(count * form.itemsize), form).tolist()
-        return [self.value(kind) for _ in range(count)]
 
 
 class GGUFFile:
@@ -167,12 +122,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, int | None]]
         raise BadWeights(f"{path} cannot be read ({why}); copy or download it again") from None
     cursor = Cursor(data)
     try:
-        count, entries = _header(path, cursor)
-        metadata, kinds = {}, {}
-        for _ in range(entries):
-            key, kind = cursor.text(), cursor.number("I")
-            kinds[key] = kind, cursor.peek("I") if kind == ARRAY else None
-            metadata[key] = cursor.value(kind)
+        count, entries = gguf_header.begun(path, cursor)
+        metadata, kinds = gguf_header.metadata(cursor, entries)
         told = [_tensor(path, cursor) for _ in range(count)]
     except Cut:
         raise BadWeights(f"{path} is cut short at {len(data)} bytes; copy or download it again") from None
@@ -189,24 +140,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, int | None]]
     return metadata, kinds, tensors
 
 
-def _header(path: Path, cursor: Cursor) -> tuple[int, int]:
-    """How many tensors and entries of metadata follow."""
-    if (magic := bytes(cursor.take(4))) != MAGIC:
-        raise BadWeights(f"{path} is no GGUF file: it begins with {magic!r}")
-    version = cursor.number("I")
-    if version not in VERSIONS:
-        swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
-        told = "is written for big-endian machines" if swapped in VERSIONS else f"is GGUF of version {version}"
-        raise BadWeights(f"{path} {told}; version {' and '.join(map(str, VERSIONS))} are read, little-endian")
-    return cursor.number("Q"), cursor.number("Q")
-
-
 def _tensor(path: Path, cursor: Cursor) -> tuple[str, BlockType, tuple[int, ...], int]:
-    name, dimensions = cursor.text(), cursor.number("I")
-    if not 1 <= dimensions <= 4:
-        raise BadWeights(f"{path} is damaged: {name} has {dimensions} dimensions; copy or download it again")
-    shape = tuple(cursor.number("Q") for _ in range(dimensions))[::-1]
-    number, offset = cursor.number("I"), cursor.number("Q")
+    name, number, shape, offset = gguf_header.tensor(path, cursor)
     if number not in TYPES:
         known = ", ".join(one.name for one in TYPES.values())
         raise BadWeights(f"{path}: {name} is of GGML's type number {number}, which is not known here ({known})")

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from mmgen.models.checkpoints.gguf_reader import ARRAY, GGUFFile
+from mmgen.models.checkpoints.gguf_header import ARRAY
+from mmgen.models.checkpoints.gguf_reader import GGUFFile
 from mmgen.models.quantization.q4_k import q4_k
 
 FILE_TYPES = {"q8_0": 7, "q4_0": 2, "q4_1": 3, "q4_k": 14}

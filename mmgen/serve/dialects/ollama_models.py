@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 from mmgen import hub, weight_files
 from mmgen.errors import Forbidden, MmgenError
 from mmgen.serve.context import Context
+from mmgen.serve.dialects import model_facts
+from mmgen.serve.dialects.model_facts import ModelFacts
 from mmgen.serve.errors import UnknownModel
 from mmgen.serve.model_catalog import ServedModel
 
@@ -46,8 +47,8 @@ def told(one: ServedModel) -> dict[str, Any]:
 def shown(one: ServedModel) -> dict[str, Any]:
     """As /api/show tells it. Blocks: reads the model's configuration."""
     folder = _folder(one.reference)
-    values = _config(folder)
-    family = str(values.get("model_type", one.kind))
+    facts = _facts(one)
+    family = facts.family or one.kind
     capabilities = [*CAPABILITIES.get(one.kind, [])]
     template = ""
     if one.kind == "text" and folder is not None:
@@ -57,10 +58,11 @@ def shown(one: ServedModel) -> dict[str, Any]:
         read = ChatTemplate.of(folder)
         template = read.text
         capabilities += ["tools", *(["vision"] if folder.is_dir() and sees(folder) else [])]
-    length = {f"{family}.context_length": values["max_position_embeddings"]} if "max_position_embeddings" in values else {}
+    length = {f"{family}.context_length": facts.context} if facts.context else {}
+    count = {"general.parameter_count": facts.parameters} if facts.parameters else {}
     return {
         "modelfile": f"FROM {one.id}", "parameters": "", "template": template, "details": _details(one),
-        "model_info": {"general.architecture": family, **length}, "capabilities": capabilities,
+        "model_info": {"general.architecture": family, **count, **length}, "capabilities": capabilities,
         "modified_at": _file(one.reference)[1],
     }  # fmt: skip
 
@@ -94,13 +96,18 @@ def _is_here(context: Context, name: str) -> bool:
 
 
 def _details(one: ServedModel) -> dict[str, Any]:
-    folder, precision = _folder(one.reference), one.reference.partition("#")[2]
-    family = str(_config(folder).get("model_type", one.kind))
+    folder, facts = _folder(one.reference), _facts(one)
+    family = facts.family or one.kind
     form = "gguf" if folder is not None and (folder.suffix == ".gguf" or list(folder.glob("*.gguf"))) else "safetensors"
     return {
-        "parent_model": "", "format": form, "family": family, "families": [family], "parameter_size": "",
-        "quantization_level": precision,
+        "parent_model": "", "format": form, "family": family, "families": [family], "parameter_size": facts.size,
+        "quantization_level": one.reference.partition("#")[2] or facts.precision,
     }  # fmt: skip
+
+
+def _facts(one: ServedModel) -> ModelFacts:
+    folder = _folder(one.reference)
+    return ModelFacts() if folder is None else model_facts.of(folder)
 
 
 @lru_cache(256)
@@ -118,14 +125,3 @@ def _folder(reference: str) -> Path | None:
         return hub.resolve(reference.partition("#")[0])
     except MmgenError:
         return None
-
-
-def _config(folder: Path | None) -> dict[str, Any]:
-    path = None if folder is None else folder / "config.json"
-    if path is None or not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
