@@ -106,6 +106,11 @@ def save(lm: Any, source: Path, folder: Path, precision: Precision) -> None:
     ids = {key: value for key, value in told.items() if key.endswith("_token_id")}
     values = {"model_type": "mmgen", KEY: precision, "transformer": asdict(lm.config), **ids}
     (folder / "config.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    copy_tokenizer(source, folder)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """A checkpoint's tokenizer, template and rules of generation; of a GGUF file as files of their own."""
     for name in OTHERS:
         if (source / name).is_file():
             shutil.copy(source / name, folder)

@@ -71,11 +71,11 @@ class Bf16PatchEmbedding(nn.Module):
         return y.transpose(1, 2).unflatten(2, (rows, columns))  # type: ignore[no-any-return]
 
 
-def bf16_products(module: nn.Module) -> nn.Module:
-    """Replaces every nn.Linear inside `module` in place by a `Bf16Linear`, and returns it."""
+def bf16_products(module: nn.Module, narrow: frozenset[str] = NARROW) -> nn.Module:
+    """Replaces every nn.Linear inside `module` in place by a `Bf16Linear`, and returns it. `narrow`: see NARROW."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
-            setattr(module, name, Bf16Linear(child, torch.bfloat16 if name in NARROW else torch.float32))
+            setattr(module, name, Bf16Linear(child, torch.bfloat16 if name in narrow else torch.float32))
         else:
-            bf16_products(child)
+            bf16_products(child, narrow)
     return module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -13,15 +12,17 @@ from torch import Tensor, nn
 from mmgen import hub
 from mmgen.config import Config
 from mmgen.errors import BadRequest
-from mmgen.models.checkpoints.quantized import OTHERS
+from mmgen.models.checkpoints.quantized import copy_tokenizer
 from mmgen.models.lm import language_model, lora_files
 from mmgen.models.lm.adapters import prefix_tuning
 from mmgen.models.lm.adapters.prefix_tuning import Prefix
+from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import Adapters
 from mmgen.models.lm.text_model import TextModel
 from mmgen.training.data import chat_data
 from mmgen.training.loop import LoopRecipe
 from mmgen.training.packed_attention import PackedAttention
+from mmgen.training.shared_prompts import SharedPrompts
 
 NAME = "tuned"
 
@@ -49,7 +50,10 @@ class TunedModel(Protocol):
     """A model during fine-tuning."""
 
     def learned(self) -> nn.Module: ...  # trained parameters, saved in checkpoints
-    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor: ...  # (B, N) -> (B, N, D); `tuned` False: the base model
+    def hidden(self, ids: Tensor, tuned: bool = True, shared: SharedPrompts | None = None) -> Tensor:
+        """(B, N) -> (B, N, D). `tuned` False: by the base model. `shared`: how the tokens of one row (1, N) stand together."""
+        ...
+
     def save(self, folder: Path) -> None: ...
 
 
@@ -63,10 +67,10 @@ class FullFinetuning:
     def learned(self) -> nn.Module:
         return self.model.lm
 
-    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
+    def hidden(self, ids: Tensor, tuned: bool = True, shared: SharedPrompts | None = None) -> Tensor:
         lm = self.model.lm if tuned else self.before
         assert lm is not None, "the frozen base model was not loaded"
-        return lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
+        return _passed(lm, ids, shared)
 
     def save(self, folder: Path) -> None:
         save_model(self.model, self.base, folder)
@@ -84,10 +88,9 @@ class LoraFinetuning:
     def learned(self) -> nn.Module:
         return nn.ModuleDict({ours.replace(".", "/"): lora for ours, lora in self.adapters.layers(NAME).items()})
 
-    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
-        positions = torch.arange(ids.shape[1], device=ids.device)
+    def hidden(self, ids: Tensor, tuned: bool = True, shared: SharedPrompts | None = None) -> Tensor:
         self.adapters.choice.rows = self.adapters.numbers[NAME] if tuned else None  # kept set, for activation checkpointing
-        return self.model.lm.hidden(ids, PackedAttention(), positions=positions)
+        return _passed(self.model.lm, ids, shared)
 
     def save(self, folder: Path) -> None:
         lora_files.save(self.adapters, NAME, folder, self.reference)
@@ -106,7 +109,8 @@ class PrefixFinetuning:
     def learned(self) -> nn.Module:
         return self.prefix
 
-    def hidden(self, ids: Tensor, tuned: bool = True) -> Tensor:
+    def hidden(self, ids: Tensor, tuned: bool = True, shared: SharedPrompts | None = None) -> Tensor:
+        assert shared is None, "a prefix stands before each text of its own"
         return self.model.lm.hidden(ids, cache=self.prefix.cache(len(ids)) if tuned else None)
 
     def save(self, folder: Path) -> None:
@@ -144,10 +148,16 @@ def save_model(model: TextModel, base: Path, folder: Path) -> None:
     _copy_tokenizer(model, base, folder)
 
 
+def _passed(lm: LanguageModel, ids: Tensor, shared: SharedPrompts | None) -> Tensor:
+    if shared is not None:
+        return lm.hidden(ids, shared, positions=shared.positions)
+    return lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1], device=ids.device))
+
+
 def _copy_tokenizer(model: TextModel, base: Path, folder: Path) -> None:
     """Copies the tokenizer's files and writes the chat template."""
-    for name in OTHERS:
-        if (base / name).is_file():
-            shutil.copy(base / name, folder)
+    copy_tokenizer(base, folder)
+    if not (folder / "tokenizer.json").is_file():  # another kind's, which was converted
+        model.tokenizer.fast.save(str(folder / "tokenizer.json"))
     if model.template:
         (folder / "chat_template.jinja").write_text(model.template.text, encoding="utf-8")

@@ -31,6 +31,7 @@ from mmgen.training.rl.rewards import RewardConfig, RewardedAnswer, Rewards
 from mmgen.training.rl.rollout_batch import RolloutBatch, RolloutFiles
 from mmgen.training.rl.rollouts import Rollouts
 from mmgen.training.run_log import RunLog
+from mmgen.training.shared_prompts import SharedPrompts
 
 log = logging.getLogger(__name__)
 CONSTANT = 3
@@ -48,6 +49,7 @@ class RLRecipe(TuningRecipe):
     max_tokens: int = Field(default=64, ge=1)  # of an answer
     temperature: float = Field(default=1.0, gt=0)
     system: str = ""  # said before every prompt
+    sampler: Literal["fp32", "bf16"] = "fp32"  # of the blocks' products when answers are drawn on a CPU
     beta: float = Field(default=0.02, ge=0)  # weight of the KL divergence to the base model; 0: none
     clip_low: float = Field(default=0.2, gt=0, lt=1)
     clip_high: float = Field(default=0.2, gt=0)
@@ -97,12 +99,14 @@ class PolicyLoss(nn.Module):
 
         `tuned` False: by the base model.
         """
-        hidden, mask = self.tuned.hidden(batch.ids, tuned=tuned), batch.mask
-        logits = self.lm.logits(hidden[mask]).float() / self.recipe.temperature
+        shared, mask = SharedPrompts.of(batch.ids, batch.targets), batch.mask
+        hidden = self.tuned.hidden(shared.ids, tuned=tuned, shared=shared)[0, shared.wanted]  # (W, D)
+        logits = self.lm.logits(hidden).float() / self.recipe.temperature
         chosen = logits.log_softmax(-1).gather(1, batch.targets[mask][:, None])[:, 0]
-        found = torch.zeros(mask.shape, device=chosen.device).masked_scatter(mask, chosen)
-        values = None if self.value_head is None or not tuned else self.value_head(hidden)[..., 0] * mask
-        return found, values
+        found = torch.zeros(mask.shape, device=chosen.device)
+        if self.value_head is None or not tuned:
+            return found.masked_scatter(mask, chosen), None
+        return found.masked_scatter(mask, chosen), found.masked_scatter(mask, self.value_head(hidden)[..., 0].float())
 
 
 class RLRun(TaskHooks):
@@ -123,7 +127,7 @@ class RLRun(TaskHooks):
         self.train, self.held_out = split(self._prompts(), recipe.held_out)
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.files = RolloutFiles(recipe.out)
-        self.rollouts = Rollouts(rt, self.text, hub.resolve(recipe.base), recipe.base)
+        self.rollouts = Rollouts(rt, self.text, hub.resolve(recipe.base), recipe.base, recipe.sampler)
         self.tuned = tune(recipe, self.text, frozen=recipe.beta > 0)
         self.loss = PolicyLoss(self.text, self.tuned, recipe)
         learned = {"tuned": self.tuned.learned()}

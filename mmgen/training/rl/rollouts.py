@@ -12,6 +12,7 @@ from torch import Tensor
 from mmgen.clients.text import TextClient
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest
+from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.lm.lora import AdaptedLayer, LoraLayer
 from mmgen.models.lm.text_model import TextModel
@@ -25,16 +26,17 @@ SEEDS = 1_000_003
 class Rollouts:
     """A second model of the policy's shape, packed for the processor's kernels, that is given its weights in memory."""
 
-    def __init__(self, rt: Runtime, text: TextModel, folder: Path, reference: str) -> None:
+    def __init__(self, rt: Runtime, text: TextModel, folder: Path, reference: str, precision: str = "fp32") -> None:
         """
         Args:
             rt: whose engine draws the answers, beside whatever else it does.
             text: the model before it was prepared for training.
             folder, reference: where it came from.
+            precision: "bf16": the blocks' products of factors rounded to it, on a CPU; the head's stay fp32.
 
         Raises BadRequest for a model whose keys and values do not lie in our blocks.
         """
-        self.rt = rt
+        self.rt, self.precision = rt, precision
         self.shape = copy.deepcopy(text.lm).requires_grad_(False)
         self.text = TextModel(self._packed(), text.tokenizer, {"eos_token_id": sorted(text.eos_ids)}, text.name, text.template)
         self.client = TextClient(rt.host, f"policy of {reference}", reference, folder, self.text)
@@ -46,6 +48,8 @@ class Rollouts:
     def _packed(self) -> LanguageModel:
         """A model of the weights in `shape`: matrices laid out anew, everything else the same tensors."""
         made: LanguageModel = copy.deepcopy(self.shape, {id(tensor): tensor for tensor in self.shape.parameters()})
+        if self.precision == "bf16" and made.device.type == "cpu":
+            bf16_products(made.transformer, frozenset())
         made.pack()
         return made
 

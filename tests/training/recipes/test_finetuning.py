@@ -3,10 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import gguf_models
 import pytest
 import tiny_lm
 import torch
+from gguf import GGMLQuantizationType as Type
 
+from mmgen import hub
+from mmgen.models.lm.text_model import TextModel
 from mmgen.training.recipes import finetuning
 from mmgen.training.recipes.finetuning import TuningRecipe
 
@@ -44,6 +48,19 @@ def test_the_tokenizer_goes_with_the_adapter(base: Path, tmp_path: Path) -> None
     made = recipe(base, "lora")
     finetuning.tune(made, finetuning.load_base(made)).save(tmp_path / "adapter")
     assert {"tokenizer.json", "chat_template.jinja"} <= {path.name for path in (tmp_path / "adapter").iterdir()}
+
+
+def test_what_was_made_from_a_gguf_file_has_its_tokenizer(tmp_path: Path) -> None:
+    """Both an adapter and a whole model, which are opened without the file."""
+    (tmp_path / "base").mkdir()
+    gguf_models.llama_file(tmp_path / "base" / "model.gguf", Type.F32)
+    made = recipe(tmp_path / "base", "lora")
+    model = finetuning.load_base(made)
+    finetuning.tune(made, model).save(tmp_path / "adapter")
+    assert (tmp_path / "adapter" / "tokenizer.json").is_file()
+    finetuning.save_model(finetuning.load_base(made), hub.resolve(made.base), tmp_path / "whole")
+    whole = TextModel.load(tmp_path / "whole")
+    assert whole.tokenizer.encode("a word").ids == model.tokenizer.encode("a word").ids and whole.eos_ids == model.eos_ids
 
 
 def test_every_linear_layer_is_tuned_whatever_the_family_calls_them(base: Path) -> None:

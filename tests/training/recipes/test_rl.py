@@ -91,6 +91,18 @@ def test_answers_are_those_of_the_present_weights(base: Path, data: Path, tmp_pa
             run.optimizer.step()
 
 
+def test_answers_drawn_in_bf16_are_nearly_those(base: Path, data: Path, tmp_path: Path) -> None:
+    """Products of factors rounded to it; the learner's weights and log-probabilities stay fp32."""
+    with Runtime(RuntimeConfig(home=tmp_path / "home")) as rt:
+        run = RLRun(recipe(base, data, tmp_path / "run", iterations=2, sampler="bf16"), rt)
+        (part, _), *_ = run.parts(0, 0, 1)
+        with torch.no_grad():
+            by_sampler = run.rollouts.text.lm(part.ids).log_softmax(-1)
+        found = by_sampler[part.mask].gather(1, part.targets[part.mask][:, None])[:, 0]
+        error = (found - part.before[part.mask]).abs()
+        assert 0 < float(error.max()) < 0.05
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_bit(base: Path, data: Path, tmp_path: Path) -> None:
     """Between two steps that learn from the same answers."""
     weights = []
