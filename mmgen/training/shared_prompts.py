@@ -67,15 +67,16 @@ class SharedPrompts:
 
     def attend(self, rules: AttentionRules, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(1, heads, N, d), (1, kv_heads, N, d) twice -> (1, heads, N, d)"""
-        plain = q.device.type == "cpu" and q.dtype == torch.bfloat16  # as in packed_attention.py
-        found = []
+        narrow = q.device.type == "cpu" and q.dtype == torch.bfloat16  # as in packed_attention.py
+        scale, softcap, found = rules.scale, rules.softcap, []
         for number, group in enumerate(self.groups):
-            own, options = tuple(x[:, :, group.places] for x in (q, k, v)), {"scale": rules.scale, "softcap": rules.softcap}
+            q_, k_, v_ = (x[:, :, group.places] for x in (q, k, v))
             mask = self._mask(rules, number, q.dtype)
-            if plain or rules.sinks is not None:
-                found.append(weighted(attention_weights(*own[:2], mask, sinks=rules.sinks, **options), own[2]))
+            if narrow:
+                weights = attention_weights(q_, k_, mask, scale=scale, softcap=softcap, sinks=rules.sinks)
+                found.append(weighted(weights, v_))
             else:
-                found.append(dot_product(*own, mask, **options))
+                found.append(dot_product(q_, k_, v_, mask, scale=scale, softcap=softcap, sinks=rules.sinks))
         return torch.cat(found, 2)
 
     def recur(self, layer: int, scan: Scan, x: Tensor) -> Tensor:
