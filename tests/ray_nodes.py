@@ -19,7 +19,7 @@ def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     stub = tmp_path_factory.mktemp("without")
     (stub / "rfc3987_syntax.py").write_text("raise ImportError")
     here = [str(stub), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    changed = {"PYTHONPATH": os.pathsep.join(here), "RAY_raylet_start_wait_time_s": "120", "RAY_USAGE_STATS_ENABLED": "0"}
+    changed = {"PYTHONPATH": os.pathsep.join(here), "RAY_USAGE_STATS_ENABLED": "0"}
     saved = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     with patient():
@@ -29,12 +29,13 @@ def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @contextmanager
-def patient(seconds: float = 240.0) -> Iterator[None]:
-    """Ray gives a node half a minute to register, and no option changes that: asking for it waits longer here."""
+def patient(seconds: float = 60.0) -> Iterator[None]:
+    """Ray gives a node half a minute to register, and the helper of it a quarter; no option changes that. Asking waits longer
+    here, and the helper does without the dashboard's parts, which take most of its time."""
     if importlib.util.find_spec("ray") is None:
         yield
         return
-    from ray._private import services
+    from ray._private import services, utils
 
     ask = services.get_node
 
@@ -48,11 +49,12 @@ def patient(seconds: float = 240.0) -> Iterator[None]:
                     raise
                 time.sleep(0.1)
 
-    services.get_node = asked
+    full, services.get_node = utils.get_dashboard_dependency_error, asked
+    utils.get_dashboard_dependency_error = lambda: ImportError("left out")
     try:
         yield
     finally:
-        services.get_node = ask
+        services.get_node, utils.get_dashboard_dependency_error = ask, full
 
 
 @contextmanager
@@ -69,6 +71,12 @@ def nodes(*cpus: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def joined(cluster: Any, cpus: int) -> Any:
-    """A further node."""
-    return cluster.add_node(num_cpus=cpus, include_dashboard=False, **SMALL)
+def joined(cluster: Any, cpus: int, tries: int = 5) -> Any:
+    """A further node, as soon as one comes up."""
+    while True:
+        try:
+            return cluster.add_node(num_cpus=cpus, include_dashboard=False, **SMALL)
+        except Exception as why:
+            tries -= 1
+            if "timed out during startup" not in str(why) or not tries:
+                raise

@@ -29,7 +29,6 @@ def connect(address: str, cpus: float) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # for its own helpers: a busy machine
     if address != "local":
         _probe(address)
     try:

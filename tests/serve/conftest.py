@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from local_replicas import cluster  # noqa: F401  a fixture
 from local_server import listening
 
 if TYPE_CHECKING:

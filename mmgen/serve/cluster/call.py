@@ -59,6 +59,7 @@ class Replica(Protocol):
     """An engine somewhere. All of it raises ReplicaLost."""
 
     name: str
+    where: str  # host and process
 
     def call(self, call: ForwardedCall) -> AsyncIterator[ReplicaMessage]: ...
     async def cancel(self, id: str) -> None: ...

@@ -12,13 +12,13 @@ from itertools import count
 
 from mmgen.cluster.autoscale import Autoscaler
 from mmgen.cluster.replica_state import ReplicaState
-from mmgen.errors import MmgenError, NotFound
+from mmgen.errors import Busy, MmgenError, NotFound
 from mmgen.serve.cluster.call import Replica, ReplicaLost
 from mmgen.serve.cluster.dispatcher import Dispatcher
 from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
 
 log = logging.getLogger(__name__)
-TICK_S = 1.0
+TICK_S, POLL_S = 1.0, 0.05
 
 StartReplica = Callable[[str, ReplicaGroup], Awaitable[Replica]]
 """Name and group -> a replica that is ready. Raises whatever is wrong."""
@@ -56,6 +56,7 @@ class Fleet:
         self._tasks: set[asyncio.Future[None]] = set()
         self._heard: dict[str, float] = {}  # replica -> when it last answered
         self._answered: dict[str, int] = {}  # group -> answers that had begun when a replica of it last failed
+        self._updating = False
         dispatcher.lost, dispatcher.troubles = self._lost, self._trouble
 
     def begin(self) -> None:
@@ -78,7 +79,7 @@ class Fleet:
             for state in self.groups.values():
                 if state.trouble:
                     raise ReplicaLost(state.trouble)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(POLL_S)
 
     async def kill(self, name: str) -> None:
         """As if it died. Raises NotFound."""
@@ -86,6 +87,43 @@ class Fleet:
         if replica is None:
             raise NotFound(f"there is no replica {name!r}; there are {', '.join(self.dispatcher.replicas) or 'none'}")
         await replica.stop()
+
+    async def update(self) -> list[str]:
+        """Replaces all replicas one after another, by new processes that read code and weights anew; returns their names.
+
+        Each first gets nothing new, and ends when it has answered what it had, or after `drain_s`: the rest is played again
+        elsewhere. No request fails by it; where a group has one replica its requests wait.
+
+        Raises Busy while another update is under way, ReplicaLost where a new one does not start: the others stay as they are.
+        """
+        if self._updating:
+            raise Busy("the replicas are being replaced already; wait for that to end")
+        self._updating = True
+        try:
+            return [await self._replace(name) for name in list(self.dispatcher.replicas) if name in self._group_of]
+        finally:
+            self._updating = False
+
+    async def _replace(self, old: str) -> str:
+        state, replica, router = self._group_of[old], self.dispatcher.replicas.get(old), self.dispatcher.router
+        if replica is not None:
+            router.drain(old)
+            ends = time.monotonic() + self.config.drain_s
+            while old in router.replicas and router.replicas[old].sent and time.monotonic() < ends:
+                await asyncio.sleep(POLL_S)
+        name = self._begin_one(state)
+        if self.dispatcher.replicas.get(old) is replica and replica is not None:
+            self._forget(old)
+            self.dispatcher.remove(old)
+            await self._give_up(replica, "")
+        while name not in self.dispatcher.replicas:
+            if name not in state.names:
+                raise ReplicaLost(
+                    f"the update ended at {old}: {state.trouble or 'the new replica did not start, see the log'}; "
+                    "replicas that were not reached are as before"
+                )
+            await asyncio.sleep(POLL_S)
+        return name
 
     async def _run(self) -> None:
         while True:
@@ -114,7 +152,7 @@ class Fleet:
             await replica.stop()
 
     def _scale(self, state: GroupState) -> None:
-        if state.trouble:
+        if state.trouble or self._updating:
             return
         wanted = state.scaler.wanted(len(state.names), self.dispatcher.router.queue_s(state.models), time.monotonic())
         for _ in range(wanted - len(state.names)):
@@ -130,11 +168,12 @@ class Fleet:
                 self.dispatcher.remove(name)
                 self._spawn(self._give_up(replica, ""))
 
-    def _begin_one(self, state: GroupState) -> None:
+    def _begin_one(self, state: GroupState) -> str:
         name = f"{state.name}-{next(state.numbers)}"
         state.names.add(name)
         self._group_of[name] = state
         self._spawn(self._start(state, name))
+        return name
 
     async def _start(self, state: GroupState, name: str) -> None:
         try:

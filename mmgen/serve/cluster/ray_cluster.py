@@ -66,8 +66,8 @@ class ReplicaProcess:
 class RayReplica:
     """The actor, as the dispatcher calls it."""
 
-    def __init__(self, name: str, actor: Any) -> None:
-        self.name, self._actor = name, actor
+    def __init__(self, name: str, actor: Any, where: str) -> None:
+        self.name, self._actor, self.where = name, actor, where
 
     async def call(self, call: ForwardedCall) -> AsyncIterator[ReplicaMessage]:
         with _told():
@@ -116,7 +116,7 @@ class RayReplicas:
         if version != __version__:
             ray.kill(actor)
             raise Clash(f"replica {name} at {where} is mmgen {version}, this server {__version__}; install the same version")
-        return RayReplica(name, actor)
+        return RayReplica(name, actor, where)
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class ClusterConfig(Config):
     idle_s: float = Field(default=120.0, ge=0)
     silent_s: float = Field(default=60.0, gt=0)  # without an answer after which a replica counts as dead
     starts: int = Field(default=3, ge=1)  # replicas that may die in a row, none of which answered anything; then no more start
+    drain_s: float = Field(default=30.0, ge=0)  # that a replica has to answer what it has when an update replaces it
     start_s: float = Field(default=600.0, gt=0)  # that a replica may take to start
 
     def named(self) -> dict[str, ReplicaGroup]:

@@ -27,7 +27,7 @@ class LocalReplica:
     """A replica whose process is this one. `dies_after`: messages of its answers; None: it lives until it is stopped."""
 
     def __init__(self, name: str, app: ReplicaApp, dies_after: int | None = None) -> None:
-        self.name, self.app, self.dies_after = name, app, dies_after
+        self.name, self.app, self.dies_after, self.where = name, app, dies_after, "here (process 1)"
         self.dead = asyncio.Event()
         self.calls: list[ForwardedCall] = []
 
