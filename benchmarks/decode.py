@@ -146,13 +146,13 @@ def write(
     return [list(handle.result(600).texts[0].ids) for handle in handles]
 
 
-def in_turn(ways: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median seconds of each; the first round warms up."""
+def in_turn(ways: dict[str, Callable[[], Any]], repeats: int, warm: int = 1) -> dict[str, float]:
+    """Median seconds of each; the first `warm` rounds do not count."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats + 1):
+    for _ in range(warm + repeats):
         for name, work in ways.items():
             times[name].append(seconds(work))
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: statistics.median(values[warm:]) for name, values in times.items()}
 
 
 def prompt(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
@@ -223,12 +223,14 @@ def many(engine: Engine, model: Any, args: argparse.Namespace) -> list[str]:
             part = requests[at : at + size]
             theirs.generate([prompt for prompt, _ in part], max(tokens for _, tokens in part))
 
+    engine.call(theirs.generate, [prompt for prompt, _ in requests], 2)  # warm: a whole round takes minutes
+    write(engine, [TextRequest(request.prompt, greedy(2)) for request in fresh()])
     ways: dict[str, Callable[[], Any]] = {
         "transformers, one by one": lambda: engine.call(batches, 1),
         **{f"transformers, batches of {size}": partial(engine.call, batches, size) for size in (4, 8, 16)},
         "mmgen": lambda: write(engine, fresh(), pauses=pauses),
     }
-    times = in_turn(ways, args.repeats)
+    times = in_turn(ways, args.repeats, warm=0)
     began = time.perf_counter()
     whole = theirs.continuous(requests)
     times["transformers, continuous"] = time.perf_counter() - began

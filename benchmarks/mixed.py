@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from setting import setting
+from setting import setting, settled
 
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Job, Priority, Request
@@ -92,7 +92,7 @@ def denoiser(plan: Plan, precision: str = "fp32") -> Any:
     from mmgen.models.diffusion import denoiser as models
 
     if plan.large:
-        made = small_stable_diffusion()
+        made = small_stable_diffusion(torch.float32)
         made.unet.to(plan.device)
         made.device = torch.device(plan.device)
         return made
@@ -103,16 +103,10 @@ FP32 = {"embeddings": "fp32", "images": "fp32"}
 
 
 def chosen(device: str, large: bool) -> dict[str, str]:
-    """Of encoder and denoiser; where this home knows none they are measured now."""
-    from mmgen.config import RuntimeConfig
-    from mmgen.runtime import Runtime
-
-    with Runtime(RuntimeConfig(device=device)) as rt:
-        rt.encoder("embedded:minilm")
-        if not large:
-            rt.denoiser("embedded:emoji")
-        kinds = {"embeddings": "embedded:minilm", "images": "embedded:emoji"}
-        return {kind: rt.host.precisions.get(reference) or "fp32" for kind, reference in kinds.items()}
+    """Of encoder and denoiser; where this home knows none they are measured now, as `mmgen tune` does it."""
+    kinds = {"embeddings": "embedded:minilm", **({} if large else {"images": "embedded:emoji"})}
+    found = settled(list(kinds.values()), device)
+    return {**FP32, **{kind: found[reference] or "fp32" for kind, reference in kinds.items()}}
 
 
 class Ours:

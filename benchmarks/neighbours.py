@@ -10,6 +10,7 @@ what threads lose that wait for one which the system has put aside.
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -19,32 +20,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from mmgen.cli.main import WAITING
+from mmgen.config import load_runtime
+from mmgen.errors import MmgenError
 
 POLICIES = {"short": WAITING, "default": {}, "passive": {"OMP_WAIT_POLICY": "passive"}}
 WORKS = ("text", "image", "vectors")
 LIMIT = 1.6
 
 
-def work(name: str, model: str) -> Callable[[], object]:
+def work(name: str, reference: str) -> Callable[[], object]:
     import mmgen
 
     if name == "text":
-        write = mmgen.pipeline("text", model=model)
+        write = mmgen.pipeline("text", model=reference)
         return lambda: write("Once upon a time", max_tokens=48, temperature=0, seed=0)
     if name == "image":
-        draw = mmgen.pipeline("txt2img")
+        draw = mmgen.pipeline("txt2img", model=reference)
         return lambda: draw("a red apple", seed=1, steps=8)
-    encoder = mmgen.Runtime.shared().encoder()
+    encoder = mmgen.Runtime.shared().encoder(reference)
     texts = [f"{number} ships lay in the harbour, and their lamps were lit at dusk." for number in range(64)]
     return lambda: encoder.embed_text(texts)
 
 
-def worker(names: list[str], model: str, seconds: float) -> None:
+def worker(references: dict[str, str], seconds: float) -> None:
     """Milliseconds of each work, the median of as many runs as fit, a line each."""
     import mmgen
 
-    for name in names:
-        once = work(name, model)
+    for name, reference in references.items():
+        once = work(name, reference)
         once()
         took, end = list[float](), time.perf_counter() + seconds
         while not took or time.perf_counter() < end:
@@ -66,11 +69,10 @@ def busy(count: int) -> Iterator[None]:
             one.wait()
 
 
-def measured(policy: str, args: argparse.Namespace) -> dict[str, float]:
+def measured(policy: str, references: dict[str, str], seconds: float) -> dict[str, float]:
     """Milliseconds of each work under a policy."""
     environment = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", *WAITING)}
-    options = ["--seconds", str(args.seconds), "--model", args.model, "--works", *args.works]
-    command = [sys.executable, __file__, "--worker", *options]
+    command = [sys.executable, __file__, "--seconds", str(seconds), "--worker", json.dumps(references)]
     made = subprocess.run(command, env={**environment, **POLICIES[policy]}, stdout=subprocess.PIPE, text=True, check=True)
     return {name: float(took) for name, took in map(str.split, made.stdout.splitlines())}
 
@@ -82,21 +84,31 @@ def main() -> None:
     parser.add_argument("--model", default="embedded:smollm2", help="language model of the text")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each work in each turn")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(args.works, args.model, args.seconds)
+        worker(args.worker, args.seconds)
         return
-    from setting import setting
+    from setting import setting, settled
 
+    from mmgen import hub
+
+    if "text" in args.works:
+        try:
+            hub.resolve(args.model, kind="text")
+        except MmgenError as why:
+            sys.exit(f"{why}; or name another with --model, such as embedded:books, or leave text out of --works")
     cores = len(os.sched_getaffinity(0))
-    print(setting(mmgen="the chosen precision"), f"\n{cores} busy neighbours, medians of {args.repeats} turns")
+    models = {"text": args.model, "image": load_runtime().denoiser, "vectors": load_runtime().encoder}
+    precisions = settled([models[name] for name in args.works])  # else another would be chosen beside neighbours than without
+    references = {name: "#".join(filter(None, (models[name], precisions[models[name]]))) for name in args.works}
+    print(setting(mmgen=", ".join(references.values())), f"\n{cores} busy neighbours, medians of {args.repeats} turns")
     found: dict[tuple[str, bool], list[dict[str, float]]] = {}
     for _ in range(args.repeats):
         for policy in args.policies:
             for beside in (False, True):
                 with busy(cores if beside else 0):
-                    found.setdefault((policy, beside), []).append(measured(policy, args))
+                    found.setdefault((policy, beside), []).append(measured(policy, references, args.seconds))
     print(f"{'policy':10}{'work':10}{'quiet':>10}{'busy':>10}  of twice the quiet time")
     for policy in args.policies:
         for name in args.works:
