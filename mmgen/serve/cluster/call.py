@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from mmgen.engine.job import Priority
 from mmgen.errors import MmgenError
 
 
@@ -30,6 +31,7 @@ class ForwardedCall:
     stores: frozenset[str] | None
     created: float  # seconds since 1970
     seed: int  # of what the call leaves to chance
+    priority: Priority = "interactive"
 
 
 @dataclass(frozen=True)

@@ -57,16 +57,19 @@ class Fleet:
         self._heard: dict[str, float] = {}  # replica -> when it last answered
         self._answered: dict[str, int] = {}  # group -> answers that had begun when a replica of it last failed
         self._updating = False
+        self.loop: asyncio.AbstractEventLoop | None = None  # between `begin` and `close`
         dispatcher.lost, dispatcher.troubles = self._lost, self._trouble
 
     def begin(self) -> None:
         """From now on until `close`."""
+        self.loop = asyncio.get_running_loop()
         for state in self.groups.values():
             for _ in range(state.group.min):
                 self._begin_one(state)
         self._spawn(self._run())
 
     async def close(self) -> None:
+        self.loop = None
         for task in list(self._tasks):
             task.cancel()
         for replica in list(self.dispatcher.replicas.values()):

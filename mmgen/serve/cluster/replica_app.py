@@ -52,8 +52,9 @@ class ReplicaTracker(RequestTracker):
     """Requests get the id, the time and the seed that the ingress gave them."""
 
     def begin(self, kind: str, user: str, priority: Priority) -> Request:
-        request = super().begin(kind, user, priority)
-        if (now := NOW.get()) is not None:
+        now = NOW.get()
+        request = super().begin(kind, user, "batch" if now is not None and now.call.priority == "batch" else priority)
+        if now is not None:
             self.rename(request, now.call.id)
             request.created, request.seed = now.call.created, now.call.seed
             now.requests.append(request)
