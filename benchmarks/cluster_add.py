@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
     from mmgen.library.document_indexing import IndexProgress
 
-WORDS = ("the", "lamp", "of", "a", "lighthouse", "was", "lit", "each", "evening", "and", "its", "keeper", "wrote", "ship", "wind",
-         "tide", "fog", "bell", "oil", "glass")  # fmt: skip
+WORDS = (
+    *("the", "lamp", "of", "a", "lighthouse", "was", "lit", "each", "evening", "and"),
+    *("its", "keeper", "wrote", "ship", "wind", "tide", "fog", "bell", "oil", "glass"),
+)
 
 
 def documents(folder: Path, count: int, words: int) -> None:
