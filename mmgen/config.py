@@ -178,7 +178,7 @@ def load_runtime(path: Path | None = None, overrides: Sequence[str] = ()) -> Run
 
 def with_overrides(config: C, overrides: Sequence[str]) -> C:
     """A copy with "key.path=value" overrides; values are YAML. Raises ConfigError."""
-    return _build(_laid_over(config.model_dump(), overrides, type(config)), type(config), "override")
+    return _build(_laid_over(config.model_dump(by_alias=True), overrides, type(config)), type(config), "override")
 
 
 def _read(path: Path) -> dict[str, Any]:

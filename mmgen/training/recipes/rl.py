@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,11 +26,14 @@ from mmgen.training.data.chat_data import sample_examples
 from mmgen.training.loop import TaskHooks
 from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
 from mmgen.training.recipes.sft import split
+from mmgen.training.rl import tasks
 from mmgen.training.rl.advantages import generalized, group_relative, leave_one_out, whitened
+from mmgen.training.rl.measured import Measured
 from mmgen.training.rl.policy_loss import Algorithm, LossRules, policy_loss, value_loss
 from mmgen.training.rl.rewards import RewardConfig, RewardedAnswer, Rewards
 from mmgen.training.rl.rollout_batch import RolloutBatch, RolloutFiles
 from mmgen.training.rl.rollouts import Rollouts
+from mmgen.training.rl.tasks import TaskConfig
 from mmgen.training.run_log import RunLog
 from mmgen.training.shared_prompts import SharedPrompts
 
@@ -43,6 +47,7 @@ SHOWN = 8
 class RLRecipe(TuningRecipe):
     """configs/train/rl.yaml; `batch` counts prompts, `together` answers"""
 
+    task: TaskConfig | None = None  # prompts that are made, with parts of their own in place of `held_out`
     algorithm: Algorithm = "grpo"
     rewards: list[RewardConfig] = Field(default_factory=list)
     answers: int = Field(default=8, ge=1, le=MAX_SEQUENCES)  # to each prompt
@@ -124,7 +129,7 @@ class RLRun(TaskHooks):
         self.recipe = recipe
         self.text = load_base(recipe, device)
         self.rewards = Rewards(recipe.rewards, rt)
-        self.train, self.held_out = split(self._prompts(), recipe.held_out)
+        self.train, self.held_out, self.tested = self._parts_of_data()
         recipe.out.mkdir(parents=True, exist_ok=True)
         self.files = RolloutFiles(recipe.out)
         self.rollouts = Rollouts(rt, self.text, hub.resolve(recipe.base), recipe.base, recipe.sampler)
@@ -134,24 +139,40 @@ class RLRun(TaskHooks):
         self.model = nn.ModuleDict(learned if self.loss.value_head is None else {**learned, "value": self.loss.value_head})
         self.optimizer = optimizers.adamw(self.model, weight_decay=recipe.weight_decay, betas=recipe.betas)
         self.drawn: tuple[int, RolloutBatch] | None = None  # and the step that drew them
+        self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # of passes that are only read
         self.constant = 0  # steps in a row without differences between rewards
 
-    def _prompts(self) -> list[TrainingPrompt]:
-        """Those that leave place for an answer."""
-        recipe, found, count = self.recipe, list[TrainingPrompt](), 0
+    def _parts_of_data(self) -> tuple[list[TrainingPrompt], list[TrainingPrompt], list[TrainingPrompt]]:
+        """To learn from, to choose weights by, and to measure them on."""
+        recipe = self.recipe
+        if recipe.task is not None:
+            made = tasks.rows(recipe.task, recipe.seed, recipe.data)
+            parts = ((name, getattr(made, name)) for name in ("train", "held_out", "tested"))
+            train, held_out, tested = (self._prompts([(row, f"{name}, row {n}") for n, row in enumerate(rows, 1)], name)
+                                       for name, rows in parts)  # fmt: skip
+            return train, held_out, tested
+        rows = [
+            (row, f"{path}, row {number}")
+            for path in text_files.files(recipe.data)
+            for number, row in enumerate(text_files.rows(path), 1)
+        ]
+        return *split(self._prompts(rows, "train"), recipe.held_out), []
+
+    def _prompts(self, rows: Sequence[tuple[Mapping[str, Any], str]], name: str) -> list[TrainingPrompt]:
+        """Those that leave place for an answer, of rows and where each stands."""
+        recipe, found = self.recipe, list[TrainingPrompt]()
         most = max_conversation_tokens(recipe, self.text) - recipe.max_tokens
-        for path in text_files.files(recipe.data):
-            for number, row in enumerate(text_files.rows(path), 1):
-                count, prompt = count + 1, row.get("prompt")
-                messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-                if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-                    raise UnreadableFile(f"{path}, row {number}: prompt should be a text or messages")
-                messages = [*([{"role": "system", "content": recipe.system}] if recipe.system else []), *messages]
-                ids = self.text.encode_chat(messages)
-                if len(ids) <= most:
-                    found.append(TrainingPrompt(ids, messages, row))
-        if not found:
-            raise BadRequest(f"none of {count} prompts leaves place for {recipe.max_tokens} tokens; check the data")
+        for row, where in rows:
+            prompt = row.get("prompt")
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+            if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+                raise UnreadableFile(f"{where}: prompt should be a text or messages")
+            messages = [*([{"role": "system", "content": recipe.system}] if recipe.system else []), *messages]
+            ids = self.text.encode_chat(messages)
+            if len(ids) <= most:
+                found.append(TrainingPrompt(ids, messages, row))
+        if not found and name == "train":
+            raise BadRequest(f"none of {len(rows)} prompts leaves place for {recipe.max_tokens} tokens; check the data")
         return found
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[RolloutBatch, float]]:
@@ -177,11 +198,15 @@ class RLRun(TaskHooks):
         return batch
 
     def _answers(
-        self, prompts: Sequence[TrainingPrompt], count: int, seed: str
+        self, prompts: Sequence[TrainingPrompt], count: int, seed: str, temperature: float | None = None
     ) -> tuple[list[RewardedAnswer], list[tuple[list[int], list[int]]]]:
-        """Answers, so many to each prompt, and the ids of each with its prompt's. The same seed gives the same."""
+        """Answers, so many to each prompt, and the ids of each with its prompt's. The same seed gives the same.
+
+        `temperature`: None: the recipe's.
+        """
         recipe = self.recipe
-        params = TextParams(max_tokens=recipe.max_tokens, temperature=recipe.temperature, n=count)
+        warmth = recipe.temperature if temperature is None else temperature
+        params = TextParams(max_tokens=recipe.max_tokens, temperature=warmth, n=count)
         self.rollouts.refresh(self.text.lm)
         number = random.Random(f"{recipe.seed}/{seed}").getrandbits(31)
         results = self.rollouts.draw([prompt.ids for prompt in prompts], params, number)
@@ -198,12 +223,13 @@ class RLRun(TaskHooks):
         recipe, before, reference, values = self.recipe, list[Tensor](), list[Tensor](), list[Tensor]()
         for part in batch.parts(recipe.together):
             part = part.to(self.text.device)
-            if recipe.algorithm != "grpo" or recipe.iterations > 1:
-                now, expected = self.loss.read(part)
-                before.append(now)
-                values += [] if expected is None else [expected]
-            if recipe.beta:
-                reference.append(self.loss.read(part, tuned=False)[0])
+            with self.autocast():
+                if recipe.algorithm != "grpo" or recipe.iterations > 1:
+                    now, expected = self.loss.read(part)
+                    before.append(now)
+                    values += [] if expected is None else [expected]
+                if recipe.beta:
+                    reference.append(self.loss.read(part, tuned=False)[0])
         found = {"before": before, "reference": reference, "values": values}
         known: dict[str, Any] = {name: torch.cat(some).cpu() for name, some in found.items() if some}
         return replace(batch, **known)
@@ -252,10 +278,33 @@ class RLRun(TaskHooks):
             progress["best"] = -reward
             checkpoint.replaced(self.recipe.out / "model", self.tuned.save)
 
+    def measure(self, name: str) -> Measured:
+        """What the weights are worth now on the tested prompts, if there are any."""
+        measured = Measured(self.recipe.out)
+        if self.tested:
+            measured.measure(
+                name,
+                lambda count, warmth: self._answers(self.tested, count, "tested", warmth)[0],
+                self._judged,
+                self.recipe.temperature,
+            )
+        return measured
+
+    def _judged(self, answers: Sequence[RewardedAnswer]) -> dict[str, list[float]]:
+        totals, parts = self.rewards(answers)
+        return {"reward": totals, **(parts if len(parts) > 1 else {})}
+
 
 def train(recipe: RLRecipe, *, stop_after_minutes: float | None = None) -> bool:
     """Trains or resumes; True when all steps are done. `out/model`: a model, or an adapter in PEFT's format."""
     accelerator = mixed_precision.accelerator(recipe.mixed_precision)
     with Runtime() as rt:
         task = RLRun(recipe, rt, accelerator.device)
-        return loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+        task.autocast = accelerator.autocast
+        if not (recipe.out / "checkpoint").is_dir():
+            task.measure("before")
+        done = loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+        if done:
+            for line in task.measure("after").lines():
+                log.warning("%s", line)
+        return done

@@ -8,17 +8,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field
 
 from mmgen.config import Config
 from mmgen.errors import BadRequest
+from mmgen.models.reader.answer_match import f1
 from mmgen.registry import import_target
 
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
+Kind = TypeVar("Kind", dict[str, Any], list[str])
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 GROUNDED = "mmgen.pipelines.rag.groundedness:rewards"
 """Judges claims by the passages; in a room beside this one, and imported where a recipe asks for it."""
@@ -40,11 +42,11 @@ RewardFunction = Callable[[Sequence[RewardedAnswer]], Sequence[float]]
 class RewardConfig(Config):
     """An entry of a recipe's `rewards`."""
 
-    kind: Literal["regex", "json", "number", "length", "model", "grounded", "python"]
+    kind: Literal["regex", "json", "fields", "number", "f1", "length", "model", "grounded", "python"]
     weight: float = 1.0
     pattern: str = ""  # regex: of the whole answer
     schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")  # json
-    key: str = "answer"  # number: where in the row the right one stands
+    key: str = ""  # where in the row the right one stands: "answer" of number and fields, "answers" of f1
     characters: int = Field(default=200, ge=1)  # length: of an answer that loses nothing; longer ones lose up to 1
     model: str = ""  # the OUT/model of `mmgen train reward`
     target: str = ""  # python: "module:function", of answers -> a number for each
@@ -86,7 +88,11 @@ def _function(entry: RewardConfig, rt: Runtime) -> RewardFunction:
     if entry.kind == "json":
         return _valid_json(entry.schema_)
     if entry.kind == "number":
-        return lambda answers: [float(_right_number(one, entry.key)) for one in answers]
+        return lambda answers: [float(_right_number(one, entry.key or "answer")) for one in answers]
+    if entry.kind == "fields":
+        return lambda answers: [_right_fields(one.text, _expected(one, entry, "answer", dict)) for one in answers]
+    if entry.kind == "f1":
+        return lambda answers: [f1(one.text, _expected(one, entry, "answers", list)) for one in answers]
     if entry.kind == "length":
         return lambda answers: [-min(1.0, max(0.0, len(one.text) / entry.characters - 1)) for one in answers]
     if entry.kind == "model":
@@ -124,6 +130,27 @@ def _valid_json(schema: Mapping[str, Any]) -> RewardFunction:
         return found
 
     return rewards
+
+
+def _expected(answer: RewardedAnswer, entry: RewardConfig, key: str, kind: type[Kind]) -> Kind:
+    """What the row has for the reward to compare with."""
+    found = answer.row.get(entry.key or key)
+    if not isinstance(found, kind):
+        told = {dict: "an object", list: "a list of texts"}[kind]
+        raise BadRequest(f"a row's {entry.key or key} is {found!r}; the reward {entry.kind} compares with {told}")
+    return found
+
+
+def _right_fields(text: str, expected: Mapping[str, Any]) -> float:
+    """0 for what is no JSON object; else a fifth, and the rest by the share of keys, expected or written, that are right."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return 0.0
+    if not isinstance(found, dict):
+        return 0.0
+    right = sum(key in found and found[key] == value for key, value in expected.items())
+    return 0.2 + 0.8 * right / max(1, len(expected.keys() | found.keys()))
 
 
 def _right_number(answer: RewardedAnswer, key: str) -> bool:

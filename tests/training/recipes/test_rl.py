@@ -9,7 +9,7 @@ import pytest
 import tiny_lm
 import torch
 
-from mmgen.config import RuntimeConfig, load
+from mmgen.config import RuntimeConfig, load, with_overrides
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.runtime import Runtime
@@ -131,5 +131,20 @@ def test_mistakes(base: Path, data: Path, tmp_path: Path) -> None:
             RLRun(recipe(base, data, tmp_path / "run", max_tokens=60), rt)
 
 
-def test_shipped_recipe_reads() -> None:
-    assert load(CONFIGS / "rl.yaml", RLRecipe).algorithm == "grpo"
+def test_prompts_that_are_made_and_what_they_measure(base: Path, tmp_path: Path) -> None:
+    """Tested prompts are answered before the first step and after the last, and once each where the run was stopped."""
+    task = {"kind": "sums", "train": 6, "held_out": 2, "tested": 3}
+    made = recipe(base, tmp_path, tmp_path / "run", steps=2, validate_every=2, task=task, sampler="bf16")
+    while not rl.train(made, stop_after_minutes=0.0):
+        assert list(json.loads((made.out / "measured.json").read_text())) == ["before"]
+    found = json.loads((made.out / "measured.json").read_text())
+    assert list(found) == ["before", "after"] and set(found["after"]["greedy"]) == {"reward", "characters", "ended"}
+    samples = (made.out / "samples.md").read_text().splitlines()
+    assert len(samples) == 2 + 2 * 3 and samples[2].startswith("| What is ")
+
+
+@pytest.mark.parametrize("name", ["rl", "rl-format", "rl-grounded", "rl-arithmetic"])
+def test_shipped_recipes_read(name: str) -> None:
+    """And with options of the command laid over them."""
+    found = with_overrides(load(CONFIGS / f"{name}.yaml", RLRecipe), ["out=elsewhere", "algorithm=rloo"])
+    assert found.algorithm == "rloo" and found.rewards[0].schema_ == {}

@@ -29,6 +29,19 @@ def rewards(*entries: dict[str, object]) -> Rewards:
         ({"kind": "regex", "pattern": r"\w+ is \d+\."}, {}, {"It is 4.": 1, " It is 4.\n": 1, "It is 4. Or 5.": 0}),
         ({"kind": "number"}, {"answer": "1234"}, {"12 + 1222 makes 1,234.": 1, "1234.0": 1, "1234, or 5": 0, "none": 0}),
         ({"kind": "json", "schema": {"required": ["a"]}}, {}, {'{"a": 1}': 1, "{}": 0.5, "{a}": 0}),
+        (
+            {"kind": "fields"},
+            {"answer": {"name": "Ann", "age": 3}},
+            {
+                '{"name": "Ann", "age": 3}': 1,
+                '{"name": "Ann", "age": "3"}': 0.6,
+                '{"name": "Ann"}': 0.6,
+                "{}": 0.2,
+                "[]": 0,
+                "-": 0,
+            },
+        ),
+        ({"kind": "f1"}, {"answers": ["the red mill", "a mill"]}, {"Mill.": 1, "red": 2 / 3, "barn": 0}),
         ({"kind": "length", "characters": 4}, {}, {"four": 0, "sixsix": -0.5, "far too long": -1}),
         (
             {"kind": "grounded"},
@@ -40,7 +53,7 @@ def rewards(*entries: dict[str, object]) -> Rewards:
 )
 def test_kinds(entry: dict[str, object], row: dict[str, object], expected: dict[str, float]) -> None:
     totals, _ = rewards(entry)(answers(*expected, **row))
-    assert dict(zip(expected, totals, strict=True)) == expected
+    assert dict(zip(expected, totals, strict=True)) == pytest.approx(expected)
 
 
 def test_several_are_weighed() -> None:
@@ -57,6 +70,8 @@ def test_mistakes() -> None:
         rewards({"kind": "regex", "pattern": "("})
     with pytest.raises(BadRequest, match="a row has no 'answer'"):
         rewards({"kind": "number"})(answers("1"))
+    with pytest.raises(BadRequest, match="a row's answers is None; the reward f1 compares with a list of texts"):
+        rewards({"kind": "f1"})(answers("1"))
     with pytest.raises(BadRequest, match="a row has no passages"):
         rewards({"kind": "grounded"})(answers("1"))
     with pytest.raises(PluginError, match=r"a reward cannot be imported from no\.where:one"):
