@@ -149,8 +149,8 @@ def _right_fields(text: str, expected: Mapping[str, Any]) -> float:
         return 0.0
     if not isinstance(found, dict):
         return 0.0
-    right = sum(key in found and found[key] == value for key, value in expected.items())
-    return 0.2 + 0.8 * right / max(1, len(expected.keys() | found.keys()))
+    right = sum(bool(key in found and found[key] == value) for key, value in expected.items())
+    return 0.2 + 0.8 * right / max(1, len(set(expected) | set(found)))
 
 
 def _right_number(answer: RewardedAnswer, key: str) -> bool:
