@@ -58,7 +58,6 @@ def run(files: Sequence[str], read: Stage, embed: Stage) -> Iterator[StageRow]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     found = ray.data.from_items(list(files), override_num_blocks=blocks)
-    context.scheduling_strategy = "SPREAD"
     found = found.map_batches(_read, fn_kwargs={"stage": read}, num_cpus=READ_CPUS, batch_size=AT_ONCE)
     found = found.map_batches(
         _Embedder,

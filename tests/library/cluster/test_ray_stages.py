@@ -15,6 +15,7 @@ from mmgen.runtime import Runtime
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # Ray Data warns of its own settings
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
 ]
 
