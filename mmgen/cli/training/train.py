@@ -77,6 +77,12 @@ RECIPES = {
         "ConstitutionRecipe",
         "Constitutional AI: a model revises its answers by principles, learns these, then what a judge prefers. DATA: prompts.",
     ),
+    "continual": (
+        "continual",
+        "ContinualRecipe",
+        "A causal language model learns texts one after another and forgets little (replay, EWC, LwF, an adapter a task). "
+        "DATA: a folder with a file or folder for each task.",
+    ),
     "dpo": (
         "dpo",
         "DPORecipe",
