@@ -18,7 +18,7 @@ from mmgen.serve.cluster.dispatcher import Dispatcher
 from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
 
 log = logging.getLogger(__name__)
-TICK_S, POLL_S = 1.0, 0.05
+TICK_S, POLL_S, WATCH_S = 1.0, 0.05, 2.0
 
 StartReplica = Callable[[str, ReplicaGroup], Awaitable[Replica]]
 """Name and group -> a replica that is ready. Raises whatever is wrong."""
@@ -57,6 +57,8 @@ class Fleet:
         self._heard: dict[str, float] = {}  # replica -> when it last answered
         self._answered: dict[str, int] = {}  # group -> answers that had begun when a replica of it last failed
         self._updating = False
+        self.trouble = ""  # of the cluster as a whole
+        self.find_trouble: Callable[[], Awaitable[str]] | None = None  # looks for it
         self.loop: asyncio.AbstractEventLoop | None = None  # between `begin` and `close`
         dispatcher.lost, dispatcher.troubles = self._lost, self._trouble
 
@@ -67,6 +69,8 @@ class Fleet:
             for _ in range(state.group.min):
                 self._begin_one(state)
         self._spawn(self._run())
+        if self.find_trouble is not None:
+            self._spawn(self._watch(self.find_trouble))
 
     async def close(self) -> None:
         self.loop = None
@@ -137,6 +141,15 @@ class Fleet:
                     await self._give_up(replica, f"no answer for {self.config.silent_s:g} s")
             for state in self.groups.values():
                 self._scale(state)
+
+    async def _watch(self, find: Callable[[], Awaitable[str]]) -> None:
+        """Tells once when there is trouble, and once when it is over."""
+        while True:
+            found = await find()
+            if bool(found) != bool(self.trouble):
+                log.error("%s", found or "the cluster is as it should be again")
+            self.trouble = found
+            await asyncio.sleep(WATCH_S)
 
     async def _ask(self, name: str, replica: Replica) -> None:
         try:

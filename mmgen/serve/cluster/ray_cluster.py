@@ -6,12 +6,14 @@ of requests, so that no fair order over all users could hold, and take processes
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from mmgen.runtime import Runtime
 
 log = logging.getLogger(__name__)
+PROBE_S = 5.0
 KINDS = ("text", "encoder", "denoiser", "cross-encoder")
 """Of models that replicas hold."""
 
@@ -135,9 +138,26 @@ def fleet(address: str, rt: Runtime, settings: ServeConfig) -> Iterator[Fleet]:
         check(groups, nodes(), models)
         replicas = RayReplicas(rt.config, settings, rt.home / "files")
         dispatcher = Dispatcher(ClusterRouter(models, config.window_s))
-        yield Fleet(dispatcher, config, placed, replicas.start)
+        made = Fleet(dispatcher, config, placed, replicas.start)
+        made.find_trouble = partial(head_trouble, ray.get_runtime_context().gcs_address)
+        yield made
     finally:
         ray.shutdown()
+
+
+async def head_trouble(address: str) -> str:
+    """What is told where Ray's head does not answer; empty where it does."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(PROBE_S):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, TimeoutError):
+        return (
+            f"Ray's head at {address} is lost: replicas go on answering for about a minute, then Ray ends this server; start "
+            "Ray again, and then this server. Keys, history, batches and stores are kept; streams under way then are not"
+        )
+    writer.close()
+    return ""
 
 
 def _placed(

@@ -37,7 +37,7 @@ async def cluster(context: Here) -> dict[str, Any]:
     ]
     return {
         "object": "cluster", "waiting": len(told.router.waiting), "deaths": told.deaths, "replayed": told.replayed,
-        "replicas": replicas, "groups": groups,
+        "trouble": fleet.trouble or None, "replicas": replicas, "groups": groups,
     }  # fmt: skip
 
 

@@ -46,8 +46,10 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_model=None)
 async def readyz(context: Here) -> Response:
-    """Whether it takes requests: 503 while it shuts down or a step hangs."""
+    """Whether it takes requests: 503 while it shuts down, a step hangs or the cluster has lost its head."""
+    fleet = context.http.app.state.fleet
     trouble = "this server shuts down" if context.tracker.closed else context.rt.engine.trouble
+    trouble = trouble or (fleet.trouble if fleet is not None else "")
     return JSONResponse({"status": trouble or "ok"}, 503 if trouble else 200)
 
 

@@ -4,20 +4,25 @@ import importlib.util
 import json
 import os
 import random
+import re
 import signal
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from local_server import listening
 from ray_nodes import joined, nodes
 
+from mmgen import __version__
 from mmgen.config import RuntimeConfig
-from mmgen.errors import MmgenError
+from mmgen.errors import Clash, MmgenError
 from mmgen.runtime import Runtime
 from mmgen.serve.app import create_app
 from mmgen.serve.cluster import ray_cluster
@@ -39,6 +44,46 @@ def test_why_an_actor_died_is_a_line() -> None:
     assert ray_cluster.reason(created) == "mmgen.errors.NotFound: no model"
     killed = "The actor died unexpectedly.\n\tclass_name: A\nThe actor is dead because its worker died. Worker exit detail: x"
     assert ray_cluster.reason(killed) == "The actor is dead because its worker died."
+
+
+async def test_a_head_that_does_not_answer_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        assert await ray_cluster.head_trouble(address) == ""
+    told = await ray_cluster.head_trouble(address)
+    assert told.startswith(f"Ray's head at {address} is lost: replicas go on answering for about a minute, then Ray ends this")
+    assert "Keys, history, batches and stores are kept" in told
+
+
+class FakeActor:
+    """An actor's methods, which answer at once."""
+
+    def __init__(self, version: str) -> None:
+        self.version = SimpleNamespace(remote=lambda: self._version(version))
+
+    async def _version(self, version: str) -> tuple[str, str]:
+        return version, "far (process 7)"
+
+
+async def test_another_version_on_a_node_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killed: list[FakeActor] = []
+    actor = FakeActor("0.0.1")
+    options = SimpleNamespace(remote=lambda *_: actor)
+    fake = SimpleNamespace(
+        remote=lambda _: SimpleNamespace(options=lambda **_: options), kill=killed.append, exceptions=SimpleNamespace()
+    )
+    errors = SimpleNamespace(RayTaskError=type("A", (Exception,), {}), RayError=type("B", (Exception,), {}))
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setitem(sys.modules, "ray.exceptions", errors)
+    monkeypatch.setattr(fake, "exceptions", errors)
+    replicas = ray_cluster.RayReplicas(RuntimeConfig(home=tmp_path), ServeConfig(), tmp_path)
+    told = rf"replica engine-0 at far \(process 7\) is mmgen 0\.0\.1, this server {re.escape(__version__)}; install the same"
+    with pytest.raises(Clash, match=told):
+        await replicas.start("engine-0", ReplicaGroup())
+    assert killed == [actor]
+    actor.version = FakeActor(__version__).version
+    made = await replicas.start("engine-1", ReplicaGroup())
+    assert (made.name, made.where) == ("engine-1", "far (process 7)")
 
 
 @contextmanager

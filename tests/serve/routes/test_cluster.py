@@ -1,5 +1,6 @@
 """The replicas of a server, listed and replaced while it answers."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -41,9 +42,9 @@ def test_an_update_replaces_every_replica_without_an_error(cluster: Any, served:
     with cluster(replicas=2) as (client, local):
         before = [text(seed) for seed in range(3)]
         with ThreadPoolExecutor(6) as pool:
-            meanwhile = [pool.submit(text, number % 3) for number in range(30)]
+            meanwhile = [pool.submit(text, number % 3) for number in range(12)]
             told = client.post("/v1/cluster/update").json()
-            assert [one.result() for one in meanwhile] == [before[number % 3] for number in range(30)]
+            assert [one.result() for one in meanwhile] == [before[number % 3] for number in range(12)]
         assert told["replicas"] == ["engine-2", "engine-3"] == sorted(local.dispatcher.replicas)
         assert all(one.dead.is_set() for one in local.started[:2]) and local.dispatcher.deaths == 0
         assert text(0) == before[0]
@@ -83,3 +84,30 @@ def test_it_takes_a_key_for_it_and_a_cluster(cluster: Any, served: Runtime) -> N
 def alone(served: Runtime) -> Any:
     with TestClient(create_app(served), base_url="http://localhost") as client:
         yield client
+
+
+def test_a_lost_head_is_told(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmgen.serve.cluster.fleet.WATCH_S", 0.01)
+    with cluster() as (client, local):
+        assert client.get("/readyz").status_code == 200
+        told = ["Ray's head is lost", "Ray's head is lost", ""]
+
+        async def find() -> str:
+            return told[0] if len(told) == 1 else told.pop(0)
+
+        client.portal.call(_watching, local.fleet, find)
+        wait(lambda: client.get("/readyz").status_code == 200 and len(told) == 1)
+        told[:] = ["Ray's head is lost"]
+        wait(lambda: client.get("/readyz").json() == {"status": "Ray's head is lost"})
+        assert client.get("/v1/cluster").json()["trouble"] == "Ray's head is lost"
+
+
+async def _watching(fleet: Any, find: Any) -> None:
+    fleet._spawn(fleet._watch(find))
+
+
+def wait(until: Any) -> None:
+    ends = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < ends, "not in time"
+        time.sleep(0.01)
