@@ -52,7 +52,8 @@ class ConstitutionRun:
             for path in text_files.files(recipe.data)
             for n, row in enumerate(text_files.rows(path), 1)
         ]
-        self.prompts, self.held_out = split([_prompt(row, where) for row, where in rows], recipe.held_out)
+        train, self.held_out = split([_prompt(row, where) for row, where in rows], recipe.held_out)
+        self.prompts = [prompt for prompt, _ in train]
         if not self.prompts:
             raise BadRequest(f"{recipe.data} holds no prompts; give JSON lines with one each")
         self.revised, self.final = recipe.out / "revised", recipe.out / "model"
@@ -102,27 +103,40 @@ class ConstitutionRun:
             made = model_merging.merge(base, [str(tuned)], "task-arithmetic", [1.0])
             checkpoint.replaced(out, lambda folder: finetuning.save_model(made, hub.resolve(self.recipe.base), folder))
 
-    def measured(self) -> dict[str, float]:
-        """Of each stage's model: the share of held-out answers in which the principles' rules find what they look for."""
+    def measured(self) -> dict[str, dict[str, float]]:
+        """Of each stage's model: the share of held-out answers in which the principles' rules find what they look for.
+
+        "kept": of prompts where they should, "elsewhere": of those whose rows say `"check": false`.
+        """
         path = self.recipe.out / "measured.json"
         if not path.is_file() and self.held_out:
-            told = {}
+            told, prompts = {}, [prompt for prompt, _ in self.held_out]
             with Runtime() as rt:
                 for name, model in (("before", self.recipe.base), ("revised", str(self.revised)), ("after", str(self.final))):
-                    answers = answered(rt.text(model), self.held_out, self.recipe.max_tokens, 0.0)
+                    answers = answered(rt.text(model), prompts, self.recipe.max_tokens, 0.0)
                     kept = [self.constitution.of(number).holds(answer) for number, answer in enumerate(answers)]
-                    told[name] = sum(kept) / len(kept)
-                    rows = [{"prompt": p, "answer": a, "kept": k} for p, a, k in zip(self.held_out, answers, kept, strict=True)]
+                    told[name] = _shares(kept, [checked for _, checked in self.held_out])
+                    rows = [{"prompt": p, "answer": a, "kept": k} for p, a, k in zip(prompts, answers, kept, strict=True)]
                     _write(self.recipe.out / f"answers-{name}.jsonl", rows)
             path.write_text(json.dumps(told, indent=2) + "\n")
-        found: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+        found: dict[str, dict[str, float]] = json.loads(path.read_text()) if path.is_file() else {}
         return found
 
 
-def _prompt(row: Mapping[str, Any], where: str) -> str:
+def _shares(kept: Sequence[bool], checked: Sequence[bool]) -> dict[str, float]:
+    found = {}
+    for name, wanted in (("kept", True), ("elsewhere", False)):
+        some = [one for one, kind in zip(kept, checked, strict=True) if kind == wanted]
+        if some:
+            found[name] = sum(some) / len(some)
+    return found
+
+
+def _prompt(row: Mapping[str, Any], where: str) -> tuple[str, bool]:
+    """And whether an answer to it should be as the rules look for."""
     if not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
         raise UnreadableFile(f"{where}: prompt should be a text")
-    return str(row["prompt"])
+    return str(row["prompt"]), row.get("check") is not False
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -143,6 +157,7 @@ def train(recipe: ConstitutionRecipe, *, stop_after_minutes: float | None = None
     if not run.final.is_dir() and not dpo.train(second, stop_after_minutes=stop_after_minutes):
         return False
     run.merged(str(run.revised), out / "dpo" / "model", run.final)
-    for name, share in run.measured().items():
-        log.warning("%s: the principles hold in %.0f %% of held-out answers", name, 100 * share)
+    for name, shares in run.measured().items():
+        told = ", and of those where they should not in ".join(f"{100 * share:.0f} %" for share in shares.values())
+        log.warning("%s: the principles' rules hold of held-out answers in %s", name, told)
     return True

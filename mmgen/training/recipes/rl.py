@@ -40,6 +40,8 @@ from mmgen.training.shared_prompts import SharedPrompts
 log = logging.getLogger(__name__)
 CONSTANT = 3
 """Steps without any difference between rewards after which it is told that nothing is learned."""
+NOTED = 5
+"""Steps to a line of metrics.jsonl: each takes seconds."""
 SHOWN = 8
 """Held-out answers that are written to samples.jsonl."""
 
@@ -303,7 +305,7 @@ def train(recipe: RLRecipe, *, stop_after_minutes: float | None = None) -> bool:
         task.autocast = accelerator.autocast
         if not (recipe.out / "checkpoint").is_dir():
             task.measure("before")
-        done = loop.run(recipe, task, RunLog(recipe.out, recipe.steps), accelerator, stop_after_minutes)
+        done = loop.run(recipe, task, RunLog(recipe.out, recipe.steps, every=NOTED), accelerator, stop_after_minutes)
         if done:
             for line in task.measure("after").lines():
                 log.warning("%s", line)

@@ -41,9 +41,10 @@ def test_stages(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     data = tmp_path / "prompts.jsonl"
     data.write_text(
         "\n".join(json.dumps({"prompt": f"who {verb}"}) for verb in ("runs", "sees", "finds", "follows", "is", "was"))
+        + '\n{"prompt": "who has", "check": false}'
     )
     steps = {"steps": 2, "batch": 2, "held_out": 0.0}
-    made = recipe(base, data, sft=steps, dpo=steps)
+    made = recipe(base, data, held_out=0.3, sft=steps, dpo=steps)
     asked: list[int] = []
 
     def judged(judge: Any, rules: Any, prompts: Any, pairs: Any) -> list[constitution.JudgedPair]:
@@ -55,7 +56,8 @@ def test_stages(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert recipe_module.train(made)
     assert asked == [5], "the second time everything is there"
     told = json.loads((made.out / "measured.json").read_text())
-    assert set(told) == {"before", "revised", "after"} and all(0 <= share <= 1 for share in told.values())
+    assert set(told) == {"before", "revised", "after"} and set(told["after"]) == {"kept", "elsewhere"}
+    assert all(0 <= share <= 1 for shares in told.values() for share in shares.values())
     pairs = [json.loads(line) for line in (made.out / "pairs.jsonl").read_text().splitlines()]
     assert 0 < len(pairs) <= 5 and all(pair["chosen"] != pair["rejected"] for pair in pairs)
     assert TextModel.load(made.out / "model").template
