@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -55,6 +56,7 @@ def run(files: Sequence[str], read: Stage, embed: Stage) -> Iterator[StageRow]:
     actors = ray.data.ActorPoolStrategy(size=min(blocks, gpus or cpus))
     for name in ("ray.data", "ray"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors")  # of few files, which is no fault
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     found = ray.data.from_items(list(files), override_num_blocks=blocks)
