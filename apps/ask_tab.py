@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import gradio as gr
 
 from . import answer_html
@@ -14,6 +11,7 @@ from .model_chooser import ModelChooser
 from .page_stores import PageStores
 from .sessions import Pages, Shows
 from .store_handlers import StoreHandlers
+from .store_panel import StorePanel
 
 EXAMPLES = [
     "How far could the light at Cordouan be seen?",
@@ -22,50 +20,6 @@ EXAMPLES = [
 ]
 GROUNDINGS = [("Exact quotes", "strict"), ("Cited sentences", "cite"), ("Free generation", "off")]
 STYLES = [("Quotes", "quote"), ("A sentence by a language model", "sentence")]
-EVERY = 3.0  # seconds between two looks at whether another window changed the store
-
-
-@dataclass(frozen=True)
-class StorePanel:
-    """The left column: which documents are asked."""
-
-    store: Any
-    shelf: Any
-    removing: Any  # names of documents that Remove takes out
-    seen: Any  # the version of the store that is shown
-
-    @classmethod
-    def built(cls, stores: PageStores, handlers: StoreHandlers) -> StorePanel:
-        store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="ask-store")
-        files = gr.File(label="Add documents", file_count="multiple", height=120, elem_id="ask-files")
-        sample = gr.Button("Load sample documents", size="sm", elem_id="ask-sample")
-        shelf, seen = gr.HTML(answer_html.NO_DOCUMENTS, elem_id="ask-shelf"), gr.State(())
-        with gr.Accordion("Remove documents", open=False):
-            removing = gr.Dropdown([], value=[], multiselect=True, label="Documents", elem_id="ask-removing")
-            remove = gr.Button("Remove", size="sm", elem_id="ask-remove")
-        with gr.Accordion("Manage stores", open=False):
-            with gr.Row(equal_height=True):
-                name = gr.Textbox(label="New store", placeholder="notes", elem_id="ask-new-name", scale=3, min_width=120)
-                make = gr.Button("Create", size="sm", elem_id="ask-new", scale=1, min_width=80)
-            if stores.local:
-                folder = gr.Textbox(label="Watch a folder", placeholder="~/notes", elem_id="ask-folder")
-                watch = gr.Button("Watch", size="sm", elem_id="ask-watch")
-                watched = gr.HTML("", elem_id="ask-watched")
-                watch.click(handlers.watch, [store, folder], [watched, watch], show_progress="hidden")
-                store.change(handlers.watched, [store, folder], [watched, watch], show_progress="hidden")
-                folder.change(handlers.watched, [store, folder], [watched, watch], show_progress="hidden")
-            sure = gr.Checkbox(label="Yes, delete the chosen store with all its documents", elem_id="ask-sure")
-            delete = gr.Button("Delete store", size="sm", variant="stop", elem_id="ask-delete")
-        panel, shown = cls(store, shelf, removing, seen), [shelf, removing, seen]
-        files.upload(handlers.add, [store, files], [*shown, files], show_progress_on=shelf)
-        sample.click(handlers.sample, store, shown, show_progress_on=shelf)
-        remove.click(handlers.remove, [store, removing], shown, show_progress="hidden")
-        make.click(handlers.make, name, [store, name], show_progress="hidden")
-        delete.click(handlers.delete, [store, sure], [store, sure], show_progress="hidden")
-        store.change(handlers.shown, store, shown, show_progress="hidden")
-        store.attach_load_event(handlers.stores_fresh, None)
-        gr.Timer(EVERY).tick(handlers.changed, [store, seen], shown, show_progress="hidden")
-        return panel
 
 
 def tab(stores: PageStores, past: HistoryPanel, chooser: ModelChooser, pages: Pages) -> Shows:
@@ -73,7 +27,7 @@ def tab(stores: PageStores, past: HistoryPanel, chooser: ModelChooser, pages: Pa
     asked = AskHandlers(stores, past, chooser, pages)
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
-            panel = StorePanel.built(stores, StoreHandlers(stores, pages))
+            panel = StorePanel.built(stores, StoreHandlers(stores, pages), "ask")
         with gr.Column(scale=2, min_width=320, elem_classes="first"):
             history = gr.State([])
             said = gr.HTML(answer_html.EMPTY, elem_id="ask-answers")

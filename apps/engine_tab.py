@@ -14,14 +14,14 @@ from .activity import ActivityMonitor
 EVERY = 1.0  # seconds
 
 
-def tab(rt: Runtime) -> tuple[gr.Timer, Callable[[], None]]:
-    """Builds it. The timer runs while the tab is seen, which the caller knows; a page that opens calls the function, so that
+def tab(rt: Runtime, seen: gr.Tab) -> tuple[gr.Timer, Callable[[], None]]:
+    """Builds it. The timer runs while the tab `seen` is, which the caller knows; a page that opens calls the function, so that
     there is something to see by then."""
     watching = EngineHandlers(rt)
     board, plots = gr.HTML(elem_id="engine-board"), gr.HTML(elem_id="engine-plots")
     below = gr.HTML(elem_id="engine-tables")
     timer = gr.Timer(EVERY, active=False)
-    timer.tick(watching.look, None, [board, plots, below], show_progress="hidden")
+    gr.on([timer.tick, seen.select], watching.look, None, [board, plots, below], show_progress="hidden")
     return timer, watching.pulse.watch
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import gradio as gr
 from mmgen import embedded, gguf_files, hub
 from mmgen.errors import NotFound, nearest
 from mmgen.runtime import Runtime
+
+from . import model_download, on_load
 
 FOLDER = "models"
 """Of the home: GGUF files, safetensors files of image models, and model folders that a user puts there."""
@@ -26,7 +28,7 @@ class ModelChooser:
         """Labels and references of the models of that kind that are on this machine."""
         found = [(one.reference, one.reference) for one in hub.models() if one.kind == kind]
         known = {embedded.EMBEDDED[reference].folder for _, reference in found if reference in embedded.EMBEDDED}
-        own = [(path.name, str(path)) for path, is_kind in self._own() if is_kind == kind and path not in known]
+        own = [(path.name, str(path)) for path, is_kind in self.own() if is_kind == kind and path not in known]
         return list(dict.fromkeys([*found, *own]))
 
     def dropdown(self, kind: str, default: str, elem_id: str) -> Any:
@@ -44,7 +46,7 @@ class ModelChooser:
             allow_custom_value=self.local,
             info="or a path or repo id, such as org/name" if self.local else None,
         )  # fmt: skip
-        chooser.attach_load_event(fresh, None)
+        on_load.fill(chooser, fresh)
         return chooser
 
     def checked(self, kind: str, default: str, chosen: str | None) -> str:
@@ -55,7 +57,19 @@ class ModelChooser:
             return wanted
         raise NotFound(f'model "{wanted[:100]}" is not served here{nearest(wanted[:100], offered)}')
 
-    def _own(self) -> Iterator[tuple[Path, str]]:
+    def fetched(
+        self, kind: str, reference: str, load: Callable[[], Any], check: Callable[[], None] = lambda: None
+    ) -> Iterator[str]:
+        """What to tell while a repo id's model that is not on this machine is downloaded; nothing for others.
+
+        `load` and `check`: see model_download.notes, which says what is raised.
+        """
+        name, there = reference.partition("#")[0], (one for _, one in self.references(kind))
+        here = hub.REPOSITORY.fullmatch(name) is None or name in there or Path(name).exists()
+        if not here and all(one.name != f"{kind} {reference}" for one in self.rt.engine.models):
+            yield from model_download.notes(reference, load, check)
+
+    def own(self) -> Iterator[tuple[Path, str]]:
         """Files and folders of the home's own, with their kinds."""
         for path in sorted((self.rt.home / FOLDER).glob("*")):
             if path.is_dir() and ((path / "config.json").is_file() or (path / "model_index.json").is_file()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from html import escape
@@ -11,18 +10,17 @@ from typing import Any
 
 import gradio as gr
 
-from mmgen import embedded, hub, hub_cache
+from mmgen import embedded, hub, hub_cache, weight_files
 from mmgen.errors import BadRequest, MmgenError
 from mmgen.models.tuning.choices import Choices
 from mmgen.runtime import Runtime
 
-from . import engine_html
+from . import engine_html, model_download
 from .live_runs import Frame, LiveRuns
 from .model_chooser import ModelChooser
 from .sessions import Pages, error_toasts
 
 EVERY = 2.0  # seconds
-POLL = 0.5  # seconds between two looks at how far a download is
 STATES = {"awake": "in memory", "resting": "in CPU memory", "asleep": "unloaded, reloads on next use"}
 Pull = Callable[[str], Path]
 """Fetches the model of a reference, unless it is here, and says where it lies."""
@@ -49,8 +47,8 @@ class ModelRow:
     download: bool = False  # whether it can be removed
 
 
-def tab(rt: Runtime, chooser: ModelChooser, pages: Pages, pull: Pull) -> gr.Timer:
-    """Builds it -> the timer that refreshes it, which runs while the tab is seen."""
+def tab(rt: Runtime, chooser: ModelChooser, pages: Pages, pull: Pull, seen: gr.Tab) -> gr.Timer:
+    """Builds it -> the timer that refreshes it, which runs while the tab `seen` is."""
     handlers = ModelHandlers(rt, chooser, pages, pull)
     gr.HTML(HINT)
     found = gr.State([])
@@ -85,7 +83,7 @@ def tab(rt: Runtime, chooser: ModelChooser, pages: Pages, pull: Pull) -> gr.Time
             [go.click, wanted.submit], handlers.download, wanted, [told, found], show_progress="hidden", trigger_mode="once"
         )  # fmt: skip
     timer = gr.Timer(EVERY, active=False)
-    timer.tick(handlers.changed, found, found, show_progress="hidden")
+    gr.on([timer.tick, seen.select], handlers.changed, found, found, show_progress="hidden")
     return timer
 
 
@@ -111,6 +109,10 @@ class ModelHandlers:
                 entry.reference, entry.kind, about, entry.bytes, precision=precision, download=own is None or own.pulled
             )  # fmt: skip
             found.append(row if state is None else _loaded(row, state))
+        for path, kind in self.chooser.own():
+            if not any(one.reference == str(path) for one in found) and f"{kind} {path}" not in loaded:
+                size = sum(file.stat().st_size for file in weight_files.used(path))
+                found.append(ModelRow(str(path), kind, "in the home's folder of models", size))
         for name, state in loaded.items():
             if name not in named:
                 kind = next((one for one in KINDS if name.startswith(f"{one} ")), name.partition(" ")[0])
@@ -164,32 +166,13 @@ class ModelHandlers:
         yield from self.runs.start(http, steps)
 
     def _downloaded(self, reference: str) -> Iterator[Frame]:
-        failed: list[MmgenError] = []
-
-        def fetch() -> None:
-            try:
-                self.pull(reference)
-            except MmgenError as why:
-                failed.append(why)
-
-        thread = threading.Thread(target=fetch, name="mmgen-download", daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(POLL)
-            yield f"<p class='status'>Downloading {escape(reference)}: {engine_html.size(arrived(reference))}</p>", gr.skip()
-        if failed:
-            yield f"<p class='status warn'>{escape(str(failed[0]))}</p>", gr.skip()
-            raise failed[0]
+        try:
+            for note in model_download.notes(reference, lambda: self.pull(reference)):
+                yield f"<p class='status'>{escape(note)}</p>", gr.skip()
+        except MmgenError as why:
+            yield f"<p class='status warn'>{escape(str(why))}</p>", gr.skip()
+            raise
         yield f"<p class='status'>{escape(reference)} is on this machine.</p>", self.rows()
-
-
-def arrived(reference: str) -> int:
-    """Bytes of a download on the disk."""
-    try:
-        use, _ = hub_cache.find(reference.partition(":")[0] if not reference.startswith("embedded:") else reference)
-    except MmgenError:
-        return 0
-    return use.bytes + use.partial
 
 
 def row_html(one: ModelRow) -> str:

@@ -82,10 +82,10 @@ def page(
                 resumed.append(see_tab.tab(stores, chooser, pages))
             with gr.Tab("Text"):
                 resumed.append(write_tab.tab(rt, chooser, pages))
-            with gr.Tab(MODELS_TAB):
-                models = models_tab.tab(rt, chooser, pages, pull)
-            with gr.Tab(ENGINE_TAB):
-                timer, look = engine_tab.tab(rt)
+            with gr.Tab(MODELS_TAB) as seen:
+                models = models_tab.tab(rt, chooser, pages, pull, seen)
+            with gr.Tab(ENGINE_TAB) as seen:
+                timer, look = engine_tab.tab(rt, seen)
             with gr.Tab("Plugins"):
                 plugins_tab.tab(rt, pages)
         blocks.load(look, show_progress="hidden")

@@ -100,7 +100,9 @@ class WriteHandlers:
         def steps(_: Path) -> Iterator[Frame]:
             with error_toasts(), self.sessions.request(http, "interactive") as request:
                 text = self.text(model)
-                yield self._loading(prompt)
+                yield self._waiting(prompt, "Loading the model")
+                for note in self.chooser.fetched("text", text.reference, lambda: self.rt.text(text.reference), request.check):
+                    yield self._waiting(prompt, note)
                 text.rt.text(text.reference)  # loaded before any column's time begins
                 columns = [Column(text, prompt, one, options, request) for one in STRATEGIES]
                 yield from together(columns)
@@ -113,9 +115,9 @@ class WriteHandlers:
         """Raises NotFound for a model that this page does not offer."""
         return TextGeneration(self.rt, model=self.chooser.checked("text", self.default, model))
 
-    def _loading(self, prompt: str) -> Frame:
-        note = TokenSheet(prompt).html("Loading the model", True)
-        return (*[note] * len(STRATEGIES), *[""] * len(STRATEGIES), gr.skip())
+    def _waiting(self, prompt: str, note: str) -> Frame:
+        shown = TokenSheet(prompt).html(note, True)
+        return (*[shown] * len(STRATEGIES), *[""] * len(STRATEGIES), gr.skip())
 
     def attention(self, which: Strategy, prompt: str, model: str | None, *texts: str) -> Image:
         """The image for one of the three texts with its beginning."""

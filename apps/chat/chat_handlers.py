@@ -131,9 +131,6 @@ class ChatHandlers:
             made = self._assistant(choice, http)
         yield from self._start(made, user, current, choice, pending, http)
 
-    def stores_fresh(self, http: gr.Request) -> Any:
-        return gr.update(choices=self.stores.names(http))
-
     def _start(
         self, made: Assistant, user: str, current: str, choice: TurnChoice, approved: Sequence[Mapping[str, Any]],
         http: gr.Request,
@@ -149,6 +146,9 @@ class ChatHandlers:
         yield self.frames.started(user, current, past, answer.html())
         try:
             with self.sessions.request(http, "interactive") as request:
+                model = self.chooser.checked("text", self.default, choice.model)
+                for note in self.chooser.fetched("text", model, lambda: self.rt.text(model), request.check):
+                    yield ChatFrame(live=chat_html.running([], note, "", []))
                 calls = [{"tool": one["tool"], "arguments": one["arguments"]} for one in approved]
                 for event in made.stream(
                     [_told(one) for one in messages], tools=choice.switches, approved=calls, timeout=LONGEST_TURN,

@@ -11,9 +11,12 @@ from mmgen.pipelines.agent.mcp_tools import McpConnections
 from mmgen.runtime import Runtime
 from mmgen.stores.conversations import Conversations
 
+from .. import on_load
 from ..model_chooser import ModelChooser
 from ..page_stores import PageStores
 from ..sessions import Pages, Shows
+from ..store_handlers import StoreHandlers
+from ..store_panel import StorePanel
 from . import mcp_switches
 from .chat_frame import ChatFrame, ChatFrames
 from .chat_handlers import SAMPLE_QUESTION, ChatHandlers, TurnChoice
@@ -104,8 +107,9 @@ def tab(
             )
             others = mcp_switches.switches(mcp)
             with gr.Row():
-                store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="chat-store", min_width=160)
                 model = chooser.dropdown("text", chat.default, "chat-model")
+            with gr.Accordion("Documents", open=False, elem_id="chat-documents"):
+                store = StorePanel.built(stores, StoreHandlers(stores, pages), "chat").store
             act, asked = gr.Button("Act", visible="hidden", elem_id="chat-act"), gr.Textbox(visible=False)
     outputs = [
         past, live, current, box, panel.listing, asking, question, empty, panel.manage, panel.name, edited, editing
@@ -129,8 +133,7 @@ def tab(
     for download, kind in ((markdown, "md"), (as_json, "json")):
         exported = download.click(_export(kept, kind), current, file, show_progress="hidden")
         exported.then(None, js=SAVE)
-    store.attach_load_event(chat.stores_fresh, None)
-    panel.listing.attach_load_event(kept.listed, None)
+    on_load.fill(panel.listing, kept.listed)
     return chat.runs.resume, None, outputs
 
 

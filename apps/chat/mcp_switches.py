@@ -9,6 +9,8 @@ import gradio as gr
 from mmgen.errors import MmgenError
 from mmgen.pipelines.agent.mcp_tools import McpConnections
 
+from .. import on_load
+
 LABEL = "MCP tools"
 ASKS = "Each call asks you first, as it sends its arguments to the server."
 
@@ -18,7 +20,7 @@ def switches(mcp: McpConnections) -> Any:
     if not mcp.servers:
         return gr.State([])
     made = gr.CheckboxGroup([], label=LABEL, info="Connecting", elem_id="chat-mcp")
-    made.attach_load_event(lambda: listed(mcp), None)
+    on_load.fill(made, lambda: listed(mcp))
     return made
 
 

@@ -95,6 +95,9 @@ class DrawHandlers:
         options = {**form.params(), "control": self._controls(form)}
         with self.sessions.request(http, "normal") as request:
             yield board.shown("Loading the model", busy=True, images=False)
+            model = self.chooser.checked("denoiser", self.default, form.model)
+            for note in self.chooser.fetched("denoiser", model, lambda: self.rt.denoiser(model), request.check):
+                yield board.shown(escape(note), busy=True, images=False)
             for event in self._events(form, {**options, "preview_every": PREVIEW_EVERY, "request": request}):
                 changed = board.take(event.kind, event.value)
                 yield board.shown(board.note(), busy=True, images=changed)

@@ -12,6 +12,7 @@ from mmgen.pipelines.image import control_images
 from mmgen.pipelines.image.prompt_files import LORAS
 from mmgen.runtime import Runtime
 
+from .. import on_load
 from ..history_panel import HistoryPanel
 from ..model_chooser import ModelChooser
 from ..sessions import Pages, Shows
@@ -187,7 +188,7 @@ def control_panel(rt: Runtime) -> list[Any]:
             model = gr.Dropdown(names(), value=None, label="Control model", elem_id="draw-control-model")
             kind = gr.Dropdown(KINDS, value="", label="Preprocessor", elem_id="draw-control-kind")
         scale = gr.Slider(0, 2, 1, step=0.05, label="Control weight", elem_id="draw-control-scale")
-    model.attach_load_event(lambda: gr.update(choices=names()), None)
+    on_load.fill(model, lambda: gr.update(choices=names()))
     return [image, model, kind, scale]
 
 
@@ -199,7 +200,7 @@ def lora_chooser(folder: Path, prompt: Any) -> None:
 
     chooser = gr.Dropdown(names(), value=None, label="Add a LoRA to the prompt", elem_id="draw-lora")
     chooser.input(with_lora, [prompt, chooser], [prompt, chooser], show_progress="hidden")
-    chooser.attach_load_event(lambda: gr.update(choices=names(), visible=bool(names())), None)
+    on_load.fill(chooser, lambda: gr.update(choices=names(), visible=bool(names())))
 
 
 def with_lora(prompt: str, name: str | None) -> tuple[str, None]:

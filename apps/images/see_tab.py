@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gradio as gr
 
-from .. import answer_html
+from .. import answer_html, on_load
 from ..model_chooser import ModelChooser
 from ..page_stores import PageStores
 from ..sessions import Pages, Shows
@@ -72,5 +72,5 @@ def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
         [name.click, labels.submit, given.upload], seeing.name, [model, given, labels, template], bars, show_progress_on=bars,
         trigger_mode="always_last",
     )  # fmt: skip
-    store.attach_load_event(seeing.stores_fresh, None)
+    on_load.fill(store, seeing.stores_fresh)
     return seeing.browse, [store], shown

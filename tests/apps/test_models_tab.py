@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import pytest
 
-from apps import models_tab
+from apps import model_download, models_tab
 from apps.model_chooser import ModelChooser
 from apps.models_tab import ModelHandlers, ModelRow
 from apps.sessions import Pages
@@ -52,11 +52,22 @@ def test_embedded_models_have_size_and_licence(handlers: ModelHandlers) -> None:
         handlers.remove(books)()
 
 
+def test_files_of_the_home_are_listed(handlers: ModelHandlers) -> None:
+    path = handlers.rt.home / "models" / "mine.gguf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * 2_000_000)
+    try:
+        mine = row(handlers.rows(), str(path))
+        assert mine.kind == "text" and not mine.download and "2 MB" in models_tab.row_html(mine)
+    finally:
+        path.unlink()
+
+
 def test_a_download_tells_how_much_has_arrived(handlers: ModelHandlers, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(models_tab, "POLL", 0.01)
+    monkeypatch.setattr(model_download, "POLL", 0.01)
     monkeypatch.setattr(handlers, "pull", lambda reference: go_on.wait(60))
-    monkeypatch.setattr(models_tab, "arrived", lambda reference: 5_000_000)
+    monkeypatch.setattr(model_download, "arrived", lambda reference: 5_000_000)
     shown = handlers._downloaded("org/name")
     first, _ = next(shown)
     go_on.set()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def server(smollm2: Path, home: Path) -> Iterator[str]:
         yield address.removesuffix("/v1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")  # beyond it playwright's event loop would stand in the way of other tests'
 def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         if os.environ.get("MMGEN_BROWSER") == "required":
@@ -84,10 +85,10 @@ def browser() -> "Iterator[Browser]":
 
 
 @contextmanager
-def visitor(browser: "Browser", address: str) -> "Iterator[Page]":
+def visitor(browser: "Browser", address: str, width: int = 1280, height: int = 860) -> "Iterator[Page]":
     """Somebody with a browser profile of their own, whose page asks no strangers."""
     foreign: list[str] = []
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
     page.set_default_timeout(SECONDS)
     ours = (address, "data:", "blob:")
@@ -99,9 +100,9 @@ def visitor(browser: "Browser", address: str) -> "Iterator[Page]":
 
 
 @pytest.fixture
-def visit(browser: "Browser") -> "Callable[[str], AbstractContextManager[Page]]":
+def visit(browser: "Browser") -> "Callable[..., AbstractContextManager[Page]]":
     """`with visit(address) as page: ...`"""
-    return lambda address: visitor(browser, address)
+    return partial(visitor, browser)
 
 
 @pytest.fixture
