@@ -19,6 +19,7 @@ from mmgen.training import checkpoint, loop, mixed_precision, optimizers
 from mmgen.training.data import text_files
 from mmgen.training.data.chat_data import ChatExample, example_of, sample_examples
 from mmgen.training.data.preference_pairs import conversations
+from mmgen.training.eval.calibration import fitted_temperature
 from mmgen.training.eval.qa_metrics import calibration_error
 from mmgen.training.loop import TaskHooks
 from mmgen.training.recipes.finetuning import TunedModel, TuningRecipe, load_base, max_conversation_tokens, tune
@@ -27,7 +28,6 @@ from mmgen.training.run_log import RunLog
 
 OBJECTIVE = "reward"
 """Of pairs that name none."""
-TEMPERATURES = torch.logspace(-1, 1, 81)
 
 
 class RewardRecipe(TuningRecipe):
@@ -163,12 +163,6 @@ def collate(pairs: Sequence[RewardPair]) -> RewardBatch:
         ids[number, : len(row)] = torch.tensor(row)
     ends = torch.tensor([len(row) - 1 for row in rows])
     return RewardBatch(ids, ends, torch.tensor([one.objective for one in pairs]), torch.tensor([one.margin for one in pairs]))
-
-
-def fitted_temperature(margins: Tensor) -> float:
-    """By which margins are divided so that `sigmoid` of them is likeliest (Guo et al. 2017); between 0.1 and 10."""
-    nats = -F.logsigmoid(margins[:, None] / TEMPERATURES).mean(0)
-    return float(TEMPERATURES[nats.argmin()])
 
 
 def preference_calibration(margins: Tensor) -> float:
