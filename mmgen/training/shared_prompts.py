@@ -12,6 +12,9 @@ from mmgen.models.layers.gated_delta import Scan
 from mmgen.models.layers.sdpa import attention_weights, dot_product, weighted
 from mmgen.training.chunked_cross_entropy import IGNORED
 
+ROUNDED = 64
+"""Tokens of a row are filled up to a multiple: oneDNN makes and keeps kernels for every new number of rows."""
+
 
 @dataclass(frozen=True)
 class PromptGroup:
@@ -61,6 +64,11 @@ class SharedPrompts:
             kept += row[start + 1 : start + count]
             positions += range(start + 1, start + count)
             branches += [len(groups[-1].sizes) - 1] * (count - 1)
+        if empty := -len(kept) % ROUNDED:
+            groups.append(PromptGroup(len(kept), (empty,)))
+            kept += [0] * empty
+            positions += [0] * empty
+            branches += [0] * empty
         made = (torch.tensor(one, device=ids.device) for one in (kept, positions, wanted, branches))
         packed, places, asked, numbers = made
         return cls(packed[None], places, asked, numbers, tuple(groups))

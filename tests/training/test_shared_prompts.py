@@ -11,7 +11,7 @@ from mmgen.models.lm.language_model import LanguageModel
 from mmgen.models.transformer_config import GatedDelta
 from mmgen.training.chunked_cross_entropy import IGNORED
 from mmgen.training.packed_attention import PackedAttention
-from mmgen.training.shared_prompts import SharedPrompts
+from mmgen.training.shared_prompts import ROUNDED, SharedPrompts
 
 SHAPE = {
     "layers": 2, "hidden_size": 32, "heads": 2, "num_kv_heads": 1, "intermediate_size": 48, "vocab_size": 50,
@@ -43,7 +43,8 @@ def test_equal_to_rows_of_their_own(more: dict[str, Any]) -> None:
     torch.manual_seed(0)
     lm, (ids, targets) = LanguageModel(replace(transformer_config.load(SHAPE), **more)), batch()
     shared, mask = SharedPrompts.of(ids, targets), targets != IGNORED
-    assert shared.ids.shape[1] == 3 + 1 + 0 + 3 + 2 + 1 + 3 + 1, "the last one's prompt stands apart from its like"
+    assert [group.sizes for group in shared.groups] == [(3, 1, 0, 3), (2, 1), (3, 1), (ROUNDED - 14,)]
+    assert shared.ids.shape == (1, ROUNDED)
     found = lm.hidden(shared.ids, shared, positions=shared.positions)[0, shared.wanted]
     expected = lm.hidden(ids, PackedAttention(), positions=torch.arange(ids.shape[1]))[mask]
     assert torch.allclose(found, expected, atol=1e-5)

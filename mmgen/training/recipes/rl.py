@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ from mmgen.training.rl.rollout_batch import RolloutBatch, RolloutFiles
 from mmgen.training.rl.rollouts import Rollouts
 from mmgen.training.rl.tasks import TaskConfig
 from mmgen.training.run_log import RunLog
-from mmgen.training.shared_prompts import SharedPrompts
+from mmgen.training.shared_prompts import ROUNDED, SharedPrompts
 
 log = logging.getLogger(__name__)
 CONSTANT = 3
@@ -107,13 +108,14 @@ class PolicyLoss(nn.Module):
         `tuned` False: by the base model.
         """
         shared, mask = SharedPrompts.of(batch.ids, batch.targets), batch.mask
-        hidden = self.tuned.hidden(shared.ids, tuned=tuned, shared=shared)[0, shared.wanted]  # (W, D)
+        count, more = len(shared.wanted), (0, -len(shared.wanted) % ROUNDED)
+        hidden = self.tuned.hidden(shared.ids, tuned=tuned, shared=shared)[0, F.pad(shared.wanted, more)]  # (W and more, D)
         logits = self.lm.logits(hidden).float() / self.recipe.temperature
-        chosen = logits.log_softmax(-1).gather(1, batch.targets[mask][:, None])[:, 0]
+        chosen = logits.log_softmax(-1).gather(1, F.pad(batch.targets[mask], more)[:, None])[:count, 0]
         found = torch.zeros(mask.shape, device=chosen.device)
         if self.value_head is None or not tuned:
             return found.masked_scatter(mask, chosen), None
-        return found.masked_scatter(mask, chosen), found.masked_scatter(mask, self.value_head(hidden)[..., 0].float())
+        return found.masked_scatter(mask, chosen), found.masked_scatter(mask, self.value_head(hidden)[:count, 0].float())
 
 
 class RLRun(TaskHooks):
