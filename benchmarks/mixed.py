@@ -102,10 +102,10 @@ def denoiser(plan: Plan, precision: str = "fp32") -> Any:
 FP32 = {"embeddings": "fp32", "images": "fp32"}
 
 
-def chosen(device: str, large: bool) -> dict[str, str]:
+def chosen(device: str, large: bool, measure: bool) -> dict[str, str]:
     """Of encoder and denoiser; where this home knows none they are measured now, as `mmgen tune` does it."""
     kinds = {"embeddings": "embedded:minilm", **({} if large else {"images": "embedded:emoji"})}
-    found = settled(list(kinds.values()), device)
+    found = settled(list(kinds.values()), device, measure)
     return {**FP32, **{kind: found[reference] or "fp32" for kind, reference in kinds.items()}}
 
 
@@ -365,9 +365,10 @@ def main() -> None:
     parser.add_argument("--max-gap-ms", type=float, default=30.0)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="precisions are not measured at length where none are settled")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
-    precisions = chosen(args.device, args.large)
+    precisions = chosen(args.device, args.large, not args.quick)
     told_precisions = ", ".join(f"{kind} {precision}" for kind, precision in precisions.items())
     print(setting(mmgen=f"fp32, chosen ({told_precisions})", independent_processes="fp32"))
     with tempfile.TemporaryDirectory() as folder:

@@ -16,15 +16,16 @@ def setting(**precisions: str) -> str:
     return f"{machine.processor()} ({flags}), torch {torch.__version__}, {torch.get_num_threads()} threads; {sides}"
 
 
-def settled(references: Sequence[str], device: str = "cpu") -> dict[str, str]:
+def settled(references: Sequence[str], device: str = "cpu", measure: bool = True) -> dict[str, str]:
     """The precision that this home has chosen for each model; where it was not settled, by measuring now, as `mmgen tune` does.
 
-    `references`: of encoders, denoisers and text models, which are loaded. Empty: a model has its own precision alone.
+    `references`: of encoders, denoisers and text models, which are loaded. `measure` False: only as long as any first load does.
+    Empty: a model has its own precision alone.
     """
     from mmgen import hub
 
     kinds = {one.reference: one.kind for one in hub.models()}
-    for thorough in (False, True):
+    for thorough in (False, True) if measure else (False,):
         with Runtime(RuntimeConfig(device=device)) as rt:
             rt.host.tuner.thorough = thorough
             opens = {"encoder": rt.encoder, "denoiser": rt.denoiser, "text": rt.text}

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_check import subjects
+from benchmarks.gpu_check import graphs, subjects
 from benchmarks.gpu_check.report import RowWriter
 from mmgen.errors import MmgenError
 
@@ -157,10 +157,11 @@ def decoding(plan: Plan, out: RowWriter) -> None:
         done = 2 * sum(p.numel() for p in model.parameters()) * prompt
         figure = f"{1000 * took:.1f} ms, {done / took / flops:.0%} of a product's FLOP/s"
         out.add(f"{size}, bf16: a prompt of {prompt} tokens", figure)
+        for rows in (1, 3) if plan.small else (1, 16, 64):
+            graphs.compare(plan, out, engine, rows, tokens)
         peer = decode.Peer(model.to(torch.bfloat16))
         theirs = [decode.seconds(lambda: peer.generate([decode.numbers(32, 1)], tokens)) for _ in range(2)][1]
         out.add(f"{size}, bf16, one text: transformers.generate", f"{tokens / theirs:.0f} tokens a second")
-    out.add("CUDA graphs for decoding", "not built: each kernel of a pass is launched by itself")
 
 
 def denoising(plan: Plan, out: RowWriter) -> None:
@@ -248,7 +249,7 @@ def mixed(plan: Plan, out: RowWriter) -> None:
     """benchmarks/mixed.py on this device: its last lines."""
     seconds = 2 if plan.small else max(10, min(30, (plan.left - 60) / 7))
     times = ["--seconds", f"{seconds:.0f}", "--alone", f"{seconds / 3:.1f}", "--chats", "2"]
-    command = [sys.executable, "benchmarks/mixed.py", "--device", plan.device, *times, *([] if plan.small else ["--large"])]
+    command = [sys.executable, "benchmarks/mixed.py", "--device", plan.device, *times, "--quick" if plan.small else "--large"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
     if done.returncode:
         out.add("benchmarks/mixed.py", done.stderr.strip().splitlines()[-1], False)

@@ -94,6 +94,8 @@ def device() -> Iterator[Finding]:
         properties = torch.cuda.get_device_properties(torch.device(name))
         name += f", {properties.name}, {properties.total_memory / 1e9:.0f} GB"
     yield Finding("device", "ok", name)
+    if name.startswith("cuda"):
+        yield Finding("decoding", "ok", "by CUDA graphs; the log says which model runs without them, and why")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding("threads", "ok", f"{torch.get_num_threads()} for {cores} cores")
     if name == "cpu":

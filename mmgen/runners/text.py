@@ -28,6 +28,7 @@ from mmgen.models.lm.paged.model import PagedModel
 from mmgen.models.transformers_backend.own_cache import OwnCacheLM
 from mmgen.runners import progress
 from mmgen.runners.batch_forward import ChunkOutput, SequenceChunk, read
+from mmgen.runners.decode_graphs import DecodeGraphs
 from mmgen.runners.draft_model import DraftLoop
 from mmgen.runners.generation import GenerationState, TextRequest, TokenSequence, Vocabulary, check
 from mmgen.runners.kv_cache_manager import KVCacheManager
@@ -98,6 +99,7 @@ class TextRunner:
         self.drafting = None if draft is None else DraftLoop(draft, self.places, self.budget)
         self.uncontended: Uncontended | None = None  # the engine, before each step
         self.multi_step = MultiStep(lm)
+        self.graphs = DecodeGraphs.of(lm)
 
     def exchange(self, lm: PagedModel) -> None:
         """Runs a model of the same shape with other weights from now on, and forgets what the last one read.
@@ -108,6 +110,7 @@ class TextRunner:
         self.places.away()
         self.lm = self.places.lm = lm
         self.multi_step = MultiStep(lm)
+        self.graphs = DecodeGraphs.of(lm)
         self.places.back()
 
     def prefix_of(self, adapter: str | None) -> Prefix | None:
@@ -265,7 +268,7 @@ class TextRunner:
         """Reads, and lets every job go on; if the pass fails, each job's part alone, so that the bad job fails alone."""
         jobs = list(dict.fromkeys(row.job for row in rows))
         try:
-            found = read(self.lm, self.places.pool, [row.part() for row in rows], self.adapters)
+            found = self._read([row.part() for row in rows])
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].fail(error)
@@ -276,6 +279,12 @@ class TextRunner:
         for row, one in zip(rows, found, strict=True):
             self._took(row, one)
         self._go_on(jobs)
+
+    def _read(self, parts: Sequence[SequenceChunk]) -> list[ChunkOutput]:
+        pool, found = self.places.pool, None
+        if self.graphs is not None and self.adapters is None:
+            found = self.graphs.read(pool, parts, lambda: read(self.lm, pool, parts))
+        return read(self.lm, pool, parts, self.adapters) if found is None else found
 
     def _took(self, row: SequenceRow, one: ChunkOutput) -> None:
         """The branch's tokens are read."""
