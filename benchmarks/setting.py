@@ -19,7 +19,7 @@ def setting(**precisions: str) -> str:
 def settled(references: Sequence[str], device: str = "cpu", measure: bool = True) -> dict[str, str]:
     """The precision that this home has chosen for each model; where it was not settled, by measuring now, as `mmgen tune` does.
 
-    `references`: of encoders, denoisers and text models, which are loaded. `measure` False: only as long as any first load does.
+    `references`: of encoders, denoisers and text models, which are loaded. `measure` False: as long as a first load does.
     Empty: a model has its own precision alone.
     """
     from mmgen import hub
