@@ -69,7 +69,8 @@ def obstacle(lm: Any) -> str:
         return "its experts are called by the host"
     if rotary is not None and (rotary.by_length or (rotary.scaling and rotary.scaling.attention_beta)):
         return "its rotary frequencies depend on how long a text is"
-    rules = [block.attention.rules for block in lm.transformer.blocks]
+    blocks: list[Any] = list(lm.transformer.blocks)
+    rules: list[AttentionRules] = [block.attention.rules for block in blocks]
     if any(one.bias is not None or one.sparse is not None or one.chunk is not None or not one.causal for one in rules):
         return "its attention has a bias, blocks or chunks"
     return ""
