@@ -42,7 +42,7 @@ from mmgen.config import RuntimeConfig
 from mmgen.engine.job import Job
 from mmgen.engine.scheduling.forecast import CompletionEstimate
 from mmgen.engine.telemetry import simulator
-from mmgen.engine.telemetry.trace import read
+from mmgen.engine.telemetry.trace import Trace, read
 from mmgen.pipelines.factory import pipeline
 from mmgen.plugins import registry
 from mmgen.runtime import Runtime
@@ -159,7 +159,8 @@ def load(args: argparse.Namespace) -> list[str]:
         trace = Path(folder) / "trace.json"
         with Runtime(RuntimeConfig(home=Path(folder) / "home", trace=trace)) as rt, served(rt) as port:
             ask(port, mixed(args, "warm"))  # costs are learned in such company as comes
-            began = 1e6 * (time.monotonic() - rt.engine.trace._began)  # type: ignore[union-attr]
+            recorder = next(one for one in rt.engine.observers if isinstance(one, Trace))
+            began = 1e6 * (time.monotonic() - recorder._began)
             foreseen = Foreseen(rt)
             clients = mixed(args)
             results, took = ask(port, clients)
