@@ -70,7 +70,7 @@ class Rewards:
         """Each answer's reward in all, and each entry's part. Raises BadRequest where one is no finite number."""
         parts: dict[str, list[float]] = {}
         for entry, function in zip(self.entries, self.functions, strict=True):
-            found = [float(one) for one in function(answers)]
+            found = _numbers(function(answers), entry)
             if len(found) != len(answers) or not all(map(math.isfinite, found)):
                 odd = next((one for one in found if not math.isfinite(one)), f"{len(found)} numbers for {len(answers)} answers")
                 raise BadRequest(f"the reward {entry.name} gave {odd}; it should give a finite number for every answer")
@@ -80,6 +80,15 @@ class Rewards:
             sum(weight * one for weight, one in zip(weights, row, strict=True)) for row in zip(*parts.values(), strict=True)
         ]
         return totals, parts
+
+
+def _numbers(found: Any, entry: RewardConfig) -> list[float]:
+    """What a function gave, which may be one's own."""
+    try:
+        return [float(one) for one in found]
+    except (TypeError, ValueError):
+        told = repr(found)[:60]
+        raise BadRequest(f"the reward {entry.name} gave {told}; it should give a finite number for every answer") from None
 
 
 def _function(entry: RewardConfig, rt: Runtime) -> RewardFunction:

@@ -14,6 +14,14 @@ def answers(*texts: str, **row: object) -> list[RewardedAnswer]:
     return [RewardedAnswer([{"role": "user", "content": "?"}], text, row) for text in texts]
 
 
+def words(answers: object) -> list[str]:
+    return ["good", "good"]
+
+
+def nothing(answers: object) -> None:
+    return None
+
+
 def nans(some: Sequence[RewardedAnswer]) -> list[float]:
     return [float("nan") for _ in some]
 
@@ -64,6 +72,9 @@ def test_several_are_weighed() -> None:
 def test_mistakes() -> None:
     with pytest.raises(BadRequest, match="the reward nans gave nan; it should give a finite number for every answer"):
         rewards({"kind": "python", "target": f"{__name__}:nans"})(answers("a"))
+    for target, told in (("words", r"\['good', 'good'\]"), ("nothing", "None")):
+        with pytest.raises(BadRequest, match=f"the reward {target} gave {told}; it should give a finite number"):
+            rewards({"kind": "python", "target": f"{__name__}:{target}"})(answers("a", "b"))
     with pytest.raises(BadRequest, match="needs rewards; name one"):
         rewards()
     with pytest.raises(BadRequest, match=r"pattern '\(' is no regular expression"):
