@@ -32,12 +32,14 @@ def scaling_law(
     results = recipe_module.run_ladder(recipe, typer.echo, stop_after_minutes=minutes)
     if not report(results is not None, recipe.out) or results is None:
         return
-    of_n, both = recipe_module.fit_laws(results)
+    of_n, both = recipe_module.fit_laws(results, recipe.resamples)
     title = "L(N, D) = E + A / N^alpha + B / D^beta; L(N), of endless data, is its first two terms"
     for heading, found in (("L(N) = E + A / N^alpha, at this budget", of_n), (title, both)):
         if found is not None:
             typer.echo(f"\n{heading}")
             print_columns(("", "fitted", "95 % of refits"), power_laws.table(found))
+    if (decay := recipe_module.repetition_decay(results, both)) is not None:
+        typer.echo(f"\nrepeated tokens lose their worth after about {decay:.3g} epochs (R* of Muennighoff et al. 2023, eq. 5)")
     best = recipe_module.best_sizes(results)
     typer.echo("\nbest size of each budget")
     print_columns(("FLOPs", "parameters", "loss"), [(f"{b.flops:.1e}", f"{b.parameters:,.0f}", f"{b.loss:.3f}") for b in best])

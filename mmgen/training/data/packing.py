@@ -32,6 +32,13 @@ class TokenStream:
     def tokens_per_byte(self) -> float:
         return len(self.tokens) / max(1, self.bytes)
 
+    def beginning(self, count: int) -> TokenStream:
+        """Its first tokens; 0: all."""
+        if not 0 < count < len(self.tokens):
+            return self
+        share = count / len(self.tokens)
+        return TokenStream(self.tokens[:count], self.starts[self.starts < count], round(share * self.bytes))
+
 
 @dataclass(frozen=True)
 class PackedBatch:

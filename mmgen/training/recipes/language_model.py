@@ -39,6 +39,7 @@ class LanguageModelRecipe(LoopRecipe):
     model: dict[str, Any]  # a TransformerConfig, without its vocabulary
     family: str = "llama"  # how OUT/model is written; "": in mmgen's own format, for shapes that no family has
     row: int = Field(0, ge=0)  # tokens of a row; 0: the model's max_tokens
+    unique_tokens: int = Field(0, ge=0)  # of the training documents that are read, epoch after epoch; 0: all
     balance: float = 0.01  # weight of the load-balancing loss of a mixture of experts
     validation_rows: int = Field(200, ge=1)  # at most, evenly spaced over the held-out documents
     prompts: tuple[str, ...] = ("Once upon a time",)  # of samples.txt
@@ -81,7 +82,7 @@ class LanguageModelRun(TaskHooks):
         self.size = recipe.row or config.max_tokens
         if self.size > config.max_tokens:
             raise BadRequest(f"row is {self.size} tokens, the model reads {config.max_tokens}; take fewer")
-        self.rows = PackedRows(stream, self.size, recipe.seed)
+        self.rows = PackedRows(stream.beginning(recipe.unique_tokens), self.size, recipe.seed)
         torch.manual_seed(recipe.seed)
         self.model = LanguageModel(config)
         init_weights(self.model)

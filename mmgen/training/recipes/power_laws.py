@@ -64,6 +64,36 @@ def fit(
     return PowerLawFit(law, PowerLaw(*map(float, low)), PowerLaw(*map(float, high)))
 
 
+def effective_tokens(tokens: np.ndarray, unique: np.ndarray, decay: float) -> np.ndarray:
+    """Fresh tokens that teach as much as `tokens`, of which `unique` are different; Muennighoff et al. 2023, eq. 5.
+
+    `decay`: R*, after about how many further epochs a repetition has lost its worth (arXiv 2305.16264).
+    """
+    repeats = np.maximum(tokens / unique - 1, 0.0)
+    return np.minimum(tokens, unique) + unique * decay * -np.expm1(-repeats / decay)
+
+
+def fit_decay(
+    law: PowerLaw, parameters: Sequence[float], tokens: Sequence[float], unique: Sequence[float], loss: Sequence[float]
+) -> float:
+    """R* of runs that repeat their data, by a law of runs that do not; between 0.01 and 1,000 epochs.
+
+    Of their parameters all count as useful: that excess ones decay too, as in the paper's eq. 6, is left out.
+    """
+    from scipy.optimize import minimize_scalar
+
+    n, d, u, measured = (np.asarray(one, dtype=float) for one in (parameters, tokens, unique, loss))
+
+    def error(exponent: float) -> float:
+        told = np.log(law(n, effective_tokens(d, u, 10.0**exponent))) - np.log(measured)
+        return float(np.where(np.abs(told) <= DELTA, 0.5 * told**2, DELTA * (np.abs(told) - 0.5 * DELTA)).sum())
+
+    grid = np.linspace(-2, 3, 51)
+    best = grid[int(np.argmin([error(one) for one in grid]))]
+    found = minimize_scalar(error, bounds=(max(-2.0, best - 0.1), min(3.0, best + 0.1)), method="bounded")
+    return float(10.0**found.x)
+
+
 def table(found: PowerLawFit) -> list[tuple[str, str, str]]:
     """Name, value and interval of each number of the law; an exponent of 0 says that its term was not found."""
     told = [one.name for one in fields(PowerLaw) if found.law.B or one.name not in ("B", "beta")]

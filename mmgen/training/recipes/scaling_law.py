@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class ScalingRecipe(Config):
     sizes: tuple[dict[str, Any], ...] = Field(..., min_length=3)  # fields of the shape
     budgets: tuple[float, ...] = Field(..., min_length=1)  # FLOPs of a run
     tokens_per_parameter: tuple[float, float] = (0.0, math.inf)  # a size that a budget gives fewer or more tokens is left out
+    unique_tokens: tuple[int, ...] = ()  # with the largest budget every size also repeats so many tokens, epoch after epoch
+    resamples: int = Field(default=200, ge=0)  # refits that the intervals come from
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ class Rung:
     flops: float
     recipe: LanguageModelRecipe
 
+    def repeating(self, unique: int) -> Rung:
+        """The same over fewer different tokens."""
+        name = f"{self.name}-{unique}"
+        values = {"unique_tokens": unique, "out": self.recipe.out.with_name(name)}
+        return replace(self, name=name, recipe=self.recipe.model_copy(update=values))
+
 
 @dataclass(frozen=True)
 class RungResult:
@@ -51,6 +59,7 @@ class RungResult:
     tokens: int
     flops: float
     loss: float
+    unique: int = 0  # different tokens, where it was kept to so many
 
 
 def ladder(recipe: ScalingRecipe) -> list[Rung]:
@@ -69,7 +78,8 @@ def ladder(recipe: ScalingRecipe) -> list[Rung]:
             name = f"{parameters}-{flops:.0e}"
             values = {"steps": steps, "validate_every": steps, "out": recipe.out / name, "tokens": recipe.out}
             rungs.append(Rung(name, parameters, steps * plain.batch * row, flops, plain.model_copy(update=values)))
-    return rungs
+    longest = [rung for rung in rungs if rung.flops == max(recipe.budgets)]
+    return rungs + [rung.repeating(unique) for unique in recipe.unique_tokens for rung in longest if rung.tokens > unique]
 
 
 def run_ladder(
@@ -87,23 +97,34 @@ def run_ladder(
             if (left is not None and left <= 0) or not language_model.train(rung.recipe, stop_after_minutes=left):
                 return None
             loss = json.loads((rung.recipe.out / "checkpoint" / "progress.json").read_text())["best"]
-            done.write_text(json.dumps(asdict(RungResult(rung.parameters, rung.tokens, rung.flops, loss))))
+            unique = rung.recipe.unique_tokens
+            done.write_text(json.dumps(asdict(RungResult(rung.parameters, rung.tokens, rung.flops, loss, unique))))
         results.append(RungResult(**json.loads(done.read_text())))
     return results
 
 
-def fit_laws(results: list[RungResult]) -> tuple[PowerLawFit | None, PowerLawFit | None]:
+def fit_laws(results: list[RungResult], resamples: int = 200) -> tuple[PowerLawFit | None, PowerLawFit | None]:
     """L(N), of runs with one budget, or else L(N, D), whose first two terms are L(N) of endless data; None where the runs are
-    too few for it."""
+    too few for it. Runs that repeat their data are left out."""
+    results = [one for one in results if not one.unique]
     if len({one.flops for one in results}) == 1:
         if len(results) < 3:
             return None, None
-        return power_laws.fit([one.parameters for one in results], [one.loss for one in results]), None
+        return power_laws.fit([one.parameters for one in results], [one.loss for one in results], None, resamples), None
     if len(results) < 5:
         return None, None
     columns = zip(*((one.parameters, one.loss, one.tokens) for one in results), strict=True)
     parameters, loss, tokens = map(list, columns)
-    return None, power_laws.fit(parameters, loss, tokens)
+    return None, power_laws.fit(parameters, loss, tokens, resamples)
+
+
+def repetition_decay(results: list[RungResult], both: PowerLawFit | None) -> float | None:
+    """R* of `power_laws.effective_tokens`; None without a law of tokens, or runs that repeat them."""
+    repeated = [one for one in results if one.unique]
+    if both is None or not repeated:
+        return None
+    columns = zip(*((one.parameters, one.tokens, one.unique, one.loss) for one in repeated), strict=True)
+    return power_laws.fit_decay(both.law, *map(list, columns))
 
 
 @dataclass(frozen=True)
@@ -118,8 +139,8 @@ class OptimalSize:
 
 
 def best_sizes(results: list[RungResult]) -> list[OptimalSize]:
-    """One for each budget, the smallest first."""
-    found = []
+    """One for each budget, the smallest first, of runs that repeat nothing."""
+    results, found = [one for one in results if not one.unique], []
     for flops in sorted({one.flops for one in results}):
         runs = sorted((one for one in results if one.flops == flops), key=lambda one: one.parameters)
         place = min(range(len(runs)), key=lambda n: runs[n].loss)
@@ -150,6 +171,7 @@ def plot(results: list[RungResult], both: PowerLawFit | None, path: Path) -> Non
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5))
+    results = [one for one in results if not one.unique]
     for number, flops in enumerate(sorted({one.flops for one in results})):
         runs = sorted((one for one in results if one.flops == flops), key=lambda one: one.parameters)
         sizes = np.array([one.parameters for one in runs], dtype=float)

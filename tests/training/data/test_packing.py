@@ -27,6 +27,12 @@ def test_every_token_is_a_target_once_an_epoch() -> None:
     assert not torch.equal(targets, again)
 
 
+def test_the_beginning_of_a_stream() -> None:
+    part = stream(100, 300).beginning(150)
+    assert len(part.tokens) == 150 and part.starts.tolist() == [0, 100] and part.bytes == 38
+    assert len(stream(100, 300).beginning(0).tokens) == len(stream(100, 300).beginning(500).tokens) == 400
+
+
 def test_rows_depend_on_seed_and_number_alone() -> None:
     first = PackedRows(stream(400), 16, seed=3)
     first.batch(range(40))

@@ -4,14 +4,16 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny_corpus
 import yaml
 
 from mmgen.cli.commands import load
 from mmgen.config import load as load_config
-from mmgen.training.recipes import scaling_law
+from mmgen.training.recipes import power_laws, scaling_law
 from mmgen.training.recipes.scaling_law import RungResult, ScalingRecipe
+from mmgen.training.run_log import RunLog
 
 CONFIG = Path(__file__).parents[3] / "configs" / "train" / "scaling-law.yaml"
 
@@ -23,7 +25,7 @@ def values(tmp_path: Path) -> dict[str, Any]:
     sizes = [{"hidden_size": width, "intermediate_size": 2 * width, "layers": 1} for width in (8, 16, 32)]
     return {
         "data": str(tiny_corpus.write(tmp_path / "data")), "out": str(tmp_path / "out"), "recipe": recipe, "sizes": sizes,
-        "budgets": [2e6, 4e6],
+        "budgets": [2e6, 4e6], "resamples": 5,
     }  # fmt: skip
 
 
@@ -35,7 +37,10 @@ def test_budgets_buy_tokens(values: dict[str, Any]) -> None:
     assert rungs[0].tokens % (2 * 16) == 0
 
 
-def test_trained_in_two_goes(values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trained_in_two_goes(
+    values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunLog, "plot", lambda *_: None)  # each run's own, which takes most of the time
     assert scaling_law.run_ladder(ScalingRecipe(**values), print, stop_after_minutes=0) is None
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
     load("scaling-law").main(["--config", str(tmp_path / "recipe.yaml")], standalone_mode=False)
@@ -49,6 +54,25 @@ def test_one_budget_tells_no_law_of_tokens() -> None:
     results = [RungResult(n, 10**6, 1e9, 2 + 30 / n**0.25) for n in (10**4, 10**5, 10**6, 10**7)]
     of_n, both = scaling_law.fit_laws(results)
     assert of_n is not None and of_n.law.alpha == pytest.approx(0.25, rel=0.1) and both is None
+
+
+def test_repeated_tokens_count_for_less(values: dict[str, Any]) -> None:
+    """Runs by a law with R* of 8 epochs tell these 8; and a ladder that repeats is planned behind the other."""
+    law = power_laws.PowerLaw(2.0, 30, 0.25, 100, 0.3)
+    results = []
+    for n in (10**5, 10**6, 10**7):
+        results += [RungResult(n, d, float(n * d), float(law(n, d))) for d in (10**6, 10**7, 10**8, 10**9)]
+        for unique in (10**6, 4 * 10**6):
+            worth = power_laws.effective_tokens(np.array(1e8), np.array(unique), 8.0)
+            results.append(RungResult(n, 10**8, n * 1e8, float(law(n, worth)), unique))
+    _, both = scaling_law.fit_laws(results, 0)
+    assert both is not None and both.law.beta == pytest.approx(0.3, rel=0.05)
+    assert scaling_law.repetition_decay(results, both) == pytest.approx(8, rel=0.1)
+    assert scaling_law.repetition_decay(results[:2], both) is None
+    assert power_laws.effective_tokens(np.array(50.0), np.array(100.0), 8.0) == 50, "less than an epoch repeats nothing"
+    rungs = scaling_law.ladder(ScalingRecipe(**{**values, "unique_tokens": [40]}))
+    assert [rung.recipe.unique_tokens for rung in rungs] == [0] * 6 + [40] * 3
+    assert rungs[-1].recipe.out.name == rungs[-1].name == f"{rungs[5].name}-40" and rungs[-1].flops == 4e6
 
 
 def test_the_best_size_of_a_budget_lies_between_its_neighbours() -> None:
