@@ -70,7 +70,7 @@ def effective_tokens(tokens: np.ndarray, unique: np.ndarray, decay: float) -> np
     `decay`: R*, after about how many further epochs a repetition has lost its worth (arXiv 2305.16264).
     """
     repeats = np.maximum(tokens / unique - 1, 0.0)
-    return np.minimum(tokens, unique) + unique * decay * -np.expm1(-repeats / decay)
+    return np.asarray(np.minimum(tokens, unique) + unique * decay * -np.expm1(-repeats / decay))
 
 
 def fit_decay(
