@@ -88,9 +88,11 @@ def talk(path: str, words: str, tokens: int) -> dict[str, Any]:
 TALKS = (CHAT, "/v1/responses", "/v1/messages", "/api/chat")
 
 
-def ask(port: int, clients: Sequence[Sequence[dict[str, Any]]]) -> tuple[list[dict[str, Any]], float]:
-    """What came of all calls, and the seconds of the slowest client."""
-    plan = json.dumps({"port": port, "clients": clients})
+def ask(
+    port: int, clients: Sequence[Sequence[dict[str, Any]]], seconds: float | None = None
+) -> tuple[list[dict[str, Any]], float]:
+    """What came of all calls, and the seconds of the slowest client; no call begins after `seconds`."""
+    plan = json.dumps({"port": port, "clients": clients} | ({} if seconds is None else {"seconds": seconds}))
     done = subprocess.run([sys.executable, HERE / "serve_client.py"], input=plan, capture_output=True, text=True, check=True)
     results = json.loads(done.stdout)
     took = max(sum(one.get("seconds", 0.0) for one in client) for client in results)

@@ -1,7 +1,8 @@
 """Clients of an HTTP server, a thread each, in a process that imports nothing heavy: benchmarks/serve.py starts it.
 
-Standard input: JSON {"port": ..., "clients": [[{"path", "body", "ends"}, ...], ...]}, each client's calls one after another,
-over one connection. `ends`: what the last event of a stream holds; "[DONE]" where it is not said.
+Standard input: JSON {"port": ..., "seconds": ..., "clients": [[{"path", "body", "ends"}, ...], ...]}, each client's calls one
+after another, over one connection; after so many seconds, where it is said, none is begun any more. `ends`: what the last event
+of a stream holds; "[DONE]" where it is not said.
 Standard output: a list a client of {"status", "first", "seconds", "events", "done", "bytes", "answer"}.
 """
 
@@ -36,12 +37,17 @@ def call(connection: http.client.HTTPConnection, path: str, body: dict[str, Any]
     return {**told, "done": done, "bytes": len(data), "answer": answer}
 
 
-def client(port: int, calls: list[dict[str, Any]], out: list[dict[str, Any]], opened: threading.Barrier) -> None:
+def client(
+    port: int, calls: list[dict[str, Any]], out: list[dict[str, Any]], opened: threading.Barrier, seconds: float
+) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     connection.request("GET", "/health")  # opened, and what a first request costs is paid
     connection.getresponse().read()
     opened.wait()
+    until = time.monotonic() + seconds
     for one in calls:
+        if time.monotonic() > until:
+            break
         try:
             out.append(call(connection, **one))
         except Exception as why:
@@ -54,7 +60,7 @@ def main() -> None:
     results: list[list[dict[str, Any]]] = [[] for _ in plan["clients"]]
     opened = threading.Barrier(len(results))
     threads = [
-        threading.Thread(target=client, args=(plan["port"], calls, out, opened))
+        threading.Thread(target=client, args=(plan["port"], calls, out, opened, plan.get("seconds", float("inf"))))
         for calls, out in zip(plan["clients"], results, strict=True)
     ]
     for thread in threads:

@@ -15,6 +15,7 @@ from mmgen.config import RuntimeConfig, home, load_runtime
 from mmgen.deprecated import attributes, warn
 from mmgen.engine.engine import Engine
 from mmgen.engine.job import Request
+from mmgen.engine.memory.heap_trimmer import HeapTrimmer
 from mmgen.engine.memory.ledger import Ledger
 from mmgen.engine.telemetry.trace import Trace
 from mmgen.errors import NotFound
@@ -83,7 +84,7 @@ class Runtime:
         policy = self.registry.policies.get(config.policy)()
         ledger = Ledger(config.memory_limit, config.device, partial(_measured, config.device))
         trace = None if config.trace is None else Trace(config.trace)
-        return Engine(
+        engine = Engine(
             {},
             policy,
             ledger,
@@ -92,6 +93,8 @@ class Runtime:
             watchdog_s=config.watchdog_s,
             free_memory=_free_memory,
         )
+        engine.observers.append(HeapTrimmer())
+        return engine
 
     def sleep(self, model: str, drop: bool = False) -> None:
         """Sends a loaded model off the device until it is needed: its reference, as in `sleep("embedded:emoji")`.
