@@ -69,7 +69,7 @@ def server(smollm2: Path, home: Path) -> Iterator[str]:
         yield address.removesuffix("/v1")
 
 
-@pytest.fixture(scope="package")  # beyond it playwright's event loop would stand in the way of other tests'
+@pytest.fixture(scope="module")  # beyond it playwright's event loop would stand in the way of other tests'
 def browser() -> "Iterator[Browser]":
     if CHROMIUM is None:
         if os.environ.get("MMGEN_BROWSER") == "required":
