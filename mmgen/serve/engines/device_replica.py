@@ -22,7 +22,7 @@ class DeviceReplica:
 
     def __init__(self, name: str, device: str, config: RuntimeConfig, settings: ServeConfig, files: Path) -> None:
         """`config`, `settings`: of the server; `files`: its folder of images that are answered as URLs."""
-        self.name, self.device = name, device
+        self.name, self.device, self.where = name, device, f"{device} of this process"
         self._home = tempfile.TemporaryDirectory(prefix=f"mmgen-{name}-")  # keys, history and stores are the server's
         self.rt = Runtime(config.model_copy(update={**SAME, "device": device, "home": Path(self._home.name)}))
         self._app = ReplicaApp(self.rt, settings, files)

@@ -13,7 +13,7 @@ from mmgen.cluster.router import ClusterRouter
 from mmgen.errors import BadRequest
 from mmgen.serve.cluster.call import Replica
 from mmgen.serve.cluster.dispatcher import Dispatcher
-from mmgen.serve.cluster.fleet import Fleet
+from mmgen.serve.cluster.fleet import Fleet, StartReplica
 from mmgen.serve.cluster.placement import infos
 from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
 from mmgen.serve.engines.device_replica import DeviceReplica, memory_of
@@ -81,7 +81,7 @@ def _window(settings: ServeConfig) -> float:
 
 def _starter(
     rt: Runtime, settings: ServeConfig, models: Mapping[str, frozenset[str]], devices: Mapping[str, str]
-) -> Callable[[str, ReplicaGroup], object]:
+) -> StartReplica:
     async def start(name: str, group: ReplicaGroup) -> Replica:
         kind = name.rpartition("-")[0]
         if kind in devices:

@@ -36,6 +36,7 @@ class OpenAIReplica:
 
     def __init__(self, name: str, endpoint: HttpEndpoint, models: frozenset[str]) -> None:
         self.name, self.endpoint, self.models = name, endpoint, models
+        self.where = endpoint.base
         self._time = SharedTime()
         self._under_way: dict[str, Exchange] = {}
         self._cancelled: set[str] = set()
