@@ -19,7 +19,7 @@ PIECE = 2**16
 
 
 @dataclass(eq=False)
-class Exchange:
+class HttpExchange:
     """A request under way. `status` and `kind` are known from the first piece on."""
 
     status: int = 0
@@ -65,7 +65,7 @@ class HttpEndpoint:
         finally:
             connection.close()
 
-    async def post(self, exchange: Exchange, path: str, body: bytes, read_s: float) -> AsyncIterator[bytes]:
+    async def post(self, exchange: HttpExchange, path: str, body: bytes, read_s: float) -> AsyncIterator[bytes]:
         """The answer's pieces as they come, at least one. Raises OSError and HTTPException; ends when it is closed."""
         loop = asyncio.get_running_loop()
 
@@ -85,7 +85,7 @@ class HttpEndpoint:
             exchange.close()
             await asyncio.shield(work)
 
-    def _exchange(self, exchange: Exchange, path: str, body: bytes, read_s: float, tell: Any) -> None:
+    def _exchange(self, exchange: HttpExchange, path: str, body: bytes, read_s: float, tell: Any) -> None:
         try:
             connection = exchange.connection = self.connected(read_s)
             try:

@@ -17,7 +17,7 @@ from mmgen.errors import BadRequest, Cancelled, MmgenError, NotFound
 from mmgen.serve import errors
 from mmgen.serve.cluster.call import ForwardedCall, ReplicaLost, ReplicaMessage, ReplicaReport
 from mmgen.serve.engines.answer_text import AnswerText
-from mmgen.serve.engines.http_stream import Exchange, HttpEndpoint
+from mmgen.serve.engines.http_stream import HttpEndpoint, HttpExchange
 from mmgen.serve.engines.shared_time import SharedTime
 
 PATHS = {"/v1/chat/completions": "chat", "/v1/completions": "text", "/v1/embeddings": "embeddings"}
@@ -38,7 +38,7 @@ class OpenAIReplica:
         self.name, self.endpoint, self.models = name, endpoint, models
         self.where = endpoint.base
         self._time = SharedTime()
-        self._under_way: dict[str, Exchange] = {}
+        self._under_way: dict[str, HttpExchange] = {}
         self._cancelled: set[str] = set()
         self._stopped = False
 
@@ -63,7 +63,7 @@ class OpenAIReplica:
             for message in _refused(why):
                 yield message
             return
-        exchange = self._under_way[call.id] = Exchange()
+        exchange = self._under_way[call.id] = HttpExchange()
         said, began = AnswerText(), False
         self._time.begin(call.id)
         try:
