@@ -1,1 +1,0 @@
-"""Engines behind the router without Ray: other devices of this machine, and servers such as vLLM's."""
