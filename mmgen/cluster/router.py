@@ -55,13 +55,13 @@ class ClusterRouter:
         self.replicas: dict[str, ReplicaState] = {}
         self.prefixes, self.waiting = PrefixIndex(), FairWaiting()
         self.moves = self.decisions = self.looked_at = 0  # models loaded; requests sent; replicas and queues seen for it
-        self._holders: dict[str, RandomSet[str]] = {}  # model -> replicas that have it
-        self._open: dict[str, RandomSet[str]] = {}  # ... and room besides
-        self._room: dict[str, RandomSet[str]] = {}  # model -> replicas with room that may hold it and do not
+        self._holders = {model: RandomSet[str]() for model in models}  # model -> replicas that have it
+        self._open = {model: RandomSet[str]() for model in models}  # ... and room besides
+        self._room = {model: RandomSet[str]() for model in models}  # model -> replicas with room that may hold it and do not
         self._sent_s = 0.0  # predicted seconds of all that was sent
         self._since: dict[str, float] = {}  # model that is loaded nowhere and finds no place -> `_sent_s` when that began
         self._reserved: set[str] = set()  # models that a replica is kept for, see `_reserve`
-        self._placed: dict[str, RandomSet[str]] = {}  # model -> replicas that may hold it
+        self._placed = {model: RandomSet[str]() for model in models}  # model -> replicas that may hold it
 
     def bound_s(self, most_s: float) -> float:
         """Device-seconds by which two users of equal weight who always wait can differ; `most_s`: of a request."""

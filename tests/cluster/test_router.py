@@ -38,6 +38,13 @@ def test_work_spreads_by_predicted_finish() -> None:
     assert made.queue_s(frozenset("a")) == pytest.approx(20.0)
 
 
+def test_what_comes_before_the_first_replica_waits_for_it() -> None:
+    made = ClusterRouter({"a": ModelInfo()}, rng=random.Random(0))
+    assert submit(made, asked(0)) == []
+    made.join(ReplicaState("r0", frozenset("a")))
+    assert [one.replica for one in made.ready()] == ["r0"]
+
+
 def test_what_has_no_room_waits_and_goes_on_when_something_is_done() -> None:
     made = router(2, window_s=1.0)
     sent = submit(made, *(asked(number) for number in range(10)))
