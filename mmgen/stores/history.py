@@ -164,13 +164,15 @@ class History:
         """Every entry, oldest first, read by and by."""
         last = 0
         sql = f'SELECT {COLUMNS} FROM entries WHERE "user" = ? AND number > ? ORDER BY number LIMIT 100'
-        while found := self._entries(sql, (user, last)):
-            yield from found
-            last = self._number(user, found[-1].id)
+        while rows := self._tables.all(sql, (user, last)):
+            yield from self._with_files(rows)
+            last = rows[-1][-1]
 
     def _entries(self, sql: str, values: Sequence[Any]) -> list[HistoryEntry]:
         """Of rows of COLUMNS, with their files."""
-        rows = self._tables.all(sql, values)
+        return self._with_files(self._tables.all(sql, values))
+
+    def _with_files(self, rows: Sequence[Sequence[Any]]) -> list[HistoryEntry]:
         numbers, files = [row[-1] for row in rows], defaultdict[int, list[HistoryFile]](list)
         among = f"({', '.join('?' * len(numbers))})"
         named = f"SELECT entry, name, bytes FROM files WHERE entry IN {among} ORDER BY entry, name"

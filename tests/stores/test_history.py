@@ -17,7 +17,7 @@ import pytest
 
 from mmgen.errors import BadRequest, Clash, Closed, NotFound, StoreError
 from mmgen.stores.history import History
-from mmgen.stores.history_schema import TABLES, HistoryFile, RetentionPolicy
+from mmgen.stores.history_schema import TABLES, HistoryEntry, HistoryFile, RetentionPolicy
 from mmgen.stores.private.tables import opened
 
 
@@ -159,6 +159,19 @@ def test_export(history: History) -> None:
         first, second = map(json.loads, archive.read("history.jsonl").splitlines())
         assert first == {**history.get("ann", "r1").to_dict()} and second["id"] == "r2"
         assert archive.read("files/r1/_0.png") == b"png"
+
+
+def test_export_while_entries_are_deleted(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        add(history, f"r{number}")
+    plain = HistoryEntry.to_dict
+
+    def deleting(one: HistoryEntry) -> dict[str, object]:
+        history.delete_all("ann")
+        return plain(one)
+
+    monkeypatch.setattr(HistoryEntry, "to_dict", deleting)
+    assert history.export("ann", io.BytesIO()) == 3
 
 
 def test_the_oldest_go_first(records_at: Path | str) -> None:
