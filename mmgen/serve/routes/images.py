@@ -44,9 +44,10 @@ async def edit(body: Annotated[ImageEditBody, Form(media_type=MULTIPART)], conte
         raise BadRequest(f"there are {len(files)} images; give 1 to {1 + MAX_REFERENCES}, as files called image")
     image, *further = [await image_of(one, context) for one in files]
     mask = transparent(image) if body.mask is None else drawn_anew(await image_of(body.mask, context))
-    if mask is None or further:
-        if body.mask is not None:
-            raise BadRequest("a mask is for one image; leave it out, or the other images")
+    if mask is not None and further:
+        said = "parts of the first image are transparent, which" if body.mask is None else "a mask"
+        raise BadRequest(f"{said} says what of one image is drawn anew; fill them, leave the mask out, or give one image")
+    if mask is None:
         more = {"reference_image": further} if further else {}
         return await drawn(context, "img2img", body, {"image": image, **more}, "image_edit")
     return await drawn(context, "inpaint", body, {"image": image, "mask": mask}, "image_edit")

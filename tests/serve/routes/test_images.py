@@ -136,7 +136,8 @@ def test_without_a_mask_all_of_it_is_drawn_anew(openai: "OpenAI") -> None:
         ({"image": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, 422, "SVG"), ({"image": png()[:45]}, 422, "read"),
         ({"image": png(), "mask": png()}, 400, "transparent"), ({}, 400, "image"),
         ({"image": png(), "image[]": png()}, 400, "draws one image anew; give one"),
-        ({"image": png(), "image[]": png(), "mask": png(clear=(0, 0, 4, 4))}, 400, "a mask is for one image"),
+        ({"image": png(), "image[]": png(), "mask": png(clear=(0, 0, 4, 4))}, 400, "a mask says what of one image"),
+        ({"image": png(clear=(0, 0, 4, 4)), "image[]": png()}, 400, "parts of the first image are transparent"),
         ({"image": png(), "mask": png(size=(8, 8), clear=(0, 0, 4, 4))}, 400, "same size"),
     ],
 )  # fmt: skip
