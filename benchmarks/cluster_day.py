@@ -156,10 +156,10 @@ def main() -> None:
         out, length = day(args.jobs, engines, args.users, args.window, engines >= 4 and not args.no_rack, args.memory)
         rows.append(tell(out, engines, length, time.perf_counter() - began))
         series[engines], lengths[engines] = out, length
-    if args.plot:
-        plot(args.plot, series, lengths)
-    if args.json:
-        args.json.write_text(json.dumps({"decision_us": decision, "turn_us": turn, "days": rows}, indent=1))
+        if args.plot:  # after each, as a million jobs take minutes
+            plot(args.plot, series, lengths)
+        if args.json:
+            args.json.write_text(json.dumps({"decision_us": decision, "turn_us": turn, "days": rows}, indent=1))
 
 
 if __name__ == "__main__":

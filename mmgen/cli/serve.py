@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mmgen.errors import BadRequest
+
 if TYPE_CHECKING:
     from mmgen.runtime import Runtime
     from mmgen.serve.cluster.fleet import Fleet
@@ -38,6 +40,9 @@ def serve(
     ray: Annotated[
         str | None, typer.Option(help="Run models on a Ray cluster: HOST:PORT, auto, or local, which starts one here.")
     ] = None,
+    devices: Annotated[
+        str | None, typer.Option(help="Devices of this machine, each with an engine of its own: cuda:0,cuda:1.")
+    ] = None,
     history: Annotated[
         bool | None, typer.Option("--history/--no-history", help="Save requests and answers in the history.")
     ] = None,
@@ -48,7 +53,7 @@ def serve(
     told = {
         "host": host, "port": port, "models": model, "cors": cors, "history": history, "ssl_certfile": ssl_certfile,
         "ssl_keyfile": ssl_keyfile, "audit": audit, "log_format": log_format, "log_level": log_level, "otel": otel,
-        "keys_file": keys_file,
+        "keys_file": keys_file, "devices": None if devices is None else tuple(devices.split(",")),
     }  # fmt: skip
     settings = read({key: value for key, value in told.items() if value is not None}, config)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a service manager stops it
@@ -64,7 +69,9 @@ def serve(
     if certificate is not None and certificate.trouble:
         typer.echo(certificate.trouble, err=True)
     with Runtime() as rt, ExitStack() as cleanup:
-        fleet = None if ray is None else cleanup.enter_context(ray_cluster(ray, rt, settings))
+        fleet = cleanup.enter_context(ray_cluster(ray, rt, settings)) if ray is not None else None
+        if settings.devices or settings.engines:
+            fleet = cleanup.enter_context(engine_fleet(rt, settings, ray))
         app = create_app(rt, settings, fleet)
         listener = listen(settings.host, settings.port)
         scheme = "http" if certificate is None else "https"
@@ -85,6 +92,15 @@ def ray_cluster(address: str, rt: Runtime, settings: ServeConfig) -> AbstractCon
     from mmgen.serve.cluster.ray_cluster import fleet
 
     return fleet(address, rt, settings)
+
+
+def engine_fleet(rt: Runtime, settings: ServeConfig, ray: str | None) -> AbstractContextManager[Fleet]:
+    """Raises BadRequest where Ray is asked for too."""
+    from mmgen.serve.engines.engine_fleet import fleet
+
+    if ray is not None:
+        raise BadRequest("devices and engines are for a server without Ray; with --ray name groups in cluster.replicas")
+    return fleet(rt, settings)
 
 
 def read(told: dict[str, Any], config: Path | None) -> ServeConfig:

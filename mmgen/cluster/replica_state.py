@@ -44,9 +44,13 @@ class RandomSet(Generic[T]):
             self.items[place] = last
             self.places[last] = place
 
-    def draw(self, rng: random.Random) -> T:
-        items = self.items
-        return items[int(rng.random() * len(items))]
+    def pair(self, rng: random.Random) -> tuple[T, ...]:
+        """Two different ones, or as many as there are."""
+        items, count = self.items, len(self.items)
+        if count < 3:
+            return tuple(items)
+        first = int(rng.random() * count)
+        return items[first], items[(first + 1 + int(rng.random() * (count - 1))) % count]
 
 
 @dataclass(eq=False)

@@ -83,7 +83,9 @@ class ClusterRouter:
         for model in replica.may_hold:
             for table in (self._holders, self._open, self._room):
                 table.setdefault(model, RandomSet())
-            self._placed.setdefault(model, RandomSet()).add(replica.name)
+            placed = self._placed.setdefault(model, RandomSet())
+            if self._fits(replica, model):
+                placed.add(replica.name)
             if model in replica.models:
                 self._holders[model].add(replica.name)
         if self._has_room(replica):
@@ -208,8 +210,8 @@ class ClusterRouter:
         open_, near = self._open[model], set[str]()
         if known:
             near = {name for name in islice(reversed(known), KNOWN) if name in open_.places}
-        drawn = {open_.draw(self.rng), open_.draw(self.rng)} if open_.items else set[str]()
-        for name in near | drawn:
+        drawn = open_.pair(self.rng)
+        for name in near.union(drawn):
             self.looked_at += 1
             replica = self.replicas[name]
             cached = part if name in near else 0.0
@@ -223,7 +225,7 @@ class ClusterRouter:
     def _beside(self, request: ClusterRequest, best: tuple[float, ReplicaState] | None) -> tuple[float, ReplicaState] | None:
         """The same, with replicas that have to load its model first."""
         room, info = self._room[request.model], self.models[request.model]
-        for name in {room.draw(self.rng), room.draw(self.rng)} if room.items else ():
+        for name in room.pair(self.rng):
             self.looked_at += 1
             replica = self.replicas[name]
             if replica.can_load(info):
@@ -239,8 +241,8 @@ class ClusterRouter:
         others = self._sent_s - self._since.setdefault(model, self._sent_s)
         if others < PATIENCE * self.models[model].load_s * len(self._placed[model].items):
             return
-        drawn = [self.replicas[self._placed[model].draw(self.rng)] for _ in range(2)]
-        able = [one for one in drawn if one.fits(self.models[model]) and self._has_room(one)]
+        drawn = [self.replicas[name] for name in self._placed[model].pair(self.rng)]
+        able = [one for one in drawn if self._has_room(one)]
         if able:
             chosen = min(able, key=lambda one: one.queue_s)
             self._shut(chosen)
@@ -303,7 +305,13 @@ class ClusterRouter:
 
     def _reopen(self, replica: ReplicaState) -> None:
         for model in replica.may_hold:
-            (self._open if model in replica.models else self._room)[model].add(replica.name)
+            if model in replica.models:
+                self._open[model].add(replica.name)
+            elif self._fits(replica, model):
+                self._room[model].add(replica.name)
+
+    def _fits(self, replica: ReplicaState, model: str) -> bool:
+        return model in self.models and replica.fits(self.models[model])
 
     def _shut(self, replica: ReplicaState) -> None:
         for model in replica.may_hold:

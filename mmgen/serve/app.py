@@ -119,6 +119,8 @@ def create_app(rt: Runtime, settings: ServeConfig | None = None, fleet: Fleet | 
     app.state.history = History(past) if settings.history else None
     app.state.conversations = Conversations(past) if settings.history else None
     app.state.catalog = ModelCatalog(rt, settings.models)
+    for served in () if fleet is None else fleet.served:
+        app.state.catalog.add(served)
     app.state.stores, app.state.kept_files = StorePool(rt), TemporaryFiles(rt.home / "files")
     app.state.responses, app.state.drawings = ResponseStore(), Drawings()
     app.state.mcp_servers = McpConnections(settings.mcp)

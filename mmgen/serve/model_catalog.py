@@ -50,6 +50,10 @@ class ModelCatalog:
         """All served models; scans the Hugging Face cache."""
         return list({one.id: one for one in [*_installed(), *self._own.values()]}.values())
 
+    def add(self, model: ServedModel) -> None:
+        """One that another engine serves."""
+        self._own[model.id] = model
+
     def get(self, name: str) -> ServedModel:
         """Raises UnknownModel."""
         base, _, precision = name.partition("#")

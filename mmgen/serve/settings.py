@@ -8,6 +8,7 @@ from pydantic import ByteSize, Field
 
 from mmgen.config import Config, UserPath
 from mmgen.serve.cluster.settings import ClusterConfig
+from mmgen.serve.engines.settings import EngineAddress
 
 
 class ServeConfig(Config):
@@ -34,4 +35,6 @@ class ServeConfig(Config):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"  # info: a line for each call
     otel: str | None = None  # an OpenTelemetry collector's address for OTLP by HTTP, such as http://localhost:4318
     cluster: ClusterConfig | None = None  # which models live where, with --ray
+    devices: tuple[str, ...] = ()  # such as cuda:0 and cuda:1: an engine on each, models placed on them by their size
+    engines: dict[str, EngineAddress] = Field(default_factory=dict)  # servers such as vLLM's that answer for their models
     history: bool = True  # whether requests and results are kept

@@ -96,23 +96,23 @@ def test_memory_evicts_what_is_idle_and_never_what_is_in_use() -> None:
     assert list(made.replicas["r0"].models) == ["c", "a"]
 
 
-def test_what_finds_no_memory_holds_up_no_others_and_gets_a_replica_that_empties() -> None:
-    made = router(2, models="abc", loaded="ab", memory=200, window_s=5.0)
+def test_what_finds_no_memory_gets_a_replica_that_empties_once_others_had_their_turn() -> None:
+    made = router(1, models="abc", loaded="ab", memory=200, window_s=5.0)
     of_both = [asked(number, ("ann", "bob")[number % 2], "ab"[number % 2]) for number in range(300)]
     busy, more = submit(made, *of_both[:40]), iter(of_both[40:])
-    assert submit(made, asked(90, "zoe", "c")) == [] and len(busy) == 20
+    assert submit(made, asked(90, "zoe", "c")) == [] and len(busy) == 10
     turns = 0
-    while not (kept := [one for one in made.replicas.values() if one.reserved == "c"]) and turns < 100:
+    while not made.replicas["r0"].reserved and turns < 100:
         made.finished(busy.pop(0).request, 500.0)
         busy += submit(made, next(more))
         turns += 1
-    assert 35 <= turns <= 50, "others run for twice as long on each replica as loading takes"
+    assert 15 <= turns <= 25, "others run for twice as long as loading takes"
     sent = []
     for one in list(busy):
         made.finished(one.request, 500.0)
         sent += submit(made, next(more))
     (first,) = [one for one in sent if one.request.user == "zoe"]
-    assert (first.replica, first.loads) == (kept[0].name, True) and not kept[0].reserved
+    assert first.loads and sent[0] is first and not made.replicas["r0"].reserved
 
 
 def test_models_that_do_not_fit_together_do_not_thrash() -> None:

@@ -40,6 +40,10 @@ class Dispatcher:
         self.router.join(state)
         self._decide()
 
+    def takes(self, model: str) -> bool:
+        """Whether replicas answer for it; if not, this process does."""
+        return model in self.router.models
+
     def remove(self, name: str, why: str = "") -> None:
         """It died, or was stopped: what was under way there is played again. Later calls for the same name do nothing."""
         if self.replicas.pop(name, None) is None:

@@ -16,6 +16,7 @@ from mmgen.errors import Busy, MmgenError, NotFound
 from mmgen.serve.cluster.call import Replica, ReplicaLost
 from mmgen.serve.cluster.dispatcher import Dispatcher
 from mmgen.serve.cluster.settings import ClusterConfig, ReplicaGroup
+from mmgen.serve.model_catalog import ServedModel
 
 log = logging.getLogger(__name__)
 TICK_S, POLL_S, WATCH_S = 1.0, 0.05, 2.0
@@ -40,6 +41,8 @@ class GroupState:
 
 class Fleet:
     """On the ingress's event loop."""
+
+    served: tuple[ServedModel, ...] = ()  # models that only its replicas know
 
     def __init__(
         self, dispatcher: Dispatcher, config: ClusterConfig, models: Mapping[str, frozenset[str]], start: StartReplica

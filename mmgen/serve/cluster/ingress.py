@@ -42,22 +42,25 @@ class ClusterIngress:
         if isinstance(told.get("store"), str):  # stores are here
             await self.app(scope, _again(body, receive), send)
             return
+        named = told.get("model") or _form_model(body)
         try:
-            await self._forward(route, scope, told, body, receive, send)
+            model = reference(route, scope["app"].state.catalog, str(named) if named else None)
+            if not self.dispatcher.takes(model):
+                await self.app(scope, _again(body, receive), send)
+                return
+            await self._forward(route, scope, told, model, body, receive, send)
         except MmgenError as why:
             busy = scope["app"].state.rt.engine.soonest() if isinstance(why, errors.RetryLater) else None
             await errors.response(why, busy)(scope, receive, send)
 
     async def _forward(
-        self, route: ForwardedRoute, scope: Scope, told: dict[str, Any], body: bytes, receive: Receive, send: Send
+        self, route: ForwardedRoute, scope: Scope, told: dict[str, Any], model: str, body: bytes, receive: Receive, send: Send
     ) -> None:
         state, caller = scope["app"].state, scope.setdefault("state", {}).get("caller") or Caller()
-        named = told.get("model") or _form_model(body)
-        model = reference(route, state.catalog, str(named) if named else None)
         self.dispatcher.router.check(model)
         request: Request = state.tracker.begin(route.kind, caller.user, "interactive")
         scope["state"]["request_id"] = request.id
-        scope["state"]["models"] = (str(named or model),)
+        scope["state"]["models"] = (str(told.get("model") or _form_model(body) or model),)
         logs.request_id.set(request.id)
         call = forwarded_call(route, scope, told, body, caller, request)
         answer = _Answer(scope["app"], request, caller, send)
