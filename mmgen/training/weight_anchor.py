@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 T = TypeVar("T")
-LEAST = 1e-12
 
 
 class WeightAnchor:
@@ -39,7 +38,8 @@ class WeightAnchor:
             new = fisher[name] / max(1, count)
             before = self.stiffness.get(name, torch.zeros_like(new))
             centre = self.centre.get(name, weight.detach())
-            self.centre[name] = (before * centre + new * weight.detach()) / (before + new).clamp(min=LEAST)
+            share = torch.where(before + new > 0, new / (before + new), 0.0)  # of the new task
+            self.centre[name] = centre + share * (weight.detach() - centre)
             self.stiffness[name] = before + new
 
     def penalty(self) -> Tensor:

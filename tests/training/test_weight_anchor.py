@@ -29,6 +29,12 @@ def test_the_sum_of_two_parabolas_but_for_a_constant() -> None:
     assert torch.allclose(anchor.penalty() - ours, wanted(model.weight) - first, atol=1e-5)
 
 
+def test_what_hardly_mattered_is_held_where_it_was() -> None:
+    model, anchor = anchored()
+    anchor.add([torch.full((1, 2), 1e-4)], lambda x: (model(x) ** 2).sum())
+    assert (anchor.stiffness["weight"] > 0).all() and torch.equal(anchor.centre["weight"], model.weight.detach())
+
+
 def test_nothing_is_held_at_first() -> None:
     assert anchored()[1].penalty() == 0
 

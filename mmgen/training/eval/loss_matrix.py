@@ -22,11 +22,11 @@ class LossMatrix:
 
     @property
     def forgetting(self) -> float:
-        """How far each task but the last is above the lowest it ever was after it had been learned, on average; Chaudhry et al.
-        2018 (arXiv 1801.10112), eq. 3, with losses instead of accuracies."""
+        """How far each task but the last is above its lowest loss of the stages before the last, on average; below 0 where it
+        got better since. Chaudhry et al. 2018 (arXiv 1801.10112), eq. 3, with losses instead of accuracies."""
         last = len(self.rows) - 1
         return fmean(
-            self.rows[last][task] - min(row[task] for row in self.rows[task + 1 :]) for task in range(len(self.names) - 1)
+            self.rows[last][task] - min(row[task] for row in self.rows[task + 1 : last]) for task in range(len(self.names) - 1)
         )
 
     @property

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,9 @@ from mmgen.training.weight_anchor import WeightAnchor
 
 log = logging.getLogger(__name__)
 Method = Literal["none", "replay", "ewc", "lwf", "lora"]
+LOSSES = "losses.json"
+FREE = {"out", "data", "checkpoint_minutes", "validate_every", "country"}
+"""Options that may change where a run is resumed: they change no result."""
 
 
 class ContinualRecipe(LoopRecipe):
@@ -174,13 +177,24 @@ class ContinualTask(TaskHooks):
         self.optimizer = optimizers.adamw(self.model, weight_decay=self.recipe.weight_decay, betas=self.recipe.betas)
 
     def parts(self, step: int, process: int, processes: int) -> list[tuple[PackedBatch, float]]:
-        recipe, mine = self.recipe, self.recipe.numbers(step, process, processes)
-        again = round(recipe.replay * len(mine)) if recipe.method == "replay" and self.number else 0
-        new = mine[: len(mine) - again]
-        found = [(self.rows[self.number].batch(chunk), len(chunk) / len(mine)) for chunk in recipe.chunks(new) if len(chunk)]
-        for place in mine[len(new) :]:
-            found.append((self.rows[place % self.number].batch([place // self.number]), 1 / len(mine)))
-        return found
+        count = len(self.recipe.numbers(step, process, processes))
+        again = self.replayed(count)
+        new = range(step * (count - again), (step + 1) * (count - again))
+        wanted = {self.number: [place * processes + process for place in new]}
+        for place in range(step * again, (step + 1) * again):  # counted by themselves, so that every task has its turn
+            row, task = divmod(place * processes + process, self.number)
+            wanted.setdefault(task, []).append(row)
+        return [
+            (self.rows[task].batch(chunk), len(chunk) / count)
+            for task, numbers in wanted.items()
+            for chunk in self.recipe.chunks(numbers)
+        ]
+
+    def replayed(self, count: int) -> int:
+        """Of so many rows of a step, those of earlier tasks: at least one, and not all."""
+        if self.recipe.method != "replay" or not self.number:
+            return 0
+        return min(max(1, round(self.recipe.replay * count)), count - 1)
 
 
 def train(recipe: ContinualRecipe, *, stop_after_minutes: float | None = None) -> bool:
@@ -188,19 +202,21 @@ def train(recipe: ContinualRecipe, *, stop_after_minutes: float | None = None) -
     `out/model`: the model, or of lora a folder with an adapter for each task."""
     names, began = _names(recipe), time.monotonic()
     accelerator = mixed_precision.accelerator(recipe.mixed_precision)
+    if recipe.method == "replay" and recipe.batch < 2 * accelerator.num_processes:
+        raise BadRequest(f"batch is {recipe.batch}; replay needs at least 2 rows a step on each device")
     torch.manual_seed(recipe.seed)
     text = TextModel.load(hub.resolve(recipe.base), str(accelerator.device), recipe.base, "fp32")
-    path = _begun(recipe, names, text)
     size = recipe.row or text.lm.config.max_tokens
     if not recipe.probe < size <= text.lm.config.max_tokens:
         raise BadRequest(
             f"row is {size} tokens; take more than the probe's {recipe.probe}, and at most the model's "
             f"{text.lm.config.max_tokens}"
         )
-    streams = [_prepared(recipe, name, path) for name in names]
+    with accelerator.main_process_first():
+        path = _begun(recipe, names, text)
+        streams = [_prepared(recipe, name, path) for name in names]
     rows = [PackedRows(stream, size, recipe.seed) for stream, _ in streams]
-    learner, losses = ContinualLearner(recipe, text, names), recipe.out / "losses.json"
-    told: dict[str, Any] = json.loads(losses.read_text()) if losses.is_file() else {"rows": [], "chosen": []}
+    learner, told = ContinualLearner(recipe, text, names), _told(recipe.out / LOSSES)
     _measure(learner, streams, size, told, 0)
     for number, name in enumerate(names):
         left = None if stop_after_minutes is None else max(0.0, stop_after_minutes - (time.monotonic() - began) / 60)
@@ -209,9 +225,18 @@ def train(recipe: ContinualRecipe, *, stop_after_minutes: float | None = None) -
         task = ContinualTask(learner, number, rows)
         if not loop.run(one, task, RunLog(one.out, recipe.steps, unit="rows"), accelerator, left):
             return False
+        accelerator.free_memory()  # which else keeps each task's optimizer
         learner.end(rows[number])
         _measure(learner, streams, size, told, number + 1)
-        losses.write_text(json.dumps(told))
+        if accelerator.is_main_process:
+            _keep(recipe.out / LOSSES, told)
+    if accelerator.is_main_process:
+        _report(recipe, learner, told)
+    return True
+
+
+def _report(recipe: ContinualRecipe, learner: ContinualLearner, told: Mapping[str, Any]) -> None:
+    names = learner.names
     matrix = LossMatrix(names, told["rows"])
     matrix.plot(recipe.out / "losses.png")
     (recipe.out / "report.md").write_text(f"{matrix.table()}\n\n{matrix.summary()}\n")
@@ -220,7 +245,18 @@ def train(recipe: ContinualRecipe, *, stop_after_minutes: float | None = None) -
         right = sum(told["chosen"][-1][task][task] for task in range(len(names)))
         log.warning("the probe chose the task's own adapter for %d of %d rows", right, sum(map(sum, told["chosen"][-1])))
     checkpoint.replaced(recipe.out / "model", learner.save)
-    return True
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """Losses of the stages that were measured, and of lora the adapters that were chosen."""
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {"rows": [], "chosen": []}
+    return found
+
+
+def _keep(path: Path, told: Mapping[str, Any]) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(told))
+    fresh.replace(path)
 
 
 def _names(recipe: ContinualRecipe) -> list[str]:
@@ -239,15 +275,15 @@ def _names(recipe: ContinualRecipe) -> list[str]:
 def _begun(recipe: ContinualRecipe, names: Sequence[str], text: TextModel) -> Path:
     """The run's folder, with the base's tokenizer. Raises BadRequest where it is another run's."""
     recipe.out.mkdir(parents=True, exist_ok=True)
-    said = {"base": recipe.base, "tasks": [*names], "method": recipe.method, "tokenizer": text.tokenizer.fast.to_str()}
+    said = recipe.model_dump(mode="json", exclude=FREE) | {"tasks": [*names], "tokenizer": text.tokenizer.fast.to_str()}
     about = recipe.out / "run.json"
     if about.is_file():
         before = json.loads(about.read_text())
-        for key in ("base", "tasks", "method", "tokenizer"):
-            if before[key] != said[key]:
-                shown = "" if key == "tokenizer" else f" {before[key]}, not {said[key]}"
+        for key, value in said.items():
+            if before.get(key) != value:
+                shown = "" if key == "tokenizer" else f" {before.get(key)}, not {value}"
                 raise BadRequest(f"{recipe.out} holds a run with another {key}{shown}; give another folder with --out")
-    about.write_text(json.dumps(said))
+    _keep(about, said)
     tokenizers.save(text.tokenizer.fast, recipe.out)
     return recipe.out / "tokenizer.json"
 
@@ -268,4 +304,4 @@ def _measure(
     told["rows"].append([loss for loss, _ in found])
     told["chosen"].append([chosen for _, chosen in found])
     if not all(map(math.isfinite, told["rows"][-1])):
-        raise BadRequest(f"after {stage} tasks a held-out loss is not finite; lower the learning rate")
+        raise BadRequest(f"after {stage} tasks a held-out loss is not finite; lower schedule.peak, and give another --out")

@@ -14,6 +14,10 @@ def test_by_hand() -> None:
     assert MATRIX.forward_transfer == pytest.approx(((4.0 - 3.5) + (5.0 - 4.0)) / 2)
 
 
+def test_what_got_better_since_is_forgotten_less_than_nothing() -> None:
+    assert LossMatrix(["a", "b"], [[3.0, 3.0], [2.0, 3.0], [1.5, 1.0]]).forgetting == -0.5
+
+
 def test_seen(tmp_path: Path) -> None:
     MATRIX.plot(tmp_path / "losses.png")
     with Image.open(tmp_path / "losses.png") as seen:

@@ -12,7 +12,7 @@ from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.lm.text_model import TextModel
 from mmgen.training.recipes import continual, language_model
-from mmgen.training.recipes.continual import ContinualRecipe
+from mmgen.training.recipes.continual import ContinualRecipe, ContinualTask
 from mmgen.training.recipes.language_model import LanguageModelRecipe
 
 OTHER = "ein der Hase Huhn Bauer Fluss Wald Mond rennt sieht folgt findet alt jung rot und unter".split()  # noqa: SIM905
@@ -39,7 +39,7 @@ def base(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sequence(base: Path, data: Path, out: Path, **more: object) -> ContinualRecipe:
     values: dict[str, object] = {
-        "steps": 25, "batch": 8, "schedule": {"peak": 2e-2}, "validation_rows": 6, "probe": 8, "held_out": 0.15,
+        "steps": 15, "batch": 8, "schedule": {"peak": 3e-2}, "validation_rows": 3, "probe": 8, "held_out": 0.15,
     }  # fmt: skip
     return ContinualRecipe(base=str(base), data=data, out=out, fisher_rows=8, **{**values, **more})
 
@@ -79,6 +79,32 @@ def test_a_method_keeps_more(
         assert {one.name for one in (recipe.out / "model").iterdir()} == {"1-english", "2-german"}
 
 
+@pytest.mark.parametrize(
+    ("batch", "processes", "share", "again"), [(8, 1, 0.25, 2), (4, 1, 0.25, 1), (4, 2, 0.9, 1), (2, 1, 0.1, 1)]
+)
+def test_every_earlier_task_has_its_turn(batch: int, processes: int, share: float, again: int) -> None:
+    """Rows are what `batch` was asked for: of four tasks the last one is learned."""
+    seen: list[list[int]] = [[] for _ in range(4)]
+
+    class Rows:
+        def __init__(self, task: int) -> None:
+            self.task = task
+
+        def batch(self, numbers: list[int]) -> int:
+            seen[self.task] += numbers
+            return len(numbers)
+
+    task = object.__new__(ContinualTask)
+    task.recipe = ContinualRecipe(base="x", steps=12, batch=batch, replay=share)
+    task.number, task.rows = 3, [Rows(number) for number in range(4)]  # type: ignore[misc]
+    for step in range(12):
+        for process in range(processes):
+            parts = task.parts(step, process, processes)
+            assert sum(share for _, share in parts) == pytest.approx(1)
+    assert [sorted(numbers) for numbers in seen[:3]] == [list(range(12 * processes * again // 3))] * 3
+    assert sorted(seen[3]) == list(range(12 * (batch - processes * again)))
+
+
 @pytest.mark.parametrize("method", ["ewc", "lora"])
 def test_a_stopped_sequence_ends_with_the_same_bits(method: str, base: Path, data: Path, tmp_path: Path) -> None:
     whole, stopped = (sequence(base, data, tmp_path / name, method=method, steps=2) for name in ("whole", "stopped"))
@@ -101,6 +127,8 @@ def test_a_stopped_sequence_ends_with_the_same_bits(method: str, base: Path, dat
         ({"tasks": ("1-english", "3-french")}, "holds no 3-french; its tasks are 1-english, 2-german"),
         ({"row": 4}, "more than the probe's 8"),
         ({"method": "lwf"}, "another method none, not lwf"),
+        ({"seed": 1}, "another seed 0, not 1"),
+        ({"method": "replay", "batch": 1}, "needs at least 2 rows"),
     ],
 )
 def test_what_cannot_be_learned(more: dict[str, object], told: str, plain: ContinualRecipe) -> None:
