@@ -87,6 +87,9 @@ class BatchStore:
     def __init__(self, place: Place, owner: str = "") -> None:
         """`place`: a file, or the address of a PostgreSQL server. `owner`: who answers the batches that it claims."""
         self._database, self.owner = opened(place, TABLES), owner
+
+    def forget(self) -> None:
+        """Files and ended batches that are older than KEPT_S."""
         with self._database.transaction() as connection:
             old = self.now() - KEPT_S
             connection.execute("DELETE FROM files WHERE created < ?", (old,))

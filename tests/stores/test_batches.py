@@ -43,6 +43,22 @@ def test_files_are_their_users_own(records_at: Path | str, monkeypatch: pytest.M
     store.close()
 
 
+def test_what_is_old_is_forgotten_while_the_store_is_open(records_at: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = BatchStore(records_at)
+    store.add_file("ann", "a.jsonl", "batch", b"{}")
+    ended, open_one = (store.add("ann", "/v1/embeddings", "file-1", [("a", {})], {}, 60) for _ in range(2))
+    store.end(ended.id, "completed")
+    store.forget()
+    assert len(store.files("ann")) == 1
+    later = store.now() + module.KEPT_S + 1
+    monkeypatch.setattr(store, "now", lambda: later)
+    store.forget()
+    assert store.files("ann") == [] and [one.id for one in store.under_way()] == [open_one.id]
+    with pytest.raises(NotFound):
+        store.batch("ann", ended.id)
+    store.close()
+
+
 def test_each_line_once_whatever_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE", 2)
     path = tmp_path / "batches.db"

@@ -70,6 +70,7 @@ class BatchWorker:
                     if any(worked):
                         continue
                     pause = PAUSE_S if batches else IDLE_S
+                    self.store.forget()
                 except Exception as why:  # the disk, another process, a fault of ours: the lines stay open
                     log.warning("batches wait", exc_info=why)
                 self._woken.wait(pause)

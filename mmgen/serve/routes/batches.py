@@ -15,7 +15,7 @@ from mmgen.serve.batch import batch_lines
 from mmgen.serve.batch.batch_calls import ENDPOINTS
 from mmgen.serve.context import Context, Here
 from mmgen.serve.wire.bounds import entries
-from mmgen.stores.batches import BatchStore, StoredBatch, StoredFile
+from mmgen.stores.batches import KEPT_S, BatchStore, StoredBatch, StoredFile
 
 router = APIRouter(prefix="/v1", tags=["batches"])
 WINDOW_S = 86400.0
@@ -132,7 +132,7 @@ def _of_batch(context: Context, id: str) -> tuple[StoredBatch, bool] | None:
 def _file(one: StoredFile) -> dict[str, Any]:
     return {
         "id": one.id, "object": "file", "bytes": one.size, "created_at": int(one.created), "filename": one.name,
-        "purpose": one.purpose, "status": "processed", "expires_at": None,
+        "purpose": one.purpose, "status": "processed", "expires_at": int(one.created + KEPT_S),
     }  # fmt: skip
 
 
