@@ -22,6 +22,8 @@ Parts = Iterable[tuple[np.ndarray, np.ndarray]]
 ShardOf = Callable[[np.ndarray, int], np.ndarray]  # ids, number of shards -> (N,) numbers of shards
 PER_LIST = 64
 """Vectors that train a centroid."""
+LEAST = 16
+"""Vectors that codes of 4 bits need."""
 ROUNDS = 10
 """Of k-means."""
 BLOCK = 50_000
@@ -40,7 +42,7 @@ def build(
     shard: ShardOf = shards_of,
     seed: int = 0,
 ) -> list[Path]:
-    """Writes the shards' folders, in `folder`; those that are there are written anew.
+    """Writes the shards' folders, in `folder`, where none is yet: a searcher may have them open.
 
     In memory are at most the training vectors (lists * PER_LIST), a block, and one shard's codes.
 
@@ -51,17 +53,22 @@ def build(
         dtype: of the vectors that rescore: float16, or float32 where the last bits count.
         shard: where a vector belongs; default: by a hash of its id.
 
-    Raises BadRequest for a number that does not fit, or fewer vectors than lists.
+    Raises BadRequest for a number that does not fit, fewer vectors than lists, or a folder that holds shards.
     """
-    if dimension % code_bytes or dtype not in ("float16", "float32"):
+    if min(shards, lists) < 1:
+        raise BadRequest(f"shards is {shards} and lists {lists}; give at least 1 of each")
+    if code_bytes < 1 or dimension % code_bytes or dtype not in ("float16", "float32"):
         raise BadRequest(
             f"code_bytes is {code_bytes} and dtype {dtype} for {dimension} dimensions; "
             "code_bytes must divide them, dtype be float16 or float32"
         )
+    if any(folder.glob(f"*/{FACTS}")):
+        raise BadRequest(f"{folder} holds shards already; delete them, or give another folder")
     folders = [folder / f"shard-{number:04d}" for number in range(shards)]
     sample, counts = _split(folders, dimension, parts(), lists * PER_LIST, np.dtype(dtype), shard)
-    if len(sample) < lists:
-        raise BadRequest(f"{len(sample):,} vectors cannot train {lists:,} lists; take at most {max(1, len(sample) // 39):,}")
+    if len(sample) < max(lists, LEAST):
+        most = f"; take at most {len(sample) // 39:,}" if len(sample) >= 39 else f", which need at least {LEAST}"
+        raise BadRequest(f"{len(sample):,} vectors cannot train {lists:,} lists{most}")
     trained = _trained(sample, dimension, lists, code_bytes, seed)
     for path, count in zip(folders, counts, strict=True):
         _encode(path, trained, dimension, count, dtype)
