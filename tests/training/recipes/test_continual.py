@@ -65,7 +65,12 @@ def test_without_a_method_the_first_is_forgotten(plain: ContinualRecipe) -> None
 
 @pytest.mark.parametrize(
     ("method", "more"),
-    [("replay", {}), ("ewc", {"strength": 300.0}), ("lwf", {"strength": 1.0}), ("lora", {"rank": 16, "alpha": 96.0})],
+    [
+        ("replay", {}),
+        ("ewc", {"strength": 300.0}),
+        ("lwf", {"strength": 1.0}),
+        ("lora", {"rank": 16, "alpha": 96.0, "steps": 30}),
+    ],
 )
 def test_a_method_keeps_more(
     method: str, more: dict[str, float], plain: ContinualRecipe, base: Path, data: Path, tmp_path: Path
