@@ -13,7 +13,7 @@ import pytest
 SMALL = {"object_store_memory": 80 * 2**20}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def quick_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Ray's processes find this package, and do without what jsonschema imports for seconds in each of them."""
     stub = tmp_path_factory.mktemp("without")

@@ -49,7 +49,8 @@ def commands(folder: Path) -> Iterator[Path]:
     for name, words in (("python", []), ("mmgen", [str(Path(sys.executable).with_name("mmgen"))])):
         (folder / name).write_text(CLIENT.format(python=sys.executable, place=str(place), words=words))
         (folder / name).chmod(0o755)
-    with subprocess.Popen([sys.executable, __file__, str(place)]) as server:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # a command brings its own
+    with subprocess.Popen([sys.executable, __file__, str(place)], env=environment) as server:
         while not place.exists():
             assert server.poll() is None
             time.sleep(0.01)
@@ -97,9 +98,9 @@ def attend(caller: socket.socket) -> Callable[[], Any]:
 def command(words: list[str], cwd: str, environment: dict[str, str]) -> Callable[[], Any]:
     """What `python WORDS` does, in that folder and environment."""
     os.chdir(cwd)
-    before, after = (one.get("PYTHONPATH", "").split(os.pathsep) for one in (os.environ, environment))
+    told = environment.get("PYTHONPATH", "").split(os.pathsep)
     first = "" if words[0] in ("-c", "-m") else str(Path(words[0]).parent)
-    sys.path[:] = [first, *filter(None, after), *(path for path in sys.path[1:] if path not in before)]
+    sys.path[:] = [first, *filter(None, told), *(path for path in sys.path[1:] if path not in told)]
     os.environ.clear()
     os.environ.update(environment)
     kind, *rest = words
