@@ -83,6 +83,8 @@ COVERED_ELSEWHERE = {
     "mmgen.cli.training.reward": "training/recipes/test_reward.py",
     "mmgen.models.lm.reward_model": "training/recipes/test_reward.py",
     "mmgen.training.data.constitution": "training/recipes/test_constitution.py",
+    "mmgen.training.federated.local_training": "training/recipes/test_federated.py",
+    "mmgen.training.federated.rounds": "training/recipes/test_federated.py",
     "mmgen.training.rl.rollouts": "training/recipes/test_rl.py",
     "mmgen.pipelines.language.architecture_diagram": "cli/training/test_explain.py",
     "mmgen.pipelines.language.explanation": "cli/training/test_explain.py",

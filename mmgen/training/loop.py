@@ -128,7 +128,7 @@ def run(recipe: LoopRecipe, task: Task, record: RunLog, accelerator: Any, stop_a
         if recipe.minutes is not None and seconds >= 60 * recipe.minutes:
             break  # it was at its end before
         rate = recipe.rate(step, seconds)
-        losses = _step(recipe, task, accelerator, module, optimizer, step, rate, precision)
+        losses = optimizer_step(recipe, task, accelerator, module, optimizer, step, rate, precision)
         task.updated(step)
         if accelerator.is_main_process:
             record.add(step, losses, task.step_rows(step) or recipe.batch, rate)
@@ -203,7 +203,7 @@ def _seconds(record: RunLog, accelerator: Any) -> float:
     return float(broadcast(torch.tensor(record.seconds, device=accelerator.device)))
 
 
-def _step(
+def optimizer_step(
     recipe: LoopRecipe,
     task: Task,
     accelerator: Any,

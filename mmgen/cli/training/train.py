@@ -83,6 +83,12 @@ RECIPES = {
         "A causal language model learns texts one after another and forgets little (replay, EWC, LwF, an adapter a task). "
         "DATA: a folder with a file or folder for each task.",
     ),
+    "federated": (
+        "federated",
+        "FederatedRecipe",
+        "Federated learning: clients train on data of their own, a server averages what they learned. DATA: a folder with "
+        "a file or folder for each client.",
+    ),
     "dpo": (
         "dpo",
         "DPORecipe",

@@ -1,0 +1,1 @@
+"""Federated learning: clients train on data of their own, a server averages what they learned."""
