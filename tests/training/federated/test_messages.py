@@ -67,5 +67,5 @@ def test_what_is_no_update(changed: dict[str, torch.Tensor | None], told: str) -
      {"examples": 3, "loss": float("nan")}, {"examples": 3, "loss": "low"}],
 )  # fmt: skip
 def test_what_is_no_number(values: dict[str, object]) -> None:
-    with pytest.raises(BadRequest, match="examples|loss"):
+    with pytest.raises(BadRequest, match=r"examples|loss"):
         check_told(values)

@@ -81,4 +81,4 @@ def test_as_flower(kind: str) -> None:
         found, _ = theirs.aggregate_fit(number, answers, [])
         weights = ours.step(weights, weighted_mean(updates, counts), number)
         for mine, other in zip(weights.values(), parameters_to_ndarrays(found), strict=True):
-            assert torch.allclose(mine, torch.from_numpy(other), atol=1e-5)
+            assert torch.allclose(mine, torch.from_numpy(other).float(), atol=1e-5)

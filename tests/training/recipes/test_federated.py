@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ import torch
 
 from mmgen.errors import BadRequest, ConfigError
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.training.federated import fleets, rounds
+from mmgen.training.federated import fleets, rounds, tasks
 from mmgen.training.federated.fleets import Answers, SimulatedFleet
 from mmgen.training.federated.messages import Message
 from mmgen.training.federated.recipe import FederatedRecipe
-from mmgen.training.recipes import federated, language_model
+from mmgen.training.recipes import federated, language_model, text_tuning
 from mmgen.training.recipes.language_model import LanguageModelRecipe
 from mmgen.training.run_log import RunLog
 
@@ -205,6 +206,20 @@ def test_late_and_dropped_clients_by_the_seed(recipe: FederatedRecipe) -> None:
 def test_what_cannot_be_learned(more: dict[str, object], told: str, recipe: FederatedRecipe) -> None:
     with pytest.raises(BadRequest, match=told):
         federated.train(recipe.model_copy(update=more))
+
+
+def test_every_task_is_there() -> None:
+    for module, recipe_class, run_class in tasks.TASKS.values():
+        found = import_module(f"mmgen.training.recipes.{module}")
+        assert hasattr(found, recipe_class) and hasattr(found, run_class)
+
+
+def test_texts_for_a_prefix_or_longer_rows(recipe: FederatedRecipe) -> None:
+    assert recipe.data is not None
+    given = {"base": recipe.recipe["base"], "steps": 1, "data": recipe.data / "small", "out": recipe.out}
+    for more, told in (({"tuning": {"kind": "prefix"}}, "take lora or full"), ({"row": 99}, "row is 99 tokens, .* reads 32")):
+        with pytest.raises(BadRequest, match=told):
+            text_tuning.TextTuningRun(text_tuning.TextTuningRecipe(**given, **more))  # type: ignore[arg-type]
 
 
 def test_a_task_s_own_mistakes_are_told(recipe: FederatedRecipe) -> None:
