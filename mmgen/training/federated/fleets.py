@@ -22,7 +22,10 @@ Answers = dict[str, "Message | str"]
 
 
 class ClientFleet(Protocol):
-    names: Sequence[str]  # of all clients, sorted
+    @property
+    def names(self) -> Sequence[str]:
+        """Of all clients, sorted."""
+        ...
 
     def ask(self, questions: Mapping[str, Message]) -> Answers:
         """A question for each client by name -> an answer for each, or why there is none. Waits until a deadline at most."""

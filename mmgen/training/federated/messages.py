@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -79,4 +80,4 @@ def check_told(values: Mapping[str, Any]) -> None:
 
 def norm(update: Tensors) -> float:
     """L2, of all tensors together."""
-    return sum(float(tensor.double().square().sum()) for tensor in update.values()) ** 0.5
+    return math.sqrt(sum(float(tensor.double().square().sum()) for tensor in update.values()))
