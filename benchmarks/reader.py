@@ -69,10 +69,12 @@ def fitted(model: str, verifier: str, development: list[Question], most: int, tr
     return {**calibration.settings(), "by threshold": reader_calibration.by_threshold(read, calibration)}
 
 
-def cases(model: str) -> dict[str, object]:
-    """Questions to a few sentences each, where a wrong answer is near: how many are right, refused or wrong, and these."""
-    rows = [json.loads(line) for line in (Path(__file__).parent / "reader_cases.jsonl").read_text().splitlines()]
-    counts, wrong = {"right": 0, "refused rightly": 0, "refused": 0, "wrong": 0}, []
+def cases(model: str, file: Path, part: str = "") -> dict[str, object]:
+    """Questions to a few sentences each, where a wrong answer is near: how many are right, refused or wrong, and the last two.
+    `part`: only the file's rows of that part."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if part in ("", row.get("part"))]
+    counts, told = {"right": 0, "refused rightly": 0, "refused": 0, "wrong": 0}, []
     with tempfile.TemporaryDirectory() as folder, Runtime(RuntimeConfig(home=Path(folder), reader=model)) as rt:
         rag = RagText(rt, store=str(Path(folder) / "store"))
         for number, text in enumerate(dict.fromkeys(row["text"] for row in rows)):
@@ -84,9 +86,10 @@ def cases(model: str) -> dict[str, object]:
             else:
                 kind = "right" if f1(answer.text, row["right"]) >= 0.8 else "wrong"
             counts[kind] += 1
-            if kind == "wrong":
-                wrong.append({"question": row["question"], "answer": answer.text, "confidence": round(answer.confidence, 2)})
-    return {**counts, "wrong ones": wrong}
+            if kind in ("wrong", "refused"):
+                said = answer.guess.quote if answer.guess else answer.text
+                told.append(f"{kind}, {answer.confidence:.2f}: {row['question']} -> {said}")
+    return {**counts, "questions": sorted(told)}
 
 
 def main() -> None:
@@ -98,14 +101,22 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=5)
     parser.add_argument("--most", type=int, help="only that many questions, drawn by a fixed seed")
     parser.add_argument("--gold", type=int, help="only exact match and F1 with the gold passage, on so many of both parts")
-    parser.add_argument("--cases", action="store_true", help="only reader_cases.jsonl: now, latest, most, how many, not")
+    parser.add_argument(
+        "--cases",
+        type=Path,
+        nargs="?",
+        const=Path(__file__).parent / "reader_cases.jsonl",
+        metavar="FILE",
+        help="only the questions of FILE, or of reader_cases.jsonl: now, latest, most, how many, not",
+    )
+    parser.add_argument("--part", default="", help="with --cases: only that part of the file")
     parser.add_argument("--fit", type=int, help="only fit the confidence on so many development questions, and print it")
     parser.add_argument("--tricks", type=Path, help="with --fit: also these, as configs/train/reader-tricks-development.jsonl")
     parser.add_argument("--verifier", default="", help="with --fit: a cross-encoder that judges the reader's answers")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
     if args.cases:
-        print(json.dumps(cases(args.model), indent=2, ensure_ascii=False))
+        print(json.dumps(cases(args.model, args.cases, args.part), indent=2, ensure_ascii=False))
         return
     development, test = held_out(load(args.config, ReaderRecipe), args.data)
     if args.fit:

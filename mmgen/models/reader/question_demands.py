@@ -2,7 +2,8 @@
 
 A reader finds the span that looks like the answer and compares nothing; where the words around it do not make the comparison
 themselves, an answer would be a guess. So it is where the span's own sentence speaks of something else; see contradictions.py.
-English.
+English; what kind of answer is asked for, and of what it is said, in German, French and Spanish as well; see
+answer_kinds.py, answer_subject.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import re
 
 from mmgen.function_words import FUNCTION_WORDS
+from mmgen.models.reader.answer_kinds import asked_kind, is_kind
+from mmgen.models.reader.answer_subject import of_another
 from mmgen.models.reader.contradictions import SENTENCE, around, contradicted
+from mmgen.models.reader.table_records import cell_at
 
 NOW = re.compile(r"\b(?:now|nowadays|currently|current|today|these days|at present|latest|newest|most recent|still)\b", re.I)
 ENDED = re.compile(
@@ -31,15 +35,8 @@ COMPARED = re.compile(
     r"more|\w{3,}er than)\b",
     re.I,
 )
-COUNT = re.compile(r"\bhow many\b", re.I)
 TOTAL = re.compile(r"\b(?:in total|altogether|in all|all together|combined)\b", re.I)
 TOTALLED = re.compile(r"\b(?:total|totals|totalled|altogether|in all|all|combined|overall|together|sum)\b", re.I)
-NUMERAL = re.compile(
-    r"\d|\b(?:zero|no|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|"
-    r"seventy|eighty|ninety|hundreds?|thousands?|millions?|billions?|dozens?|once|twice|thrice|single|both|couple|pair|several|"
-    r"half|a|an|few|many|all|multiple|numerous|various)\b",
-    re.I,
-)
 BUT = re.compile(r"\b(?:besides|apart from|aside from|other than|except(?: for)?|excluding|not counting)\s+([^,;?]+)", re.I)
 CLAUSE = re.compile(r"[.;:!?\n](?=\s|$)|,\s(?=(?:and|but|while|since|until|in \d{4})\b)")
 
@@ -53,8 +50,11 @@ def unmet(question: str, passage: str, start: int, end: int) -> str:
         return "it was so, not that it is"
     if MOST.search(question) and not COMPARED.search(sentence):
         return "nothing is compared there"
-    if COUNT.search(question) and not NUMERAL.search(passage[start:end]):
-        return "it is no number"
+    kind = asked_kind(question)
+    if not is_kind(kind, passage[start:end], cell_at(passage, start) or sentence):
+        return f"it is no {kind}"
+    if of_another(kind, question, passage, start, end):
+        return f"it is the {kind} of another"
     if TOTAL.search(question) and not TOTALLED.search(sentence):
         return "nothing is added up there"
     left_out, said = BUT.search(question), _words(passage[start:end])

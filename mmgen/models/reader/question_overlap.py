@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from mmgen.function_words import FUNCTION_WORDS
+from mmgen.models.reader.answer_kinds import asked_kind, is_kind
+from mmgen.models.reader.answer_words import PRICED
 from mmgen.models.reader.antonyms import ANTONYMS
 
 WORD = re.compile(r"\w+(?:['’]\w+)?")
@@ -34,7 +36,7 @@ NEAR = 200
 
 
 def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
-    """Compares by word stems, without regard to case.
+    """Compares by word stems, without regard to case. That a price is asked is said by an answer that is one.
 
     Args:
         start, end: the answer, `passage[start:end]`.
@@ -42,11 +44,12 @@ def overlap(question: str, passage: str, start: int, end: int) -> Overlap:
     around = passage[max(0, start - NEAR) : end + NEAR]
     have, close = stems(passage), stems(around)
     names, words = [], []
+    priced = asked_kind(question) == "price" and is_kind("price", passage[start:end], around)
     for n, match in enumerate(WORD.finditer(question)):
         word = match.group()
         if word[0].isdigit() or (n and word[0].isupper()):
             names.append(_stem(word))
-        elif word.lower() not in ASKING and len(word) > 2:
+        elif word.lower() not in ASKING and len(word) > 2 and not (priced and PRICED.match(word)):
             words.append(_stem(word))
     every = names + words
     denied = NEGATION.search(question) is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mmgen.models.reader.answer_kinds import Kind, asked_kind, is_column
 from mmgen.models.reader.question_overlap import content_stems, stems
 
 CELL = re.compile(r"^(?P<key>[^\n:|]{1,60}): (?P<value>\S[^\n]*)$")
@@ -46,7 +47,7 @@ def reading(passage: str, question: str) -> TableReading | None:
         if not cells:
             pieces += [(passage[first:last], first), ("\n\n", -1)]
         elif cells is named:
-            pieces += [*_said(passage, cells, asked), ("\n\n", -1)]
+            pieces += [*_said(passage, cells, asked, asked_kind(question)), ("\n\n", -1)]
     text, copied, sizes = "", [], []
     for piece, place in pieces[:-1]:
         if place >= 0:
@@ -54,6 +55,12 @@ def reading(passage: str, question: str) -> TableReading | None:
             sizes.append(len(piece))
         text += piece
     return TableReading(text, tuple(copied), tuple(sizes))
+
+
+def cell_at(passage: str, at: int) -> str:
+    """The line "column: value" that holds a place of the passage; empty where it is no such line."""
+    line = passage[passage.rfind("\n", 0, at) + 1 :].partition("\n")[0]
+    return line if CELL.match(line) else ""
 
 
 def _blocks(passage: str) -> list[tuple[int, int, list[Cell]]]:
@@ -78,9 +85,12 @@ def _named(passage: str, rows: list[list[Cell]], asked: set[str]) -> list[Cell] 
     return rows[weights.index(best)] if best >= 0.5 and weights.count(best) == 1 else None
 
 
-def _said(passage: str, cells: list[Cell], asked: set[str]) -> list[tuple[str, int]]:
-    """A sentence for each column but the one that has the question's words."""
+def _said(passage: str, cells: list[Cell], asked: set[str], kind: Kind) -> list[tuple[str, int]]:
+    """A sentence for each column but the one that has the question's words; where some columns have answers of the kind that
+    is asked for, for these alone."""
     subject = max(cells, key=lambda cell: len(asked & stems(passage[cell[1] : cell[2]])))
+    fitting = [cell for cell in cells if cell != subject and is_column(kind, cell[0], passage[cell[1] : cell[2]])]
+    cells = [subject, *fitting] if fitting else cells
     name = passage[subject[1] : subject[2]]
     out = []
     for key, first, last in cells:
