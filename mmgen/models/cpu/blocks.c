@@ -12,7 +12,8 @@
 
    Inputs become integers, 32 by 32 (Fixed). So products are of bytes, four at once where the processor has AVX-512 VNNI,
    with the same sums where it has not. Three planes of bytes are as exact as fp32, 2^-24 of the largest of 32 inputs; one
-   plane is what llama.cpp does. fp16 and bf16 are multiplied in floating point, input after input. */
+   plane is what llama.cpp does. fp16 and bf16 are multiplied in floating point, input after input; bf16 also with inputs rounded
+   to it (PAIRS), two of them at once: its panels are (in / 2, 16, 2). */
 
 #include "blocks.h"
 #include <immintrin.h>
@@ -23,6 +24,7 @@
 #define LANES 16    /* outputs of a panel */
 #define MOST_ROWS 8 /* that are multiplied at once, of one plane; of three: 4 */
 #define AHEAD 16    /* rows that are left of a panel when the next one is fetched */
+#define MOST_PAIR_ROWS 12 /* that are multiplied at once with two panels of bf16: 24 vectors of sums */
 
 enum { F16 = 1, Q4_0 = 2, Q4_1 = 3, Q5_0 = 6, Q5_1 = 7, Q8_0 = 8, Q4_K = 12, Q5_K = 13, Q6_K = 14, BF16 = 30, MXFP4 = 39 };
 
@@ -59,6 +61,12 @@ static long panel_bytes(int type, long in)
     if (is_plain(type))
         return in * LANES * 2;
     return in / 32 * group_bytes(type) + in / (is_super(type) ? 256 : 32) * head_bytes(type);
+}
+
+/* Where in a panel an input's number of 16 bits lies. */
+INLINE long plain_at(int type, long at, long lane)
+{
+    return type == BF16 ? (at / 2 * LANES + lane) * 4 + at % 2 * 2 : (at * LANES + lane) * 2;
 }
 
 /* Groups whose numbers lie together, with their scales behind them: so that all begin at a multiple of 64 bytes. */
@@ -176,7 +184,7 @@ void pack_blocks(const uint8_t *rows, uint8_t *panels, long type, long out, long
             const uint8_t *row = rows + (first + lane) * step;
             uint8_t *panel = panels + first / LANES * each;
             for (long at = 0; is_plain(type) && at < in; at++)
-                memcpy(panel + (at * LANES + lane) * 2, row + at * 2, 2);
+                memcpy(panel + plain_at(type, at, lane), row + at * 2, 2);
             for (long block = 0; !is_plain(type) && block < in / values; block++) {
                 uint8_t codes[256];
                 unpack(type, row + block * size, codes);
@@ -192,10 +200,13 @@ void pack_blocks(const uint8_t *rows, uint8_t *panels, long type, long out, long
 
 INLINE __m512 halves_of(const uint8_t *from) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)from)); }
 
-INLINE __m512 wide(const uint8_t *from, int type) /* 16 numbers of 16 bits */
+/* 16 outputs' numbers of an input. */
+INLINE __m512 plain_weights(int type, const uint8_t *panel, long at)
 {
-    __m256i bits = _mm256_loadu_si256((const __m256i *)from);
-    return type == F16 ? _mm512_cvtph_ps(bits) : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+    if (type == F16)
+        return halves_of(panel + plain_at(type, at, 0));
+    __m512i pairs = _mm512_loadu_si512(panel + plain_at(type, at / 2 * 2, 0));
+    return _mm512_castsi512_ps(at % 2 ? _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff0000)) : _mm512_slli_epi32(pairs, 16));
 }
 
 INLINE __m512 bytes(const uint8_t *from, int is_signed)
@@ -259,7 +270,7 @@ void unpack_blocks(const Part *part, const int64_t *outputs, float *y, long coun
         float *to = y + one * in, some[LANES], less[LANES] = {0};
         if (is_plain(type)) {
             for (long at = 0; at < in; at++) {
-                const uint8_t *from = panel + (at * LANES + lane) * 2;
+                const uint8_t *from = panel + plain_at(type, at, lane);
                 uint32_t bits = (uint32_t)(from[0] | from[1] << 8) << 16;
                 to[at] = half_float(from);
                 if (type == BF16)
@@ -411,11 +422,12 @@ INLINE void plain_rows(int type, const uint8_t *panel, const float *x, __m512 *t
     __m512 y[MOST_ROWS];
     for (int row = 0; row < rows; row++)
         y[row] = _mm512_setzero_ps();
-    for (long at = 0; at < in; at++) {
-        __m512 weights = wide(panel + at * LANES * 2, type);
-        for (int row = 0; row < rows; row++)
-            y[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[row * in + at]), y[row]);
-    }
+    for (long pair = 0; pair < in; pair += 2)
+        for (long at = pair; at < pair + 2; at++) {
+            __m512 weights = plain_weights(type, panel, at);
+            for (int row = 0; row < rows; row++)
+                y[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(x[row * in + at]), y[row]);
+        }
     for (int row = 0; row < rows; row++)
         to[row] = y[row];
 }
@@ -493,11 +505,90 @@ static void multiply_panel(const Part *part, long first, const float *plain, con
     }
 }
 
+#ifdef __AVX512BF16__
+
+int multiplies_bf16(void) { return 1; }
+
+/* In bfloat16. */
+INLINE void fix_to_pairs(const float *x, Fixed *to)
+{
+    _mm512_storeu_si512(to->planes, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+}
+
+/* Some panels, `each` bytes apart, times a few rows of bfloat16; of each row as many vectors of sums. */
+INLINE void pair_rows(const uint8_t *panel, long each, const Fixed *x, __m512 *to, long in, int rows, int panels)
+{
+    long groups = in / 32;
+    __m512 y[MOST_PAIR_ROWS * 2];
+    for (int one = 0; one < rows * panels; one++)
+        y[one] = _mm512_setzero_ps();
+    for (long group = 0; group < groups; group++)
+        for (int pair = 0; pair < 16; pair++, panel += 64) {
+            __m512bh weights[2];
+            for (int one = 0; one < panels; one++)
+                weights[one] = (__m512bh)_mm512_loadu_si512(panel + one * each);
+            for (int row = 0; row < rows; row++) {
+                __m512bh same = (__m512bh)four((const int8_t *)x[row * groups + group].planes + pair * 4);
+                for (int one = 0; one < panels; one++)
+                    y[row * panels + one] = _mm512_dpbf16_ps(y[row * panels + one], same, weights[one]);
+            }
+        }
+    for (int one = 0; one < rows * panels; one++)
+        to[one] = y[one];
+}
+
+/* As `some_rows`. */
+static long some_pairs(const uint8_t *panel, long each, const Fixed *x, __m512 *y, long in, long left, int panels)
+{
+#define COUNT(count)                                                                                                          \
+    if (left >= count) {                                                                                                      \
+        if (panels == 2)                                                                                                      \
+            pair_rows(panel, each, x, y, in, count, 2);                                                                       \
+        else                                                                                                                  \
+            pair_rows(panel, each, x, y, in, count, 1);                                                                       \
+        return count;                                                                                                         \
+    }
+    COUNT(12)
+    COUNT(8)
+    COUNT(4)
+    COUNT(2)
+    COUNT(1)
+#undef COUNT
+    return left;
+}
+
+/* A unit of a part in bf16, of outputs from `first` of it on, times inputs in bf16; as `multiply_panel`. */
+static void multiply_pairs(const Part *part, long first, const Fixed *x, const float *bias, float *y, long step, long rows, long in)
+{
+    long each = panel_bytes(BF16, in), wide = least(UNIT, part->out - first);
+    int panels = wide > LANES ? 2 : 1;
+    for (long row = 0, done; row < rows; row += done) {
+        __m512 sums[MOST_PAIR_ROWS * 2];
+        done = some_pairs(part->panels + first / LANES * each, each, x + row * (in / 32), sums, in, rows - row, panels);
+        for (long one = 0; one < done * panels; one++) {
+            long at = one % panels * LANES;
+            if (bias)
+                sums[one] = _mm512_add_ps(sums[one], _mm512_maskz_loadu_ps(lanes(wide - at), bias + at));
+            _mm512_mask_storeu_ps(y + (row + one / panels) * step + at, lanes(wide - at), sums[one]);
+        }
+    }
+}
+
+#else
+
+int multiplies_bf16(void) { return 0; }
+INLINE void fix_to_pairs(const float *x, Fixed *to) {}
+INLINE void multiply_pairs(const Part *part, long first, const Fixed *x, const float *bias, float *y, long step, long rows, long in) {}
+
+#endif
+
 void fix_inputs(const float *x, Fixed *to, long groups, long planes)
 {
     for (long group = 0; group < groups; group++)
         if (planes == 3)
             fix(x + group * 32, to + group);
+        else if (planes == PAIRS)
+            fix_to_pairs(x + group * 32, to + group);
         else
             fix_to_bytes(x + group * 32, to + group);
 }
@@ -543,6 +634,10 @@ void multiply_unit(const float *x, const Part *parts, const float *bias, float *
     const float *added = bias ? bias + unit_begin(parts, unit) : 0;
     for (; unit >= units_of(parts); parts++)
         unit -= units_of(parts);
+    if (planes == PAIRS) {
+        multiply_pairs(parts, unit * UNIT, fixed, added, y, step, rows, in);
+        return;
+    }
     for (long at = 0; at < least(UNIT, parts->out - unit * UNIT); at += LANES)
         multiply_panel(parts, unit * UNIT + at, x, fixed, added ? added + at : 0, y + at, step, rows, in, planes);
 }

@@ -15,7 +15,10 @@ typedef struct {
     const uint8_t *panels;
 } Part;
 
-/* 32 inputs as integers of 24 bits, or of 8 where `planes` is 1: x is step times (65536 * first + 256 * second + third). */
+#define PAIRS 2
+
+/* 32 inputs as integers of 24 bits, or of 8 where `planes` is 1: x is step times (65536 * first + 256 * second + third). Where it
+   is PAIRS, two planes hold them in bfloat16 and nothing else counts. */
 typedef struct {
     int8_t planes[3][32];
     float step, total;          /* total: step times the sum of all 32 */

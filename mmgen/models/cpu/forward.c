@@ -120,7 +120,7 @@ static void gate(const void *about, long unit, int thread)
     const Product *by = &pass->layer->up, *next = &pass->layer->down;
     long rows = pass->shape->texts, hidden = pass->shape->hidden;
     float *own = own_room(pass, thread), some[UNIT];
-    int floats = takes_floats(next->weights, next->chunk);
+    int floats = next->planes != PAIRS && takes_floats(next->weights, next->chunk);
     for (long half = 0; half < 2; half++)
         multiply_unit(pass->some, by->weights, by->bias, own + half * UNIT, pass->fixed, unit + half * (hidden / UNIT), 2 * UNIT, rows,
                       by->in, by->planes);

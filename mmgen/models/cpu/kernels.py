@@ -82,6 +82,7 @@ class Kernels:
         self.unpack_blocks = self._bound(ctypes.PyDLL, "unpack_blocks", 5)
         self.blocks_bytes = self._bound(ctypes.PyDLL, "blocks_bytes", 3)
         self.blocks_bytes.restype = ctypes.c_ssize_t
+        self.multiplies_bf16 = bool(ctypes.CDLL(str(path)).multiplies_bf16())
         self.encodes = bool(ctypes.CDLL(str(path)).has_encoder())
         if self.encodes:
             self._encode, self._encoder_room = (

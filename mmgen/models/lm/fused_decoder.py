@@ -47,7 +47,7 @@ def install(transformer: Transformer, model: HeadedModel | None = None) -> None:
 
     `model`: that of the transformer, whose word vectors and head can be part of the call.
     """
-    if _fits(transformer.config):
+    if fits(transformer.config):
         transformer.fused = FusedDecoder(transformer.config, model)
 
 
@@ -184,7 +184,7 @@ class FusedDecoder:
         return self._known.hold()  # not where somebody listens
 
 
-def _fits(config: TransformerConfig) -> bool:
+def fits(config: TransformerConfig) -> bool:
     """Whether blocks of that shape are Llama's, or Qwen's, or Mistral's."""
     plain = config.norm == "rms" and not config.norm_plus_one and config.norm_at == "pre" and not config.parallel
     plain = plain and config.residual_multiplier == 1 and config.delta is None and not config.attention_gate

@@ -26,6 +26,7 @@ from mmgen.models.lm.architectures.text_parts import TextTensors
 from mmgen.models.lm.paged.model import DecodedSteps, StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
+from mmgen.models.quantization import bf16_blocks
 from mmgen.models.transformer_config import TransformerConfig
 
 ROUNDED = ("int8", "int4")
@@ -123,7 +124,12 @@ class LanguageModel(nn.Module):
         return self.logits(self.hidden(ids, mask, **more))
 
     def pack(self) -> None:
-        """Lays weights out as the CPU's kernels read them, in place; from then on the model is for inference only."""
+        """Lays weights out as the CPU's kernels read them, in place; from then on the model is for inference only.
+
+        A bfloat16 decoder whose blocks run in one call then has its states, keys and values in fp32.
+        """
+        if self.dtype is torch.bfloat16 and self.encoder is None and fused_decoder.fits(self.config):
+            bf16_blocks.pack(self, self.transformer.embed.words)
         onednn.pack(self)
         fused_decoder.install(self.transformer, self)
 

@@ -18,8 +18,9 @@ from mmgen.models.quantization.packed_tensor import TYPES, PackedTensor
 ROWS = 2048
 """That are dequantized at once where there is no kernel."""
 NUMBERS = {kind.name: number for number, kind in TYPES.items()}
-EXACT, FAST = 3, 1
-"""Bytes that a kernel makes of an input: as exact as fp32, or int8 as llama.cpp's. See cpu/blocks.c."""
+EXACT, BF16, FAST = 3, 2, 1
+"""Bytes that a kernel makes of an input: as exact as fp32; bfloat16, where weights are too; or int8 as llama.cpp's. See
+cpu/blocks.c."""
 
 
 class BlockMatrix(nn.Module):

@@ -18,6 +18,7 @@ from mmgen.models.lm.paged.attention import PagedAttention, PagedSequence
 from mmgen.models.lm.paged.block_manager import SIZE, BlockTable
 from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.lm.text_model import TextModel
+from mmgen.models.quantization import block_matrix
 from mmgen.models.quantization.block_layers import BlockLinear
 from mmgen.models.tuning import gates
 from mmgen.models.tuning.gates import Verdict
@@ -66,7 +67,7 @@ class TextWorkload(Workload):
             ids = torch.tensor(_ids(model, text))
             logits = model.lm(ids[None])[0, :-1].float()
             yield torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none").numpy()
-        for text in samples() if thorough and any(isinstance(one, BlockLinear) for one in model.lm.modules()) else ():
+        for text in samples() if thorough and _of_gguf(model.lm) else ():
             ids, size = torch.tensor(model.tokenizer.encode(text).ids), min(CHUNK, model.max_tokens - 1)
             for start in range(0, len(ids) - 1, size):
                 logits = model.lm(ids[None, start : start + size])[0].float()
@@ -79,6 +80,11 @@ class TextWorkload(Workload):
         alone, together, *_ = found
         largest = max(float(np.abs(alone).max()), 1e-30)
         return gates.perplexity(before, after) & gates.company(alone / largest, together / largest)
+
+
+def _of_gguf(lm: LanguageModel) -> bool:
+    """Whether it is multiplied in a GGUF file's blocks; those of a bfloat16 model are compared with fp32, which has none."""
+    return any(isinstance(one, BlockLinear) and one.matrix.planes != block_matrix.BF16 for one in lm.modules())
 
 
 def samples() -> list[str]:

@@ -20,6 +20,7 @@ from mmgen.models.lm.paged.kv_pool import KVPool
 from mmgen.models.lm.paged.model import StepLimits
 from mmgen.models.lm.sampling import DrawPlan
 from mmgen.models.lm.transformer import Transformer
+from mmgen.models.quantization import bf16_blocks
 from mmgen.models.quantization.int8 import quantize
 from mmgen.models.transformer_config import TransformerConfig
 from mmgen.text_params import Sampling
@@ -38,6 +39,8 @@ SHAPES = {
     "learned": replace(LLAMA, positions="learned"),
 }
 
+BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not bf16_blocks.available(), reason="has no products of bfloat16, or AMX"))
+
 
 @pytest.fixture(autouse=True)
 def without_gradients() -> Iterator[None]:
@@ -50,6 +53,8 @@ def made(config: TransformerConfig, precision: str = "fp32") -> Transformer:
     model = Transformer(config).eval()
     if precision == "blocks":
         in_blocks(model)
+    elif precision == "bf16":
+        assert bf16_blocks.pack(model.bfloat16(), model.embed.words)
     elif precision != "fp32":
         quantize(model, precision)
     pack(model)
@@ -100,7 +105,7 @@ def write(model: Transformer, texts: int = 3, tokens: int = 14, prompts: bool = 
     return states, torch.stack([*pool.keys, *pool.values])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks"])
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks", BF16])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Calls) -> None:
     model = made(SHAPES[shape], precision)
@@ -123,8 +128,9 @@ def test_prompts_in_blocks_are_near_to_one_layer_after_another(shape: str, calls
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-4)
 
 
-def test_a_prompt_in_chunks_and_beside_others_is_the_same_to_the_bit() -> None:
-    model, ids = made(SHAPES["windows in turn"], "blocks"), torch.randint(0, 50, (1, 90))
+@pytest.mark.parametrize("precision", ["blocks", BF16])
+def test_a_prompt_in_chunks_and_beside_others_is_the_same_to_the_bit(precision: str) -> None:
+    model, ids = made(SHAPES["windows in turn"], precision), torch.randint(0, 50, (1, 90))
     found = []
     for chunks, beside in (((90,), 0), ((1, 40, 3, 46), 0), ((70, 20), 33)):
         pool, table, other, states = KVPool(model.config, 16), BlockTable(0), BlockTable(0), []
