@@ -6,19 +6,15 @@ import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import BaseModel
+
+from mmgen.cli.training import federated
+from mmgen.cli.training.recipe_options import Config, Data, Minutes, Out, Values, read, report
 
 app = typer.Typer(help="Train the models that mmgen ships, or your own.", no_args_is_help=True)
 
-Config = Annotated[Path, typer.Option(help="Recipe file, such as those in configs/train.")]
-Data = Annotated[Path | None, typer.Option(help="Folder of the training data.")]
-Out = Annotated[Path | None, typer.Option(help="Folder of the run; an unfinished run there is resumed.")]
-Minutes = Annotated[float | None, typer.Option(help="Stop after so many minutes; the same command resumes.")]
-Values = Annotated[list[str] | None, typer.Option("--set", help="Override a value of the recipe: learning_rate=1e-4")]
-R = TypeVar("R", bound=BaseModel)
 RECIPES = {
     "upscaler": (
         "upscaler",
@@ -124,6 +120,9 @@ def recipe_command(module: str, recipe_class: str) -> Callable[..., None]:
 for name, (module, recipe_class, summary) in RECIPES.items():
     app.command(name, help=summary)(recipe_command(module, recipe_class))
 
+app.command("federated-server")(federated.server)
+app.command("federated-client")(federated.client)
+
 
 @app.command()
 def tokenizer(
@@ -155,17 +154,3 @@ def router(
     with Runtime() as rt:
         fitted = recipe_module.train(rt, data, out)
     typer.echo(f"{len(fitted.classes)} classes: {', '.join(fitted.classes)}")
-
-
-def read(config: Path, recipe: type[R], data: Path | None, out: Path | None, values: list[str] | None) -> R:
-    """Reads a recipe and applies the command line's overrides."""
-    from mmgen.config import load, with_overrides
-
-    given = {name: value for name, value in (("data", data), ("out", out)) if value is not None}
-    return with_overrides(load(config, recipe), values or []).model_copy(update=given)
-
-
-def report(finished: bool, out: Path) -> bool:
-    if not finished:
-        typer.echo(f"stopped; the same command resumes from {out / 'checkpoint'}")
-    return finished

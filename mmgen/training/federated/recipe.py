@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,12 @@ class FederatedRecipe(Config):
     def local_steps_of(self, examples: int, batch: int) -> int:
         """Of a client with so many examples."""
         return self.local_steps if self.epochs is None else max(1, math.ceil(self.epochs * examples / batch))
+
+    def digest(self) -> str:
+        """Of what both sides must agree on; the base model's path may differ."""
+        said = self.model_dump(mode="json", include={"task", "recipe", "rounds", "local_steps", "epochs", "strategy"})
+        said["recipe"] = {key: value for key, value in said["recipe"].items() if key not in ("base", "tokenizer")}
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def task_of(self, data: Path, out: Path) -> Any:
         return tasks.build(self.task, self.recipe, data, out, self.rounds * self.local_steps)

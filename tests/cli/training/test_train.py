@@ -11,9 +11,11 @@ from mmgen.cli.training import train
 from mmgen.errors import ConfigError
 from mmgen.training.recipes.upscaler import UpscalerRecipe
 
+OTHERS = ("reader", "router", "tokenizer", "federated-server", "federated-client")
+
 
 def test_every_recipe_is_a_command() -> None:
-    assert set(load("train").commands) == {*train.RECIPES, "reader", "router", "tokenizer"}
+    assert set(load("train").commands) == {*train.RECIPES, *OTHERS}
     for module, recipe_class, _ in train.RECIPES.values():
         found = import_module(f"mmgen.training.recipes.{module}")
         assert issubclass(getattr(found, recipe_class), BaseModel) and callable(found.train)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
+import certificates
 import pytest
 import tiny_corpus
 import torch
 
-from mmgen.errors import BadRequest, ConfigError
+from mmgen.errors import BadRequest, ConfigError, NotFound
 from mmgen.models.checkpoints import safetensors_io
-from mmgen.training.federated import fleets, rounds, tasks
+from mmgen.training.federated import fleets, rounds, tasks, tokens
 from mmgen.training.federated.fleets import Answers, SimulatedFleet
 from mmgen.training.federated.messages import Message
 from mmgen.training.federated.recipe import FederatedRecipe
@@ -232,3 +233,29 @@ def test_another_run_s_folder(recipe: FederatedRecipe) -> None:
     federated.begin(recipe.model_copy(update={"simulate": recipe.simulate.model_copy(update={"actors": 2})}), ["a", "b"])
     with pytest.raises(BadRequest, match="a run with another seed, 0 and not 1"):
         federated.begin(recipe.model_copy(update={"seed": 1}), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("host", "cert", "key", "told"),
+    [
+        ("0.0.0.0", None, None, "0.0.0.0 without TLS would send weights and tokens in the clear"),
+        ("127.0.0.1", "tokens", None, "give both --cert and --key"),
+        ("127.0.0.1", "tokens", "none", "none is no file"),
+        ("127.0.0.1", "tokens", "tokens", "are no pair for TLS"),
+        ("192.0.2.1", "cert", "key", "cannot be had"),
+    ],
+)
+def test_what_cannot_be_opened(
+    host: str, cert: str | None, key: str | None, told: str, recipe: FederatedRecipe, tmp_path: Path
+) -> None:
+    tokens.read_or_make(tmp_path / "tokens", ["a", "b"])
+    files = dict(zip(("cert", "key"), certificates.pair(tmp_path), strict=True)) if cert == "cert" else {}
+    paths = [None if name is None else files.get(name, tmp_path / name) for name in (cert, key)]
+    with pytest.raises((BadRequest, NotFound), match=told), federated.opened(recipe, host, 0, tmp_path / "tokens", *paths):
+        pass
+
+
+def test_both_sides_agree_on_their_recipe(recipe: FederatedRecipe) -> None:
+    """Where the base model lies and where the run is written may differ."""
+    other = recipe.model_copy(update={"out": Path("x"), "recipe": {**recipe.recipe, "base": "elsewhere"}})
+    assert other.digest() == recipe.digest() != recipe.model_copy(update={"local_steps": 9}).digest()
