@@ -83,6 +83,7 @@ COVERED_ELSEWHERE = {
     "mmgen.cli.training.reward": "training/recipes/test_reward.py",
     "mmgen.models.lm.reward_model": "training/recipes/test_reward.py",
     "mmgen.training.data.constitution": "training/recipes/test_constitution.py",
+    "mmgen.training.federated.connection": "training/federated/test_network_fleet.py",
     "mmgen.training.federated.fleets": "training/recipes/test_federated.py",
     "mmgen.training.federated.local_training": "training/recipes/test_federated.py",
     "mmgen.training.federated.rounds": "training/recipes/test_federated.py",

@@ -19,7 +19,7 @@ MAX_BYTES = 2**33
 """Of a question."""
 
 
-class Connection:
+class ServerConnection:
     """To the server at `https://HOST:PORT`, as the client whose token it is."""
 
     def __init__(self, address: str, token: str, digest: str, ca: Path | None = None, patience: float = 300.0) -> None:

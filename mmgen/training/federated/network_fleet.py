@@ -31,7 +31,7 @@ LATE = "late; it is asked again"
 
 
 @dataclass
-class Question:
+class OpenQuestion:
     """To one client."""
 
     id: str
@@ -47,7 +47,7 @@ class ClientState:
     """What the server knows of one. Guarded by the fleet's condition."""
 
     seen: float | None = None  # time.monotonic of its last request
-    question: Question | None = None
+    question: OpenQuestion | None = None
     told: bool = False  # that the run is over
 
 
@@ -86,7 +86,7 @@ class NetworkFleet:
 
     def ask(self, questions: Mapping[str, Message]) -> Answers:
         with self._changed:
-            asked: dict[str, Question] = {}
+            asked: dict[str, OpenQuestion] = {}
             found: Answers = {}
             for name, message in questions.items():
                 state = self._states[name]
@@ -94,7 +94,7 @@ class NetworkFleet:
                     found[name] = "not connected"
                     continue
                 self._count += 1
-                state.question = asked[name] = Question(f"{self._start}-{self._count}", message.encode(), message.round)
+                state.question = asked[name] = OpenQuestion(f"{self._start}-{self._count}", message.encode(), message.round)
             self._changed.notify_all()
             self._changed.wait_for(lambda: all(one.answer is not None for one in asked.values()), self._seconds)
             for name, one in asked.items():

@@ -21,7 +21,7 @@ import torch
 from mmgen.errors import BadRequest, NotFound
 from mmgen.training.federated import tasks
 from mmgen.training.federated import tokens as token_files
-from mmgen.training.federated.connection import LOOPBACK, Connection
+from mmgen.training.federated.connection import LOOPBACK, ServerConnection
 from mmgen.training.federated.fleets import ClientFleet, RayFleet, SimulatedFleet
 from mmgen.training.federated.local_training import FederatedClient, NotedValues
 from mmgen.training.federated.network_fleet import NetworkFleet
@@ -156,5 +156,5 @@ def serve(recipe: FederatedRecipe, fleet: NetworkFleet, *, stop_after_minutes: f
 def take_part(recipe: FederatedRecipe, data: Path, server: str, token: Path, ca: Path | None) -> int:
     """A client's part of a run, to its end -> answers that were taken."""
     (name, secret), *_ = token_files.read(token).items()
-    connection = Connection(server, secret, recipe.digest(), ca)
+    connection = ServerConnection(server, secret, recipe.digest(), ca)
     return connection.serve(FederatedClient(name, recipe.task_of(data, recipe.out / "clients" / name), recipe).handle)

@@ -12,7 +12,7 @@ import torch
 
 from mmgen.errors import BadRequest, MmgenError, NotFound, Unauthorized, Unreachable
 from mmgen.training.federated import network_fleet
-from mmgen.training.federated.connection import Connection
+from mmgen.training.federated.connection import ServerConnection
 from mmgen.training.federated.messages import Message
 from mmgen.training.federated.network_fleet import NetworkFleet
 
@@ -55,7 +55,7 @@ class Client(threading.Thread):
         self.error: MmgenError | None = None
         self.handle = handle
         port = listener.getsockname()[1]
-        self.connection = Connection(f"https://127.0.0.1:{port}", TOKENS.get(name, name), digest, ca, patience=5.0)
+        self.connection = ServerConnection(f"https://127.0.0.1:{port}", TOKENS.get(name, name), digest, ca, patience=5.0)
         self.started.append(self)
         self.start()
 
@@ -153,10 +153,10 @@ def test_another_certificate_is_not_trusted(fleet: NetworkFleet, address: socket
 def test_addresses_and_certificates(tmp_path: Path) -> None:
     for wrong, told in (("ftp://x", "no address"), ("http://10.0.0.1:9", "in the clear"), ("localhost:9", "no address")):
         with pytest.raises(BadRequest, match=told):
-            Connection(wrong, "t", "d")
+            ServerConnection(wrong, "t", "d")
     with pytest.raises(NotFound, match="give --ca a PEM file"):
-        Connection("https://localhost", "t", "d", tmp_path / "none.pem")
+        ServerConnection("https://localhost", "t", "d", tmp_path / "none.pem")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(Unreachable, match="start the server"):
-        Connection(f"http://127.0.0.1:{port}", "t", "d", patience=0.0).serve(doubled)
+        ServerConnection(f"http://127.0.0.1:{port}", "t", "d", patience=0.0).serve(doubled)
