@@ -1,4 +1,5 @@
-"""What kind of answer a question asks for: a price, a time or a number; and whether a span is one, in words as well as digits.
+"""What kind of answer a question asks for: a price, time, number, weight or distance; and whether a span is one, in words
+as well as digits.
 
 English, German, French and Spanish. What is not certain to be of another kind passes: a kind only refuses.
 """
@@ -10,17 +11,21 @@ from typing import Literal
 
 from mmgen.models.reader.answer_words import (
     CENTS,
+    CLOCK,
     MEASURED,
     NUMBER,
+    OTHERWISE,
     PAID,
     PRICED,
     QUANTITY,
+    SPANNED,
     TIME,
     UNCOUNTED,
     UNPAID,
-)  # fmt: skip
+    WEIGHED,
+)
 
-Kind = Literal["", "price", "amount", "number", "time"]
+Kind = Literal["", "price", "amount", "number", "time", "weight", "distance"]
 
 ASKS: dict[Kind, re.Pattern[str]] = {
     "price": re.compile(
@@ -37,6 +42,16 @@ ASKS: dict[Kind, re.Pattern[str]] = {
     ),
     "amount": re.compile(r"\bhow much (?:is|are|was|were)\b", re.I),
     "number": re.compile(r"\bhow many\b|\bwie ?viele\b|\bcombien d(?:e\b|es\b|['’])|\bcuánt[oa]s\b", re.I),
+    "weight": re.compile(
+        r"\bhow much (?:do|does|did) .*\bweigh\b|\bhow heavy\b|\bwhat is the weight of\b"
+        r"|\bwie schwer (?:ist|sind|war|waren)\b|\b(?:was|wie ?viel) (?:wiegt|wiegen|wog|wogen)\b|\bcombien pès|\bcuánto pes",
+        re.I,
+    ),
+    "distance": re.compile(
+        r"\bhow (?:far (?:away )?|tall |deep |wide )(?:is|are|was|were)\b|\bwie (?:weit|tief|breit) (?:ist|sind|war|waren)\b"
+        r"|\bà quelle distance\b|\ba qué distancia\b",
+        re.I,
+    ),
     "time": re.compile(
         r"^\W*(?:(?:since|until|till|from|by) )?when (?:is|was|are|were|do|does|did|has|have|had|will|would|should|can|could|"
         r"must|may|might)\b(?!.*\b(?:what|who|whom|which|where|how)\b)"
@@ -70,7 +85,11 @@ def is_kind(kind: Kind, answer: str, context: str = "") -> bool:
         number = NUMBER.search(answer) is not None and not MEASURED.search(answer)
         return number and (CENTS.search(answer) or PRICED.search(context)) is not None
     if kind == "amount":
-        return bool(NUMBER.search(answer) or QUANTITY.search(answer))
+        return bool(NUMBER.search(answer) or QUANTITY.search(answer)) and not CLOCK.search(answer)
+    if kind in ("weight", "distance"):
+        measured = (WEIGHED if kind == "weight" else SPANNED).search(answer) is not None
+        other = (SPANNED if kind == "weight" else WEIGHED).search(answer) or OTHERWISE.search(answer)
+        return measured or (NUMBER.search(answer) is not None and other is None)
     if kind == "number":
         return bool(NUMBER.search(answer))
     return kind != "time" or bool(TIME.search(answer) or UNCOUNTED.search(answer))

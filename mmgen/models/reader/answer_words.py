@@ -53,6 +53,27 @@ MEASURED = re.compile(
     r"kilomet(?:re|er)s?|miles?|feet|inches|litres?|liters?|grams?|kilos?|per ?cent))\b",
     re.I,
 )
+WEIGHED = re.compile(
+    r"(?<![^\W\d])(?:[kmµ]?g|t|lbs?|oz|stones?|(?:kilo|milli|micro)?gram(?:me|m|o)?s?|kilos?|pounds?|ounces?|tons?|tonn?es?|tonnen?|"
+    r"pfund|zentner|livres?|libras?|toneladas?|light\w*|heav\w*|leicht\w*|schwer\w*|lourd\w*|léger\w*|liger\w*|pesad\w*)\b",
+    re.I,
+)
+SPANNED = re.compile(
+    r"(?<![^\W\d])(?:[kcmµn]?m|ft|mi|in|yd|(?:kilo|centi|milli|micro|nano)?(?:met(?:re|er|ro)s?|mètres?)|miles?|feet|foot|inch(?:es)?|"
+    r"yards?|leagues?|fathoms?|stor(?:e?ys?|ies)|blocks?|steps?|hours?|minutes?|days?|meilen?|fuß|zoll|schritte?|stunden?|"
+    r"minuten?|lieues?|pas|pieds?|heures?|leguas?|pasos|pies|horas?|minutos?|"
+    r"far|short|narrow|low|long|width|height|depth|near\w*|close\w*|deep\w*|high\w*|tall\w*|wide\w*|"
+    r"half\w*|as far|weit\w*|nah\w*|loin|près|lejos|cerca)\b",
+    re.I,
+)
+OTHERWISE = re.compile(
+    r"[€$£¥%°]|\d{1,2}[:.]\d\d\b|\d(?:\^\d|[²³])|(?<![^\W\d])(?:euros?|dollars?|francs?|crowns?|o['’]clock|uhr|"
+    r"per ?cent|degrees?|watts?|volts?|"
+    r"lit(?:re|er)s?|millilit(?:re|er)s?|grad|degrés?|grados?|people|guests|visitors)\b",
+    re.I,
+)
+"""Units of neither weight nor distance, and clock times."""
+CLOCK = re.compile(r"(?<![\d.:])(?:[01]?\d|2[0-3]):[0-5]\d(?![\d:])|\bo['’]clock\b|\b[ap]\.m\.", re.I)
 MONTHS_DAYS = (
     r"jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|février|mar(?:ch|s|zo)|märz|april|avril|abril|may|mai|mayo|june?|juni|juin|junio|"
     r"july?|juli|juillet|julio|aug(?:ust)?|août|agosto|sept?(?:ember|embre|iembre)?|o[ck]to(?:ber|bre)|octubre|"

@@ -14,6 +14,8 @@ from mmgen.models.reader.answer_kinds import Kind, asked_kind, is_column
 from mmgen.models.reader.question_overlap import content_stems, stems
 
 CELL = re.compile(r"^(?P<key>[^\n:|]{1,60}): (?P<value>\S[^\n]*)$")
+SPEAKERS = {"user", "assistant", "system", "human", "tool", "function"}
+"""Who speaks in a record of a conversation, which is no row: its turns answer each other."""
 GAP = re.compile(r"\n[ \t]*\n")
 Cell = tuple[str, int, int]  # column, where its value begins and ends in the passage
 
@@ -74,7 +76,8 @@ def _blocks(passage: str) -> list[tuple[int, int, list[Cell]]]:
             cells.append((match["key"], at + match.start("value"), at + match.end("value")) if match else None)
             at += len(line) + 1
         whole = [cell for cell in cells if cell is not None]
-        found.append((first, last, whole if len(whole) == len(cells) >= 2 else []))
+        spoken = any(key in SPEAKERS for key, _, _ in whole)
+        found.append((first, last, whole if len(whole) == len(cells) >= 2 and not spoken else []))
     return found
 
 

@@ -57,3 +57,12 @@ def test_a_price_is_read_from_the_columns_of_prices() -> None:
 def test_the_line_of_a_table_that_holds_a_place() -> None:
     assert cell_at(TABLE, TABLE.index("0.05")) == "Price: 0.05"
     assert cell_at("Prices are below.", 3) == ""
+
+
+def test_a_conversation_is_no_row() -> None:
+    assert (
+        reading(
+            "id: t2\nts: 2025-03-11\nuser: When is the service due?\nassistant: Every 18 months.", "When is the service due?"
+        )
+        is None
+    )
