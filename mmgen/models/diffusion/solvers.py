@@ -36,6 +36,9 @@ from mmgen.models.diffusion.schedule import NoiseSchedule
 from mmgen.models.diffusion.sde_solvers import dpm_2m_sde, dpm_3m_sde, dpm_sde
 from mmgen.models.diffusion.solver_table import Coefficients, SolverColumn, SolverTable
 
+NOISE_ALONE = 1000.0
+"""Noise-to-signal ratio above which a state is taken for noise alone; EDM's models begin at some hundred."""
+
 Builder = Callable[[Any, SolverSettings], tuple[NoiseLevels, Coefficients]]
 
 
@@ -238,12 +241,15 @@ def euler_ancestral(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings
 def heun(schedule: NoiseSchedule | EDMSchedule, steps: SolverSettings) -> tuple[NoiseLevels, Coefficients]:
     """Karras et al. 2022, algorithm 1: an Euler step, then its correction by the slope at its end; 2n - 1 evaluations.
 
-    Rows: Euler step 0, correction 0, Euler step 1, ... and the last Euler step, which has none.
+    Rows: Euler step 0, correction 0, Euler step 1, ... and the last Euler step, which has none. A step from noise alone (zero
+    terminal SNR) stays Euler's: the slope at its end, times a length of thousands, would bring in little but its error.
     """
     levels = _euler_levels(schedule, steps, "zero")
     x, x0 = first_order(levels)
     alpha, here, there = levels.alpha, levels.ratio[:-2], levels.ratio[1:-1]
     old, new = (there - here) / (2 * here), (there - here) / (2 * there)  # half the step in both slopes' units
+    alone = here > NOISE_ALONE
+    old, new = np.where(alone, 2 * old, old), np.where(alone, 0, new)
     columns: dict[SolverColumn, Array] = {
         SolverColumn.X: _alternate(x, new),
         SolverColumn.X0: _alternate(x0, -new * alpha[1:-1]),
