@@ -169,13 +169,22 @@ def records_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path 
         server.execute(f"DROP SCHEMA IF EXISTS {schema}_{part} CASCADE")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store_at(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """`store_at("name", **options)` opens that store, of either kind; the test's stores of PostgreSQL are dropped after it."""
-    if request.param == "sqlite":
-        from mmgen.stores.documents import DocumentStore
+@pytest.fixture(params=["sqlite", "shards", "postgres"])
+def store_at(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """`store_at("name", **options)` opens that store, of every kind; the test's stores of PostgreSQL are dropped after it.
 
-        yield lambda name="s", **options: DocumentStore(tmp_path / name, **options)
+    One with shards builds them as soon as there are vectors enough to train, and keeps few in memory beside them.
+    """
+    if request.param in ("sqlite", "shards"):
+        from mmgen.stores import faiss_index
+        from mmgen.stores.documents import DocumentStore
+        from mmgen.stores.shards import sharded_index
+
+        index = "shards:2" if request.param == "shards" else "auto"
+        if index != "auto":
+            monkeypatch.setattr(faiss_index, "LEAST_TO_TRAIN", 16)
+            monkeypatch.setattr(sharded_index, "TAIL", 2)
+        yield lambda name="s", **options: DocumentStore(tmp_path / name, **{"index": index, **options})
         return
     from mmgen.stores.postgres.documents import PostgresDocumentStore
 

@@ -78,7 +78,10 @@ def add(
     ] = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Also ignored and generated files, and secrets.")] = False,
     index: Annotated[
-        Literal["auto", "flat", "hnsw", "ivfpq"] | None, typer.Option(help="Vector index of this store from now on.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Vector index of this store from now on: auto, flat, hnsw, ivfpq, shards or shards:N."
+        ),
     ] = None,
     name: Annotated[str, typer.Option(help="What standard input is called; a suffix tells its format.")] = "stdin",
     language: Annotated[

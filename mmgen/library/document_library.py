@@ -21,6 +21,7 @@ from mmgen.library.document_indexing import Added, DocumentIndexing, IndexProgre
 from mmgen.library.document_sources import DocumentSource
 from mmgen.library.file_choice import FileChoice
 from mmgen.library.store_handle import MOST_HITS, StoreHandle, checked, prompts_of
+from mmgen.stores.faiss_index import shards_asked
 from mmgen.stores.fusion import CrossEncoderReranker
 from mmgen.stores.lexical.language import checked as checked_language
 
@@ -32,7 +33,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq"}  # as users write them
+INDEXES = {"auto": "auto", "flat": "flat", "hnsw": "hnsw", "ivfpq": "ivf-pq", "shards": "shards"}  # as users write them
+
+
+def _index(asked: str) -> str:
+    """As a store is told. Raises BadRequest."""
+    if asked not in INDEXES and not shards_asked(asked):
+        raise BadRequest(
+            f"index {asked!r} is unknown{nearest(asked, list(INDEXES))}; it can be {', '.join(INDEXES)} or shards:N"
+        )
+    return INDEXES.get(asked, asked)
 
 
 class DocumentLibrary:
@@ -100,7 +110,7 @@ class DocumentLibrary:
             include, exclude: glob patterns for what stands in folders.
             metadata: kept with every document, for filters; another value than before counts as a change.
             sync: also removes documents of the given folders whose files vanished.
-            index: flat, hnsw, ivfpq or auto, from now on; None leaves the store's choice.
+            index: flat, hnsw, ivfpq, shards, shards:N or auto, from now on; None leaves the store's choice.
             documents: more documents, already in memory.
             images: also image files, and the images in pdf and html files; None: where the store has images already.
             ignored: also what .gitignore and .mmgenignore name in folders, generated and lock files, and secrets.
@@ -119,8 +129,7 @@ class DocumentLibrary:
             BadRequest: nothing to read in the given paths, or unusable metadata; nothing was changed.
             StoreError: the store cannot be written; what an earlier batch stored stays.
         """
-        if index is not None and index not in INDEXES:
-            raise BadRequest(f"index {index!r} is unknown{nearest(index, list(INDEXES))}; it can be {', '.join(INDEXES)}")
+        index = None if index is None else _index(index)
         given = [Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)]
         metadata, language = checked(metadata or {}), checked_language(language) if language else ""
         gallery = self._gallery(images)
@@ -137,7 +146,7 @@ class DocumentLibrary:
             raise choice.nothing()
         began, store = time.perf_counter(), self.writable()
         if index is not None:
-            store.use_index(INDEXES[index])
+            store.use_index(index)
         encoder = partial(self.rt.encoder, self.handle.encoder_reference or store.encoder)  # not loaded where nothing changed
         request = request or Request.new(priority="batch")
         adding = DocumentIndexing(store, encoder, request, progress, len(files) + len(extra), self._stored)

@@ -41,7 +41,7 @@ class DocumentStore(RelationalDocumentStore):
         Args:
             path: the store's folder; made if it is not there, unless `readonly`.
             encoder, dimension: what the vectors come from; a store keeps to the encoder it was made with.
-            index: flat, hnsw or ivf-pq; auto goes by what `use_index` chose, or else by size.
+            index: flat, hnsw, ivf-pq, or shards, shards:N on disk; auto goes by what `use_index` chose, or else by size.
             timeout: seconds to wait for another writer.
             prompts: what the encoder writes before a "query" and a "document"; a store keeps to those it was made with.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmgen.errors import BadRequest
 
-Kind = Literal["flat", "hnsw", "ivf-pq"]
+Kind = Literal["flat", "hnsw", "ivf-pq", "shards"]
 Parts = Iterable[tuple[np.ndarray, np.ndarray]]  # (ids, vectors) in the order of ids
 VectorsOf = Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray]]  # of those ids that are still there, ids growing
 
@@ -22,6 +22,7 @@ FLAT_UNTIL, HNSW_UNTIL = 100_000, 1_000_000
 LEAST_TO_TRAIN = 1_000
 LINKS, EF_CONSTRUCTION, EF_SEARCH = 32, 80, 128  # HNSW (Malkov and Yashunin 2018)
 CODE_BYTES, PROBES = 64, 64  # IVF-PQ (Jegou et al. 2011)
+MOST_SHARDS = 1024
 RESCORED = 5  # times k that product quantization brings to the exact rescoring
 
 
@@ -48,16 +49,37 @@ def choose(count: int, asked: str = "auto") -> Kind:
                    ivf-pq   183 s     87 MB    1.2 ms      0.982
 
     Flat while exactness costs milliseconds; HNSW while its memory is bearable; then IVF-PQ, whose codes alone find 0.64 of the
-    ten best at a million, so that the store rescores candidates by the true vectors: that is half of its 1.2 ms.
+    ten best at a million, so that the store rescores candidates by the true vectors: that is half of its 1.2 ms. Shards are on
+    disk and never chosen by size: see mmgen.stores.shards.
+
+    Args:
+        asked: auto, flat, hnsw, ivf-pq, shards, or shards:N for a number of them.
 
     Raises:
         BadRequest: `asked` is no index.
     """
+    if shards_asked(asked) is not None:
+        return "shards"
     if asked not in ("auto", "flat", "hnsw", "ivf-pq"):
-        raise BadRequest(f"index {asked!r} is unknown; it can be auto, flat, hnsw or ivf-pq")
+        raise BadRequest(f"index {asked!r} is unknown; it can be auto, flat, hnsw, ivf-pq, shards or shards:N")
     if asked == "auto":
         return "flat" if count <= FLAT_UNTIL else "hnsw" if count <= HNSW_UNTIL else "ivf-pq"
     return "flat" if asked == "ivf-pq" and count < LEAST_TO_TRAIN else asked  # type: ignore[return-value]
+
+
+def shards_asked(asked: str) -> int | None:
+    """How many shards on disk, 0 for as many as suit the size; None for another index. Raises BadRequest."""
+    name, colon, number = asked.partition(":")
+    if name != "shards":
+        return None
+    if colon and not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_SHARDS):
+        raise BadRequest(f"index {asked!r} has no number of shards; write shards:N with N from 1 to {MOST_SHARDS:,}")
+    return int(number or 0)
+
+
+def code_bytes(dimension: int) -> int:
+    """Of a vector, by product quantization: what divides `dimension`."""
+    return next(size for size in (CODE_BYTES, 48, 32, 16, 8, 4, 2, 1) if dimension % size == 0)
 
 
 class VectorIndex:
@@ -109,7 +131,7 @@ class VectorIndex:
             self.removed |= np.isin(self.ids, np.asarray(ids, dtype=np.int64))
             self.gone = int(self.removed.sum())
 
-    def stale(self) -> bool:
+    def stale(self, asked: str = "auto") -> bool:
         """Whether so much was removed, or added since training, that a rebuild pays off."""
         outgrown = self.kind == "ivf-pq" and len(self.ids) > 4 * self.trained
         return outgrown or self.gone > max(1000, len(self.ids) // 4)
@@ -205,12 +227,12 @@ class VectorIndex:
             self.faiss = faiss.IndexHNSWFlat(self.dimension, LINKS, faiss.METRIC_INNER_PRODUCT)
             self.faiss.hnsw.efConstruction = EF_CONSTRUCTION
         else:
-            size = next(n for n in (CODE_BYTES, 48, 32, 16, 8, 4, 2, 1) if self.dimension % n == 0)
+            size = code_bytes(self.dimension)
             bits = 8 if count >= 256 * 39 else 4  # 39 vectors a centroid are FAISS's least
             quantizer = faiss.IndexFlatIP(self.dimension)
             self.faiss = faiss.IndexIVFPQ(quantizer, self.dimension, lists_for(count), size, bits, faiss.METRIC_INNER_PRODUCT)
             self.faiss.cp.min_points_per_centroid = 1
-            self.faiss.train(_sample(parts(), count, most=training_size(count)))
+            self.faiss.train(sample(parts(), count, most=training_size(count), dimension=self.dimension))
 
     def _keep(self, allowed: np.ndarray | None) -> np.ndarray | None:
         """(N,) bool of what may be found, or None for everything."""
@@ -262,10 +284,10 @@ def _whole(file: BinaryIO) -> bool:
     return digest.digest() == expected
 
 
-def _sample(parts: Parts, count: int, most: int) -> np.ndarray:
-    """At most about `most` vectors, evenly spread over the parts."""
-    step = max(1, count // most)
-    return np.ascontiguousarray(np.concatenate([vectors[::step] for _, vectors in parts]), dtype=np.float32)
+def sample(parts: Parts, count: int, most: int, dimension: int) -> np.ndarray:
+    """At most about `most` vectors (M, D), evenly spread over the parts."""
+    step, none = max(1, count // most), np.empty((0, dimension), np.float32)
+    return np.ascontiguousarray(np.concatenate([none, *(vectors[::step] for _, vectors in parts)]), dtype=np.float32)
 
 
 def _rescore(queries: np.ndarray, found: np.ndarray, vectors_of: VectorsOf, rows: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,9 @@ from mmgen.stores.database import Database
 from mmgen.stores.faiss_index import VectorIndex, choose, stamp_and_count
 from mmgen.stores.metadata_filter import MetadataCondition
 from mmgen.stores.rw_lock import ReadWriteLock
+from mmgen.stores.shards import snapshots
+from mmgen.stores.shards.sharded_index import ShardedIndex
+from mmgen.stores.shards.side_by_side import shard_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,8 @@ class VectorCache:
         self.database, self.file, self.dimension, self.asked = database, file, dimension, index
         self.table, self.removed = table, removed
         self._lock = ReadWriteLock()
-        self._index: VectorIndex | None = None
+        self._index: VectorIndex | ShardedIndex | None = None
+        self._shards = file.with_suffix(".shards")  # the folder of those on disk
         self._changes = 0  # vectors since it was loaded or saved
 
     def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -91,6 +95,10 @@ class VectorCache:
         with self._lock.exclusive():
             self._upgrade()
             self._save()
+            if choose(0, self.asked) != "shards":
+                snapshots.discard(self._shards)
+            elif self.kind == "shards":
+                self.file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Saves the index; after many writes, first builds what the next search would have to wait for."""
@@ -99,50 +107,94 @@ class VectorCache:
                 self._upgrade()
             if self._index is not None and self._changes > len(self._index) // 100:
                 self._save()
-            self._index = None
+            self._use(None)
 
     def _upgrade(self) -> None:
         index = self._refresh()
-        if index.kind != choose(len(index), self.asked) or index.stale():
+        if index.kind != choose(len(index), self.asked) or index.stale(self.asked):
             self._build()
+
+    def _use(self, index: VectorIndex | ShardedIndex | None) -> None:
+        if isinstance(self._index, ShardedIndex) and self._index is not index:
+            self._index.close()
+        self._index = index
 
     def _due(self) -> bool:
         """Whether the file is missing or a tenth behind, and building takes long enough to matter."""
         count = self._count()
+        if choose(0, self.asked) == "shards":
+            return True
         _, cached = stamp_and_count(self.file)
         return choose(count, self.asked) != "flat" and abs(count - cached) > count // 10
 
-    def _refresh(self) -> VectorIndex:
+    def _refresh(self) -> VectorIndex | ShardedIndex:
         index, stamp = self._index or self._load(), self._newest()
-        if index is None:
+        if isinstance(index, ShardedIndex) and self._too_many(index):
+            index = self._load()  # another process may have built what is newer
+        if index is None or (isinstance(index, ShardedIndex) and self._too_many(index)):
             return self._build()
         if index.stamp != stamp:
             gone = self.database.all(f"SELECT id FROM {self.removed} WHERE generation > ?", (index.stamp[0],))
             index.remove([number for (number,) in gone])
-            before = len(index.ids)
+            self._changes += len(gone)
             for ids, vectors in self._parts(after=index.last_id):
                 index.add(ids, vectors)
+                self._changes += len(ids)
             index.stamp = stamp
-            self._changes += len(gone) + len(index.ids) - before
-        self._index = index
+        self._use(index)
         return index
 
-    def _load(self) -> VectorIndex | None:
+    def _too_many(self, index: ShardedIndex) -> bool:
+        """Whether more came since than may be kept in memory beside shards."""
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {self.table} WHERE id > ? LIMIT ?)"
+        return bool(self.database.one(sql, (index.last_id, index.room + 1))[0] > index.room)
+
+    def _load(self) -> VectorIndex | ShardedIndex | None:
         """The saved index, if it stands at a commit of this store and has the requested type."""
+        if choose(0, self.asked) == "shards":
+            return ShardedIndex.load(self._shards, self.dimension, self._known)
         index = VectorIndex.load(self.file, self.dimension)
         if index is None or (self.asked != "auto" and index.kind != choose(len(index), self.asked)):
             return None
-        known = self.database.one("SELECT 1 FROM commits WHERE generation = ? AND token = ?", index.stamp)
-        return index if known else None
+        return index if self._known(index.stamp) else None
 
-    def _build(self) -> VectorIndex:
+    def _known(self, stamp: tuple[int, int]) -> bool:
+        """Whether it is a commit of this store."""
+        return self.database.one("SELECT 1 FROM commits WHERE generation = ? AND token = ?", stamp) is not None
+
+    def _build(self) -> VectorIndex | ShardedIndex:
         stamp, count = self._newest(), self._count()
         kind = choose(count, self.asked)
+        if kind == "shards" and (sharded := self._sharded(stamp, count)) is not None:
+            self._use(sharded)
+            self._changes = 0
+            return sharded
+        kind = choose(count) if kind == "shards" else kind
         log.info("building a %s index over %d %s: %s", kind, count, self.table, self.file.parent)
         index = VectorIndex.build(self.dimension, kind, count, self._parts)
         index.stamp = stamp
-        self._index, self._changes = index, max(1, count)
+        self._use(index)
+        self._changes = max(1, count)
         return index
+
+    def _sharded(self, stamp: tuple[int, int], count: int) -> ShardedIndex | None:
+        """Shards on disk; None where they cannot be written."""
+        try:
+            return ShardedIndex.build(
+                self._shards, self.dimension, self.asked, stamp, count, self._parts, self._shard_numbers, self._known
+            )
+        except OSError as why:
+            log.warning("no shards can be built in %s (%s); its vectors are searched in memory", self._shards, why)
+            return None
+
+    def _shard_numbers(self, ids: np.ndarray, shards: int) -> np.ndarray:
+        """Where vectors belong: by their document's hash; what is removed meanwhile is anywhere."""
+        sql = (
+            f"SELECT v.id, d.content_hash FROM {self.table} v JOIN documents d ON d.id = v.document_id "
+            f"WHERE v.id {self.database.among}"
+        )
+        hashes = dict(self.database.all(sql, (json.dumps(ids.tolist()),)))
+        return np.array([shard_of(hashes.get(number, ""), shards) for number in ids.tolist()], np.int64)
 
     def _parts(self, after: int = 0, size: int = 8192) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         sql = f"SELECT id, vector FROM {self.table} WHERE id > ? ORDER BY id LIMIT ?"
@@ -156,6 +208,8 @@ class VectorCache:
 
     def _save(self) -> None:
         assert self._index is not None
+        if isinstance(self._index, ShardedIndex):  # on disk since it was built
+            return
         try:
             self._index.save(self.file)
             self._changes = 0

@@ -166,7 +166,7 @@ def test_standard_input(call: Call, folder: Path) -> None:
 
 
 def test_indexes(call: Call, folder: Path, tiny_home: Path) -> None:
-    for index in ("hnsw", "ivfpq", "flat", "auto"):
+    for index in ("hnsw", "ivfpq", "shards:2", "flat", "auto"):
         assert call("rag", "add", folder, "--index", index).code == 0
         assert "lamp.md" in call("rag", "search", "lamp").out
     assert call("rag", "add", folder, "--index", "tree").code == 2

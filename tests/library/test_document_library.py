@@ -246,7 +246,7 @@ def test_the_index_is_kept_with_the_store(library: DocumentLibrary, folder: Path
     assert library.readable()._index.kind == "flat"
 
 
-@pytest.mark.parametrize("index", ["flat", "ivfpq"])
+@pytest.mark.parametrize("index", ["flat", "ivfpq", "shards", "shards:3"])
 def test_any_index_holds_few_passages(library: DocumentLibrary, folder: Path, index: str) -> None:
     library.add(folder, index=index)
     assert {Path(hit.uri).name for hit in library.search("lamp", k=3)} == {"lamp.txt", "tea.md", "bees.txt"}

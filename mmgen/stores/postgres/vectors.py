@@ -66,8 +66,8 @@ class PostgresVectors:
     def check(self, asked: str) -> None:
         """Raises BadRequest for an index that pgvector has not, or not for so many dimensions."""
         faiss_index.choose(0, asked)
-        if asked == "ivf-pq":
-            raise BadRequest(f"store {self.database.name} is on PostgreSQL, which has no ivf-pq; it can be auto, flat or hnsw")
+        if asked not in ("auto", "flat", "hnsw"):
+            raise BadRequest(f"store {self.database.name} is on PostgreSQL, which has no {asked}; it can be auto, flat or hnsw")
         if asked == "hnsw" and self.dimension > MOST_DIMENSIONS:
             raise BadRequest(
                 f"vectors have {self.dimension} dimensions, pgvector's hnsw takes {MOST_DIMENSIONS:,}; it can be flat"

@@ -142,7 +142,7 @@ class RelationalDocumentStore:
             return release(connection, uri, copies)
 
     def use_index(self, kind: str) -> None:
-        """Which index this store keeps from now on: flat, hnsw, ivf-pq, or auto for a choice by size."""
+        """Which index this store keeps from now on: flat, hnsw, ivf-pq, shards, shards:N, or auto for a choice by size."""
         self._index.check(kind)
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM meta WHERE key = 'index'")

@@ -53,7 +53,7 @@ class RelationalDatabase(Protocol):
 class VectorSearch(Protocol):
     """Inner products over the column `vector` of a table."""
 
-    asked: str  # the index that the store is to have: auto, flat, hnsw, ivf-pq
+    asked: str  # the index that the store is to have: auto, flat, hnsw, ivf-pq, shards, shards:N
 
     @property
     def kind(self) -> str: ...  # of the index in use, or of the one that would be built

@@ -40,6 +40,7 @@ def build(
     code_bytes: int = 32,
     dtype: str = "float16",
     shard: ShardOf = shards_of,
+    sample: np.ndarray | None = None,
     seed: int = 0,
 ) -> list[Path]:
     """Writes the shards' folders, in `folder`, where none is yet: a searcher may have them open.
@@ -47,11 +48,12 @@ def build(
     In memory are at most the training vectors (lists * PER_LIST), a block, and one shard's codes.
 
     Args:
-        parts: called once; its first vectors train, so that they should be drawn as all are.
+        parts: called once; ids that grow let a search find only some.
         lists: of the inverted file of each shard, about 4 sqrt(N) of a shard's N.
         code_bytes: of a vector; divides `dimension`.
         dtype: of the vectors that rescore: float16, or float32 where the last bits count.
         shard: where a vector belongs; default: by a hash of its id.
+        sample: (M, D) vectors that train; default: the first of `parts`, which should then be drawn as all are.
 
     Raises BadRequest for a number that does not fit, fewer vectors than lists, or a folder that holds shards.
     """
@@ -64,15 +66,21 @@ def build(
         )
     if any(folder.glob(f"*/{FACTS}")):
         raise BadRequest(f"{folder} holds shards already; delete them, or give another folder")
-    folders = [folder / f"shard-{number:04d}" for number in range(shards)]
-    sample, counts = _split(folders, dimension, parts(), lists * PER_LIST, np.dtype(dtype), shard)
+    paths = folders(folder, shards)
+    first, counts = _split(paths, dimension, parts(), 0 if sample is not None else lists * PER_LIST, np.dtype(dtype), shard)
+    sample = first if sample is None else sample
     if len(sample) < max(lists, LEAST):
         most = f"; take at most {len(sample) // 39:,}" if len(sample) >= 39 else f", which need at least {LEAST}"
         raise BadRequest(f"{len(sample):,} vectors cannot train {lists:,} lists{most}")
     trained = _trained(sample, dimension, lists, code_bytes, seed)
-    for path, count in zip(folders, counts, strict=True):
+    for path, count in zip(paths, counts, strict=True):
         _encode(path, trained, dimension, count, dtype)
-    return folders
+    return paths
+
+
+def folders(folder: Path, shards: int) -> list[Path]:
+    """Of that many shards."""
+    return [folder / f"shard-{number:04d}" for number in range(shards)]
 
 
 def _split(

@@ -13,7 +13,9 @@ import numpy as np
 class VectorShard(Protocol):
     """A part of the vectors; inner product, over any ids."""
 
-    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]: ...  # (Q, K) scores, ids; -1 for none
+    def search(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...  # (Q, K) scores, ids; -1 for none
 
 
 def shard_of(content_hash: str, shards: int) -> int:
@@ -45,9 +47,9 @@ class SideBySide:
         self.shards = list(shards)
         self._pool = ThreadPoolExecutor(threads or max(1, len(self.shards)), "mmgen-shards")
 
-    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """(Q, D) float32 -> scores (Q, K) and ids (Q, K), best first, -1 where there are fewer; K <= k."""
-        found = list(self._pool.map(lambda shard: shard.search(vectors, k), self.shards))
+    def search(self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(Q, D) float32 -> scores (Q, K) and ids (Q, K), best first, -1 where there are fewer; K <= k. `allowed`: ids."""
+        found = list(self._pool.map(lambda shard: shard.search(vectors, k, allowed), self.shards))
         return merged([scores for scores, _ in found], [ids for _, ids in found], k)
 
     def close(self) -> None:
