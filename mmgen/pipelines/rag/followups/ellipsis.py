@@ -79,6 +79,8 @@ def _like(
     mine: NounPhrase, own: Sequence[TaggedWord], phrases: Sequence[NounPhrase], found: Sequence[TaggedWord], topics: Topics
 ) -> NounPhrase | None:
     """The phrase of the question before in whose place this one comes."""
+    if mine.name and any(token.low == "between" for token in found):
+        return None  # it may come in the place of either, or be a new topic
     head = english.singular(own[mine.head].low)
     for phrase in phrases:
         if english.singular(found[phrase.head].low) == head and phrase.words != mine.words:

@@ -19,9 +19,13 @@ MOST_TOKENS = 9
 def addition(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topics: Topics) -> Addition | None:
     """What has to be added of the topic in focus; None where the question names something of its own."""
     topic = topics.focus
-    if topic is None or not topics.firm or any(topic.words & phrase.words for phrase in phrases):
+    if topic is None or not topics.firm:
         return None
-    if any(token.tag == "P" and token.low in english.PRONOUNS for token in found):
+    if (like := _similar(found, phrases, topic)) is not None:
+        return like
+    if any(topic.words & phrase.words for phrase in phrases):
+        return None
+    if any(token.tag == "P" and token.low in {*english.PRONOUNS, *english.DEMONSTRATIVES} for token in found):
         return None
     if (lacking := _role(found, phrases, topic) or _compared(found, phrases, topic)) is not None:
         return lacking
@@ -54,6 +58,16 @@ def _role(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Top
         return None
     end = phrases[0].last
     return (found[end - 1].end, f" in {topic.text}") if end >= len(found) - 1 and len(phrases) == 1 else None
+
+
+def _similar(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:
+    """ "What are other similar experiments?" """
+    words = [token for token in found if token.text[0].isalnum()]
+    alike = any(token.low == "similar" for token in found)
+    last = phrases[-1] if phrases else None
+    if not alike or last is None or found[last.last - 1] is not words[-1] or len(phrases) != 1 or last.inner or last.name:
+        return None
+    return words[-1].end, f" to {topic.text}"
 
 
 def _compared(found: Sequence[TaggedWord], phrases: Sequence[NounPhrase], topic: Topic) -> Addition | None:

@@ -22,6 +22,12 @@ EXPLETIVE = re.compile(
     re.IGNORECASE,
 )
 
+BOTH = re.compile(
+    r"\bbetween\s+(them|the two|these two|those two|(?:the|these|those|the two|these two)\s+[a-z]+(?<!ss)s)(?=\s*(?:[?.!]|$))",
+    re.IGNORECASE,
+)
+CONDITION = re.compile(r"\bif\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -78,6 +84,7 @@ class _Rewriting:
         self.named = False  # a phrase now says in full what it means
 
     def text(self) -> str:
+        self._both()
         self._pronouns()
         self._phrases()
         if not (self.used or self.named or self.topics.focus is None):
@@ -86,10 +93,19 @@ class _Rewriting:
                 self.edits[added[0], added[0]] = added[1]
                 self.used.append(self.topics.focus)
         out, last = "", 0
-        for (start, end), replacement in sorted(self.edits.items()):
+        for (start, end), replacement in sorted(self.edits.items(), key=lambda edit: (edit[0][0], -edit[0][1])):
+            if start < last:  # within one that says more
+                continue
             out, last = out + self.question[last:start] + replacement, end
         out += self.question[last:]
         return out[:1].upper() + out[1:] if self.question[:1].isupper() else out
+
+    def _both(self) -> None:
+        """ "The difference between the two": what these are."""
+        between = BOTH.search(self.question)
+        if between and (two := self.topics.two()):
+            self.edits[between.span(1)] = two
+            self.named = True
 
     def _pronouns(self) -> None:
         seen: dict[str, Topic] = {}
@@ -98,7 +114,7 @@ class _Rewriting:
             if kind is None or kind in seen or self._within(at, kind):
                 continue
             topic = self.topics.meant(kind, list(seen.values()))
-            if topic is None:
+            if topic is None or (at and self.found[at - 1].low == "between"):
                 continue
             seen[kind] = topic
             if kind == "he":
@@ -116,7 +132,7 @@ class _Rewriting:
         if token.tag != "P":
             return None
         if low in ("this", "that"):
-            return "it"
+            return None if CONDITION.search(self.topics.question) else "it"  # what would happen, not a thing
         if low in ("these", "those"):
             return "they"
         if low == "one":

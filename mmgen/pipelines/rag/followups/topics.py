@@ -33,6 +33,11 @@ class Topic:
         return words_of(self.core)
 
     @property
+    def joined(self) -> bool:
+        """Whether it is two things; see `pair`."""
+        return " and " in self.core
+
+    @property
     def possessive(self) -> str:
         return possessive(self.text)
 
@@ -42,7 +47,9 @@ class Topic:
 
 
 def numbered(noun: str, plural: bool) -> str:
-    """In that number."""
+    """In that number; a name such as "B12" has none."""
+    if noun[-1:].isdigit():
+        return noun
     if plural and not english.is_plural(noun):
         return (
             f"{noun[:-1]}ies"

@@ -55,7 +55,7 @@ class Topics:
         """Whether the focus was introduced, named, or spoken of before: what a question leaves out is that."""
         if self.focus is None:
             return False
-        often = sum(one.words == self.focus.words for one in self.foci) > 1
+        often = len({one.turn for one in self.all if one.words == self.focus.words}) > 1
         return self.focus.name or self.focus.weight >= INTRODUCED or often
 
     def observe(self, question: str, whole: str = "", used: Sequence[Topic] = (), answer: str = "") -> None:
@@ -103,6 +103,15 @@ class Topics:
         if pronoun == "it" and not fits and options:
             return _kind(options[0])
         return next(iter(fits or options), None)
+
+    def two(self) -> str:
+        """What "the two" are: two things that were joined or compared in the last turn, else the last two names that were in
+        focus one after the other; empty where there are none."""
+        joined = next((one for one in reversed(self.all) if one.joined and one.turn == self.turn), None)
+        if joined is not None:
+            return joined.text
+        names = list(dict.fromkeys(one.text for one in self.foci[::-1] if one.name and not one.plural))[:2]
+        return " and ".join(names[::-1]) if len(names) == 2 else ""
 
     def there(self) -> str:
         """What "there" stands for: the last place; or a name that came into focus since and is no person's."""

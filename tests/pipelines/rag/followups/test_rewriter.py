@@ -57,6 +57,32 @@ CONVERSATIONS = {
         ("How do sexual and asexual mating affect it?", "", "How do sexual and asexual mating affect Darwin's theory?"),
         ("How can fossils be used to understand it?", "", "How can fossils be used to understand Darwin's theory?"),
     ],
+    "studies": [
+        ("Tell me about the Milgram experiment.", "", "Tell me about the Milgram experiment."),
+        ("What are other similar experiments?", "", "What are other similar experiments to the Milgram experiment?"),
+        ("What was the Asch experiment?", "", "What was the Asch experiment?"),
+        (
+            "What are the differences between these studies?",
+            "",
+            "What are the differences between the Milgram experiment and the Asch experiment?",
+        ),
+        ("What about the BBC experiment?", "", "What about the BBC experiment?"),  # compared with which?
+    ],
+    "cats": [
+        ("Tell me about tigers and lions.", "", "Tell me about tigers and lions."),
+        ("What is the difference between them?", "", "What is the difference between tigers and lions?"),
+    ],
+    "vitamin": [
+        ("What is vitamin B12?", "", "What is vitamin B12?"),
+        ("Which foods compare between them?", "", "Which foods compare between them?"),  # no two were named
+        ("What happens if you eat none?", "", "What happens if you eat none?"),
+        ("How has this changed diets?", "", "How has this changed diets?"),  # what would happen, not the vitamin
+    ],
+    "drinks": [  # in focus, but not spoken of again
+        ("Are alcoholics generally depressed?", "", "Are alcoholics generally depressed?"),
+        ("Is milk good?", "", "Is milk good?"),
+        ("Are there any benefits?", "", "Are there any benefits?"),
+    ],
     "cancer": [
         ("What is lung cancer?", "", "What is lung cancer?"),
         ("Is it the same as throat cancer?", "", "Is lung cancer the same as throat cancer?"),
