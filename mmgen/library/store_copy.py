@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mmgen.errors import BadRequest
 from mmgen.library.store_handle import StoreHandle
+from mmgen.stores.private import record_copying
+from mmgen.stores.private.tables import Place
 from mmgen.stores.relational import copying
 from mmgen.stores.relational.documents import RelationalDocumentStore
 
@@ -15,6 +17,18 @@ def copy(source: StoreHandle, target: StoreHandle) -> copying.StoreCopy:
         raise BadRequest(f"store {source.name} cannot be copied into itself; name another one")
     read = _ours(source, source.readable())
     return copying.copy(read, _ours(target, target.made(read.encoder, read.dimension, prompts=read.prompts)))
+
+
+def copy_records(source: StoreHandle, target: StoreHandle) -> record_copying.RecordCopy:
+    """Every user's history and conversations: those at a server's address, or else those of the runtime's home.
+
+    Raises BadRequest where both are the same.
+    """
+    return record_copying.copy(_records(source), _records(target))
+
+
+def _records(handle: StoreHandle) -> Place:
+    return handle.address or handle.rt.config.history or handle.rt.home / "history"
 
 
 def _ours(handle: StoreHandle, store: object) -> RelationalDocumentStore:

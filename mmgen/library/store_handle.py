@@ -76,6 +76,11 @@ class StoreHandle:
         self._reading: Store | None = None
 
     @property
+    def address(self) -> str | None:
+        """Of a store on a server, with its password if it has one; never to be shown."""
+        return self._address
+
+    @property
     def remote(self) -> bool:
         """Whether it is on a server."""
         return self._address is not None

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from mmgen.errors import BadRequest, NotFound, TooLarge
+from mmgen.errors import BadRequest, Clash, NotFound, TooLarge
 from mmgen.stores.private import words as private_words
 from mmgen.stores.private.table_script import TableScript
 from mmgen.stores.private.tables import Place, opened
@@ -129,6 +129,34 @@ class Conversations:
         if row is None:
             raise _unknown(id)
         return Conversation(*row)
+
+    def everyone(self) -> Iterator[tuple[str, Conversation]]:
+        """Every user's, and whose they are, the first made first."""
+        for user, *row in self._tables.all(f'SELECT "user", {COLUMNS} FROM conversations ORDER BY number'):
+            yield user, Conversation(*row)
+
+    def put(self, user: str, conversation: Conversation, said: Sequence[Mapping[str, Any]]) -> bool:
+        """A conversation as another place holds it, id and times too, instead of one that was used before; False where the one
+        that is here was used as late, and stays. Raises Clash where its id is another user's."""
+        values = [json.dumps(message, ensure_ascii=False) for message in said]
+        texts = [self._tables.searchable(words(message)) for message in said]
+        about = (named(conversation.name), conversation.created, conversation.updated)
+        with self._tables.transaction() as connection:
+            sql = 'SELECT number, "user", updated FROM conversations WHERE id = ?'
+            row = connection.execute(sql, (conversation.id,)).fetchone()
+            if row is not None and row[1] != user:
+                raise Clash(f"conversation {conversation.id} is another user's here; it cannot be kept twice")
+            if row is not None and row[2] >= conversation.updated:
+                return False
+            if row is not None:
+                connection.execute("DELETE FROM conversations WHERE number = ?", (row[0],))
+            (number,) = connection.execute(
+                'INSERT INTO conversations(id, "user", name, created, updated) VALUES (?, ?, ?, ?, ?) RETURNING number',
+                (conversation.id, user, *about),
+            ).fetchone()
+            rows = [(number, value, text) for value, text in zip(values, texts, strict=True)]
+            connection.executemany("INSERT INTO messages(conversation, value, text) VALUES (?, ?, ?)", rows)
+        return True
 
     def found(self, user: str, q: str = "", limit: int = 100) -> list[Conversation]:
         """The user's, last used first; `q`: words that all stand in the name, or in one of the messages."""

@@ -67,15 +67,27 @@ class History:
         if not ID.fullmatch(request_id):
             raise BadRequest(f"request id is {request_id!r}; it can have 1 to 64 letters, digits, dashes")
         kept = [redaction.kept(asked), redaction.kept(result)]
+        self._store(user, request_id, kind, self._clock(), kept, {_plain(name): data for name, data in (files or {}).items()})
+
+    def put(self, user: str, entry: HistoryEntry, files: Mapping[str, bytes]) -> None:
+        """An entry as another history holds it, its time too. Raises as `add` does."""
+        self._store(user, entry.id, entry.kind, entry.created, [entry.asked, entry.result], files)
+
+    def holds(self, user: str, id: str) -> bool:
+        """Whether the user has it."""
+        return self._tables.one('SELECT 1 FROM entries WHERE "user" = ? AND id = ?', (user, id)) is not None
+
+    def _store(
+        self, user: str, request_id: str, kind: str, created: float, kept: Sequence[Any], data: Mapping[str, bytes]
+    ) -> None:
         texts = (*(json.dumps(one) for one in kept), "\n".join(redaction.words(kept)))
-        data = {_plain(name): content for name, content in (files or {}).items()}
         nbytes = sum(map(len, texts)) + sum(map(len, data.values()))
         places = {name: secrets.token_hex(16) for name in data}
         try:
             with self._tables.transaction() as connection:
                 if connection.execute('SELECT 1 FROM entries WHERE "user" = ? AND id = ?', (user, request_id)).fetchone():
                     raise Clash(f"request {request_id} is in the history already")
-                row = (user, request_id, kind, self._clock(), *texts[:2], self._tables.searchable(texts[2]), nbytes)
+                row = (user, request_id, kind, created, *texts[:2], self._tables.searchable(texts[2]), nbytes)
                 (number,) = connection.execute(
                     'INSERT INTO entries("user", id, kind, created, asked, result, text, bytes) '
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING number",
@@ -159,6 +171,12 @@ class History:
                 with suppress(NotFound):  # deleted meanwhile
                     archive.writestr(f"files/{id}/{name}", self.read(user, id, name), zipfile.ZIP_STORED)
         return count
+
+    def everyone(self) -> Iterator[tuple[str, HistoryEntry]]:
+        """Every user's entries, and whose they are, read by and by; of each the oldest first."""
+        for (user,) in self._tables.all('SELECT "user" FROM usage ORDER BY "user"'):
+            for one in self._each(user):
+                yield user, one
 
     def _each(self, user: str) -> Iterator[HistoryEntry]:
         """Every entry, oldest first, read by and by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -21,6 +22,9 @@ def store() -> None:
 def copy(
     source: Annotated[str, typer.Argument(help="Name, path or address, such as notes or postgres://user@host/db.")],
     target: Annotated[str, typer.Argument(help="Likewise; made if it is not there. What it holds besides stays.")],
+    history: Annotated[
+        bool, typer.Option("--history", help="Also every user's history and conversations: an address's own, or this home's.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Copy documents, passages, vectors and images; after an interruption the same command goes on from there."""
@@ -30,7 +34,8 @@ def copy(
 
     with Runtime() as rt, closing(StoreHandle(rt, source)) as one, closing(StoreHandle(rt, target)) as other:
         done = store_copy.copy(one, other)
+        records = store_copy.copy_records(one, other) if history else None
     if as_json:
-        print_json(done)
+        print_json(asdict(done) | ({"history": asdict(records)} if records else {}))
     else:
-        typer.echo(str(done))
+        typer.echo("\n".join(map(str, [done, records] if records else [done])))

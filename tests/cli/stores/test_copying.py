@@ -17,13 +17,21 @@ def test_a_store_on_a_server_and_back(call: Call, postgres: PostgresServer, tmp_
     copied = call("store", "copy", "default", url)
     assert (copied.code, copied.err, copied.out) == (0, "", "1 documents copied (1 passages), 0 images\n")
     assert call("rag", "search", "lamp", "-k", "1", "--store", url).out == call("rag", "search", "lamp", "-k", "1").out
+    history = call("store", "copy", "default", url, "--history")
+    assert history.out == (
+        "0 documents copied (0 passages), 0 images; 1 were there already\n"
+        "0 history entries copied (0 files), 0 conversations (0 messages)\n"
+    )
+    local = call("store", "copy", "default", "other", "--history")
+    assert local.code == 2 and "both have one history" in local.err and len(local.err.splitlines()) == 1
     told = json.loads(call("store", "copy", url, "again", "--json").out)
     assert told == {"documents": 1, "passages": 1, "images": 0, "names": 0, "unchanged": 0}
     assert call("rag", "list", "--store", "again").out == call("rag", "list", "--store", url).out
     assert call("rag", "remove", "lamp.md", "--store", url).code == 0 and call("rag", "list").out != ""
     empty = call("rag", "list", "--store", url)
     assert empty.out.startswith(f"store {url} is empty; add documents with: mmgen rag add PATH --store postgres://")
-    postgres.execute("DROP SCHEMA command CASCADE")
+    for schema in ("command", "command_history", "command_conversations"):
+        postgres.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 def test_what_cannot_be_copied(call: Call) -> None:
