@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_IMAGES = 1000
 MAX_STEPS = 1000
+MAX_LORA_SCALE = 100
 MAX_SIDE = 8192  # pixels
 MAX_HIRES = 4
 MAX_PADDING = 1024  # pixels around a mask
@@ -64,6 +65,10 @@ class LoraWeight:
 
     path: Path
     scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        limits = f"-{MAX_LORA_SCALE} to {MAX_LORA_SCALE}, usually 0 to 1"
+        number(f"LoRA {self.path}: the scale", self.scale, -MAX_LORA_SCALE, MAX_LORA_SCALE, limits)
 
     @classmethod
     def read(cls, text: str) -> "LoraWeight":

@@ -15,11 +15,15 @@ PIECE = 2**16
 
 
 def length(text: Any, what: str, most: int = MAX_TEXT_CHARS) -> None:
-    """Raises BadRequest for what is no text, TooLong for more than `most` characters."""
+    """Raises BadRequest for what is no text or no Unicode, TooLong for more than `most` characters."""
     if not isinstance(text, str):
         raise BadRequest(f"the {what} is {text!r}; it should be a text")
     if len(text) > most:
         raise TooLong(f"the {what} is {len(text):,} characters; {most:,} are read at most, shorten it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as why:
+        raise BadRequest(f"the {what} is no Unicode at character {why.start}; write it as UTF-8") from None
 
 
 def tokens(text: str, what: str, most: int, count: Callable[[str], int], check: Callable[[], None] = lambda: None) -> None:

@@ -13,7 +13,7 @@ import tiny_images
 
 from mmgen import image_params
 from mmgen.errors import BadRequest, MmgenError, TooLong
-from mmgen.image_params import ImageParams
+from mmgen.image_params import ImageParams, LoraWeight
 from mmgen.models.diffusion import solvers
 from mmgen.params import infos
 
@@ -40,6 +40,13 @@ def test_a_value_out_of_its_limits(option: dict[str, Any], kind: type[MmgenError
         ImageParams(**option)
     with pytest.raises(kind, match=message):
         replace(ImageParams(), **option)
+
+
+@pytest.mark.parametrize("scale", ["nan", "-inf", "1e30"])
+def test_a_loras_scale_out_of_its_limits(scale: str, tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").touch()
+    with pytest.raises(BadRequest, match=r"LoRA .*a.safetensors: the scale is .*; it can be -100 to 100, usually 0 to 1"):
+        LoraWeight.read(f"{tmp_path}/a.safetensors@{scale}")
 
 
 def test_what_is_none_is_the_models_choice() -> None:

@@ -29,6 +29,8 @@ def test_texts() -> None:
     value_checks.length("four", "name", 4)
     with pytest.raises(TooLong, match="the name is 5 characters; 4 are read at most, shorten it"):
         value_checks.length("fiver", "name", 4)
+    with pytest.raises(BadRequest, match="the name is no Unicode at character 2; write it as UTF-8"):
+        value_checks.length("ca\udc80t", "name")
     with pytest.raises(BadRequest, match="the name is 7; it should be a text"):
         value_checks.length(7, "name")
 

@@ -14,6 +14,10 @@ from mmgen.errors import BadRequest, out_of_memory
 from mmgen.models.diffusion.autoencoder import Autoencoder, TiledDecode, tile_size
 from mmgen.runners.preemption_hooks import Pause, pause_between
 
+UNDECODED = (
+    "the autoencoder makes numbers that are none of this image; take a higher precision, such as MODEL#fp32, or another VAE"
+)
+
 
 class VAEDecodeRunner:
     """A job's payload is latents, (C, h, w); its result is the image, (3, H, W) in [-1, 1], on the CPU.
@@ -75,6 +79,9 @@ class VAEDecodeRunner:
             return
         for job, image in zip(jobs, images, strict=True):
             job.units = 1.0
+            if not bool(torch.isfinite(image).all()):
+                job.fail(BadRequest(UNDECODED))
+                continue
             job.state.add(image)
             if not job.state.waiting:
                 job.finish(job.state.image())

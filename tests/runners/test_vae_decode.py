@@ -60,6 +60,15 @@ def test_a_bad_job_fails_alone(images: LatentAutoencoder, monkeypatch: pytest.Mo
     assert [job.status for job in jobs] == ["done", "failed"]
 
 
+def test_an_image_that_overflows_is_told(images: LatentAutoencoder) -> None:
+    """As of an SDXL autoencoder in fp16: it was a black image."""
+    jobs = [Job("decode", latents) for latents in (torch.randn(4, 8, 8), torch.full((4, 8, 8), torch.nan))]
+    VAEDecodeRunner(images).step(jobs)
+    assert [job.status for job in jobs] == ["done", "failed"]
+    with pytest.raises(BadRequest, match="numbers that are none of this image; take a higher precision"):
+        jobs[1].future.result()
+
+
 def test_latents_of_another_model_are_refused(images: LatentAutoencoder) -> None:
     with Engine({"decode": VAEDecodeRunner(images)}) as engine:
         for shape in ((3, 8, 8), (1, 4, 8, 8), (4,)):

@@ -17,7 +17,7 @@ from mmgen import weight_sets
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import restored
 from mmgen.models.checkpoints.convert import Checkpoint
-from mmgen.models.checkpoints.safetensors_io import read_json
+from mmgen.models.checkpoints.safetensors_io import finite, read_json
 from mmgen.weight_files import CONVERT, PICKLES
 
 NAMES = ("diffusion_pytorch_model", "model")
@@ -61,6 +61,7 @@ def load(cls: Any, folder: Path, device: str, dtype: torch.dtype | str) -> Any:
     if info["mismatched_keys"]:
         raise BadWeights(f"{folder} has {len(info['mismatched_keys'])} tensors of another shape than its config.json says")
     assert isinstance(module, nn.Module)
+    finite(module, folder)
     return module.requires_grad_(False).eval().to(device)
 
 

@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
+from mmgen.weight_files import CONVERT
+
+PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How files of torch.save begin."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise BadWeights(f"{path.parent} has no {path.name}; only safetensors are read") from None
     except (SafetensorError, ValueError, OSError) as why:
-        raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
+        raise unreadable(path, why) from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -49,7 +53,36 @@ def read_metadata(path: Path) -> dict[str, str]:
     except FileNotFoundError:
         raise BadWeights(f"{path.parent} has no {path.name}; only safetensors are read") from None
     except (SafetensorError, ValueError, OSError) as why:
-        raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
+        raise unreadable(path, why) from None
+
+
+def unreadable(path: Path, why: Exception) -> BadWeights:
+    """The error for a file that safetensors does not read: a pickle, what was downloaded in its stead, or damaged."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        head = b""
+    if head.startswith(PICKLED):
+        command = CONVERT.format(old=path, new=path.with_name(f"{path.stem}-converted.safetensors"))
+        return BadWeights(f"{path} is a pickle, which can run code when read; convert it: {command}")
+    if head.startswith(b"version https://git-lfs"):
+        return BadWeights(f"{path} is a pointer of Git LFS and not the file itself; fetch that with git lfs pull")
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return BadWeights(f"{path} is a web page, which a server sent instead of the file; log in there and fetch it again")
+    if head.startswith(b"GGUF"):
+        return BadWeights(f"{path} is a GGUF file; call it {path.with_suffix('.gguf').name}")
+    return BadWeights(f"{path} is damaged ({why}); fetch the model again")
+
+
+def finite(module: nn.Module, source: Path) -> None:
+    """Raises BadWeights where a parameter is not a number or infinite."""
+    for name, weight in module.named_parameters():
+        if weight.is_meta or not weight.is_floating_point() or weight.element_size() == 1:
+            continue
+        whole = weight.detach()
+        if not bool(whole.sum(dtype=torch.float32).isfinite()) and not bool(whole.isfinite().all()):
+            raise BadWeights(f"{source} holds numbers that are none in {name}; the file is damaged, fetch it again")
 
 
 def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -95,4 +128,4 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def some(names: Iterable[str], most: int = 4) -> str:
     """The first few names of an error message, and how many more there are."""
     names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return "nothing" if not names else ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

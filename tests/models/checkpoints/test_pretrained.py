@@ -56,6 +56,9 @@ def test_a_missing_tensor_is_named(folder: Path) -> None:
 
 def test_another_shape_and_damage(folder: Path) -> None:
     tensors = load_file(folder / WEIGHTS)
+    save_file({**tensors, "conv_in.bias": tensors["conv_in.bias"] * torch.nan}, folder / WEIGHTS)
+    with pytest.raises(BadWeights, match=r"unet holds numbers that are none in conv_in\.bias"):
+        pretrained.load(UNet2DModel, folder, "cpu", torch.float32)
     save_file({**tensors, "conv_in.bias": torch.zeros(3)}, folder / WEIGHTS)
     with pytest.raises(BadWeights, match=r"unet (cannot be read as UNet2DModel|has 1 tensors of another shape)"):
         pretrained.load(UNet2DModel, folder, "cpu", torch.float32)

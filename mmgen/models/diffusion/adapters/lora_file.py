@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,12 +44,21 @@ class LoraFile:
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # PEFT's, by how the layers' names begin
 
     def alpha(self, layer: str, rank: int) -> float:
-        """What `rank` divides: told by the layer itself, else by PEFT's settings, else the rank, so that the factor is 1."""
+        """What `rank` divides: told by the layer itself, else by PEFT's settings, else the rank, so that the factor is 1.
+
+        Raises BadWeights, in words that go on from the layer's name, where PEFT's settings say no number.
+        """
         if (own := self.layers[layer].get("alpha")) is not None:
             return float(own)
         for prefix, told in self.settings.items():
             if layer.startswith(prefix):
-                return _peft_alpha(told, layer.removeprefix(prefix), rank)
+                try:
+                    alpha = _peft_alpha(told, layer.removeprefix(prefix), rank)
+                except (TypeError, ValueError, AttributeError):
+                    alpha = math.nan
+                if not math.isfinite(alpha):
+                    raise BadWeights("has a lora_alpha in PEFT's settings that is no number")
+                return alpha
         return float(rank)
 
 

@@ -118,6 +118,8 @@ def delta_of(layer: Any, tensors: Tensors, alpha: Callable[[int], float]) -> Wei
     alpha: of a rank, what is divided by it.
     Raises BadWeights, in words that go on from the layer's name, for shapes of another layer or a kind that is not known.
     """
+    for name, tensor in tensors.items():
+        _check(name, tensor)
     given = {name: tensor.float() for name, tensor in tensors.items()}
     if isinstance(layer, nn.GroupNorm | nn.LayerNorm):
         return _norm(layer, given)
@@ -131,7 +133,7 @@ def delta_of(layer: Any, tensors: Tensors, alpha: Callable[[int], float]) -> Wei
         delta = KINDS[known](shape, given, alpha, layer)
     except KeyError as why:
         raise BadWeights(f"lacks its tensor {why}, so the file is not whole") from None
-    except RuntimeError as why:  # torch tells of matrices that do not fit each other
+    except (RuntimeError, IndexError, ValueError) as why:  # torch tells of matrices that do not fit each other
         raise BadWeights(f"has matrices that do not fit each other ({str(why).splitlines()[0]})") from None
     magnitude = given.get("magnitude", given.get("dora_scale"))
     if magnitude is None:
@@ -139,6 +141,19 @@ def delta_of(layer: Any, tensors: Tensors, alpha: Callable[[int], float]) -> Wei
     whole = plain_weight(layer)
     turned = decomposed(whole + delta.weight(shape).to(whole), magnitude.to(whole), by_output="magnitude" in given)
     return DenseDelta(turned - whole, getattr(delta, "bias", None))
+
+
+def _check(name: str, tensor: Tensor) -> None:
+    """Of a tensor alone: one number where one is asked for, a matrix where one is, and some of it."""
+    if name in NUMBERS:
+        if tensor.numel() != 1:
+            raise BadWeights(f"has {tensor.numel()} numbers as its {name}, where one is read")
+    elif not tensor.is_floating_point():
+        raise BadWeights(f"has its {name} in {str(tensor.dtype).removeprefix('torch.')}, a form that is not read here")
+    elif not tensor.numel():
+        raise BadWeights(f"has its {name} without any number ({_times(tensor.shape)}), so its rank is 0")
+    elif name in FACTORS and tensor.dim() < 2:
+        raise BadWeights(f"has its {name} in {tensor.dim()} dimensions, where a matrix is read")
 
 
 def _norm(layer: Any, given: Tensors) -> NormDelta:
@@ -160,6 +175,8 @@ def _low_rank(shape: torch.Size, given: Tensors, alpha: Callable[[int], float], 
     if "mid" in given:
         down = torch.einsum("ij..., jn -> in...", given["mid"], down.flatten(1))
     rank = down.shape[0]
+    if up.dim() == len(shape) and up.shape[:2] == (shape[0], up.numel() // shape[0]) and up.shape[1] != rank:
+        raise BadWeights(f"has matrices of unlike ranks, {rank} and {up.shape[1]}")
     if up.shape[0] != shape[0] or up.numel() != shape[0] * rank or down.numel() != rank * math.prod(shape[1:]):
         raise BadWeights(f"is {_times(shape)} and not {up.shape[0]} x {_times(down.shape[1:])}")
     ones = [1] * (len(shape) - 2)
@@ -270,6 +287,8 @@ def _times(shape: torch.Size) -> str:
     return " x ".join(map(str, shape))
 
 
+NUMBERS = ("alpha", "scalar")
+FACTORS = frozenset({"down", "up", "mid", "w1_a", "w1_b", "w2_a", "w2_b", "w1", "w2", "kr1_a", "kr1_b", "kr2_a", "kr2_b"})
 KINDS: dict[str, Callable[[torch.Size, Tensors, Callable[[int], float], Any], WeightDelta]] = {
     "down": _low_rank,
     "up": _low_rank,

@@ -35,14 +35,17 @@ def read(path: Path, widths: list[int], model: str) -> LearnedWord:
             f"{path} is not a safetensors file; a pickle can run code when read, fetch the embedding as safetensors"
         )
     tensors, words = safetensors_io.read(path), [path.stem]
-    if tensors.keys() <= ENCODERS.keys() and tensors:
+    flat = all(tensor.dim() in (1, 2) for tensor in tensors.values())
+    if flat and tensors and tensors.keys() <= ENCODERS.keys():
         found = {ENCODERS[name]: tensor for name, tensor in tensors.items()}
-    elif len(tensors) == 1 and next(iter(tensors.values())).dim() in (1, 2):
+    elif flat and len(tensors) == 1:
         ((name, tensor),) = tensors.items()
         found = {0: tensor}
         words += [name] if name not in ("emb_params", path.stem) else []
     else:
         raise BadWeights(f"{path} is no textual inversion: it holds {some(tensors)}; give a file with the vectors of one word")
+    if not all(tensor.numel() for tensor in found.values()):
+        raise BadWeights(f"{path} holds no vectors; the file is damaged, fetch it again")
     vectors = {number: tensor.float().reshape(-1, tensor.shape[-1]) for number, tensor in found.items()}
     if not widths:
         raise BadWeights(f"{path} is an embedding for CLIP, but {model} has no CLIP text encoder; leave it out")

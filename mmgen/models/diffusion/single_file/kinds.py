@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints.safetensors_io import some
 from mmgen.models.diffusion.single_file.tensors import SingleFile
 
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
@@ -47,7 +48,7 @@ def family(file: SingleFile) -> str:
 
 def unknown(file: SingleFile) -> BadWeights:
     """The error for a file that is none of ours, with what it looks like."""
-    told = looks_like(file.shapes) or f"no model that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
+    told = looks_like(file.shapes) or f"no model that is known here: it holds {some(sorted(file.shapes), 3)}"
     return BadWeights(f"{file.path} looks like {told}; single files of {', '.join((*TEXT, *TRANSFORMERS))} are read")
 
 

@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from mmgen.errors import BadWeights
-from mmgen.models.checkpoints.safetensors_io import read_metadata, some
-from mmgen.weight_files import CONVERT
+from mmgen.models.checkpoints.safetensors_io import read_metadata, some, unreadable
 
 SCALES = (".scale_weight", ".weight_scale")
 """Ends of names, behind a layer's, of what its fp8 weights are multiplied with."""
 BESIDE = (*SCALES, ".scale_input", ".input_scale", "scaled_fp8", ".comfy_quant")
 """Ends of names of tensors that say how weights and inputs are rounded; inputs are not rounded here."""
-PICKLED = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How files of torch.save begin."""
 
 
 class SingleFile:
@@ -29,15 +26,10 @@ class SingleFile:
 
         self.path = path
         try:
-            with path.open("rb") as file:
-                head = file.read(4)
-            if head.startswith(PICKLED):
-                command = CONVERT.format(old=path, new=path.with_name(f"{path.stem}-converted.safetensors"))
-                raise BadWeights(f"{path} is a pickle, which can run code when read; convert it: {command}")
             self._file = safe_open(path, "pt")
             self.shapes = {name: tuple(self._file.get_slice(name).get_shape()) for name in self._file.keys()}  # noqa: SIM118
         except (SafetensorError, ValueError, OSError) as why:
-            raise BadWeights(f"{path} is damaged ({why}); fetch the model again") from None
+            raise unreadable(path, why) from None
         self.metadata = read_metadata(path)
         self.read: set[str] = set()
 

@@ -1,5 +1,6 @@
 """Tensors of a LoRA file, sorted by layer."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ def test_tensors_are_sorted_by_layer(tmp_path: Path) -> None:
     }  # fmt: skip
     assert file.unread == ["e.ia3_l"]
     assert file.alpha("a", 4) == 2 and file.alpha("d", 4) == 4
+
+
+@pytest.mark.parametrize("alpha", ["many", float("nan"), [1]])
+def test_an_alpha_of_peft_that_is_no_number(tmp_path: Path, alpha: object) -> None:
+    header = {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": alpha})}
+    save_file({"unet.a.lora_A.weight": torch.ones(1)}, tmp_path / "x.safetensors", header)
+    with pytest.raises(BadWeights, match="has a lora_alpha in PEFT's settings that is no number"):
+        lora_file.read(tmp_path).alpha("unet.a", 1)
 
 
 def test_a_damaged_header_is_told(tmp_path: Path) -> None:

@@ -159,6 +159,13 @@ def test_what_does_not_fit() -> None:
         (given(diff=(7, 7)), "is 8 x 12 and not of 49 numbers"),
         (given(oft_blocks=(2, 3, 3)), "has 8 outputs and not 2 x 3"),
         (given(alpha=()), "has alpha alone"),
+        (given(down=(RANK, 12), up=(8, RANK), alpha=(3,)), "has 3 numbers as its alpha, where one is read"),
+        (given(down=(0, 12), up=(8, 0)), r"has its down without any number .0 x 12., so its rank is 0"),
+        (given(down=(12,), up=(8,)), "has its down in 1 dimensions, where a matrix is read"),
+        (given(down=(RANK, 12), up=(8, 3)), "has matrices of unlike ranks, 2 and 3"),
+        (given(w1=(2, 3), w2=(4,)), "has its w2 in 1 dimensions"),
+        (given(oft_blocks=(2, 2)), "do not fit each other"),
+        ({"down": torch.ones(RANK, 12, dtype=torch.int8), "up": torch.ones(8, RANK)}, "has its down in int8, a form"),
     ):
         with pytest.raises(BadWeights, match=told):
             delta_of(linear(), tensors, lambda rank: ALPHA)

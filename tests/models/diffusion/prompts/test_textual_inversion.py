@@ -26,6 +26,9 @@ def test_what_is_none(tmp_path: Path) -> None:
         ({"emb_params": torch.ones(3, 5)}, "has vectors of 5 numbers, sd reads 4; take an embedding made for this model"),
         ({"clip_l": torch.ones(2, 4), "clip_g": torch.ones(2, 6)}, "vectors of 4 and 6 numbers, sd reads 4"),
         ({"a": torch.ones(1, 4), "b": torch.ones(1, 4)}, "is no textual inversion: it holds a, b"),
+        ({"emb_params": torch.ones(0, 4)}, "holds no vectors; the file is damaged"),
+        ({"clip_l": torch.ones(())}, "is no textual inversion: it holds clip_l"),
+        ({}, "is no textual inversion: it holds nothing"),
         ({"emb_params": torch.full((1, 4), torch.nan)}, "holds numbers that are none"),
     ):
         save_file(tensors, path)
