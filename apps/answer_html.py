@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mmgen.ingest.records import PARTIAL
 
+from . import formulas
+
 if TYPE_CHECKING:
     from mmgen.interfaces import Hit
     from mmgen.pipelines.image.label_scores import LabelScore
@@ -60,7 +62,7 @@ def answer(found: Answer, thumbnails: Mapping[str, bytes] = {}, pages: Mapping[i
         quotes += f"<p class='facts'>The quote itself: {escape(found.quoted)}.</p>"
     if not found.citations:
         quotes = "<p class='warn'>Free generation: no source supports these words.</p>"
-    return _turn(found.question, f"{rewritten}<p class='text'>{escape(found.marked)}</p>{quotes}{shown}{facts}", "")
+    return _turn(found.question, f"{rewritten}<p class='text'>{formulas.text_html(found.marked)}</p>{quotes}{shown}{facts}", "")
 
 
 def _abstained(found: Answer) -> str:

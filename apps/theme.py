@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from . import formulas
+
 FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica", "sans-serif"]  # system fonts only: nothing is downloaded
 QUIET = {
     "block_border_width": "1px",
@@ -55,7 +57,7 @@ LOOKS: dict[str, Any] = {
     "i18n": WORDS,
     "theme": THEME,
     "css_paths": Path(__file__).with_name("web.css"),
-    "head": f"<script>{Path(__file__).with_name('web.js').read_text()}</script>",
+    "head": f"{formulas.head()}<script>{Path(__file__).with_name('web.js').read_text()}</script>",
     "footer_links": [],
     "ssr_mode": False,
     "max_file_size": "64mb",

@@ -55,7 +55,7 @@ document.addEventListener("click", (event) => {
   const [act] = button.dataset.act.split(" ");
   if (act === "copy") {
     const said = button.closest(".turn").querySelector(".told, .question");
-    navigator.clipboard?.writeText(said.innerText.trim()).then(() => { button.textContent = "Copied"; });
+    navigator.clipboard?.writeText(mmgenWritten(said)).then(() => { button.textContent = "Copied"; });
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
     return;
   }
@@ -63,3 +63,37 @@ document.addEventListener("click", (event) => {
   document.querySelector("#chat-act").click();
   if (act === "edit") document.querySelector("#chat-box textarea")?.focus();
 });
+
+/* Formulas, which apps/formulas.py found, drawn by Gradio's KaTeX; it is loaded when the first one appears. Mutations are told
+   before the browser paints, so that an answer that grows does not flicker between TeX and what is drawn. */
+let mmgenDrawing = null;
+
+function mmgenFormulas() {
+  const found = Array.from(document.querySelectorAll(".math:not([data-tex])"));
+  if (!found.length || !window.mmgenKatex) return;
+  if (!mmgenDrawing) {
+    const [script, style] = window.mmgenKatex.map((one) => new URL(one, document.baseURI).href);
+    document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: style }));
+    mmgenDrawing = import(script).then((katex) => { window.mmgenTex = katex.default; mmgenFormulas(); });
+    mmgenDrawing.catch(() => { window.mmgenKatex = null; });
+  }
+  if (!window.mmgenTex) return;
+  for (const one of found) {
+    const written = one.textContent;
+    one.dataset.tex = written;
+    window.mmgenTex.render(written.slice(2, -2), one, {
+      displayMode: one.classList.contains("display"), throwOnError: false, strict: "ignore", maxExpand: 200, maxSize: 20,
+    });
+  }
+}
+
+new MutationObserver(mmgenFormulas).observe(document.documentElement, { subtree: true, childList: true });
+
+/* The text of an answer, with its formulas as they were written. */
+function mmgenWritten(element) {
+  const drawn = Array.from(element.querySelectorAll("[data-tex]"), (one) => [one, Array.from(one.childNodes)]);
+  for (const [one] of drawn) one.replaceChildren(one.dataset.tex);
+  const text = element.innerText.trim();
+  for (const [one, nodes] of drawn) one.replaceChildren(...nodes);
+  return text;
+}

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from .. import formulas
 from . import safe_markdown
 
 LABELS = {
@@ -119,7 +120,7 @@ def _user(content: Any) -> str:
         for one in content
         if one["type"] == "image" and str(one["image"]).startswith(tuple(f"data:{kind};" for kind in KINDS))
     )  # fmt: skip
-    return shown + "<br>".join(map(escape, text_of(content).split("\n")))
+    return shown + "<br>".join(map(formulas.text_html, text_of(content).split("\n")))
 
 
 def _step(one: Mapping[str, Any]) -> str:

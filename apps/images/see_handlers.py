@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import gradio as gr
 from PIL.Image import Image
 
 from mmgen.config import assets_dir
+from mmgen.engine.job import Request
 from mmgen.errors import MmgenError, NotFound
 from mmgen.ingest import near_duplicates
 from mmgen.interfaces import ImageHit
@@ -106,22 +107,28 @@ class SeeHandlers:
             gone = self.stores.remove(store, [picked] if picked else [], http)
         return self.browse(store, http, f"<p class='status'>{answer_html.counted(gone, 'source')} of images removed</p>")
 
-    def name(self, model: str | None, given: str | None, labels: str, template: str, http: gr.Request) -> str:
+    def name(self, model: str | None, given: str | None, labels: str, template: str, http: gr.Request) -> Iterator[str]:
         """A bar per label, or, without labels, for the nearest words of the model's vocabulary. Where none of the labels fits,
-        as far as that is known of the model, it says so."""
+        as far as that is known of the model, it says so. Before that, how much of a model that is downloaded has arrived."""
         if given is None:
-            return NOTHING_NAMED
+            yield NOTHING_NAMED
+            return
         with error_toasts(), self.sessions.request(http, "interactive") as request:
             reference = self.chooser.checked("image encoder", self.default, model)
-            if not labels.strip():
-                near = tags(self.rt, given, model=reference, k=8, request=request)
-                rows = [(one.caption, one.similarity, f"{one.similarity:.2f}") for one in near.tags]
-                return answer_html.bars(rows, "Nearest words")
-            wanted, template = checked(labels.replace("\n", ",")), template.strip() or "{}"
-            found = ZeroShotImage(self.rt, model=reference)(given, labels=wanted, template=template, request=request)
-            return self._misfit(reference, given, wanted, template, request) + answer_html.judgement(found.labels)
+            for note in self.chooser.fetched("image encoder", reference, lambda: self.rt.seeing(reference), request.check):
+                yield f"<p class='pending'>{escape(note)}</p>"
+            yield self._bars(reference, given, labels, template, request)
 
-    def _misfit(self, reference: str, given: str, labels: Sequence[str], template: str, request: Any) -> str:
+    def _bars(self, reference: str, given: str, labels: str, template: str, request: Request) -> str:
+        if not labels.strip():
+            near = tags(self.rt, given, model=reference, k=8, request=request)
+            rows = [(one.caption, one.similarity, f"{one.similarity:.2f}") for one in near.tags]
+            return answer_html.bars(rows, "Nearest words")
+        wanted, template = checked(labels.replace("\n", ",")), template.strip() or "{}"
+        found = ZeroShotImage(self.rt, model=reference)(given, labels=wanted, template=template, request=request)
+        return self._misfit(reference, given, wanted, template, request) + answer_html.judgement(found.labels)
+
+    def _misfit(self, reference: str, given: str, labels: Sequence[str], template: str, request: Request) -> str:
         """That none of the labels fits; empty where one does, or it cannot be told."""
         floor = FLOORS.get(reference.partition("#")[0])
         if floor is None:

@@ -19,6 +19,18 @@ def test_what_is_shown() -> None:
     assert html("2 * 3 * 4 = 24 and snake_case_name") == "<p>2 * 3 * 4 = 24 and snake_case_name</p>"
 
 
+def test_formulas_stand_in_every_place_and_not_in_code() -> None:
+    shown = html("So $a*b*c$ and **it is $x$**:\n\\[\nx < y\n\\]\n- \\(k\\)\n\n`$z$`\n```\n$$w$$\n```")
+    assert (
+        "<p>So <span class='math'>\\(a*b*c\\)</span> and <strong>it is <span class='math'>\\(x\\)</span></strong>:</p>" in shown
+        and "<em>" not in shown
+    )
+    assert "<p><span class='math display'>\\[x &lt; y\\]</span></p>" in shown
+    assert "<li><span class='math'>\\(k\\)</span></li>" in shown and "<code>$z$</code>" in shown and shown.count("math") == 4
+    assert html("**a\x00b** $c$") == "<p><strong>ab</strong> <span class='math'>\\(c\\)</span></p>"
+    assert html("It costs $5 and $6, **not $7**") == "<p>It costs $5 and $6, <strong>not $7</strong></p>"
+
+
 @pytest.mark.parametrize(
     "attack",
     [
@@ -39,6 +51,21 @@ def test_no_text_asks_another_server_or_runs(attack: str) -> None:
     assert set(re.findall(r"<[^>]*>", html(attack))) <= SHOWN
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "```", "*" * 5000, "`" * 5000, "**a" * 3000, "- \n" * 100, "#" * 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n",
+        "```",
+        "*" * 5000,
+        "`" * 5000,
+        "**a" * 3000,
+        "- \n" * 100,
+        "#" * 9,
+        "\\(" * 50_000,
+        "$$\n" * 5000,
+        "$x " * 50_000,
+    ],
+)
 def test_strange_texts_end(text: str) -> None:
     assert "<script" not in html(text)

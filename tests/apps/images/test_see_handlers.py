@@ -27,6 +27,11 @@ def handlers(rt: Runtime, store: Path) -> SeeHandlers:
     return SeeHandlers(PageStores(rt, str(store), local=True), ModelChooser(rt, local=True), Pages())
 
 
+def named(seeing: SeeHandlers, *given: Any) -> str:
+    """What is shown at the end."""
+    return list(seeing.name(*given))[-1]
+
+
 @pytest.fixture
 def seeing(painter: "Runtime", tmp_path: Path) -> SeeHandlers:
     made = handlers(painter, tmp_path / "store")
@@ -62,11 +67,11 @@ def test_found_by_words_or_a_image_with_names_and_scores(seeing: SeeHandlers, tm
 
 def test_labels_get_bars_the_likeliest_first(seeing: SeeHandlers, tmp_path: Path) -> None:
     red = str(drawn(tmp_path / "query.png", "red"))
-    bars = seeing.name(None, red, "blue, red\n<b>green", "{}", BROWSER)
+    bars = named(seeing, None, red, "blue, red\n<b>green", "{}", BROWSER)
     assert bars.index("red") < bars.index("blue") and "<b>" not in bars and "%</small>" in bars
-    assert seeing.name(None, None, "red", "{}", BROWSER) == NOTHING_NAMED
+    assert named(seeing, None, None, "red", "{}", BROWSER) == NOTHING_NAMED
     with pytest.raises(gr.Error, match='label "red" is there twice'):
-        seeing.name(None, red, "red, red", "{}", BROWSER)
+        named(seeing, None, red, "red, red", "{}", BROWSER)
 
 
 def test_an_image_that_no_label_fits(
@@ -75,9 +80,9 @@ def test_an_image_that_no_label_fits(
     monkeypatch.setitem(see_handlers.FLOORS, seeing.default, 0.9)
     (colours / "captions.txt").write_text("blue\nred\n<b>black\n")
     red = str(drawn(tmp_path / "query.png", "red"))
-    bars = seeing.name(None, red, "blue, green", "{}", BROWSER)
+    bars = named(seeing, None, red, "blue, green", "{}", BROWSER)
     assert "None of these" in bars and "Nearest words: red" in bars and "<b>" not in bars
-    assert "None of these" not in seeing.name(None, red, "blue, red", "{}", BROWSER)
+    assert "None of these" not in named(seeing, None, red, "blue, red", "{}", BROWSER)
 
 
 def test_an_image_is_removed(seeing: SeeHandlers) -> None:
@@ -91,7 +96,7 @@ def test_an_image_is_removed(seeing: SeeHandlers) -> None:
 
 def test_without_labels_the_nearest_words(seeing: SeeHandlers, tmp_path: Path, colours: Path) -> None:
     (colours / "captions.txt").write_text("blue\nred\nblack\n")
-    bars = seeing.name(None, str(drawn(tmp_path / "query.png", "red")), "", "{}", BROWSER)
+    bars = named(seeing, None, str(drawn(tmp_path / "query.png", "red")), "", "{}", BROWSER)
     assert bars.index("red") < bars.index("blue")
 
 
@@ -113,3 +118,16 @@ def test_a_name_is_never_a_path(tmp_path: Path) -> None:
     (tmp_path / "..hidden <x>.png").write_bytes(b"1")
     kept = kept_images.keep(tmp_path / "..hidden <x>.png", tmp_path / "images")
     assert kept.parent.parent == tmp_path / "images" and kept.name == "hidden_x_.png"
+
+
+def test_a_model_that_is_downloaded_is_told(seeing: SeeHandlers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[str]()
+
+    def fetched(kind: str, reference: str, load: Any, check: Any) -> Any:
+        asked.append(f"{kind} {reference}")
+        yield "Downloading <org>/eyes: 5 MB"
+
+    monkeypatch.setattr(seeing.chooser, "fetched", fetched)
+    told = list(seeing.name(None, str(drawn(tmp_path / "query.png", "red")), "blue, red", "{}", BROWSER))
+    assert told[0] == "<p class='pending'>Downloading &lt;org&gt;/eyes: 5 MB</p>" and len(told) == 2 and "red" in told[1]
+    assert asked == [f"image encoder {seeing.default}"]
