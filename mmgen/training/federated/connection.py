@@ -68,25 +68,31 @@ class ServerConnection:
                 log.warning("round %d: the answer was not taken: %s", question.round + 1, told[:300].decode(errors="replace"))
 
     def _post(self, path: str, content: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Tried again while the server is away."""
+        """Tried again while the server is away, or says that it is (5xx)."""
         until, wait = time.monotonic() + self.patience, 0.2
         while True:
-            try:
-                limits = {"timeout": {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}}
-                with self._pool.stream(
-                    "POST", self.address + path, headers=self._headers, content=content, extensions=limits
-                ) as answer:
-                    found: dict[str, str] = {key.decode().lower(): value.decode() for key, value in answer.headers}
-                    return answer.status, found, self._read(answer)
-            except self._errors as why:
-                if "CERTIFICATE" in str(why).upper():
-                    raise BadRequest(f"{self.address} has a certificate that is not trusted ({why}); give its --ca") from None
-                if time.monotonic() > until:
-                    raise Unreachable(
-                        f"{self.address} does not answer ({why or type(why).__name__}); start the server"
-                    ) from None
-                time.sleep(wait)
-                wait = min(5.0, 2 * wait)
+            status, headers, body = self._once(path, content)
+            if status < 500:
+                return status, headers, body
+            if time.monotonic() > until:
+                told = body[:300].decode(errors="replace") or f"status {status}"
+                raise Unreachable(f"{self.address} does not answer ({told}); start the server")
+            time.sleep(wait)
+            wait = min(5.0, 2 * wait)
+
+    def _once(self, path: str, content: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Status 599: there was no answer; the body says why."""
+        limits = {"timeout": {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}}
+        try:
+            with self._pool.stream(
+                "POST", self.address + path, headers=self._headers, content=content, extensions=limits
+            ) as answer:
+                headers: dict[str, str] = {key.decode().lower(): value.decode() for key, value in answer.headers}
+                return answer.status, headers, self._read(answer)
+        except self._errors as why:
+            if "CERTIFICATE" in str(why).upper():
+                raise BadRequest(f"{self.address} has a certificate that is not trusted ({why}); give its --ca") from None
+            return 599, {}, (str(why) or type(why).__name__).encode()
 
     @staticmethod
     def _read(answer: Any) -> bytes:

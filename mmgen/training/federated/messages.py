@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmgen.errors import BadRequest
 
-Kind = Literal["fit", "evaluate", "keys", "shares", "unmask", "done", "failed"]
+Kind = Literal["fit", "evaluate", "failed"]
 Tensors = Mapping[str, Tensor]
 
 

@@ -66,7 +66,7 @@ class NetworkFleet:
         self.finished = False  # no client is needed any more
         self._states = {name: ClientState() for name in self.names}
         self._changed = threading.Condition()
-        self._over = False
+        self._over = self._leaving = False
         self._start, self._count = secrets.token_hex(4), 0
         routes = [Route("/next", self._next, methods=["POST"]), Route("/answer/{id}", self._answer, methods=["POST"])]
         config = uvicorn.Config(
@@ -106,6 +106,9 @@ class NetworkFleet:
 
     def close(self) -> None:
         """Of a finished run it first tells the clients that are there, for a few seconds at most; others try again later."""
+        if not self._thread.is_alive():
+            return
+        self._leaving = True
         if self.finished:
             with self._changed:
                 self._over = True
@@ -145,6 +148,8 @@ class NetworkFleet:
                 if question is not None and question.answer is None and not question.late:
                     question.fetched = True
                     return Response(question.data, headers={"x-question": question.id})
+            if self._leaving and not self.finished:
+                return PlainTextResponse("the server stops for now; try again", 503)
             if time.monotonic() > until or await request.is_disconnected():
                 return Response(status_code=204)
             await asyncio.sleep(0.05)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mmgen.config import Config
 from mmgen.training.federated import tasks
+from mmgen.training.federated.privacy import PrivacyConfig
 from mmgen.training.federated.strategies import StrategyConfig
 
 
@@ -41,6 +42,7 @@ class FederatedRecipe(Config):
     max_norm: float | None = Field(default=None, gt=0)  # an update of a larger L2 norm is refused
     validate_every: int = Field(default=1, ge=1)  # rounds
     round_seconds: float | None = Field(default=None, gt=0)  # a later answer does not count; None: all are waited for
+    privacy: PrivacyConfig | None = None
     seed: int = 0
     simulate: SimulationConfig = SimulationConfig()
 

@@ -18,6 +18,7 @@ from mmgen.training import checkpoint
 from mmgen.training.federated import messages
 from mmgen.training.federated.fleets import Answers, ClientFleet
 from mmgen.training.federated.messages import Message, Tensors
+from mmgen.training.federated.privacy import PrivateMean, epsilon
 from mmgen.training.federated.strategies import ServerOptimizer, weighted_mean
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class FederatedServer:
         self.recipe, self.fleet, self.weights = recipe, fleet, dict(weights)
         self.optimizer = ServerOptimizer(recipe.strategy)
         self.number, self.history = 0, list[dict[str, Any]]()
+        self.private = _private(recipe, len(fleet.names))
         self._restore()
 
     def run(self, stop_after_minutes: float | None = None) -> bool:
@@ -67,6 +69,8 @@ class FederatedServer:
             self.weights = stepped
             row |= {"loss": _over(taken, "loss"), "update_norm": messages.norm(mean)}
         self.number += 1
+        if self.recipe.privacy is not None and self.private is not None:
+            row |= {"epsilon": epsilon(self.recipe.privacy, self.recipe.share, self.number), "clip": self.private.clip}
         if self.number % self.recipe.validate_every == 0 or self.number == self.recipe.rounds:
             row |= self.evaluated()
         row["seconds"] = round(time.monotonic() - began, 2)
@@ -80,6 +84,8 @@ class FederatedServer:
 
     def chosen(self) -> list[str]:
         """This round's clients."""
+        if self.private is not None:
+            return [name for name in self.fleet.names if self.private.asked(name, self.number, self.recipe.share)]
         rng = random.Random(f"{self.recipe.seed}:{self.number}")
         names = list(self.fleet.names)
         return sorted(rng.sample(names, max(1, round(self.recipe.share * len(names)))))
@@ -103,6 +109,8 @@ class FederatedServer:
         return taken
 
     def _mean(self, taken: Mapping[str, Message]) -> dict[str, Tensor]:
+        if self.private is not None:
+            return self.private.mean({name: one.tensors for name, one in taken.items()}, self.weights, self.number)
         equally = self.recipe.strategy.weigh == "equally"
         counts = {name: 1.0 if equally else float(answer.values["examples"]) for name, answer in taken.items()}
         return weighted_mean({name: answer.tensors for name, answer in taken.items()}, counts)
@@ -126,7 +134,11 @@ class FederatedServer:
         def write(folder: Path) -> None:
             save_file(self.weights, folder / "weights.safetensors")
             save_file(self.optimizer.state(), folder / "server.safetensors")
-            (folder / "state.json").write_text(json.dumps({"rounds": self.number, "history": self.history}))
+            state: dict[str, Any] = {"rounds": self.number, "history": self.history}
+            (folder / "state.json").touch(0o600)  # it may hold the secret of noise
+            if self.private is not None:
+                state["privacy"] = self.private.state()
+            (folder / "state.json").write_text(json.dumps(state))
 
         checkpoint.replaced(self.recipe.out / "checkpoint", write)
         rows = [{"step": row["round"], **{key: value for key, value in row.items() if key != "round"}} for row in self.history]
@@ -148,9 +160,22 @@ class FederatedServer:
                 raise ValueError("it is of another model")
             self.optimizer.load(load_file(folder / "server.safetensors"))
             state = json.loads((folder / "state.json").read_text())
+            if self.private is not None:
+                self.private.load(state["privacy"])
             self.weights, self.number, self.history = weights, int(state["rounds"]), list(state["history"])
-        except (OSError, ValueError, KeyError, SafetensorError) as why:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as why:
             raise BadWeights(f"checkpoint {folder} is damaged ({why}); delete it to start anew") from None
+
+
+def _private(recipe: FederatedRecipe, clients: int) -> PrivateMean | None:
+    """Raises BadRequest for what privacy does not go with."""
+    if recipe.privacy is None:
+        return None
+    if recipe.strategy.weigh != "equally":
+        raise BadRequest("privacy bounds what one client changes, so that examples cannot weigh; set strategy.weigh to equally")
+    spent = epsilon(recipe.privacy, recipe.share, recipe.rounds)
+    log.warning("%d rounds will spend epsilon %.3g at delta %g for a client", recipe.rounds, spent, recipe.privacy.delta)
+    return PrivateMean(recipe.privacy, recipe.share * clients)
 
 
 def _bytes(tensors: Tensors) -> int:

@@ -16,7 +16,7 @@ def test_a_message_comes_as_it_went() -> None:
     back = decode(message.encode())
     assert (back.kind, back.round, back.values) == ("fit", 3, {"examples": 7, "list": [1, "é"]})
     assert torch.equal(back.tensors["w"], message.tensors["w"]) and message.tensor_bytes == 24
-    assert decode(Message("done", 0).encode()).tensors == {}
+    assert decode(Message("failed", 0).encode()).tensors == {}
 
 
 def header(values: object) -> bytes:

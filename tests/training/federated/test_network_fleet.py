@@ -90,6 +90,25 @@ def test_clients_answer_over_tls(fleet: NetworkFleet, address: socket.socket, pa
         assert client.error is None and not client.is_alive()
 
 
+def test_a_client_waits_for_a_server_that_stops(
+    fleet: NetworkFleet, address: socket.socket, pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_fleet, "POLL_S", 20.0)
+    client = Client(address, pair[0], "a", doubled)
+    fleet.wait_for(1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        client.connection.address = f"https://127.0.0.1:{other.getsockname()[1]}"  # where the server starts again
+        fleet.close()
+        again = NetworkFleet(TOKENS, "digest", other, 30.0, ssl_certfile=str(pair[0]), ssl_keyfile=str(pair[1]))
+        again.wait_for(1)
+        found = again.ask({"a": Message("fit", 7, {}, {"w": torch.ones(1)})})["a"]
+        again.finished = True
+        again.close()
+    assert isinstance(found, Message) and found.round == 7
+    client.join(20)
+    assert client.error is None
+
+
 def test_a_late_answer_does_not_count(
     fleet: NetworkFleet, address: socket.socket, pair: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -170,7 +171,7 @@ def test_who_is_refused_is_named(
 def test_rounds_without_answers_end_the_run(server: rounds.FederatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleets, "answered", lambda client, question: Message("failed", 0, {"why": "no"}))
     server.recipe = server.recipe.model_copy(update={"rounds": 9})
-    with pytest.raises(BadRequest, match="3 rounds in a row had fewer than 2 answers"):
+    with pytest.raises(BadRequest, match=r"3 rounds in a row had fewer than 2 answers"):
         server.run()
     assert server.number == 3 and torch.equal(server.weights["w"], torch.zeros(2))
 
@@ -191,6 +192,25 @@ def test_late_and_dropped_clients_by_the_seed(recipe: FederatedRecipe) -> None:
     assert absent == [fleets.simulated_absence(recipe, "a", Message("fit", number)) for number in range(100)]
     assert {*absent} == {"", "dropped out", "late; it is asked again"}
     assert not fleets.simulated_absence(recipe, "a", Message("evaluate", 0))
+
+
+def test_privacy_and_what_it_spends(
+    base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A round that is done again after a kill has the noise it had, as the secret lies with the checkpoint."""
+    monkeypatch.setattr(rounds, "epsilon", lambda config, share, number: number * share)  # opacus takes seconds to import
+    more = {"strategy": {"weigh": "equally"}, "privacy": {"noise": 1.0, "quantile": None}, "rounds": 2, "least": 1}
+    recipe = recipe_of(base, data, tmp_path / "run", **more)
+    assert not federated.train(recipe, stop_after_minutes=0)
+    shutil.copytree(recipe.out, tmp_path / "copy")
+    again = recipe.model_copy(update={"out": tmp_path / "copy"})
+    assert federated.train(recipe) and federated.train(again)
+    assert same(weights(recipe), weights(again))
+    assert [row["epsilon"] for row in history(recipe)] == [1.0, 2.0]
+    assert "2 rounds will spend epsilon 2 at delta 1e-05" in caplog.text
+    assert (recipe.out / "checkpoint" / "state.json").stat().st_mode & 0o077 == 0
+    with pytest.raises(BadRequest, match=r"set strategy.weigh to equally"):
+        federated.train(recipe_of(base, data, tmp_path / "other", privacy={"noise": 1.0}))
 
 
 @pytest.mark.parametrize(
