@@ -263,7 +263,7 @@ def their_chats(plan: Plan) -> Callable[[Plan, Seen], None]:
 def their_images(plan: Plan) -> Callable[[Plan, Seen], None]:
     from txt2img import Case, theirs
 
-    case = Case.of("image", denoiser(plan))
+    case = Case.of("image", denoiser(plan))  # ours is not run here, and not packed
     theirs(case, "dpm++2m", 2, GUIDANCE, 0)
 
     def run(plan: Plan, seen: Seen) -> None:
@@ -311,6 +311,8 @@ def independent(plan: Callable[[], Plan]) -> Seen:
     ]
     for process in processes:
         process.start()
+    for _, theirs in ends:
+        theirs.close()  # so that waiting for a process that has died ends, with an EOFError
     for ours, _ in ends:
         assert ours.recv() == "ready"
     begun = plan()
@@ -405,7 +407,7 @@ def measure(args: Any, folder: str, precisions: dict[str, str]) -> dict[str, dic
     ways = (("mmgen fair, chosen", "fair", precisions), ("mmgen fair", "fair", FP32), ("mmgen fifo", "fifo", FP32))
     for name, policy, used in ways:
         ours = Ours(plan(0), policy, args.max_gap_ms if policy == "fair" else None, used)
-        ours.run(plan(3))  # warm, and costs are known
+        ours.run(plan(min(3.0, args.seconds)))  # warm, and costs are known
         seen = ours.run(plan(args.seconds))
         results[name] = told(name, seen, args.seconds, alone)
         broken, longest = ours.engine.scheduler.broken, ours.engine.scheduler.longest_gap

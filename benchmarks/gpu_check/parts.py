@@ -250,7 +250,11 @@ def mixed(plan: Plan, out: RowWriter) -> None:
     seconds = 2 if plan.small else max(10, min(30, (plan.left - 60) / 7))
     times = ["--seconds", f"{seconds:.0f}", "--alone", f"{seconds / 3:.1f}", "--chats", "2"]
     command = [sys.executable, "benchmarks/mixed.py", "--device", plan.device, *times, "--quick" if plan.small else "--large"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
+    except subprocess.TimeoutExpired as late:
+        out.add("benchmarks/mixed.py", f"not done within {late.timeout:.0f} s", None if plan.small else False)
+        return
     if done.returncode:
         out.add("benchmarks/mixed.py", done.stderr.strip().splitlines()[-1], False)
         return
@@ -270,7 +274,11 @@ def training(plan: Plan, out: RowWriter) -> None:
             minutes = 0.02 if plan.small else max(0.1, min(0.4, share / 120))
             place = Path(folder, "runs", name)
             begin = [sys.executable, "-m", "mmgen", "train", *command, "--out", str(place), "--minutes", f"{minutes:.3f}"]
-            done = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
+            try:
+                done = subprocess.run(begin, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, plan.left))
+            except subprocess.TimeoutExpired as late:
+                out.add(name, f"not done within {late.timeout:.0f} s", None if plan.small else False)
+                continue
             figure = training_data.speed(place) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
             out.add(name, figure, done.returncode == 0)
 
