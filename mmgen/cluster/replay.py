@@ -15,8 +15,12 @@ from hashlib import blake2b
 
 from mmgen.errors import JobFailed
 
-SEPARATORS = {"text/event-stream": b"\n\n", "application/x-ndjson": b"\n"}
+SEPARATORS = {"text/event-stream": re.compile(rb"\n\n|\r\n\r\n|\r\r"), "application/x-ndjson": re.compile(rb"\n")}
 """By media type: what stands between two events."""
+LONGEST_SEPARATOR = 4
+MOST_EVENT = 2**26
+"""Bytes of an event: what is no event to its end is held no further."""
+DATA = re.compile(rb"(?:\A|[\r\n])data: ?")
 CHANGING = re.compile(rb'"(?:created|created_at)":\s*[^,}]+|call_[0-9a-f]{24}|"\w+_duration":\s*\d+')
 """Parts of an event that no two runs have in common."""
 
@@ -33,26 +37,35 @@ class StreamReplay:
         self._separator = SEPARATORS.get(media_type.partition(";")[0])
         self._sent: dict[str, list[bytes]] = defaultdict(list)  # lane -> digests of its events
         self._seen: dict[str, int] = {}  # lane -> events that came in this play
-        self._rest = b""  # the beginning of an event
+        self._rest = bytearray()  # the beginning of an event
         self._bytes, self._passed = bytearray(), 0  # of what is no stream
         self.skipped = 0  # events, or bytes of what is no stream
 
     def again(self) -> None:
         """The request is played from its beginning."""
-        self._seen, self._rest, self._passed = {}, b"", 0
+        self._seen, self._rest, self._passed = {}, bytearray(), 0
 
     def fresh(self, data: bytes, last: bool = False) -> bytes:
         """What of these bytes the client has not had: whole events; the rest comes with the next, or with the `last`.
 
-        Raises ReplayDiffers.
+        Raises ReplayDiffers, and JobFailed for an event of more than MOST_EVENT bytes.
         """
         if self._separator is None:
             return self._fresh_bytes(data)
-        *events, self._rest = (self._rest + data).split(self._separator)
-        if last and self._rest:
-            events, self._rest = [*events, self._rest], b""
-            return b"".join(one + self._separator for one in events[:-1] if self._is_fresh(one)) + events[-1]
-        return b"".join(one + self._separator for one in events if self._is_fresh(one))
+        looked_at = max(0, len(self._rest) - LONGEST_SEPARATOR + 1)
+        self._rest += data
+        fresh, begin = bytearray(), 0
+        for found in self._separator.finditer(self._rest, looked_at):
+            if self._is_fresh(bytes(self._rest[begin : found.start()])):
+                fresh += self._rest[begin : found.end()]
+            begin = found.end()
+        del self._rest[:begin]
+        if len(self._rest) > MOST_EVENT:
+            raise JobFailed(f"an event of the replica's answer is over {MOST_EVENT / 2**20:.0f} MiB; ask for less at once")
+        if last:
+            fresh += self._rest
+            self._rest.clear()
+        return bytes(fresh)
 
     def _fresh_bytes(self, data: bytes) -> bytes:
         known = bytes(self._bytes[self._passed : self._passed + len(data)])
@@ -84,10 +97,10 @@ def _differs() -> ReplayDiffers:
 
 def _lane(event: bytes) -> str:
     """Which of the answers that a stream holds side by side an event is of."""
-    _, found, text = event.rpartition(b"data: ")
+    field = DATA.search(event)
     try:
-        told = json.loads(text if found else event)
-    except ValueError:
+        told = json.loads(event if field is None else event[field.end() :])
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(told, dict):
         return ""

@@ -52,6 +52,7 @@ UNAVAILABLE = (401, 403, 429, 503)
 """Statuses with which the server says that it does not take the call."""
 
 
+UNREADABLE = "the server of this home answered what this command cannot read; use --local"
 RESULT = "result"
 """Kind of the one event that a pipeline which does not stream has."""
 
@@ -180,13 +181,15 @@ class ServedPipeline:
         if response.status in UNAVAILABLE:
             raise Unavailable
         if response.status != 200:
-            raise MmgenError(named(json.loads(text)["error"]["message"], names))
+            raise _refusal(text, names)
         return response
 
     def _events(self, response: HTTPResponse, names: Mapping[str, str]) -> Iterator[Event]:
         """Of a stream of server-sent events that ends with [DONE]."""
         try:
             for line in response:
+                if not line.endswith(b"\n"):
+                    break  # cut in the middle
                 field, _, data = line.strip().partition(b": ")
                 if field != b"data":
                     continue
@@ -196,7 +199,7 @@ class ServedPipeline:
         except (OSError, HTTPException):
             pass
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise Closed("the server of this home answered what this command cannot read; use --local") from None
+            raise Closed(UNREADABLE) from None
         raise Closed("the server of this home ended before its answer did; ask again")
 
     def _event(self, told: Mapping[str, Any], names: Mapping[str, str]) -> Event:
@@ -225,6 +228,13 @@ class ServedPipeline:
                     raise Unavailable
                 names[out[name]] = given
         return out
+
+
+def _refusal(text: bytes, names: Mapping[str, str]) -> MmgenError:
+    try:
+        return MmgenError(named(json.loads(text)["error"]["message"], names))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Closed(UNREADABLE)
 
 
 def to(server: PortFile) -> HTTPConnection:

@@ -9,6 +9,10 @@ from collections.abc import Callable, Sequence
 
 HALF = "\ufffd"
 """What a decoder writes for bytes that are no character, or not yet one."""
+UNFINISHED = 3
+"""Tokens at most that a character which is not whole can have: its bytes but the last."""
+PENDING = 16
+"""Tokens that wait for a character's end before those are told that cannot be of one: a model may write nonsense for ever."""
 
 
 class Detokenizer:
@@ -31,18 +35,28 @@ class Detokenizer:
         """The text that is certain by now; empty while a character is not complete."""
         self._ids.append(token)
         text = self.decode(self._ids)
-        if text.endswith(HALF) or text == self._before or not text.startswith(self._before):
+        if text == self._before or not text.startswith(self._before):
             return ""
-        return self._tell(text)
+        return self._nonsense(text) if text.endswith(HALF) else self._tell(text, len(self._ids))
 
     def flush(self) -> str:
         """The rest, bytes that never became a character included."""
-        return self._tell(self.decode(self._ids)) if len(self._ids) > self._told else ""
+        return self._tell(self.decode(self._ids), len(self._ids)) if len(self._ids) > self._told else ""
 
-    def _tell(self, text: str) -> str:
+    def _nonsense(self, text: str) -> str:
+        """Of many tokens without a whole character at their end, those that are certain."""
+        count = len(self._ids) - UNFINISHED
+        if count < self._told + PENDING:
+            return ""
+        certain = self.decode(self._ids[:count])
+        return self._tell(certain, count) if certain.startswith(self._before) and text.startswith(certain) else ""
+
+    def _tell(self, text: str, count: int) -> str:
+        """`text`: of the first `count` ids."""
         piece = text[len(self._before) :]
-        self._ids = self._ids[self._told :]
-        self._told, self._before = len(self._ids), self.decode(self._ids)
+        told = self._ids[self._told : count]
+        self._ids = told + self._ids[count:]
+        self._told, self._before = len(told), self.decode(told)
         return piece
 
 

@@ -73,6 +73,8 @@ class GrammarCompiler:
             parsed = json.loads(text)
         except ValueError as why:
             raise BadRequest(f"{what} is no JSON ({why}); check its brackets and quotes") from None
+        except RecursionError:
+            raise BadRequest(f"{what} nests too deep; write it flatter") from None
         if not isinstance(parsed, dict):
             raise BadRequest(f'{what} is no object; give one such as {{"type": "object"}}')
         # with free white space a weak model can write spaces for ever

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import os
 import re
@@ -183,7 +182,7 @@ def _usable(tool: Any) -> bool:
 def _image(part: Any, name: str) -> ShownImage | None:
     try:
         return ShownImage.of(base64.b64decode(part.data, validate=True), f"{name}.png")
-    except (binascii.Error, MmgenError):
+    except (ValueError, MmgenError):  # no base64
         return None
 
 

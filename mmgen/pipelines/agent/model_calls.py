@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from mmgen.engine.job import Request
 from mmgen.errors import BadRequest, TooLong
 from mmgen.pipelines.agent import untrusted
@@ -122,7 +124,7 @@ class ModelCalls:
         params = replace(ARGUMENTS, json_schema=schema)
         reply = self.chat(self.seen(messages), params=params, tools=tools, request=request)
         try:
-            found = json.loads(reply.text)
+            found = orjson.loads(reply.text)  # no half of a surrogate pair, which no event can hold
         except ValueError:
             raise BadRequest(f"{reply.model} did not finish the arguments of {what}; say it more simply") from None
         assert isinstance(found, dict), "the schema is an object's"

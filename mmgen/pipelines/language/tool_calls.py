@@ -126,9 +126,23 @@ def _named(value: Any, names: Sequence[str]) -> tuple[str, Any] | None:
 
 
 def _json(text: str, start: int) -> Any:
-    """The value that stands there; None for anything else."""
+    """The value that stands there; None for anything else, such as NaN and numbers that JSON cannot say again."""
     try:
-        return json.JSONDecoder().raw_decode(text, start)[0]
+        return _said_again(json.JSONDecoder().raw_decode(text, start)[0])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _said_again(value: Any) -> Any:
+    """Raises ValueError for what is no JSON: NaN, and infinity as in 1e999."""
+    json.dumps(value, allow_nan=False)
+    return value
+
+
+def _whole_json(text: str) -> Any:
+    """The value that a text is altogether; None for anything else."""
+    try:
+        return _said_again(json.loads(text))
     except (ValueError, RecursionError):
         return None
 
@@ -137,7 +151,6 @@ def _tagged(text: str) -> dict[str, Any]:
     """Qwen Coder's arguments: <parameter=NAME>VALUE</parameter>. A value that is JSON but no text counts as such."""
     arguments = {}
     for said in re.finditer(r"<parameter=([^>\s]+)>\n?(.*?)\n?</parameter>", text, re.DOTALL):
-        value = _json(said[2], 0)
-        whole = value is not None and not isinstance(value, str) and json.loads(said[2].strip() or "null") == value
-        arguments[said[1]] = value if whole else said[2]
+        value = _whole_json(said[2])
+        arguments[said[1]] = said[2] if value is None or isinstance(value, str) else value
     return arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 MOST_BYTES = 2**22
@@ -26,10 +27,10 @@ class AnswerText:
         """Of each choice."""
         said: dict[int, str] = defaultdict(str)
         for one in self._objects():
-            choices = one.get("choices")
-            for choice in choices if isinstance(choices, list) else ():
-                message = choice.get("message") or choice.get("delta") or {}
-                said[int(choice.get("index") or 0)] += str(message.get("content") or choice.get("text") or "")
+            for choice in _choices(one):
+                index, message = choice.get("index"), choice.get("message") or choice.get("delta")
+                content = message.get("content") if isinstance(message, dict) else None
+                said[index if isinstance(index, int) else 0] += str(content or choice.get("text") or "")
         return [said[index] for index in sorted(said)]
 
     def error(self) -> str:
@@ -42,13 +43,19 @@ class AnswerText:
 
     def _objects(self) -> list[dict[str, Any]]:
         whole = b"".join(self._parts).decode("utf-8", "replace")
-        lines = [line[5:] for line in whole.splitlines() if line.startswith("data:")] or [whole]
+        # not str.splitlines, which parts lines also at characters that JSON may hold as they are
+        lines = [line[5:] for line in whole.replace("\r", "\n").split("\n") if line.startswith("data:")] or [whole]
         found = []
         for line in lines:
             try:
                 one = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(one, dict):
                 found.append(one)
         return found
+
+
+def _choices(told: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    choices = told.get("choices")
+    yield from (one for one in choices if isinstance(one, dict)) if isinstance(choices, list) else ()
