@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mmgen.engine.job import Request
-from mmgen.errors import Closed, MmgenError
+from mmgen.errors import Closed, JobFailed, MmgenError
 from mmgen.serve import errors
 from mmgen.serve.cluster.fleet import Fleet
 from mmgen.serve.cluster.forwarding import FORWARDED, forwarded_call, keep, played, reference
@@ -48,9 +48,25 @@ async def _answered(
                 parts.append(message.body)
             else:
                 await asyncio.to_thread(keep, app, caller, request, message)
-    told: dict[str, Any] = json.loads(b"".join(parts))
+    told = _object(b"".join(parts))
     if status in (429, 503):
-        raise errors.RetryLater(str(told.get("error", {}).get("message", "the replica has no room")))
+        raise errors.RetryLater(_message(told, "the replica has no room"))
     if status == 499:
-        raise MmgenError(str(told.get("error", {}).get("message", "cancelled")))
+        raise MmgenError(_message(told, "cancelled"))
+    if told is None:
+        raise JobFailed(f"the replica answered {status} with what is no JSON object")
     return status, told
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """None: another engine's answer that is none."""
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _message(told: dict[str, Any] | None, otherwise: str) -> str:
+    error = (told or {}).get("error")
+    return str(error.get("message", otherwise)) if isinstance(error, dict) else otherwise

@@ -120,14 +120,14 @@ def seeded(told: dict[str, Any], place: tuple[str, ...], seed: int) -> dict[str,
 def units(route: ForwardedRoute, told: dict[str, Any]) -> float:
     """How much a call asks for: tokens, denoising steps or texts."""
 
-    def number(*names: str, otherwise: float) -> float:
-        given = (told.get(name) for name in names)
+    def number(*names: str, otherwise: float, of: dict[str, Any] = told) -> float:
+        given = (of.get(name) for name in names)
         return next((float(one) for one in given if isinstance(one, int | float) and 0 < one < 1e6), otherwise)
 
     if route.model == "text":
-        options = told.get("options") if isinstance(told.get("options"), dict) else {}
+        options = given if isinstance(given := told.get("options"), dict) else {}
         asked = number("max_tokens", "max_completion_tokens", otherwise=float(TOKENS))
-        return number("n", otherwise=1.0) * min(asked, float((options or {}).get("num_predict") or asked))
+        return number("n", otherwise=1.0) * min(asked, number("num_predict", otherwise=asked, of=options))
     if route.model == "denoiser":
         return number("n", otherwise=1.0) * number("steps", otherwise=float(STEPS))
     texts = told.get("input", told.get("documents", ""))

@@ -7,6 +7,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from starlette.datastructures import Headers
+
 from mmgen.engine.job import Request
 from mmgen.errors import MmgenError
 from mmgen.serve import errors
@@ -15,6 +17,7 @@ from mmgen.serve.cluster.dispatcher import Dispatcher
 from mmgen.serve.cluster.forwarding import FORWARDED, ForwardedRoute, forwarded_call, keep, played, reference
 from mmgen.serve.context import Caller
 from mmgen.serve.telemetry import logs
+from mmgen.serve.wire import bodies
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -109,12 +112,12 @@ class _Answer:
 
 
 def _json(scope: Scope, body: bytes) -> dict[str, Any]:
-    """Empty for what is none: the replica says so."""
-    if any(name == b"content-type" and b"multipart" in value for name, value in scope["headers"]):
+    """Empty for what is none: the replica says so. Bodies whose values nobody has counted are not parsed."""
+    if not scope["path"].startswith(bodies.ALWAYS) and bodies.is_other(Headers(scope=scope)):
         return {}
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +17,10 @@ from mmgen.errors import BadRequest
 
 CONNECT_S = 5.0
 PIECE = 2**16
+AHEAD = 64
+"""Pieces that are read before the client took those before: a slow client holds 4 MiB, and then slows the engine down."""
+MOST_LISTED = 2**24
+"""Bytes of an answer that is read at once: its models, its metrics."""
 
 
 @dataclass(eq=False)
@@ -27,10 +32,12 @@ class HttpExchange:
     closed: bool = False
     pieces: asyncio.Queue[bytes | Exception | None] = field(default_factory=asyncio.Queue)  # None: the end
     connection: HTTPConnection | None = None
+    room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AHEAD))
 
     def close(self) -> None:
         """The other side sees that nobody reads on; the answer ends here."""
         self.closed = True
+        self.room.release()  # of the thread, should it wait
         if self.connection is not None and self.connection.sock is not None:
             with suppress(OSError):
                 self.connection.sock.shutdown(socket.SHUT_RDWR)
@@ -41,9 +48,14 @@ class HttpEndpoint:
 
     def __init__(self, base: str, headers: Mapping[str, str], threads: int) -> None:
         """Raises BadRequest for what is no address."""
-        parts = urlsplit(base.rstrip("/"))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadRequest(f"{base[:200]} is no address of an engine; give one such as http://gpu1:8000/v1")
+        told = f"{base[:200]} is no address of an engine; give one such as http://gpu1:8000/v1"
+        try:
+            parts = urlsplit(base.rstrip("/"))
+            known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # half of an IPv6 address, a port beyond 65,535
+            raise BadRequest(told) from None
+        if not known:
+            raise BadRequest(told)
         self.base, self.headers, self._parts = base.rstrip("/"), dict(headers), parts
         self._pool = ThreadPoolExecutor(threads, "mmgen-engine")
 
@@ -61,7 +73,7 @@ class HttpEndpoint:
         try:
             connection.request("GET", path if path.startswith("/") else f"{self._parts.path}/{path}", headers=self.headers)
             answer = connection.getresponse()
-            return answer.status, answer.read()
+            return answer.status, answer.read(MOST_LISTED)
         finally:
             connection.close()
 
@@ -81,6 +93,7 @@ class HttpEndpoint:
                         break
                     raise piece
                 yield piece
+                exchange.room.release()
         finally:
             exchange.close()
             await asyncio.shield(work)
@@ -97,6 +110,9 @@ class HttpEndpoint:
                 exchange.status, exchange.kind = answer.status, answer.headers.get("Content-Type", "")
                 tell(b"")
                 while piece := answer.read1(PIECE):
+                    exchange.room.acquire()
+                    if exchange.closed:
+                        return
                     tell(piece)
                 if answer.length:  # fewer bytes than were announced
                     raise ConnectionError("the answer ended in the middle")

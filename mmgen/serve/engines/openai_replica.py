@@ -82,10 +82,11 @@ class OpenAIReplica:
         finally:
             spent = self._time.end(call.id)
             self._under_way.pop(call.id, None)
+            cancelled = call.id in self._cancelled
+            self._cancelled.discard(call.id)
         if self._stopped:
             raise ReplicaLost(f"{self.name} was stopped")
-        if call.id in self._cancelled:
-            self._cancelled.discard(call.id)
+        if cancelled:
             for message in _refused(Cancelled(f"request {call.id} was cancelled"), spent, exchange.kind if began else None):
                 yield message
             return
@@ -128,7 +129,7 @@ def listed(endpoint: HttpEndpoint) -> frozenset[str]:
         told = f"it answers {status}" + (", which asks for a key: name its variable as key_env" if status in (401, 403) else "")
     except (OSError, HTTPException) as why:
         told = getattr(why, "strerror", None) or str(why) or type(why).__name__
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         told = "its /models is no list"
     raise NotFound(f"no engine answers at {endpoint.base} ({told}); start it there, such as: vllm serve MODEL --port 8000")
 
@@ -150,9 +151,14 @@ def _refused(why: MmgenError, spent: float = 0.0, begun: str | None = None) -> l
 
 def _entry(kind: str, call: ForwardedCall, said: AnswerText) -> Mapping[str, Any]:
     """For the history: what was asked and what came, without images and the engine's numbers."""
-    told = json.loads(call.body)
+    try:
+        told = json.loads(call.body)
+    except (ValueError, RecursionError):  # an engine may read what is no JSON
+        told = None
+    told = told if isinstance(told, dict) else {}
     asked = {key: told[key] for key in ("model", "messages", "prompt", "input", "seed") if key in told}
-    for message in asked.get("messages", ()):
-        if isinstance(message.get("content"), list):
-            message["content"] = [part for part in message["content"] if part.get("type") == "text"]
+    messages = asked.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and isinstance(parts := message.get("content"), list):
+            message["content"] = [part for part in parts if isinstance(part, dict) and part.get("type") == "text"]
     return {"kind": kind, "asked": asked, "result": {} if kind == "embeddings" else {"texts": said.texts()}, "files": {}}

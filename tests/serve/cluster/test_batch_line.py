@@ -1,14 +1,21 @@
 """Lines of batches on replicas: as a route would have answered them."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from mmgen.engine.job import Request
 from mmgen.errors import MmgenError
 from mmgen.runtime import Runtime
 from mmgen.serve.batch import batch_calls
 from mmgen.serve.cluster import batch_line
+from mmgen.serve.cluster.call import ReplicaMessage
 from mmgen.serve.cluster.fleet import Fleet
+from mmgen.serve.context import Caller
 
 PATH = "/v1/completions"
 
@@ -49,3 +56,24 @@ def test_before_the_replicas_are_there_it_is_tried_again(cluster: Any, served: R
         with pytest.raises(MmgenError, match="the replicas are not there yet"):
             batch_line.answered(client.app, fleet, PATH, asked(served), None, None)  # type: ignore[arg-type]
         fleet.loop = loop
+
+
+@pytest.mark.parametrize(("status", "body", "error"), [
+    (429, b"<html>busy", "has no room"), (200, b"<html>", "no JSON object"), (502, b"[1]", "no JSON object"),
+    (503, b'{"error": "x"}', "has no room"), (499, b'{"error": {"message": "gone"}}', "gone"),
+])  # fmt: skip
+def test_answers_that_are_none(status: int, body: bytes, error: str, monkeypatch: Any) -> None:
+    @asynccontextmanager
+    async def played(*given: Any) -> AsyncIterator[Any]:
+        async def messages() -> AsyncIterator[ReplicaMessage]:
+            yield ReplicaMessage("start", status)
+            yield ReplicaMessage("body", body=body)
+
+        yield messages()
+
+    monkeypatch.setattr(batch_line, "played", played)
+    monkeypatch.setattr(batch_line, "reference", lambda *given: "x")
+    fleet = SimpleNamespace(dispatcher=SimpleNamespace(router=SimpleNamespace(check=print)))
+    app = SimpleNamespace(state=SimpleNamespace(catalog=None))
+    with pytest.raises(MmgenError, match=error):
+        asyncio.run(batch_line._answered(app, fleet, PATH, {}, Caller(), Request.new("ann")))  # type: ignore[arg-type]

@@ -22,5 +22,7 @@ def test_seeds(told: dict[str, Any], place: tuple[str, ...], found: dict[str, An
 def test_what_a_call_asks_for() -> None:
     chat, draw, embed = (FORWARDED[path] for path in ("/v1/chat/completions", "/v1/images/generations", "/v1/embeddings"))
     assert units(chat, {"max_tokens": 10, "n": 2}) == 20 and units(chat, {"max_tokens": "x"}) == 256
+    for told, asked in ((3, 3), (-1, 256), ("x", 256), ([1], 256), (float("inf"), 256)):
+        assert units(chat, {"options": {"num_predict": told}}) == asked
     assert units(draw, {"n": 3, "steps": 4}) == 12 and units(embed, {"input": ["a", "b"]}) == 2
     assert prompt({"messages": [{"role": "user", "content": "é"}]}).endswith('"é"}]]') and prompt({"prompt": ["a"]}) == ""

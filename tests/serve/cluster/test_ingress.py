@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import random
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mmgen.errors import NotFound
+from mmgen.serve.cluster import ingress
 
 Made = Callable[..., Any]
 
@@ -136,3 +138,27 @@ def test_a_storm(cluster: Made, served: Any) -> None:
         assert killed > 5 and local.dispatcher.replayed > 10
         assert not len(local.dispatcher.router.waiting)
         assert not any(one.sent for one in local.dispatcher.router.replicas.values())
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "multipart/form-data; boundary=x", "text/plain"])
+def test_a_body_that_nobody_counted_is_not_parsed(
+    served: Any, make_app: Made, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = list[int]()
+    monkeypatch.setattr(ingress.json, "loads", lambda body: parsed.append(len(body)) or {})
+    passed = list[str]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        passed.append((await receive())["body"].decode())
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"[" * 1000, "more_body": False}
+
+    class Nobody:
+        def takes(self, model: str) -> bool:
+            return False
+
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers, "app": make_app()}
+    asyncio.run(ingress.ClusterIngress(app, Nobody())(scope, receive, None))  # type: ignore[arg-type]
+    assert passed == ["[" * 1000] and len(parsed) == (kind == "text/plain")

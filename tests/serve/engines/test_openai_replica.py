@@ -94,6 +94,15 @@ def test_a_cancelled_request_is_aborted_there(client: TestClient, stub: EngineSt
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("messages", [7, [7], [{"role": "user", "content": [7, {"type": "text", "text": "a"}]}], None])
+def test_bodies_that_only_the_engine_understands(client: TestClient, messages: Any) -> None:
+    """Its answer is passed on whatever was asked, and its end with it."""
+    answer = client.post("/v1/chat/completions", json=asked(messages=messages))
+    assert [one["token_ids"] for one in choices(answer.text)] == [[0], [1], [2], [3]]
+    (entry,) = client.get("/v1/history?limit=1").json()["data"]
+    assert entry["result"]["texts"] == [" 0 1 2 3"]
+
+
 def test_the_replica_tells_how_it_is(client: TestClient) -> None:
     dispatcher = client.app.state.fleet.dispatcher  # type: ignore[attr-defined]
     until = time.monotonic() + 20
@@ -110,8 +119,9 @@ def test_addresses_that_are_wrong(served: Any, stub: EngineStub, monkeypatch: py
 
     with pytest.raises(NotFound, match=r"no engine answers at http://127.0.0.1:1/v1 \(Connection refused\); start it"):
         made(url="http://127.0.0.1:1/v1")
-    with pytest.raises(BadRequest, match="ftp://x is no address of an engine"):
-        made(url="ftp://x")
+    for url in ("ftp://x", "http://x:99999/v1", "http://[::1"):
+        with pytest.raises(BadRequest, match="is no address of an engine"):
+            made(url=url)
     with pytest.raises(BadRequest, match=r"engines.vllm.key_env names NO_KEY, which is not set"):
         made(url=stub.url, key_env="NO_KEY")
     stub.key = "secret"
