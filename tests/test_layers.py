@@ -36,7 +36,6 @@ MOST_STATEMENTS = 10  # of a function: a module with a longer one has a test of 
 DOOR = ROOT / "mmgen" / "__init__.py"  # names what it hands out, for type checkers alone
 FILES = sorted({*ROOT.glob("mmgen/**/*.py"), *ROOT.glob("apps/**/*.py")} - {DOOR})
 COVERED_ELSEWHERE = {
-    "mmgen.serve.engines.http_stream": "serve/engines/test_openai_replica.py",
     "mmgen.clients.image_models": "clients/test_denoiser.py",
     "mmgen.clients.dit": "models/diffusion/dit/test_qwen_image_edit.py",
     "mmgen.models.diffusion.pipeline_files": "runners/test_diffusers_pipeline.py",
