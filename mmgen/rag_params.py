@@ -50,6 +50,8 @@ class RagParams:
         kind=Style,
     )
 
+    base: bool = param(False, "leave out what the store has learned from feedback.")
+
     def __post_init__(self) -> None:
         check(self)
         if self.style == "sentence" and self.grounding == "off":

@@ -23,6 +23,7 @@ def print_answer(answer: Answer) -> None:
     if answer.rewritten:
         typer.secho(f"{QUOTE}(searched: {answer.rewritten})", dim=True)
     facts = f"confidence {answer.confidence:.0%}, {answer.timings['total'] - answer.timings['load']:.0f} ms"
+    facts += "".join(f", adapter {name}" for name in answer.adapters.values())
     if answer.note:
         typer.secho(f"{QUOTE}note: {answer.note}", fg=typer.colors.YELLOW)
     if answer.abstained:

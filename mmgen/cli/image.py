@@ -11,7 +11,8 @@ import typer
 
 from mmgen.cli.adding import end, progress_bar, tell_left_out, tell_stages, values
 from mmgen.cli.output import bar, print_columns, print_json
-from mmgen.cli.rag import Exclude, Include, Json, Local, Meta, Ray, Store, Where, one_of
+from mmgen.cli.rag import Exclude, Include, Json, Local, Meta, Ray, Store, Where
+from mmgen.cli.stores.naming import one_of
 
 if TYPE_CHECKING:
     from mmgen.interfaces import ImageHit

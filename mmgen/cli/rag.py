@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ from mmgen.cli.adding import IN_PART, end, fetched, parted, progress_bar, tell, 
 from mmgen.cli.answer_output import also, one_line, print_answer
 from mmgen.cli.from_signature import spread
 from mmgen.cli.output import print_columns, print_json
+from mmgen.cli.stores import feedback
+from mmgen.cli.stores.naming import one_of
 from mmgen.cli.training import rag_eval
-from mmgen.errors import BadRequest, MmgenError, NotFound
+from mmgen.errors import MmgenError, NotFound
 from mmgen.rag_params import RagParams
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Ask your documents: add files, ask questions, see where answers stand.", no_args_is_help=True)
 
 app.command("eval")(rag_eval.evaluate)
+app.command()(feedback.feedback)
+app.command()(feedback.learn)
 
 Store = Annotated[
     str | None, typer.Option("--store", "-s", help="Name of the store, a path such as ./notes, or postgres://user@host/db.")
@@ -330,14 +334,3 @@ def held(rag: RagText) -> int:
 def matching(rag: RagText, name: str) -> str:
     """The uri of the one document whose uri is `name` or ends with it."""
     return one_of(rag.library.readable().uris(), name, "document", rag.library.name, "rag")
-
-
-def one_of(known: Sequence[str], name: str, noun: str, store: str | Path, group: str) -> str:
-    """The one that is `name` or ends with it, of the paths that `mmgen GROUP list` shows."""
-    absolute = str(Path(name).absolute())
-    found = [uri for uri in known if uri in (name, absolute)] or [uri for uri in known if uri.endswith("/" + name.lstrip("/"))]
-    if not found:
-        raise NotFound(f"no {noun} {name!r} in store {store}; `mmgen {group} list` names all {len(known)}")
-    if len(found) > 1:
-        raise BadRequest(f"{name!r} fits {len(found)} {noun}s, {found[0]} and {found[1]} among them; write more of the path")
-    return found[0]

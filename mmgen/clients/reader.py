@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mmgen import hub, weight_files
 from mmgen.clients.host import ModelHost, registered
 from mmgen.engine.job import Job, Request
 from mmgen.errors import BadRequest
@@ -13,9 +16,12 @@ from mmgen.models.encoders import known_scripts
 from mmgen.models.reader.span_evidence import evidence, log_odds
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mmgen.clients.cross_encoder import CrossEncoderClient
     from mmgen.models.reader.calibration import Candidate, SpanAnswer
-    from mmgen.models.reader.model import ReaderModel
+    from mmgen.models.reader.model import AnswerRow, ReaderModel
+    from mmgen.models.reader.span_adapter import SpanAdapter
     from mmgen.models.reader.table_records import TableReading
     from mmgen.models.tuning.workload import Workload
 
@@ -43,6 +49,39 @@ class ReaderClient:
         self.host, self.reference, self.model = host, reference, model
         self.verifier = str(getattr(model, "settings", {}).get("verifier", ""))
         self.cross_encoder = cross_encoder
+        self.adapter: SpanAdapter | None = None
+
+    @property
+    def adaptable(self) -> bool:
+        """Whether it takes adapters of stores; a plugin's reader does not."""
+        return hasattr(self.model, "states")
+
+    @property
+    def base(self) -> str:
+        """Its reference without a precision."""
+        return self.reference.partition("#")[0]
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of its weights."""
+        return weight_files.digest(hub.resolve(self.base, kind="reader"))
+
+    def adapted(self, weights: bytes | None) -> ReaderClient:
+        """The same reader with a store's adapter, as `SpanAdapter.data` gives it; None: without one. Rows of both share passes.
+
+        Raises BadWeights for other bytes.
+        """
+        from mmgen.models.reader import span_adapter
+
+        other = copy(self)
+        width, device = self.model.reader.transformer.config.hidden_size, str(self.model.reader.word_bias.device)
+        other.adapter = None if weights is None else span_adapter.loaded(weights, width, device)
+        return other
+
+    def states(self, answers: Sequence[AnswerRow]) -> list[tuple[Tensor, Tensor]]:
+        """See `ReaderModel.states`: a pass of the model between two turns of the engine."""
+        found: list[tuple[Tensor, Tensor]] = self.host.engine.call_with(f"read:{self.reference}", self.model.states, answers)
+        return found
 
     def knows(self, text: str) -> bool:
         """Whether the model's vocabulary has the text's script; without it, it finds nothing but chance."""
@@ -72,6 +111,8 @@ class ReaderClient:
         rows = [table_records.reading(text, question) for text in passages]
         shown = [row.text if row else text for row, text in zip(rows, passages, strict=True)]
         pairs = [pair for part in parts for pair in self.model.pairs(part, shown)]
+        if self.adapter is not None:
+            pairs = [replace(pair, adapter=self.adapter) for pair in pairs]
         found: list[list[SpanAnswer]] = self.host.submit(f"read:{self.reference}", pairs, request)
         out = []
         for number, text in enumerate(passages):

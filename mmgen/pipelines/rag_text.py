@@ -16,6 +16,7 @@ from mmgen.pipelines.rag import conversation
 from mmgen.pipelines.rag.answer import NOT_READ, NOT_THERE, Answer, cite, located
 from mmgen.pipelines.rag.followups.rewriter import standalone
 from mmgen.pipelines.rag.rag_images import illustrations
+from mmgen.pipelines.rag.store_adapters import adapted
 from mmgen.pipelines.streaming import Event, StreamingPipeline
 from mmgen.pipelines.timings import Clock
 from mmgen.rag_params import RagParams
@@ -102,7 +103,7 @@ class RagText(StreamingPipeline[Answer]):
         if gallery:
             gallery.client(gallery.filled())
         self.rt.encoder(store.encoder)
-        reader = self.rt.reader(self.reader_reference)
+        reader, adapters, told = adapted(self.rt.reader(self.reader_reference), store, params.base)
         says = params.style == "sentence"
         client = None if self.model is None else self.rt.text(self.model)
         writer = None if says else client
@@ -132,7 +133,8 @@ class RagText(StreamingPipeline[Answer]):
         missing = NOT_READ if unread else NOT_THERE
         answer = Answer(asked, missing, [], confidence, True, params.grounding, hits, {}, request.id, images=shown)
         guess = cite(candidates[0], hits, whole_sentences=False)[0] if candidates else None
-        answer = replace(answer, rewritten="" if question == asked else question, note=note, guess=guess)
+        answer = replace(answer, rewritten="" if question == asked else question, guess=guess)
+        answer = replace(answer, note="; ".join(filter(None, (note, told))), adapters=adapters)
         floor = params.threshold if params.threshold is not None else calibration.threshold
         if (hits if writer else candidates) and (params.grounding == "off" or confidence >= floor):
             if writer is None:

@@ -27,6 +27,8 @@ from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.models.reader.prefix_attention import PrefixAttention
 from mmgen.models.reader.question_parts import question_parts
+from mmgen.models.reader.span_adapter import SpanAdapter
+from mmgen.models.reader.span_heads import Adapted
 from mmgen.models.reader.span_search import best_spans
 
 LONGEST_QUESTION = 64  # tokens
@@ -46,10 +48,22 @@ class QuestionPassage:
 
     question: TokenizedText
     passage: TokenizedText
+    adapter: SpanAdapter | None = None  # of the store that the passage is from
 
     def __len__(self) -> int:
         """Tokens of its row, special tokens included."""
         return len(self.question.ids) + len(self.passage.ids) + 3
+
+
+@dataclass(frozen=True)
+class AnswerRow:
+    """A pair, and an answer in it by its tokens' numbers in the passage, for `ReaderModel.states`."""
+
+    pair: QuestionPassage
+    tokens: tuple[int, int] | None = None  # the first, and the last + 1; None: no answer
+
+    def __len__(self) -> int:
+        return len(self.pair)
 
 
 @dataclass
@@ -151,14 +165,15 @@ class ReaderModel:
         """The `most` most probable spans of each pair's passage, best first; a passage without tokens has none."""
         rows, offsets = self.pack(pairs)
         cache, prefix = self.reader.prefill(rows)
+        adapters = [pair.adapter for pair in pairs]
         opening = torch.full((len(pairs), 1), self.cls, device=rows.ids.device)
         first = self.reader.continuations(rows, cache, range(len(pairs)), opening)[:, 0]
-        starts = self.reader.start(rows, prefix, first).cpu()
+        starts = self.reader.start(rows, prefix, first, adapters).cpu()
         no_answer = starts[:, 0].tolist()
         starts[:, 0] = float("-inf")
         hopeless = (starts.amax(1) < torch.tensor(no_answer) + HOPELESS) & (most == 1)
         expanded: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
-        self._expand_best(rows, cache, prefix, starts, expanded, most)
+        self._expand_best(rows, cache, prefix, starts, expanded, most, adapters)
         for row in hopeless.nonzero().flatten().tolist():  # no search: of the starts that were read anyway the best
             read = [start for of, start in expanded if of == row]
             kept = starts[row, read]
@@ -170,7 +185,7 @@ class ReaderModel:
             def expand(pairs: list[tuple[int, int]], row: int = row) -> Tensor:
                 missing = [(row, start) for _, start in pairs if (row, start) not in expanded]
                 if missing:
-                    self._expand(rows, cache, prefix, missing, expanded, most)
+                    self._expand(rows, cache, prefix, missing, expanded, most, adapters)
                 return torch.stack([expanded[row, start][0] for _, start in pairs])
 
             spans = best_spans(starts[row : row + 1], expand, most, at_once=2)
@@ -183,6 +198,22 @@ class ReaderModel:
                 for s in spans
             ])  # fmt: skip
         return found
+
+    @torch.inference_mode()
+    def states(self, answers: Sequence[AnswerRow]) -> list[tuple[Tensor, Tensor]]:
+        """What the span heads are given, on the CPU: of each row of N tokens (N, D) of the prefix, and (1 + M, D) of the
+        answer's [CLS] and its M tokens."""
+        rows, _ = self.pack([one.pair for one in answers])
+        cache, prefix = self.reader.prefill(rows)
+        places = [(0, 0) if one.tokens is None else one.tokens for one in answers]
+        longest = max(last - first for first, last in places)
+        written = torch.full((len(answers), 1 + longest), self.cls)  # behind an answer: nothing that it sees
+        for row, (first, last) in enumerate(places):
+            ids = answers[row].pair.passage.ids[first:last]
+            written[row, 1 : 1 + len(ids)] = torch.tensor(ids, dtype=torch.long)
+        read = self.reader.continuations(rows, cache, range(len(answers)), written.to(rows.ids.device)).cpu()
+        whole = zip(prefix.cpu(), rows.lengths.tolist(), read, places, strict=True)
+        return [(own[:length].clone(), said[: 1 + last - first].clone()) for own, length, said, (first, last) in whole]
 
     @torch.inference_mode()
     def begin(self, pair: QuestionPassage) -> FreeText:
@@ -207,7 +238,14 @@ class ReaderModel:
         return True
 
     def _expand_best(
-        self, rows: PrefixBatch, cache: PrefixAttention, prefix: Tensor, starts: Tensor, expanded: Expanded, most: int
+        self,
+        rows: PrefixBatch,
+        cache: PrefixAttention,
+        prefix: Tensor,
+        starts: Tensor,
+        expanded: Expanded,
+        most: int,
+        adapters: Adapted,
     ) -> None:
         """Expands the starts that the search needs first, of all rows in one forward pass: each row's likeliest, and then
         the second where its bound is above what was found."""
@@ -217,7 +255,7 @@ class ReaderModel:
         for turn in range(top.indices.shape[1]):
             pairs = [(row, places[row][turn]) for row in range(len(places)) if bounds[row][turn] > best[row]]
             if pairs:
-                self._expand(rows, cache, prefix, pairs, expanded, most)
+                self._expand(rows, cache, prefix, pairs, expanded, most, adapters)
             if most == 1:
                 for row, start in pairs:
                     best[row] = max(best[row], bounds[row][turn] + float(expanded[row, start][0].max()))
@@ -230,23 +268,31 @@ class ReaderModel:
         pairs: list[tuple[int, int]],
         expanded: Expanded,
         most: int = 1,
+        adapters: Adapted = (),
     ) -> None:
         """Sets `expanded[row, start]` for all pairs: (L,) log P(length | start) of lengths 1 to L, the longest answer's, and
         (L,) the verifier's logits. Where one span is asked for, most starts are read but FIRST_LENGTHS far: what is left for
         all longer spans together is then less than the best of the short ones, and they stay at -inf."""
         short = min(FIRST_LENGTHS, self.longest_answer) if most == 1 else self.longest_answer
         further = []
-        for pair, (lengths, verified, left) in self._lengths(rows, cache, prefix, pairs, short).items():
+        for pair, (lengths, verified, left) in self._lengths(rows, cache, prefix, pairs, short, adapters).items():
             if left > float(lengths.max()):
                 further.append(pair)
             more = self.longest_answer - short
             expanded[pair] = F.pad(lengths, (0, more), value=float("-inf")), F.pad(verified, (0, more))
         if further and short < self.longest_answer:
-            for pair, (lengths, verified, _) in self._lengths(rows, cache, prefix, further, self.longest_answer).items():
+            whole = self._lengths(rows, cache, prefix, further, self.longest_answer, adapters)
+            for pair, (lengths, verified, _) in whole.items():
                 expanded[pair] = lengths, verified
 
     def _lengths(
-        self, rows: PrefixBatch, cache: PrefixAttention, prefix: Tensor, pairs: list[tuple[int, int]], length: int
+        self,
+        rows: PrefixBatch,
+        cache: PrefixAttention,
+        prefix: Tensor,
+        pairs: list[tuple[int, int]],
+        length: int,
+        adapters: Adapted = (),
     ) -> dict[tuple[int, int], tuple[Tensor, Tensor, float]]:
         """Of every pair (row, start): (L,) log P(length | start) of lengths 1 to L, (L,) the verifier's logits, and
         log P(a longer span | start)."""
@@ -258,7 +304,7 @@ class ReaderModel:
         tokens = torch.cat((torch.full_like(ids[:, :1], self.cls), ids.gather(1, spans)), 1)
         read = self.reader.continuations(rows, cache, of.tolist(), tokens)
         first, states, copied = read[:, :1], read[:, 1:], prefix[of[:, None], spans]
-        logits = self.reader.stops(copied, states)
+        logits = self.reader.stops(copied, states, [adapters[row] for row, _ in pairs] if adapters else ())
         if self.reader.verifier is None:
             verified = torch.zeros_like(logits)
         else:

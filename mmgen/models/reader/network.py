@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmgen.models.cpu.batch_invariant import product
@@ -26,6 +25,7 @@ from mmgen.models.cpu.linear import Linear
 from mmgen.models.layers.masks import prefix_mask
 from mmgen.models.lm.transformer import Transformer, TransformerConfig
 from mmgen.models.reader.prefix_attention import AnswerAttention, PrefixAttention
+from mmgen.models.reader.span_heads import Adapted, SpanHeads
 
 QUESTION, PASSAGE, ANSWER = 0, 1, 2  # segment ids (token types)
 
@@ -40,17 +40,15 @@ class PrefixBatch:
     starts: Tensor  # (B, S) bool: positions where an answer may start; position 0, the [CLS], means "no answer"
 
 
-class ReaderNetwork(nn.Module):
+class ReaderNetwork(SpanHeads):
     """A transformer encoder with a start pointer, a stop head and a language-model head; see the module's docstring."""
 
     def __init__(self, config: TransformerConfig, verifier: bool = False) -> None:
         """`verifier`: with a head that judges a span once it is read; readers of earlier releases have none."""
-        super().__init__()
+        nn.Module.__init__(self)
         width = config.hidden_size
         self.transformer = Transformer(config)
-        self.query, self.key = Linear(width, width), Linear(width, width)
-        self.place = Linear(width, 1)  # bias of the start pointer by the position's state alone
-        self.stop = nn.Sequential(Linear(2 * width, width), nn.GELU(), Linear(width, 1))
+        self.add_heads(width)
         self.transform = nn.Sequential(Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.word_bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.verifier = nn.Sequential(Linear(3 * width, width), nn.GELU(), Linear(width, 1)) if verifier else None
@@ -67,22 +65,9 @@ class ReaderNetwork(nn.Module):
         states = self.transformer(ids, mask, positions=positions, types=types)
         return states[:, :size], states[:, size:]
 
-    def start(self, rows: PrefixBatch, prefix: Tensor, first: Tensor) -> Tensor:
-        """log P(start) over the prefix: states (B, S, D), state of the answer's [CLS] (B, D) -> (B, S).
-
-        -inf where no answer may start.
-        """
-        asked = self.query(first)
-        read = product(asked, self.key.weight.T.contiguous())  # (B, D): q (K x) is (q K) x, without a product for each place
-        scores = (read[:, None] * prefix).sum(-1) + (asked * self.key.bias).sum(-1, keepdim=True)
-        scores = (scores / prefix.shape[-1] ** 0.5 + self.place(prefix).squeeze(-1)).masked_fill(~rows.starts, float("-inf"))
-        own = [F.log_softmax(row[:length], 0) for row, length in zip(scores, rows.lengths.tolist(), strict=True)]
-        size = prefix.shape[1]  # a row is normalised at its own length, so that padding changes no bit of it
-        return torch.stack([F.pad(row, (0, size - len(row)), value=float("-inf")) for row in own])
-
-    def stops(self, prefix: Tensor, states: Tensor) -> Tensor:
-        """Logits that the span ends at a token, from its state in the prefix and in the answer: (..., D), (..., D) -> (...)."""
-        return self.stop(torch.cat((prefix, states), -1)).squeeze(-1)  # type: ignore[no-any-return]
+    def start(self, rows: PrefixBatch, prefix: Tensor, first: Tensor, adapters: Adapted = ()) -> Tensor:
+        """log P(start) over the prefix, see `SpanHeads.start_log_probs`: states (B, S, D), (B, D) -> (B, S)."""
+        return self.start_log_probs(rows.lengths, rows.starts, prefix, first, adapters)
 
     def verified(self, prefix: Tensor, states: Tensor, first: Tensor) -> Tensor:
         """Logits that a span answers the question: its last token's state in the prefix, the same in the answer, and that of

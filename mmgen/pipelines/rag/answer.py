@@ -63,6 +63,7 @@ class Answer:
     style: str = "quote"  # "sentence": a language model's, which says the first quote, checked
     quoted: str = ""  # why it is the quote although a sentence was asked for
     precisions: dict[str, str] = field(default_factory=dict)  # of the models that took part, by reference; "": a model's own
+    adapters: dict[str, str] = field(default_factory=dict)  # of the store, learned from feedback, by the model that had them
     rewritten: str = ""  # the question as it was searched and read, where the history completes it
     guess: Citation | None = None  # of an abstention: what the reader would have answered, had it been sure enough
 

@@ -14,6 +14,7 @@ from mmgen.pipelines.rag.conversation import question_and_history
 from mmgen.rag_params import Grounding, RagParams, Style
 from mmgen.serve.pipeline_schema import declared
 from mmgen.serve.wire.bounds import MOST_METADATA, entries
+from mmgen.stores.relational.feedback import Feedback
 
 Metadata = dict[str, str | int | float | bool]
 GivenMetadata = Annotated[Metadata, entries(MOST_METADATA)]
@@ -139,6 +140,7 @@ class Ask(StoreBody):
     images: int = declared(RagParams, "images")
     rerank: str | None = declared(RagParams, "rerank")
     style: Style = declared(RagParams, "style")
+    base: bool = declared(RagParams, "base")
     model: str | None = Field(
         default=None, description="A language model that writes the answer, or the sentence; without it the reader answers."
     )
@@ -149,7 +151,8 @@ class Ask(StoreBody):
         return question_and_history(self.question, [one.model_dump() for one in self.messages or ()])
 
     def params(self) -> RagParams:
-        return RagParams(self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank, self.style)
+        given = self.k, self.grounding, self.min_confidence, self.filters, self.images, self.rerank, self.style, self.base
+        return RagParams(*given)
 
 
 class PassageResult(BaseModel):
@@ -256,6 +259,9 @@ class AnswerResponse(BaseModel):
     passages: list[PassageResult] = Field(description="What was read.")
     images: list[ImageResult]
     timings: dict[str, float] = Field(description="Milliseconds a stage.")
+    adapters: dict[str, str] = Field(
+        default_factory=dict, description="What the store has learned from feedback, by the model that used it."
+    )
 
     @classmethod
     def of(cls, answer: Answer) -> AnswerResponse:
@@ -263,12 +269,45 @@ class AnswerResponse(BaseModel):
             id=answer.request_id, question=answer.question, rewritten=answer.rewritten or None, answer=answer.marked,
             abstained=answer.abstained, note=answer.note or None,
             confidence=answer.confidence, grounding=answer.grounding, style=answer.style, quoted=answer.quoted or None,
-            timings=answer.timings,
+            timings=answer.timings, adapters=answer.adapters,
             citations=[CitationInfo.of(one) for one in answer.citations],
             guess=None if answer.guess is None else CitationInfo.of(answer.guess),
             passages=[PassageResult.of(hit) for hit in answer.passages],
             images=[ImageResult.of(one) for one in answer.images],
         )  # fmt: skip
+
+
+class NewFeedback(StoreBody):
+    """POST /v1/stores/{name}/feedback"""
+
+    question: Query
+    answer: str = Field(default="", max_length=20_000, description="As it was given; empty: none was.")
+    verdict: Literal["right", "wrong"]
+    span: str | None = Field(
+        default=None,
+        max_length=2_000,
+        description="The right words, as a document has them; empty: the documents have none; without it: not told.",
+    )
+    document_id: int | None = Field(default=None, ge=1, le=2**63 - 1, description="The document with the right words.")
+
+
+class FeedbackInfo(BaseModel):
+    """What was kept: the document's text from start to end is the right span, or of a wrong answer without one the answer."""
+
+    id: int
+    object: Literal["feedback"] = "feedback"
+    question: str
+    answer: str
+    verdict: Literal["right", "wrong"]
+    span: str | None
+    document: str
+    start: int
+    end: int
+    given_at: str = Field(description="UTC.")
+
+    @classmethod
+    def of(cls, said: Feedback) -> FeedbackInfo:
+        return cls(**vars(said) | {"document": shown(said.document) if said.document else ""})
 
 
 def shown(uri: str) -> str:

@@ -18,6 +18,7 @@ from mmgen.errors import BadRequest, NotFound, Unreachable
 from mmgen.library import page_images, store_pool
 from mmgen.library.store_pool import StorePool
 from mmgen.pipelines.factory import pipeline
+from mmgen.pipelines.rag.feedback import give
 from mmgen.pipelines.rag_text import RagText
 from mmgen.serve import document_uploads, pipeline_calls, uploads
 from mmgen.serve.context import Context, Here
@@ -29,10 +30,12 @@ from mmgen.serve.routes.store_schemas import (
     DeletedStore,
     DocumentInfo,
     Documents,
+    FeedbackInfo,
     FileOutcomes,
     GivenMetadata,
     ImageResult,
     NewDocument,
+    NewFeedback,
     NewStore,
     PassageResult,
     Search,
@@ -196,6 +199,21 @@ async def ask(name: str, body: Ask, context: Here) -> Any:
     if body.stream:
         return await pipeline_calls.stream(context, request, lambda: events(name, body, context, request))
     return await pipeline_calls.run(context, request, lambda: answered(name, body, context, request))
+
+
+@router.post("/{name}/feedback")
+async def feedback(name: str, body: NewFeedback, context: Here) -> FeedbackInfo:
+    """Says whether an answer was right, and which words are; `mmgen rag learn` trains the store's adapter on what was said."""
+    _checked(context, "stores:write", name)
+    request = context.begin("rag-feedback", "stores:write", "interactive", name)
+
+    def work() -> FeedbackInfo:
+        with _shelf(context).opened(name) as library:
+            document = None if body.document_id is None else library.filled().document(body.document_id).uri
+            said: dict[str, Any] = {"answer": body.answer, "verdict": body.verdict, "span": body.span, "document": document}
+            return FeedbackInfo.of(give(library, body.question, **said, request=request))
+
+    return await pipeline_calls.run(context, request, work)
 
 
 def searched(name: str, body: Search, context: Context, request: Request) -> SearchResults:

@@ -27,10 +27,14 @@ class StoreCopy:
     images: int = 0
     names: int = 0  # of files with the same bytes as another
     unchanged: int = 0  # documents and files with images
+    feedback: int = 0
+    adapters: int = 0
 
     def __str__(self) -> str:
         told = f"{self.documents} documents copied ({self.passages} passages), {self.images} images"
         told += f", {self.names} copies of others" if self.names else ""
+        told += f", {self.feedback} of feedback" if self.feedback else ""
+        told += f", {self.adapters} adapters" if self.adapters else ""
         return told + (f"; {self.unchanged} were there already" if self.unchanged else "")
 
 
@@ -58,6 +62,7 @@ def copy(
     if source.images is not None:
         _copy_images(source.images, target.image_space(source.images.encoder, source.images.dimension), done, progress)
     target.date({one.uri: one.added_at for one in source.documents()})
+    _copy_learned(source, target, done)
     return done
 
 
@@ -84,6 +89,20 @@ def _store(target: RelationalDocumentStore, waiting: list[Row], done: StoreCopy)
         done.documents += len(waiting)
         done.passages += sum(len(passages) for _, passages, _ in waiting)
         waiting.clear()
+
+
+def _copy_learned(source: RelationalDocumentStore, target: RelationalDocumentStore, done: StoreCopy) -> None:
+    """What people said of the answers, and what was learned from it where the target has learned nothing itself."""
+    there = {replace(one, id=0) for one in target.feedback.all()}
+    said = [one for one in source.feedback.all() if replace(one, id=0) not in there]
+    if said:
+        target.feedback.add_many(said)
+        done.feedback += len(said)
+    for kind in ("reader", "encoder"):
+        adapter = source.adapters.get(kind)
+        if adapter is not None and target.adapters.get(kind) is None:
+            target.adapters.put(adapter)
+            done.adapters += 1
 
 
 def _copy_images(source: ImageStore, target: ImageStore, done: StoreCopy, progress: Callable[[StoreCopy], None]) -> None:

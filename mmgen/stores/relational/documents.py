@@ -20,7 +20,10 @@ from mmgen.stores.image_store import ImageStore
 from mmgen.stores.lexical.analyzer import columns
 from mmgen.stores.lexical.language import detected
 from mmgen.stores.metadata_filter import MetadataCondition, parse
-from mmgen.stores.relational.interface import RelationalDatabase, VectorSearch, Where, WordSearch
+from mmgen.stores.relational import feedback
+from mmgen.stores.relational.adapters import AdapterTable
+from mmgen.stores.relational.feedback import FeedbackTable
+from mmgen.stores.relational.interface import RelationalDatabase, Transaction, VectorSearch, Where, WordSearch
 
 DEPTH = 100  # candidates that each method brings to a hybrid search
 
@@ -46,6 +49,10 @@ def _names(hit: Hit, repeated: Sequence[Hit], copies: Mapping[int, tuple[str, ..
     return tuple(name for name in dict.fromkeys(names) if name != hit.uri)
 
 
+def _text(connection: Transaction, uri: str) -> str:
+    return str(connection.execute("SELECT text FROM documents WHERE uri = ?", (uri,)).fetchone()[0])
+
+
 @attributes(pictures="images", picture_space="image_space")
 class RelationalDocumentStore:
     """Thread-safe: any number of threads search while one writes; other writers wait for it."""
@@ -62,6 +69,7 @@ class RelationalDocumentStore:
         self._database, self._words, self._vectors_of = database, words, vectors_of
         self.name = database.name
         self.copies = Copies(database)
+        self.feedback, self.adapters = FeedbackTable(database), AdapterTable(database)
         meta = dict(database.all("SELECT key, value FROM meta"))
         self.encoder, self.dimension = str(meta["encoder"]), int(meta["dimension"])
         self.prompts: dict[str, str] = json.loads(meta.get("prompts", "{}"))  # of one of an older release: none
@@ -110,10 +118,12 @@ class RelationalDocumentStore:
 
     def add_many(self, rows: Iterable[tuple[Document, Sequence[Passage], np.ndarray]]) -> list[int]:
         """Several documents in one transaction: all are stored when it returns, or none."""
-        ids, copies, packed = [], self.copies.there, self._database.vector
+        ids, copies, packed, judged = [], self.copies.there, self._database.vector, self.feedback.there
         with self._database.transaction() as connection:
             for document, passages, vectors in rows:
                 self._check(document, passages, vectors)
+                said = feedback.of(connection, document.uri) if judged else []
+                before = _text(connection, document.uri) if said else ""
                 release(connection, document.uri, copies)
                 language = document.language or detected(document.text)
                 number = self._database.insert(
@@ -132,6 +142,7 @@ class RelationalDocumentStore:
                     ],
                 )
                 page_layouts.store(self._database, connection, number, document.layout)
+                feedback.carry(connection, said, number, before, document.text)
                 ids.append(number)
         return ids
 

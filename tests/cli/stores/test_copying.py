@@ -25,7 +25,7 @@ def test_a_store_on_a_server_and_back(call: Call, postgres: PostgresServer, tmp_
     local = call("store", "copy", "default", "other", "--history")
     assert local.code == 2 and "both have one history" in local.err and len(local.err.splitlines()) == 1
     told = json.loads(call("store", "copy", url, "again", "--json").out)
-    assert told == {"documents": 1, "passages": 1, "images": 0, "names": 0, "unchanged": 0}
+    assert told == {"documents": 1, "passages": 1, "images": 0, "names": 0, "unchanged": 0, "feedback": 0, "adapters": 0}
     assert call("rag", "list", "--store", "again").out == call("rag", "list", "--store", url).out
     assert call("rag", "remove", "lamp.md", "--store", url).code == 0 and call("rag", "list").out != ""
     empty = call("rag", "list", "--store", url)

@@ -169,6 +169,15 @@ def test_an_answer_cites_its_source(client: TestClient, notes: str) -> None:
     assert unsure["abstained"] and not unsure["citations"] and "Not in the documents" in unsure["answer"]
 
 
+def test_feedback_on_an_answer(client: TestClient, notes: str) -> None:
+    said = {"question": "Who built the tower?", "answer": "cats", "verdict": "wrong", "span": "tower"}
+    kept = client.post(f"{notes}/feedback", json=said).json()
+    assert TOWER.decode()[kept["start"] : kept["end"]].lower() == "tower" and kept["document"] == "tower.txt"
+    assert kept["object"] == "feedback" and kept["id"] and said.items() <= kept.items()
+    for wrong, code in (({"verdict": "maybe"}, 400), ({"span": "no such words"}, 400), ({"document_id": 2**40}, 404)):
+        assert client.post(f"{notes}/feedback", json={**said, **wrong}).status_code == code
+
+
 def test_pages_of_an_upload_are_shown_with_the_quote(client: TestClient, notes: str) -> None:
     data = pdf_of(lines("The mill burned down in the old days, and"), lines("it was built again by Greta Holm in 1742."))
     (done,) = client.post(f"{notes}/documents", files=[("files", ("mill.pdf", data))]).json()["data"]
