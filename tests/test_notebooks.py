@@ -29,7 +29,7 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def execute(notebook: nbformat.NotebookNode, kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
-    NotebookClient(notebook, kernel_name="warm", timeout=300).execute()
+    NotebookClient(notebook, kernel_name="warm", timeout=300, startup_timeout=300).execute()
 
 
 @pytest.mark.timeout(600)
