@@ -27,10 +27,11 @@ class Conv2d(nn.Conv2d):
 
 
 class SiLU(nn.SiLU):
-    """By `batch_invariant.silu`."""
+    """By `batch_invariant.silu`; in place where it is asked for, as networks read the input again afterwards (SPAN)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return batch_invariant.silu(x)
+        out = batch_invariant.silu(x)
+        return x.copy_(out) if self.inplace else out
 
 
 class GELU(nn.GELU):

@@ -166,6 +166,14 @@ def test_other_libraries_networks_are_held_and_stay_what_they_are() -> None:
     assert invariant(network, x)
 
 
+def test_an_activation_in_place_stays_in_place() -> None:
+    """As SPAN's network reads its input again."""
+    x = rows(2, 3)
+    held = hold(nn.Sequential(nn.SiLU(inplace=True)))
+    assert held(x) is x and torch.equal(x, F.silu(rows(2, 3)))
+    assert hold(nn.Sequential(nn.SiLU()))(x) is not x
+
+
 def test_group_norms_read_channels_in_plain_order() -> None:
     """As an autoencoder's attention hands them on: places first, turned back into an image."""
     norm = hold(nn.Sequential(nn.GroupNorm(4, 8), nn.SiLU()).requires_grad_(False))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mmgen.errors import BadWeights
+from mmgen.models.checkpoints.safetensors_io import some
 from mmgen.models.cpu.batch_invariant_layers import hold
 from mmgen.models.diffusion.single_file import kinds
 from mmgen.models.diffusion.single_file.tensors import SingleFile
@@ -50,6 +51,19 @@ class ImageUpscaler:
         return [self.network]
 
 
+class DescribedNetwork(nn.Module):
+    """A network as spandrel describes it: a size that it cannot read is padded, and what else it asks for is given."""
+
+    def __init__(self, described: Any) -> None:
+        super().__init__()
+        self.network, self.described = described.model, described
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1], likewise larger."""
+        out: Tensor = self.described(x)
+        return out
+
+
 def load(path: Path, device: str = "cpu", name: str = "") -> ImageUpscaler:
     """From a safetensors file. Raises BadWeights for a pickle, a damaged file, and one of another kind."""
     file = SingleFile(path)
@@ -67,16 +81,19 @@ def load(path: Path, device: str = "cpu", name: str = "") -> ImageUpscaler:
 
 
 def _by_spandrel(path: Path, tensors: Mapping[str, Tensor], file: SingleFile, device: str) -> ImageUpscaler:
-    told = kinds.looks_like(file.shapes) or f"no upscaler that is known here: it holds {', '.join(sorted(file.shapes)[:3])}"
+    told = kinds.looks_like(file.shapes) or f"no upscaler that is known here: it holds {some(sorted(file.shapes), 3)}"
     try:
         import spandrel
     except ImportError:
         more = 'pip install "mmgen[upscalers]" brings more kinds'
         raise BadWeights(f"{path} looks like {told}; Real-ESRGAN's networks are read, {more}") from None
+    except RuntimeError as why:  # a torchvision that was built for another torch
+        raise BadWeights(f"{path} looks like {told}; spandrel cannot be imported ({str(why)[:100]})") from None
     try:
         found = spandrel.ModelLoader(device=device).load_from_state_dict(dict(tensors))
     except Exception as why:  # whatever its detection makes of it
-        raise BadWeights(f"{path} looks like {told}; spandrel does not know it ({str(why)[:100]})") from None
+        reason = str(why)[:100] or type(why).__name__
+        raise BadWeights(f"{path} looks like {told}; spandrel does not know it ({reason})") from None
     if found.input_channels != 3 or found.output_channels != 3:
         raise BadWeights(f"{path} takes {found.input_channels} and gives {found.output_channels} channels; images have 3")
-    return ImageUpscaler(found.model, int(found.scale), device)
+    return ImageUpscaler(DescribedNetwork(found), int(found.scale), device)

@@ -96,7 +96,32 @@ def test_tiles_leave_no_seams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert steps < 0.15 and (tiled - whole)[..., 20:-20, 20:-20].abs().mean() < 2e-3
 
 
+def test_spandrels_own_networks(tmp_path: Path) -> None:
+    """ESRGAN's and the compact ones by our modules; SPAN, and DITN, which reads multiples of eight alone, by spandrel's."""
+    spandrel = pytest.importorskip("spandrel", exc_type=ImportError)
+    from spandrel.architectures.Compact import Compact
+    from spandrel.architectures.DITN import DITN
+    from spandrel.architectures.ESRGAN import ESRGAN
+    from spandrel.architectures.SPAN import SPAN
+
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 9, 10)
+    for made, ours in (
+        (ESRGAN(num_filters=32, num_blocks=1, scale=4), True),
+        (Compact(num_feat=8, num_conv=2, upscale=2), True),
+        (SPAN(num_in_ch=3, num_out_ch=3, feature_channels=16, upscale=2, norm=False), False),
+        (DITN(dim=8, ITL_blocks=1, SAL_blocks=1, UFONE_blocks=1, upscale=2), False),
+    ):
+        weights = {name: one.clone() for name, one in made.state_dict().items()}
+        expected = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(weights))(x) * 2 - 1
+        found = loaded(weights, tmp_path / "x.safetensors")
+        assert hasattr(found.network, "described") != ours
+        assert found.decode(x * 2 - 1).shape == expected.shape == (1, 3, 9 * found.factor, 10 * found.factor)
+        assert torch.allclose(found.decode(x * 2 - 1), expected, atol=1e-4), type(made)
+
+
 def test_what_is_no_upscaler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spandrel", None)  # not installed
     with pytest.raises(BadWeights, match=r"looks like no upscaler that is known here: it holds strange.*mmgen.upscalers."):
         loaded({"strange": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(BadWeights, match="looks like a LoRA"):
