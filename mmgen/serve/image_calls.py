@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -146,7 +145,7 @@ class ImageCall:
         said: dict[str, Any] = {
             "type": kind,
             "b64_json": base64.b64encode(file).decode(),
-            "created_at": int(time.time()),
+            "created_at": int(self.request.created),
             "size": "{}x{}".format(*event.image.size),
             "quality": "auto",
             "background": "opaque",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mmgen.errors import NotFound
@@ -17,8 +19,9 @@ NAME = re.compile(r"[\w-]{20,30}\.(png|jpeg|webp)", re.ASCII)
 class TemporaryFiles:
     """A folder with one folder for each user. Old files go whenever a new one comes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970; machines that share the folder go by one."""
+        self.folder, self._clock = folder, clock
 
     def add(self, user: str, data: bytes, suffix: str) -> str:
         """The name under which that user, and nobody else, gets them back."""
@@ -27,6 +30,8 @@ class TemporaryFiles:
         place.mkdir(parents=True, exist_ok=True)
         name = f"{secrets.token_urlsafe(18)}.{suffix}"
         (place / name).write_bytes(data)
+        now = self._clock()
+        os.utime(place / name, (now, now))
         return name
 
     def path(self, user: str, name: str) -> Path:
@@ -46,6 +51,6 @@ class TemporaryFiles:
 
     def _old(self, path: Path) -> bool:
         try:
-            return path.stat().st_mtime < time.time() - KEPT_S
+            return path.stat().st_mtime < self._clock() - KEPT_S
         except FileNotFoundError:  # another thread was quicker
             return True

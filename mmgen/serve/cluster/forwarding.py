@@ -34,6 +34,11 @@ class ForwardedRoute:
     model: str  # kind of the default model
     seed: tuple[str, ...] | None = None  # where its body holds a seed
 
+    @property
+    def scope(self) -> str:
+        """Of a key, that it takes."""
+        return {"text": "chat", "encoder": "embeddings", "denoiser": "images"}[self.model]
+
 
 FORWARDED = {
     "/v1/chat/completions": ForwardedRoute("chat", "text", ("seed",)),

@@ -60,6 +60,7 @@ class ClusterIngress:
         self, route: ForwardedRoute, scope: Scope, told: dict[str, Any], model: str, body: bytes, receive: Receive, send: Send
     ) -> None:
         state, caller = scope["app"].state, scope.setdefault("state", {}).get("caller") or Caller()
+        caller.check(route.scope)  # before it waits for a replica, which would say the same
         self.dispatcher.router.check(model)
         request: Request = state.tracker.begin(route.kind, caller.user, "interactive")
         scope["state"]["request_id"] = request.id

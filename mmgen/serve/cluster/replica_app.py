@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -48,6 +49,12 @@ class RemoteCall:
 NOW: ContextVar[RemoteCall | None] = ContextVar("mmgen_remote_call", default=None)
 
 
+def asked_at() -> float:
+    """When the call came, by the ingress's clock: this machine's may be another one."""
+    now = NOW.get()
+    return time.time() if now is None else now.call.created
+
+
 class ReplicaTracker(RequestTracker):
     """Requests get the id, the time and the seed that the ingress gave them."""
 
@@ -88,7 +95,7 @@ class ReplicaApp:
         state = self.app.state
         state.rt, state.settings, state.stores = rt, settings, StorePool(rt)
         state.history = CollectedHistory() if settings.history else None
-        state.catalog, state.kept_files = ModelCatalog(rt, settings.models), TemporaryFiles(files)
+        state.catalog, state.kept_files = ModelCatalog(rt, settings.models), TemporaryFiles(files, asked_at)
         state.tracker = self.tracker = ReplicaTracker(settings.max_requests, rt.engine.soonest)
         state.pool = ThreadPoolExecutor(settings.max_requests, "mmgen-replica")
         errors.install(self.app)

@@ -2,16 +2,20 @@ import asyncio
 import base64
 import json
 import random
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmgen.errors import NotFound
 from mmgen.serve.cluster import ingress
+from mmgen.serve.cluster.replica_app import NOW
+from mmgen.stores import keys
 
 Made = Callable[..., Any]
 
@@ -23,6 +27,10 @@ def asked(served: Any, **more: Any) -> dict[str, Any]:
         "max_tokens": 24,
         "stream": True,
     } | more
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
 def text_of(stream: str) -> str:
@@ -108,6 +116,64 @@ def test_replicas_that_always_die_are_started_no_more_and_it_is_said_why(cluster
         assert not local.started and len(local.lives) == 1
         time.sleep(0.01)
         assert client.post("/v1/completions", json=asked(served)).json()["error"]["message"].startswith(told)
+
+
+@pytest.mark.parametrize("off_s", [-7200.0, 7200.0])
+def test_a_replica_whose_clock_is_wrong(
+    cluster: Made, served: Any, off_s: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Instants are the server's; what runs on a replica counts durations. Nothing is late, forgotten or dated wrongly."""
+    real = time.time
+    monkeypatch.setattr(served, "home", tmp_path / "home")
+    monkeypatch.setattr(time, "time", lambda: real() + (off_s if NOW.get() is not None else 0.0))
+    body = {"prompt": "a red apple", "seed": 3, "steps": 1}
+    with cluster(history=True) as (client, local):
+        before = real()
+        url = client.post("/v1/images/generations", json=body | {"response_format": "url"}).json()["data"][0]["url"]
+        name = url.rpartition("/")[2]
+        streamed = client.post("/v1/images/generations", json=body | {"stream": True, "partial_images": 1}).text
+        text = client.post("/v1/completions", json=asked(served, stream=False)).json()
+        dates = [int(date) for date in (*re.findall(r'"created_at": ?(\d+)', streamed), text["created"])]
+        assert len(dates) > 1 and all(int(before) <= date <= real() for date in dates)
+        assert client.get(f"/v1/files/images/{name}").status_code == 200, "it is kept for an hour, by the server's clock"
+        client.post("/v1/images/generations", json=body | {"response_format": "url"})
+        assert client.get(f"/v1/files/images/{name}").status_code == 200, "no replica forgets it"
+        kept = client.get("/v1/history").json()["data"]
+        assert len(kept) == 4 and all(before <= entry["created"] <= real() for entry in kept)
+        assert local.dispatcher.deaths == 0 and len(local.started) == 1
+
+
+def test_keys_scopes_rates_and_quotas_are_those_of_a_single_server(
+    cluster: Made, served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused before a replica is asked; what is allowed is charged to the key's user, who alone sees it."""
+    monkeypatch.setattr(keys, "COST", 2**4)
+    monkeypatch.setattr(served, "home", tmp_path / "home")
+    with cluster(history=True) as (client, local):
+        store = client.app.state.keys
+        root, bob, eve = store.create("root", scopes=("admin",)), store.create("bob", scopes=("images",)), store.create("eve")
+        ann = client.post("/v1/keys", json={"name": "ann", "rate": "3/min", "quota": 1e-6}, headers=bearer(root)).json()["key"]
+
+        def post(key: str) -> Any:
+            return client.post("/v1/completions", json=asked(served, max_tokens=2, stream=False), headers=bearer(key))
+
+        assert client.post("/v1/completions", json=asked(served)).status_code == post("mm-wrong").status_code == 401
+        assert post(bob).status_code == 403
+        assert not local.started[0].calls, "no replica was asked"
+        first = post(ann)
+        assert first.status_code == 200 and first.headers["x-ratelimit-remaining-requests"] == "2"
+        assert local.dispatcher.users["ann"] > 0 and local.started[0].calls[0].user == "ann"
+        assert all(name != b"authorization" for name, _ in local.started[0].calls[0].headers), "no replica sees a key"
+        id = first.headers["x-request-id"]
+        assert client.get(f"/v1/requests/{id}", headers=bearer(ann)).json()["status"] == "done"
+        assert client.get(f"/v1/requests/{id}", headers=bearer(eve)).status_code == 404
+        assert client.get("/v1/history", headers=bearer(eve)).json()["data"] == []
+        spent, limited = post(ann), post(ann)
+        assert spent.status_code == 429, "device time of replicas counts"
+        assert spent.json()["error"]["code"] == "insufficient_quota"
+        assert (limited.status_code, limited.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert int(limited.headers["retry-after"]) > 0 and post(eve).status_code == 200
+        assert [call.user for call in local.started[0].calls] == ["ann", "eve"]
 
 
 @pytest.mark.slow
