@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,24 @@ import torch
 from mmgen.errors import BadRequest
 from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.lm.text_model import TextModel
+from mmgen.training import loop
+from mmgen.training.eval.loss_matrix import LossMatrix
 from mmgen.training.recipes import continual, language_model
 from mmgen.training.recipes.continual import ContinualRecipe, ContinualTask
 from mmgen.training.recipes.language_model import LanguageModelRecipe
+from mmgen.training.run_log import RunLog
 
 OTHER = "ein der Hase Huhn Bauer Fluss Wald Mond rennt sieht folgt findet alt jung rot und unter".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bare_loop() -> Iterator[None]:
+    """Curves and costs of each task's run are tested with the loop; they would take longer than the learning here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunLog, "plot", lambda *_: None)
+        patch.setattr(loop, "_flops_per_row", lambda *_: 1.0)
+        patch.setattr(loop, "_tell_cost", lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +87,15 @@ def test_without_a_method_the_first_is_forgotten(plain: ContinualRecipe) -> None
     ],
 )
 def test_a_method_keeps_more(
-    method: str, more: dict[str, float], plain: ContinualRecipe, base: Path, data: Path, tmp_path: Path
+    method: str,
+    more: dict[str, float],
+    plain: ContinualRecipe,
+    base: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(LossMatrix, "plot", lambda *_: None)  # the plain sequence has drawn one
     recipe = sequence(base, data, tmp_path / method, method=method, **more)
     assert continual.train(recipe)
     found, without = rows(recipe), rows(plain)
@@ -111,7 +132,10 @@ def test_every_earlier_task_has_its_turn(batch: int, processes: int, share: floa
 
 
 @pytest.mark.parametrize("method", ["ewc", "lora"])
-def test_a_stopped_sequence_ends_with_the_same_bits(method: str, base: Path, data: Path, tmp_path: Path) -> None:
+def test_a_stopped_sequence_ends_with_the_same_bits(
+    method: str, base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LossMatrix, "plot", lambda *_: None)
     whole, stopped = (sequence(base, data, tmp_path / name, method=method, steps=2) for name in ("whole", "stopped"))
     assert continual.train(whole)
     calls = 1
