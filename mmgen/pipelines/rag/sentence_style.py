@@ -46,7 +46,14 @@ QUALIFIERS = frozenset(
 LINKS = frozenset("a an at by from in of or the to".split())  # noqa: SIM905
 """Words that can stand between those and the span."""
 ASKING = frozenset("what who whom whose which when where why how do does did many much name kind type".split())  # noqa: SIM905
-"""Words that ask, and have no place in an answer."""
+ASKING |= frozenset(map(fold, ASKING))
+"""Words that ask, and have no place in an answer; also without an s, as they are compared."""
+BROKEN = re.compile(
+    rf"\b(?:{VERBS}) (?:as|and|with)\b|\bthe (?:{VERBS}|{PREPOSITIONS}|along|up)\b"
+    rf"|\b(?:{VERBS}) (?:{PREPOSITIONS}) the \w+ (?:{VERBS})\b",
+    re.IGNORECASE,
+)
+"""Function words that no sentence has behind each other: "is as", "the of"."""
 MOST_UNITS = 12
 """Content words of a question that are said."""
 NUMBERED = re.compile(r"\w*\d(?:[\w.,:]*\w)?")
@@ -173,11 +180,12 @@ def vocabulary(finding: FoundSpan, question: str) -> list[tuple[set[str], bool]]
     """
     around = [word for word in _bare(finding.sentence) if fold(word) not in FUNCTION]
     units: list[tuple[set[str], bool]] = []
+    degree = _degree(question)
     for number, word in enumerate(_bare(question)):
         own = word.lower() if number == 0 else word
         strict = own[0].isupper() or any(character.isdigit() for character in own) or fold(own) in NEGATIONS
         if (
-            fold(own) in FUNCTION | ASKING
+            fold(own) in FUNCTION | ASKING | degree
             or (strict and own.removesuffix("'s") not in finding.evidence)
             or fold(own) in map(fold, finding.span.split())
         ):
@@ -185,6 +193,12 @@ def vocabulary(finding: FoundSpan, question: str) -> list[tuple[set[str], bool]]
         forms = {own} if strict else {own, *(one for one in around if _stem(one) == _stem(own))}
         units.append((forms, strict))
     return units[:MOST_UNITS]
+
+
+def _degree(question: str) -> set[str]:
+    """The word behind "how", which the span says: "how large is it?" """
+    how = re.match(r"\W*how (\w+)", question, re.IGNORECASE)
+    return {fold(how[1])} if how else set()
 
 
 def _stem(word: str) -> str:
@@ -210,6 +224,9 @@ def flaw(text: str, finding: FoundSpan, question: str) -> str:
     times = text.lower().count(finding.span.rstrip(".").lower())
     if times != 1:
         return "the model's sentence repeats the quote" if times else "the model's sentence lacks the quote"
+    joints = len(re.findall(rf"\b(?:{VERBS})\b", text)) - len(re.findall(rf"\b(?:{VERBS})\b", f"{finding.span} {question}"))
+    if BROKEN.search(text.replace(finding.span, "#")) or joints > 1:
+        return "the model's sentence is none"
     said, there, asked = ContentWords.of(text), ContentWords.of(finding.evidence), ContentWords.of(question)
     if alien := sorted(said.content - there.content - asked.content):
         return f'"{alien[0]}" stands neither in the evidence nor in the question'
@@ -226,7 +243,7 @@ def flaw(text: str, finding: FoundSpan, question: str) -> str:
     given = ContentWords.of(finding.span).content
     if lacking := sorted((asked.needed & there.content) - ASKING - said.content):
         return f'the model\'s sentence leaves out "{lacking[0]}" of the question'
-    own = {_stem(word) for word in asked.content - ASKING - given}
+    own = {_stem(word) for word in asked.content - ASKING - given - _degree(question)}
     if not own or len(own & {_stem(word) for word in said.content}) < ENOUGH * len(own):
         return "the model's sentence says too little of the question"
     return ""

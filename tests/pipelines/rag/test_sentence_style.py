@@ -121,3 +121,17 @@ def test_a_number_stands_as_the_evidence_writes_it() -> None:
     asked = "When was it lit in the 17 year?"
     assert flaw("It was lit in the 17 year before 1823.", found, asked) == '"17" does not stand in the evidence'
     assert '"17th"' not in flaw("It was lit in the 17th year before 1823.", found, asked)
+
+
+def test_what_no_sentence_has_is_refused() -> None:
+    asked = "When was the lamp of Hirta lit?"
+    for text in ("The lamp of Hirta is as lit before 1823.", "The lamp is lit was Hirta and had before 1823."):
+        assert flaw(text, finding("1823"), asked) == "the model's sentence is none"
+    found = finding("1823", "The lamp of Hirta was lit by Anna Stuart before 1823.")
+    assert flaw("The lamp of Hirta was lit before 1823.", found, asked) == ""
+
+
+def test_words_that_ask_are_not_said() -> None:
+    found = finding("seal oil")
+    assert [forms for forms, _ in vocabulary(found, "What does it burn?")] == [{"burn", "burned"}]
+    assert vocabulary(found, "How long did it?") == [], "the span says how long"
