@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from block_models import LLAMA
+from decoder_checks import written
 from packed_tensors import packed
 from torch import nn
 
@@ -58,3 +59,14 @@ def test_what_it_does_not_take_stays_as_it_is(odd: str, monkeypatch: pytest.Monk
     words = model[0]
     assert isinstance(words, nn.Embedding) and not bf16_blocks.pack(model, words)
     assert type(model[0]) is nn.Embedding and type(model[1]) is nn.Linear
+
+
+@needed
+def test_texts_are_the_same_alone_and_together() -> None:
+    torch.manual_seed(0)
+    model = LanguageModel(replace(LLAMA, tied=True, qk_norm=True)).bfloat16().eval()
+    model.pack()
+    texts = [torch.randint(0, 50, (count,)).tolist() for count in (37, 5, 20)]
+    together = written(model, texts, budget=200)
+    assert together == [written(model, [text])[0] for text in texts]  # prompts in chunks of 24 tokens
+    assert len({token for text in together for token in text}) > 2
