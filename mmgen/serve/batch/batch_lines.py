@@ -12,16 +12,23 @@ from mmgen.serve.wire import bodies
 from mmgen.serve.wire.json_scan import JsonScan
 
 MOST_LINES = 50_000
+MOST_VALUES = 2_000_000
+"""Items of lists and objects in a file: each takes 8 to 100 bytes while it is read."""
 LONGEST_ID = 200
 
 
 def read(data: bytes, endpoint: str) -> list[tuple[str, Mapping[str, Any]]]:
     """Custom ids and bodies. Raises BadRequest with the line that is wrong."""
     found: dict[str, Mapping[str, Any]] = {}
+    values = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
+            scan = JsonScan(bodies.NUMBERS.get(endpoint, bodies.MOST_VALUES))
+            scan.feed(line)
+            if (values := values + scan.values) > MOST_VALUES:
+                raise BadRequest(f"the file up to here holds more than {MOST_VALUES:,} values; split it")
             id, body = _request(line, endpoint)
             if id in found:
                 raise BadRequest(f"custom_id {id!r} is another line's too; each needs its own")
@@ -36,7 +43,6 @@ def read(data: bytes, endpoint: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _request(line: bytes, endpoint: str) -> tuple[str, Mapping[str, Any]]:
-    JsonScan(bodies.NUMBERS.get(endpoint, bodies.MOST_VALUES)).feed(line)
     bodies.check(line)
     said = orjson.loads(line)
     if not isinstance(said, dict):

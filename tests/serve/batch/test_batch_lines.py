@@ -33,3 +33,10 @@ def test_requests() -> None:
 def test_what_is_refused(line: bytes, told: str) -> None:
     with pytest.raises(BadRequest, match=told):
         batch_lines.read(line, "/v1/embeddings")
+
+
+def test_all_lines_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_lines, "MOST_VALUES", 99)
+    lines = [json.dumps(LINE | {"custom_id": str(n), "body": {"input": [7] * 20}}).encode() for n in range(5)]
+    with pytest.raises(BadRequest, match="line 4 of the file: the file up to here holds more than 99 values; split it"):
+        batch_lines.read(b"\n".join(lines), "/v1/embeddings")
