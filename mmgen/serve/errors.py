@@ -73,6 +73,8 @@ CODES: dict[type[MmgenError], str] = {
     JobFailed: "server_error",
 }
 """By class, along the method resolution order."""
+LONGEST = 4000
+"""Characters of a message."""
 FAILED = "the server failed on this request by a fault of its own; its log says more"
 
 
@@ -95,6 +97,8 @@ def status(error: BaseException) -> int:
 
 def body(message: str, status: int, code: str | None = None, param: str | None = None) -> dict[str, Any]:
     kind = "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
+    if len(message) > LONGEST:  # it may repeat what was sent
+        message = f"{message[:LONGEST]} ..."
     message = message.encode("utf-8", "replace").decode()  # no half of a surrogate pair, which no answer can hold
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 

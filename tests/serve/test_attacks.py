@@ -306,13 +306,21 @@ HI = [{"role": "user", "content": "a"}]
         ("completions", {"prompt": "a b " * 200_000}),
         ("completions", {"prompt": [7] * 20_000}),
         ("embeddings", {"model": "embedded:minilm", "input": "red apple " * 80_000}),
+        ("responses", {"input": [{"role": "user", "content": [{"type": "input_text", "text": 7}] * 3}] * 4000}),
+        ("responses", {"input": [{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}] * 4000}),
+        ("messages", {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "x" * 200}] * 9000}]}),
+        ("messages", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 9000}]}),
+        ("/api/chat", {"messages": [{"role": "wrong", "content": 7}] * 4000}),
+        ("/api/chat", {"messages": [*HI, {"role": "assistant", "tool_calls": [{}] * 20_000}]}),
+        ("/sdapi/v1/txt2img", {"alwayson_scripts": {"controlnet": {"args": [{"model": "x" * 300, "image": "A"}] * 9000}}}),
     ],
 )  # fmt: skip
 def test_small_bodies_that_would_cost_much(make_app: "Callable[..., FastAPI]", path: str, body: Any) -> None:
     with TestClient(make_app(), base_url="http://localhost", raise_server_exceptions=False) as client:
-        client.post(f"/v1/{path}", json={"model": "tiny", **body, "max_tokens": 0})  # the models are loaded by now
+        path = path if path.startswith("/") else f"/v1/{path}"
+        client.post(path, json={"model": "tiny", **body, "max_tokens": 0})  # the models are loaded by now
         began = time.process_time()
-        answer = client.post(f"/v1/{path}", json={"model": "tiny", **body})
+        answer = client.post(path, json={"model": "tiny", "max_tokens": 1, **body})
     assert answer.status_code == 400 and time.process_time() - began < 1, answer.text
 
 

@@ -77,11 +77,11 @@ def units(scripts: Mapping[str, Any] | None) -> list[ControlBody]:
             raise BadRequest(f"alwayson_scripts has {script[:40]!r}, and this server draws without it; leave it out")
         try:
             read = [ControlUnit.model_validate(one) for one in args if one]
+            found += [one.given() for one in read if one.enabled]
         except ValidationError as why:
             first = why.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise BadRequest(f"a unit of controlnet cannot be read ({where}: {first['msg']})") from None
-        found += [one.given() for one in read if one.enabled]
     if len(found) > MAX_CONTROLS:
         raise BadRequest(f"{len(found)} control units; {MAX_CONTROLS} may be enabled at once")
     return found

@@ -55,6 +55,8 @@ def _user(blocks: Sequence[Mapping[str, Any]], where: str) -> list[dict[str, Any
 
 def _result(block: Mapping[str, Any], where: str) -> Any:
     given = block.get("content") or ""
+    if not isinstance(given, str | list):
+        raise BadRequest(f"{where} has a tool_result whose content is neither a text nor a list of blocks")
     content = given if isinstance(given, str) else [_part(_block(one, where), where) for one in given]
     if not block.get("is_error"):
         return content
@@ -74,18 +76,21 @@ def _part(block: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _assistant(blocks: Sequence[Mapping[str, Any]], where: str) -> list[dict[str, Any]]:
-    said: dict[str, Any] = {"role": "assistant", "content": ""}
+    said: dict[str, Any] = {"role": "assistant"}
+    texts: list[str] = []
+    thoughts: list[str] = []
     for block in blocks:
         if block["type"] == "text":
-            said["content"] += str(block.get("text", ""))
+            texts.append(str(block.get("text", "")))
         elif block["type"] == "thinking":
-            said["reasoning_content"] = said.get("reasoning_content", "") + str(block.get("thinking", ""))
+            thoughts.append(str(block.get("thinking", "")))
         elif block["type"] == "tool_use":
             call = {"name": block.get("name"), "arguments": json.dumps(block.get("input") or {}, ensure_ascii=False)}
             said.setdefault("tool_calls", []).append({"id": block.get("id"), "type": "function", "function": call})
         elif block["type"] != "redacted_thinking":
             raise BadRequest(f"{where} has a block of type {block['type']!r}, which no answer of this server has; leave it out")
-    return [said]
+    thought = {"reasoning_content": "".join(thoughts)} if thoughts else {}
+    return [{**said, "content": "".join(texts), **thought}]
 
 
 def tools(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -107,9 +112,10 @@ def choice(given: Mapping[str, Any] | None) -> Any:
         return None
     if given.get("type") == "tool":
         return {"type": "function", "function": {"name": given.get("name")}}
-    if given.get("type") not in CHOICES:
-        raise BadRequest(f"tool_choice is of type {given.get('type')!r}; it can be auto, any, tool or none")
-    return CHOICES[given["type"]]
+    kind = given.get("type")
+    if not isinstance(kind, str) or kind not in CHOICES:
+        raise BadRequest(f"tool_choice is of type {kind!r}; it can be auto, any, tool or none")
+    return CHOICES[kind]
 
 
 class MessageEvents:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +37,7 @@ def options(given: Mapping[str, Any] | None) -> dict[str, Any]:
 def messages(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A chat's. Results of tools belong to the calls before them, in their order: here they have no ids."""
     found: list[dict[str, Any]] = []
-    waiting: list[str] = []
+    waiting: deque[str] = deque()
     for place, message in enumerate(given):
         role = message.get("role")
         said: dict[str, Any] = {"role": role, "content": message.get("content") or ""}
@@ -44,12 +45,17 @@ def messages(given: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             said["content"] = _with_images(said["content"], message["images"], place)
         if message.get("thinking"):
             said["reasoning_content"] = message["thinking"]
-        if message.get("tool_calls"):
-            waiting = [f"call_{place}_{number}" for number in range(len(message["tool_calls"]))]
-            calls = zip(waiting, message["tool_calls"], strict=True)
+        if listed := message.get("tool_calls"):
+            if not isinstance(listed, list):
+                raise BadRequest(f"messages[{place}].tool_calls is no list")
+            waiting = deque(f"call_{place}_{number}" for number in range(len(listed)))
+            calls = zip(waiting, listed, strict=True)
             said["tool_calls"] = [{"id": id, "type": "function", "function": _function(call, place)} for id, call in calls]
         if role == "tool":
-            said |= {"tool_call_id": waiting.pop(0) if waiting else "", "name": message.get("tool_name") or message.get("name")}
+            said |= {
+                "tool_call_id": waiting.popleft() if waiting else "",
+                "name": message.get("tool_name") or message.get("name"),
+            }
         found.append(said)
     return found
 

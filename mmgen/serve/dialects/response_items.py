@@ -30,7 +30,9 @@ def messages(given: str | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             told = told if isinstance(told, str) else content(told, f"input[{place}].output")
             message = {"role": "tool", "tool_call_id": item.get("call_id"), "content": told}
         elif kind == "reasoning":
-            thought += "".join(str(part.get("text", "")) for part in item.get("content") or () if isinstance(part, Mapping))
+            parts = item.get("content")
+            said = [str(part.get("text", "")) for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+            thought += "".join(said)
             continue
         else:
             raise BadRequest(
@@ -62,8 +64,10 @@ def content(given: Any, where: str) -> Any:
 
 def _part(part: Any, where: str) -> dict[str, Any]:
     kind = part.get("type") if isinstance(part, Mapping) else None
-    if kind in PARTS:
-        return {"type": "text", "text": part.get(PARTS[kind])}
+    if isinstance(kind, str) and kind in PARTS:
+        if not isinstance(text := part.get(PARTS[kind]), str):
+            raise BadRequest(f"{where} is of type {kind!r} and has no {PARTS[kind]}; give it as a text")
+        return {"type": "text", "text": text}
     if kind == "input_image":
         if not isinstance(part.get("image_url"), str):
             raise BadRequest(f"{where} has no image_url; send the image as a data: URL, files are not kept here")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mmgen.serve.context import Context
 from mmgen.serve.routes.chat import ChatRequest, ChatStream, begun
+
+B = TypeVar("B", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,13 @@ class ChatTurn:
 
 def chat(said: Mapping[str, Any]) -> ChatRequest:
     """Of what another API's body means; streamed, with its usage at the end. Raises RequestValidationError."""
+    return checked(ChatRequest, {"stream": True, "stream_options": {"include_usage": True}, **said})
+
+
+def checked(kind: type[B], said: Mapping[str, Any]) -> B:
+    """Another API's body as one of ours. Raises RequestValidationError."""
     try:
-        return ChatRequest.model_validate({"stream": True, "stream_options": {"include_usage": True}, **said})
+        return kind.model_validate(said)
     except ValidationError as why:
         raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in why.errors()]) from None
 

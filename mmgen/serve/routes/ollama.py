@@ -187,8 +187,8 @@ async def continued(context: Context, body: GenerateBody, made: OllamaEvents) ->
     """A text as it stands, without a template."""
     given = {"max_tokens": USUAL} | body.said() | {"prompt": body.prompt, "stream_options": {"include_usage": True}}
     given |= {"logprobs": body.top_logprobs or 0} if body.logprobs else {"logprobs": None}
-    asked = CompletionRequest.model_validate(
-        {name: given[name] for name in CompletionRequest.model_fields.keys() & given.keys()}
+    asked = turn.checked(
+        CompletionRequest, {name: given[name] for name in CompletionRequest.model_fields.keys() & given.keys()}
     )
     request = context.begin("text", "chat", "interactive")
     written = CompletionStream(context, asked, request, asked.prompts(), asked.completion_params())

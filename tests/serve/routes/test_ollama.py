@@ -46,6 +46,14 @@ def test_generates(ollama: Client, served: Runtime) -> None:
         ollama.generate("tiny", "hi", suffix="x")
 
 
+def test_options_that_cannot_be_are_refused(client: TestClient, served: Runtime) -> None:
+    model = served.host.config.text.rpartition("/")[2]
+    for options in ({"temperature": 99}, {"stop": 7}, {"top_k": "x"}):
+        for raw in (True, False):
+            body = {"model": model, "prompt": "a", "raw": raw, "options": options, "stream": False}
+            assert client.post("/api/generate", json=body).status_code == 400, (options, raw)
+
+
 def test_tools_and_schemas(ollama: Client) -> None:
     def weather(sky: str) -> str:
         """The weather under a sky."""
