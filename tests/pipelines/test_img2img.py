@@ -51,6 +51,8 @@ def test_what_cannot_be_begun_with(draw: Img2Img, photo: Path, studio: Runtime, 
             draw(photo, "a cat", strength=strength)
     with pytest.raises(BadRequest, match=r"strength 0\.01 of 10 steps leaves none to run; use at least 0\.1"):
         draw(photo, "a cat", strength=0.01, steps=10)
+    with pytest.raises(BadRequest, match=r"height is \d+ pixels; .* draws"):
+        draw(Image.new("L", (1, 100_000)), "a cat")
     with pytest.raises(NotFound, match=r"image nowhere\.png does not exist"):
         draw("nowhere.png", "a cat")
     with pytest.raises(UnreadableFile, match="is no image"):
