@@ -49,8 +49,8 @@ def tab(rt: Runtime, chooser: ModelChooser, pages: Pages) -> Shows:
             go = gr.Button("Generate", variant="primary", elem_id="write-go")
             stop = gr.Button("Stop", elem_id="write-stop")
     with gr.Row():
-        most = gr.Slider(8, 256, 64, step=8, label="Max tokens", elem_id="write-most")
-        temperature = gr.Slider(0.1, 2, 0.8, step=0.1, label="Temperature")
+        most = gr.Slider(8, 256, 64, step=8, label="Max tokens", min_width=200, elem_id="write-most")
+        temperature = gr.Slider(0.1, 2, 0.8, step=0.1, label="Temperature", min_width=200)
         seed = gr.Number(-1, label="Seed (-1: random)", precision=0, elem_id="write-seed")
         lock = gr.Checkbox(label="Fixed seed", elem_id="write-lock")
     shown, texts = dict[Strategy, Any](), dict[Strategy, gr.State]()

@@ -21,8 +21,8 @@ KNOWS = (
 def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
     """Builds the tab -> what shows an opened page the store's images."""
     seeing = SeeHandlers(stores, chooser, pages)
-    with gr.Row(elem_classes="columns"):
-        with gr.Column(scale=1, min_width=280):
+    with gr.Row(elem_classes="areas"):
+        with gr.Column(min_width=280, elem_classes="area-ask"):
             gr.HTML("<h2>Search images</h2>")
             store = gr.Dropdown(stores.names(), value=stores.default, label="Store", elem_id="see-store")
             text = gr.Textbox(label="Search by text", placeholder="a red fruit", elem_id="see-text")
@@ -34,9 +34,7 @@ def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
                 find = gr.Button("Search", variant="primary", elem_id="see-find")
                 all_ = gr.Button("Show all", elem_id="see-all")
             gr.Examples(EXAMPLES, text)
-            files = gr.File(label="Add images", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
-            sample = gr.Button("Load sample images", size="sm", elem_id="see-sample")
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(min_width=320, elem_classes="area-made"):
             note = gr.HTML(answer_html.notice(NO_IMAGES), elem_id="see-note")
             found = gr.Gallery(
                 show_label=False, columns=4, fit_columns=False, object_fit="contain", height="auto", format="png",
@@ -44,6 +42,9 @@ def tab(stores: PageStores, chooser: ModelChooser, pages: Pages) -> Shows:
             )  # fmt: skip
             sources, picked = gr.State([]), gr.State(None)
             remove = gr.Button("Remove the chosen image from the store", size="sm", interactive=False, elem_id="see-remove")
+        with gr.Column(min_width=280, elem_classes="area-options"):
+            files = gr.File(label="Add images", file_count="multiple", file_types=["image"], height=130, elem_id="see-files")
+            sample = gr.Button("Load sample images", size="sm", elem_id="see-sample")
     with gr.Row(elem_classes="columns"):
         with gr.Column(scale=1, min_width=280):
             gr.HTML(f"<h2>Classify an image (zero-shot)</h2>{KNOWS}")
