@@ -13,17 +13,16 @@ import random
 import statistics
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmgen.cluster.local_nodes import local_nodes
 from mmgen.config import RuntimeConfig
 from mmgen.library.document_library import DocumentLibrary
 from mmgen.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from mmgen.library.document_indexing import IndexProgress
 
 WORDS = (
@@ -40,23 +39,6 @@ def documents(folder: Path, count: int, words: int) -> None:
         (folder / f"{number}.txt").write_text(" ".join(said))
 
 
-@contextmanager
-def nodes(count: int) -> Iterator[str | None]:
-    """The address of a Ray with so many nodes; None: no Ray."""
-    if not count:
-        yield None
-        return
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster()
-    try:
-        for _ in range(count):
-            cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
-        yield cluster.address
-    finally:
-        cluster.shutdown()
-
-
 def measured(folder: Path, count: int) -> tuple[float, float]:
     """Passages a second, and seconds until a fifth of the files was stored."""
     seen: list[tuple[float, int, int]] = []
@@ -64,7 +46,8 @@ def measured(folder: Path, count: int) -> tuple[float, float]:
     def told(step: IndexProgress) -> None:
         seen.append((time.perf_counter(), step.passages, step.files))
 
-    with tempfile.TemporaryDirectory() as home, nodes(count) as address:
+    cluster = local_nodes(count) if count else nullcontext(None)
+    with tempfile.TemporaryDirectory() as home, cluster as address:
         config = RuntimeConfig(home=Path(home) / "home", precision="safe", threads=1)
         with Runtime(config) as rt:
             library, began = DocumentLibrary.open(rt, Path(home) / "store"), time.perf_counter()

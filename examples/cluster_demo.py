@@ -17,10 +17,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from mmgen import hub
+from mmgen.cluster.local_nodes import local_nodes
 from mmgen.config import RuntimeConfig
 from mmgen.errors import MmgenError
 from mmgen.runtime import Runtime
@@ -42,20 +42,6 @@ def model() -> str:
     except MmgenError:
         return "embedded:books"
     return "embedded:smollm2"
-
-
-@contextmanager
-def cluster() -> Iterator[str]:
-    """The address of a Ray of NODES nodes, with one core each."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster()
-    try:
-        for _ in range(NODES):
-            made.add_node(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
-        yield made.address
-    finally:
-        made.shutdown()
 
 
 def answer(address: str, name: str, tokens: int) -> Iterator[str]:
@@ -113,7 +99,11 @@ def main() -> None:
     group = ReplicaGroup(models=(name,), min=NODES, max=NODES, cpus=1)
     settings = ServeConfig(port=given.port, drain_s=1.0, history=False, cluster=ClusterConfig(replicas={"engine": group}))
     print(f"{NODES} nodes start on this machine, each with a replica of {name} ...", flush=True)
-    with cluster() as ray, Runtime(RuntimeConfig(text=name, threads=1)) as rt, ray_cluster.fleet(ray, rt, settings) as fleet:
+    with (
+        local_nodes(NODES) as ray,
+        Runtime(RuntimeConfig(text=name, threads=1)) as rt,
+        ray_cluster.fleet(ray, rt, settings) as fleet,
+    ):
         app = create_app(rt, settings, fleet)
         from mmgen.cli.serve import add_page
 
