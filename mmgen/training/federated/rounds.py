@@ -118,9 +118,9 @@ class FederatedServer:
     def evaluated(self) -> dict[str, Any]:
         """The held-out loss of each client, by name, and their mean over examples."""
         answers = self.fleet.ask({name: Message("evaluate", self.number, {}, self.weights) for name in self.fleet.names})
-        found = {
-            name: one for name, one in answers.items() if isinstance(one, Message) and _is_number(one.values.get("validation"))
-        }
+        found = {name: one for name, one in answers.items() if isinstance(one, Message) and _is_evaluation(one.values)}
+        for name in sorted(answers.keys() - found.keys()):
+            log.warning("round %d is not evaluated by %s", self.number, name)
         if not found:
             return {}
         return {
@@ -182,11 +182,12 @@ def _bytes(tensors: Tensors) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+def _is_evaluation(values: Mapping[str, Any]) -> bool:
+    loss, examples = values.get("validation"), values.get("examples")
+    return isinstance(loss, float) and math.isfinite(loss) and type(examples) is int and 0 < examples < 2**40
 
 
 def _over(answers: Mapping[str, Message], key: str) -> float:
     """The mean over clients' examples."""
-    counts = {name: max(1, int(one.values.get("examples", 1))) for name, one in answers.items()}
+    counts = {name: int(one.values["examples"]) for name, one in answers.items()}
     return sum(counts[name] * float(one.values[key]) for name, one in sorted(answers.items())) / sum(counts.values())

@@ -114,10 +114,11 @@ class Spoiled(SimulatedFleet):
     """Its clients' answers, some of them replaced."""
 
     answers: Mapping[str, Message | str]
+    evaluations: Mapping[str, Message | str]
 
     def ask(self, questions: Mapping[str, Message]) -> Answers:
         found = super().ask(questions)
-        return {name: self.answers.get(name, one) if one_is_fit(one) else one for name, one in found.items()}
+        return {name: (self.answers if one_is_fit(one) else self.evaluations).get(name, one) for name, one in found.items()}
 
 
 def one_is_fit(answer: Message | str) -> bool:
@@ -130,11 +131,16 @@ def test_a_round_goes_on_without_who_sends_garbage(
     recipe = recipe.model_copy(update={"rounds": 1, "validate_every": 1, "least": 1})
     bad = Message("fit", 0, {"examples": 5, "loss": 1.0}, {"x": torch.zeros(1)})
     monkeypatch.setattr(Spoiled, "answers", {"german": bad, "small": "late; it is asked again"}, raising=False)
+    nonsense = {
+        name: Message("evaluate", 0, {"examples": many, "validation": 1.0}) for name, many in (("german", "x"), ("small", 0))
+    }
+    monkeypatch.setattr(Spoiled, "evaluations", nonsense, raising=False)
     monkeypatch.setattr(federated, "SimulatedFleet", Spoiled)
     assert federated.train(recipe)
     assert "round 1 without german: its update lacks" in caplog.text
     assert "round 1 without small: late; it is asked again" in caplog.text
-    assert [row["answers"] for row in history(recipe)] == [1]
+    assert "round 1 is not evaluated by german" in caplog.text
+    assert [(row["answers"], [*row["validation_of"]]) for row in history(recipe)] == [(1, ["english"])]  # type: ignore[misc]
 
 
 @pytest.fixture
