@@ -200,6 +200,20 @@ def test_late_and_dropped_clients_by_the_seed(recipe: FederatedRecipe) -> None:
     assert not fleets.simulated_absence(recipe, "a", Message("evaluate", 0))
 
 
+@pytest.mark.slow
+def test_clients_of_ray_have_the_same_bits(base: Path, data: Path, tmp_path: Path) -> None:
+    """On one thread each: actors share the threads of this process."""
+    pytest.importorskip("ray")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        here, there = (recipe_of(base, data, tmp_path / name, simulate={"actors": int(name)}) for name in ("0", "2"))
+        assert federated.train(here) and federated.train(there)
+    finally:
+        torch.set_num_threads(threads)
+    assert same(weights(here), weights(there)) and history(there)[-1]["answers"] == 3
+
+
 def test_privacy_and_what_it_spends(
     base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
