@@ -59,7 +59,10 @@ class SimulatedFleet:
 
 
 class RayFleet:
-    """Clients spread over actors of Ray, each of which does its own one after the other. Same bits as `SimulatedFleet` of as many threads."""
+    """Clients spread over actors of Ray, each of which does its own one after the other.
+
+    Same bits as `SimulatedFleet` of as many threads.
+    """
 
     def __init__(self, recipe: FederatedRecipe, names: Sequence[str], build: Callable[[str], FederatedClient]) -> None:
         import ray
