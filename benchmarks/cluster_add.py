@@ -57,6 +57,8 @@ def measured(folder: Path, count: int) -> tuple[float, float]:
         raise SystemExit(f"{len(report.skipped)} files could not be read: {report.skipped[0]}")
     first = next(one for one in seen if one[1] >= report.passages / 5)
     last = next(one for one in seen if one[1] == report.passages)
+    if first[1] == last[1]:
+        raise SystemExit(f"all {report.passages} passages were stored at once, which tells no rate; give more --documents")
     return (last[1] - first[1]) / (last[0] - first[0]), first[0] - began
 
 
