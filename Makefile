@@ -87,7 +87,7 @@ $(DEV): pyproject.toml constraints.txt
 	$(install)
 	@touch $(READY) $@
 
-$(SLOW): EXTRAS := ocr,dev,docs,deploy
+$(SLOW): EXTRAS := ocr,dev,docs,deploy,federated
 $(SLOW): $(DEV)
 	$(install)
 	@touch $@
