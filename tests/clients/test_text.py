@@ -51,8 +51,14 @@ def test_half_of_a_memory_limit_is_for_keys_and_values(tiny_llama: Path) -> None
 def test_a_precision_and_what_is_none(writer: Runtime, tiny_llama: Path) -> None:
     import torch
 
+    from mmgen.models.quantization import bf16_blocks, block_matrix
+
     client = writer.text(f"{tiny_llama}#bf16")
-    assert client.model.lm.transformer.embed.words.weight.dtype == torch.bfloat16
+    words = client.model.lm.transformer.embed.words
+    if bf16_blocks.available():
+        assert words.matrix.planes == block_matrix.BF16
+    else:
+        assert words.weight.dtype == torch.bfloat16
     *_, end = client.write(text_request(client.model.encode("the way"), 8, Sampling(temperature=0), n=2), Request.new(), 1)
     assert isinstance(end, GenerationResult) and end.texts[0].ids
     with pytest.raises(BadRequest, match=r"^precision 'fp1' is unknown"):

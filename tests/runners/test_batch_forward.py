@@ -40,10 +40,10 @@ def test_any_division_and_any_company(kind: str) -> None:
         quantize(lm, kind)
     lm = lm.bfloat16() if kind == "bf16" else lm
     lm.pack()
-    tokens, dtype = ids(ALL, seed=1).tolist(), torch.bfloat16 if kind == "bf16" else torch.float32
+    tokens = ids(ALL, seed=1).tolist()
 
     def run(counts: tuple[int, ...], company: bool) -> tuple[torch.Tensor, ...]:
-        pool, table, other = KVPool(lm.config, 40, dtype=dtype), BlockTable(0), BlockTable(0)
+        pool, table, other = KVPool(lm.config, 40, dtype=lm.dtype), BlockTable(0), BlockTable(0)
         logits = []
         for count in counts:
             parts = [SequenceChunk(table, tokens[table.length : table.length + count], 1)]
