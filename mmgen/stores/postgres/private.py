@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mmgen.errors import BadRequest
+from mmgen.errors import BadRequest, StoreError
 from mmgen.stores.postgres import driver
 from mmgen.stores.postgres.address import SCHEMA, PostgresAddress, parsed
 from mmgen.stores.postgres.pool import PostgresPool
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 TYPES = {r"\bBLOB\b": "bytea", r"\bREAL\b": "float8", r"\bINTEGER\b": "bigint", r" WITHOUT ROWID\b": ""}
 """SQLite's words in a script, and PostgreSQL's."""
+FORMATS = "CREATE TABLE IF NOT EXISTS private_formats (name text PRIMARY KEY, format int NOT NULL)"
+"""Of the tables of a schema, by the name of a script's first one."""
 MOST_SKEW_S = 30.0
 """Seconds that a machine's clock may differ from the server's before it is told."""
 
@@ -58,17 +60,47 @@ class PostgresPrivateTables(PostgresPool):
         return private_words.matching(words, prefixes)
 
     def _make(self, connection: PostgresConnection, script: TableScript) -> None:
-        """What is there is left alone: whoever may only use it need not own it."""
+        """Brings older tables to today's format. Those of today's are left alone: whoever may only use them need not own them.
+
+        Raises StoreError for tables of a newer format.
+        """
         names = re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", script.postgres or script.sqlite)
         there = "SELECT bool_and(to_regclass(format('%%I.%%I', %s::text, name)) IS NOT NULL) FROM unnest(%s::text[]) AS name"
+        today, found = 1 + len(script.upgrades), 0
         if (connection.execute(there, (self.schema, names)).fetchone() or (False,))[0]:
+            found = self._format(connection, names[0])
+        if found > today:
+            raise StoreError(
+                f"the tables of {names[0]} at {self.name} have format {found}, this mmgen reads up to {today}; upgrade mmgen"
+            )
+        if found == today:
             return
-        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'.encode())
-        made = script.postgres or script.sqlite
-        if script.postgres is None:
-            for pattern, word in TYPES.items():
-                made = re.sub(pattern, word, made)
-        connection.execute(made.encode())
+        if not found:
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'.encode())
+            connection.execute(_script(script).encode())
+        for upgrade in script.upgrades[max(found, 1) - 1 :]:
+            connection.execute(upgrade.encode())
+        connection.execute(FORMATS)
+        told = "INSERT INTO private_formats VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET format = excluded.format"
+        connection.execute(told, (names[0], today))
+
+    def _format(self, connection: PostgresConnection, name: str) -> int:
+        """Of tables that are there; those that were made before formats were written down are of the first."""
+        kept = connection.execute("SELECT to_regclass(format('%%I.private_formats', %s::text))", (self.schema,)).fetchone()
+        if kept is None or kept[0] is None:
+            return 1
+        row = connection.execute("SELECT format FROM private_formats WHERE name = %s", (name,)).fetchone()
+        return 1 if row is None else int(row[0])
+
+
+def _script(script: TableScript) -> str:
+    """The statements that make the tables of the first format."""
+    if script.postgres is not None:
+        return script.postgres
+    made = script.sqlite
+    for pattern, word in TYPES.items():
+        made = re.sub(pattern, word, made)
+    return made
 
 
 def _within(address: PostgresAddress, part: str) -> PostgresAddress:

@@ -2,13 +2,15 @@
 
 import logging
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_call import Call
 from postgres_server import PostgresServer
 
-from mmgen.errors import BadRequest, Busy, Clash
+from mmgen.errors import BadRequest, Busy, Clash, StoreError
 from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
 from mmgen.stores.keys import KeyStore
@@ -36,6 +38,23 @@ def test_tables_are_made_once_and_writers_take_turns(postgres: PostgresServer) -
     one.close()
     two.close()
     postgres.execute("DROP SCHEMA things CASCADE")
+
+
+def test_older_tables_are_upgraded_and_newer_ones_refused(postgres: PostgresServer) -> None:
+    url = postgres.url("aged")
+    with closing(PostgresPrivateTables(url, SCRIPT)) as old, old.transaction() as connection:
+        connection.execute("INSERT INTO things (name) VALUES (?)", ("lamp",))
+        connection.execute("DROP TABLE private_formats")  # as they were made before formats were written down
+    steps = ("ALTER TABLE things ADD colour text NOT NULL DEFAULT 'red'", "ALTER TABLE things RENAME size TO weight")
+    for known in (1, 2, 2):  # the second of two is done alone, and once
+        with closing(PostgresPrivateTables(url, replace(SCRIPT, upgrades=steps[:known]))) as new:
+            assert new.all("SELECT name, colour FROM things") == [("lamp", "red")]
+    with pytest.raises(StoreError, match=r"the tables of things at .* have format 3, this mmgen reads up to 2; upgrade mmgen"):
+        PostgresPrivateTables(url, replace(SCRIPT, upgrades=steps[:1]))
+    postgres.execute("DROP SCHEMA aged CASCADE")
+    with closing(PostgresPrivateTables(url, replace(SCRIPT, upgrades=steps))) as fresh:
+        assert fresh.all("SELECT weight, colour FROM things") == [] and fresh.one("SELECT format FROM private_formats") == (3,)
+    postgres.execute("DROP SCHEMA aged CASCADE")
 
 
 def test_keys_of_several_machines(
