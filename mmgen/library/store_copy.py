@@ -20,15 +20,18 @@ def copy(source: StoreHandle, target: StoreHandle) -> copying.StoreCopy:
 
 
 def copy_records(source: StoreHandle, target: StoreHandle) -> record_copying.RecordCopy:
-    """Every user's history and conversations: those at a server's address, or else those of the runtime's home.
+    """Every user's history, conversations and batches: those at a server's address, or else those of the runtime's home.
 
     Raises BadRequest where both are the same.
     """
-    return record_copying.copy(_records(source), _records(target))
+    done = record_copying.copy(_records(source, "history"), _records(target, "history"))
+    record_copying.copy_batches(_records(source, "batches.db"), _records(target, "batches.db"), done)
+    return done
 
 
-def _records(handle: StoreHandle) -> Place:
-    return handle.address or handle.rt.config.history or handle.rt.home / "history"
+def _records(handle: StoreHandle, name: str) -> Place:
+    """On a server, or what has that name in the home."""
+    return handle.address or handle.rt.config.history or handle.rt.home / name
 
 
 def _ours(handle: StoreHandle, store: object) -> RelationalDocumentStore:

@@ -223,6 +223,52 @@ class BatchStore:
         (size,) = self._database.one(sql, (id, int(failed)))  # json.dumps wrote ASCII alone
         return int(size)
 
+    def all_files(self) -> Iterator[tuple[str, StoredFile]]:
+        """Everybody's, and whose they are."""
+        for row in self._database.all(
+            'SELECT "user", id, name, purpose, created, length(data) FROM files ORDER BY created, id'
+        ):
+            yield row[0], StoredFile(*row[1:])
+
+    def all_batches(self) -> Iterator[StoredBatch]:
+        """Everybody's, the oldest first."""
+        yield from map(self._batch, self._database.all("SELECT * FROM batches ORDER BY created, id"))
+
+    def claimed(self, id: str) -> bool:
+        """Whether somebody answers it now."""
+        return self._database.one("SELECT 1 FROM leases WHERE batch = ? AND until >= ?", (id, self.now())) is not None
+
+    def holds_file(self, id: str) -> bool:
+        """Whether anybody has it."""
+        return self._database.one("SELECT 1 FROM files WHERE id = ?", (id,)) is not None
+
+    def put_file(self, user: str, file: StoredFile, data: bytes) -> None:
+        """One as another store holds it."""
+        with self._database.transaction() as connection:
+            row = (file.id, user, file.name, file.purpose, file.created, data)
+            connection.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def put(self, batch: StoredBatch, source: BatchStore) -> bool:
+        """One as another store holds it, with its lines and what came of them; False: it is here already."""
+        with self._database.transaction() as connection:
+            row = (
+                *(batch.id, batch.user, batch.endpoint, batch.input, json.dumps(batch.metadata), batch.status),
+                *(batch.created, batch.expires, batch.ended),
+            )
+            sql = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            if connection.execute(sql, row).rowcount != 1:
+                return False
+            for rows in source._lines(batch.id):
+                connection.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", rows)
+        return True
+
+    def _lines(self, id: str) -> Iterator[list[Any]]:
+        """Rows, some at a time."""
+        sql, last = "SELECT * FROM lines WHERE batch = ? AND number > ? ORDER BY number LIMIT ?", -1
+        while rows := self._database.all(sql, (id, last, PAGE)):
+            last = rows[-1][1]
+            yield rows
+
     def _batch(self, row: Sequence[Any]) -> StoredBatch:
         counted = (
             "SELECT count(*), count(*) FILTER (WHERE failed = 0), count(*) FILTER (WHERE failed = 1) FROM lines WHERE batch = ?"

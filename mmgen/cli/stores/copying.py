@@ -23,7 +23,8 @@ def copy(
     source: Annotated[str, typer.Argument(help="Name, path or address, such as notes or postgres://user@host/db.")],
     target: Annotated[str, typer.Argument(help="Likewise; made if it is not there. What it holds besides stays.")],
     history: Annotated[
-        bool, typer.Option("--history", help="Also every user's history and conversations: an address's own, or this home's.")
+        bool,
+        typer.Option("--history", help="Also every user's history, conversations and batches: an address's, or this home's."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

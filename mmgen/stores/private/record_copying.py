@@ -1,4 +1,4 @@
-"""History and conversations of every user into another place, of whichever kind: a folder's to a server, and back."""
+"""History, conversations and batches of every user into another place, of whichever kind: a folder's to a server, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmgen.errors import BadRequest, NotFound
+from mmgen.stores.batches import BatchStore
 from mmgen.stores.conversations import Conversations
 from mmgen.stores.history import History
 from mmgen.stores.history_schema import RetentionPolicy
@@ -25,12 +26,18 @@ class RecordCopy:
     files: int = 0
     conversations: int = 0
     messages: int = 0
-    unchanged: int = 0  # entries and conversations
+    uploads: int = 0  # files that were uploaded for batches
+    batches: int = 0
+    unchanged: int = 0  # entries, conversations, uploads and batches
+    answered_now: int = 0  # batches that were left out, as somebody answers them
 
     def __str__(self) -> str:
         told = f"{self.entries} history entries copied ({self.files} files), "
-        told += f"{self.conversations} conversations ({self.messages} messages)"
-        return told + (f"; {self.unchanged} were there already" if self.unchanged else "")
+        told += f"{self.conversations} conversations ({self.messages} messages), "
+        told += f"{self.batches} batches ({self.uploads} uploads)"
+        told += f"; {self.unchanged} were there already" if self.unchanged else ""
+        left = "is answered now and was left out" if self.answered_now == 1 else "are answered now and were left out"
+        return told + (f"; {self.answered_now} {left}, copy again when no server answers" if self.answered_now else "")
 
 
 def copy(source: Place, target: Place) -> RecordCopy:
@@ -56,6 +63,30 @@ def copy(source: Place, target: Place) -> RecordCopy:
             else:
                 done.unchanged += 1
     return done
+
+
+def copy_batches(source: Place, target: Place, done: RecordCopy) -> None:
+    """Uploads and batches, each with its lines and outcomes; whoever holds the target goes on with what has none.
+
+    One that somebody answers now is left out: both would answer it. Each upload and each batch is one transaction.
+    """
+    with closing(BatchStore(source)) as old, closing(BatchStore(target)) as new:
+        for user, file in old.all_files():
+            if new.holds_file(file.id):
+                done.unchanged += 1
+                continue
+            try:
+                new.put_file(user, file, old.data(user, file.id))
+            except NotFound:  # deleted meanwhile
+                continue
+            done.uploads += 1
+        for batch in old.all_batches():
+            if batch.ended is None and old.claimed(batch.id):
+                done.answered_now += 1
+            elif new.put(batch, old):
+                done.batches += 1
+            else:
+                done.unchanged += 1
 
 
 def _copy_history(source: History, target: History, done: RecordCopy) -> None:

@@ -20,7 +20,7 @@ def test_a_store_on_a_server_and_back(call: Call, postgres: PostgresServer, tmp_
     history = call("store", "copy", "default", url, "--history")
     assert history.out == (
         "0 documents copied (0 passages), 0 images; 1 were there already\n"
-        "0 history entries copied (0 files), 0 conversations (0 messages)\n"
+        "0 history entries copied (0 files), 0 conversations (0 messages), 0 batches (0 uploads)\n"
     )
     local = call("store", "copy", "default", "other", "--history")
     assert local.code == 2 and "both have one history" in local.err and len(local.err.splitlines()) == 1
@@ -30,7 +30,7 @@ def test_a_store_on_a_server_and_back(call: Call, postgres: PostgresServer, tmp_
     assert call("rag", "remove", "lamp.md", "--store", url).code == 0 and call("rag", "list").out != ""
     empty = call("rag", "list", "--store", url)
     assert empty.out.startswith(f"store {url} is empty; add documents with: mmgen rag add PATH --store postgres://")
-    for schema in ("command", "command_history", "command_conversations"):
+    for schema in ("command", "command_history", "command_conversations", "command_batches"):
         postgres.execute(f"DROP SCHEMA {schema} CASCADE")
 
 

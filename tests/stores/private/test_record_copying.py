@@ -1,4 +1,4 @@
-"""History and conversations copied to a server and back are what they were, and are found by their words there."""
+"""History, conversations and batches copied to a server and back are what they were, and are found by their words there."""
 
 import secrets
 from contextlib import closing
@@ -8,6 +8,7 @@ import pytest
 from postgres_server import PostgresServer
 
 from mmgen.errors import BadRequest, Clash
+from mmgen.stores.batches import PAGE, BatchStore
 from mmgen.stores.conversations import Conversation, Conversations
 from mmgen.stores.history import History
 from mmgen.stores.private import record_copying
@@ -47,10 +48,10 @@ def test_there_and_back(first: Path, postgres: PostgresServer, tmp_path: Path) -
     schema = f"t{secrets.token_hex(6)}"
     server, back = postgres.url(schema), tmp_path / "back"
     done = record_copying.copy(first, server)
-    assert str(done) == "3 history entries copied (2 files), 2 conversations (4 messages)"
+    assert str(done) == "3 history entries copied (2 files), 2 conversations (4 messages), 0 batches (0 uploads)"
     record_copying.copy(server, back)
     assert content(first) == content(server) == content(back)
-    assert str(record_copying.copy(back, server)).endswith("0 conversations (0 messages); 5 were there already")
+    assert str(record_copying.copy(back, server)).endswith(", 0 batches (0 uploads); 5 were there already")
     with pytest.raises(BadRequest, match=rf"both have one history, postgres://.*\(schema {schema}\)"):
         record_copying.copy(server, server)
     for part in ("history", "conversations"):
@@ -99,3 +100,40 @@ def test_a_copy_that_was_cut_off_goes_on(first: Path, tmp_path: Path, monkeypatc
         record_copying.copy(first, tmp_path / "copy")
     done = record_copying.copy(first, tmp_path / "copy")
     assert (done.entries, done.unchanged) == (2, 1) and content(first) == content(tmp_path / "copy")
+
+
+def test_batches_there_and_back(tmp_path: Path, postgres: PostgresServer) -> None:
+    schema = f"t{secrets.token_hex(6)}"
+    here, server, back = tmp_path / "batches.db", postgres.url(schema), tmp_path / "back.db"
+    lines = [(f"id{number}", {"prompt": f"tea {number}"}) for number in range(PAGE + 3)]
+    with closing(BatchStore(here, "this server")) as store:
+        upload = store.add_file("ann", "a.jsonl", "batch", b"\0{}")
+        ended, open_one, held = (
+            store.add(user, "/v1/completions", upload.id, lines, {"a": "b"}, 600) for user in ("ann", "bob", "ann")
+        )
+        for line in store.open_lines(ended.id, len(lines)):
+            store.finish(line, {"n": line.number}, failed=line.number == 5)
+        store.end(ended.id, "completed")
+        store.finish(store.open_lines(open_one.id, 1)[0], {"n": 0}, failed=False)
+        assert store.claim(held.id)
+        was = [store.batch("ann", ended.id), store.batch("bob", open_one.id)], *outcomes(store, ended.id, open_one.id)
+    done = copied(here, server)
+    assert str(done).endswith("2 batches (1 uploads); 1 is answered now and was left out, copy again when no server answers")
+    copied(server, back)
+    with closing(BatchStore(back)) as store:
+        assert ([store.batch("ann", ended.id), store.batch("bob", open_one.id)], *outcomes(store, ended.id, open_one.id)) == was
+        assert store.data("ann", upload.id) == b"\0{}" and store.file("ann", upload.id) == upload
+        assert [line.number for line in store.open_lines(open_one.id, 2)] == [1, 2] and store.claim(open_one.id)
+    again = copied(back, server)
+    assert (again.batches, again.uploads, again.unchanged, again.answered_now) == (0, 0, 2, 1)
+    postgres.execute(f"DROP SCHEMA {schema}_batches CASCADE")
+
+
+def copied(source: Place, target: Place) -> record_copying.RecordCopy:
+    done = record_copying.RecordCopy()
+    record_copying.copy_batches(source, target, done)
+    return done
+
+
+def outcomes(store: BatchStore, *ids: str) -> list[bytes]:
+    return [b"".join(store.outcomes(id, failed)) for id in ids for failed in (False, True)]
