@@ -1,4 +1,7 @@
-"""A server that answers as vLLM does: streams with token ids and log probabilities, /health, /metrics, aborts on hang-up."""
+"""A server that answers as vLLM 0.33 or SGLang 0.5.23 does: streams with log probabilities, aborts on hang-up.
+
+SGLang gives no token ids, no /metrics unless it is started with --enable-metrics, and errors without an `error` around them.
+"""
 
 import json
 import threading
@@ -14,8 +17,8 @@ METRICS = "# HELP vllm:num_requests_running Requests.\n# TYPE vllm:num_requests_
 class EngineStub:
     """`asked`: bodies as they came; `deaths`: answers that break off from now on; `aborted`: clients that hung up."""
 
-    def __init__(self, model: str = "big/model", key: str = "") -> None:
-        self.model, self.key, self.pause = model, key, 0.0
+    def __init__(self, model: str = "big/model", key: str = "", sglang: bool = False) -> None:
+        self.model, self.key, self.pause, self.sglang = model, key, 0.0, sglang
         self.asked, self.deaths, self.aborted = list[dict[str, Any]](), 0, 0
         stub = self
 
@@ -30,6 +33,8 @@ class EngineStub:
                     self.answer(401, "{}")
                 elif self.path == "/v1/models":
                     self.answer(200, json.dumps({"object": "list", "data": [{"id": stub.model, "object": "model"}]}))
+                elif stub.sglang:
+                    self.answer(404, json.dumps({"detail": "Not Found"}))
                 else:
                     self.answer(200, METRICS, "text/plain")
 
@@ -37,13 +42,13 @@ class EngineStub:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 stub.asked.append(body)
                 if body.get("temperature", 0) > 2:
-                    told = {"object": "error", "message": "temperature is 3", "type": "BadRequestError", "code": 400}
-                    self.answer(400, json.dumps(told))
+                    told = {"message": "temperature is 3", "type": "BadRequestError", "param": None, "code": 400}
+                    self.answer(400, json.dumps({"object": "error"} | told if stub.sglang else {"error": told}))
                 elif body.get("stream"):
                     self.stream(body)
                 else:
-                    choices = [{"index": 0, "text": " one two", "finish_reason": "length", "token_ids": [5, 6]}]
-                    self.answer(200, json.dumps({"id": "c", "object": "text_completion", "choices": choices}))
+                    choice = {"index": 0, "text": " one two", "finish_reason": "length"} | self.ids(5, 6)
+                    self.answer(200, json.dumps({"id": "c", "object": "text_completion", "choices": [choice]}))
 
             def stream(self, body: dict[str, Any]) -> None:
                 self.send_response(200)
@@ -58,13 +63,16 @@ class EngineStub:
                             self.connection.close()
                             return
                         logprobs = {"tokens": [f" {number}"], "token_logprobs": [-0.5 * number]}
-                        choice = {"index": 0, "text": f" {number}", "token_ids": [number], "logprobs": logprobs}
+                        choice = {"index": 0, "text": f" {number}", "logprobs": logprobs} | self.ids(number)
                         self.chunk("data: " + json.dumps({"id": "c", "choices": [choice]}) + "\n\n")
                         time.sleep(stub.pause)
                     self.chunk("data: [DONE]\n\n")
                     self.wfile.write(b"0\r\n\r\n")
                     return
                 stub.aborted += 1
+
+            def ids(self, *ids: int) -> dict[str, Any]:
+                return {} if stub.sglang else {"token_ids": list(ids)}
 
             def chunk(self, text: str) -> None:
                 self.wfile.write(f"{len(text.encode()):x}\r\n{text}\r\n".encode())

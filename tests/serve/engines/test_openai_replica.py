@@ -17,8 +17,9 @@ from mmgen.serve.settings import ServeConfig
 
 
 @pytest.fixture
-def stub() -> Iterator[EngineStub]:
-    with engine() as made:
+def stub(request: pytest.FixtureRequest) -> Iterator[EngineStub]:
+    """vLLM's, or with the parameter "sglang" that one's."""
+    with engine(sglang=getattr(request, "param", "") == "sglang") as made:
         yield made
 
 
@@ -64,6 +65,14 @@ def test_streams_pass_with_token_ids_and_log_probabilities(client: TestClient, s
     assert own.status_code == 200 and len(stub.asked) == 2, "what no engine serves, this process does"
 
 
+@pytest.mark.parametrize("stub", ["sglang"], indirect=True)
+def test_an_engine_without_token_ids_and_metrics(client: TestClient, stub: EngineStub) -> None:
+    found = choices(client.post("/v1/completions", json=asked()).text)
+    assert "".join(one["text"] for one in found) == " 0 1 2 3" and "token_ids" not in found[0]
+    (replica,) = client.get("/v1/cluster").json()["replicas"]
+    assert replica["models"] == ["big/model"] and "num_requests_running" not in client.get("/metrics").text
+
+
 def test_an_engine_that_dies_in_a_stream_is_asked_again(client: TestClient, stub: EngineStub) -> None:
     stub.deaths = 1
     found = choices(client.post("/v1/completions", json=asked()).text)
@@ -71,9 +80,11 @@ def test_an_engine_that_dies_in_a_stream_is_asked_again(client: TestClient, stub
     assert stub.asked[0] == stub.asked[1], "with the same seed"
 
 
-def test_what_the_engine_refuses_is_told_as_it_says_it(client: TestClient) -> None:
+@pytest.mark.parametrize("stub", ["vllm", "sglang"], indirect=True)
+def test_what_the_engine_refuses_is_told_as_it_says_it(client: TestClient, stub: EngineStub) -> None:
     answer = client.post("/v1/completions", json=asked(temperature=3, stream=False))
-    assert answer.status_code == 400 and answer.json()["message"] == "temperature is 3"
+    told = answer.json() if stub.sglang else answer.json()["error"]
+    assert answer.status_code == 400 and told["message"] == "temperature is 3"
     other = client.post(
         "/v1/messages", json={"model": "big/model", "max_tokens": 3, "messages": [{"role": "user", "content": "a"}]}
     )
