@@ -107,7 +107,6 @@ COVERED_ELSEWHERE = {
     "mmgen.stores.postgres.pool": "stores/postgres/test_database.py",
     "mmgen.stores.relational.documents": "stores/test_documents.py",
     "mmgen.serve.batch.batch_calls": "serve/routes/test_batches.py",
-    "mmgen.serve.cluster.dispatcher": "serve/cluster/test_ingress.py",
     "mmgen.serve.cluster.fleet": "serve/cluster/test_ingress.py",
     "mmgen.serve.cluster.replica_app": "serve/cluster/test_ingress.py",
     "mmgen.serve.dialects.grounded": "serve/routes/test_responses.py",

@@ -67,6 +67,7 @@ class ReplicaState:
     queue_s: float = 0.0  # device-seconds that these are expected to take
     draining: bool = False  # gets nothing new
     reserved: str | None = None  # ... until there is place for this model
+    alone: bool = False  # ... until its one request is done
 
     def fits(self, info: ModelInfo) -> bool:
         """Whether it ever can hold that model."""

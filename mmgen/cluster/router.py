@@ -33,6 +33,9 @@ PATIENCE = 2.0
 that do not fit together take turns that are longer than what changing costs."""
 READING = 0.5
 """Part of a request's cost that reading its prompt is taken to be."""
+ALONE = 4
+"""Replicas that a request may lose in company. From then on it has one for itself: what kills replicas takes no other request
+with it, and what merely was there is done before the next one dies."""
 
 
 class ClusterRouter:
@@ -62,6 +65,7 @@ class ClusterRouter:
         self._since: dict[str, float] = {}  # model that is loaded nowhere and finds no place -> `_sent_s` when that began
         self._reserved: set[str] = set()  # models that a replica is kept for, see `_reserve`
         self._placed = {model: RandomSet[str]() for model in models}  # model -> replicas that may hold it
+        self._emptied: str | None = None  # the replica that is emptied for a request that goes alone
 
     def bound_s(self, most_s: float) -> float:
         """Device-seconds by which two users of equal weight who always wait can differ; `most_s`: of a request."""
@@ -97,6 +101,8 @@ class ClusterRouter:
         self._close(replica)
         del self.replicas[name]
         self._reserved.discard(replica.reserved or "")
+        if self._emptied == name:
+            self._emptied = None
         for model in replica.may_hold:
             self._holders[model].discard(name)
             self._placed[model].discard(name)
@@ -141,14 +147,22 @@ class ClusterRouter:
 
     def decide(self) -> SentTo | None:
         """The next request and where it goes; None: nobody waits, or there is no room."""
-        self.looked_at += len(self.waiting.models)
-        first = [self.waiting.first(model) for model in self.waiting.models if self._can_go(model)]
-        for _, request in sorted(first, key=_virtual) if len(first) > 1 else first:
-            found = self._where(request)
+        waiting = self.waiting
+        self.looked_at += len(waiting.models)
+        first = [waiting.first(model) for model in waiting.models if self._can_go(model)]
+        while first:
+            least = first[0] if len(first) == 1 else min(first, key=_virtual)
+            request = least[1]
+            alone = request.plays >= ALONE
+            found = self._alone(request) if alone else self._where(request)
             if found is not None:
-                self.waiting.take(request)
+                waiting.take(request)
                 return self._send(request, found[1], found[0])
-            self._reserve(request.model)
+            if alone:
+                self._empty(request.model)
+            else:
+                self._reserve(request.model)
+            first.remove(least)
         return None
 
     def finished(self, request: ClusterRequest, device_ms: float | None = None) -> None:
@@ -162,6 +176,10 @@ class ClusterRouter:
         """It is wanted no more, wherever it is."""
         if not self.waiting.remove(request):
             self._off(request)
+
+    def resume(self, request: ClusterRequest) -> None:
+        """What was cancelled only to wait for a while goes on, first of its user's requests."""
+        self.waiting.add(request, first=True)
 
     def report(self, name: str, models: Mapping[str, int]) -> None:
         """What a replica says that it has loaded, with bytes."""
@@ -204,20 +222,27 @@ class ClusterRouter:
 
     def _where(self, request: ClusterRequest) -> tuple[float, ReplicaState] | None:
         """The predicted finish, and the replica."""
-        model = request.model
-        best: tuple[float, ReplicaState] | None = None
-        part, known = self.prefixes.longest(model, request.prefix) if request.prefix else (0.0, dict[str, None]())
-        open_, near = self._open[model], set[str]()
-        if known:
-            near = {name for name in islice(reversed(known), KNOWN) if name in open_.places}
-        drawn = open_.pair(self.rng)
-        for name in near.union(drawn):
-            self.looked_at += 1
-            replica = self.replicas[name]
-            cached = part if name in near else 0.0
-            finish = replica.queue_s + self._cost(request, replica, cached)
-            if best is None or finish < best[0]:
-                best, request.cached = (finish, replica), cached
+        model, replicas = request.model, self.replicas
+        open_, names = self._open[model], self._open[model].pair(self.rng)
+        part, near = 0.0, tuple[str, ...]()
+        if request.prefix:
+            part, known = self.prefixes.longest(model, request.prefix)
+            if known:
+                near = tuple(name for name in islice(reversed(known), KNOWN) if name in open_.places)
+                names = near + tuple(name for name in names if name not in near)
+        self.looked_at += len(names)
+        of_unit, units = self.costs.of_unit(model), request.units
+        finish, chosen, cached = math.inf, None, 0.0
+        for number, name in enumerate(names):
+            replica = replicas[name]
+            here = units * of_unit(replica.company[model] + 1)
+            if number < len(near):
+                here *= 1 - READING * part
+            here += replica.queue_s
+            if here < finish:
+                finish, chosen, cached = here, replica, part if number < len(near) else 0.0
+        request.cached = cached
+        best = None if chosen is None else (finish, chosen)
         if best is None or self._worth_loading(model):
             best = self._beside(request, best)
         return best
@@ -233,6 +258,26 @@ class ClusterRouter:
                 if pays and (best is None or finish < best[0]):
                     best, request.cached = (finish, replica), 0.0
         return best
+
+    def _alone(self, request: ClusterRequest) -> tuple[float, ReplicaState] | None:
+        """The predicted finish on an idle replica, of all: such requests are few."""
+        best: tuple[float, ReplicaState] | None = None
+        request.cached = 0.0
+        for name in (*self._open[request.model].items, *self._room[request.model].items):
+            self.looked_at += 1
+            replica, info = self.replicas[name], self.models[request.model]
+            if not replica.sent:
+                finish = self._cost(request, replica, 0.0) + (0.0 if request.model in replica.models else info.load_s)
+                if best is None or finish < best[0]:
+                    best = finish, replica
+        return best
+
+    def _empty(self, model: str) -> None:
+        """The replica with the least to do gets nothing new until it is done, for what goes alone; one at a time."""
+        names = (*self._open[model].items, *self._room[model].items)
+        if self._emptied is None and names:
+            self._emptied = min(names, key=lambda name: self.replicas[name].queue_s)
+            self._shut(self.replicas[self._emptied])
 
     def _reserve(self, model: str) -> None:
         """What is loaded nowhere, since others are in use everywhere, has one replica emptied for it."""
@@ -263,7 +308,7 @@ class ClusterRouter:
                 self._unloaded(replica, gone)
             self._loaded(replica, request.model)
         replica.models.move_to_end(request.model)
-        self._change(replica, request, 1)
+        self._came(replica, request)
         request.company = replica.company[request.model]
         self.prefixes.add(replica.name, request.model, request.prefix)
         self.decisions += 1
@@ -272,32 +317,39 @@ class ClusterRouter:
     def _off(self, request: ClusterRequest) -> ReplicaState | None:
         replica = None if request.replica is None else self.replicas.get(request.replica)
         if replica is not None and request.id in replica.sent:
-            self._change(replica, request, -1)
+            self._left(replica, request)
             request.replica = None
         return replica
 
-    def _change(self, replica: ReplicaState, request: ClusterRequest, sign: int) -> None:
-        """A request comes or goes; so may the replica's room."""
+    def _came(self, replica: ReplicaState, request: ClusterRequest) -> None:
+        """A request goes to a replica with room, whose last it may be."""
+        replica.sent[request.id] = request
+        request.replica, request.plays = replica.name, request.plays + 1
+        replica.alone = request.plays > ALONE
+        replica.company[request.model] += 1
+        replica.queue_s += request.cost_s
+        if not self._has_room(replica):
+            self._shut(replica)
+
+    def _left(self, replica: ReplicaState, request: ClusterRequest) -> None:
+        """It leaves, and may leave room."""
         had = self._has_room(replica)
-        if sign > 0:
-            replica.sent[request.id] = request
-            request.replica, request.plays = replica.name, request.plays + 1
-        else:
-            del replica.sent[request.id]
-        replica.company[request.model] += sign
-        replica.queue_s = max(0.0, replica.queue_s + sign * request.cost_s) if replica.sent else 0.0
+        del replica.sent[request.id]
+        replica.alone = False
+        replica.company[request.model] -= 1
+        replica.queue_s = max(0.0, replica.queue_s - request.cost_s) if replica.sent else 0.0
+        if self._emptied == replica.name and not replica.sent:
+            self._emptied = None
         if replica.reserved and replica.can_load(self.models[replica.reserved]):
             self._reserved.discard(replica.reserved)
             replica.reserved = None
-        if had and not self._has_room(replica):
-            self._shut(replica)
-        elif self._has_room(replica) and not had:
+        if not had and self._has_room(replica):
             self._reopen(replica)
 
     def _has_room(self, replica: ReplicaState) -> bool:
-        return (
-            not (replica.draining or replica.reserved) and replica.queue_s < self.window_s and len(replica.sent) < replica.slots
-        )
+        if replica.draining or replica.reserved or replica.alone or replica.name == self._emptied:
+            return False
+        return replica.queue_s < self.window_s and len(replica.sent) < replica.slots
 
     def _close(self, replica: ReplicaState) -> None:
         if self._has_room(replica):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from mmgen.engine.scheduling.cost_model import CostModel
@@ -45,9 +45,14 @@ class RequestCosts:
 
     def seconds(self, model: Hashable, units: float, company: int = 1) -> float:
         """A request's own part of the passes that it shares with `company - 1` others."""
-        size = max(1, company)
-        shared = self._model.predict(("request", model), size)
-        return units * (self.prior_ms if shared is None else shared / size) / 1000
+        return units * self.of_unit(model)(max(1, company))
+
+    def of_unit(self, model: Hashable) -> Callable[[int], float]:
+        """Seconds of a unit by the number of requests that share passes, as far as they are learned now."""
+        shared = self._model.at(("request", model))
+        if shared is None:
+            return lambda size: self.prior_ms / 1000
+        return lambda size: shared(size) / size / 1000
 
     def observe(self, model: Hashable, units: float, company: int, device_ms: float) -> None:
         """A request is done that was charged so much."""

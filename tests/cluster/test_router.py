@@ -5,7 +5,7 @@ import pytest
 
 from mmgen.cluster.prefixes import BLOCK, chain
 from mmgen.cluster.replica_state import ModelInfo, ReplicaState
-from mmgen.cluster.router import ClusterRouter
+from mmgen.cluster.router import ALONE, ClusterRouter
 from mmgen.cluster.work import ClusterRequest, SentTo
 from mmgen.errors import BadRequest, Clash, NotFound, TooLarge
 
@@ -160,6 +160,49 @@ def test_lost_requests_come_first_and_are_charged_once() -> None:
     made.finished(lost[0], 500.0)
     made.finished(lost[0], 500.0)
     assert len(made.replicas[again[0].replica].sent) == 1, "a second end is none"
+
+
+def test_what_kills_its_replicas_takes_no_other_request_with_it() -> None:
+    """It is with others until it is suspected; then it has a replica for itself, and so has each that was there."""
+    made = router(3, window_s=60.0)
+    killer, others = asked(0, user="eve"), [asked(number, user=f"user{number}") for number in range(9)]
+    sent, done, joined = submit(made, killer, *others), set[str](), 3
+    while killer.plays < 12:
+        (where,) = [one.replica for one in sent if one.request is killer and one.replica in made.replicas]
+        if killer.plays > ALONE:
+            assert list(made.replicas[where].sent.values()) == [killer]
+        made.leave(where)
+        state = ReplicaState(f"r{joined}", frozenset("a"))
+        state.models["a"], joined = 100, joined + 1
+        made.join(state)
+        sent = [one for one in sent if one.replica in made.replicas] + list(made.ready())
+        if killer.plays > ALONE + 3:  # what is elsewhere ends some time
+            for one in [one for one in others if one.replica]:
+                made.finished(one, 500.0)
+                done.add(one.id)
+            sent += made.ready()
+    assert done == {one.id for one in others} and all(one.plays <= ALONE + 1 for one in others)
+
+
+def test_a_replica_is_emptied_for_what_goes_alone() -> None:
+    made = router(1, window_s=60.0)
+    early = [asked(number, user=f"user{number}") for number in range(3)]
+    submit(made, *early)
+    suspect, late = asked(9, user="eve"), asked(8, user="zoe")
+    suspect.plays = ALONE
+    assert submit(made, suspect) == [] and submit(made, late) == [], "nothing new goes there"
+    for one in early:
+        assert list(made.ready()) == []
+        made.finished(one, 500.0)
+    assert [one.request for one in made.ready()] == [suspect] and made.replicas["r0"].alone
+    made.finished(suspect, 500.0)
+    assert [one.request for one in made.ready()] == [late] and not made.replicas["r0"].alone
+    again = asked(7, user="eve")
+    again.plays = ALONE
+    assert submit(made, again) == []
+    made.cancel(again)
+    made.leave("r0")
+    assert made._emptied is None and len(made.waiting) == 1
 
 
 def test_cancelled_ones_are_nowhere() -> None:

@@ -7,7 +7,7 @@ every row. Sizes that were seen are known by their own mean, the others by a lin
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 Group = tuple[str, Hashable]  # runner and key: jobs that can share a forward pass
@@ -118,11 +118,16 @@ class CostModel:
 
     def predict(self, group: Group, size: int) -> float | None:
         """Milliseconds of a quantum of that size; None: nothing is known of that runner."""
+        at = self.at(group)
+        return None if at is None else at(size)
+
+    def at(self, group: Group) -> Callable[[int], float] | None:
+        """Milliseconds of a quantum by its size; None: nothing is known of that runner."""
         line = self._lines.get(group)
-        if line is None and group in self._priors:
-            return self._priors[group] * size
+        if line is None and (prior := self._priors.get(group)) is not None:
+            return lambda size: prior * size
         line = line or self._runners.get(group[0])
-        return None if line is None else line.at(size)
+        return None if line is None else line.at
 
     def least(self, group: Group) -> float | None:
         """What a job's quantum takes alone at least, by what was measured: a part of the smallest one, if none was alone."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmgen.cluster.replay import StreamReplay
 from mmgen.cluster.replica_state import ReplicaState
-from mmgen.cluster.router import ClusterRouter
+from mmgen.cluster.router import ALONE, ClusterRouter
 from mmgen.cluster.work import ClusterRequest
 from mmgen.errors import Cancelled, Closed, MmgenError
 from mmgen.serve.cluster.call import ForwardedCall, Replica, ReplicaLost, ReplicaMessage, ReplicaReport
@@ -18,6 +18,8 @@ from mmgen.serve.cluster.call import ForwardedCall, Replica, ReplicaLost, Replic
 log = logging.getLogger(__name__)
 MOST_PLAYS = 12
 """Replicas that a request may see die: it may be what kills them."""
+LONGEST_PAUSE_S = 30.0
+"""Between two of its plays: where replicas die of something else, as on a machine without memory, that has to pass first."""
 
 
 class Dispatcher:
@@ -52,6 +54,9 @@ class Dispatcher:
         again = self.router.leave(name)
         for work in again:
             self._turns[work.id] = asyncio.get_running_loop().create_future()
+            if why and (pause := pause_s(work.plays)):
+                self.router.cancel(work)
+                asyncio.get_running_loop().call_later(pause, self._resume, work, self._turns[work.id])
         if why:
             self.deaths += 1
             log.warning("replica %s is lost (%s); %d requests are played again elsewhere", name, why, len(again))
@@ -142,6 +147,11 @@ class Dispatcher:
         if work.plays >= MOST_PLAYS:
             raise ReplicaLost(f"{work.plays} replicas died under request {work.id}, the last by: {why}; it is given up")
 
+    def _resume(self, work: ClusterRequest, turn: asyncio.Future[Replica]) -> None:
+        if self._turns.get(work.id) is turn:  # it is still wanted
+            self.router.resume(work)
+            self._decide()
+
     def _answered(self, replica: Replica) -> None:
         group = replica.name.rpartition("-")[0]
         self.answered[group] = self.answered.get(group, 0) + 1
@@ -156,6 +166,11 @@ class Dispatcher:
             turn = self._turns.get(sent.request.id)
             if turn is not None and not turn.done():
                 turn.set_result(self.replicas[sent.replica])
+
+
+def pause_s(plays: int) -> float:
+    """Seconds before a request is played again under which so many replicas died: doubled from when it had one for itself."""
+    return 0.0 if plays <= ALONE else min(LONGEST_PAUSE_S, 2.0 ** (plays - ALONE - 1))
 
 
 class _Replayed:
