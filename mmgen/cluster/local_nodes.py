@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmgen.cluster.ray_connection import STORE_BYTES
+from mmgen.cluster.ray_connection import STORE_BYTES, full_priority
 from mmgen.errors import BadRequest
 
 
@@ -21,6 +21,7 @@ def local_nodes(count: int) -> Iterator[str]:
         from ray.cluster_utils import Cluster
     except ImportError:
         raise BadRequest("Ray is not installed; pip install 'mmgen[ray]'") from None
+    full_priority()
     cluster = Cluster()
     try:
         for _ in range(count):

@@ -13,6 +13,8 @@ from mmgen.errors import BadRequest, Busy, Clash, NotFound
 STORE_BYTES = 80 * 2**20
 """Ray's object store, where one is started here: what travels is small."""
 PROBE_S = 5.0
+NICENESS = "RAY_worker_niceness"
+"""Ray's variable, in its own letters."""
 
 
 def connect(address: str, cpus: float) -> None:
@@ -29,6 +31,7 @@ def connect(address: str, cpus: float) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    full_priority()
     if address != "local":
         _probe(address)
     try:
@@ -55,6 +58,12 @@ def connect(address: str, cpus: float) -> None:
     finally:
         if ended is not None:
             signal.signal(signal.SIGTERM, ended)  # Ray takes it for itself
+
+
+def full_priority() -> None:
+    """For what is started from here. Ray runs its workers at niceness 15, so that anything else on a machine displaces them: a
+    server's replicas, and the stages of an `add`, are what the machine is for."""
+    os.environ.setdefault(NICENESS, "0")
 
 
 def _probe(address: str) -> None:

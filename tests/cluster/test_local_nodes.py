@@ -1,3 +1,4 @@
+import os
 import sys
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -5,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mmgen.cluster.local_nodes import local_nodes
+from mmgen.cluster.ray_connection import NICENESS
 from mmgen.errors import BadRequest
 
 
@@ -27,11 +29,12 @@ class FakeCluster:
 
 
 def test_nodes_of_one_core_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(NICENESS, raising=False)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "ray.cluster_utils", SimpleNamespace(Cluster=FakeCluster))
     with local_nodes(2) as address:
         assert address == "127.0.0.1:1" and [one["num_cpus"] for one in FakeCluster.made[-1].nodes] == [1, 1]
-        assert not FakeCluster.made[-1].ended
+        assert not FakeCluster.made[-1].ended and os.environ[NICENESS] == "0"
     assert FakeCluster.made[-1].ended
     with pytest.raises(RuntimeError, match="timed out"), local_nodes(4):
         pass

@@ -1,3 +1,4 @@
+import os
 import socket
 import sys
 from types import SimpleNamespace
@@ -49,3 +50,16 @@ def test_what_ray_has_against_it_is_a_line(
     with pytest.raises(kind, match=told) as caught:
         ray_connection.connect("auto", 1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("said", "found"), [(None, "0"), ("5", "5")])
+def test_workers_are_not_displaced_by_whatever_else_runs(said: str | None, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless somebody asks for it: Ray's own default is niceness 15."""
+    seen = list[str | None]()
+    monkeypatch.setenv(ray_connection.NICENESS, said or "")
+    if said is None:
+        monkeypatch.delenv(ray_connection.NICENESS)
+    fake = SimpleNamespace(init=lambda **_: seen.append(os.environ.get(ray_connection.NICENESS)))
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    ray_connection.connect("local", 1)
+    assert seen == [found]
