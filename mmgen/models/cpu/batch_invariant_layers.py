@@ -83,11 +83,19 @@ class HeldProcessor:
         self.processor = processor
 
     def __call__(self, layer: nn.Module, *args: Any, temb: Tensor | None = None, **more: Any) -> Tensor:
-        """`temb` is named, as diffusers warns of arguments that a processor does not name."""
+        """`temb` is named, as diffusers warns of arguments that a processor does not name.
+
+        An image (B, C, H, W) comes back in the memory format it had: attention leaves its channels last, torch keeps that in the
+        next sum for several images and not for one, and oneDNN on AVX2 convolves the two formats by code that rounds differently.
+        """
         if torch.is_grad_enabled():
             return self.processor(layer, *args, temb=temb, **more)
         with AttentionMode():
-            return self.processor(layer, *args, temb=temb, **more)
+            out = self.processor(layer, *args, temb=temb, **more)
+        given = args[0] if args else more["hidden_states"]
+        if out.dim() != 4:
+            return out
+        return out.contiguous(memory_format=torch.contiguous_format if given.is_contiguous() else torch.channels_last)
 
 
 KINDS: dict[type[nn.Module], type[nn.Module]] = {

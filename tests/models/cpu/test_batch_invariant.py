@@ -166,6 +166,24 @@ def test_other_libraries_networks_are_held_and_stay_what_they_are() -> None:
     assert invariant(network, x)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_an_images_attention_keeps_its_memory_format(layout: torch.memory_format) -> None:
+    """One image and several go on in the same, as the convolutions behind read it by other code in another."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+
+    layer = Attention(8, heads=1, dim_head=16, norm_num_groups=2, residual_connection=True, bias=True, processor=AttnProcessor2_0())
+    layer = hold(layer).eval()
+    convolve = hold(nn.Conv2d(8, 8, 3, padding=1))
+
+    def network(x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=layout)
+        out = layer(x)
+        assert out.is_contiguous(memory_format=layout)
+        return convolve(out)
+
+    assert invariant(network, rows(9, 8, 6, 6))
+
+
 def test_an_activation_in_place_stays_in_place() -> None:
     """As SPAN's network reads its input again."""
     x = rows(2, 3)
