@@ -45,4 +45,4 @@ def test_floating_point_operations_of_a_token() -> None:
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
 def test_peak_is_that_of_a_machine(precision: str) -> None:
-    assert 1e9 < throughput.peak(torch.device("cpu"), precision, seconds=0.01) < 1e15
+    assert 1e8 < throughput.peak(torch.device("cpu"), precision, seconds=0.01) < 1e15

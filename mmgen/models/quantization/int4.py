@@ -60,9 +60,9 @@ class Int4Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.kernels is not None:
             return self._native(self.kernels, x.float()).to(x.dtype)
-        flat = x.flatten(0, -2).bfloat16()
+        flat = x.reshape(-1, self.in_features).bfloat16()
         y: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(flat, self.packed, GROUP, self.scales)
-        y = y.to(x.dtype).unflatten(0, x.shape[:-1])
+        y = y.to(x.dtype).view(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
     def _native(self, made: Kernels, x: Tensor) -> Tensor:

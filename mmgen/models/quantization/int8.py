@@ -14,12 +14,13 @@ from mmgen.models.quantization.int4 import Int4Linear, fits
 
 CAPPED = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ("SSE41", "AVX", "AVX2", "AVX512_CORE")
 """Whether oneDNN is kept from VNNI, which the processor may have."""
-MOST = 127 if torch.cpu._is_vnni_supported() and not CAPPED else 63
-"""Steps of an activation to either side. Without VNNI the processor adds products in pairs, in 16 bits: they must fit."""
+MOST, ZERO = (127, 128) if torch.cpu._is_vnni_supported() and not CAPPED else (63, 64)
+"""Steps of an activation to either side, and what stands for zero. Without VNNI the processor adds products in pairs, in 16
+bits, and cuts off what does not fit: 2 x 127 x 127 does."""
 SMALL = 4096
 """Numbers that are cast to uint8 as they are. The cast goes one by one: of more, one to int8 in three steps is faster."""
 
-_tried: dict[tuple[int, int], bool] = {}  # inputs and outputs -> whether our kernel reads such a layer
+_tried: dict[tuple[int, int, int], bool] = {}  # inputs, outputs and threads -> whether our kernel reads such a layer
 
 
 class Int8Linear(nn.Module):
@@ -53,7 +54,7 @@ class Int8Linear(nn.Module):
     def _onednn(self, x: Tensor) -> Tensor:
         steps = x.abs().amax(-1, keepdim=True).mul_(1 / MOST)  # (..., 1); a row of zeros has none, and times 0 gives 0
         y = torch.ops.onednn.qlinear_pointwise(
-            _rounded(x / steps), 1.0, 128, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+            _rounded(x / steps), 1.0, ZERO, self.packed, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
         return y.mul_(steps) if self.bias is None else torch.addcmul(self.bias, y, steps, out=y)
 
@@ -70,7 +71,7 @@ class Int8Linear(nn.Module):
 
     def _is_read_by(self, made: Kernels) -> bool:
         """oneDNN does not tell how it laid out the weights: whether our kernel gives the same is tried, once a shape."""
-        shape = self.in_features, self.out_features
+        shape = self.in_features, self.out_features, torch.get_num_threads()
         if shape not in _tried:
             x = torch.randn(3, self.in_features, generator=torch.Generator().manual_seed(0))
             _tried[shape] = torch.equal(self._native(made, x), self._onednn(x))
@@ -81,8 +82,8 @@ class Int8Linear(nn.Module):
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """-127 to 127 -> uint8, of which 128 stands for zero. Changes `x`."""
-    x = x.add_(128.5)  # cut off rather than rounded from here on
+    """-MOST to MOST -> uint8, of which ZERO stands for zero. Changes `x`."""
+    x = x.add_(ZERO + 0.5)  # cut off rather than rounded from here on
     if x.numel() <= SMALL:
         return x.to(torch.uint8)
     return x.floor_().sub_(128).to(torch.int8).view(torch.uint8).bitwise_xor_(128)

@@ -52,9 +52,11 @@ def fallbacks() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     told = []
     if platform.machine() in ARM:
-        told.append(f"an Arm processor: torch computes with {capability}, as our kernels are for AVX-512")
+        told.append(f"an Arm processor: torch computes with {capability}, as our kernels are for x86-64")
     elif not capability.startswith(("AVX512", "AMX")):
-        told.append(f"torch computes with {capability}, without AVX-512: products take about twice as long")
+        told.append(
+            f"torch computes with {capability}, without AVX-512: products take twice as long, int8's inputs have 6 bits"
+        )
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         told.append("oneDNN has no bfloat16 products here: #bf16 runs, slowly, through torch's own")
     return told

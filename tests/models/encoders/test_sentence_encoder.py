@@ -13,6 +13,7 @@ from mmgen.models.checkpoints import safetensors_io
 from mmgen.models.checkpoints.convert import drawn
 from mmgen.models.checkpoints.tensor_names import bert_encoder
 from mmgen.models.encoders.sentence_encoder import SentenceEncoder, load
+from mmgen.models.quantization import int8
 
 TEXTS = [
     "a",
@@ -70,7 +71,7 @@ def test_token_spans_are_the_texts_own(encoder: SentenceEncoder) -> None:
 def test_int8_stays_close_and_does_not_depend_on_the_batch(minilm: Path, encoder: SentenceEncoder) -> None:
     rounded = load(minilm, precision="int8")
     together = rounded.embed_text(TEXTS, budget=600)
-    assert (together * encoder.embed_text(TEXTS)).sum(1)[:4].min() > 0.99
+    assert (together * encoder.embed_text(TEXTS)).sum(1)[:4].min() > (0.99 if int8.MOST == 127 else 0.98)
     assert np.array_equal(together, np.concatenate([rounded.embed_text([text]) for text in TEXTS]))
 
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mmgen.errors import BadRequest, BadWeights
+from mmgen.models.quantization import int8
 from mmgen.models.vision import clip_checkpoint, dual_encoder
 from mmgen.models.vision.clip import Clip, ClipConfig
 from mmgen.models.vision.dual_encoder import DualEncoder
@@ -96,9 +97,9 @@ def test_a_long_text_keeps_its_end(pair: tuple[Any, DualEncoder, Path]) -> None:
 def test_precisions(pair: tuple[Any, DualEncoder, Path]) -> None:
     _, ours, folder = pair
     for precision in ("bf16", "int8"):
-        rounded = dual_encoder.load(folder, precision=precision)
-        assert (rounded.embed_images(IMAGES) * ours.embed_images(IMAGES)).sum(1).min() > 0.99
-        assert (rounded.embed_texts(TEXTS) * ours.embed_texts(TEXTS)).sum(1).min() > 0.99
+        rounded, least = dual_encoder.load(folder, precision=precision), 0.99 if int8.MOST == 127 else 0.97
+        assert (rounded.embed_images(IMAGES) * ours.embed_images(IMAGES)).sum(1).min() > least
+        assert (rounded.embed_texts(TEXTS) * ours.embed_texts(TEXTS)).sum(1).min() > least
     with pytest.raises(BadRequest, match=r"^precision 'fp8' is unknown; write fp32, bf16, fp16, int8"):
         dual_encoder.load(folder, precision="fp8")
 
