@@ -44,8 +44,9 @@ from mmgen.text_params import TextParams
 
 THREADS = 2
 KINDS = ("Q4_1", "Q8_0", "Q4_0")
-CMAKE = "-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_VBMI=ON -DGGML_AVX2=ON -DGGML_FMA=ON"
-CMAKE += " -DGGML_F16C=ON -DGGML_BMI2=ON"
+CMAKE = "-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON"
+if torch.cpu._is_avx512_supported():
+    CMAKE += " -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_VBMI=ON"
 VERSION = "0.3.36"
 PROMPT = 256
 __all__ = ["ChatTemplate", "Tokenizer"]  # what `alone` measures without

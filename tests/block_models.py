@@ -11,7 +11,7 @@ from mmgen.models.quantization import block_layers
 from mmgen.models.transformer_config import TransformerConfig
 
 LLAMA = TransformerConfig(
-    vocab_size=50, hidden_size=64, layers=3, heads=4, num_kv_heads=2, intermediate_size=96,
+    vocab_size=50, hidden_size=64, layers=3, heads=4, num_kv_heads=2, intermediate_size=128,
     max_tokens=128, positions="rotary", norm="rms",
     norm_at="pre", norm_eps=1e-5, activation="silu", gated=True, causal=True, qkv_bias=False, out_bias=False,
     feed_forward_bias=False, embedding_norm=False,

@@ -85,8 +85,8 @@ class HeldProcessor:
     def __call__(self, layer: nn.Module, *args: Any, temb: Tensor | None = None, **more: Any) -> Tensor:
         """`temb` is named, as diffusers warns of arguments that a processor does not name.
 
-        An image (B, C, H, W) comes back in the memory format it had: attention leaves its channels last, torch keeps that in the
-        next sum for several images and not for one, and oneDNN on AVX2 convolves the two formats by code that rounds differently.
+        An image (B, C, H, W) comes back in the memory format it had: attention leaves its channels last, torch keeps that in
+        the next sum for several images and not for one, and oneDNN on AVX2 convolves the two by code that rounds differently.
         """
         if torch.is_grad_enabled():
             return self.processor(layer, *args, temb=temb, **more)

@@ -16,13 +16,19 @@
    to it (PAIRS), two of them at once: its panels are (in / 2, 16, 2). */
 
 #include "blocks.h"
-#include <immintrin.h>
+#include "wide.h"
 #include <omp.h>
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 16    /* outputs of a panel */
-#define MOST_ROWS 8 /* that are multiplied at once, of one plane; of three: 4 */
+#ifdef __AVX512F__
+#define MOST_ROWS 8       /* that are multiplied at once, of one plane: as many sums as registers hold */
+#define MOST_EXACT_ROWS 4 /* of three planes */
+#else
+#define MOST_ROWS 4
+#define MOST_EXACT_ROWS 2
+#endif
 #define AHEAD 16    /* rows that are left of a panel when the next one is fetched */
 #define MOST_PAIR_ROWS 12 /* that are multiplied at once with two panels of bf16: 24 vectors of sums */
 
@@ -366,6 +372,45 @@ INLINE __m512i add_products(__m512i sum, __m512i codes, __m512i x)
 #endif
 }
 
+/* Steps whose products fit into 16 bits together, as unsigned numbers times signed bytes in pairs; 0: those of one do not. */
+INLINE int steps_in_16_bits(int type)
+{
+    return type == Q8_0 ? 0 : type == Q6_K ? 2 : group_bytes(type) == 320 || type == MXFP4 ? 4 : 8;
+}
+
+/* Of a group, or half of one, the products with each plane of each row. */
+INLINE void multiply_steps(int type, const uint8_t *numbers, const Fixed *x, long groups, int half, int rows, int planes,
+                           __m512i sums[MOST_ROWS][3])
+{
+#ifdef __AVX512F__
+    int fit = 0; /* VNNI needs none, and takes the same as two instructions of 16 bits */
+#else
+    int fit = steps_in_16_bits(type);
+    __m512i narrow[MOST_ROWS][3];
+#endif
+    for (int row = 0; row < rows; row++)
+        for (int plane = 0; plane < planes; plane++)
+            sums[row][plane] = _mm512_setzero_si512();
+    for (int step = half * 4; step < (half + 1) * 8 / halves(type); step++) {
+        __m512i codes = codes_of(type, numbers, step);
+        for (int row = 0; row < rows; row++)
+            for (int plane = 0; plane < planes; plane++) {
+                __m512i own = four(x[row * groups].planes[plane] + step * 4);
+                if (!fit) {
+                    sums[row][plane] = add_products(sums[row][plane], codes, own);
+                    continue;
+                }
+#ifndef __AVX512F__
+                __m512i pairs = _mm512_maddubs_epi16(codes, own);
+                narrow[row][plane] = step % fit ? _mm512_add_epi16(narrow[row][plane], pairs) : pairs;
+                if (step % fit == fit - 1)
+                    sums[row][plane] =
+                        _mm512_add_epi32(sums[row][plane], _mm512_madd_epi16(narrow[row][plane], _mm512_set1_epi16(1)));
+#endif
+            }
+    }
+}
+
 /* y + what a group, or half of one, gives. `sums`: of the products with each plane. */
 INLINE __m512 scaled(const __m512i *sums, const Fixed *x, int type_zero, int halves, int half, __m512 scale, __m512 y, int planes)
 {
@@ -393,17 +438,7 @@ INLINE void panel_rows(int type, const uint8_t *panel, const Fixed *x, __m512 *t
             _mm_prefetch((const char *)next + group * each + at, _MM_HINT_T1);
         for (int half = 0; half < halves(type); half++) {
             __m512i sums[MOST_ROWS][3];
-            for (int row = 0; row < rows; row++)
-                for (int plane = 0; plane < planes; plane++)
-                    sums[row][plane] = _mm512_setzero_si512();
-            for (int step = half * 4; step < (half + 1) * 8 / halves(type); step++) {
-                __m512i codes = codes_of(type, numbers, step);
-                for (int row = 0; row < rows; row++)
-                    for (int plane = 0; plane < planes; plane++) {
-                        const int8_t *own = x[row * groups + group].planes[plane] + step * 4;
-                        sums[row][plane] = add_products(sums[row][plane], codes, four(own));
-                    }
-            }
+            multiply_steps(type, numbers, x + group, groups, half, rows, planes, sums);
             __m512 scale = scale_of(type, head, group, half);
             for (int row = 0; row < rows; row++) {
                 const Fixed *own = x + row * groups + group;
@@ -450,18 +485,18 @@ static long some_rows(int type, const uint8_t *panel, const float *plain, const 
 #define TYPE(type)                                                                                                            \
     case type:                                                                                                                \
         if (planes == 3) {                                                                                                    \
-            COUNT(type, 3, 4)                                                                                                 \
+            COUNT(type, 3, MOST_EXACT_ROWS)                                                                                   \
             COUNT(type, 3, 2)                                                                                                 \
             COUNT(type, 3, 1)                                                                                                 \
         }                                                                                                                     \
-        COUNT(type, 1, 8)                                                                                                     \
+        COUNT(type, 1, MOST_ROWS)                                                                                             \
         COUNT(type, 1, 4)                                                                                                     \
         COUNT(type, 1, 2)                                                                                                     \
         COUNT(type, 1, 1)                                                                                                     \
         break;
 #define PLAIN_TYPE(type)                                                                                                      \
     case type:                                                                                                                \
-        PLAIN(type, 8)                                                                                                        \
+        PLAIN(type, MOST_ROWS)                                                                                                \
         PLAIN(type, 4)                                                                                                        \
         PLAIN(type, 2)                                                                                                        \
         PLAIN(type, 1)                                                                                                        \

@@ -3,10 +3,6 @@
 #ifndef BLOCKS_H
 #define BLOCKS_H
 
-#ifndef __AVX512F__
-#error "the kernels need AVX-512; torch computes elsewhere"
-#endif
-
 #include <stdint.h>
 
 /* Some outputs of a matrix, all of one type: GGUF's number of it. A matrix has one part or several, one below the other. */

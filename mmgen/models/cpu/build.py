@@ -21,14 +21,13 @@ import torch
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parent
 NAMES = ("kernels.c", "blocks.c", "forward.c", "encoder.c", "attention.c", "activations.c")
-INCLUDED = ("blocks.h", "forward.h", "rows.h", "draw.h", "crew.h", "encoder.h", "attention.h", "vectors.h")
+INCLUDED = ("wide.h", "avx2.h", "blocks.h", "forward.h", "rows.h", "draw.h", "crew.h", "encoder.h", "attention.h", "vectors.h")
 SOURCES, HEADERS = tuple(FOLDER / name for name in NAMES), tuple(FOLDER / name for name in INCLUDED)
 LIMITS = {"TILE_N": 64, "TILE_M": 6, "MAX_HEAD_DIM": 256, "MOST_HEADS": 4, "UNIT": 32}
 """What C and Python must agree on, defined here alone: columns of a panel, rows multiplied at once, numbers of a
 head, heads that attend at once, outputs of blocks that are computed together: two panels."""
 FLAGS = (
     "-O3",
-    "-march=native",
     "-fno-math-errno",
     "-fopenmp",
     "-fPIC",
@@ -36,6 +35,8 @@ FLAGS = (
     *(f"-D{name}={value}" for name, value in LIMITS.items()),
 )
 """To compile; linked without them and without libraries, as OpenMP is to be the one that torch brought, with its threads."""
+AVX2 = {"avx2", "fma", "f16c"}
+"""Flags of a processor without AVX-512 that has what avx2.h is made of."""
 SECONDS = 300.0
 """That compiling may take; it takes three on a machine with nothing else to do."""
 
@@ -54,8 +55,8 @@ def reason() -> str:
 def _made() -> Path | str:
     if os.environ.get("MMGEN_NATIVE") == "0":
         return "MMGEN_NATIVE is 0"
-    if not (sys.platform == "linux" and torch.cpu._is_avx512_supported()):
-        return "they need Linux and a processor with AVX-512"
+    if not (sys.platform == "linux" and (torch.cpu._is_avx512_supported() or set(_processor().split()) >= AVX2)):
+        return "they need Linux and a processor with AVX-512, or AVX2, FMA and F16C"
     try:
         path = _compiled()
         ctypes.CDLL(str(path))
@@ -83,7 +84,8 @@ def _compiled() -> Path:
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder) as made:  # whoever else compiles it now, one of both is kept
             halves = [str(Path(made) / source.with_suffix(".o").name) for source in SOURCES]
-            commands = [["-c", *FLAGS, str(source), "-o", half] for source, half in zip(SOURCES, halves, strict=True)]
+            flags = [_architecture(), *FLAGS]
+            commands = [["-c", *flags, str(source), "-o", half] for source, half in zip(SOURCES, halves, strict=True)]
             with ThreadPoolExecutor() as pool:
                 list(pool.map(partial(_run, found), commands))
             whole = Path(made) / path.name
@@ -108,10 +110,19 @@ def _cache() -> Path:
     return folder
 
 
+def _architecture() -> str:
+    """What is compiled for: this processor, or with MMGEN_NATIVE=avx2 any that has AVX2, to see what that gives."""
+    return "-march=x86-64-v3" if os.environ.get("MMGEN_NATIVE") == "avx2" else "-march=native"
+
+
+def _processor() -> str:
+    """Its flags; empty: they are not told."""
+    info = Path("/proc/cpuinfo")
+    return next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
+
+
 def _digest(found: str) -> str:
     """Of all that decides what is made: a home directory may be shared by several machines."""
-    info = Path("/proc/cpuinfo")
-    flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
     sources = (path.read_text() for path in (*SOURCES, *HEADERS))
-    about = (*sources, " ".join(FLAGS), found, platform.machine(), flags)
+    about = (*sources, _architecture(), *FLAGS, found, platform.machine(), _processor())
     return hashlib.sha256("\0".join(about).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@
 #include "encoder.h"
 #include "crew.h"
 #include "rows.h"
-#include <immintrin.h>
+#include "wide.h"
 #include <stdint.h>
 
 #if defined(__AVX512BF16__) && defined(__AVX512VNNI__) && defined(__AVX512BW__)

@@ -9,7 +9,7 @@
 #include "attention.h"
 #include "draw.h"
 #include "encoder.h"
-#include <immintrin.h>
+#include "wide.h"
 #include <omp.h>
 #include <stdint.h>
 

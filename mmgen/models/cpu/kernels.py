@@ -1,7 +1,8 @@
 """Kernels for decoding on a CPU: a few rows at the speed of memory, norms, gates and attention in one call each.
 
 torch multiplies a row of 768 numbers with a matrix at half of the speed at which memory gives it. Without a compiler, without
-OpenMP in torch, or without AVX-512, `kernels()` is None, and layers go on as torch computes them; MMGEN_NATIVE=0 asks for that.
+OpenMP in torch, or on a processor without AVX2, `kernels()` is None, and layers go on as torch computes them; MMGEN_NATIVE=0
+asks for that.
 Knows addresses and shapes; not layers, models or how kernels.c is compiled.
 """
 

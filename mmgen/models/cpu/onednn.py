@@ -97,7 +97,7 @@ class PackedGEMV:
         return y
 
 
-_found: dict[tuple[int, int], PackedGEMV | None] = {}  # by inputs and outputs
+_found: dict[tuple[int, int, int], PackedGEMV | None] = {}  # by inputs, outputs and threads, for which oneDNN chooses a layout
 
 
 def few_rows(weight: Tensor, inputs: int, outputs: int) -> PackedGEMV | None:
@@ -105,7 +105,7 @@ def few_rows(weight: Tensor, inputs: int, outputs: int) -> PackedGEMV | None:
 
     oneDNN tells neither its layout nor its order of summation: they are found by trying whether the results are the same.
     """
-    shape, made = (inputs, outputs), kernels()
+    shape, made = (inputs, outputs, torch.get_num_threads()), kernels()
     if made is None:
         return None
     if shape not in _found:

@@ -4,7 +4,7 @@
 #define ROWS_H
 
 #include "forward.h"
-#include <immintrin.h>
+#include "wide.h"
 
 #define INLINE static inline __attribute__((always_inline))
 

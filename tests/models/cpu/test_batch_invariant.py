@@ -171,7 +171,9 @@ def test_an_images_attention_keeps_its_memory_format(layout: torch.memory_format
     """One image and several go on in the same, as the convolutions behind read it by other code in another."""
     from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 
-    layer = Attention(8, heads=1, dim_head=16, norm_num_groups=2, residual_connection=True, bias=True, processor=AttnProcessor2_0())
+    layer = Attention(
+        8, heads=1, dim_head=16, norm_num_groups=2, residual_connection=True, bias=True, processor=AttnProcessor2_0()
+    )
     layer = hold(layer).eval()
     convolve = hold(nn.Conv2d(8, 8, 3, padding=1))
 

@@ -75,8 +75,9 @@ def test_weights_may_lie_at_any_address(offset: int) -> None:
 
 @needed
 def test_layouts_of_usual_sizes_are_read() -> None:
-    """Otherwise the test above would compare oneDNN with itself."""
-    assert all(PackedLinear(nn.Linear(*size)).few is not None for size in [(768, 768), (2048, 96), (100, 72), (3000, 130)])
+    """Otherwise the test above would compare oneDNN with itself, which lays out the last size otherwise without AVX-512."""
+    sizes = [(768, 768), (2048, 96), (100, 72)] + [(3000, 130)] * torch.cpu._is_avx512_supported()
+    assert all(PackedLinear(nn.Linear(*size)).few is not None for size in sizes)
     assert Int8Linear(nn.Linear(768, 96)).kernels is not None or not kernels.kernels().integers  # type: ignore[union-attr]
 
 

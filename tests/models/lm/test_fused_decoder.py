@@ -11,6 +11,7 @@ from block_models import LLAMA, in_blocks, whole_in_blocks
 from torch import Tensor
 
 from mmgen.models.cpu import build
+from mmgen.models.cpu.kernels import kernels
 from mmgen.models.cpu.onednn import pack
 from mmgen.models.layers.attention import AttentionBackend, VarlenAttention
 from mmgen.models.lm.fused_decoder import FusedDecoder, install
@@ -39,6 +40,8 @@ SHAPES = {
     "learned": replace(LLAMA, positions="learned"),
 }
 
+INTEGERS = pytest.mark.skipif(not ((found := kernels()) and found.integers), reason="has no kernels for integers")
+INT8, INT4 = (pytest.param(name, marks=INTEGERS) for name in ("int8", "int4"))
 BF16 = pytest.param("bf16", marks=pytest.mark.skipif(not bf16_blocks.available(), reason="has no products of bfloat16, or AMX"))
 
 
@@ -105,7 +108,7 @@ def write(model: Transformer, texts: int = 3, tokens: int = 14, prompts: bool = 
     return states, torch.stack([*pool.keys, *pool.values])
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks", BF16])
+@pytest.mark.parametrize("precision", ["fp32", INT8, INT4, "blocks", BF16])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_to_the_bit_as_one_after_another(shape: str, precision: str, calls: Calls) -> None:
     model = made(SHAPES[shape], precision)
@@ -284,7 +287,7 @@ def test_layers_that_are_replaced_and_heard_are_noticed(calls: Calls) -> None:
     assert calls.count == 2
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8", "int4", "blocks"])
+@pytest.mark.parametrize("precision", ["fp32", INT8, INT4, "blocks"])
 def test_weights_that_went_and_came_back(precision: str, calls: Calls) -> None:
     from mmgen.models.checkpoints.offload import LoadedModel
 

@@ -111,14 +111,15 @@ def test_weights_that_left_and_came_back_lie_elsewhere() -> None:
 
 
 @needed
-def test_without_vnni_sums_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a processor that has AVX-512 and not its instruction for four products at once."""
+@pytest.mark.parametrize("processor", [["-march=native", "-mno-avx512vnni"], ["-march=x86-64-v3"]])
+def test_other_processors_sums_are_the_same(processor: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one without the instruction for four products at once, and of one with AVX2 alone."""
     compiler, library = build.compiler(), tmp_path / "other.so"
     assert compiler is not None
     flags = [flag if flag != "-O3" else "-O1" for flag in build.FLAGS]
     halves = [str(tmp_path / source.with_suffix(".o").name) for source in build.SOURCES]
     for source, half in zip(build.SOURCES, halves, strict=True):
-        subprocess.run([compiler, "-c", *flags, "-mno-avx512vnni", str(source), "-o", half], check=True)
+        subprocess.run([compiler, "-c", *processor, *flags, str(source), "-o", half], check=True)
     subprocess.run([compiler, "-shared", "-nodefaultlibs", *halves, "-o", str(library)], check=True)
     assert not ctypes.CDLL(str(library)).has_integers()
     tensors, x = [packed(kind, 32, 256) for kind in KERNEL_TYPES], torch.randn(6, 256)
