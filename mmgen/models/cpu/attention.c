@@ -209,6 +209,16 @@ INLINE void attend_of(const Attention *about, int narrow)
     }
 }
 
+/* Whether it is faster than torch's: the scores of a tile want 32 registers. */
+int attends_fast(void)
+{
+#ifdef __AVX512F__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 /* Whether bfloat16 is taken. */
 int attends_narrow(void)
 {

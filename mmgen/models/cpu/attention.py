@@ -1,5 +1,7 @@
 """Attention of many queries by attention.c: three to four times as fast as torch's where heads are small.
 
+On AVX-512 alone: on AVX2 torch's is twice as fast.
+
 A query's result is the same, to the bit, whatever rows and queries are computed beside it.
 """
 
@@ -22,7 +24,11 @@ TILE = 64
 def takes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> bool:
     """Whether `attend` computes these; nothing of that depends on the number of rows, (B, heads, N, d)."""
     made, size = kernels(), q.shape[-1]
-    if made is None or not (q.dtype == torch.float32 or (q.dtype == torch.bfloat16 and made.attends_narrow)):
+    if (
+        made is None
+        or not made.attends_fast
+        or not (q.dtype == torch.float32 or (q.dtype == torch.bfloat16 and made.attends_narrow))
+    ):
         return False
     return (
         q.dim() == 4

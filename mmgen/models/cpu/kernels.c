@@ -30,11 +30,27 @@ INLINE void panels(const float *x, const stored_floats *const *weights, floats *
 {
     for (long begin = 0; begin < in; begin += chunk) {
         floats sums[TILE_M][4] = {0}; /* of a row and a panel */
+#ifdef __AVX512F__
         for (long at = begin; at < least(in, begin + chunk); at++)
             for (int row = 0; row < rows; row++)
                 for (int way = 0; way < ways; way++)
                     for (int part = 0; part < 4; part++)
                         sums[row * ways + way][part] += weights[way][at * 4 + part] * x[row * in + at];
+#else
+        for (int row = 0; row < rows; row++)
+            for (int way = 0; way < ways; way++) { /* 16 registers hold one row's; for the others the panel is in the cache */
+                __m512 own[4];
+                for (int part = 0; part < 4; part++)
+                    own[part] = _mm512_setzero_ps();
+                for (long at = begin; at < least(in, begin + chunk); at++) {
+                    __m512 same = _mm512_set1_ps(x[row * in + at]);
+                    for (int part = 0; part < 4; part++)
+                        own[part] = _mm512_fmadd_ps(_mm512_loadu_ps(weights[way] + at * 4 + part), same, own[part]);
+                }
+                for (int part = 0; part < 4; part++)
+                    _mm512_storeu_ps(&sums[row * ways + way][part], own[part]);
+            }
+#endif
         for (int one = 0; one < rows * ways; one++)
             for (int part = 0; part < 4; part++)
                 y[one * 4 + part] = begin ? y[one * 4 + part] + sums[one][part] : sums[one][part];

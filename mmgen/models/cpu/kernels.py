@@ -31,7 +31,7 @@ MOST_HEADS = build.LIMITS["MOST_HEADS"]
 """Heads that attend at once, each with scores of its own."""
 UNIT = build.LIMITS["UNIT"]
 """Outputs of a matrix in blocks that are computed together."""
-MAX_GEMV_ROWS = 32
+MAX_GEMV_ROWS = 32 if torch.cpu._is_avx512_supported() else 8
 """Rows up to which they are faster than oneDNN."""
 SHORT = build.LIMITS["TILE_M"]
 """Rows for which a call takes microseconds: they are multiplied at once."""
@@ -95,6 +95,7 @@ class Kernels:
         self.group_norm = self._bound(ctypes.CDLL, "group_norm", 16, ctypes.c_double)
         self.gated_gelu = self._bound(ctypes.CDLL, "gated_gelu", 6)
         self.gelu_by_tanh = self._bound(ctypes.CDLL, "gelu_by_tanh", 5)
+        self.attends_fast = bool(ctypes.CDLL(str(path)).attends_fast())
         self.attends_narrow = bool(ctypes.CDLL(str(path)).attends_narrow())
         if self.integers:
             self.int8, self.int4 = self._function("multiply_int8", 12), self._function("multiply_int4", 9)
