@@ -30,6 +30,7 @@ from mmgen.pipelines.txt2img import Txt2Img
 from mmgen.runtime import Runtime
 from mmgen.stores.history import HistoryEntry
 
+from .. import answer_html
 from ..history_panel import HistoryPanel, since
 from ..live_runs import Frame, LiveRuns
 from ..model_chooser import ModelChooser
@@ -157,22 +158,25 @@ class DrawHandlers:
 
     def settings(self, paths: Sequence[str] | None) -> tuple[Any, ...]:
         """What the dropped image says, for the form: a note, prompt, negative prompt, model, style, seed, whether it is fixed,
-        and the options."""
-        with error_toasts():
-            if not paths:
-                return (gr.skip(),) * (7 + len(image_options.OPTIONS))
+        and the options. Of one that says nothing the note tells why, and the form stays as it is."""
+        unchanged = (gr.skip(),) * (6 + len(image_options.OPTIONS))
+        if not paths:
+            return gr.skip(), *unchanged
+        try:
             found = image_settings.read(Path(paths[0]))
-            told, options = list(found.told), found.options
-            model: Any = gr.skip()
-            if found.model:
-                try:
-                    model = self.chooser.checked("denoiser", self.default, found.model)
-                except MmgenError as why:
-                    told.append(str(why))
-            note = image_settings.ImageSettings(options, found.model, told, found.tool).html(Path(paths[0]).name)
-            seed = options.get("seed")
-            more = [image_options.shown(one, options.get(one.name)) for one in image_options.OPTIONS]
-            return note, options["prompt"], options.get("negative", ""), model, "", seed, seed is not None, *more
+        except MmgenError as why:
+            return answer_html.notice(str(why)), *unchanged
+        told, options = list(found.told), found.options
+        model: Any = gr.skip()
+        if found.model:
+            try:
+                model = self.chooser.checked("denoiser", self.default, found.model)
+            except MmgenError as why:
+                told.append(str(why))
+        note = image_settings.ImageSettings(options, found.model, told, found.tool).html(Path(paths[0]).name)
+        seed = options.get("seed")
+        more = [image_options.shown(one, options.get(one.name)) for one in image_options.OPTIONS]
+        return note, options["prompt"], options.get("negative", ""), model, "", seed, seed is not None, *more
 
     def again(self, paths: Sequence[str] | None, http: gr.Request) -> Iterator[Frame]:
         """A PNG generated again by its recipe; what it began with lies beside it, or was kept when it was generated."""
