@@ -81,6 +81,14 @@ class Int8Linear(nn.Module):
         return f"{self.in_features} -> {self.out_features}"
 
 
+def as_published(precision: str) -> str:
+    """What a model that was published in `precision` runs in: fp32 where int8 would be coarser than what it was published with.
+
+    Of `embedded:reader` the F1 is 72.1 with 7 bits, 71.2 with 6, and 72.6 in fp32.
+    """
+    return "fp32" if precision == "int8" and MOST < 127 else precision
+
+
 def _rounded(x: Tensor) -> Tensor:
     """-MOST to MOST -> uint8, of which ZERO stands for zero. Changes `x`."""
     x = x.add_(ZERO + 0.5)  # cut off rather than rounded from here on

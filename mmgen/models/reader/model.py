@@ -22,7 +22,7 @@ from mmgen.models.cpu.bf16 import bf16_products
 from mmgen.models.layers.kv_cache import GrowingCache
 from mmgen.models.lm import fused_encoder
 from mmgen.models.lm.tokenizer import TokenizedText, Tokenizer
-from mmgen.models.quantization.int8 import quantize
+from mmgen.models.quantization.int8 import as_published, quantize
 from mmgen.models.reader.calibration import Calibration, SpanAnswer
 from mmgen.models.reader.network import ANSWER, PASSAGE, PrefixBatch, ReaderNetwork
 from mmgen.models.reader.prefix_attention import PrefixAttention
@@ -108,7 +108,7 @@ class ReaderModel:
             reader = ReaderNetwork(shape, verifier=any(name.startswith("verifier.") for name in tensors)).to(device)
         tensors[SHARED] = Checkpoint(base)[BERT_WORDS]
         safetensors_io.fill(reader, tensors)
-        precision = precision or (str(settings.get("activations", "fp32")) if device == "cpu" else "fp32")
+        precision = precision or (as_published(str(settings.get("activations", "fp32"))) if device == "cpu" else "fp32")
         if precision == "int8":
             quantize(reader.transformer)
         elif precision == "bf16":

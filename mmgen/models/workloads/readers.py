@@ -10,6 +10,7 @@ import numpy as np
 
 from mmgen.errors import BadWeights
 from mmgen.models.checkpoints import safetensors_io
+from mmgen.models.quantization.int8 import as_published
 from mmgen.models.reader.answer_match import f1
 from mmgen.models.reader.model import PRECISIONS, ReaderModel
 from mmgen.models.tuning import gates
@@ -51,7 +52,8 @@ class ReaderWorkload(Workload):
         published = safetensors_io.read_json(folder / "config.json").get("activations", "fp32")
         if published not in PRECISIONS:
             raise BadWeights(f"{folder / 'config.json'} has activations {published!r}; write {', '.join(PRECISIONS)}")
-        return published, *(other for other in reversed(PRECISIONS) if other != published)
+        safe = as_published(published)
+        return safe, *(other for other in reversed(PRECISIONS) if other != safe)
 
     def takes(self, model: Any) -> bool:
         return isinstance(model, ReaderModel)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mmgen.errors import BadRequest
+from mmgen.models.quantization import int8
 from mmgen.models.quantization.int8 import Int8Linear, quantize
 
 
@@ -55,3 +56,9 @@ def test_every_linear_layer_is_replaced(layer: nn.Linear) -> None:
 def test_another_device_is_refused() -> None:
     with pytest.raises(BadRequest, match="int8 weights run on a CPU"):
         quantize(nn.Sequential(nn.Linear(2, 2, device="meta")))
+
+
+@pytest.mark.parametrize(("most", "found"), [(127, "int8"), (63, "fp32")])
+def test_a_model_published_in_int8_runs_in_nothing_coarser(monkeypatch: pytest.MonkeyPatch, most: int, found: str) -> None:
+    monkeypatch.setattr(int8, "MOST", most)
+    assert int8.as_published("int8") == found and int8.as_published("bf16") == "bf16"

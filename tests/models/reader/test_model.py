@@ -12,6 +12,7 @@ from mmgen import hub
 from mmgen.errors import BadRequest, BadWeights
 from mmgen.models.lm.tokenizer import Tokenizer
 from mmgen.models.lm.transformer import TransformerConfig
+from mmgen.models.quantization import int8
 from mmgen.models.reader.model import ReaderModel
 from mmgen.models.reader.network import ReaderNetwork
 
@@ -152,7 +153,9 @@ def test_save_and_load(model: ReaderModel, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({**settings, "activations": "int8"}))
     rounded = ReaderModel.load(tmp_path)
     (near,) = rounded.read(rounded.pairs("who?", PASSAGES))[0]
-    assert near.no_answer == pytest.approx(plain.no_answer, abs=0.1) and near.no_answer != plain.no_answer
+    assert near.no_answer == pytest.approx(plain.no_answer, abs=0.1) and (near.no_answer == plain.no_answer) == (
+        int8.MOST < 127
+    )
     exact = ReaderModel.load(tmp_path, precision="fp32")
     assert exact.read(exact.pairs("who?", PASSAGES))[0] == [plain]
 
